@@ -1,0 +1,112 @@
+# haul: move very large files without building up page cache.
+#
+#   make            build/haul            make check      install what the tests need, build, run every test
+#   make demo       the main job, shown   make bench      haul beside its peers, as ratios
+#   make install    DESTDIR, PREFIX       make deps       only install the packages
+#
+# Settings: CC, CFLAGS, SAN=address,undefined, WITH_URING=0, WITH_SSH=0, STATIC=1.
+
+CC         ?= cc
+PREFIX     ?= /usr/local
+WITH_URING ?= 1
+CFLAGS     ?= -O2 -g
+BUILD      := build$(if $(SAN),/san)
+
+VERSION    := $(shell sed -n 's/^## \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
+WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror
+CPPFLAGS   += -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -DHAUL_VERSION='"$(VERSION)"' \
+              -DWITH_URING=$(WITH_URING)
+ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
+              -fno-omit-frame-pointer)
+LIBS       := $(if $(filter 1,$(WITH_URING)),-luring) -lxxhash
+
+SOURCES    := $(sort $(wildcard src/*/*.c))
+OBJECTS    := $(SOURCES:%.c=$(BUILD)/%.o)
+LIBRARY    := $(BUILD)/libhaul.a
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+SIM_TESTS  := $(patsubst tests/sim/%.c,$(BUILD)/tests/sim/%,$(sort $(wildcard tests/sim/sim_*.c)))
+TOOLS      := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(sort $(wildcard tests/lib/*.c)))
+FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+BENCHES    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
+
+.PHONY: all build demo check bench stress install deps deps-test clean
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: deps
+	@$(MAKE) --no-print-directory build
+
+build: $(BUILD)/haul
+
+# A change of compiler or flags rebuilds everything.
+CONFIG := $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LIBS)
+$(BUILD)/config: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(CONFIG))' | cmp -s - $@ || echo '$(subst ','\'',$(CONFIG))' >$@
+FORCE:
+
+$(BUILD)/%.o: %.c $(BUILD)/config
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The library is everything but main(), so that the tests can link it.
+$(LIBRARY): $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/haul: $(BUILD)/src/cli/main.o $(LIBRARY)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
+$(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(LIBRARY)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# Test tools stand alone: they must not share haul's mistakes. FUSE ones link libfuse3.
+$(BUILD)/tests/lib/fuse_%: tests/lib/fuse_%.c $(BUILD)/config
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
+	  $(shell pkg-config --libs fuse3 2>/dev/null)
+
+$(BUILD)/tests/lib/%: tests/lib/%.c $(BUILD)/config
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -O2 -g -pthread -o $@ $<
+
+$(BUILD)/bench/%: bench/%.c $(BUILD)/config
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -O2 -g -pthread -o $@ $<
+
+deps:
+	@tests/lib/deps build
+
+deps-test:
+	@tests/lib/deps test
+
+tests-build: $(BUILD)/haul $(UNIT_TESTS) $(SIM_TESTS) $(TOOLS) $(FUZZERS)
+
+demo: deps
+	@$(MAKE) --no-print-directory build
+	@tests/lib/demo $(BUILD)/haul
+
+check: deps-test
+	@$(MAKE) --no-print-directory tests-build
+	@tests/lib/check $(BUILD)
+
+stress: deps-test
+	@$(MAKE) --no-print-directory tests-build
+	@tests/lib/stress $(BUILD)
+
+bench: deps-test
+	@$(MAKE) --no-print-directory build $(BENCHES) $(TOOLS)
+	@bench/run $(BUILD)
+
+install: build
+	install -D -m 755 $(BUILD)/haul $(DESTDIR)$(PREFIX)/bin/haul
+	for page in man/*.[1-9]; do \
+	  install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
+
+clean:
+	rm -rf build
+
+-include $(OBJECTS:.o=.d) $(wildcard $(BUILD)/tests/*/*.d)

@@ -1,0 +1,65 @@
+/* budget.h - how much memory this run may use, found before the first byte is allocated.
+ *
+ * The least of: the memory cgroup and all its ancestors (v1 and v2, nested, in namespaces),
+ * MemAvailable, LowFree on 32-bit, RLIMIT_AS, RLIMIT_DATA, what --memory says. Rule (field.md 5):
+ * budget = clamp(min(room, available) / 4, 1 MiB, 64 MiB); chunks of 256 KiB below 4 MiB; at most
+ * 16 slots. */
+#ifndef HAUL_BUDGET_H
+#define HAUL_BUDGET_H
+
+#include "haul/error.h"
+
+#include <stdint.h>
+
+/* Where the figures come from: "/" in production, a folder with proc/ and sys/ in the tests. */
+struct budget_facts {
+    uint64_t cgroup_limit_bytes;  /* NUM_UNKNOWN: none */
+    uint64_t cgroup_usage_bytes;  /* of the cgroup that has that limit; page cache of others can be
+                                     reclaimed, so this  is usage without inactive file pages */
+    uint64_t available_bytes;     /* MemAvailable, or MemFree + Cached on old kernels */
+    uint64_t low_free_bytes;      /* LowFree; NUM_UNKNOWN on 64-bit */
+    uint64_t address_space_bytes; /* least of RLIMIT_AS and RLIMIT_DATA; NUM_UNKNOWN: unlimited */
+    char limited_by[64]; /* "cgroup /a/b", "MemAvailable", ...: the one that decides, for -v */
+};
+
+int budget_read(struct budget_facts *facts, const char *root, struct error *err);
+
+struct budget {
+    uint64_t
+        limit_bytes; /* what was allowed: slots, and under `window` the cache in flight as well */
+    uint32_t chunk_bytes;  /* of a slot */
+    uint32_t slots_count;  /* at least 2 */
+    uint32_t window_bytes; /* of one window of the policy `window`: 2, 4 or 8 MiB */
+    uint64_t memory_bytes; /* slots_count * chunk_bytes */
+};
+
+struct budget_wish {
+    uint64_t memory_bytes; /* --memory: most memory for slots; 0: automatic */
+    uint32_t chunk_bytes;  /* 0: automatic; otherwise a power of two, 64 KiB to 16 MiB */
+    uint64_t size_bytes;   /* of the largest file, or NUM_UNKNOWN: chunks grow so that there are at
+                              most CHUNKS_MAX */
+    uint32_t lanes;        /* the slots are divided among them */
+    uint64_t reserved_bytes; /* for SSH and the like, taken off first */
+};
+
+enum {
+    CHUNK_BYTES_MIN = 64 * 1024,
+    CHUNK_BYTES_DEFAULT = 1024 * 1024,
+    CHUNK_BYTES_MAX = 16 * 1024 * 1024
+};
+enum { CHUNKS_MAX = 4 * 1024 * 1024, SLOTS_MAX = 16 };
+
+/* Pure arithmetic. -ENOMEM (class ERROR_MEMORY) when not even two of the smallest slots fit: says
+ * how much there is and how much is needed. */
+int budget_decide(struct budget *budget, const struct budget_facts *facts,
+                  const struct budget_wish *wish, struct error *err);
+
+/* Peak resident memory of this process so far (VmHWM), bytes; NUM_UNKNOWN when /proc does not tell.
+ */
+uint64_t budget_memory_peak(void);
+
+/* Page cache charged to our own memory cgroup, bytes ("cache" in v1, "file" in v2 memory.stat);
+ * NUM_UNKNOWN. */
+uint64_t budget_cgroup_cache(const char *root);
+
+#endif

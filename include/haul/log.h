@@ -1,0 +1,24 @@
+/* log.h - words for the person in front of the program, through one sink.
+ *
+ * No module but src/cli prints. The others hand lines to the sink that main() set; without one they
+ * go nowhere. Lines are lower case, no full stop, path first; debug lines are key=value. Control
+ * characters in paths are escaped by the sink. Thread-safe: the sink is set before lanes start and
+ * is called under a lock. Progress never goes through the log. */
+#ifndef HAUL_LOG_H
+#define HAUL_LOG_H
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTE, LOG_VERBOSE, LOG_DEBUG };
+
+typedef void log_sink(enum log_level level, const char *line);
+
+/* Lines above `level` are dropped before they are formatted. sink NULL: drop everything. */
+void log_init(enum log_level level, log_sink *sink);
+enum log_level log_level(void);
+
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_verbose(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

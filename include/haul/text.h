@@ -1,0 +1,39 @@
+/* text.h - numbers and names as people write and read them. Nothing here allocates or blocks. */
+#ifndef HAUL_TEXT_H
+#define HAUL_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TEXT_NUMBER_BYTES = 32 };
+
+/* Each writes a NUL-terminated string of at most TEXT_NUMBER_BYTES into `out` and returns it.
+ * Sizes in binary units ("1.50 GiB", "512 B"), rates in bytes a second ("317 MiB/s"), times as
+ * "1:02:03" or "12.3 s"; NUM_UNKNOWN gives "unknown". */
+const char *text_size(char out[TEXT_NUMBER_BYTES], uint64_t bytes);
+const char *text_rate(char out[TEXT_NUMBER_BYTES], uint64_t bytes_per_second);
+const char *text_seconds(char out[TEXT_NUMBER_BYTES], uint64_t duration_ns);
+
+/* A size as in rsync and dd: "64K" "64KiB" = 65536, "64KB" = 64000, "1.5G"; up to E; a bare number
+ * is bytes. false: not a size, negative, or more than UINT64_MAX. */
+bool text_parse_size(const char *text, uint64_t *bytes);
+
+/* A rate as in rsync --bwlimit: units of 1024 bytes a second when there is no suffix, suffixes and
+ * fractions as above, 0 for no limit. */
+bool text_parse_rate(const char *text, uint64_t *bytes_per_second);
+
+/* Seconds with an optional fraction and suffix (s, m, h), into nanoseconds. */
+bool text_parse_duration(const char *text, uint64_t *duration_ns);
+
+/* `text` for a terminal or a log line: control characters, backslash and bytes that are not UTF-8
+ * become \n, \t, \\ or \ooo (three octal digits). Truncates with "..." when it does not fit.
+ * Returns out. */
+const char *text_escape(char *out, size_t capacity, const char *text);
+
+/* `text` as the inside of a JSON string (without the quotes): RFC 8259 escapes; bytes that are not
+ * UTF-8 become \u00XX of the byte, so that the output is always valid JSON. Truncates at a whole
+ * escape. */
+const char *text_json(char *out, size_t capacity, const char *text);
+
+#endif
