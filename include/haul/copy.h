@@ -1,0 +1,90 @@
+/* copy.h - one run of haul: what was wished, and files copied one after another under it.
+ *
+ * Knows nothing about argv or terminals. Opened once: memory, engine and (remote) sessions are set
+ * up before the first file and serve all of them. copy_run() blocks until the file is durable or
+ * has failed; another thread may watch and stop it through `progress`. */
+#ifndef HAUL_COPY_H
+#define HAUL_COPY_H
+
+#include "haul/budget.h"
+#include "haul/error.h"
+#include "haul/report.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum resume_wish {
+    RESUME_AUTO,          /* go on where a journal fits; audit the old part */
+    RESUME_APPEND,        /* trust the journal */
+    RESUME_APPEND_VERIFY, /* audit the old part against the source, too */
+    RESUME_RESTART,       /* ignore what is there */
+};
+
+/* Everything that the command line can say about a copy. All zeros is the default, but for the
+ * units noted. */
+struct copy_wish {
+    enum policy_kind cache;   /* --cache */
+    uint64_t cache_max_bytes; /* --cache-max; with cache_max_set */
+    bool cache_max_set;
+    bool strict;              /* --strict */
+    enum engine_kind engine;  /* --engine */
+    uint64_t memory_bytes;    /* --memory; 0: automatic */
+    uint32_t chunk_bytes;     /* --chunk-size; 0: automatic */
+    uint64_t bandwidth_bytes; /* --bwlimit, bytes a second; 0: none */
+    bool verify;              /* --verify: re-read the target from the medium */
+    bool dry_run;             /* -n */
+    bool ignore_times;        /* -I */
+    bool checksum;            /* -c */
+    bool write_devices;       /* --write-devices */
+    bool sparse;              /* -S: make holes of zeros */
+    bool no_preallocate;      /* --no-preallocate */
+    enum resume_wish resume;
+    const char *journal_path;  /* --journal; NULL: beside the target */
+    const char *manifest_path; /* --manifest; NULL: none */
+    uint64_t sync_every_bytes; /* --sync-every; with sync_every_set; 0: only at the end */
+    bool sync_every_set;
+    uint32_t lanes;          /* -j; 0: automatic */
+    bool compress;           /* -z */
+    uint64_t timeout_ns;     /* --timeout; 0: none */
+    const char *remote_path; /* --remote-path; NULL: "haul" */
+};
+
+struct copy;
+struct address; /* address.h; NULL: this machine */
+
+/* Prepare a run: budget, slots, engines; where a side is on another machine, the link to it too.
+ * Both addresses' hosts serve every copy_run() of this run. size_bytes: of the largest file, or
+ * NUM_UNKNOWN. */
+int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
+              const struct address *target, struct error *err);
+
+/* Copy one file. On success everything that the receipt says holds, `durable` first of all. On
+ * failure the receipt still tells what is known; what was journalled is kept and a later run goes
+ * on from there. -errno with words; the class decides the exit code. The other files of the run are
+ * not affected unless copy_broken(). */
+int copy_run(struct copy *copy, const char *source_path, const char *target_path,
+             struct receipt *receipt, struct error *err);
+
+/* Compare without changing anything: ranges that differ are handed out as text lines through
+ * `log_error`, and end in ERROR_MISMATCH. */
+int copy_verify(struct copy *copy, const char *source_path, const char *target_path,
+                struct receipt *receipt, struct error *err);
+
+/* Facts of a path on the source's or the target's side (a remote folder, say), before it is copied.
+ */
+int copy_describe(struct copy *copy, bool target, const char *path, struct facts *facts,
+                  struct error *err);
+
+/* The live figures of this run; valid until copy_close(). */
+struct progress *copy_progress(struct copy *copy);
+
+/* What the budget came to, for -v. */
+const struct budget *copy_budget(const struct copy *copy);
+
+/* The run can not go on (the link is gone): do not try further files. */
+bool copy_broken(const struct copy *copy);
+
+/* Frees everything; NULL is legal. */
+void copy_close(struct copy *copy);
+
+#endif

@@ -1,0 +1,118 @@
+/* file.h - local files: open, facts, preallocate, metadata, holes.
+ *
+ * No data passes here; that is the engines' work. All calls may block on the filesystem. */
+#ifndef HAUL_FILE_H
+#define HAUL_FILE_H
+
+#include "haul/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum file_kind { FILE_NONE, FILE_REGULAR, FILE_FOLDER, FILE_DEVICE, FILE_OTHER };
+
+/* What both ends need to know of a file; it travels over the wire as it is. */
+struct facts {
+    enum file_kind kind; /* FILE_NONE: there is no such file */
+    uint64_t size_bytes; /* of a block device: its capacity */
+    uint64_t allocated_bytes;
+    uint32_t mode; /* permission bits only */
+    uint32_t uid;
+    uint32_t gid;
+    int64_t mtime_seconds;
+    uint32_t mtime_ns;
+    int64_t ctime_seconds;
+    uint32_t ctime_ns;
+    uint64_t device;
+    uint64_t inode;
+};
+
+/* An open file. fd is buffered; fd_direct is the same file with O_DIRECT, or -1. */
+struct file {
+    int fd;
+    int fd_direct;
+    int fd_folder;       /* targets: the folder, to sync it; else -1 */
+    char *path;          /* owned */
+    const char *name;    /* targets: the last part of path */
+    struct facts facts;  /* at open */
+    uint64_t filesystem; /* statfs f_type */
+    bool writable;
+    bool readable;
+    bool created;              /* by this open */
+    bool dio_known;            /* statx said something about direct I/O */
+    uint32_t dio_memory_bytes; /* alignment; 0 with dio_known: the kernel would silently buffer */
+    uint32_t dio_offset_bytes;
+};
+
+/* All fields to "nothing is open". */
+void file_init(struct file *file);
+
+/* Facts without opening. A path that does not exist is not an error: kind FILE_NONE. Symbolic links
+ * are followed. */
+int file_describe(const char *path, struct facts *facts, struct error *err);
+
+/* Open for reading: a regular file or a block device; never hangs on a FIFO.
+ * Errors: ENOENT (ERROR_VANISHED), EACCES, EISDIR, EINVAL for other kinds. */
+int file_open_source(struct file *file, const char *path, struct error *err);
+
+/* Open for writing (and reading, where permitted), create with mode 0600 when it is not there.
+ * Never truncates. The folder is synced when the file was created, so that the name survives a
+ * power cut from now on. Takes an exclusive lock on the file unless `join`: ERROR_BUSY when
+ * somebody else holds it. Devices need `write_devices`. */
+struct file_open_wish {
+    bool join;
+    bool write_devices;
+};
+int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
+                     struct error *err);
+
+/* Give the target its final size: truncate what is longer, then preallocate (or only set the size
+ * when `sparse`). fallocate refused by the filesystem: ftruncate. Clears set-id bits first. ENOSPC
+ * says how much is needed and free; the size is then as before. Devices: only checks the capacity.
+ */
+int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct error *err);
+
+/* The same file again with other flags: /proc/self/fd, else by path after comparing device and
+ * inode. Returns a descriptor or -errno. */
+int file_reopen(const struct file *file, int flags);
+
+/* The facts now. */
+int file_facts(const struct file *file, struct facts *facts, struct error *err);
+
+/* Owner (tried only as root), then mode, then mtime (and atime) onto an open file, all or those
+ * asked for. */
+struct file_metadata {
+    bool owner, mode, times;
+    struct facts facts;
+};
+int file_set_metadata(const struct file *file, const struct file_metadata *metadata,
+                      struct error *err);
+
+/* fsync of file and of its folder. */
+int file_sync(const struct file *file, struct error *err);
+int file_sync_folder(const struct file *file, struct error *err);
+
+/* The next data at or after offset: [*start, *end). No more data: *start = *end = size. Where the
+ * filesystem does not know holes everything is data. */
+int file_next_data(const struct file *file, uint64_t offset, uint64_t *start, uint64_t *end,
+                   struct error *err);
+
+/* Make [offset, offset + length) read as zeros without storing them: punches a hole. -EOPNOTSUPP:
+ * the caller writes zeros. */
+int file_punch(const struct file *file, uint64_t offset, uint64_t length);
+
+/* Same content expected by rsync's quick check: size and mtime (nanoseconds where both have them).
+ */
+bool facts_unchanged(
+    const struct facts *a,
+    const struct facts *b); /* size, mtime, ctime, inode: the same file, untouched */
+bool facts_up_to_date(const struct facts *source, const struct facts *target);
+
+/* Names a filesystem: "ext4", "overlayfs", ...; "filesystem 0x..." otherwise; into out. */
+const char *file_filesystem_name(uint64_t type, char *out, uint32_t capacity);
+bool file_is_memory_filesystem(uint64_t type); /* tmpfs, ramfs: it is page cache */
+
+/* NULL-safe for a file that file_init() has seen. Releases the lock. */
+void file_close(struct file *file);
+
+#endif

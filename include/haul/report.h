@@ -1,0 +1,82 @@
+/* report.h - what the run counts while it works, and the receipt that it can prove at its end.
+ *
+ * Lanes count into `struct progress` (atomics); the command line reads it for the bar. A receipt is
+ * filled from it and from what both ends measured. NUM_UNKNOWN marks a figure that nobody knows:
+ * words "unknown", JSON null, never 0. */
+#ifndef HAUL_REPORT_H
+#define HAUL_REPORT_H
+
+#include "haul/engine.h"
+#include "haul/hash.h"
+#include "haul/policy.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum phase {
+    PHASE_OPENING,
+    PHASE_AUDITING,
+    PHASE_COPYING,
+    PHASE_VERIFYING,
+    PHASE_SYNCING,
+    PHASE_DONE
+};
+
+struct progress {
+    _Atomic uint32_t phase;        /* enum phase */
+    _Atomic uint64_t bytes_total;  /* of the file, holes included */
+    _Atomic uint64_t bytes_copied; /* written now */
+    _Atomic uint64_t bytes_kept;   /* were there and right */
+    _Atomic uint64_t bytes_holes;  /* neither: holes of the source */
+    _Atomic uint64_t
+        bytes_repaired; /* the part of bytes_copied that replaced wrong bytes of an earlier run */
+    _Atomic uint64_t chunks_repaired;
+    _Atomic uint64_t bytes_durable; /* written or kept, and synced: what a power cut can not take */
+    _Atomic uint64_t bytes_verified; /* --verify: read back */
+    _Atomic uint64_t wire_bytes_sent;
+    _Atomic uint64_t wire_bytes_received;
+    _Atomic uint32_t lanes;
+    _Atomic bool stop; /* set from a signal: drain, sync, journal, end with ERROR_INTERRUPTED */
+};
+
+const char *
+phase_name(enum phase phase); /* "opening", "auditing", "copying", "verifying", "syncing", "done" */
+
+/* One end's own account of one file. It travels over the wire. */
+struct side_report {
+    enum policy_kind policy;
+    char policy_why[POLICY_WHY_BYTES];
+    enum engine_kind engine;
+    char engine_why[POLICY_WHY_BYTES]; /* empty when it is the engine that was wished */
+    uint64_t resident_before_bytes;
+    uint64_t resident_peak_bytes;
+    uint64_t resident_after_bytes;
+    uint64_t memory_peak_bytes; /* of that end's process */
+};
+
+struct receipt {
+    bool durable;
+    bool up_to_date; /* the quick check found nothing to do */
+    bool resumed;    /* a journal was found and used */
+    bool dry_run;
+    uint32_t files;
+    uint64_t bytes_total, bytes_copied, bytes_kept, bytes_holes, bytes_repaired, chunks_repaired,
+        bytes_verified;
+    uint64_t duration_ns; /* to durability */
+    bool digest_known;
+    struct digest digest; /* of the chunk digests in order */
+    uint32_t chunk_bytes;
+    uint32_t lanes;
+    uint64_t memory_peak_bytes, memory_budget_bytes;
+    uint64_t wire_bytes_sent, wire_bytes_received;
+    const char *source_path, *source_host; /* host NULL: this machine */
+    const char *target_path, *target_host;
+    struct side_report source, target;
+};
+
+/* Add a finished file's receipt to the sum over all files: counts added, peaks taken, digest only
+ * with one file. */
+void receipt_add(struct receipt *sum, const struct receipt *one);
+
+#endif
