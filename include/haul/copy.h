@@ -7,18 +7,12 @@
 #define HAUL_COPY_H
 
 #include "haul/budget.h"
+#include "haul/end.h"
 #include "haul/error.h"
 #include "haul/report.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum resume_wish {
-    RESUME_AUTO,          /* go on where a journal fits; audit the old part */
-    RESUME_APPEND,        /* trust the journal */
-    RESUME_APPEND_VERIFY, /* audit the old part against the source, too */
-    RESUME_RESTART,       /* ignore what is there */
-};
 
 /* Everything that the command line can say about a copy. All zeros is the default, but for the
  * units noted. */

@@ -22,7 +22,7 @@ enum {
     POLICY_WHY_BYTES = 160,
     POLICY_WINDOWS_MAX =
         6, /* windows of one file that are open at the same time: two streams of three */
-    POLICY_WINDOW_BYTES_MAX = 8 * 1024 * 1024,
+    POLICY_WINDOW_BYTES_MAX = 16 * 1024 * 1024, /* a chunk lies in one window */
     POLICY_WINDOW_PAGES_MAX = POLICY_WINDOW_BYTES_MAX / 4096,
 };
 
@@ -68,19 +68,21 @@ void policy_switch(struct policy *policy, struct file *file, const char *why);
 /* The descriptor for a transfer of whole blocks, and for a tail. */
 int policy_fd(const struct policy *policy, const struct file *file);
 
-/* A slot wants to read or write [offset, offset + length), which lies in one window or spans
- * several. false: too many windows are open; hold the slot and ask again after the next
+/* A slot wants to read or write [offset, offset + length), which lies in one window. Only under
+ * `window`. false: too many windows are open; hold the slot and ask again after the next
  * policy_reaped(). */
 bool policy_begin(struct policy *policy, const struct file *file, const struct residency *residency,
                   uint64_t offset, uint32_t length);
 
-/* That transfer is over (also when it failed). */
+/* A transfer for which policy_begin() said true is over (also when it failed). */
 void policy_end(struct policy *policy, uint64_t offset, uint32_t length, bool wrote);
 
-/* The next request that keeps the cache small, or NULL when there is none to start now. With
- * finish: the file's transfers are over, close every window. The caller submits it and gives it
- * back to policy_reaped(). */
-struct request *policy_next(struct policy *policy, const struct file *file, bool finish);
+/* The next request that keeps the cache small, or NULL when there is none to start now. PRESSED: a
+ * slot is held, so the oldest idle window must go; FINISH: the file's transfers are over, close
+ * every window. The caller submits it and gives it back to policy_reaped(). */
+enum policy_urgency { POLICY_RELAXED, POLICY_PRESSED, POLICY_FINISH };
+struct request *policy_next(struct policy *policy, const struct file *file,
+                            enum policy_urgency urgency);
 
 /* A request of policy_next() has come back. Returns its result: 0 or -errno (a write-back that
  * failed lost data). */

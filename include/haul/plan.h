@@ -1,0 +1,69 @@
+/* plan.h - yields the next thing to do for one file: which chunk, and what with it.
+ *
+ * Shared by all lanes; every function takes the plan's lock and none blocks on anything else.
+ * Memory: a few fixed rings, and one bit a chunk when a journal is resumed. The plan also folds the
+ * digests of the chunks, in order, into the digest of digests, so it never runs more than
+ * PLAN_REORDER chunks ahead of the oldest one that is not done. */
+#ifndef HAUL_PLAN_H
+#define HAUL_PLAN_H
+
+#include "haul/end.h"
+#include "haul/hash.h"
+#include "haul/report.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum plan_action {
+    PLAN_COPY,   /* fetch and store */
+    PLAN_CHECK,  /* examine the target; fetch if the source's digest differs; store */
+    PLAN_AUDIT,  /* examine the target against the journalled digest; a bad one is copied */
+    PLAN_ERASE,  /* a hole of the source over old data */
+    PLAN_VERIFY, /* examine what was stored, against its digest */
+    PLAN_MAP,    /* ask the source for the next data at or after offset */
+};
+
+enum plan_answer {
+    PLAN_ITEM,  /* *item is set */
+    PLAN_LATER, /* nothing now; ask again when something has been done */
+    PLAN_END,   /* nothing ever again */
+};
+
+enum { PLAN_REORDER = 4096, PLAN_VERIFY_MAX = 256 };
+
+struct plan;
+
+struct plan_config {
+    uint64_t size_bytes;
+    uint32_t chunk_bytes;
+    bool compare; /* the target has old content: CHECK, else COPY */
+    bool sparse;  /* the source has holes: MAP first */
+    bool erase;   /* holes over old content must be erased */
+    bool verify;
+    uint32_t
+        verify_lag; /* chunks that verification stays behind the writer, below PLAN_VERIFY_MAX */
+};
+
+int plan_open(struct plan **out, const struct plan_config *config, struct progress *progress,
+              struct error *err);
+
+enum plan_answer plan_next(struct plan *plan, struct plan_item *item);
+
+/* Outcomes. Each item is ended by exactly one of these. */
+void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest);
+void plan_kept(struct plan *plan, const struct plan_item *item, const struct digest *digest);
+void plan_erased(struct plan *plan, const struct plan_item *item);
+void plan_verified(struct plan *plan, const struct plan_item *item);
+void plan_mapped(struct plan *plan, const struct plan_item *item, uint64_t start, uint64_t end);
+void plan_returned(struct plan *plan,
+                   const struct plan_item *item); /* a lane failed: somebody else's now */
+
+/* The digest of digests. false while it is not known (not all chunks are done). */
+bool plan_digest(struct plan *plan, struct digest *out);
+
+/* Every item has been yielded and ended well. */
+bool plan_complete(struct plan *plan);
+
+void plan_close(struct plan *plan);
+
+#endif

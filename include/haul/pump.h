@@ -1,0 +1,34 @@
+/* pump.h - moves chunks from the source end to the target end: the one copy loop of haul.
+ *
+ *   FREE --plan--> [COPY]  FETCHING --------------------> STORING --> FREE
+ *                  [CHECK] EXAMINING -> FETCHING -differs-> STORING
+ *                                              \-same-> FREE (kept)
+ *                  [AUDIT] EXAMINING -right-> FREE (kept), -wrong-> FETCHING -> STORING (repaired)
+ *                  [VERIFY] VERIFYING, [MAP] MAPPING, [ERASE] ERASING -> FREE
+ *
+ * Only this file knows the states. The first error is recorded; then nothing new is started,
+ * everything in flight is waited for, and only then does it return. */
+#ifndef HAUL_PUMP_H
+#define HAUL_PUMP_H
+
+#include "haul/end.h"
+#include "haul/plan.h"
+
+struct pump_config {
+    struct end *source, *target;
+    struct slot *slots; /* with buffers */
+    uint32_t slots_count;
+    struct slot *control; /* without a buffer: for SYNC */
+    struct job *job;
+    struct plan *plan;
+    struct progress *progress;
+    uint64_t bandwidth_bytes;  /* a second, over this pump; 0: no limit */
+    uint64_t sync_every_bytes; /* a checkpoint after so many bytes stored; 0: none */
+    uint64_t sync_every_ns;
+};
+
+/* Run until the plan has ended, something failed or progress->stop is set (ERROR_INTERRUPTED). When
+ * it returns nothing is in flight at either end. Blocks. */
+int pump_run(const struct pump_config *config, struct error *err);
+
+#endif
