@@ -1,0 +1,368 @@
+/* fuse_faulty - a FUSE filesystem that shows a folder, with faults.
+ *
+ *   fuse_faulty [FAULTS] FOLDER MOUNTPOINT      returns when it is mounted; ends by umount
+ *
+ *   --file=NAME           faults of reading and writing apply to files of this name only
+ *   --read-eio=OFFSET     a read that covers this byte fails with EIO
+ *   --write-eio=BYTES     writing beyond this offset fails with EIO
+ *   --write-enospc=BYTES  writing beyond this offset fails with ENOSPC (what fits is written)
+ *   --fsync-eio           fsync and fdatasync fail with EIO
+ *   --no-fallocate        fallocate fails with EOPNOTSUPP
+ *   --no-direct           open with O_DIRECT fails with EINVAL
+ *   --uncached            FOPEN_DIRECT_IO: every read and write reaches this program as it is
+ *   --short-reads         at most one block, and never more than half of what was asked (implies
+ *                         --uncached: the kernel takes a short answer for the end of file
+ * otherwise)
+ *   --slow=MS             each read and write takes so many milliseconds longer
+ *
+ * Otherwise a plain passthrough by path. Its own files are read through the page cache: cgroup
+ * figures of the program under test do not contain them, because this is another process. */
+#define FUSE_USE_VERSION 31
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+struct faults {
+    char *file;
+    long long read_eio, write_eio, write_enospc;
+    int fsync_eio, no_fallocate, no_direct, uncached, short_reads, slow_ms;
+    char *folder;
+    int folder_fd; /* paths are resolved below it: the mount may cover the folder itself */
+};
+
+enum { SHORT_READ_OVER = 8192, SHORT_READ_ODD = 100 };
+
+static const struct faults *faults(void)
+{
+    return fuse_get_context()->private_data;
+}
+
+/* "/a/b" below the folder's descriptor: "a/b", or "." for the top. */
+static const char *below(const char *path)
+{
+    return path[1] ? path + 1 : ".";
+}
+
+static int top(void)
+{
+    return faults()->folder_fd;
+}
+
+static int result(int rc)
+{
+    return rc < 0 ? -errno : 0;
+}
+
+static bool afflicted(const char *path)
+{
+    const char *file = faults()->file;
+    const char *name = strrchr(path, '/');
+    return !file || strcmp(name ? name + 1 : path, file) == 0;
+}
+
+static void delay(void)
+{
+    if (faults()->slow_ms > 0) {
+        usleep((unsigned)faults()->slow_ms * 1000);
+    }
+}
+
+static void *faulty_init(struct fuse_conn_info *connection, struct fuse_config *config)
+{
+    (void)connection;
+    config->use_ino = 1;
+    config->nullpath_ok = 0;
+    /* Changes made behind the mount (a source that shrinks) show at once. */
+    config->attr_timeout = 0;
+    config->entry_timeout = 0;
+    return fuse_get_context()->private_data;
+}
+
+static int faulty_getattr(const char *path, struct stat *facts, struct fuse_file_info *info)
+{
+    if (info) {
+        return result(fstat((int)info->fh, facts));
+    }
+    return result(fstatat(top(), below(path), facts, AT_SYMLINK_NOFOLLOW));
+}
+
+static int faulty_readlink(const char *path, char *out, size_t capacity)
+{
+    ssize_t length = readlinkat(top(), below(path), out, capacity - 1);
+    if (length < 0) {
+        return -errno;
+    }
+    out[length] = '\0';
+    return 0;
+}
+
+static int faulty_readdir(const char *path, void *buffer, fuse_fill_dir_t add, off_t offset,
+                          struct fuse_file_info *info, enum fuse_readdir_flags flags)
+{
+    (void)offset;
+    (void)info;
+    (void)flags;
+    int fd = openat(top(), below(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        return -errno;
+    }
+    const struct dirent *entry;
+    while ((entry = readdir(folder)) != NULL) {
+        struct stat facts = {.st_ino = entry->d_ino, .st_mode = (mode_t)(entry->d_type << 12)};
+        add(buffer, entry->d_name, &facts, 0, 0);
+    }
+    closedir(folder);
+    return 0;
+}
+
+static int faulty_mkdir(const char *path, mode_t mode)
+{
+    return result(mkdirat(top(), below(path), mode));
+}
+
+static int faulty_unlink(const char *path)
+{
+    return result(unlinkat(top(), below(path), 0));
+}
+
+static int faulty_rmdir(const char *path)
+{
+    return result(unlinkat(top(), below(path), AT_REMOVEDIR));
+}
+
+static int faulty_symlink(const char *to, const char *path)
+{
+    return result(symlinkat(to, top(), below(path)));
+}
+
+static int faulty_rename(const char *from, const char *to, unsigned flags)
+{
+    return result(renameat2(top(), below(from), top(), below(to), flags));
+}
+
+static int faulty_link(const char *from, const char *to)
+{
+    return result(linkat(top(), below(from), top(), below(to), 0));
+}
+
+static int faulty_chmod(const char *path, mode_t mode, struct fuse_file_info *info)
+{
+    return result(info ? fchmod((int)info->fh, mode) : fchmodat(top(), below(path), mode, 0));
+}
+
+static int faulty_chown(const char *path, uid_t user, gid_t group, struct fuse_file_info *info)
+{
+    return result(info ? fchown((int)info->fh, user, group)
+                       : fchownat(top(), below(path), user, group, AT_SYMLINK_NOFOLLOW));
+}
+
+static int faulty_utimens(const char *path, const struct timespec times[2],
+                          struct fuse_file_info *info)
+{
+    return result(info ? futimens((int)info->fh, times)
+                       : utimensat(top(), below(path), times, AT_SYMLINK_NOFOLLOW));
+}
+
+static int faulty_truncate(const char *path, off_t size, struct fuse_file_info *info)
+{
+    if (info) {
+        return result(ftruncate((int)info->fh, size));
+    }
+    int fd = openat(top(), below(path), O_WRONLY | O_CLOEXEC);
+    int rc = fd < 0 ? -errno : result(ftruncate(fd, size));
+    if (fd >= 0) {
+        close(fd);
+    }
+    return rc;
+}
+
+static int open_below(const char *path, struct fuse_file_info *info, int flags, mode_t mode)
+{
+    const struct faults *f = faults();
+    if ((info->flags & O_DIRECT) && f->no_direct) {
+        return -EINVAL;
+    }
+    /* The buffers of FUSE are not aligned: the backing file is opened without O_DIRECT. A writer
+     * may need to read too (the kernel reads a page that a write covers in part). */
+    flags = (flags & ~(O_DIRECT | O_APPEND)) | O_CLOEXEC;
+    int fd = openat(top(), below(path), flags, mode);
+    if (fd < 0) {
+        return -errno;
+    }
+    info->fh = (uint64_t)fd;
+    info->direct_io = f->uncached || f->short_reads;
+    return 0;
+}
+
+static int faulty_open(const char *path, struct fuse_file_info *info)
+{
+    return open_below(path, info, info->flags, 0);
+}
+
+static int faulty_create(const char *path, mode_t mode, struct fuse_file_info *info)
+{
+    return open_below(path, info, info->flags | O_CREAT, mode);
+}
+
+static int faulty_release(const char *path, struct fuse_file_info *info)
+{
+    (void)path;
+    close((int)info->fh);
+    return 0;
+}
+
+static int faulty_read(const char *path, char *buffer, size_t length, off_t offset,
+                       struct fuse_file_info *info)
+{
+    const struct faults *f = faults();
+    delay();
+    if (afflicted(path)) {
+        if (f->read_eio >= offset && f->read_eio < offset + (off_t)length) {
+            return -EIO;
+        }
+        if (f->short_reads && length > SHORT_READ_OVER) {
+            length = length / 2 + SHORT_READ_ODD;
+        }
+    }
+    ssize_t got = pread((int)info->fh, buffer, length, offset);
+    return got < 0 ? -errno : (int)got;
+}
+
+static int faulty_write(const char *path, const char *buffer, size_t length, off_t offset,
+                        struct fuse_file_info *info)
+{
+    const struct faults *f = faults();
+    delay();
+    if (afflicted(path)) {
+        off_t end = offset + (off_t)length;
+        if (f->write_eio >= 0 && end > f->write_eio) {
+            return -EIO;
+        }
+        if (f->write_enospc >= 0 && end > f->write_enospc) {
+            if (offset >= f->write_enospc) {
+                return -ENOSPC;
+            }
+            length = (size_t)(f->write_enospc - offset);
+        }
+    }
+    ssize_t put = pwrite((int)info->fh, buffer, length, offset);
+    return put < 0 ? -errno : (int)put;
+}
+
+static int faulty_fsync(const char *path, int data_only, struct fuse_file_info *info)
+{
+    if (faults()->fsync_eio && afflicted(path)) {
+        return -EIO;
+    }
+    return result(data_only ? fdatasync((int)info->fh) : fsync((int)info->fh));
+}
+
+static int faulty_fallocate(const char *path, int mode, off_t offset, off_t length,
+                            struct fuse_file_info *info)
+{
+    (void)path;
+    if (faults()->no_fallocate) {
+        return -EOPNOTSUPP;
+    }
+    return result(fallocate((int)info->fh, mode, offset, length));
+}
+
+static int faulty_statfs(const char *path, struct statvfs *facts)
+{
+    (void)path;
+    return result(fstatvfs(top(), facts));
+}
+
+static off_t faulty_lseek(const char *path, off_t offset, int whence, struct fuse_file_info *info)
+{
+    (void)path;
+    off_t at = lseek((int)info->fh, offset, whence);
+    return at < 0 ? -errno : at;
+}
+
+static const struct fuse_operations operations = {
+    .init = faulty_init,
+    .getattr = faulty_getattr,
+    .readlink = faulty_readlink,
+    .readdir = faulty_readdir,
+    .mkdir = faulty_mkdir,
+    .unlink = faulty_unlink,
+    .rmdir = faulty_rmdir,
+    .symlink = faulty_symlink,
+    .rename = faulty_rename,
+    .link = faulty_link,
+    .chmod = faulty_chmod,
+    .chown = faulty_chown,
+    .utimens = faulty_utimens,
+    .truncate = faulty_truncate,
+    .open = faulty_open,
+    .create = faulty_create,
+    .release = faulty_release,
+    .read = faulty_read,
+    .write = faulty_write,
+    .fsync = faulty_fsync,
+    .fallocate = faulty_fallocate,
+    .statfs = faulty_statfs,
+    .lseek = faulty_lseek,
+};
+
+#define FAULT(text, field)                                                                         \
+    {                                                                                              \
+        text, offsetof(struct faults, field), 1                                                    \
+    }
+
+static const struct fuse_opt options[] = {
+    FAULT("--file=%s", file),
+    FAULT("--read-eio=%lld", read_eio),
+    FAULT("--write-eio=%lld", write_eio),
+    FAULT("--write-enospc=%lld", write_enospc),
+    FAULT("--fsync-eio", fsync_eio),
+    FAULT("--no-fallocate", no_fallocate),
+    FAULT("--no-direct", no_direct),
+    FAULT("--uncached", uncached),
+    FAULT("--short-reads", short_reads),
+    FAULT("--slow=%d", slow_ms),
+    FUSE_OPT_END,
+};
+
+/* The first bare word is the folder; the mountpoint stays for libfuse. */
+static int take_folder(void *data, const char *argument, int key, struct fuse_args *arguments)
+{
+    struct faults *f = data;
+    (void)arguments;
+    if (key == FUSE_OPT_KEY_NONOPT && !f->folder) {
+        f->folder = strdup(argument);
+        return 0;
+    }
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct fuse_args arguments = FUSE_ARGS_INIT(argc, argv);
+    struct faults f = {.read_eio = -1, .write_eio = -1, .write_enospc = -1, .folder_fd = -1};
+    if (fuse_opt_parse(&arguments, &f, options, take_folder) != 0 || !f.folder) {
+        fputs("usage: fuse_faulty [FAULTS] FOLDER MOUNTPOINT [-o OPTIONS]\n", stderr);
+        return 2;
+    }
+    f.folder_fd = open(f.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f.folder_fd < 0) {
+        fprintf(stderr, "fuse_faulty: %s: %s\n", f.folder, strerror(errno));
+        return 1;
+    }
+    umask(0); /* the kernel has applied the caller's already */
+    int rc = fuse_main(arguments.argc, arguments.argv, &operations, &f);
+    fuse_opt_free_args(&arguments);
+    return rc;
+}
