@@ -1,0 +1,248 @@
+# common.bash - what the bats files share. `load ../lib/common`; every test then has its own folder $SCRATCH, removed
+# afterwards with all that was registered by cleanup_fn, in reverse order.
+#
+# HAUL, TOOLS: the program under test and the folder of the test tools (from $HAUL_BUILD, else build/).
+# HAUL_TEST_DIR: where scratch folders go (default /var/tmp: a real filesystem, not tmpfs).
+
+HAUL_ROOT=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
+HAUL_BUILD=$(cd "${HAUL_BUILD:-$HAUL_ROOT/build}" && pwd)
+HAUL=$HAUL_BUILD/haul
+TOOLS=$HAUL_BUILD/tests/lib
+MIB=$((1024 * 1024))
+# A sanitizer's complaint must never pass for one of haul's own exit codes.
+export ASAN_OPTIONS="exitcode=99:${ASAN_OPTIONS:-}" UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
+export LC_ALL=C.UTF-8
+unset HAUL_RSH
+
+# shellcheck source=tests/lib/cgroup.sh
+. "$HAUL_ROOT/tests/lib/cgroup.sh"
+
+scratch_open() {
+    SCRATCH=$(mktemp -d "${HAUL_TEST_DIR:-/var/tmp}/haul-test.XXXXXX")
+    chmod 755 "$SCRATCH" # tests run haul as another user too
+    CLEANUPS=()
+    under=()
+    cd "$SCRATCH" || return 1
+}
+
+scratch_close() {
+    local i
+    cd /
+    for ((i = ${#CLEANUPS[@]} - 1; i >= 0; i--)); do
+        eval "${CLEANUPS[i]}" || echo "cleanup failed: ${CLEANUPS[i]}"
+    done
+    [ -z "$SCRATCH" ] || rm -rf --one-file-system "$SCRATCH"
+}
+
+setup() { scratch_open; }
+teardown() { scratch_close; }
+
+# Run this at the end of the test, whatever happens. Not inside a subshell or `run`.
+cleanup_fn() {
+    CLEANUPS+=("$(printf '%q ' "$@")")
+}
+
+# A line for the person who reads the test's output, also when it passes.
+note() {
+    echo "# $*" >&3
+}
+
+requires() {
+    local what
+    for what in "$@"; do
+        case $what in
+        root) [ "$(id -u)" = 0 ] || skip "needs root" ;;
+        loop) [ -e /dev/loop-control ] && losetup --find >/dev/null 2>&1 || skip "needs loop devices" ;;
+        fuse) [ -c /dev/fuse ] && [ -x "$TOOLS/fuse_faulty" ] || skip "needs /dev/fuse and libfuse3" ;;
+        cgroup) cgroup_find || skip "needs a memory cgroup: $cgroup_why" ;;
+        *) command -v "$what" >/dev/null || skip "needs $what" ;;
+        esac
+    done
+}
+
+sanitized() {
+    [[ $HAUL_BUILD == */san ]] || grep -qa __asan_init "$HAUL"
+}
+
+# --- running haul -----------------------------------------------------------------------------------------------------
+
+# A hang is a failure: status 124.
+haul() {
+    timeout -k 10 "${HAUL_TIMEOUT:-180}" "$HAUL" "$@"
+}
+
+# haul --json: standard output in ./out, messages in ./err, exit code in $status. Put words into the array `under`
+# first (deny, in_cgroup) to run it under them.
+copy() {
+    status=0
+    "${under[@]}" timeout -k 10 "${HAUL_TIMEOUT:-180}" "$HAUL" --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+}
+
+expect_status() {
+    [ "$status" = "$1" ] && return
+    echo "exit code $status, expected $1"
+    show_run
+    return 1
+}
+
+show_run() {
+    tail -n 3 "$SCRATCH/out"
+    tail -n 20 "$SCRATCH/err"
+}
+
+# copy, which has to succeed.
+copied() {
+    copy "$@"
+    expect_status 0
+}
+
+# A field of the receipt: `receipt .target.policy`.
+receipt() {
+    tail -n 1 "$SCRATCH/out" | jq -r "select(.event == \"receipt\") | $1"
+}
+
+expect() { # WHAT ACTUAL EXPECTED
+    [ "$2" = "$3" ] && return
+    echo "$1: $2, expected $3"
+    show_run
+    return 1
+}
+
+expect_receipt() { # FIELD EXPECTED
+    expect "receipt $1" "$(receipt "$1")" "$2"
+}
+
+expect_under() { # WHAT NUMBER LIMIT
+    [ "$2" -lt "$3" ] && return
+    echo "$1: $2, expected less than $3"
+    show_run
+    return 1
+}
+
+# Both streams of the last `copy`, or $output of `run`, hold this (extended regular expression, any case).
+expect_words() {
+    grep -qiE -e "$1" "$SCRATCH/out" "$SCRATCH/err" && return
+    echo "no words like: $1"
+    show_run
+    return 1
+}
+
+# An error is for a person: at most three lines, with the program's name or the path, and no trace of a crash.
+expect_clear_error() {
+    local lines
+    lines=$(wc -l <"$SCRATCH/err")
+    [ "$lines" -ge 1 ] && [ "$lines" -le 3 ] && ! grep -qiE 'assert|sanitizer|segfault|core dumped' "$SCRATCH/err" && return
+    echo "not a clear error of one to three lines:"
+    cat "$SCRATCH/err"
+    return 1
+}
+
+same() {
+    cmp -- "$1" "$2" || { show_run; return 1; }
+}
+
+# --- files and their pages --------------------------------------------------------------------------------------------
+
+# Incompressible, repeatable, nothing left in the cache.
+random_file() { # PATH SIZE [SEED]
+    "$TOOLS/fill" --seed="${3:-1}" "$1" "$2"
+}
+
+pages() {
+    "$TOOLS/pages" "$@"
+}
+
+# Not one page of these is in the page cache.
+uncached() {
+    local path
+    for path in "$@"; do
+        expect "pages of $path in the cache" "$(pages "$path")" 0
+    done
+}
+
+# --- filesystems ------------------------------------------------------------------------------------------------------
+
+# on_fs KIND SIZE: makes the filesystem, mounts it, sets FS to the mount point and LOOP to its device; all is undone at
+# the end of the test. KIND: ext4, ext4-4k (4096-byte sectors), ext4-1k (1 KiB blocks), ext4-journal (data=journal),
+# ext3, xfs, btrfs, btrfs-nodatasum, btrfs-compressed, overlay, tmpfs, fuse (faults in the array FUSE_FAULTS).
+on_fs() {
+    local kind=$1 size=$2
+    requires root
+    FS=$(mktemp -d "$SCRATCH/$kind.XXXXXX")
+    chmod 755 "$FS"
+    case $kind in
+    tmpfs)
+        mount -t tmpfs -o "size=$size" haul-test "$FS"
+        cleanup_fn unmount "$FS"
+        ;;
+    fuse)
+        requires fuse
+        FUSE_BACKING=$FS.backing
+        mkdir "$FUSE_BACKING"
+        "$TOOLS/fuse_faulty" "${FUSE_FAULTS[@]}" "$FUSE_BACKING" "$FS" -o allow_other
+        cleanup_fn unmount "$FS"
+        ;;
+    overlay)
+        local mountpoint=$FS
+        on_fs ext4 "$size"
+        mkdir "$FS/lower" "$FS/upper" "$FS/work"
+        mount -t overlay -o "lowerdir=$FS/lower,upperdir=$FS/upper,workdir=$FS/work" haul-test "$mountpoint"
+        FS=$mountpoint
+        cleanup_fn unmount "$FS"
+        ;;
+    *) on_disk "$kind" "$size" ;;
+    esac
+}
+
+on_disk() {
+    local kind=$1 size=$2 image=$FS.img sector=512 mkfs options=defaults
+    requires loop
+    case $kind in
+    ext4) mkfs="mkfs.ext4 -q -F -E nodiscard" ;;
+    ext4-4k) mkfs="mkfs.ext4 -q -F -E nodiscard" sector=4096 ;;
+    ext4-1k) mkfs="mkfs.ext4 -q -F -E nodiscard -b 1024" ;;
+    ext4-journal) mkfs="mkfs.ext4 -q -F -E nodiscard" options=data=journal ;;
+    ext3) mkfs="mkfs.ext3 -q -F -E nodiscard" ;;
+    xfs) mkfs="mkfs.xfs -q -f -K" ;;
+    btrfs) mkfs="mkfs.btrfs -q -f -K" ;;
+    btrfs-nodatasum) mkfs="mkfs.btrfs -q -f -K" options=nodatasum ;;
+    btrfs-compressed) mkfs="mkfs.btrfs -q -f -K" options=compress=zstd ;;
+    *) echo "on_fs: unknown kind $kind"; return 1 ;;
+    esac
+    truncate -s "$size" "$image"
+    # direct-io: otherwise the image's own pages are cached, and charged to whoever writes.
+    LOOP=$(losetup --find --show --direct-io=on --sector-size "$sector" "$image")
+    cleanup_fn losetup -d "$LOOP"
+    $mkfs "$LOOP"
+    mount -o "$options" "$LOOP" "$FS"
+    cleanup_fn unmount "$FS"
+}
+
+unmount() {
+    local attempt
+    for attempt in 1 2 3 4 5 6 7 8 9 10; do
+        umount "$1" 2>/dev/null && return
+        sleep 0.2
+    done
+    echo "unmount: $1 is busy"
+    umount -l "$1"
+    return 1
+}
+
+# --- memory cgroups ---------------------------------------------------------------------------------------------------
+
+# in_cgroup BYTES CMD...: runs it in a cgroup of its own; afterwards cgroup_figure failcnt|peak tells.
+in_cgroup() {
+    local folder status=0
+    cgroup_find || return 125
+    folder=$(cgroup_make "haul-test.$$.$RANDOM" "$1") || return 125
+    cgroup_exec "$folder" "${@:2}" || status=$?
+    cgroup_failcnt "$folder" >"$SCRATCH/cgroup.failcnt"
+    cgroup_peak "$folder" >"$SCRATCH/cgroup.peak"
+    cgroup_remove "$folder"
+    return "$status"
+}
+
+cgroup_figure() {
+    cat "$SCRATCH/cgroup.$1"
+}
