@@ -6,6 +6,7 @@
  *   --read-eio=OFFSET     a read that covers this byte fails with EIO
  *   --write-eio=BYTES     writing beyond this offset fails with EIO
  *   --write-enospc=BYTES  writing beyond this offset fails with ENOSPC (what fits is written)
+ *   --lose-write=OFFSET   the byte at this offset is written wrongly, and success reported
  *   --fsync-eio           fsync and fdatasync fail with EIO
  *   --no-fallocate        fallocate fails with EOPNOTSUPP
  *   --no-direct           open with O_DIRECT fails with EINVAL
@@ -34,7 +35,7 @@
 
 struct faults {
     char *file;
-    long long read_eio, write_eio, write_enospc;
+    long long read_eio, write_eio, write_enospc, lose_write;
     int fsync_eio, no_fallocate, no_direct, uncached, short_reads, slow_ms;
     char *folder;
     int folder_fd; /* paths are resolved below it: the mount may cover the folder itself */
@@ -257,6 +258,10 @@ static int faulty_write(const char *path, const char *buffer, size_t length, off
         }
     }
     ssize_t put = pwrite((int)info->fh, buffer, length, offset);
+    if (put > 0 && afflicted(path) && f->lose_write >= offset && f->lose_write < offset + put) {
+        char wrong = (char)~buffer[f->lose_write - offset];
+        put = pwrite((int)info->fh, &wrong, 1, f->lose_write) == 1 ? put : -1;
+    }
     return put < 0 ? -errno : (int)put;
 }
 
@@ -327,6 +332,7 @@ static const struct fuse_opt options[] = {
     FAULT("--read-eio=%lld", read_eio),
     FAULT("--write-eio=%lld", write_eio),
     FAULT("--write-enospc=%lld", write_enospc),
+    FAULT("--lose-write=%lld", lose_write),
     FAULT("--fsync-eio", fsync_eio),
     FAULT("--no-fallocate", no_fallocate),
     FAULT("--no-direct", no_direct),
@@ -351,7 +357,8 @@ static int take_folder(void *data, const char *argument, int key, struct fuse_ar
 int main(int argc, char **argv)
 {
     struct fuse_args arguments = FUSE_ARGS_INIT(argc, argv);
-    struct faults f = {.read_eio = -1, .write_eio = -1, .write_enospc = -1, .folder_fd = -1};
+    struct faults f = {
+        .read_eio = -1, .write_eio = -1, .write_enospc = -1, .lose_write = -1, .folder_fd = -1};
     if (fuse_opt_parse(&arguments, &f, options, take_folder) != 0 || !f.folder) {
         fputs("usage: fuse_faulty [FAULTS] FOLDER MOUNTPOINT [-o OPTIONS]\n", stderr);
         return 2;

@@ -1,0 +1,125 @@
+#!/usr/bin/env bats
+# Goal: the tools that the other files rely on do see what they are meant to see. Nothing here runs haul.
+load ../lib/common
+
+@test "fill leaves nothing in the cache, pages counts what cat brought in, and evicts it" {
+    random_file file 8M
+    uncached file
+    cat file >/dev/null
+    expect "pages" "$(pages file)" $((8 * MIB / $(getconf PAGESIZE)))
+    expect "bytes" "$(pages --bytes file)" $((8 * MIB))
+    pages --evict file
+    uncached file
+    pages --warm file
+    expect "bytes" "$(pages --bytes file)" $((8 * MIB))
+}
+
+@test "pages sees the cache on overlayfs, where cachestat does not" {
+    on_fs overlay 64M
+    random_file "$FS/file" 4M
+    cat "$FS/file" >/dev/null
+    expect "bytes" "$(pages --bytes "$FS/file")" $((4 * MIB))
+}
+
+@test "fill is incompressible and repeatable, and the seed and the offset matter" {
+    random_file a 1000003 1
+    random_file b 1000003 1
+    random_file c 1000003 2
+    cmp a b
+    run cmp -s a c
+    [ "$status" = 1 ]
+    expect_over() { [ "$1" -gt "$2" ]; }
+    expect_over "$(gzip -1c a | wc -c)" 1000000
+    "$TOOLS/fill" --seed=1 --offset=4097 b 5000
+    cmp a b
+    "$TOOLS/fill" --flip=77 b
+    expect "bytes that differ" "$(cmp -l a b | wc -l)" 1
+}
+
+@test "a plain copy of 40 MiB hits a cgroup's limit of 16 MiB, and one of 4 MiB does not" {
+    requires cgroup
+    random_file source 40M
+    in_cgroup $((16 * MIB)) cp source target
+    [ "$(cgroup_figure failcnt)" -gt 0 ]
+    [ "$(cgroup_figure peak)" -gt $((15 * MIB)) ]
+    pages --evict source
+    rm target
+    random_file source 4M
+    in_cgroup $((16 * MIB)) cp source target
+    expect "failcnt" "$(cgroup_figure failcnt)" 0
+    [ "$(cgroup_figure peak)" -gt $((4 * MIB)) ]
+    run in_cgroup $((16 * MIB)) sh -c 'exit 7'
+    expect "status" "$status" 7
+    expect "cgroups left" "$(find "$cgroup_home" -maxdepth 1 -name "haul-test.$$.*" | wc -l)" 0
+}
+
+@test "hog notices that its pages were taken" {
+    random_file hot 8M
+    coproc hog { exec "$TOOLS/hog" hot; }
+    local line pid=$hog_PID
+    cleanup_fn kill_quietly "$pid"
+    read -r line <&"${hog[0]}"
+    expect "first line" "$line" ready
+    kill -USR1 "$pid"
+    read -r line <&"${hog[0]}"
+    expect "report" "$line" "resident=2048 total=2048 lost=0"
+    kill -STOP "$pid"
+    # A mapped page is not dropped by fadvise: a hole takes it away.
+    fallocate --punch-hole --offset 0 --length 1M hot
+    kill -CONT "$pid"
+    kill "$pid"
+    read -r line <&"${hog[0]}"
+    [[ $line == *lost=[1-9]* ]] || { echo "$line"; false; }
+}
+
+kill_quietly() {
+    kill "$1" 2>/dev/null || true
+}
+
+number_of() { # errno of a system call, by number, under deny
+    "$TOOLS/deny" "${@:2}" perl -e 'syscall($ARGV[0] + 0, -1, 0, 0, 0, 0, 0); print $! + 0' "$1"
+}
+
+@test "deny refuses io_uring, and with --old-kernel what is younger than 3.2" {
+    requires perl
+    [ "$(uname -m)" = x86_64 ] || skip "the numbers are those of x86-64"
+    local call
+    expect "io_uring_setup" "$(number_of 425)" 1
+    expect "io_uring_setup" "$(number_of 425 --errno=ENOSYS)" 38
+    expect "statx" "$(number_of 332)" 14
+    for call in 332 327 328 451 326 437 439 436 425; do # statx ... close_range, io_uring_setup
+        expect "system call $call" "$(number_of $call --old-kernel)" 38
+    done
+    expect "newfstatat" "$(number_of 262 --old-kernel)" 14
+    "$TOOLS/deny" --old-kernel bash -c 'ls -l / | grep -q tmp && cp "$0" here && cmp "$0" here' "$TOOLS/deny"
+}
+
+@test "the FUSE filesystem has the faults that it is asked for, and no other" {
+    on_fs fuse 0
+    random_file "$FUSE_BACKING/file" 100000
+    cp "$FS/file" "$FS/copy"
+    cmp "$FUSE_BACKING/file" "$FUSE_BACKING/copy"
+    FUSE_FAULTS=(--file=bad --read-eio=70000 --write-enospc=50000 --no-direct --short-reads)
+    on_fs fuse 0
+    random_file "$FUSE_BACKING/bad" 100000
+    random_file "$FUSE_BACKING/good" 100000
+    cp "$FS/good" "$FS/other"
+    cmp "$FUSE_BACKING/good" "$FUSE_BACKING/other"
+    run cat "$FS/bad"
+    [ "$status" = 1 ]
+    head -c 50000 "$FS/bad" | cmp -n 50000 - "$FUSE_BACKING/bad"
+    run dd if="$FS/good" of=/dev/null bs=4096 iflag=direct
+    [[ $output == *"Invalid argument"* ]]
+    run dd if="$FUSE_BACKING/good" of="$FS/bad" bs=4096
+    [[ $output == *"No space left"* ]]
+}
+
+@test "a loop device has the sector size of its kind and does not cache its image" {
+    on_fs ext4-4k 64M
+    expect "sector" "$(blockdev --getss "$LOOP")" 4096
+    on_fs ext4 64M
+    expect "sector" "$(blockdev --getss "$LOOP")" 512
+    random_file "$FS/file" 8M
+    sync -f "$FS"
+    expect_under "cached bytes of the image" "$(pages --bytes "$FS.img")" $MIB
+}

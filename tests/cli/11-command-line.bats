@@ -1,0 +1,173 @@
+#!/usr/bin/env bats
+# Goal: the options that users of rsync, scp and cp expect are taken, wrong ones are refused in one clear line with exit
+# code 1, and what is printed can be read by people and by programs.
+load ../lib/common
+
+@test "--help shows the usage on standard output" {
+    run haul --help
+    [ "$status" = 0 ]
+    [[ $output == *haul*SOURCE*TARGET* ]]
+    haul --help 2>/dev/null | grep -q -- --engine
+    local longest
+    longest=$(haul --help | awk '{ if (length($0) > n) n = length($0) } END { print n }')
+    [ "$longest" -le 100 ]
+}
+
+@test "-V lists version, engines and libraries; -VV is JSON" {
+    run haul -V
+    [ "$status" = 0 ]
+    [[ ${lines[0]} == haul* ]]
+    [[ $output == *uring* && $output == *threads* && $output == *sync* ]]
+    [[ $output == *xxhash* || $output == *XXH* ]]
+    haul -VV | jq -e 'type == "object"'
+}
+
+usage_error() {
+    copy "$@"
+    expect_status 1
+    expect_clear_error
+    [ ! -e target ]
+}
+
+@test "wrong command lines are usage errors" {
+    random_file source 10K
+    usage_error
+    usage_error source
+    usage_error --no-such-option source target
+    expect_words 'no-such-option'
+    usage_error --engine=steam source target
+    expect_words 'steam'
+    usage_error --cache=sometimes source target
+    expect_words 'sometimes'
+    usage_error --memory=lots source target
+    usage_error --bwlimit=fast source target
+    usage_error --cache-max=-1 source target
+    usage_error --memory
+    usage_error --verify=perhaps source target
+}
+
+@test "rsync daemons are refused by name" {
+    random_file source 10K
+    local side
+    for side in rsync://host/module host::module user@host::module/file; do
+        usage_error source "$side"
+        expect_words 'rsync'
+        usage_error "$side" target
+        expect_words 'rsync'
+    done
+}
+
+@test "the same file as source and target is refused and unharmed" {
+    random_file source 100K
+    cp source before
+    ln source hard
+    ln -s source soft
+    local other
+    for other in source ./source hard soft; do
+        copy source $other
+        [ "$status" != 0 ]
+        expect_clear_error
+        expect_words 'same file'
+        same source before
+    done
+}
+
+@test "every line of --json is valid, has \"v\":1, and the last is the receipt" {
+    random_file source 3M
+    copied source target
+    jq -es 'all(.v == 1) and (.[-1].event == "receipt")' out
+    jq -es '.[-1] | [.exit, .durable, .files, .bytes_total, .bytes_copied, .bytes_kept, .bytes_repaired,
+        .chunks_repaired, .seconds, .lanes, .memory_peak_bytes, .memory_budget_bytes,
+        .wire_bytes_sent, .wire_bytes_received] | length == 14 and all(. != null)' out
+    jq -es '.[-1] | .source, .target | (.path | type == "string") and has("host") and .host == null
+        and (.policy | test("direct|window|plain")) and (.why | length > 0) and (.engine | test("uring|threads|sync"))
+        and has("resident_before_bytes") and has("resident_peak_bytes") and (.resident_after_bytes == 0)' out
+    expect_receipt .exit 0
+    expect "digest" "$(receipt '.digest | test("^[0-9a-f]{32}$")')" true
+    [ ! -s err ]
+}
+
+@test "the digest depends on the bytes alone" {
+    random_file source 2500000
+    copied source first
+    local digest
+    digest=$(receipt .digest)
+    copied --engine=sync --cache=window source second
+    expect_receipt .digest "$digest"
+    random_file source 2500000 2
+    copied source third
+    [ "$(receipt .digest)" != "$digest" ]
+}
+
+@test "the receipt in words names the bytes, the cache and durability" {
+    random_file source 3M
+    run haul source target
+    [ "$status" = 0 ]
+    [[ $output == *"3.00 MiB"* || $output == *"3 MiB"* ]]
+    [[ $output == *direct* ]]
+    [[ $output == *durable* || $output == *"on the disk"* || $output == *"on disk"* ]]
+}
+
+@test "-q says nothing, -v says more" {
+    random_file source 1M
+    run haul -q source target
+    [ "$status" = 0 ]
+    [ -z "$output" ]
+    rm target
+    run haul source target
+    local plain=${#output}
+    rm target
+    run haul -v source target
+    [ "$status" = 0 ]
+    [ "${#output}" -gt "$plain" ]
+}
+
+@test "no progress bar where there is no terminal, unless --progress" {
+    random_file source 1M
+    run haul source target
+    [[ $output != *$'\r'* ]]
+    rm target
+    run haul --progress source target
+    [ "$status" = 0 ]
+    [[ $output == *%* ]]
+}
+
+@test "-n changes nothing and says what would be done" {
+    random_file source 1M
+    run haul -n source target
+    [ "$status" = 0 ]
+    [ ! -e target ]
+    [[ $output == *target* ]]
+    random_file target 1M 2
+    cp target before
+    local time
+    time=$(stat -c %Y.%Z target)
+    run haul -n source target
+    [ "$status" = 0 ]
+    same target before
+    [ "$(stat -c %Y.%Z target)" = "$time" ]
+}
+
+@test "options that are true anyway are accepted: --inplace --partial -P" {
+    random_file source 1M
+    run haul --inplace --partial -P source target
+    [ "$status" = 0 ]
+    same source target
+}
+
+@test "options may stand after the files, -- ends them" {
+    random_file ./-source 10K
+    run haul -- -source target
+    [ "$status" = 0 ]
+    same ./-source target
+    run haul ./-source target2 --engine=sync
+    [ "$status" = 0 ]
+    same ./-source target2
+}
+
+@test "a standard output that is full is an error, not a crash" {
+    random_file source 10K
+    run sh -c '"$0" --json source target >/dev/full' "$HAUL"
+    [ "$status" != 0 ]
+    [ "$status" -lt 124 ]
+}

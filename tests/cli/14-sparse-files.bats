@@ -1,0 +1,75 @@
+#!/usr/bin/env bats
+# Goal: holes stay holes, cost no time and no space, and read as zeros.
+load ../lib/common
+
+blocks() {
+    stat -c %b "$1"
+}
+
+@test "a sparse file keeps its holes" {
+    truncate -s 100M source
+    "$TOOLS/fill" --offset=0 source 1M
+    "$TOOLS/fill" --offset=30M source 3M
+    "$TOOLS/fill" --offset=70000001 source 12345
+    copied source target
+    uncached source target
+    same source target
+    # 1 MiB + 3 MiB + 12 KiB of data; one chunk of slack for each piece. In 512-byte blocks.
+    expect_under "blocks of the target" "$(blocks target)" $((8 * MIB / 512))
+}
+
+@test "a file that is one hole" {
+    truncate -s 1G source
+    copied source target
+    expect "size" "$(stat -c %s target)" $((1024 * MIB))
+    expect_under "blocks of the target" "$(blocks target)" 64
+    expect_receipt .bytes_total $((1024 * MIB))
+}
+
+@test "a hole at the end, of odd length" {
+    random_file source 1M
+    truncate -s 5000003 source
+    copied source target
+    same source target
+}
+
+@test "holes of the source replace data of an old target" {
+    truncate -s 10M source
+    "$TOOLS/fill" --offset=4M source 1M
+    random_file target 10M 5
+    touch -d '2001-01-01' target
+    copied source target
+    same source target
+}
+
+@test "sparse files with the window policy and without io_uring" {
+    truncate -s 20M source
+    "$TOOLS/fill" --offset=7M source 100000
+    copied --cache=window --engine=threads source target
+    same source target
+    expect_under "blocks of the target" "$(blocks target)" $((3 * MIB / 512))
+}
+
+@test "-S makes holes of zeros" {
+    head -c 20M /dev/zero >source
+    "$TOOLS/fill" --offset=5M source 1M
+    copied -S source target
+    same source target
+    expect_under "blocks of the target" "$(blocks target)" $((3 * MIB / 512))
+}
+
+@test "a sparse file of 2 TiB takes seconds and the memory of a small one" {
+    requires root
+    on_fs xfs 1G # ext4 with 4 KiB blocks ends at 16 TiB as well; xfs keeps a large hole in no metadata at all
+    truncate -s 2T "$FS/source"
+    "$TOOLS/fill" --offset=1T "$FS/source" 5M
+    random_file small 10M
+    copied small "$FS/small"
+    local memory
+    memory=$(receipt .memory_peak_bytes)
+    HAUL_TIMEOUT=60 copied "$FS/source" "$FS/target"
+    expect "size" "$(stat -c %s "$FS/target")" $((2 * 1024 * 1024 * MIB))
+    cmp -n 6000000 -i 1T "$FS/source" "$FS/target"
+    expect_under "blocks of the target" "$(blocks "$FS/target")" $((8 * MIB / 512))
+    sanitized || expect_under "memory beside that for a small file" "$(receipt .memory_peak_bytes)" $((memory + 2 * MIB))
+}

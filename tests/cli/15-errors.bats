@@ -1,0 +1,168 @@
+#!/usr/bin/env bats
+# Goal: what goes wrong is said in one clear line with rsync's exit code, and no success is claimed.
+load ../lib/common
+
+failed_with() { # EXIT-CODE WORDS
+    expect_status "$1"
+    expect_clear_error
+    expect_words "$2"
+    [ "$(receipt .durable)" != true ] || { echo "durable is claimed"; show_run; false; }
+}
+
+@test "a source that is not there" {
+    copy missing target
+    [ "$status" = 23 ] || [ "$status" = 24 ] || expect_status 23
+    expect_clear_error
+    expect_words 'missing: .*no such file|no such file.*missing|missing'
+    [ ! -e target ]
+}
+
+@test "a target folder that is not there" {
+    random_file source 10K
+    copy source nowhere/target
+    expect_status 11
+    expect_clear_error
+    expect_words 'nowhere'
+}
+
+@test "no permission to read the source, or to write the target" {
+    requires root setpriv
+    cp "$HAUL" haul
+    chmod 755 haul
+    mkdir -m 777 open
+    random_file source 10K
+    chmod 600 source
+    local user=(setpriv --reuid=65534 --regid=65534 --clear-groups ./haul --json)
+    status=0
+    "${user[@]}" source open/target >out 2>err || status=$?
+    [ "$status" = 23 ] || expect_status 11
+    expect_clear_error
+    expect_words 'source.*permission|permission.*source'
+    [ ! -e open/target ]
+    chmod 644 source
+    status=0
+    "${user[@]}" source target >out 2>err || status=$?
+    failed_with 11 'target.*permission|permission.*target'
+    [ ! -e target ]
+}
+
+@test "a full disk" {
+    on_fs ext4 16M
+    random_file source 40M
+    copy source "$FS/target"
+    failed_with 11 'target.*no space|no space.*target'
+    copy --cache=window source "$FS/target"
+    failed_with 11 'no space'
+    copy --preallocate source "$FS/target"
+    failed_with 11 'no space'
+    random_file small 1M
+    rm -f "$FS/target"
+    copied small "$FS/small"
+}
+
+@test "a disk that gets full in mid-copy" {
+    FUSE_FAULTS=(--no-fallocate --write-enospc=3000000)
+    on_fs fuse 0
+    random_file source 8M
+    local policy
+    for policy in direct window plain; do
+        copy --cache=$policy source "$FS/target"
+        failed_with 11 'target.*no space|no space.*target'
+    done
+}
+
+@test "a read error in the source" {
+    FUSE_FAULTS=(--file=bad --read-eio=5000000)
+    on_fs fuse 0
+    random_file "$FUSE_BACKING/bad" 8M
+    local policy engine
+    for policy in direct window plain; do
+        for engine in uring threads sync; do
+            rm -f target
+            copy --cache=$policy --engine=$engine "$FS/bad" target
+            failed_with 11 'bad.*input/output error|input/output error.*bad'
+        done
+    done
+}
+
+@test "a write error in the target" {
+    FUSE_FAULTS=(--write-eio=2000000)
+    on_fs fuse 0
+    random_file source 8M
+    local policy engine
+    for policy in direct window; do
+        for engine in uring threads sync; do
+            rm -f "$FS/target"
+            copy --cache=$policy --engine=$engine source "$FS/target"
+            failed_with 11 'target.*input/output error|input/output error.*target'
+        done
+    done
+}
+
+@test "an error of fdatasync is an error of the copy" {
+    FUSE_FAULTS=(--fsync-eio)
+    on_fs fuse 0
+    random_file source 2M
+    copy source "$FS/target"
+    failed_with 11 'target.*input/output error|input/output error.*target'
+    expect "mtime of a copy that failed is not the source's" \
+        "$([ "$(stat -c %Y "$FS/target")" = "$(stat -c %Y source)" ] && [ "$(stat -c %.9Y "$FS/target")" = "$(stat -c %.9Y source)" ] && echo same)" ""
+}
+
+@test "a failing source among several does not stop the others, exit 23" {
+    mkdir folder
+    random_file one 10K 1
+    random_file two 10K 2
+    copy one missing two folder
+    [ "$status" = 23 ] || [ "$status" = 24 ] || expect_status 23
+    same one folder/one
+    same two folder/two
+}
+
+# The copy is held up by --bwlimit; the source is changed when a part of the target is written.
+change_while_copied() { # CHANGE...
+    random_file source 6M
+    touch -d '2001-01-01' source
+    "$HAUL" --json --bwlimit=3M --memory=1M "${options[@]}" source target >out 2>err &
+    local pid=$!
+    cleanup_fn kill_quietly "$pid"
+    local attempt
+    for attempt in {1..200}; do
+        [ -e target ] && [ "$(stat -c %b target)" -gt 0 ] && break
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.02
+    done
+    "$@"
+    status=0
+    wait "$pid" || status=$?
+}
+
+kill_quietly() {
+    kill "$1" 2>/dev/null || true
+}
+
+@test "a source that shrinks while it is copied: exit 41" {
+    options=()
+    change_while_copied truncate -s 1M source
+    failed_with 41 'source.*(chang|shrank|shrunk|smaller|shorter)'
+}
+
+@test "a source that grows while it is copied: exit 41" {
+    options=()
+    change_while_copied sh -c 'head -c 100000 /dev/zero >>source'
+    failed_with 41 'source.*(chang|grew|grown|larger)'
+}
+
+@test "a source that is written to while it is copied: exit 41" {
+    options=(--cache=window)
+    change_while_copied "$TOOLS/fill" --flip=5 source
+    failed_with 41 'source.*chang'
+    expect "mtime of a copy that failed is not the source's" "$([ "$(stat -c %.9Y target)" = "$(stat -c %.9Y source)" ] && echo same)" ""
+}
+
+@test "--memory that is too small is refused in words" {
+    random_file source 1M
+    copy --memory=4K source target
+    [ "$status" = 22 ] || expect_status 1
+    expect_clear_error
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bats
+# Goal: --verify reads the target again from the medium, not from the cache, and tells when it is not the source.
+load ../lib/common
+
+@test "--verify of a good copy, with each policy and engine" {
+    random_file source $((20 * MIB + 5))
+    local policy engine
+    for policy in direct window plain; do
+        for engine in uring threads sync; do
+            rm -f target
+            copied --verify --cache=$policy --engine=$engine source target
+            same source target
+            [ $policy = plain ] || uncached source target
+            pages --evict source
+        done
+    done
+}
+
+@test "--verify of sizes around a block and of a sparse file" {
+    local size
+    for size in 0 1 4095 4097 $((MIB + 1)); do
+        rm -f target
+        random_file source $size
+        copied --verify source target
+        same source target
+    done
+    truncate -s 30M source
+    "$TOOLS/fill" --offset=9M source 2M
+    copied --verify -I source target
+    same source target
+}
+
+# A filesystem that loses writes: what is read back is not what was written.
+@test "--verify finds that the medium holds other bytes: exit 40" {
+    FUSE_FAULTS=(--lose-write=5000000)
+    on_fs fuse 0
+    random_file source $((8 * MIB))
+    copied source "$FS/unseen"
+    run cmp -s source "$FUSE_BACKING/unseen"
+    [ "$status" = 1 ]
+    local policy
+    for policy in direct window; do
+        rm -f "$FS/target"
+        copy --verify --cache=$policy source "$FS/target"
+        expect_status 40
+        expect_clear_error
+        expect_words 'target'
+    done
+}
