@@ -1,0 +1,361 @@
+/* text.c - numbers and names as people write and read them.
+ *
+ * All arithmetic is in integers: a decimal point does not depend on the locale, and a size of
+ * 2^63 keeps its last byte. Fractions are rounded up where they are read ("0.1B" is one byte), so
+ * that a small limit never becomes 0, which would mean none; they are rounded to the nearest where
+ * they are shown. */
+#include "haul/text.h"
+
+#include "haul/clock.h"
+#include "haul/num.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- numbers, written ---- */
+
+/* whole + fraction / 2^32 with three significant digits. */
+static void print_scaled(char out[TEXT_NUMBER_BYTES], uint64_t whole, uint64_t fraction,
+                         const char *unit)
+{
+    const uint64_t half = (uint64_t)1 << 31;
+    uint64_t hundredths = whole * 100 + ((fraction * 100 + half) >> 32);
+    uint64_t tenths = whole * 10 + ((fraction * 10 + half) >> 32);
+
+    /* Chosen after rounding, so that 9.996 is "10.0" and not "10.00". */
+    if (hundredths < 1000)
+        snprintf(out, TEXT_NUMBER_BYTES, "%" PRIu64 ".%02" PRIu64 " %s", hundredths / 100,
+                 hundredths % 100, unit);
+    else if (tenths < 1000)
+        snprintf(out, TEXT_NUMBER_BYTES, "%" PRIu64 ".%" PRIu64 " %s", tenths / 10, tenths % 10,
+                 unit);
+    else
+        snprintf(out, TEXT_NUMBER_BYTES, "%" PRIu64 " %s", whole + (fraction >= half), unit);
+}
+
+static void print_size(char out[TEXT_NUMBER_BYTES], uint64_t bytes, const char *const units[7])
+{
+    if (bytes < KIB) {
+        snprintf(out, TEXT_NUMBER_BYTES, "%" PRIu64 " %s", bytes, units[0]);
+        return;
+    }
+    for (unsigned power = 1; power <= 6; power++) {
+        unsigned shift = 10 * power;
+        uint64_t whole = bytes >> shift;
+        uint64_t rest = bytes & (((uint64_t)1 << shift) - 1);
+        uint64_t fraction = shift <= 32 ? rest << (32 - shift) : rest >> (shift - 32);
+        /* 1023.5 would be shown as 1024: then it is 1.00 of the next unit. */
+        if (power == 6 || whole + (fraction >> 31) < 1024) {
+            print_scaled(out, whole, fraction, units[power]);
+            return;
+        }
+    }
+}
+
+static const char *print_unknown(char out[TEXT_NUMBER_BYTES])
+{
+    snprintf(out, TEXT_NUMBER_BYTES, "unknown");
+    return out;
+}
+
+const char *text_size(char out[TEXT_NUMBER_BYTES], uint64_t bytes)
+{
+    static const char *const units[7] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+
+    if (bytes == NUM_UNKNOWN)
+        return print_unknown(out);
+    print_size(out, bytes, units);
+    return out;
+}
+
+const char *text_rate(char out[TEXT_NUMBER_BYTES], uint64_t bytes_per_second)
+{
+    static const char *const units[7] = {"B/s",   "KiB/s", "MiB/s", "GiB/s",
+                                         "TiB/s", "PiB/s", "EiB/s"};
+
+    if (bytes_per_second == NUM_UNKNOWN)
+        return print_unknown(out);
+    print_size(out, bytes_per_second, units);
+    return out;
+}
+
+/* Tenths below a minute, hours above; the border is judged after rounding: never "60.0 s". */
+const char *text_seconds(char out[TEXT_NUMBER_BYTES], uint64_t duration_ns)
+{
+    const uint64_t tenth = NS_PER_SECOND / 10;
+
+    if (duration_ns == NUM_UNKNOWN)
+        return print_unknown(out);
+
+    uint64_t tenths = duration_ns / tenth + (duration_ns % tenth >= tenth / 2);
+    uint64_t seconds =
+        duration_ns / NS_PER_SECOND + (duration_ns % NS_PER_SECOND >= NS_PER_SECOND / 2);
+
+    if (tenths < 600)
+        snprintf(out, TEXT_NUMBER_BYTES, "%" PRIu64 ".%" PRIu64 " s", tenths / 10, tenths % 10);
+    else
+        snprintf(out, TEXT_NUMBER_BYTES, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, seconds / 3600,
+                 seconds / 60 % 60, seconds % 60);
+    return out;
+}
+
+/* ---- numbers, read ---- */
+
+/* Independent of the locale, unlike isdigit and tolower. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static char to_upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+/* A decimal number as it stands in the text: digits, and digits behind a point. */
+struct decimal {
+    const char *whole;
+    const char *whole_end;
+    const char *fraction;
+    const char *fraction_end;
+};
+
+/* Finds the number at the start of `text`; returns what follows it, NULL when there is none.
+ * At least one digit, on either side of the point. */
+static const char *split_decimal(const char *text, struct decimal *number)
+{
+    number->whole = text;
+    while (is_digit(*text))
+        text++;
+    number->whole_end = text;
+    if (*text == '.')
+        text++;
+    number->fraction = text;
+    while (is_digit(*text))
+        text++;
+    number->fraction_end = text;
+    if (number->whole_end == number->whole && number->fraction_end == number->fraction)
+        return NULL;
+    return text;
+}
+
+/* number * unit, rounded up. unit is at most 2^60. false: more than UINT64_MAX. */
+static bool scale_decimal(const struct decimal *number, uint64_t unit, uint64_t *out)
+{
+    uint64_t value = 0;
+    uint64_t part = 0;
+    bool inexact = false;
+
+    for (const char *at = number->whole; at < number->whole_end; at++)
+        if (!mul_u64(value, 10, &value) || !add_u64(value, (uint64_t)(*at - '0'), &value))
+            return false;
+    /* The fraction from its last digit to its first, exact for any number of digits: part stays
+     * below unit, so digit * unit + part stays below 10 * 2^60, which fits. */
+    for (const char *at = number->fraction_end; at > number->fraction; at--) {
+        uint64_t sum = (uint64_t)(at[-1] - '0') * unit + part;
+        part = sum / 10;
+        inexact |= sum % 10 != 0;
+    }
+    if (!mul_u64(value, unit, &value) || !add_u64(value, part, &value) ||
+        !add_u64(value, inexact, &value))
+        return false;
+    *out = value;
+    return true;
+}
+
+/* The unit that a suffix names: K, KiB (1024), KB (1000) and so on to E in either case, or B.
+ * A lone b is refused: bytes for rsync, blocks of 512 for dd. 0: no such unit. */
+static uint64_t parse_unit(const char *suffix)
+{
+    static const char letters[] = "KMGTPE";
+
+    if (strcmp(suffix, "B") == 0)
+        return 1;
+
+    const char *letter = *suffix ? strchr(letters, to_upper(*suffix)) : NULL;
+
+    if (!letter)
+        return 0;
+
+    char first = to_upper(suffix[1]);
+    char second = first ? to_upper(suffix[2]) : '\0';
+    bool binary = !first || (first == 'I' && second == 'B' && !suffix[3]);
+    bool decimal = first == 'B' && !second;
+
+    if (!binary && !decimal)
+        return 0;
+
+    uint64_t unit = 1;
+
+    for (const char *at = letters; at <= letter; at++)
+        unit *= binary ? 1024 : 1000;
+    return unit;
+}
+
+/* A number with an optional suffix; without one it is in units of `unit_bare`. */
+static bool parse_scaled(const char *text, uint64_t unit_bare, uint64_t *out)
+{
+    struct decimal number;
+    const char *suffix = split_decimal(text, &number);
+
+    if (!suffix)
+        return false;
+
+    uint64_t unit = *suffix ? parse_unit(suffix) : unit_bare;
+
+    return unit != 0 && scale_decimal(&number, unit, out);
+}
+
+bool text_parse_size(const char *text, uint64_t *bytes)
+{
+    return parse_scaled(text, 1, bytes);
+}
+
+bool text_parse_rate(const char *text, uint64_t *bytes_per_second)
+{
+    return parse_scaled(text, KIB, bytes_per_second);
+}
+
+bool text_parse_duration(const char *text, uint64_t *duration_ns)
+{
+    struct decimal number;
+    const char *suffix = split_decimal(text, &number);
+
+    if (!suffix)
+        return false;
+    if (*suffix == '\0' || strcmp(suffix, "s") == 0)
+        return scale_decimal(&number, NS_PER_SECOND, duration_ns);
+    if (strcmp(suffix, "m") == 0)
+        return scale_decimal(&number, 60 * NS_PER_SECOND, duration_ns);
+    if (strcmp(suffix, "h") == 0)
+        return scale_decimal(&number, 3600 * NS_PER_SECOND, duration_ns);
+    return false;
+}
+
+/* ---- names ---- */
+
+enum { PIECE_BYTES = 8 }; /* the longest escape is \u00XX and a NUL */
+
+static bool is_continuation(uint8_t byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+/* Bytes of the UTF-8 character at `text`, 0 where there is none. The table of RFC 3629: no
+ * overlong forms, no surrogates, nothing above U+10FFFF. Stops at a NUL like any wrong byte. */
+static size_t utf8_length(const uint8_t *text)
+{
+    uint8_t lead = text[0];
+    uint8_t least = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    uint8_t most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+
+    if (lead < 0x80)
+        return 1;
+    if (lead < 0xc2 || lead > 0xf4 || text[1] < least || text[1] > most)
+        return 0;
+    if (lead < 0xe0)
+        return 2;
+    if (!is_continuation(text[2]))
+        return 0;
+    if (lead < 0xf0)
+        return 3;
+    return is_continuation(text[3]) ? 4 : 0;
+}
+
+/* The letter of a two-character escape, '\0' where there is none. */
+static char short_escape(uint8_t byte, const char *bytes, const char *letters)
+{
+    const char *found = byte ? strchr(bytes, byte) : NULL;
+
+    return found ? letters[found - bytes] : '\0';
+}
+
+/* One character of `text` for a terminal, into `piece`; returns how many bytes of text it was. */
+static size_t escape_piece(char piece[PIECE_BYTES], const uint8_t *text)
+{
+    char letter = short_escape(*text, "\n\t\\", "nt\\");
+    size_t length = utf8_length(text);
+    /* U+0080 to U+009F are control characters too: 0x9b is CSI for many terminals. */
+    bool control = *text < 0x20 || *text == 0x7f || (*text == 0xc2 && text[1] < 0xa0);
+
+    if (letter) {
+        snprintf(piece, PIECE_BYTES, "\\%c", letter);
+        return 1;
+    }
+    if (length == 0 || control) {
+        snprintf(piece, PIECE_BYTES, "\\%03o", (unsigned)*text);
+        return 1;
+    }
+    memcpy(piece, text, length);
+    piece[length] = '\0';
+    return length;
+}
+
+/* The same for the inside of a JSON string. */
+static size_t json_piece(char piece[PIECE_BYTES], const uint8_t *text)
+{
+    char letter = short_escape(*text, "\"\\\b\f\n\r\t", "\"\\bfnrt");
+    size_t length = utf8_length(text);
+
+    if (letter) {
+        snprintf(piece, PIECE_BYTES, "\\%c", letter);
+        return 1;
+    }
+    if (length == 0 || *text < 0x20) {
+        snprintf(piece, PIECE_BYTES, "\\u%04x", (unsigned)*text);
+        return 1;
+    }
+    memcpy(piece, text, length);
+    piece[length] = '\0';
+    return length;
+}
+
+const char *text_escape(char *out, size_t capacity, const char *text)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    char piece[PIECE_BYTES];
+    size_t used = 0;
+    size_t kept = 0; /* the last length behind which "..." still fits */
+
+    if (capacity == 0)
+        return out;
+    while (*at) {
+        size_t consumed = escape_piece(piece, at);
+        size_t length = strlen(piece);
+        if (length > capacity - 1 - used) {
+            size_t dots = capacity > 3 ? 3 : capacity - 1;
+            memset(out + kept, '.', dots);
+            used = kept + dots;
+            break;
+        }
+        memcpy(out + used, piece, length);
+        used += length;
+        if (used + sizeof("...") <= capacity)
+            kept = used;
+        at += consumed;
+    }
+    out[used] = '\0';
+    return out;
+}
+
+const char *text_json(char *out, size_t capacity, const char *text)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    char piece[PIECE_BYTES];
+    size_t used = 0;
+
+    if (capacity == 0)
+        return out;
+    while (*at) {
+        size_t consumed = json_piece(piece, at);
+        size_t length = strlen(piece);
+        if (length > capacity - 1 - used)
+            break;
+        memcpy(out + used, piece, length);
+        used += length;
+        at += consumed;
+    }
+    out[used] = '\0';
+    return out;
+}
