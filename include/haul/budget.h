@@ -2,8 +2,9 @@
  *
  * The least of: the memory cgroup and all its ancestors (v1 and v2, nested, in namespaces),
  * MemAvailable, LowFree on 32-bit, RLIMIT_AS, RLIMIT_DATA, what --memory says. Rule (field.md 5):
- * budget = clamp(min(room, available) / 4, 1 MiB, 64 MiB); chunks of 256 KiB below 4 MiB; at most
- * 16 slots. */
+ * budget = clamp(min(room, available) / 4, 1 MiB, 64 MiB) less what is reserved, at most LowFree /
+ * 8; chunks of 1 MiB, 256 KiB below 4 MiB, 64 KiB below 1 MiB; at most 16 slots. Never more than
+ * half of what there is, whatever is wished. */
 #ifndef HAUL_BUDGET_H
 #define HAUL_BUDGET_H
 
@@ -11,34 +12,38 @@
 
 #include <stdint.h>
 
-/* Where the figures come from: "/" in production, a folder with proc/ and sys/ in the tests. */
+/* What the machine says. The cgroup is the one, of ours and its ancestors, with the least room
+ * (limit less usage) left, which need not be the one with the least limit. */
 struct budget_facts {
     uint64_t cgroup_limit_bytes;  /* NUM_UNKNOWN: none */
     uint64_t cgroup_usage_bytes;  /* of the cgroup that has that limit; page cache of others can be
-                                     reclaimed, so this  is usage without inactive file pages */
+                                     reclaimed, so this is usage without inactive file pages */
     uint64_t available_bytes;     /* MemAvailable, or MemFree + Cached on old kernels */
     uint64_t low_free_bytes;      /* LowFree; NUM_UNKNOWN on 64-bit */
     uint64_t address_space_bytes; /* least of RLIMIT_AS and RLIMIT_DATA; NUM_UNKNOWN: unlimited */
     char limited_by[64]; /* "cgroup /a/b", "MemAvailable", ...: the one that decides, for -v */
 };
 
+/* Read the facts below `root`: "/" in production, a folder with proc/ and sys/ in the tests (the
+ * rlimits are always the process's own). What cannot be read is NUM_UNKNOWN, not an error. 0, or
+ * -ENAMETOOLONG with words when root is no path. Reads a few small files. */
 int budget_read(struct budget_facts *facts, const char *root, struct error *err);
 
 struct budget {
-    uint64_t
-        limit_bytes; /* what was allowed: slots, and under `window` the cache in flight as well */
+    uint64_t limit_bytes;  /* what was allowed for slots. The windows come on top: 8 and 4 MiB only
+                              where slots and 3 windows a side stay below 7/8 of the room */
     uint32_t chunk_bytes;  /* of a slot */
-    uint32_t slots_count;  /* at least 2 */
+    uint32_t slots_count;  /* of all lanes together: the same number, at least 2, for each */
     uint32_t window_bytes; /* of one window of the policy `window`: 2, 4 or 8 MiB */
     uint64_t memory_bytes; /* slots_count * chunk_bytes */
 };
 
 struct budget_wish {
-    uint64_t memory_bytes; /* --memory: most memory for slots; 0: automatic */
+    uint64_t memory_bytes; /* --memory: most memory for slots; 0: automatic (16 MiB, or 4 slots) */
     uint32_t chunk_bytes;  /* 0: automatic; otherwise a power of two, 64 KiB to 16 MiB */
     uint64_t size_bytes;   /* of the largest file, or NUM_UNKNOWN: chunks grow so that there are at
                               most CHUNKS_MAX */
-    uint32_t lanes;        /* the slots are divided among them */
+    uint32_t lanes;        /* the slots are divided among them; 0 is 1. Over 8 lanes get 2 each */
     uint64_t reserved_bytes; /* for SSH and the like, taken off first */
 };
 
@@ -49,12 +54,15 @@ enum {
 };
 enum { CHUNKS_MAX = 4 * 1024 * 1024, SLOTS_MAX = 16 };
 
-/* Pure arithmetic. -ENOMEM (class ERROR_MEMORY) when not even two of the smallest slots fit: says
- * how much there is and how much is needed. */
+/* Pure arithmetic. 0, or -ENOMEM (class ERROR_MEMORY) when not even two slots a lane fit, of the
+ * smallest size, of the wished one, or of the one that the file's size demands: says how much
+ * there is and how much is needed. budget is then unchanged. A wished chunk that is too small for
+ * size_bytes grows as well; above CHUNKS_MAX * CHUNK_BYTES_MAX (64 TiB) it is CHUNK_BYTES_MAX. */
 int budget_decide(struct budget *budget, const struct budget_facts *facts,
                   const struct budget_wish *wish, struct error *err);
 
 /* Peak resident memory of this process so far (VmHWM), bytes; NUM_UNKNOWN when /proc does not tell.
+ * The kernel counts by CPU and folds lazily: a later call may give some 100 KiB less (Linux 6.18).
  */
 uint64_t budget_memory_peak(void);
 

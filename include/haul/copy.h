@@ -47,8 +47,7 @@ struct copy;
 struct address; /* address.h; NULL: this machine */
 
 /* Prepare a run: budget, slots, engines; where a side is on another machine, the link to it too.
- * Both addresses' hosts serve every copy_run() of this run. size_bytes: of the largest file, or
- * NUM_UNKNOWN. */
+ * Both addresses' hosts serve every copy_run() of this run. */
 int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
               const struct address *target, struct error *err);
 

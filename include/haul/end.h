@@ -26,7 +26,6 @@ enum end_op {
     END_DESCRIBE, /* role's path -> facts; changes nothing */
     END_OPEN, /* source: open. target: create or open, lock, find the journal, set the final size */
     END_MAP,  /* source: next data at or after slot->offset -> extent_start, extent_end */
-    END_RECALL,  /* target: journalled chunks from entry number slot->offset on -> buffer, count */
     END_FETCH,   /* source: read and digest a chunk; conditional: no payload when its digest is
                     `expected` */
     END_EXAMINE, /* target: read a chunk from the medium and digest it; the payload stays there */
@@ -87,7 +86,6 @@ struct job {
     bool target_fresh;    /* created now, or was empty: nothing to compare with */
     bool target_readable; /* else nothing can be compared, and all is written */
     enum journal_state journal;
-    uint64_t journal_chunks; /* entries that RECALL can give */
     /* COMMIT, ABANDON. */
     struct side_report reports[2];
 };
@@ -95,7 +93,6 @@ struct job {
 enum slot_state {
     SLOT_FREE,      /* nobody's; the plan may use it */
     SLOT_MAPPING,   /* the source looks for the next data */
-    SLOT_RECALLING, /* the target reads its journal */
     SLOT_EXAMINING, /* the target digests what it has */
     SLOT_FETCHING,  /* the source reads and digests */
     SLOT_STORING,   /* the target writes */
@@ -123,9 +120,10 @@ struct slot {
     enum slot_state state;
     enum end_op op;
     struct job *job;
-    uint64_t offset; /* bytes, a multiple of the chunk size; MAP: any; RECALL: an entry's number */
+    uint64_t offset; /* bytes, a multiple of the chunk size; MAP: any */
     uint32_t length; /* bytes, at most capacity */
     bool conditional;
+    bool from_medium; /* EXAMINE: not from the page cache */
     struct digest expected;
     struct plan_item item;
 
@@ -133,7 +131,7 @@ struct slot {
     int result;           /* 0 or -errno; the words are in end->error */
     struct digest digest; /* FETCH, EXAMINE: of the content; STORE: given by the pump */
     bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
-    uint32_t count;       /* EXAMINE: bytes that were there; RECALL: entries in the buffer */
+    uint32_t count;       /* EXAMINE: bytes that were there */
     uint64_t extent_start, extent_end; /* MAP */
 
     struct slot *next; /* the holder's own: an end's list, while it has the slot */
@@ -173,7 +171,7 @@ void end_close(struct end *end); /* NULL is legal */
  * slot->result or the end's failure; the words are put into err. Blocks. */
 int end_call(struct end *end, struct slot *slot, enum end_op op, struct error *err);
 
-/* A local end. The engine depth is slots + 2; `slab` is the slots' memory, for registration.
+/* A local end. The engine's depth is set here; `slab` is the slots' memory, for registration.
  * in_flight_bytes is what the slots can hold: the cache may grow by so much, and no more, before
  * O_DIRECT is called a lie. */
 struct end_file_config {
@@ -183,10 +181,9 @@ struct end_file_config {
     uint32_t window_bytes;
     uint64_t in_flight_bytes;
     uint32_t jobs_max; /* files open at the same time */
+    struct engine
+        *given; /* use this one (the tests' simulation) and close it with the end; else NULL */
 };
 int end_file_open(struct end **out, const struct end_file_config *config, struct error *err);
-
-/* For the tests: use this engine (it is closed with the end). */
-void end_file_use_engine(struct end *end, struct engine *engine);
 
 #endif

@@ -59,7 +59,7 @@ static inline uint64_t clamp_u64(uint64_t value, uint64_t least, uint64_t most)
     return min_u64(max_u64(value, least), most);
 }
 
-/* false when the sum or product does not fit; *out is then unchanged. */
+/* false when the sum or product does not fit; *out is then the wrapped value. */
 static inline bool add_u64(uint64_t a, uint64_t b, uint64_t *out)
 {
     return !__builtin_add_overflow(a, b, out);

@@ -36,9 +36,9 @@ struct plan;
 struct plan_config {
     uint64_t size_bytes;
     uint32_t chunk_bytes;
-    bool compare; /* the target has old content: CHECK, else COPY */
-    bool sparse;  /* the source has holes: MAP first */
-    bool erase;   /* holes over old content must be erased */
+    uint64_t compare_bytes; /* the target has old content up to here: CHECK; beyond it: COPY */
+    bool sparse;            /* the source has holes: MAP first */
+    bool rewrite;           /* never CHECK: old content is written over */
     bool verify;
     uint32_t
         verify_lag; /* chunks that verification stays behind the writer, below PLAN_VERIFY_MAX */

@@ -4,11 +4,15 @@
  * cachestat always reads 0, and on older kernels. cachestat gives EPERM to somebody who neither
  * owns the file nor may write it, and mincore then claims that everything is resident: that is
  * "unknown", not an answer (field.md 3). None of these reads data or brings anything into the
- * cache. They do not sleep on I/O. */
+ * cache. They do not sleep on I/O. The file may be a regular one or a block device (a device's
+ * cache lives only while somebody has it open). mincore needs a descriptor that may be read:
+ * open the target O_RDWR, not O_WRONLY, where it matters. */
 #ifndef HAUL_RESIDENCY_H
 #define HAUL_RESIDENCY_H
 
+#include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum residency_method { RESIDENCY_NONE, RESIDENCY_CACHESTAT, RESIDENCY_MINCORE, RESIDENCY_CGROUP };
@@ -28,6 +32,7 @@ void residency_init(struct residency *residency, int fd);
 const char *residency_name(enum residency_method method);
 
 /* Resident bytes of fd in [offset, offset + length); length 0: to the end of the file.
+ * Counted in whole pages, so it may exceed a length that is not a multiple of them.
  * 0 and *bytes, or -ENODATA when it can not be known. CGROUP gives the cache of our own memory
  * cgroup, whatever the range: only differences of it mean anything. */
 int residency_measure(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
@@ -39,5 +44,28 @@ int residency_measure(const struct residency *residency, int fd, uint64_t offset
  * Uses mincore on a mapping of this range only (never of the whole file: 32-bit address space). */
 int residency_map(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                   uint8_t *map, uint32_t map_bits);
+
+/* Where our own memory cgroup is, for RESIDENCY_CGROUP here and for the limits in budget.c. */
+struct residency_cgroup {
+    uint32_t version; /* 1 or 2 */
+    bool own; /* false: our own is outside what is mounted here, this is one of its ancestors */
+    size_t mount_length; /* path[0, mount_length) is the mount point: do not walk above it */
+    char path[PATH_MAX]; /* its folder, root included. It may be hidden: files may be missing */
+};
+
+/* Find it from /proc/self/cgroup and /proc/self/mountinfo below `root` ("/" in production, a
+ * folder with proc/ and sys/ in the tests). 0, or -ENOENT: there is none, or it is not mounted
+ * where we see it. */
+int residency_cgroup_find(struct residency_cgroup *cgroup, const char *root);
+
+/* Page cache charged to it alone, bytes ("cache" in v1; "file" in v2, children included), or
+ * NUM_UNKNOWN. May lag by some seconds: the kernel folds these statistics lazily. */
+uint64_t residency_cgroup_cache(const char *root);
+
+/* One number out of a small file of /proc or a cgroup: that of the first line that begins with
+ * `key`, or of the first line when key is "". "max" gives NUM_UNKNOWN. Units are the file's. 0, or
+ * -errno of opening it, -ENODATA: no such line, -EINVAL: no number there; *value is then
+ * unchanged. */
+int residency_figure(const char *path, const char *key, uint64_t *value);
 
 #endif

@@ -1,0 +1,28 @@
+/* exit.h - the one table from a class of error to the exit code of the process.
+ *
+ * rsync's codes where rsync has one, and our own from 40 on. man/haul.1 prints the same table and
+ * test_options compares them. */
+#ifndef HAUL_EXIT_H
+#define HAUL_EXIT_H
+
+#include "haul/error.h"
+
+#include <stdint.h>
+
+enum {
+    EXIT_CODE_INTERRUPTED = 20,
+    EXIT_CODE_PARTIAL = 23, /* some of several files failed, or a folder was skipped */
+};
+
+struct exit_row {
+    int code;
+    enum error_class class; /* ERROR_NONE for success and for EXIT_CODE_PARTIAL */
+    const char *text;       /* what it means, as the man page says it */
+};
+
+/* The code for a class; every class has one. */
+int exit_code(enum error_class class);
+
+const struct exit_row *exit_table(uint32_t *rows_count);
+
+#endif

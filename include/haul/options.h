@@ -1,0 +1,84 @@
+/* options.h - the command line: one table of options, from which parsing, --help and the checks of
+ * the man page come.
+ *
+ * Knows nothing about copying; it fills a struct. To add an option, add a row to the table in
+ * options.c (and its paragraph to man/haul.1: test_options compares them). */
+#ifndef HAUL_OPTIONS_H
+#define HAUL_OPTIONS_H
+
+#include "haul/copy.h"
+#include "haul/error.h"
+#include "haul/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct options {
+    struct copy_wish wish;
+    const char **operands; /* SOURCE... TARGET in their order; the strings are argv's */
+    uint32_t operands_count;
+    uint32_t verbose; /* -v, -vv */
+    uint32_t version; /* -V, -VV */
+    bool quiet;
+    bool help;
+    bool progress; /* --progress, -P, --info=progress2: also when not on a terminal */
+    bool json;
+    bool stats;
+    bool target_is_file; /* -T: never a folder to put things into */
+};
+
+/* How a row's argument is read and where it goes. */
+enum option_kind {
+    OPTION_FLAG,    /* bool: true */
+    OPTION_CLEAR,   /* bool: false */
+    OPTION_COUNT,   /* uint32_t: one more */
+    OPTION_SET,     /* an enum: the row's value */
+    OPTION_WORD,    /* an enum: by the argument, one of the row's words */
+    OPTION_SIZE,    /* uint64_t: text_parse_size */
+    OPTION_RATE,    /* uint64_t: text_parse_rate */
+    OPTION_CHUNK,   /* uint32_t: a size, rounded up to what a chunk may be */
+    OPTION_TEXT,    /* const char *: argv's string */
+    OPTION_INFO,    /* bool: --info=progress2 */
+    OPTION_DIGEST,  /* nothing stored: only one digest exists */
+    OPTION_ALREADY, /* nothing stored: accepted, because it is always so */
+    OPTION_REFUSED, /* not built: `help` says what; not listed by --help */
+};
+
+struct option_word {
+    const char *name;
+    uint32_t value;
+};
+
+struct option_row {
+    const char *name; /* long name, without the dashes */
+    char letter;      /* short name; 0: none */
+    enum option_kind kind;
+    const char *argument; /* as --help names it; NULL: none is taken */
+    const char *help;
+    size_t offset;                   /* of the field in struct options */
+    size_t given;                    /* of a bool that says that it was given; 0: none */
+    uint32_t value;                  /* SET */
+    const struct option_word *words; /* WORD; ends with a NULL name */
+};
+
+/* Fill `options` from argv: long options with "=value" or the next argument, unambiguous
+ * abbreviations, short ones in clusters, options and operands in any order, "--" ends the options.
+ * "-h" alone is --help, as in rsync. Without --help and --version there are at least two operands
+ * on success. Errors: -EINVAL, ERROR_USAGE, one line; -ENOMEM. The caller closes in either case. */
+int options_parse(struct options *options, int argc, char **argv, struct error *err);
+
+/* Frees the list of operands; NULL is legal. */
+void options_close(struct options *options);
+
+/* The rows of the table, in the order of --help. */
+const struct option_row *options_table(uint32_t *rows_count);
+
+/* The text of --help. */
+void options_help(FILE *out);
+
+/* How much the log may say, from -q and -v. */
+enum log_level options_log_level(const struct options *options);
+
+#endif

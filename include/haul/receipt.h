@@ -1,0 +1,26 @@
+/* receipt.h - a receipt (report.h) in words and as JSON. Only writes; measures nothing. */
+#ifndef HAUL_RECEIPT_H
+#define HAUL_RECEIPT_H
+
+#include "haul/report.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* A receipt of nothing: counts 0, figures that nobody measured NUM_UNKNOWN, not durable. */
+void receipt_init(struct receipt *receipt);
+
+/* For people. Short: what was copied, how fast until durable, and one line about the cache; every
+ * fallback, leftover and missing durability is said in either form. */
+void receipt_words(FILE *out, const struct receipt *receipt, bool full);
+
+/* The sum over several files, after each of them had its own words. */
+void receipt_words_sum(FILE *out, const struct receipt *sum, uint32_t failed_count);
+
+/* One line, as cli.md of the project fixes it. event: "receipt" (the last line) or "file" (one of
+ * several). error NULL: none. */
+void receipt_json(FILE *out, const struct receipt *receipt, const char *event, int exit_code,
+                  const char *error);
+
+#endif

@@ -1,0 +1,36 @@
+/* settings.h - the `-o Key=Value` options of ssh, before anybody else sees them.
+ *
+ * libssh takes them as lines of a configuration file; what it ignores but we can do ourselves
+ * (field.md 7) is looked up here. Knows no libssh. */
+#ifndef HAUL_SETTINGS_H
+#define HAUL_SETTINGS_H
+
+#include "haul/child.h"
+#include "haul/error.h"
+#include "haul/link.h"
+
+/* The value of `key` (any case) in options->settings, the first one; NULL: not there. */
+const char *settings_find(const struct link_options *options, const char *key);
+
+/* Whether it is there and is `value` (any case). */
+bool settings_are(const struct link_options *options, const char *key, const char *value);
+
+/* -c and all settings as a configuration file in memory: a descriptor to be closed by the caller.
+ * -EINVAL (ERROR_USAGE): not Key=Value, a line break inside, or longer than libssh's line (1023).
+ */
+int settings_file(int *fd, const struct link_options *options, struct error *err);
+
+/* What a proxy process is started for. */
+struct settings_proxy {
+    const char *command; /* ProxyCommand with %h %p %r %n %%; NULL: options->proxy_jump */
+    const char *host;    /* after the configuration has been applied */
+    const char *user;
+    uint16_t port;
+};
+
+/* Start `ssh -W` for -J, or the ProxyCommand by the user's shell; child->output_fd is the socket.
+ */
+int settings_proxy_open(struct child *child, const struct link_options *options,
+                        const struct settings_proxy *proxy, struct error *err);
+
+#endif

@@ -1,0 +1,21 @@
+/* signals.h - signals as events that one thread waits for; no handler ever runs.
+ *
+ * INT, TERM and HUP ask the copy to stop, USR1 asks for a status line (Linux has no SIGINFO), PIPE
+ * is ignored (a write then fails with EPIPE). */
+#ifndef HAUL_SIGNALS_H
+#define HAUL_SIGNALS_H
+
+#include "haul/error.h"
+
+enum signals_event { SIGNALS_NONE, SIGNALS_STOP, SIGNALS_STATUS };
+
+/* Block the signals in this thread and all that it starts from now on, and make them readable.
+ * Those that were ignored when the program started stay so (nohup, a background job of sh): a
+ * blocked signal is queued even if its action is to ignore it, sigaction(2) notwithstanding.
+ * Returns a descriptor for poll(2), which the caller closes, or -errno with words. */
+int signals_open(struct error *err);
+
+/* The next event; SIGNALS_NONE when none waits. Does not block. */
+enum signals_event signals_next(int fd);
+
+#endif

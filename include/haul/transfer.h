@@ -1,0 +1,13 @@
+/* transfer.h - the command `haul SOURCE... TARGET`.
+ *
+ * The copy runs in a thread of its own; the calling one watches signals and draws the progress. */
+#ifndef HAUL_TRANSFER_H
+#define HAUL_TRANSFER_H
+
+#include "haul/options.h"
+
+/* Runs the whole command, prints its receipts and errors; returns the exit code of the process.
+ * Blocks until done. */
+int transfer_command(const struct options *options);
+
+#endif

@@ -1,0 +1,32 @@
+/* watch.h - the main thread's part while the copy runs: signals, progress, stopping. */
+#ifndef HAUL_WATCH_H
+#define HAUL_WATCH_H
+
+#include "haul/report.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum watch_style {
+    WATCH_SILENT,
+    WATCH_BAR,   /* one line of a terminal, drawn over and over, at most ten times a second */
+    WATCH_LINES, /* a line a second on standard error */
+    WATCH_JSON,  /* an event a second on standard output */
+};
+
+struct watch {
+    enum watch_style style;
+    int fd_signals; /* signals_open() */
+    int fd_done;    /* an eventfd that the copy's thread writes to when it ends */
+    _Atomic(struct progress *) progress; /* set by the copy's thread as soon as there is one */
+    _Atomic bool stop; /* a signal came; whoever sets progress looks at it afterwards */
+};
+
+/* Which style the options and the terminal ask for. */
+enum watch_style watch_choose(bool json, bool quiet, bool asked);
+
+/* Returns when fd_done is readable. The first INT, TERM or HUP asks the copy to stop, the second
+ * ends the process at once with exit code 20. USR1 prints one line of status. */
+void watch_run(struct watch *watch);
+
+#endif

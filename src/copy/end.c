@@ -1,0 +1,60 @@
+/* end.c - what all ends share: who has which slot, and one operation from start to finish. */
+#include "haul/end.h"
+
+#include <assert.h>
+#include <errno.h>
+
+void end_start(struct end *end, struct slot *slot, enum end_op op)
+{
+    slot->op = op;
+    slot->result = 0;
+    slot->matched = false;
+    slot->count = 0;
+    slot->next = NULL;
+    end->inflight++;
+    end->ops->start(end, slot);
+}
+
+int end_reap(struct end *end, struct slot **out, uint32_t max, bool wait)
+{
+    if (end->inflight == 0)
+        return 0;
+    int count = end->ops->reap(end, out, max, wait);
+    if (count > 0) {
+        assert((uint32_t)count <= end->inflight);
+        end->inflight -= (uint32_t)count;
+    }
+    return count;
+}
+
+int end_wait_fd(struct end *end, short *events)
+{
+    return end->ops->wait_fd(end, events);
+}
+
+void end_close(struct end *end)
+{
+    if (end)
+        end->ops->close(end);
+}
+
+int end_call(struct end *end, struct slot *slot, enum end_op op, struct error *err)
+{
+    struct slot *done = NULL;
+    assert(end->inflight == 0);
+    end_start(end, slot, op);
+    while (!done) {
+        int count = end_reap(end, &done, 1, true);
+        if (count < 0) {
+            error_take(err, &end->error);
+            return count;
+        }
+    }
+    assert(done == slot);
+    if (slot->result < 0) {
+        error_take(err, &end->error);
+        /* The error has been handed over: the next file starts with none. */
+        end->error.class = ERROR_NONE;
+    }
+    return slot->result;
+}

@@ -1,0 +1,259 @@
+/* end_file.c - a local end: hands slots to the file that does the work and gives them back. What is
+ * done with chunks is in end_file_io.c, with whole files in end_file_life.c, the watch over the
+ * page cache in end_file_cache.c. */
+#include "end_file.h"
+
+#include "haul/cleanup.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct end_file *end_file_of(struct end *end)
+{
+    return (struct end_file *)end;
+}
+
+static void end_file_ready(struct end_file *self, struct slot *slot)
+{
+    slot->next = NULL;
+    if (self->ready)
+        self->ready_last->next = slot;
+    else
+        self->ready = slot;
+    self->ready_last = slot;
+}
+
+void end_file_finish(struct end_file *self, struct work *work, int result)
+{
+    work->slot->result = result;
+    work->step = WORK_IDLE;
+    end_file_ready(self, work->slot);
+}
+
+void end_file_fail(struct end_file *self, struct work *work, int errnum, const char *doing)
+{
+    const char *path = work->open && work->open->file.path ? work->open->file.path : "";
+    if (errnum == ENOSPC || errnum == EDQUOT)
+        error_set(&self->end.error, errnum, "%s: make room and run it again to go on", path);
+    else
+        error_set(&self->end.error, errnum, "%s: %s at byte %llu", path, doing,
+                  (unsigned long long)work->slot->offset);
+    end_file_finish(self, work, -errnum);
+}
+
+void end_file_submit(struct end_file *self, struct work *work)
+{
+    work->request.owner = &work->owner;
+    int result = engine_submit(self->engine, &work->request);
+    if (result < 0) {
+        work->request.result = result;
+        work->request.done = 0;
+        if (work->step >= WORK_DATASYNC)
+            end_file_life_done(self, work);
+        else
+            end_file_io_done(self, work);
+    }
+}
+
+static struct open_file *end_file_find(struct end_file *self, const struct job *job)
+{
+    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+        if (self->opens[i].used && self->opens[i].job_number == job->number)
+            return &self->opens[i];
+    }
+    return NULL;
+}
+
+static void end_file_start(struct end *end, struct slot *slot)
+{
+    struct end_file *self = end_file_of(end);
+    assert(slot->index < self->config.slots_count);
+    struct work *work = &self->works[slot->index];
+    assert(work->step == WORK_IDLE);
+    work->slot = slot;
+    work->open = end_file_find(self, slot->job);
+    assert(work->open || slot->op == END_DESCRIBE || slot->op == END_OPEN ||
+           slot->op == END_ABANDON);
+
+    switch (slot->op) {
+    case END_DESCRIBE:
+        end_file_describe(self, work);
+        break;
+    case END_OPEN:
+        end_file_open_job(self, work);
+        break;
+    case END_MAP:
+        end_file_map(self, work);
+        break;
+    case END_FETCH:
+    case END_EXAMINE:
+    case END_STORE:
+        end_file_transfer(self, work);
+        break;
+    case END_ERASE:
+        end_file_erase(self, work);
+        break;
+    case END_SYNC:
+        end_file_sync(self, work);
+        break;
+    case END_COMMIT:
+    case END_ABANDON:
+        end_file_leave(self, work);
+        break;
+    }
+}
+
+/* Slots that waited for a window: try them again, in order. */
+static void end_file_retry_held(struct end_file *self)
+{
+    struct slot *slot = self->held;
+    self->held = NULL;
+    self->held_count = 0;
+    while (slot) {
+        struct slot *next = slot->next;
+        end_file_transfer(self, &self->works[slot->index]);
+        slot = next;
+    }
+}
+
+static void end_file_completed(struct end_file *self, struct request *request)
+{
+    struct owner *owner = request->owner;
+    struct open_file *open;
+    struct work *work;
+    int result;
+    switch (owner->kind) {
+    case OWNER_WORK:
+        work = (struct work *)((char *)owner - offsetof(struct work, owner));
+        if (work->step >= WORK_DATASYNC)
+            end_file_life_done(self, work);
+        else
+            end_file_io_done(self, work);
+        break;
+    case OWNER_WINDOW:
+        open = (struct open_file *)((char *)owner - offsetof(struct open_file, window_owner));
+        result = policy_reaped(&open->policy, request);
+        if (result < 0 && open->writeback_result == 0)
+            open->writeback_result = result;
+        break;
+    case OWNER_SWEEP:
+        open = (struct open_file *)((char *)owner - offsetof(struct open_file, sweep_owner));
+        open->sweeping = false;
+        break;
+    }
+}
+
+/* Let every file's windows go on, and whoever waited for them. */
+static void end_file_tend_all(struct end_file *self)
+{
+    enum policy_urgency urgency = self->held_count > 0 ? POLICY_PRESSED : POLICY_RELAXED;
+    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+        if (self->opens[i].used && self->opens[i].policy.kind == POLICY_WINDOW)
+            end_file_tend(self, &self->opens[i], urgency);
+    }
+    for (uint32_t i = 0; i < self->config.slots_count; i++) {
+        struct work *work = &self->works[i];
+        if (work->step == WORK_WINDOWS)
+            end_file_life_done(self, work);
+    }
+}
+
+static uint32_t end_file_take_ready(struct end_file *self, struct slot **out, uint32_t max)
+{
+    uint32_t count = 0;
+    while (count < max && self->ready) {
+        out[count] = self->ready;
+        self->ready = self->ready->next;
+        count++;
+    }
+    return count;
+}
+
+static int end_file_reap(struct end *end, struct slot **out, uint32_t max, bool wait)
+{
+    struct end_file *self = end_file_of(end);
+    struct request *done[16];
+    int count = engine_reap(self->engine, done, COUNT_OF(done), wait && !self->ready);
+    if (count < 0) {
+        error_set(&end->error, -count, "the %s engine failed",
+                  engine_name(self->engine->ops->kind));
+        return count;
+    }
+    for (int i = 0; i < count; i++)
+        end_file_completed(self, done[i]);
+    end_file_tend_all(self);
+    if (self->held_count > 0) {
+        end_file_retry_held(self);
+        if (self->held_count > 0)
+            end_file_tend_all(self);
+    }
+    return (int)end_file_take_ready(self, out, max);
+}
+
+static int end_file_wait_fd(struct end *end, short *events)
+{
+    struct end_file *self = end_file_of(end);
+    *events = POLLIN;
+    return self->ready ? -1 : engine_wait_fd(self->engine);
+}
+
+static void end_file_close(struct end *end)
+{
+    struct end_file *self = end_file_of(end);
+    engine_close(self->engine); /* drains: the kernel may own buffers */
+    for (uint32_t i = 0; self->opens && i < self->config.jobs_max; i++) {
+        if (self->opens[i].used)
+            file_close(&self->opens[i].file);
+    }
+    free(self->opens);
+    free(self->works);
+    free(self);
+}
+
+static const struct end_ops end_file_ops = {
+    .start = end_file_start,
+    .reap = end_file_reap,
+    .wait_fd = end_file_wait_fd,
+    .close = end_file_close,
+};
+
+int end_file_open(struct end **out, const struct end_file_config *config, struct error *err)
+{
+    struct end_file *self = calloc(1, sizeof(*self));
+    int result = -ENOMEM;
+    if (!self)
+        goto fail;
+    self->end = (struct end){.ops = &end_file_ops, .role = config->role};
+    self->config = *config;
+    self->engine = config->given;
+    self->opens = calloc(config->jobs_max, sizeof(*self->opens));
+    self->works = calloc(config->slots_count, sizeof(*self->works));
+    if (!self->opens || !self->works)
+        goto fail;
+    for (uint32_t i = 0; i < config->jobs_max; i++) {
+        self->opens[i].window_owner.kind = OWNER_WINDOW;
+        self->opens[i].sweep_owner.kind = OWNER_SWEEP;
+        file_init(&self->opens[i].file);
+    }
+    for (uint32_t i = 0; i < config->slots_count; i++)
+        self->works[i].owner.kind = OWNER_WORK;
+    if (!self->engine) {
+        /* One request a slot, one a window, one sweep a file. */
+        struct engine_config engine = config->engine;
+        engine.depth = config->slots_count + config->jobs_max * (POLICY_WINDOWS_MAX + 1);
+        result = engine_open(&self->engine, &engine, err);
+        if (result < 0)
+            goto fail;
+    }
+    *out = &self->end;
+    return 0;
+fail:
+    if (self)
+        end_file_close(&self->end);
+    else
+        error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the local end");
+    return result;
+}

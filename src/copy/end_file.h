@@ -1,0 +1,105 @@
+/* end_file.h - private to end_file*.c: what a local end keeps of open files and of slots at work.
+ */
+#ifndef HAUL_COPY_END_FILE_H
+#define HAUL_COPY_END_FILE_H
+
+#include "haul/end.h"
+#include "haul/engine.h"
+#include "haul/policy.h"
+#include "haul/residency.h"
+
+/* Who a request belongs to: the first member of every owner. */
+enum owner_kind { OWNER_WORK, OWNER_WINDOW, OWNER_SWEEP };
+
+struct owner {
+    enum owner_kind kind;
+};
+
+/* One job's file at this end. */
+struct open_file {
+    struct owner window_owner; /* of the policy's requests */
+    struct owner sweep_owner;  /* of sweep_request */
+    bool used;
+    uint32_t job_number;
+    struct file file;
+    struct policy policy;
+    struct residency residency;
+    uint64_t size_bytes; /* final size of the target; size of the source at open */
+    bool sparse;         /* blocks of zeros are not stored */
+    bool strict;
+    uint64_t cache_max_bytes; /* growth allowed under strict */
+    uint64_t resident_before_bytes;
+    uint64_t resident_peak_bytes;
+    uint64_t moved_bytes;    /* transferred so far */
+    uint64_t check_at_bytes; /* measure again when moved_bytes gets there */
+    uint64_t transfer_bytes; /* of transfers under way */
+    int writeback_result;    /* first failure of a window's write-back */
+    bool over_budget;        /* strict, and the cache grew beyond it */
+    struct request sweep_request;
+    bool sweeping;
+};
+
+enum work_step {
+    WORK_IDLE,
+    WORK_READ,
+    WORK_SETTLE, /* examine under window: write back what is dirty first */
+    WORK_EVICT,  /* ... and drop it, so that the medium is read */
+    WORK_WRITE,
+    WORK_DATASYNC,
+    WORK_WINDOWS, /* commit: every window is being closed */
+    WORK_SYNC_ALL,
+    WORK_DROP_ALL,
+};
+
+/* What a slot is doing at this end, one for each slot of the lane. */
+struct work {
+    struct owner owner;
+    enum work_step step;
+    struct slot *slot;
+    struct open_file *open;
+    struct request request;
+    uint64_t cursor; /* next byte of the file to store */
+    bool windowed;   /* policy_begin() said true for the slot's range */
+    bool counted;    /* its bytes are in transfer_bytes */
+};
+
+struct end_file {
+    struct end end;
+    struct engine *engine;
+    struct end_file_config config;
+    struct open_file *opens; /* config.jobs_max */
+    struct work *works;      /* config.slots_count */
+    struct slot *ready;      /* done, to be handed back; in order */
+    struct slot *ready_last;
+    struct slot *held; /* wait for a window to close */
+    uint32_t held_count;
+};
+
+/* end_file.c */
+void end_file_finish(struct end_file *self, struct work *work, int result);
+void end_file_fail(struct end_file *self, struct work *work, int errnum, const char *doing);
+void end_file_submit(struct end_file *self, struct work *work);
+
+/* end_file_io.c: chunks */
+void end_file_transfer(struct end_file *self,
+                       struct work *work); /* FETCH, EXAMINE, STORE from their beginning */
+void end_file_io_done(struct end_file *self, struct work *work); /* a request of theirs came back */
+void end_file_tend(struct end_file *self, struct open_file *open, enum policy_urgency urgency);
+void end_file_erase(struct end_file *self, struct work *work);
+
+/* end_file_cache.c: measurement */
+void end_file_measure_start(struct open_file *open);
+void end_file_measure(struct end_file *self, struct open_file *open);
+void end_file_measure_end(struct end_file *self, struct open_file *open,
+                          struct side_report *report);
+void end_file_sweep(struct end_file *self, struct open_file *open);
+
+/* end_file_life.c: open, sync, commit */
+void end_file_open_job(struct end_file *self, struct work *work);
+void end_file_describe(struct end_file *self, struct work *work);
+void end_file_map(struct end_file *self, struct work *work);
+void end_file_sync(struct end_file *self, struct work *work);
+void end_file_leave(struct end_file *self, struct work *work); /* COMMIT, ABANDON */
+void end_file_life_done(struct end_file *self, struct work *work);
+
+#endif

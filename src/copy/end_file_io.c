@@ -1,0 +1,312 @@
+/* end_file_io.c - chunks of a local file: fetch, examine, store, erase. A chunk is one read, or a
+ * few writes: whole blocks through the policy's descriptor, the tail (less than a block) buffered,
+ * runs of zeros left out of a sparse file. */
+#include "end_file.h"
+
+#include "haul/hash.h"
+#include "haul/log.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Zeros are looked for in blocks of this size, as holes are kept by the common filesystems. */
+enum { ZERO_BLOCK_BYTES = 4096 };
+
+void end_file_tend(struct end_file *self, struct open_file *open, enum policy_urgency urgency)
+{
+    struct request *request;
+    while ((request = policy_next(&open->policy, &open->file, urgency))) {
+        request->owner = &open->window_owner;
+        request->result = engine_submit(self->engine, request);
+        if (request->result < 0) {
+            int result = policy_reaped(&open->policy, request);
+            if (result < 0 && open->writeback_result == 0)
+                open->writeback_result = result;
+        }
+    }
+}
+
+/* The slot waits, in order of arrival, until a window has been closed. */
+static void end_file_hold(struct end_file *self, struct work *work)
+{
+    struct slot **last = &self->held;
+    while (*last)
+        last = &(*last)->next;
+    *last = work->slot;
+    work->slot->next = NULL;
+    work->step = WORK_IDLE;
+    self->held_count++;
+    end_file_tend(self, work->open, POLICY_PRESSED);
+}
+
+static bool end_file_begin(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    struct slot *slot = work->slot;
+    if (open->policy.kind == POLICY_WINDOW && !work->windowed) {
+        if (!policy_begin(&open->policy, &open->file, &open->residency, slot->offset,
+                          slot->length)) {
+            end_file_hold(self, work);
+            return false;
+        }
+        work->windowed = true;
+    }
+    if (!work->counted) {
+        open->transfer_bytes += slot->length;
+        work->counted = true;
+    }
+    return true;
+}
+
+static void end_file_end(struct work *work)
+{
+    struct slot *slot = work->slot;
+    if (work->windowed)
+        policy_end(&work->open->policy, slot->offset, slot->length, slot->op == END_STORE);
+    if (work->counted)
+        work->open->transfer_bytes -= slot->length;
+    work->windowed = work->counted = false;
+}
+
+/* A chunk's transfer is over: let the windows go on, look at the cache, give the slot back. */
+static void end_file_io_finish(struct end_file *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    end_file_end(work);
+    open->moved_bytes += work->slot->length;
+    if (open->policy.kind == POLICY_WINDOW)
+        end_file_tend(self, open, POLICY_RELAXED);
+    if (open->moved_bytes >= open->check_at_bytes)
+        end_file_measure(self, open);
+    if (result == 0 && open->over_budget) {
+        error_set_class(&self->end.error, ERROR_CACHE, ENOBUFS,
+                        "%s: more page cache than --cache-max allows, and --strict forbids it",
+                        open->file.path);
+        result = -ENOBUFS;
+    }
+    end_file_finish(self, work, result);
+}
+
+static void end_file_io_fail(struct end_file *self, struct work *work, int errnum,
+                             const char *doing)
+{
+    end_file_end(work);
+    end_file_fail(self, work, errnum, doing);
+}
+
+static void end_file_read(struct end_file *self, struct work *work)
+{
+    const struct policy *policy = &work->open->policy;
+    const struct slot *slot = work->slot;
+    work->request = (struct request){
+        .kind = REQUEST_READ,
+        .fd = policy_fd(policy, &work->open->file),
+        .offset = slot->offset,
+        .length = align_up(slot->length, policy->block),
+        .need = slot->length,
+        .block = policy->block,
+        .buffer = slot->buffer,
+    };
+    assert(work->request.length <= slot->capacity);
+    work->step = WORK_READ;
+    end_file_submit(self, work);
+}
+
+/* Examine from the medium, under window: what is dirty is written back, what is cached is dropped,
+ * then it is read. */
+static void end_file_settle(struct end_file *self, struct work *work, enum work_step step)
+{
+    const struct policy *policy = &work->open->policy;
+    enum request_kind kind = REQUEST_DROP;
+    if (step == WORK_SETTLE)
+        kind = policy->range_writeback ? REQUEST_WRITEBACK_WAIT : REQUEST_DATASYNC;
+    work->request = (struct request){
+        .kind = kind,
+        .fd = work->open->file.fd,
+        .offset = align_down(work->slot->offset, policy->window_bytes),
+        .length = policy->window_bytes,
+    };
+    work->step = step;
+    end_file_submit(self, work);
+}
+
+static bool all_zeros(const uint8_t *data, size_t length)
+{
+    return length == 0 || (data[0] == 0 && memcmp(data, data + 1, length - 1) == 0);
+}
+
+/* The end of the run of blocks from `position` on that are all zeros, or all not. */
+static uint32_t run_end(const uint8_t *data, uint32_t position, uint32_t length, bool *zeros)
+{
+    uint32_t end = (uint32_t)min_u64(position + ZERO_BLOCK_BYTES, length);
+    *zeros = all_zeros(data + position, end - position);
+    while (end < length) {
+        uint32_t next = (uint32_t)min_u64(end + ZERO_BLOCK_BYTES, length);
+        if (all_zeros(data + end, next - end) != *zeros)
+            break;
+        end = next;
+    }
+    return end;
+}
+
+/* The next part of the chunk to be written: from the cursor to the returned end, less than or equal
+ * to the cursor when nothing is left. */
+static uint64_t end_file_next_part(struct work *work)
+{
+    const struct open_file *open = work->open;
+    const struct slot *slot = work->slot;
+    uint64_t limit = slot->offset + slot->length;
+    if (open->sparse) {
+        bool zeros = true;
+        while (work->cursor < limit) {
+            uint32_t position = (uint32_t)(work->cursor - slot->offset);
+            uint32_t end = run_end(slot->buffer, position, slot->length, &zeros);
+            if (!zeros) {
+                limit = slot->offset + end;
+                break;
+            }
+            work->cursor = slot->offset + end;
+        }
+    }
+    uint64_t tail = policy_tail_offset(&open->policy, open->size_bytes);
+    return work->cursor < tail ? min_u64(limit, tail) : limit;
+}
+
+static void end_file_write(struct end_file *self, struct work *work)
+{
+    const struct open_file *open = work->open;
+    const struct policy *policy = &open->policy;
+    uint64_t end = end_file_next_part(work);
+    if (work->cursor >= end) {
+        end_file_io_finish(self, work, 0);
+        return;
+    }
+    bool tail = work->cursor >= policy_tail_offset(policy, open->size_bytes);
+    uint32_t length = num_u32(end - work->cursor);
+    work->request = (struct request){
+        .kind = REQUEST_WRITE,
+        .fd = tail ? open->file.fd : policy_fd(policy, &open->file),
+        .offset = work->cursor,
+        .length = length,
+        .need = length,
+        .block = tail ? 1 : policy->block,
+        .buffer = work->slot->buffer + (work->cursor - work->slot->offset),
+    };
+    assert(end <= open->size_bytes); /* the target is never longer than the source, at no moment */
+    work->step = WORK_WRITE;
+    end_file_submit(self, work);
+}
+
+void end_file_transfer(struct end_file *self, struct work *work)
+{
+    const struct slot *slot = work->slot;
+    assert(slot->length > 0 && slot->length <= slot->capacity);
+    if (!end_file_begin(self, work))
+        return;
+    work->cursor = slot->offset;
+    if (slot->op == END_STORE)
+        end_file_write(self, work);
+    else if (slot->op == END_EXAMINE && slot->from_medium &&
+             work->open->policy.kind == POLICY_WINDOW)
+        end_file_settle(self, work, WORK_SETTLE);
+    else
+        end_file_read(self, work);
+}
+
+/* O_DIRECT was accepted at open and refused at work: from now on windows, for this file. true:
+ * start the chunk over. */
+static bool end_file_refused(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    if (work->request.result != -EINVAL || work->request.block == 1)
+        return false;
+    if (open->policy.kind == POLICY_DIRECT) {
+        policy_switch(&open->policy, &open->file,
+                      "O_DIRECT was accepted at open and refused at work");
+        log_note("%s: direct I/O is refused here; going on in windows", open->file.path);
+    }
+    end_file_end(work);
+    end_file_transfer(self, work);
+    return true;
+}
+
+static void end_file_read_done(struct end_file *self, struct work *work)
+{
+    struct slot *slot = work->slot;
+    const struct request *request = &work->request;
+    if (request->result < 0) {
+        if (!end_file_refused(self, work))
+            end_file_io_fail(self, work, -request->result, "read error");
+        return;
+    }
+    slot->count = request->done;
+    slot->digest = digest_of(slot->buffer, request->done);
+    if (slot->op == END_FETCH && request->done < slot->length) {
+        error_set_class(&self->end.error, ERROR_CHANGED, ESTALE,
+                        "%s: became shorter while it was copied; the target is not complete",
+                        work->open->file.path);
+        end_file_io_finish(self, work, -ESTALE);
+        return;
+    }
+    slot->matched = slot->conditional && request->done == slot->length &&
+                    digest_equal(&slot->digest, &slot->expected);
+    end_file_io_finish(self, work, 0);
+}
+
+static void end_file_write_done(struct end_file *self, struct work *work)
+{
+    const struct request *request = &work->request;
+    if (request->result < 0) {
+        if (!end_file_refused(self, work))
+            end_file_io_fail(self, work, -request->result, "write error");
+        return;
+    }
+    assert(request->done == request->need);
+    work->cursor += request->done;
+    end_file_write(self, work);
+}
+
+void end_file_io_done(struct end_file *self, struct work *work)
+{
+    switch (work->step) {
+    case WORK_READ:
+        end_file_read_done(self, work);
+        break;
+    case WORK_WRITE:
+        end_file_write_done(self, work);
+        break;
+    case WORK_SETTLE:
+        if (work->request.result < 0)
+            end_file_io_fail(self, work, -work->request.result, "write-back error");
+        else
+            end_file_settle(self, work, WORK_EVICT);
+        break;
+    case WORK_EVICT:
+        end_file_read(self, work);
+        break;
+    default:
+        assert(!"a chunk's request came back in a step that has none");
+    }
+}
+
+/* Old data under a hole of the source. Filesystems without holes get zeros, through the ordinary
+ * store. */
+void end_file_erase(struct end_file *self, struct work *work)
+{
+    struct slot *slot = work->slot;
+    int result = file_punch(&work->open->file, slot->offset, slot->length);
+    if (result == 0) {
+        end_file_finish(self, work, 0);
+        return;
+    }
+    if (result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL) {
+        end_file_fail(self, work, -result, "punching a hole");
+        return;
+    }
+    assert(slot->buffer && slot->length <= slot->capacity);
+    memset(slot->buffer, 0, slot->length);
+    slot->op = END_STORE;
+    assert(!work->open->sparse); /* nothing is erased in a new file */
+    end_file_transfer(self, work);
+}

@@ -1,0 +1,274 @@
+/* end_file_life.c - a whole local file: open, find data, sync, commit, abandon. Commit is a row of
+ * steps, each of which does one fallible thing and falls through to the next. */
+#include "end_file.h"
+
+#include "haul/log.h"
+#include "haul/num.h"
+#include "haul/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char *job_path(const struct end_file *self, const struct job *job)
+{
+    return self->end.role == END_SOURCE ? job->source_path : job->target_path;
+}
+
+void end_file_describe(struct end_file *self, struct work *work)
+{
+    struct job *job = work->slot->job;
+    int result = file_describe(job_path(self, job), &job->facts[self->end.role], &self->end.error);
+    end_file_finish(self, work, result);
+}
+
+static struct open_file *end_file_place(struct end_file *self, const struct job *job)
+{
+    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+        struct open_file *open = &self->opens[i];
+        if (open->used)
+            continue;
+        *open = (struct open_file){
+            .window_owner.kind = OWNER_WINDOW,
+            .sweep_owner.kind = OWNER_SWEEP,
+            .used = true,
+            .job_number = job->number,
+            .strict = job->wish.strict,
+        };
+        file_init(&open->file);
+        return open;
+    }
+    return NULL;
+}
+
+static void end_file_forget(struct open_file *open)
+{
+    file_close(&open->file);
+    open->used = false;
+}
+
+/* --strict: what can only be kept by filling the cache is refused before the first byte. */
+static int end_file_refuse_plain(struct end_file *self, struct open_file *open)
+{
+    uint64_t size_bytes = open->size_bytes;
+    char size[TEXT_NUMBER_BYTES];
+    if (!open->strict || open->policy.kind != POLICY_PLAIN || size_bytes <= open->cache_max_bytes)
+        return 0;
+    return error_set_class(&self->end.error, ERROR_CACHE, ENOBUFS,
+                           "%s: %s would stay in the page cache (%s), and --strict forbids it",
+                           open->file.path, text_size(size, size_bytes), open->policy.why);
+}
+
+static void end_file_choose(struct end_file *self, struct open_file *open, const struct job *job)
+{
+    uint32_t window_bytes = (uint32_t)max_u64(self->config.window_bytes, job->chunk_bytes);
+    policy_choose(&open->policy, &open->file, job->wish.cache, window_bytes);
+    open->policy.spare = open->resident_before_bytes != 0;
+    open->cache_max_bytes =
+        job->wish.cache_max_set
+            ? job->wish.cache_max_bytes
+            : self->config.in_flight_bytes + (uint64_t)open->policy.windows_limit * window_bytes;
+    if (job->wish.cache != POLICY_AUTO && open->policy.kind != job->wish.cache)
+        log_note("%s: %s was asked for and is not possible, using %s: %s", open->file.path,
+                 policy_name(job->wish.cache), policy_name(open->policy.kind), open->policy.why);
+    log_verbose("%s: policy=%s block=%u (%s)", open->file.path, policy_name(open->policy.kind),
+                open->policy.block, open->policy.why);
+}
+
+static int end_file_open_source(struct end_file *self, struct open_file *open, struct job *job)
+{
+    int result = file_open_source(&open->file, job->source_path, &self->end.error);
+    if (result < 0)
+        return result;
+    open->size_bytes = open->file.facts.size_bytes;
+    job->facts[END_SOURCE] = open->file.facts;
+    end_file_measure_start(open);
+    end_file_choose(self, open, job);
+    return end_file_refuse_plain(self, open);
+}
+
+/* A target that we made and could not even start to fill: take it away again. */
+static void end_file_undo(const struct open_file *open)
+{
+    if (open->file.created && unlink(open->file.path) != 0)
+        log_warning("%s: an empty file is left", open->file.path);
+}
+
+static int end_file_open_target(struct end_file *self, struct open_file *open, struct job *job)
+{
+    const struct file_open_wish wish = {
+        .join = job->wish.join,
+        .write_devices = job->wish.write_devices,
+    };
+    struct error *err = &self->end.error;
+    int result = file_open_target(&open->file, job->target_path, &wish, err);
+    if (result < 0)
+        return result;
+    open->size_bytes = job->facts[END_SOURCE].size_bytes;
+    job->facts[END_TARGET] = open->file.facts;
+    job->target_readable = open->file.readable;
+    job->target_fresh = open->file.created || open->file.facts.size_bytes == 0;
+    open->sparse = job->wish.sparse && job->target_fresh && open->file.facts.kind == FILE_REGULAR;
+
+    end_file_measure_start(open);
+    end_file_choose(self, open, job);
+    result = end_file_refuse_plain(self, open);
+    if (result == 0 && !job->wish.join)
+        result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
+    if (result < 0)
+        end_file_undo(open);
+    return result;
+}
+
+void end_file_open_job(struct end_file *self, struct work *work)
+{
+    struct job *job = work->slot->job;
+    struct open_file *open = end_file_place(self, job);
+    int result;
+    if (!open) {
+        result = error_set(&self->end.error, EMFILE, "too many files at once");
+    } else {
+        result = self->end.role == END_SOURCE ? end_file_open_source(self, open, job)
+                                              : end_file_open_target(self, open, job);
+        if (result < 0)
+            end_file_forget(open);
+    }
+    end_file_finish(self, work, result);
+}
+
+void end_file_map(struct end_file *self, struct work *work)
+{
+    struct slot *slot = work->slot;
+    int result = file_next_data(&work->open->file, slot->offset, &slot->extent_start,
+                                &slot->extent_end, &self->end.error);
+    end_file_finish(self, work, result);
+}
+
+static void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,
+                           enum work_step step)
+{
+    work->request = (struct request){.kind = kind, .fd = work->open->file.fd};
+    work->step = step;
+    end_file_submit(self, work);
+}
+
+void end_file_sync(struct end_file *self, struct work *work)
+{
+    end_file_whole(self, work, REQUEST_DATASYNC, WORK_DATASYNC);
+}
+
+/* The source must be what it was when it was opened: size, mtime, inode. */
+static int end_file_check_source(struct end_file *self, const struct open_file *open)
+{
+    struct facts now;
+    int result = file_facts(&open->file, &now, &self->end.error);
+    if (result < 0 || facts_unchanged(&open->file.facts, &now))
+        return result;
+    return error_set_class(&self->end.error, ERROR_CHANGED, ESTALE,
+                           "%s: changed while it was copied; the target is not a copy of it, run "
+                           "it again",
+                           open->file.path);
+}
+
+static int end_file_set_metadata(struct end_file *self, struct work *work)
+{
+    const struct job *job = work->slot->job;
+    const struct file_metadata metadata = {
+        .owner = job->wish.owner,
+        .mode = job->wish.mode,
+        .times = job->wish.times,
+        .facts = job->facts[END_SOURCE],
+    };
+    const struct file *file = &work->open->file;
+    int result = file_set_metadata(file, &metadata, &self->end.error);
+    if (result == 0)
+        result = file_sync(file, &self->end.error);
+    if (result == 0)
+        result = file_sync_folder(file, &self->end.error);
+    return result;
+}
+
+static void end_file_left(struct end_file *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    bool commit = work->slot->op == END_COMMIT;
+    if (commit && result == 0 && self->end.role == END_SOURCE)
+        result = end_file_check_source(self, open);
+    if (commit && result == 0 && self->end.role == END_TARGET)
+        result = end_file_set_metadata(self, work);
+    end_file_measure_end(self, open, &work->slot->job->reports[self->end.role]);
+    end_file_forget(open);
+    end_file_finish(self, work, result);
+}
+
+/* Whole-file drop where nothing of others was cached. Otherwise only the tail, which direct I/O
+ * wrote through the cache; a source needs no more than its windows gave back. */
+static void end_file_drop_rest(struct end_file *self, struct work *work)
+{
+    const struct open_file *open = work->open;
+    bool all = open->resident_before_bytes == 0 || open->resident_before_bytes == NUM_UNKNOWN;
+    if (open->policy.kind == POLICY_PLAIN || (!all && self->end.role == END_SOURCE)) {
+        end_file_left(self, work, 0);
+        return;
+    }
+    work->request = (struct request){
+        .kind = REQUEST_DROP,
+        .fd = open->file.fd,
+        .offset = all ? 0 : policy_tail_offset(&open->policy, open->size_bytes),
+    };
+    work->step = WORK_DROP_ALL;
+    end_file_submit(self, work);
+}
+
+void end_file_leave(struct end_file *self, struct work *work)
+{
+    if (!work->open) { /* abandoned before it was opened */
+        end_file_finish(self, work, 0);
+        return;
+    }
+    assert(work->open->transfer_bytes == 0);
+    work->step = WORK_WINDOWS;
+    end_file_life_done(self, work);
+}
+
+static int end_file_sync_result(struct end_file *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    if (result == 0)
+        result = open->writeback_result;
+    if (result < 0)
+        error_set(&self->end.error, -result, "%s: sync to the disk failed", open->file.path);
+    return result;
+}
+
+void end_file_life_done(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    int result = work->request.result;
+    switch (work->step) {
+    case WORK_DATASYNC: /* SYNC */
+        end_file_finish(self, work, end_file_sync_result(self, work, result));
+        return;
+    case WORK_WINDOWS: /* COMMIT and ABANDON from here on */
+        end_file_tend(self, open, POLICY_FINISH);
+        if (!policy_idle(&open->policy) || open->sweeping)
+            return; /* asked again when one has come back */
+        if (self->end.role == END_SOURCE)
+            end_file_drop_rest(self, work);
+        else
+            end_file_whole(self, work, REQUEST_DATASYNC, WORK_SYNC_ALL);
+        return;
+    case WORK_SYNC_ALL:
+        result = end_file_sync_result(self, work, result);
+        if (result < 0)
+            end_file_left(self, work, result);
+        else
+            end_file_drop_rest(self, work);
+        return;
+    case WORK_DROP_ALL:
+        end_file_left(self, work, 0);
+        return;
+    default:
+        assert(!"a file's request came back in a step that has none");
+    }
+}

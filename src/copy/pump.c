@@ -1,0 +1,301 @@
+/* pump.c - the copy loop: one switch, one case a state (the picture is in pump.h). */
+#include "haul/pump.h"
+
+#include "haul/clock.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <poll.h>
+
+enum {
+    PUMP_REAP_MAX = 16,
+    PUMP_WAIT_MS_MAX = 200, /* how soon a request to stop is noticed */
+};
+
+struct pump {
+    const struct pump_config *config;
+    struct error *err;
+    int result; /* the first failure; nothing new is started then */
+    bool plan_ended;
+    uint32_t busy_count; /* slots that are not free, the control slot included */
+
+    uint64_t settled_bytes;      /* stored or kept by this pump */
+    uint64_t sync_settled_bytes; /* the same when the sync under way was started */
+    uint64_t synced_bytes;       /* the same at the last sync that ended well */
+    uint64_t synced_at_ns;
+
+    uint64_t fetch_allowed_ns; /* --bwlimit: not before */
+};
+
+static void pump_fail(struct pump *pump, int result, const struct error *cause)
+{
+    if (pump->result == 0) {
+        pump->result = result;
+        error_take(pump->err, cause);
+    }
+}
+
+static void pump_start(struct pump *pump, struct slot *slot, enum slot_state state, enum end_op op)
+{
+    struct end *end = pump->config->target;
+    if (op == END_FETCH || op == END_MAP)
+        end = pump->config->source;
+    if (slot->state == SLOT_FREE)
+        pump->busy_count++;
+    slot->state = state;
+    end_start(end, slot, op);
+}
+
+static void pump_free(struct pump *pump, struct slot *slot)
+{
+    assert(slot->state != SLOT_FREE && pump->busy_count > 0);
+    slot->state = SLOT_FREE;
+    pump->busy_count--;
+}
+
+/* A token bucket that never saves up more than a tenth of a second. */
+static void pump_spend(struct pump *pump, uint32_t length)
+{
+    uint64_t bandwidth = pump->config->bandwidth_bytes, now_ns = clock_now_ns();
+    if (bandwidth == 0)
+        return;
+    uint64_t earliest_ns = now_ns - NS_PER_SECOND / 10;
+    pump->fetch_allowed_ns = max_u64(pump->fetch_allowed_ns, earliest_ns) +
+                             (uint64_t)((double)length / (double)bandwidth * (double)NS_PER_SECOND);
+}
+
+static void pump_fetch(struct pump *pump, struct slot *slot, const struct digest *unless)
+{
+    slot->conditional = unless != NULL;
+    if (unless)
+        slot->expected = *unless;
+    pump_spend(pump, slot->length);
+    pump_start(pump, slot, SLOT_FETCHING, END_FETCH);
+}
+
+static void pump_begin(struct pump *pump, struct slot *slot, const struct plan_item *item)
+{
+    slot->item = *item;
+    slot->job = pump->config->job;
+    slot->offset = item->offset;
+    slot->length = item->length;
+    slot->conditional = false;
+    slot->from_medium = false;
+    switch ((enum plan_action)item->action) {
+    case PLAN_COPY:
+        pump_fetch(pump, slot, NULL);
+        break;
+    case PLAN_VERIFY:
+    case PLAN_AUDIT:
+        slot->conditional = true;
+        slot->from_medium = true;
+        slot->expected = item->expected;
+        pump_start(pump, slot, item->action == PLAN_VERIFY ? SLOT_VERIFYING : SLOT_EXAMINING,
+                   END_EXAMINE);
+        break;
+    case PLAN_CHECK:
+        pump_start(pump, slot, SLOT_EXAMINING, END_EXAMINE);
+        break;
+    case PLAN_ERASE:
+        pump_start(pump, slot, SLOT_ERASING, END_ERASE);
+        break;
+    case PLAN_MAP:
+        pump_start(pump, slot, SLOT_MAPPING, END_MAP);
+        break;
+    }
+}
+
+static void pump_kept(struct pump *pump, struct slot *slot)
+{
+    plan_kept(pump->config->plan, &slot->item, &slot->digest);
+    pump->settled_bytes += slot->length;
+    pump_free(pump, slot);
+}
+
+static void pump_mismatch(struct pump *pump, const struct slot *slot)
+{
+    struct error cause = {.class = ERROR_NONE};
+    error_set_class(&cause, ERROR_MISMATCH, EBADMSG,
+                    "%s: bytes %llu to %llu read back differently from what was written",
+                    slot->job->target_path, (unsigned long long)slot->offset,
+                    (unsigned long long)(slot->offset + slot->length - 1));
+    pump_fail(pump, -EBADMSG, &cause);
+}
+
+/* Examined: right as it is, or to be fetched. */
+static void pump_examined(struct pump *pump, struct slot *slot)
+{
+    bool audited = slot->item.action == PLAN_AUDIT;
+    bool whole = slot->count == slot->length;
+    struct digest have = slot->digest;
+    if (audited && slot->matched)
+        pump_kept(pump, slot);
+    else
+        pump_fetch(pump, slot, whole ? &have : NULL);
+}
+
+/* A slot came back from an end and its operation succeeded: what next? */
+static void pump_advance(struct pump *pump, struct slot *slot)
+{
+    struct plan *plan = pump->config->plan;
+    switch (slot->state) {
+    case SLOT_MAPPING:
+        plan_mapped(plan, &slot->item, slot->extent_start, slot->extent_end);
+        pump_free(pump, slot);
+        break;
+    case SLOT_EXAMINING:
+        pump_examined(pump, slot);
+        break;
+    case SLOT_FETCHING:
+        if (slot->conditional && slot->matched)
+            pump_kept(pump, slot);
+        else
+            pump_start(pump, slot, SLOT_STORING, END_STORE);
+        break;
+    case SLOT_STORING:
+        plan_copied(plan, &slot->item, &slot->digest);
+        pump->settled_bytes += slot->length;
+        pump_free(pump, slot);
+        break;
+    case SLOT_ERASING:
+        plan_erased(plan, &slot->item);
+        pump_free(pump, slot);
+        break;
+    case SLOT_VERIFYING:
+        plan_verified(plan, &slot->item);
+        if (!slot->matched)
+            pump_mismatch(pump, slot);
+        pump_free(pump, slot);
+        break;
+    case SLOT_SYNCING:
+        pump->config->progress->bytes_durable += pump->sync_settled_bytes - pump->synced_bytes;
+        pump->synced_bytes = pump->sync_settled_bytes;
+        pump->synced_at_ns = clock_now_ns();
+        pump_free(pump, slot);
+        break;
+    case SLOT_FREE:
+        assert(!"a free slot came back");
+    }
+}
+
+/* After a failure a slot goes no further: what it did is not counted, its item is somebody else's.
+ */
+static void pump_returned(struct pump *pump, struct slot *slot, struct end *end)
+{
+    if (slot->result < 0)
+        pump_fail(pump, slot->result, &end->error);
+    bool done = slot->result == 0 && slot->state != SLOT_FETCHING && slot->state != SLOT_EXAMINING;
+    if (pump->result == 0 || done) {
+        pump_advance(pump, slot);
+        return;
+    }
+    if (slot->state != SLOT_SYNCING)
+        plan_returned(pump->config->plan, &slot->item);
+    pump_free(pump, slot);
+}
+
+static int pump_reap(struct pump *pump, struct end *end, bool wait)
+{
+    struct slot *done[PUMP_REAP_MAX];
+    int count = end_reap(end, done, PUMP_REAP_MAX, wait);
+    if (count < 0)
+        pump_fail(pump, count, &end->error);
+    for (int i = 0; i < count; i++)
+        pump_returned(pump, done[i], end);
+    return count;
+}
+
+static bool pump_throttled(const struct pump *pump)
+{
+    return pump->config->bandwidth_bytes > 0 && clock_now_ns() < pump->fetch_allowed_ns;
+}
+
+static void pump_fill(struct pump *pump)
+{
+    for (uint32_t i = 0; i < pump->config->slots_count && !pump_throttled(pump); i++) {
+        struct slot *slot = &pump->config->slots[i];
+        struct plan_item item;
+        if (slot->state != SLOT_FREE)
+            continue;
+        enum plan_answer answer = plan_next(pump->config->plan, &item);
+        pump->plan_ended = answer == PLAN_END;
+        if (answer != PLAN_ITEM)
+            return;
+        pump_begin(pump, slot, &item);
+    }
+}
+
+/* A checkpoint, beside the copy: what was stored before it was started becomes durable. */
+static void pump_checkpoint(struct pump *pump)
+{
+    const struct pump_config *config = pump->config;
+    uint64_t waiting_bytes = pump->settled_bytes - pump->synced_bytes;
+    if (config->sync_every_bytes == 0 || waiting_bytes == 0 || config->control->state != SLOT_FREE)
+        return;
+    if (waiting_bytes < config->sync_every_bytes &&
+        clock_now_ns() - pump->synced_at_ns < config->sync_every_ns)
+        return;
+    config->control->job = config->job;
+    pump->sync_settled_bytes = pump->settled_bytes;
+    pump_start(pump, config->control, SLOT_SYNCING, END_SYNC);
+}
+
+static int pump_timeout_ms(const struct pump *pump)
+{
+    uint64_t now_ns = clock_now_ns(), wait_ns = PUMP_WAIT_MS_MAX * NS_PER_MS;
+    if (pump->config->bandwidth_bytes > 0 && pump->fetch_allowed_ns > now_ns)
+        wait_ns = min_u64(wait_ns, pump->fetch_allowed_ns - now_ns);
+    return (int)div_ceil(wait_ns, NS_PER_MS);
+}
+
+/* Wait for either end, never for one after the other. An end without a descriptor does its work in
+ * reap. */
+static void pump_wait(struct pump *pump)
+{
+    struct end *ends[2] = {pump->config->source, pump->config->target};
+    struct pollfd polls[2];
+    nfds_t count = 0;
+    for (int i = 0; i < 2; i++) {
+        if (ends[i]->inflight == 0)
+            continue;
+        int fd = end_wait_fd(ends[i], &polls[count].events);
+        if (fd < 0) {
+            pump_reap(pump, ends[i], true);
+            return;
+        }
+        polls[count++].fd = fd;
+    }
+    (void)poll(polls, count, pump_timeout_ms(pump));
+}
+
+static void pump_interrupted(struct pump *pump)
+{
+    struct error cause = {.class = ERROR_NONE};
+    error_set_class(&cause, ERROR_INTERRUPTED, EINTR, "%s: interrupted",
+                    pump->config->job->target_path);
+    pump_fail(pump, -EINTR, &cause);
+}
+
+int pump_run(const struct pump_config *config, struct error *err)
+{
+    struct pump pump = {.config = config, .err = err, .synced_at_ns = clock_now_ns()};
+    assert(config->slots_count > 0);
+    for (;;) {
+        if (config->progress->stop)
+            pump_interrupted(&pump);
+        if (pump.result == 0) {
+            pump_fill(&pump);
+            pump_checkpoint(&pump);
+        }
+        if (pump.busy_count == 0 && (pump.plan_ended || pump.result < 0))
+            break;
+        int count = pump_reap(&pump, config->source, false);
+        if (count >= 0)
+            count += pump_reap(&pump, config->target, false);
+        if (count < 0) /* an end is broken: its slots come back when it is closed */
+            break;
+        if (count == 0)
+            pump_wait(&pump);
+    }
+    return pump.result;
+}
