@@ -1,0 +1,160 @@
+/* journal.h - remembers which chunks of a target are durable, and their digests: haul-journal(5).
+ *
+ * Append-only. A header, then batches of (chunk, digest), each with a checksum seeded by the
+ * session, so that zeros, stale blocks or another journal's batches never validate. Replay accepts
+ * batches in any order and stops at the first bad one. Of a chunk that is listed twice the later
+ * entry holds.
+ *
+ * The order that makes it true (field.md 6 has the power-cut figures) is enforced by the types: a
+ * batch can only be had for a `struct journal_proof`, and a proof can only be made of a data sync
+ * that succeeded after the chunks were sealed:
+ *
+ *   journal_note()...           a chunk has been written; nothing is known of its durability
+ *   journal_seal()              what was noted up to here belongs to the next data sync
+ *   REQUEST_DATASYNC            of the data, by an engine
+ *   journal_prove()             its outcome becomes a proof, or nothing
+ *   journal_batch()             proof -> the bytes to append
+ *   REQUEST_WRITE, REQUEST_DATASYNC of the journal, by an engine
+ *   journal_recorded()          only this says "durable"
+ *
+ * Memory is fixed at open. Nothing here blocks but journal_open*, journal_create and the reader
+ * (small reads of a local file); one thread. */
+#ifndef HAUL_JOURNAL_H
+#define HAUL_JOURNAL_H
+
+#include "haul/engine.h"
+#include "haul/error.h"
+#include "haul/file.h"
+#include "haul/hash.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    JOURNAL_VERSION = 1,
+    JOURNAL_HEADER_BYTES = 128,
+    JOURNAL_ENTRY_BYTES = 24,
+    JOURNAL_BATCH_HEADER_BYTES = 32,
+    JOURNAL_NOTES_MAX = 8192, /* noted and not recorded yet; also the most entries in a batch */
+    JOURNAL_BATCH_BYTES_MAX = JOURNAL_BATCH_HEADER_BYTES + JOURNAL_NOTES_MAX * JOURNAL_ENTRY_BYTES,
+    JOURNAL_NAME_BYTES = 256,
+};
+
+/* By what a file is recognised in a later run. Not the device number: it changes with every mount
+ * of a loop device. */
+struct journal_identity {
+    uint64_t inode;
+    uint64_t size_bytes;
+    int64_t mtime_seconds; /* of the source only: the target's moves with every write */
+    uint32_t mtime_ns;
+};
+
+struct journal_header {
+    uint64_t session; /* random, seeds the checksums */
+    uint32_t chunk_bytes;
+    uint64_t size_bytes; /* of the finished target */
+    bool compare;  /* the target had content before: chunks that are not listed may be right, too */
+    bool manifest; /* complete, and kept after the copy: --manifest */
+    struct journal_identity source, target;
+};
+
+struct journal_entry {
+    uint64_t chunk;
+    struct digest digest;
+};
+
+struct journal_identity journal_identity_source(const struct facts *facts);
+struct journal_identity journal_identity_target(const struct facts *facts, uint64_t size_bytes);
+
+/* Of two headers' identities. */
+bool journal_identity_equal(const struct journal_identity *a, const struct journal_identity *b);
+
+/* The journal's name beside the target `name`: ".NAME.haul", or ".haul-" and 16 hexadecimal digits
+ * of the name's checksum where that would be longer than the 255 bytes that a name may have. */
+void journal_name(char out[JOURNAL_NAME_BYTES], const char *name);
+
+/* ---- writing ---- */
+
+struct journal;
+
+/* A journal that is not on the disk yet: memory only. header->session must be set. -ENOMEM. */
+int journal_open(struct journal **out, const struct journal_header *header, struct error *err);
+
+/* Create the file (O_EXCL, 0600) in the folder fd_folder (or by path when path is absolute), write
+ * the header, fdatasync it and fsync the folder: afterwards batches may be appended. An old file of
+ * that name is removed first. Blocks. The fd for appending is O_APPEND and kept in the journal:
+ * journal_fd(). */
+int journal_create(struct journal *journal, int fd_folder, const char *path, struct error *err);
+
+/* Go on with an existing file that journal_reader has found fitting: batches are appended behind
+ * its last good one; what lies behind that is cut off first. Blocks. */
+int journal_continue(struct journal *journal, int fd_folder, const char *path, uint64_t good_bytes,
+                     struct error *err);
+
+/* -1 while there is no file. */
+int journal_fd(const struct journal *journal);
+
+/* A chunk was stored (or found to be right). -ENOBUFS: JOURNAL_NOTES_MAX are waiting, sync first.
+ */
+int journal_note(struct journal *journal, uint64_t chunk, const struct digest *digest);
+uint32_t journal_noted(const struct journal *journal);
+
+/* Start of a data sync: everything noted so far is sealed. One seal at a time (assert). Returns how
+ * many chunks. */
+uint32_t journal_seal(struct journal *journal);
+
+/* What a successful data sync of the sealed chunks' file proves. Opaque: only journal_prove() makes
+ * one that is valid. */
+struct journal_proof {
+    uint64_t seal; /* 0: proves nothing */
+};
+
+/* `datasync` has been reaped: a REQUEST_DATASYNC of the target that was submitted after
+ * journal_seal(). With a result below 0 the proof proves nothing, and the chunks are noted again
+ * for the next seal. */
+struct journal_proof journal_prove(struct journal *journal, const struct request *datasync);
+
+/* The batch of the sealed chunks, to be appended by one write. The memory is the journal's, valid
+ * until journal_recorded(). Asserts a valid proof of the current seal. Returns its length; 0 when
+ * no chunk was sealed. */
+uint32_t journal_batch(struct journal *journal, struct journal_proof proof, const void **data);
+
+/* The batch was written and `datasync` of journal_fd() reaped with result 0: the sealed chunks are
+ * durable. result < 0 of either: pass it as `result`; the chunks are noted again. Returns how many
+ * chunks became durable. */
+uint32_t journal_recorded(struct journal *journal, struct journal_proof proof, int result);
+
+/* Frees memory and closes the file; the file stays. NULL is legal. */
+void journal_close(struct journal *journal);
+
+/* Remove the file (by the path given to create or continue). The caller syncs the folder. -ENOENT
+ * is success. */
+int journal_remove(int fd_folder, const char *path, struct error *err);
+
+/* ---- reading ---- */
+
+struct journal_reader;
+
+/* Open and check the header. -ENOENT: there is none (err stays unset). -EBADMSG, class ERROR_FILE
+ * with words: not a journal, or damaged, or of another version (says which). Never trusts a length
+ * from the file before it is checked against the file's size and the named limits. */
+int journal_reader_open(struct journal_reader **out, int fd_folder, const char *path,
+                        struct journal_header *header, struct error *err);
+
+/* The next entries, at most max. 0: the end, see damaged. A batch is only given out after its
+ * checksum and all chunk numbers have been checked. -errno: a read failed. */
+int journal_reader_next(struct journal_reader *reader, struct journal_entry *entries, uint32_t max,
+                        struct error *err);
+
+/* From the first batch again. */
+void journal_reader_rewind(struct journal_reader *reader);
+
+/* Something that is not a good batch stands behind the last good one (a torn append, or damage). */
+bool journal_reader_damaged(const struct journal_reader *reader);
+
+/* Length of the file up to the last good batch that was read. */
+uint64_t journal_reader_good_bytes(const struct journal_reader *reader);
+
+void journal_reader_close(struct journal_reader *reader);
+
+#endif
