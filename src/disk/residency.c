@@ -1,0 +1,515 @@
+/* residency.c - what the page cache holds of a file, by cachestat, mincore or our cgroup's own
+ * statistics. It also finds that cgroup; it knows nothing of limits, policies or copies. */
+#include "haul/residency.h"
+
+#include "haul/cleanup.h"
+#include "haul/num.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+/* glibc 2.36 has no cachestat. The number is the same on every architecture but alpha, and both
+ * structures go by pointer, so a 32-bit program passes 64-bit offsets without any splitting. */
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+
+enum { OVERLAYFS_MAGIC = 0x794c7630, AUFS_MAGIC = 0x61756673 };
+
+/* mincore works through the range in mappings of this many pages (16 MiB of 4 KiB pages): small
+ * enough for a 32-bit address space and for RLIMIT_AS, and the answers fit on the stack. */
+enum { PIECE_PAGES = 4096 };
+
+/* A line of /proc/self/mountinfo with a long escaped root still fits; longer lines (overlayfs
+ * with many layers) are not about cgroups and are dropped whole. */
+enum { LINE_BYTES = 8192 };
+
+/* struct cachestat_range and struct cachestat of linux/mman.h, Linux 6.5. */
+struct cache_range {
+    uint64_t offset;
+    uint64_t length; /* 0: to the end */
+};
+
+struct cache_counts {
+    uint64_t cached;
+    uint64_t dirty;
+    uint64_t writeback;
+    uint64_t evicted;
+    uint64_t recently_evicted;
+};
+
+/* Lines of a small file, without allocation: this also runs while lanes copy. */
+struct lines {
+    int fd;
+    size_t start;
+    size_t end;
+    bool too_long; /* the rest of this line is being skipped */
+    char buffer[LINE_BYTES + 1];
+};
+
+/* The next line without its newline, valid until the next call; NULL at the end. */
+static char *lines_next(struct lines *lines)
+{
+    for (;;) {
+        char *line = lines->buffer + lines->start;
+        char *newline = memchr(line, '\n', lines->end - lines->start);
+        if (newline) {
+            *newline = '\0';
+            lines->start = (size_t)(newline - lines->buffer) + 1;
+            if (!lines->too_long)
+                return line;
+            lines->too_long = false;
+            continue;
+        }
+        lines->end -= lines->start;
+        memmove(lines->buffer, line, lines->end);
+        lines->start = 0;
+        if (lines->end == LINE_BYTES) {
+            lines->too_long = true;
+            lines->end = 0;
+        }
+        ssize_t got = read(lines->fd, lines->buffer + lines->end, LINE_BYTES - lines->end);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            bool last = lines->end > 0 && !lines->too_long;
+            lines->buffer[lines->end] = '\0';
+            lines->end = 0;
+            return last ? lines->buffer : NULL;
+        }
+        lines->end += (size_t)got;
+    }
+}
+
+/* Is `word` one of the comma-separated `list`? */
+static bool list_has(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (strncmp(at, word, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+            return true;
+    return false;
+}
+
+/* `root` without its trailing slashes, then `path`. false: does not fit. */
+static bool path_join(char out[PATH_MAX], const char *root, const char *path)
+{
+    size_t length = strlen(root);
+    while (length > 0 && root[length - 1] == '/')
+        length--;
+    int printed = snprintf(out, PATH_MAX, "%.*s%s", (int)length, root, path);
+    return printed >= 0 && printed < PATH_MAX;
+}
+
+static void lines_close(struct lines *lines)
+{
+    cleanup_close(&lines->fd);
+}
+
+#define AUTO_LINES __attribute__((cleanup(lines_close))) struct lines
+
+static int lines_open(struct lines *lines, const char *root, const char *path)
+{
+    char full[PATH_MAX];
+    if (!path_join(full, root, path))
+        return -ENAMETOOLONG;
+    lines->fd = open(full, O_RDONLY | O_CLOEXEC);
+    return lines->fd < 0 ? -errno : 0;
+}
+
+int residency_figure(const char *path, const char *key, uint64_t *value)
+{
+    size_t key_length = strlen(key);
+    AUTO_LINES lines = {.fd = -1};
+    int rc = lines_open(&lines, "", path);
+    if (rc)
+        return rc;
+    char *line = lines_next(&lines);
+    while (line && strncmp(line, key, key_length) != 0)
+        line = lines_next(&lines);
+    if (!line)
+        return -ENODATA;
+    char *number = line + key_length + strspn(line + key_length, " \t");
+    number[strcspn(number, " \t")] = '\0';
+    if (strcmp(number, "max") == 0) {
+        *value = NUM_UNKNOWN;
+        return 0;
+    }
+    return num_parse_u64(number, value) ? 0 : -EINVAL;
+}
+
+/* Our path in the hierarchy that has the memory controller, as /proc/self/cgroup tells it:
+ * "4:cpu,memory:/a:b" or "0::/a:b"; only the first two colons separate (cgroups(7)). */
+static int cgroup_path(const char *root, uint32_t version, char path[PATH_MAX])
+{
+    AUTO_LINES lines = {.fd = -1};
+    int rc = lines_open(&lines, root, "/proc/self/cgroup");
+    if (rc)
+        return rc;
+    for (char *line = lines_next(&lines); line; line = lines_next(&lines)) {
+        char *controllers = strchr(line, ':');
+        char *found = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!found || found[1] != '/' || strlen(found + 1) >= PATH_MAX)
+            continue;
+        *controllers++ = '\0';
+        *found++ = '\0';
+        bool ours = version == 1 ? list_has(controllers, "memory")
+                                 : strcmp(line, "0") == 0 && *controllers == '\0';
+        if (ours) {
+            memcpy(path, found, strlen(found) + 1);
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+/* Undo mountinfo's \ooo (space, tab, newline, backslash), in place. */
+static void unescape(char *text)
+{
+    char *out = text;
+    for (const char *in = text; *in;) {
+        bool octal = in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] >= '0' &&
+                     in[2] <= '7' && in[3] >= '0' && in[3] <= '7';
+        if (octal) {
+            *out++ = (char)((in[1] - '0') * 64 + (in[2] - '0') * 8 + (in[3] - '0'));
+            in += 4;
+        } else {
+            *out++ = *in++;
+        }
+    }
+    *out = '\0';
+}
+
+/* What of a mountinfo line matters (proc_pid_mountinfo(5)). */
+struct mount {
+    char *root; /* the part of the hierarchy that is mounted */
+    char *point;
+};
+
+/* Take a line apart; true when it mounts the hierarchy that has the memory controller. */
+static bool mount_parse(char *line, uint32_t version, struct mount *mount)
+{
+    enum { FIELD_ROOT = 3, FIELD_POINT = 4, FIELDS_MAX = 64 };
+    char *saved = NULL;
+    mount->root = mount->point = NULL;
+    char *field = strtok_r(line, " ", &saved);
+    for (uint32_t i = 0; field && i < FIELDS_MAX && strcmp(field, "-") != 0; i++) {
+        if (i == FIELD_ROOT)
+            mount->root = field;
+        if (i == FIELD_POINT)
+            mount->point = field;
+        field = strtok_r(NULL, " ", &saved);
+    }
+    char *type = strtok_r(NULL, " ", &saved);
+    char *device = type ? strtok_r(NULL, " ", &saved) : NULL;
+    char *options = device ? strtok_r(NULL, " ", &saved) : NULL;
+    if (!mount->point || !type || strcmp(type, version == 1 ? "cgroup" : "cgroup2") != 0)
+        return false;
+    if (version == 1 && (!options || !list_has(options, "memory")))
+        return false;
+    unescape(mount->root);
+    unescape(mount->point);
+    return mount->root[0] == '/' && mount->point[0] == '/';
+}
+
+/* How many "/.." `path` begins with: what lies outside our cgroup namespace is shown that way
+ * (cgroup_namespaces(7)). */
+static size_t ups_count(const char *path)
+{
+    size_t count = 0;
+    while (strncmp(path, "/..", 3) == 0 && (path[3] == '/' || path[3] == '\0')) {
+        path += 3;
+        count++;
+    }
+    return count;
+}
+
+/* Where `path` is below a mount of `root`: "" or "/a/b"; NULL when it is not there. *own is false
+ * when only an ancestor of ours is: a mount of "/../.." shows what contains our namespace, but not
+ * by which names one gets back down. */
+static const char *path_below(const char *root, const char *path, bool *own)
+{
+    size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    const char *rest = path + length;
+    *own = strncmp(path, root, length) == 0 && (*rest == '/' || *rest == '\0');
+    if (*own)
+        return ups_count(rest) > 0 ? NULL : strcmp(rest, "/") == 0 ? "" : rest;
+    bool above = length == 3 * ups_count(root) && ups_count(root) > ups_count(path);
+    return above ? "" : NULL;
+}
+
+/* The best of all mounts: one that holds our own cgroup, and of these the one that shows most of
+ * its ancestors, which is the one with the shortest root. */
+static int cgroup_find(struct residency_cgroup *cgroup, const char *root, uint32_t version)
+{
+    char path[PATH_MAX];
+    AUTO_LINES lines = {.fd = -1};
+    int rc = cgroup_path(root, version, path);
+    if (rc)
+        return rc;
+    rc = lines_open(&lines, root, "/proc/self/mountinfo");
+    if (rc)
+        return rc;
+    size_t best_length = SIZE_MAX;
+    cgroup->version = version;
+    cgroup->own = false;
+    for (char *line = lines_next(&lines); line; line = lines_next(&lines)) {
+        struct mount mount;
+        bool own;
+        if (!mount_parse(line, version, &mount))
+            continue;
+        const char *rest = path_below(mount.root, path, &own);
+        size_t length = strlen(mount.root);
+        if (!rest || (cgroup->own && !own) || (cgroup->own == own && length >= best_length))
+            continue;
+        char folder[PATH_MAX];
+        if (!path_join(folder, root, mount.point) || strlen(folder) + strlen(rest) >= PATH_MAX)
+            continue;
+        cgroup->own = own;
+        best_length = length;
+        cgroup->mount_length = strlen(folder);
+        memcpy(cgroup->path, folder, cgroup->mount_length);
+        memcpy(cgroup->path + cgroup->mount_length, rest, strlen(rest) + 1);
+    }
+    return best_length == SIZE_MAX ? -ENOENT : 0;
+}
+
+int residency_cgroup_find(struct residency_cgroup *cgroup, const char *root)
+{
+    /* A controller is in one hierarchy only. Where v1 has memory (hybrid systems), the v2 tree is
+     * there as well but has no memory files. */
+    if (cgroup_find(cgroup, root, 1) == 0 || cgroup_find(cgroup, root, 2) == 0)
+        return 0;
+    return -ENOENT;
+}
+
+uint64_t residency_cgroup_cache(const char *root)
+{
+    struct residency_cgroup cgroup;
+    char path[PATH_MAX];
+    uint64_t bytes = NUM_UNKNOWN;
+    if (residency_cgroup_find(&cgroup, root) || !cgroup.own)
+        return NUM_UNKNOWN;
+    if (!path_join(path, cgroup.path, "/memory.stat"))
+        return NUM_UNKNOWN;
+    if (residency_figure(path, cgroup.version == 1 ? "cache " : "file ", &bytes))
+        return NUM_UNKNOWN;
+    return bytes;
+}
+
+/* Size of a regular file or block device. fstat gives 0 for a device, and lseek would move a
+ * position that others may share. */
+static int file_size(int fd, uint64_t *bytes)
+{
+    struct stat st;
+    if (fstat(fd, &st))
+        return -errno;
+    if (S_ISBLK(st.st_mode))
+        return ioctl(fd, BLKGETSIZE64, bytes) ? -errno : 0;
+    if (!S_ISREG(st.st_mode))
+        return -ENODATA;
+    *bytes = (uint64_t)st.st_size;
+    return *bytes > NUM_OFFSET_MAX ? -ENODATA : 0;
+}
+
+/* Filesystems whose files keep their pages in another filesystem's inode. cachestat looks at the
+ * upper inode and sees nothing (Linux 6.18, overlayfs); a mapping is of the lower file, so mincore
+ * is right. aufs maps the same way (its source; not to be had here). A device node on overlayfs is
+ * not concerned: its pages are the device's own. */
+static bool file_stacked(int fd)
+{
+    struct stat st;
+    struct statfs fs;
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || fstatfs(fd, &fs))
+        return false;
+    uint32_t type = (uint32_t)fs.f_type;
+    return type == OVERLAYFS_MAGIC || type == AUFS_MAGIC;
+}
+
+static int cachestat_bytes(int fd, const struct cache_range *range, uint64_t page_bytes,
+                           uint64_t *bytes)
+{
+    struct cache_counts counts = {0};
+    if (syscall(SYS_cachestat, fd, range, &counts, 0))
+        return -errno;
+    return mul_u64(counts.cached, page_bytes, bytes) ? 0 : -ENODATA;
+}
+
+/* One mapping's worth. Without any access right (PROT_NONE) nothing can fault in. MAP_SHARED: a
+ * private mapping of a FUSE direct_io file would invalidate its cached pages. */
+static int mincore_piece(int fd, uint64_t offset, size_t length, uint8_t *resident)
+{
+    void *mapping = mmap(NULL, length, PROT_NONE, MAP_SHARED, fd, num_off(offset));
+    if (mapping == MAP_FAILED)
+        return -errno;
+    int rc = mincore(mapping, length, resident) ? -errno : 0;
+    munmap(mapping, length);
+    return rc;
+}
+
+/* Does mincore tell the truth about this file? Since Linux 5.2 it reports every page as resident
+ * to those who neither own the file (nor have CAP_FOWNER) nor may write it; gVisor does so for
+ * everybody. Rather than follow these rules through user namespaces and mapped mounts, ask for a
+ * page that cannot be there: one behind the end of the file, and aligned so that no large folio of
+ * the end reaches it (up to 512 MiB on arm64 with 64 KiB pages). Filesystems with a small limit on
+ * file sizes refuse the first; the second is still behind every folio of 4 KiB-page machines. */
+static bool mincore_honest(int fd, uint64_t page_bytes)
+{
+    static const uint64_t alignments[] = {512 * MIB, 2 * MIB};
+    uint64_t size;
+    if (file_size(fd, &size))
+        return false;
+    for (size_t i = 0; i < COUNT_OF(alignments); i++) {
+        uint64_t behind = align_up(size, alignments[i]);
+        uint8_t resident = 1;
+        if (behind > NUM_OFFSET_MAX - page_bytes)
+            continue;
+        if (mincore_piece(fd, behind, (size_t)page_bytes, &resident) == 0)
+            return (resident & 1) == 0;
+    }
+    return false;
+}
+
+/* Ask mincore about [offset, end), offset at a page. Counts into *pages_resident, and sets bits in
+ * `map` unless it is NULL. A range with a hole in it cannot be the lie, so only a full one is
+ * doubted. */
+static int mincore_range(int fd, const struct cache_range *range, uint64_t page_bytes, uint8_t *map,
+                         uint64_t *pages_resident)
+{
+    uint8_t resident[PIECE_PAGES];
+    uint64_t pages = div_ceil(range->length, page_bytes);
+    uint64_t found = 0;
+    for (uint64_t first = 0; first < pages; first += PIECE_PAGES) {
+        uint64_t count = min_u64(pages - first, PIECE_PAGES);
+        if (mincore_piece(fd, range->offset + first * page_bytes, (size_t)(count * page_bytes),
+                          resident))
+            return -ENODATA;
+        for (uint64_t i = 0; i < count; i++) {
+            if (!(resident[i] & 1))
+                continue;
+            found++;
+            if (map)
+                map[(first + i) / 8] |= (uint8_t)(1u << ((first + i) % 8));
+        }
+    }
+    *pages_resident = found;
+    return found == pages && pages > 0 && !mincore_honest(fd, page_bytes) ? -ENODATA : 0;
+}
+
+void residency_init(struct residency *residency, int fd)
+{
+    static const struct cache_range first_byte = {.offset = 0, .length = 1};
+    uint64_t bytes;
+    long page_bytes = sysconf(_SC_PAGESIZE);
+    assert(page_bytes > 0);
+    residency->page_bytes = (uint64_t)page_bytes;
+    residency->method = RESIDENCY_NONE;
+    if (file_size(fd, &bytes))
+        return;
+    if (!file_stacked(fd) && cachestat_bytes(fd, &first_byte, residency->page_bytes, &bytes) == 0)
+        residency->method = RESIDENCY_CACHESTAT;
+    else if (mincore_honest(fd, residency->page_bytes))
+        residency->method = RESIDENCY_MINCORE;
+    else if (residency_cgroup_cache("/") != NUM_UNKNOWN)
+        residency->method = RESIDENCY_CGROUP;
+}
+
+const char *residency_name(enum residency_method method)
+{
+    switch (method) {
+    case RESIDENCY_NONE:
+        return "none";
+    case RESIDENCY_CACHESTAT:
+        return "cachestat";
+    case RESIDENCY_MINCORE:
+        return "mincore";
+    case RESIDENCY_CGROUP:
+        return "cgroup";
+    }
+    assert(false);
+    return "none";
+}
+
+/* The part of a range that lies within the file. */
+static int range_clip(int fd, uint64_t offset, uint64_t length, struct cache_range *range)
+{
+    uint64_t size;
+    if (file_size(fd, &size))
+        return -ENODATA;
+    range->offset = min_u64(offset, size);
+    range->length = size - range->offset;
+    if (length > 0)
+        range->length = min_u64(range->length, length);
+    return 0;
+}
+
+static int cgroup_bytes(uint64_t *bytes)
+{
+    uint64_t cache = residency_cgroup_cache("/");
+    if (cache == NUM_UNKNOWN)
+        return -ENODATA;
+    *bytes = cache;
+    return 0;
+}
+
+int residency_measure(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
+                      uint64_t *bytes)
+{
+    struct cache_range range;
+    uint64_t pages;
+    uint64_t measured = 0;
+    if (residency->method == RESIDENCY_NONE)
+        return -ENODATA;
+    if (residency->method == RESIDENCY_CGROUP)
+        return cgroup_bytes(bytes);
+    if (range_clip(fd, offset, length, &range))
+        return -ENODATA;
+    if (range.length == 0) { /* to cachestat, 0 means everything behind */
+        *bytes = 0;
+        return 0;
+    }
+    if (residency->method == RESIDENCY_CACHESTAT) {
+        if (cachestat_bytes(fd, &range, residency->page_bytes, &measured))
+            return -ENODATA;
+        *bytes = measured;
+        return 0;
+    }
+    uint64_t first = align_down(range.offset, residency->page_bytes);
+    range.length += range.offset - first;
+    range.offset = first;
+    if (mincore_range(fd, &range, residency->page_bytes, NULL, &pages))
+        return -ENODATA;
+    *bytes = pages * residency->page_bytes;
+    return 0;
+}
+
+int residency_map(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
+                  uint8_t *map, uint32_t map_bits)
+{
+    struct cache_range range;
+    uint64_t pages;
+    assert(offset % residency->page_bytes == 0);
+    assert(div_ceil(length, residency->page_bytes) <= map_bits);
+    size_t map_bytes = (size_t)div_ceil(map_bits, 8);
+    memset(map, 0, map_bytes);
+    if (residency->method != RESIDENCY_CACHESTAT && residency->method != RESIDENCY_MINCORE)
+        return -ENODATA;
+    if (length == 0)
+        return 0;
+    if (range_clip(fd, offset, length, &range))
+        return -ENODATA;
+    if (mincore_range(fd, &range, residency->page_bytes, map, &pages)) {
+        memset(map, 0, map_bytes);
+        return -ENODATA;
+    }
+    return 0;
+}
