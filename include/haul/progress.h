@@ -38,8 +38,9 @@ struct progress_meter {
     struct progress_sample samples[PROGRESS_SAMPLES];
     uint32_t samples_count;
     uint32_t samples_next;
-    uint64_t rate;    /* bytes a second; NUM_UNKNOWN: too early to say */
-    uint64_t left_ns; /* at this rate; NUM_UNKNOWN */
+    struct progress_sample step; /* when durable bytes were last seen to grow: they do in steps */
+    uint64_t rate;               /* bytes a second; NUM_UNKNOWN: too early to say */
+    uint64_t left_ns;            /* at this rate; NUM_UNKNOWN */
 };
 
 void progress_read(struct progress_view *view, const struct progress *progress);

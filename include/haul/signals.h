@@ -9,10 +9,11 @@
 
 enum signals_event { SIGNALS_NONE, SIGNALS_STOP, SIGNALS_STATUS };
 
-/* Block the signals in this thread and all that it starts from now on, and make them readable.
- * Those that were ignored when the program started stay so (nohup, a background job of sh): a
- * blocked signal is queued even if its action is to ignore it, sigaction(2) notwithstanding.
- * Returns a descriptor for poll(2), which the caller closes, or -errno with words. */
+/* Block the signals in this thread and all that it starts from now on, and make them readable. A
+ * HUP that was ignored when the program started stays so (nohup): as a blocked signal it would be
+ * queued although its action is to be ignored. INT is always taken, as rsync does, also where a
+ * script's shell ignores it for its background jobs. Returns a descriptor for poll(2), which the
+ * caller closes, or -errno with words. */
 int signals_open(struct error *err);
 
 /* The next event; SIGNALS_NONE when none waits. Does not block. */

@@ -1,0 +1,44 @@
+/* exit.c - the one table from a class of error to an exit code. */
+#include "haul/exit.h"
+
+#include "haul/cleanup.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+static const struct exit_row table[] = {
+    {0, ERROR_NONE, "everything is copied and durable, or was up to date"},
+    {1, ERROR_USAGE, "the command line is wrong, or asks for what does not exist"},
+    {2, ERROR_VERSION, "the other side speaks another version of the protocol"},
+    {5, ERROR_START, "the other side could not be started"},
+    {10, ERROR_SOCKET, "the network or the login failed"},
+    {11, ERROR_FILE, "a file could not be opened, read or written"},
+    {12, ERROR_PROTOCOL, "the other side sent something that the protocol does not allow"},
+    {EXIT_CODE_INTERRUPTED, ERROR_INTERRUPTED, "a signal stopped the copy; it can go on"},
+    {22, ERROR_MEMORY, "not enough memory, or a limit on it"},
+    {EXIT_CODE_PARTIAL, ERROR_NONE, "some of several files failed, or a folder was skipped"},
+    {24, ERROR_VANISHED, "the source is not there (any more)"},
+    {30, ERROR_TIMEOUT, "the other side was silent for too long"},
+    {35, ERROR_CONNECT, "no connection within the time allowed"},
+    {40, ERROR_MISMATCH, "verification found other bytes"},
+    {41, ERROR_CHANGED, "the source changed while it was copied"},
+    {42, ERROR_CACHE, "the cache budget would have been exceeded (--strict)"},
+    {43, ERROR_BUSY, "another transfer is writing this target"},
+    {127, ERROR_NOT_FOUND, "there is no haul on the other side"},
+};
+
+int exit_code(enum error_class class)
+{
+    for (size_t i = 0; i < COUNT_OF(table); i++)
+        if (table[i].class == class)
+            return table[i].code;
+    assert(false && "a class of error without an exit code");
+    return 1;
+}
+
+const struct exit_row *exit_table(uint32_t *rows_count)
+{
+    *rows_count = COUNT_OF(table);
+    return table;
+}

@@ -1,0 +1,63 @@
+/* main.c - reads the command line and runs the command that it names. */
+#include "haul/exit.h"
+#include "haul/options.h"
+#include "haul/output.h"
+#include "haul/transfer.h"
+#include "haul/version.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Commands by their first operand; the one without a name is the rest. */
+struct command {
+    const char *name;
+    int (*run)(const struct options *options);
+};
+
+static const struct command commands[] = {
+    {NULL, transfer_command},
+};
+
+static int run_command(const struct options *options)
+{
+    const struct command *command = commands;
+    while (command->name && strcmp(command->name, options->operands[0]) != 0)
+        command++;
+    return command->run(options);
+}
+
+static int run(const struct options *options)
+{
+    if (options->help)
+        options_help(stdout);
+    else if (options->version >= 2)
+        version_json(stdout);
+    else if (options->version == 1)
+        version_words(stdout);
+    else
+        return run_command(options);
+    return exit_code(ERROR_NONE);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct error err = {0};
+    int code;
+    if (output_guard() < 0)
+        return exit_code(ERROR_FILE);
+    log_init(LOG_NOTE, output_log);
+    if (options_parse(&options, argc, argv, &err) < 0) {
+        log_error("%s (haul --help lists the options)", err.text);
+        code = exit_code(err.class);
+    } else {
+        code = run(&options);
+        if (output_flush(&err) < 0) {
+            log_error("%s", err.text);
+            code = code != 0 ? code : exit_code(err.class);
+        }
+    }
+    options_close(&options);
+    return code;
+}

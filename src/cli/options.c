@@ -1,0 +1,441 @@
+/* options.c - the table of options, and the parser and the --help that are driven by it.
+ *
+ * Deliberately not getopt_long(3): its messages can not be had as one line in our own words, and it
+ * keeps global state. The rules are the same: "--name=value", "--name value", abbreviations that
+ * are unambiguous, "-nvP", "-Tvalue", options after operands, "--". */
+#include "haul/options.h"
+
+#include "haul/cleanup.h"
+#include "haul/num.h"
+#include "haul/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct option_word cache_words[] = {{"auto", POLICY_AUTO},
+                                                 {"direct", POLICY_DIRECT},
+                                                 {"window", POLICY_WINDOW},
+                                                 {"plain", POLICY_PLAIN},
+                                                 {NULL, 0}};
+static const struct option_word engine_words[] = {{"auto", ENGINE_AUTO},
+                                                  {"uring", ENGINE_URING},
+                                                  {"threads", ENGINE_THREADS},
+                                                  {"sync", ENGINE_SYNC},
+                                                  {NULL, 0}};
+static const struct option_word digest_words[] = {
+    {"auto", 1}, {"xxh128", 1}, {"xxh3-128", 1}, {"xxh3", 0}, {"xxh64", 0}, {"xxhash", 0},
+    {"sha1", 0}, {"md5", 0},    {"md4", 0},      {"none", 0}, {NULL, 0}};
+
+#define AT(field) offsetof(struct options, field)
+
+/* One macro a kind, so that a row says only what is its own. */
+#define FLAG(name, letter, field, help)                                                            \
+    {                                                                                              \
+        name, letter, OPTION_FLAG, NULL, help, AT(field), 0, 0, NULL                               \
+    }
+#define CLEAR(name, letter, field, help)                                                           \
+    {                                                                                              \
+        name, letter, OPTION_CLEAR, NULL, help, AT(field), 0, 0, NULL                              \
+    }
+#define COUNT(name, letter, field, help)                                                           \
+    {                                                                                              \
+        name, letter, OPTION_COUNT, NULL, help, AT(field), 0, 0, NULL                              \
+    }
+#define SET(name, field, value, help)                                                              \
+    {                                                                                              \
+        name, 0, OPTION_SET, NULL, help, AT(field), 0, value, NULL                                 \
+    }
+#define WORD(name, argument, field, words, help)                                                   \
+    {                                                                                              \
+        name, 0, OPTION_WORD, argument, help, AT(field), 0, 0, words                               \
+    }
+#define VALUE(kind, name, argument, at, given, help)                                               \
+    {                                                                                              \
+        name, 0, OPTION_##kind, argument, help, at, given, 0, NULL                                 \
+    }
+#define DIGEST(name, help)                                                                         \
+    {                                                                                              \
+        name, 0, OPTION_DIGEST, "NAME", help, 0, 0, 0, digest_words                                \
+    }
+#define ALREADY(name, letter, help)                                                                \
+    {                                                                                              \
+        name, letter, OPTION_ALREADY, NULL, help, 0, 0, 0, NULL                                    \
+    }
+#define REFUSED(name, letter, help)                                                                \
+    {                                                                                              \
+        name, letter, OPTION_REFUSED, NULL, help, 0, 0, 0, NULL                                    \
+    }
+
+static const struct option_row table[] = {
+    FLAG("help", 0, help, "print this text (so does -h alone)"),
+    COUNT("version", 'V', version, "print version, engines and libraries; -VV as JSON"),
+    COUNT("verbose", 'v', verbose, "say what is decided and why; -vv for debugging"),
+    FLAG("quiet", 'q', quiet, "only errors"),
+    ALREADY("human-readable", 'h', "numbers for people (always so)"),
+    FLAG("dry-run", 'n', wish.dry_run, "say what would be done, and change nothing"),
+    FLAG("no-target-directory", 'T', target_is_file,
+         "TARGET is a file, never a folder to copy into"),
+
+    FLAG("ignore-times", 'I', wish.ignore_times, "do not skip files of the same size and time"),
+    FLAG("checksum", 'c', wish.checksum, "compare by content, not by size and time"),
+    FLAG("verify", 0, wish.verify, "read the target back from the medium and compare"),
+    DIGEST("checksum-choice", "xxh128 or auto (there is only this one)"),
+    DIGEST("cc", "the same as --checksum-choice"),
+    VALUE(TEXT, "manifest", "FILE", AT(wish.manifest_path), 0,
+          "write the digests of all chunks to FILE"),
+
+    ALREADY("inplace", 0, "write into the target itself (always so)"),
+    ALREADY("partial", 0, "keep what an interrupted copy wrote (always so)"),
+    SET("append", wish.resume, RESUME_APPEND, "resume, trusting the journal"),
+    SET("append-verify", wish.resume, RESUME_APPEND_VERIFY,
+        "resume, comparing the old part with the source, too"),
+    SET("restart", wish.resume, RESUME_RESTART, "begin again, whatever is there"),
+    VALUE(TEXT, "journal", "FILE", AT(wish.journal_path), 0,
+          "keep the journal in FILE, not beside the target"),
+    VALUE(SIZE, "sync-every", "SIZE", AT(wish.sync_every_bytes), AT(wish.sync_every_set),
+          "make the target durable every SIZE; 0: only at the end"),
+
+    WORD("cache", "HOW", wish.cache, cache_words,
+         "keep out of the page cache: auto, direct, window, plain"),
+    SET("direct-io", wish.cache, POLICY_DIRECT, "the same as --cache=direct"),
+    SET("drop-cache", wish.cache, POLICY_WINDOW, "the same as --cache=window"),
+    VALUE(SIZE, "cache-max", "SIZE", AT(wish.cache_max_bytes), AT(wish.cache_max_set),
+          "most page cache that the copy may build up"),
+    FLAG("strict", 0, wish.strict, "fail (exit 42) rather than exceed the cache budget"),
+    VALUE(SIZE, "memory", "SIZE", AT(wish.memory_bytes), 0, "most memory for buffers"),
+    VALUE(CHUNK, "chunk-size", "SIZE", AT(wish.chunk_bytes), 0,
+          "unit of copying, 64K to 16M, rounded up to a power of 2"),
+    WORD("engine", "WHICH", wish.engine, engine_words, "auto, uring, threads, sync"),
+    VALUE(RATE, "bwlimit", "RATE", AT(wish.bandwidth_bytes), 0,
+          "most KiB a second, or with a suffix; 0: no limit"),
+
+    FLAG("sparse", 'S', wish.sparse, "make holes of zeros"),
+    CLEAR("preallocate", 0, wish.no_preallocate, "reserve the target's space first (the default)"),
+    FLAG("no-preallocate", 0, wish.no_preallocate, "do not reserve the target's space first"),
+    FLAG("write-devices", 0, wish.write_devices, "TARGET may be a block device"),
+    ALREADY("perms", 'p', "keep permissions (always so)"),
+    ALREADY("times", 't', "keep the time of change (always so)"),
+    ALREADY("owner", 'o', "keep the owner (always so, as root)"),
+    ALREADY("group", 'g', "keep the group (always so, as root)"),
+
+    FLAG("progress", 0, progress, "show progress, also when not on a terminal"),
+    FLAG(NULL, 'P', progress, "the same as --partial --progress"),
+    VALUE(INFO, "info", "progress2", AT(progress), 0, "the same as --progress"),
+    FLAG("stats", 0, stats, "print the whole receipt"),
+    FLAG("json", 0, json, "progress and receipt as JSON, one event a line"),
+
+    REFUSED("recursive", 'r', "folders are not copied yet: name the files"),
+    REFUSED("archive", 'a', "it means -rlptgo, and folders are not copied yet: name the files"),
+    REFUSED("links", 'l', "symbolic links are not copied as links yet: what they point to is"),
+    REFUSED("acls", 'A', "access control lists are not copied yet"),
+    REFUSED("xattrs", 'X', "extended attributes are not copied yet"),
+    REFUSED("hard-links", 'H', "hard links are not kept yet"),
+};
+
+const struct option_row *options_table(uint32_t *rows_count)
+{
+    *rows_count = COUNT_OF(table);
+    return table;
+}
+
+enum log_level options_log_level(const struct options *options)
+{
+    if (options->quiet)
+        return LOG_ERROR;
+    if (options->verbose >= 2)
+        return LOG_DEBUG;
+    return options->verbose == 1 ? LOG_VERBOSE : LOG_NOTE;
+}
+
+/* A list of the words that exist, "auto, direct, window, plain", for messages. */
+static const char *join_words(char *out, size_t capacity, const struct option_word *words)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (; words->name; words++) {
+        int written =
+            snprintf(out + used, capacity - used, "%s%s", used > 0 ? ", " : "", words->name);
+        assert(written > 0 && (size_t)written < capacity - used);
+        used += (size_t)written;
+    }
+    return out;
+}
+
+static const struct option_word *find_word(const struct option_word *words, const char *name)
+{
+    for (; words->name; words++)
+        if (strcmp(words->name, name) == 0)
+            return words;
+    return NULL;
+}
+
+/* Fields of an enum are written as uint32_t. */
+static_assert(sizeof(enum policy_kind) == sizeof(uint32_t), "enum in the table");
+static_assert(sizeof(enum engine_kind) == sizeof(uint32_t), "enum in the table");
+static_assert(sizeof(enum resume_wish) == sizeof(uint32_t), "enum in the table");
+
+static int store_word(uint32_t *field, const struct option_row *row, const char *text,
+                      struct error *err)
+{
+    char names[128];
+    const struct option_word *word = find_word(row->words, text);
+    if (!word)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: it is one of %s", row->name,
+                               text, join_words(names, sizeof(names), row->words));
+    *field = word->value;
+    return 0;
+}
+
+/* Not refused for being odd: rounded up to the next power of two in range (cli.md, sizes). */
+static int store_chunk(uint32_t *field, const struct option_row *row, const char *text,
+                       struct error *err)
+{
+    uint64_t bytes;
+    if (!text_parse_size(text, &bytes) || bytes == 0)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a size", row->name, text);
+    if (bytes > CHUNK_BYTES_MAX)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: 16M is the most", row->name,
+                               text);
+    uint32_t chunk = CHUNK_BYTES_MIN;
+    while (chunk < bytes)
+        chunk *= 2;
+    *field = chunk;
+    return 0;
+}
+
+static int check_digest(const struct option_row *row, const char *text, struct error *err)
+{
+    const struct option_word *word = find_word(row->words, text);
+    if (word && word->value)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "--%s=%s: %s; xxh128 (xxh3-128) and auto exist", row->name, text,
+                           word ? "rsync has it, haul does not" : "no such digest");
+}
+
+static int store_info(bool *field, const char *text, struct error *err)
+{
+    if (strcmp(text, "progress2") != 0 && strcmp(text, "progress") != 0)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--info=%s: only progress2 exists", text);
+    *field = true;
+    return 0;
+}
+
+static int store_number(uint64_t *field, const struct option_row *row, const char *text,
+                        struct error *err)
+{
+    bool rate = row->kind == OPTION_RATE;
+    if (rate ? text_parse_rate(text, field) : text_parse_size(text, field))
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a %s", row->name, text,
+                           rate ? "rate" : "size");
+}
+
+/* Put one option's value where its row says. `shown` is the option as it was typed. */
+static int store(struct options *options, const struct option_row *row, const char *shown,
+                 const char *text, struct error *err)
+{
+    void *field = (char *)options + row->offset;
+    if (row->given)
+        *(bool *)((char *)options + row->given) = true;
+    switch (row->kind) {
+    case OPTION_FLAG:
+    case OPTION_CLEAR:
+        *(bool *)field = row->kind == OPTION_FLAG;
+        return 0;
+    case OPTION_COUNT:
+        ++*(uint32_t *)field;
+        return 0;
+    case OPTION_SET:
+        *(uint32_t *)field = row->value;
+        return 0;
+    case OPTION_WORD:
+        return store_word(field, row, text, err);
+    case OPTION_SIZE:
+    case OPTION_RATE:
+        return store_number(field, row, text, err);
+    case OPTION_CHUNK:
+        return store_chunk(field, row, text, err);
+    case OPTION_TEXT:
+        *(const char **)field = text;
+        return 0;
+    case OPTION_INFO:
+        return store_info(field, text, err);
+    case OPTION_DIGEST:
+        return check_digest(row, text, err);
+    case OPTION_ALREADY:
+        return 0;
+    case OPTION_REFUSED:
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: %s", shown, row->help);
+    }
+    assert(false && "a kind without a case");
+    return -EINVAL;
+}
+
+/* The row of a long name: exact, or the only one that begins so. NULL with words. */
+static const struct option_row *find_long(const char *name, size_t length, struct error *err)
+{
+    const struct option_row *found = NULL;
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        if (!table[i].name || strncmp(table[i].name, name, length) != 0)
+            continue;
+        if (table[i].name[length] == '\0')
+            return &table[i];
+        if (found) {
+            error_set_class(err, ERROR_USAGE, EINVAL, "--%.*s: could be --%s or --%s", (int)length,
+                            name, found->name, table[i].name);
+            return NULL;
+        }
+        found = &table[i];
+    }
+    if (!found)
+        error_set_class(err, ERROR_USAGE, EINVAL, "--%.*s: no such option", (int)length, name);
+    return found;
+}
+
+static const struct option_row *find_short(char letter, struct error *err)
+{
+    for (size_t i = 0; i < COUNT_OF(table); i++)
+        if (table[i].letter == letter)
+            return &table[i];
+    error_set_class(err, ERROR_USAGE, EINVAL, "-%c: no such option", letter);
+    return NULL;
+}
+
+/* argv, and how far it is read. */
+struct arguments {
+    int count;
+    int next;
+    char **values;
+};
+
+/* The value of an option that takes one: what was attached, else the next argument. */
+static int take_value(struct arguments *arguments, const char *attached, const char *shown,
+                      const char **text, struct error *err)
+{
+    if (attached) {
+        *text = attached;
+        return 0;
+    }
+    if (arguments->next >= arguments->count)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: a value is missing", shown);
+    *text = arguments->values[arguments->next++];
+    return 0;
+}
+
+static int parse_long(struct options *options, struct arguments *arguments, const char *word,
+                      struct error *err)
+{
+    const char *name = word + 2;
+    const char *equals = strchr(name, '=');
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    const struct option_row *row = find_long(name, length, err);
+    if (!row)
+        return -EINVAL;
+    char shown[48];
+    snprintf(shown, sizeof(shown), "--%s", row->name);
+    const char *text = NULL;
+    if (!row->argument && equals)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: takes no value", shown);
+    if (row->argument) {
+        int rc = take_value(arguments, equals ? equals + 1 : NULL, shown, &text, err);
+        if (rc < 0)
+            return rc;
+    }
+    return store(options, row, shown, text, err);
+}
+
+/* "-nvP", or "-Xvalue" and "-X value" of a letter that takes one. */
+static int parse_cluster(struct options *options, struct arguments *arguments, const char *word,
+                         struct error *err)
+{
+    for (const char *letter = word + 1; *letter; letter++) {
+        const struct option_row *row = find_short(*letter, err);
+        if (!row)
+            return -EINVAL;
+        const char shown[3] = {'-', *letter, '\0'};
+        const char *text = NULL;
+        if (row->argument) {
+            int rc = take_value(arguments, letter[1] ? letter + 1 : NULL, shown, &text, err);
+            if (rc < 0)
+                return rc;
+        }
+        int rc = store(options, row, shown, text, err);
+        if (rc < 0 || row->argument)
+            return rc;
+    }
+    return 0;
+}
+
+static int check_operands(const struct options *options, struct error *err)
+{
+    if (options->help || options->version > 0)
+        return 0;
+    if (options->operands_count == 0)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "SOURCE and TARGET are missing");
+    if (options->operands_count == 1)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: TARGET is missing",
+                               options->operands[0]);
+    for (uint32_t i = 0; i < options->operands_count; i++)
+        if (options->operands[i][0] == '\0')
+            return error_set_class(err, ERROR_USAGE, EINVAL, "an empty name is no file");
+    return 0;
+}
+
+int options_parse(struct options *options, int argc, char **argv, struct error *err)
+{
+    memset(options, 0, sizeof(*options));
+    struct arguments arguments = {.count = argc, .next = 1, .values = argv};
+    options->operands = calloc(argc > 0 ? (size_t)argc : 1, sizeof(*options->operands));
+    if (!options->operands)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    if (argc == 2 && strcmp(argv[1], "-h") == 0) {
+        options->help = true;
+        return 0;
+    }
+    bool ended = false;
+    while (arguments.next < arguments.count) {
+        const char *word = argv[arguments.next++];
+        int rc = 0;
+        if (ended || word[0] != '-' || word[1] == '\0')
+            options->operands[options->operands_count++] = word;
+        else if (strcmp(word, "--") == 0)
+            ended = true;
+        else if (word[1] == '-')
+            rc = parse_long(options, &arguments, word, err);
+        else
+            rc = parse_cluster(options, &arguments, word, err);
+        if (rc < 0)
+            return rc;
+    }
+    return check_operands(options, err);
+}
+
+void options_close(struct options *options)
+{
+    if (!options)
+        return;
+    free(options->operands);
+    options->operands = NULL;
+    options->operands_count = 0;
+}
+
+void options_help(FILE *out)
+{
+    fputs("usage: haul [OPTIONS] SOURCE... TARGET\n"
+          "Copies very large files without building up page cache.\n\n",
+          out);
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        const struct option_row *row = &table[i];
+        if (row->kind == OPTION_REFUSED)
+            continue;
+        char left[48];
+        const char letter[5] = {'-', row->letter, row->name ? ',' : '\0', ' ', '\0'};
+        snprintf(left, sizeof(left), "%s%s%s%s%s", row->letter ? letter : "    ",
+                 row->name ? "--" : "", row->name ? row->name : "", row->argument ? "=" : "",
+                 row->argument ? row->argument : "");
+        fprintf(out, "  %-26s  %s\n", left, row->help);
+    }
+    fputs("\nSizes: K and KiB are 1024, KB is 1000. The whole story: man haul\n", out);
+}

@@ -1,0 +1,99 @@
+/* output.c - lines on standard error, JSON and receipts on standard output. */
+#include "haul/output.h"
+
+#include "haul/clock.h"
+#include "haul/num.h"
+#include "haul/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+/* The log's longest line (two paths and a sentence), of which each byte may become four. */
+enum { LINE_BYTES = 4 * 9216 };
+/* A JSON escape of one byte is at most six. */
+enum { JSON_BYTES = 6 * ERROR_TEXT_BYTES };
+
+int output_guard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+            return -EBADF;
+    return 0;
+}
+
+void output_log(enum log_level level, const char *line)
+{
+    (void)level;
+    char escaped[LINE_BYTES];
+    fprintf(stderr, "haul: %s\n", text_escape(escaped, sizeof(escaped), line));
+}
+
+void output_log_bar(enum log_level level, const char *line)
+{
+    (void)level;
+    char escaped[LINE_BYTES];
+    fprintf(stderr, "\r\033[Khaul: %s\n", text_escape(escaped, sizeof(escaped), line));
+}
+
+void output_begin(bool bar)
+{
+    flockfile(stderr);
+    if (bar)
+        fputs("\r\033[K", stderr);
+}
+
+void output_end(void)
+{
+    fflush(stdout);
+    funlockfile(stderr);
+}
+
+void output_json_text(FILE *out, const char *text)
+{
+    char escaped[JSON_BYTES];
+    if (text)
+        fprintf(out, "\"%s\"", text_json(escaped, sizeof(escaped), text));
+    else
+        fputs("null", out);
+}
+
+void output_json_string(FILE *out, const char *key, const char *text)
+{
+    fprintf(out, ",\"%s\":", key);
+    output_json_text(out, text);
+}
+
+void output_json_number(FILE *out, const char *key, uint64_t value)
+{
+    if (value == NUM_UNKNOWN)
+        fprintf(out, ",\"%s\":null", key);
+    else
+        fprintf(out, ",\"%s\":%" PRIu64, key, value);
+}
+
+void output_json_bool(FILE *out, const char *key, bool value)
+{
+    fprintf(out, ",\"%s\":%s", key, value ? "true" : "false");
+}
+
+void output_json_seconds(FILE *out, const char *key, uint64_t duration_ns)
+{
+    if (duration_ns == NUM_UNKNOWN)
+        fprintf(out, ",\"%s\":null", key);
+    else
+        fprintf(out, ",\"%s\":%" PRIu64 ".%06" PRIu64, key, duration_ns / NS_PER_SECOND,
+                duration_ns % NS_PER_SECOND / 1000);
+}
+
+int output_flush(struct error *err)
+{
+    errno = 0;
+    int rc = fflush(stdout);
+    int errnum = errno;
+    if (rc == 0 && !ferror(stdout))
+        return 0;
+    /* An earlier failure left only the flag. */
+    return error_set(err, errnum != 0 ? errnum : EIO, "standard output");
+}

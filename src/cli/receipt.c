@@ -1,0 +1,251 @@
+/* receipt.c - what a run did, in words for people and as one line of JSON. */
+#include "haul/receipt.h"
+
+#include "haul/clock.h"
+#include "haul/num.h"
+#include "haul/output.h"
+#include "haul/text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { SHOWN_BYTES = 4 * 4096 }; /* a path, each byte of which may become four */
+
+static void side_init(struct side_report *side)
+{
+    side->resident_before_bytes = NUM_UNKNOWN;
+    side->resident_peak_bytes = NUM_UNKNOWN;
+    side->resident_after_bytes = NUM_UNKNOWN;
+    side->memory_peak_bytes = NUM_UNKNOWN;
+}
+
+void receipt_init(struct receipt *receipt)
+{
+    memset(receipt, 0, sizeof(*receipt));
+    side_init(&receipt->source);
+    side_init(&receipt->target);
+    receipt->bytes_total = NUM_UNKNOWN;
+    receipt->memory_peak_bytes = NUM_UNKNOWN;
+    receipt->memory_budget_bytes = NUM_UNKNOWN;
+    receipt->lanes = 1;
+}
+
+/* ---- words ---- */
+
+static void print_size(FILE *out, const char *before, uint64_t bytes, const char *after)
+{
+    char size[TEXT_NUMBER_BYTES];
+    fprintf(out, "%s%s%s", before, text_size(size, bytes), after);
+}
+
+static void print_path(FILE *out, const char *host, const char *path)
+{
+    char shown[SHOWN_BYTES];
+    if (host)
+        fprintf(out, "%s:", text_escape(shown, sizeof(shown), host));
+    fputs(text_escape(shown, sizeof(shown), path ? path : "?"), out);
+}
+
+/* Reasons come from the kernel's words, a file's name or, later, from a peer: escaped as paths. */
+static void print_why(FILE *out, const char *why)
+{
+    char shown[4 * POLICY_WHY_BYTES];
+    if (why[0] != '\0')
+        fprintf(out, " (%s)", text_escape(shown, sizeof(shown), why));
+}
+
+static void print_durable(FILE *out, const struct receipt *receipt)
+{
+    char seconds[TEXT_NUMBER_BYTES], rate[TEXT_NUMBER_BYTES];
+    uint64_t bytes = receipt->bytes_copied + receipt->bytes_kept;
+    text_seconds(seconds, receipt->duration_ns);
+    text_rate(rate, clock_rate(bytes, receipt->duration_ns));
+    if (receipt->durable)
+        fprintf(out, "durable after %s, %s", seconds, rate);
+    else
+        fprintf(out, "NOT durable, ended after %s", seconds);
+}
+
+/* What this copy left behind: pages that were not there before it came. */
+static void print_left(FILE *out, const struct side_report *side)
+{
+    uint64_t after = side->resident_after_bytes;
+    uint64_t before = side->resident_before_bytes == NUM_UNKNOWN ? 0 : side->resident_before_bytes;
+    if (after == NUM_UNKNOWN)
+        fputs("what is left is unknown", out);
+    else if (after <= before)
+        fputs("nothing left", out);
+    else
+        print_size(out, "", after - before, " left");
+}
+
+static void side_compact(FILE *out, const char *name, const struct side_report *side)
+{
+    fprintf(out, "%s %s", name, policy_name(side->policy));
+    if (side->policy != POLICY_DIRECT)
+        print_why(out, side->policy_why);
+    fputs(", ", out);
+    print_left(out, side);
+}
+
+static void side_full(FILE *out, const char *name, const struct side_report *side)
+{
+    fprintf(out, "%s    %s", name, policy_name(side->policy));
+    print_why(out, side->policy_why);
+    fprintf(out, ", %s", engine_name(side->engine));
+    print_why(out, side->engine_why);
+    print_size(out, "; cached ", side->resident_before_bytes, " before");
+    print_size(out, ", ", side->resident_peak_bytes, " peak");
+    print_size(out, ", ", side->resident_after_bytes, " after\n");
+}
+
+/* The parts of the whole that are not simply copied, where there are any. */
+static void print_parts(FILE *out, const struct receipt *receipt)
+{
+    if (receipt->bytes_kept > 0)
+        print_size(out, ", ", receipt->bytes_kept, " kept");
+    if (receipt->chunks_repaired > 0) {
+        print_size(out, ", ", receipt->bytes_repaired, " of it repaired");
+        fprintf(out, " in %" PRIu64 " chunk%s", receipt->chunks_repaired,
+                receipt->chunks_repaired == 1 ? "" : "s");
+    }
+    if (receipt->bytes_holes > 0)
+        print_size(out, ", ", receipt->bytes_holes, " holes");
+    if (receipt->bytes_verified > 0)
+        print_size(out, ", ", receipt->bytes_verified, " read back from the medium");
+}
+
+static void words_compact(FILE *out, const struct receipt *receipt)
+{
+    print_path(out, receipt->source_host, receipt->source_path);
+    print_size(out, ": ", receipt->bytes_copied, " copied");
+    print_parts(out, receipt);
+    fputs(", ", out);
+    print_durable(out, receipt);
+    fputs("\ncache: ", out);
+    side_compact(out, "source", &receipt->source);
+    side_compact(out, "; target", &receipt->target);
+    fputs("\n", out);
+    const struct side_report *side =
+        receipt->source.engine_why[0] != '\0' ? &receipt->source : &receipt->target;
+    if (side->engine_why[0] != '\0') {
+        fprintf(out, "engine: %s", engine_name(side->engine));
+        print_why(out, side->engine_why);
+        fputs("\n", out);
+    }
+}
+
+static void words_full(FILE *out, const struct receipt *receipt)
+{
+    char digest[DIGEST_TEXT_BYTES];
+    print_path(out, receipt->source_host, receipt->source_path);
+    fputs(" -> ", out);
+    print_path(out, receipt->target_host, receipt->target_path);
+    print_size(out, "\ncopied    ", receipt->bytes_copied, "");
+    print_size(out, " of ", receipt->bytes_total, receipt->resumed ? " (resumed)" : "");
+    print_parts(out, receipt);
+    fputs("\nresult    ", out);
+    print_durable(out, receipt);
+    fputs("\n", out);
+    side_full(out, "source", &receipt->source);
+    side_full(out, "target", &receipt->target);
+    print_size(out, "memory    ", receipt->memory_peak_bytes, " peak");
+    print_size(out, ", budget ", receipt->memory_budget_bytes, "");
+    print_size(out, ", chunks of ", receipt->chunk_bytes, "\n");
+    fprintf(out, "digest    %s\n",
+            receipt->digest_known ? digest_text(digest, &receipt->digest) : "unknown");
+}
+
+void receipt_words(FILE *out, const struct receipt *receipt, bool full)
+{
+    if (receipt->up_to_date || receipt->dry_run) {
+        print_path(out, receipt->source_host, receipt->source_path);
+        if (receipt->up_to_date)
+            fputs(": up to date\n", out);
+        else
+            print_size(out, ": would be copied, ", receipt->bytes_total, " (dry run)\n");
+        return;
+    }
+    if (full)
+        words_full(out, receipt);
+    else
+        words_compact(out, receipt);
+}
+
+void receipt_words_sum(FILE *out, const struct receipt *sum, uint32_t failed_count)
+{
+    fprintf(out, "%" PRIu32 " file%s", sum->files, sum->files == 1 ? "" : "s");
+    if (failed_count > 0)
+        fprintf(out, " and %" PRIu32 " failed", failed_count);
+    if (sum->files == 0 || sum->dry_run || sum->up_to_date) {
+        fputs(sum->files == 0 ? "\n" : sum->up_to_date ? ": up to date\n" : " (dry run)\n", out);
+        return;
+    }
+    print_size(out, ": ", sum->bytes_copied, " copied");
+    print_parts(out, sum);
+    fputs(", ", out);
+    print_durable(out, sum);
+    fputs("\n", out);
+}
+
+/* ---- JSON ---- */
+
+/* A choice that was never made is unknown: null. */
+static void json_side(FILE *out, const char *key, const char *path, const char *host,
+                      const struct side_report *side)
+{
+    fprintf(out, ",\"%s\":{\"path\":", key);
+    output_json_text(out, path);
+    output_json_string(out, "host", host);
+    output_json_string(out, "policy",
+                       side->policy == POLICY_AUTO ? NULL : policy_name(side->policy));
+    output_json_string(out, "why", side->policy_why);
+    output_json_string(out, "engine",
+                       side->engine == ENGINE_AUTO ? NULL : engine_name(side->engine));
+    output_json_string(out, "engine_why", side->engine_why);
+    output_json_number(out, "resident_before_bytes", side->resident_before_bytes);
+    output_json_number(out, "resident_peak_bytes", side->resident_peak_bytes);
+    output_json_number(out, "resident_after_bytes", side->resident_after_bytes);
+    output_json_number(out, "memory_peak_bytes", side->memory_peak_bytes);
+    fputs("}", out);
+}
+
+static void json_counts(FILE *out, const struct receipt *receipt)
+{
+    char digest[DIGEST_TEXT_BYTES];
+    output_json_number(out, "files", receipt->files);
+    output_json_number(out, "bytes_total", receipt->bytes_total);
+    output_json_number(out, "bytes_copied", receipt->bytes_copied);
+    output_json_number(out, "bytes_kept", receipt->bytes_kept);
+    output_json_number(out, "bytes_holes", receipt->bytes_holes);
+    output_json_number(out, "bytes_repaired", receipt->bytes_repaired);
+    output_json_number(out, "chunks_repaired", receipt->chunks_repaired);
+    output_json_number(out, "bytes_verified", receipt->bytes_verified);
+    output_json_seconds(out, "seconds", receipt->duration_ns);
+    output_json_string(out, "digest",
+                       receipt->digest_known ? digest_text(digest, &receipt->digest) : NULL);
+    output_json_number(out, "chunk_bytes",
+                       receipt->chunk_bytes > 0 ? receipt->chunk_bytes : NUM_UNKNOWN);
+    output_json_number(out, "lanes", receipt->lanes);
+    output_json_number(out, "memory_peak_bytes", receipt->memory_peak_bytes);
+    output_json_number(out, "memory_budget_bytes", receipt->memory_budget_bytes);
+    output_json_number(out, "wire_bytes_sent", receipt->wire_bytes_sent);
+    output_json_number(out, "wire_bytes_received", receipt->wire_bytes_received);
+}
+
+void receipt_json(FILE *out, const struct receipt *receipt, const char *event, int exit_code,
+                  const char *error)
+{
+    flockfile(out); /* the other thread may print its events */
+    fprintf(out, "{\"v\":1,\"event\":\"%s\",\"exit\":%d", event, exit_code);
+    output_json_string(out, "error", error);
+    output_json_bool(out, "durable", receipt->durable);
+    output_json_bool(out, "dry_run", receipt->dry_run);
+    output_json_bool(out, "up_to_date", receipt->up_to_date);
+    output_json_bool(out, "resumed", receipt->resumed);
+    json_counts(out, receipt);
+    json_side(out, "source", receipt->source_path, receipt->source_host, &receipt->source);
+    json_side(out, "target", receipt->target_path, receipt->target_host, &receipt->target);
+    fputs("}\n", out);
+    funlockfile(out);
+}

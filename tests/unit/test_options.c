@@ -1,0 +1,387 @@
+/* test_options.c - the command line, its table, and the table of exit codes beside the man page. */
+#include "haul/cleanup.h"
+#include "haul/exit.h"
+#include "haul/options.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { ARGUMENTS_MAX = 16 };
+
+/* Parse a NULL-terminated list after "haul". */
+static int parse(struct options *options, struct error *err, const char *const *words)
+{
+    char *argv[ARGUMENTS_MAX + 1] = {(char *)"haul"};
+    int argc = 1;
+    while (*words) {
+        assert_true(argc < ARGUMENTS_MAX);
+        argv[argc++] = (char *)*words++;
+    }
+    memset(err, 0, sizeof(*err));
+    return options_parse(options, argc, argv, err);
+}
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static struct options accept(const char *const *words)
+{
+    struct options options;
+    struct error err;
+    int rc = parse(&options, &err, words);
+    if (rc != 0)
+        print_error("%s\n", err.text);
+    assert_int_equal(rc, 0);
+    return options;
+}
+
+/* Refused as a usage error, whose line contains `part`. */
+static void refuse(const char *const *words, const char *part)
+{
+    struct options options;
+    struct error err;
+    assert_int_equal(parse(&options, &err, words), -EINVAL);
+    assert_int_equal(err.class, ERROR_USAGE);
+    if (!strstr(err.text, part))
+        print_error("'%s' is not in '%s'\n", part, err.text);
+    assert_non_null(strstr(err.text, part));
+    assert_null(strchr(err.text, '\n'));
+    options_close(&options);
+}
+
+static void options_nothing_but_operands_gives_defaults(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("a", "b", "c"));
+    const struct copy_wish none = {0};
+    assert_int_equal(options.operands_count, 3);
+    assert_string_equal(options.operands[0], "a");
+    assert_string_equal(options.operands[2], "c");
+    assert_memory_equal(&options.wish, &none, sizeof(none));
+    assert_int_equal(options_log_level(&options), LOG_NOTE);
+    options_close(&options);
+}
+
+static void options_every_form_of_a_value_is_taken(void **state)
+{
+    (void)state;
+    struct options options = accept(
+        WORDS("--memory=1.5M", "a", "--bwlimit", "10", "--engine=threads", "b", "--cache-max=0"));
+    assert_int_equal(options.wish.memory_bytes, 1536 * 1024);
+    assert_int_equal(options.wish.bandwidth_bytes, 10 * 1024);
+    assert_int_equal(options.wish.engine, ENGINE_THREADS);
+    assert_true(options.wish.cache_max_set);
+    assert_int_equal(options.wish.cache_max_bytes, 0);
+    assert_int_equal(options.operands_count, 2);
+    options_close(&options);
+}
+
+static void options_cluster_sets_each_letter(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("-nvvPITSc", "-ptogh", "a", "b"));
+    assert_true(options.wish.dry_run);
+    assert_int_equal(options.verbose, 2);
+    assert_int_equal(options_log_level(&options), LOG_DEBUG);
+    assert_true(options.progress);
+    assert_true(options.wish.ignore_times);
+    assert_true(options.target_is_file);
+    assert_true(options.wish.sparse);
+    assert_true(options.wish.checksum);
+    assert_false(options.help);
+    options_close(&options);
+}
+
+static void options_flags_of_rsync_are_already_true(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("--inplace", "--partial", "--times", "--perms", "--owner",
+                                          "--group", "--human-readable", "a", "b"));
+    const struct copy_wish none = {0};
+    assert_memory_equal(&options.wish, &none, sizeof(none));
+    options_close(&options);
+}
+
+static void options_aliases_mean_the_same(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("--direct-io", "a", "b"));
+    assert_int_equal(options.wish.cache, POLICY_DIRECT);
+    options_close(&options);
+    options = accept(WORDS("--drop-cache", "a", "b"));
+    assert_int_equal(options.wish.cache, POLICY_WINDOW);
+    options_close(&options);
+    options = accept(WORDS("--cache=plain", "--info=progress2", "a", "b"));
+    assert_int_equal(options.wish.cache, POLICY_PLAIN);
+    assert_true(options.progress);
+    options_close(&options);
+}
+
+static void options_last_one_of_a_kind_wins(void **state)
+{
+    (void)state;
+    struct options options =
+        accept(WORDS("--append", "--restart", "--append-verify", "--no-preallocate", "a", "b"));
+    assert_int_equal(options.wish.resume, RESUME_APPEND_VERIFY);
+    assert_true(options.wish.no_preallocate);
+    options_close(&options);
+    options = accept(WORDS("--no-preallocate", "--preallocate", "--append", "--restart", "a", "b"));
+    assert_false(options.wish.no_preallocate);
+    assert_int_equal(options.wish.resume, RESUME_RESTART);
+    options_close(&options);
+}
+
+static void options_chunk_size_is_rounded_up_not_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t bytes;
+    } cases[] = {{"--chunk-size=1", 65536},      {"--chunk-size=64K", 65536},
+                 {"--chunk-size=65537", 131072}, {"--chunk-size=1MB", 1048576},
+                 {"--chunk-size=3M", 4194304},   {"--chunk-size=16M", 16777216}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct options options = accept(WORDS(cases[i].text, "a", "b"));
+        assert_int_equal(options.wish.chunk_bytes, cases[i].bytes);
+        options_close(&options);
+    }
+    refuse(WORDS("--chunk-size=17M", "a", "b"), "16M is the most");
+    refuse(WORDS("--chunk-size=0", "a", "b"), "not a size");
+}
+
+static void options_abbreviation_is_taken_where_it_is_unambiguous(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("--dry", "--bw=2", "--append", "a", "b"));
+    assert_true(options.wish.dry_run);
+    assert_int_equal(options.wish.bandwidth_bytes, 2048);
+    assert_int_equal(options.wish.resume, RESUME_APPEND); /* exact, though a prefix of another */
+    options_close(&options);
+    refuse(WORDS("--pr", "a", "b"), "could be --preallocate or --progress");
+    refuse(WORDS("--ver", "a", "b"), "could be");
+}
+
+static void options_double_dash_ends_options(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("-n", "--", "-v", "--json"));
+    assert_int_equal(options.operands_count, 2);
+    assert_string_equal(options.operands[0], "-v");
+    assert_string_equal(options.operands[1], "--json");
+    assert_false(options.json);
+    options_close(&options);
+}
+
+static void options_single_dash_is_an_operand(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("-", "b"));
+    assert_string_equal(options.operands[0], "-");
+    options_close(&options);
+}
+
+static void options_h_alone_is_help_and_else_not(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("-h"));
+    assert_true(options.help);
+    options_close(&options);
+    options = accept(WORDS("--help"));
+    assert_true(options.help);
+    options_close(&options);
+    options = accept(WORDS("-VV"));
+    assert_int_equal(options.version, 2);
+    options_close(&options);
+}
+
+static void options_wrong_line_is_refused_in_one_clear_line(void **state)
+{
+    (void)state;
+    refuse(WORDS("-q"), "SOURCE and TARGET are missing");
+    refuse(WORDS("a"), "a: TARGET is missing");
+    refuse(WORDS("a", ""), "an empty name");
+    refuse(WORDS("--frobnicate", "a", "b"), "--frobnicate: no such option");
+    refuse(WORDS("-nZ", "a", "b"), "-Z: no such option");
+    refuse(WORDS("--dry-run=1", "a", "b"), "--dry-run: takes no value");
+    refuse(WORDS("a", "b", "--memory"), "--memory: a value is missing");
+    refuse(WORDS("--memory=", "a", "b"), "--memory=: not a size");
+    refuse(WORDS("--memory=-1", "a", "b"), "not a size");
+    refuse(WORDS("--bwlimit=fast", "a", "b"), "--bwlimit=fast: not a rate");
+    refuse(WORDS("--cache=none", "a", "b"), "auto, direct, window, plain");
+    refuse(WORDS("--engine=sim", "a", "b"), "auto, uring, threads, sync");
+    refuse(WORDS("--info=name", "a", "b"), "only progress2 exists");
+}
+
+static void options_digest_of_rsync_is_named(void **state)
+{
+    (void)state;
+    static const char *const known[] = {"--checksum-choice=xxh128", "--checksum-choice=xxh3-128",
+                                        "--cc=auto"};
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        struct options options = accept(WORDS(known[i], "a", "b"));
+        options_close(&options);
+    }
+    refuse(WORDS("--checksum-choice=md5", "a", "b"), "rsync has it, haul does not; xxh128");
+    refuse(WORDS("--cc=crc32", "a", "b"), "no such digest");
+}
+
+static void options_unbuilt_ones_say_so(void **state)
+{
+    (void)state;
+    static const char *const unbuilt[] = {"-r", "-a", "-A", "-X", "-H", "-l", "--archive"};
+    for (size_t i = 0; i < COUNT_OF(unbuilt); i++)
+        refuse(WORDS(unbuilt[i], "a", "b"), "yet");
+    refuse(WORDS("-nr", "a", "b"), "-r: folders are not copied yet");
+}
+
+static void options_quiet_leaves_only_errors(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("-qv", "a", "b"));
+    assert_int_equal(options_log_level(&options), LOG_ERROR);
+    options_close(&options);
+    options = accept(WORDS("-v", "a", "b"));
+    assert_int_equal(options_log_level(&options), LOG_VERBOSE);
+    options_close(&options);
+}
+
+static void options_table_has_no_name_twice(void **state)
+{
+    (void)state;
+    uint32_t count;
+    const struct option_row *rows = options_table(&count);
+    assert_true(count > 30);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(rows[i].name || rows[i].letter);
+        assert_non_null(rows[i].help);
+        for (uint32_t j = 0; j < i; j++) {
+            if (rows[i].name && rows[j].name)
+                assert_string_not_equal(rows[i].name, rows[j].name);
+            if (rows[i].letter)
+                assert_int_not_equal(rows[i].letter, rows[j].letter);
+        }
+    }
+}
+
+/* The whole of a file or stream, in memory that the caller frees. */
+static char *read_all(FILE *in)
+{
+    char *text = NULL;
+    size_t capacity = 0;
+    assert_non_null(in);
+    assert_true(getdelim(&text, &capacity, '\0', in) > 0);
+    fclose(in);
+    return text;
+}
+
+static void options_help_lists_what_exists_and_nothing_else(void **state)
+{
+    (void)state;
+    FILE *out = tmpfile();
+    options_help(out);
+    rewind(out);
+    AUTO_FREE char *help = read_all(out);
+    uint32_t count;
+    const struct option_row *rows = options_table(&count);
+    for (uint32_t i = 0; i < count; i++) {
+        char shown[64];
+        if (!rows[i].name)
+            continue;
+        snprintf(shown, sizeof(shown), "--%s%s", rows[i].name, rows[i].argument ? "=" : " ");
+        if (rows[i].kind == OPTION_REFUSED)
+            assert_null(strstr(help, shown));
+        else
+            assert_non_null(strstr(help, shown));
+    }
+}
+
+/* In mdoc an option is ".It Fl v , Fl -verbose" or ".It Fl -memory Ns ...". tests/lib/check runs
+ * every test in the project's root. */
+static void options_table_is_the_one_of_the_man_page(void **state)
+{
+    (void)state;
+    AUTO_FREE char *page = read_all(fopen("man/haul.1", "r"));
+    uint32_t count;
+    const struct option_row *rows = options_table(&count);
+    for (uint32_t i = 0; i < count; i++) {
+        char item[64];
+        if (rows[i].kind == OPTION_REFUSED)
+            continue;
+        if (rows[i].letter && rows[i].name)
+            snprintf(item, sizeof(item), ".It Fl %c , Fl -%s", rows[i].letter, rows[i].name);
+        else if (rows[i].letter)
+            snprintf(item, sizeof(item), ".It Fl %c", rows[i].letter);
+        else
+            snprintf(item, sizeof(item), ".It Fl -%s%s", rows[i].name,
+                     rows[i].argument ? " Ns =" : "\n");
+        if (!strstr(page, item))
+            print_error("man/haul.1 lacks '%s'\n", item);
+        assert_non_null(strstr(page, item));
+    }
+}
+
+static void exit_table_covers_every_class_and_is_in_the_man_page(void **state)
+{
+    (void)state;
+    AUTO_FREE char *page = read_all(fopen("man/haul.1", "r"));
+    assert_int_equal(exit_code(ERROR_NONE), 0);
+    for (int class = ERROR_USAGE; class <= ERROR_TIMEOUT; class ++)
+        assert_true(exit_code((enum error_class) class) > 0);
+    uint32_t count;
+    const struct exit_row *rows = exit_table(&count);
+    for (uint32_t i = 0; i < count; i++) {
+        char item[160];
+        snprintf(item, sizeof(item), ".It %d\n%s", rows[i].code, rows[i].text);
+        if (!strstr(page, item))
+            print_error("man/haul.1 lacks '%s'\n", item);
+        assert_non_null(strstr(page, item));
+    }
+}
+
+static void exit_codes_are_those_of_rsync_and_ours(void **state)
+{
+    (void)state;
+    static const struct {
+        enum error_class class;
+        int code;
+    } fixed[] = {{ERROR_USAGE, 1},    {ERROR_VERSION, 2},     {ERROR_START, 5},
+                 {ERROR_SOCKET, 10},  {ERROR_FILE, 11},       {ERROR_PROTOCOL, 12},
+                 {ERROR_MEMORY, 22},  {ERROR_VANISHED, 24},   {ERROR_TIMEOUT, 30},
+                 {ERROR_CONNECT, 35}, {ERROR_MISMATCH, 40},   {ERROR_CHANGED, 41},
+                 {ERROR_CACHE, 42},   {ERROR_NOT_FOUND, 127}, {ERROR_INTERRUPTED, 20}};
+    for (size_t i = 0; i < COUNT_OF(fixed); i++)
+        assert_int_equal(exit_code(fixed[i].class), fixed[i].code);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_nothing_but_operands_gives_defaults),
+        cmocka_unit_test(options_every_form_of_a_value_is_taken),
+        cmocka_unit_test(options_cluster_sets_each_letter),
+        cmocka_unit_test(options_flags_of_rsync_are_already_true),
+        cmocka_unit_test(options_aliases_mean_the_same),
+        cmocka_unit_test(options_last_one_of_a_kind_wins),
+        cmocka_unit_test(options_chunk_size_is_rounded_up_not_refused),
+        cmocka_unit_test(options_abbreviation_is_taken_where_it_is_unambiguous),
+        cmocka_unit_test(options_double_dash_ends_options),
+        cmocka_unit_test(options_single_dash_is_an_operand),
+        cmocka_unit_test(options_h_alone_is_help_and_else_not),
+        cmocka_unit_test(options_wrong_line_is_refused_in_one_clear_line),
+        cmocka_unit_test(options_digest_of_rsync_is_named),
+        cmocka_unit_test(options_unbuilt_ones_say_so),
+        cmocka_unit_test(options_quiet_leaves_only_errors),
+        cmocka_unit_test(options_table_has_no_name_twice),
+        cmocka_unit_test(options_help_lists_what_exists_and_nothing_else),
+        cmocka_unit_test(options_table_is_the_one_of_the_man_page),
+        cmocka_unit_test(exit_table_covers_every_class_and_is_in_the_man_page),
+        cmocka_unit_test(exit_codes_are_those_of_rsync_and_ours),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

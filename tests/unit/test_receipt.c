@@ -1,0 +1,243 @@
+/* test_receipt.c - the receipt in words and as JSON: exact, and honest about what is not known. */
+#include "haul/clock.h"
+#include "haul/num.h"
+#include "haul/receipt.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct side_report side_of(enum policy_kind policy, const char *why)
+{
+    struct side_report side = {.policy = policy,
+                               .engine = ENGINE_URING,
+                               .resident_before_bytes = 0,
+                               .resident_peak_bytes = 4096,
+                               .resident_after_bytes = 0,
+                               .memory_peak_bytes = 18 * MIB};
+    snprintf(side.policy_why, sizeof(side.policy_why), "%s", why);
+    return side;
+}
+
+/* A copy of 4 GiB as it should be. */
+static struct receipt good(void)
+{
+    struct receipt receipt;
+    receipt_init(&receipt);
+    receipt.durable = true;
+    receipt.files = 1;
+    receipt.bytes_total = 4 * GIB;
+    receipt.bytes_copied = 4 * GIB;
+    receipt.duration_ns = 8 * NS_PER_SECOND;
+    receipt.digest_known = true;
+    memset(receipt.digest.bytes, 0xab, sizeof(receipt.digest.bytes));
+    receipt.chunk_bytes = 1048576;
+    receipt.memory_peak_bytes = 18 * MIB;
+    receipt.memory_budget_bytes = 16 * MIB;
+    receipt.source_path = "disk.img";
+    receipt.target_path = "/mnt/disk.img";
+    receipt.source = side_of(POLICY_DIRECT, "alignment from statx");
+    receipt.target = side_of(POLICY_DIRECT, "alignment from statx");
+    return receipt;
+}
+
+enum { TEXT_BYTES = 8192 };
+
+static const char *words(char out[TEXT_BYTES], const struct receipt *receipt, bool full)
+{
+    FILE *stream = fmemopen(out, TEXT_BYTES, "w");
+    assert_non_null(stream);
+    receipt_words(stream, receipt, full);
+    fclose(stream);
+    return out;
+}
+
+static const char *json(char out[TEXT_BYTES], const struct receipt *receipt, const char *error)
+{
+    FILE *stream = fmemopen(out, TEXT_BYTES, "w");
+    assert_non_null(stream);
+    receipt_json(stream, receipt, "receipt", error ? 11 : 0, error);
+    fclose(stream);
+    return out;
+}
+
+static void assert_says(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        print_error("'%s' is not in:\n%s", part, text);
+    assert_non_null(strstr(text, part));
+}
+
+static void receipt_words_good_copy_is_two_lines(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    assert_string_equal(words(out, &receipt, false),
+                        "disk.img: 4.00 GiB copied, durable after 8.0 s, 512 MiB/s\n"
+                        "cache: source direct, nothing left; target direct, nothing left\n");
+}
+
+static void receipt_words_full_says_everything(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.bytes_copied = 3 * GIB;
+    receipt.bytes_kept = GIB - MIB;
+    receipt.bytes_holes = MIB;
+    receipt.bytes_repaired = 2 * MIB;
+    receipt.chunks_repaired = 2;
+    receipt.bytes_verified = 4 * GIB;
+    receipt.resumed = true;
+    assert_string_equal(
+        words(out, &receipt, true),
+        "disk.img -> /mnt/disk.img\n"
+        "copied    3.00 GiB of 4.00 GiB (resumed), 1023 MiB kept, 2.00 MiB of it repaired in 2 "
+        "chunks, 1.00 MiB holes, 4.00 GiB read back from the medium\n"
+        "result    durable after 8.0 s, 512 MiB/s\n"
+        "source    direct (alignment from statx), uring; cached 0 B before, 4.00 KiB peak, 0 B "
+        "after\n"
+        "target    direct (alignment from statx), uring; cached 0 B before, 4.00 KiB peak, 0 B "
+        "after\n"
+        "memory    18.0 MiB peak, budget 16.0 MiB, chunks of 1.00 MiB\n"
+        "digest    abababababababababababababababab\n");
+}
+
+static void receipt_words_leftover_fallback_and_engine_are_always_said(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.target = side_of(POLICY_WINDOW, "O_DIRECT refused on fuse");
+    receipt.target.resident_before_bytes = MIB;
+    receipt.target.resident_after_bytes = 3 * MIB;
+    receipt.source.engine = ENGINE_THREADS;
+    snprintf(receipt.source.engine_why, sizeof(receipt.source.engine_why), "io_uring: EPERM");
+    words(out, &receipt, false);
+    assert_says(out, "target window (O_DIRECT refused on fuse), 2.00 MiB left\n");
+    assert_says(out, "engine: threads (io_uring: EPERM)\n");
+}
+
+static void receipt_words_not_durable_is_always_said(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.durable = false;
+    assert_says(words(out, &receipt, false), "NOT durable");
+    assert_says(words(out, &receipt, true), "NOT durable");
+}
+
+static void receipt_words_unknown_residency_is_not_nothing(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.source.resident_after_bytes = NUM_UNKNOWN;
+    receipt.target.resident_before_bytes = NUM_UNKNOWN;
+    receipt.target.resident_after_bytes = MIB;
+    words(out, &receipt, false);
+    assert_says(out, "source direct, what is left is unknown;");
+    assert_says(out, "target direct, 1.00 MiB left\n");
+    assert_says(words(out, &receipt, true), "unknown after");
+}
+
+static void receipt_words_odd_name_can_not_touch_the_terminal(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.source_path = "a\n\033[2Jb";
+    assert_says(words(out, &receipt, false), "a\\n\\033[2Jb: 4.00 GiB");
+}
+
+static void receipt_words_nothing_done_is_said_so(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.dry_run = true;
+    assert_string_equal(words(out, &receipt, true),
+                        "disk.img: would be copied, 4.00 GiB (dry run)\n");
+    receipt.up_to_date = true;
+    assert_string_equal(words(out, &receipt, true), "disk.img: up to date\n");
+}
+
+static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.source_path = "a\"b\xff";
+    assert_string_equal(
+        json(out, &receipt, NULL),
+        "{\"v\":1,\"event\":\"receipt\",\"exit\":0,\"error\":null,\"durable\":true,"
+        "\"dry_run\":false,\"up_to_date\":false,\"resumed\":false,\"files\":1,"
+        "\"bytes_total\":4294967296,\"bytes_copied\":4294967296,\"bytes_kept\":0,"
+        "\"bytes_holes\":0,\"bytes_repaired\":0,\"chunks_repaired\":0,\"bytes_verified\":0,"
+        "\"seconds\":8.000000,\"digest\":\"abababababababababababababababab\","
+        "\"chunk_bytes\":1048576,\"lanes\":1,\"memory_peak_bytes\":18874368,"
+        "\"memory_budget_bytes\":16777216,\"wire_bytes_sent\":0,\"wire_bytes_received\":0,"
+        "\"source\":{\"path\":\"a\\\"b\\u00ff\",\"host\":null,\"policy\":\"direct\","
+        "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":\"\","
+        "\"resident_before_bytes\":0,\"resident_peak_bytes\":4096,\"resident_after_bytes\":0,"
+        "\"memory_peak_bytes\":18874368},"
+        "\"target\":{\"path\":\"/mnt/disk.img\",\"host\":null,\"policy\":\"direct\","
+        "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":\"\","
+        "\"resident_before_bytes\":0,\"resident_peak_bytes\":4096,\"resident_after_bytes\":0,"
+        "\"memory_peak_bytes\":18874368}}\n");
+}
+
+static void receipt_json_unknown_is_null_never_zero(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt;
+    receipt_init(&receipt);
+    json(out, &receipt, "open x: No such file or directory");
+    assert_says(out, "\"exit\":11,\"error\":\"open x: No such file or directory\"");
+    assert_says(out, "\"durable\":false");
+    assert_says(out, "\"bytes_total\":null");
+    assert_says(out, "\"bytes_copied\":0");
+    assert_says(out, "\"digest\":null,\"chunk_bytes\":null");
+    assert_says(out, "\"memory_peak_bytes\":null,\"memory_budget_bytes\":null");
+    assert_says(out, "\"source\":{\"path\":null,\"host\":null,\"policy\":null,");
+    assert_says(out, "\"engine\":null");
+    assert_says(out, "\"resident_after_bytes\":null");
+}
+
+static void receipt_words_sum_counts_failures(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.files = 3;
+    FILE *stream = fmemopen(out, sizeof(out), "w");
+    receipt_words_sum(stream, &receipt, 2);
+    fclose(stream);
+    assert_string_equal(out,
+                        "3 files and 2 failed: 4.00 GiB copied, durable after 8.0 s, 512 MiB/s\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(receipt_words_good_copy_is_two_lines),
+        cmocka_unit_test(receipt_words_full_says_everything),
+        cmocka_unit_test(receipt_words_leftover_fallback_and_engine_are_always_said),
+        cmocka_unit_test(receipt_words_not_durable_is_always_said),
+        cmocka_unit_test(receipt_words_unknown_residency_is_not_nothing),
+        cmocka_unit_test(receipt_words_odd_name_can_not_touch_the_terminal),
+        cmocka_unit_test(receipt_words_nothing_done_is_said_so),
+        cmocka_unit_test(receipt_json_has_the_fields_of_the_contract_in_one_line),
+        cmocka_unit_test(receipt_json_unknown_is_null_never_zero),
+        cmocka_unit_test(receipt_words_sum_counts_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
