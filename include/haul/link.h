@@ -16,6 +16,7 @@
 #include "haul/address.h"
 #include "haul/error.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -142,12 +143,13 @@ int link_send_all(struct link *link, const void *data, size_t length, uint64_t t
 int link_recv_all(struct link *link, void *buffer, size_t length, uint64_t timeout_ns,
                   struct error *err);
 
-/* The orderly end: tell the peer that no more comes, read and drop what it still says until it has
- * closed, too, and learn how it ended. Closing an SSH channel without this loses the last megabytes
- * (field.md 7). 0: it ended well. Else why not, in words, with the peer's last line on its stderr:
- * 126, 127 -ENOENT (ERROR_NOT_FOUND), 255 of a transport -ECONNRESET (ERROR_SOCKET), other statuses
- * -ECHILD (ERROR_START), -ETIMEDOUT (ERROR_TIMEOUT). Also the way to learn why a peer closed early.
- * Close the link afterwards in any case. */
+/* The orderly end, and after a failed send or recv, or an early LINK_EOF, the way to learn why
+ * (give it an error of its own then: the first one stays, and it is a consequence): tell the peer
+ * that no more comes, read and drop what it still says until it has closed, too, and learn how it
+ * ended. Closing an SSH channel without this loses the last megabytes (field.md 7). 0: it ended
+ * well. Else why not, in words, with the peer's last line on its stderr: 126, 127 -ENOENT
+ * (ERROR_NOT_FOUND), 255 of a transport -ECONNRESET (ERROR_SOCKET), other statuses -ECHILD
+ * (ERROR_START), -ETIMEDOUT (ERROR_TIMEOUT). Close the link afterwards in any case. */
 int link_shutdown(struct link *link, uint64_t timeout_ns, struct error *err);
 
 /* NULL is legal. Bounded time; without link_shutdown() before it the last bytes may be lost. */

@@ -1,0 +1,177 @@
+# sshd.bash - a private sshd for tests, on loopback, with keys and configuration of its own.
+#
+# Sourced by bats files:
+#   load ../lib/sshd                      (or: source tests/lib/sshd.bash)
+#   sshd_start DIR [CONFIG-LINE...]       starts it; sets SSHD_PORT, SSHD_PID; the files are below
+#   sshd_stop DIR                         ends it and its sessions
+#   sshd_change_host_key DIR              a new host key; takes effect with the next sshd_start
+#   sshd_user_add NAME PASSWORD           a throw-away local user (root only); sshd_user_del NAME
+#   sshd_agent_start DIR                  an ssh-agent that holds the user's key; sets SSH_AUTH_SOCK;
+#   sshd_agent_stop DIR                   ends it
+# or run:  bash tests/lib/sshd.bash start DIR [CONFIG-LINE...] | stop DIR | ...
+#
+# In DIR: host_key[.pub], user_key[.pub], known_hosts (right), authorized_keys, sshd_config, ssh_config
+# (for the client's -F: port, keys and known_hosts), port, pid, sshd.log. CONFIG-LINEs come first and so
+# win: "MaxStartups 2", "PasswordAuthentication yes", "AuthenticationMethods password".
+# Everything in DIR stays until the test removes it. A second start in DIR keeps keys and port.
+
+sshd_keys() { # DIR
+    local dir=$1
+    mkdir -p "$dir" && chmod 700 "$dir" || return
+    [ -e "$dir/host_key" ] || ssh-keygen -q -t ed25519 -N '' -C host -f "$dir/host_key" || return
+    [ -e "$dir/user_key" ] || ssh-keygen -q -t ed25519 -N '' -C user -f "$dir/user_key" || return
+    [ -e "$dir/authorized_keys" ] || cp "$dir/user_key.pub" "$dir/authorized_keys"
+}
+
+sshd_config() { # DIR PORT [CONFIG-LINE...]
+    local dir=$1 port=$2
+    shift 2
+    {
+        [ $# -eq 0 ] || printf '%s\n' "$@"
+        cat <<CONFIG
+Port $port
+ListenAddress 127.0.0.1
+ListenAddress ::1
+HostKey $dir/host_key
+AuthorizedKeysFile $dir/authorized_keys
+PidFile $dir/sshd.pid
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PrintMotd no
+PrintLastLog no
+LogLevel VERBOSE
+MaxStartups 100
+MaxSessions 100
+Subsystem sftp internal-sftp
+CONFIG
+    } >"$dir/sshd_config"
+    cat >"$dir/ssh_config" <<CONFIG
+Host *
+    Port $port
+    IdentityFile $dir/user_key
+    IdentitiesOnly yes
+    UserKnownHostsFile $dir/known_hosts
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+CONFIG
+}
+
+# The right answer for every way in which tests name this machine.
+sshd_known_hosts() { # DIR PORT
+    local key
+    key=$(cut -d' ' -f1,2 "$1/host_key.pub")
+    printf '[%s]:%s %s\n' localhost "$2" "$key" 127.0.0.1 "$2" "$key" ::1 "$2" "$key" >"$1/known_hosts"
+}
+
+sshd_try() { # DIR PORT: start, and wait until it listens; 1: the port is taken or it failed
+    local dir=$1 pid
+    : >"$dir/sshd.log"
+    setsid /usr/sbin/sshd -D -e -f "$dir/sshd_config" </dev/null >/dev/null 2>"$dir/sshd.log" &
+    pid=$!
+    for _ in $(seq 200); do
+        if grep -q 'Server listening on 127' "$dir/sshd.log"; then
+            sleep 0.02 # "Address already in use" for the other family would come now
+            kill -0 "$pid" 2>/dev/null || return 1
+            echo "$pid" >"$dir/pid"
+            return 0
+        fi
+        kill -0 "$pid" 2>/dev/null || return 1
+        sleep 0.02
+    done
+    kill "$pid" 2>/dev/null
+    return 1
+}
+
+sshd_start() { # DIR [CONFIG-LINE...]
+    local dir=$1 port try
+    shift
+    mkdir -p /run/sshd 2>/dev/null # the privilege separation directory, when root
+    sshd_keys "$dir" || return
+    for try in $(seq 20); do
+        port=$((20000 + RANDOM % 12000)) # below the ephemeral ports
+        [ "$try" -gt 1 ] || [ ! -e "$dir/port" ] || port=$(cat "$dir/port")
+        sshd_config "$dir" "$port" "$@"
+        if sshd_try "$dir" "$port"; then
+            echo "$port" >"$dir/port"
+            [ -e "$dir/known_hosts_kept" ] || sshd_known_hosts "$dir" "$port"
+            SSHD_PORT=$port
+            SSHD_PID=$(cat "$dir/pid")
+            export SSHD_PORT SSHD_PID
+            return 0
+        fi
+    done
+    cat "$dir/sshd.log" >&2
+    return 1
+}
+
+sshd_descendants() { # PID: all of its descendants, children first
+    local child
+    for child in $(ps -o pid= --ppid "$1" 2>/dev/null); do
+        sshd_descendants "$child"
+        echo "$child"
+    done
+}
+
+sshd_stop() { # DIR
+    local dir=$1 pid all
+    [ -e "$dir/pid" ] || return 0
+    pid=$(cat "$dir/pid")
+    rm -f "$dir/pid"
+    all="$pid $(sshd_descendants "$pid")"
+    # shellcheck disable=SC2086
+    kill $all 2>/dev/null
+    for _ in $(seq 100); do
+        # shellcheck disable=SC2086
+        kill -0 $all 2>/dev/null || return 0
+        sleep 0.02
+    done
+    # shellcheck disable=SC2086
+    kill -9 $all 2>/dev/null
+    return 0
+}
+
+# The server gets another key; what the client knows stays as it was.
+sshd_change_host_key() { # DIR
+    rm -f "$1/host_key" "$1/host_key.pub"
+    ssh-keygen -q -t ed25519 -N '' -C changed -f "$1/host_key" || return
+    : >"$1/known_hosts_kept"
+}
+
+sshd_user_add() { # NAME PASSWORD
+    useradd --create-home --shell /bin/sh "$1" && printf '%s:%s\n' "$1" "$2" | chpasswd
+}
+
+sshd_user_del() { # NAME
+    userdel --remove "$1" 2>/dev/null
+}
+
+sshd_agent_start() { # DIR
+    rm -f "$1/agent.sock"
+    setsid ssh-agent -D -a "$1/agent.sock" </dev/null >/dev/null 2>&1 &
+    echo $! >"$1/agent.pid"
+    export SSH_AUTH_SOCK=$1/agent.sock
+    for _ in $(seq 100); do
+        [ -S "$1/agent.sock" ] && break
+        sleep 0.02
+    done
+    ssh-add -q "$1/user_key" </dev/null 2>/dev/null
+}
+
+sshd_agent_stop() { # DIR
+    [ -e "$1/agent.pid" ] || return 0
+    kill "$(cat "$1/agent.pid")" 2>/dev/null
+    rm -f "$1/agent.pid"
+}
+
+# Run, not sourced: the first argument names the function.
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+    action=$1
+    shift
+    case $action in
+    start | stop | change_host_key | user_add | user_del | agent_start | agent_stop) "sshd_$action" "$@" ;;
+    *) echo "usage: sshd.bash start|stop|change_host_key|user_add|user_del|agent_start|agent_stop ..." >&2; exit 1 ;;
+    esac
+fi
