@@ -158,7 +158,8 @@ static void address_parse_too_long_is_refused(void **state)
     assert_int_equal(address_parse(&address, text, NULL), 0);
     assert_int_equal(strlen(address.host), ADDRESS_HOST_BYTES - 1);
     text[ADDRESS_HOST_BYTES - 1] = 'x';
-    text[ADDRESS_USER_BYTES] = '@';
+    text[ADDRESS_USER_BYTES] = '@'; /* a user that is one byte too long */
+    text[ADDRESS_USER_BYTES + 2] = ':';
     assert_int_equal(address_parse(&address, text, NULL), -EINVAL);
 
     memset(text, 'x', ADDRESS_PATH_BYTES);
