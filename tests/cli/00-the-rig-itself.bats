@@ -55,7 +55,7 @@ load ../lib/common
 
 @test "hog notices that its pages were taken" {
     random_file hot 8M
-    coproc hog { exec "$TOOLS/hog" hot; }
+    coproc hog { exec "$TOOLS/hog" hot 60 3>&-; }
     local line pid=$hog_PID
     cleanup_fn kill_quietly "$pid"
     read -r line <&"${hog[0]}"

@@ -47,8 +47,8 @@ every_size() { # OPTIONS...
 @test "with the smallest memory the copy is equal too" {
     random_file source 5000001
     copied --memory=1M source target
+    uncached source target
     same source target
-    uncached target
 }
 
 @test "a target under --cache=plain is in the cache, and the receipt says so" {

@@ -137,7 +137,7 @@ usage_error() {
     run haul -n source target
     [ "$status" = 0 ]
     [ ! -e target ]
-    [[ $output == *target* ]]
+    [[ $output == *would* ]]
     random_file target 1M 2
     cp target before
     local time

@@ -27,11 +27,11 @@ load ../lib/common
     random_file two 3M 2
     random_file three 0
     copied one two three folder
+    uncached one two three folder/*
     same one folder/one
     same two folder/two
     same three folder/three
     expect_receipt .files 3
-    uncached folder/*
     copy one two three
     expect_status 1
 }
@@ -78,8 +78,8 @@ load ../lib/common
     [ "$status" = 0 ] || { echo "$output"; false; }
     expect "owner" "$(stat -c %u:%g open/target)" 65534:65534
     expect "mode" "$(stat -c %a open/target)" 755
-    same source open/target
     uncached open/target
+    same source open/target
 }
 
 @test "odd names" {
@@ -117,8 +117,8 @@ load ../lib/common
     ln -s real source
     copied source target
     [ ! -L target ]
-    same real target
     uncached real target
+    same real target
 }
 
 @test "a symlink as the target is written through, as cp does" {

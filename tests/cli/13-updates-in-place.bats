@@ -85,8 +85,8 @@ old_copy() { # the source as it was, with another time
     expect_receipt .bytes_copied 0
     random_file target 20M 3
     copied source target
-    same source target
     uncached target
+    same source target
 }
 
 @test "a longer target of an empty source becomes empty" {

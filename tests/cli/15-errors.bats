@@ -61,7 +61,7 @@ failed_with() { # EXIT-CODE WORDS
 }
 
 @test "a disk that gets full in mid-copy" {
-    FUSE_FAULTS=(--no-fallocate --write-enospc=3000000)
+    FUSE_FAULTS=(--no-fallocate --write-enospc=$((733 * 4096))) # disks get full at a block, in the middle of a chunk
     on_fs fuse 0
     random_file source 8M
     local policy
@@ -123,7 +123,7 @@ failed_with() { # EXIT-CODE WORDS
 change_while_copied() { # CHANGE...
     random_file source 6M
     touch -d '2001-01-01' source
-    "$HAUL" --json --bwlimit=3M --memory=1M "${options[@]}" source target >out 2>err &
+    "$HAUL" --json --bwlimit=3M --memory=1M "${options[@]}" source target >out 2>err 3>&- &
     local pid=$!
     cleanup_fn kill_quietly "$pid"
     local attempt

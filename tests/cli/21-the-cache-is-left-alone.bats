@@ -68,8 +68,9 @@ setup() {
     expect_status 42
     expect_clear_error
     rm -f target
+    pages --evict source
     copied --strict source target
-    same source target
+    uncached source target
     rm -f target
     copied --strict --cache=window source target
     uncached source target
@@ -80,6 +81,7 @@ setup() {
     expect_status 42
     expect_clear_error
     rm -f target
+    pages --evict source
     copied --strict --cache=direct --cache-max=64K source target
     uncached source target
 }

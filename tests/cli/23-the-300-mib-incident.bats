@@ -9,7 +9,10 @@ ROUNDS=${HAUL_INCIDENT_ROUNDS:-3}
 neighbour_start() {
     random_file hot 20M 5
     mkfifo report
-    cgroup_exec "$folder" "$TOOLS/hog" hot >report &
+    # Not by cgroup_exec: $! has to be the neighbour itself, not a shell that runs a function. Without bats' descriptor 3,
+    # for which bats would wait. It ends by itself after 300 s, should nobody
+    # end it.
+    sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$folder" "$TOOLS/hog" hot 300 >report 3>&- &
     neighbour=$!
     exec {heard}<report
     local line

@@ -14,6 +14,7 @@ refused() { # DENY-OPTIONS...
         expect_receipt .target.engine threads
         uncached source target
         same source target
+        pages --evict source
     done
 }
 

@@ -9,8 +9,8 @@ load ../lib/common
         for engine in uring threads sync; do
             rm -f target
             copied --verify --cache=$policy --engine=$engine source target
-            same source target
             [ $policy = plain ] || uncached source target
+            same source target
             pages --evict source
         done
     done

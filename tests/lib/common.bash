@@ -53,7 +53,7 @@ requires() {
         case $what in
         root) [ "$(id -u)" = 0 ] || skip "needs root" ;;
         loop) [ -e /dev/loop-control ] && losetup --find >/dev/null 2>&1 || skip "needs loop devices" ;;
-        fuse) [ -c /dev/fuse ] && [ -x "$TOOLS/fuse_faulty" ] || skip "needs /dev/fuse and libfuse3" ;;
+        fuse) [ -c /dev/fuse ] || skip "needs /dev/fuse" ;;
         cgroup) cgroup_find || skip "needs a memory cgroup: $cgroup_why" ;;
         *) command -v "$what" >/dev/null || skip "needs $what" ;;
         esac
@@ -221,7 +221,7 @@ on_disk() {
 unmount() {
     local attempt
     for attempt in 1 2 3 4 5 6 7 8 9 10; do
-        umount "$1" 2>/dev/null && return
+        umount "$1" 2>/dev/null && return 0 # a bare return would give the status of the test that failed
         sleep 0.2
     done
     echo "unmount: $1 is busy"
