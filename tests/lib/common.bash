@@ -86,6 +86,7 @@ expect_status() {
 }
 
 show_run() {
+    [ -e "$SCRATCH/out" ] || return 0
     tail -n 3 "$SCRATCH/out"
     tail -n 20 "$SCRATCH/err"
 }

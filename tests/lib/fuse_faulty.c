@@ -5,7 +5,8 @@
  *   --file=NAME           faults of reading and writing apply to files of this name only
  *   --read-eio=OFFSET     a read that covers this byte fails with EIO
  *   --write-eio=BYTES     writing beyond this offset fails with EIO
- *   --write-enospc=BYTES  writing beyond this offset fails with ENOSPC (what fits is written)
+ *   --write-enospc=BYTES  writing beyond this offset fails with ENOSPC (the whole request does:
+ *                         Linux makes EIO of a short answer to a direct write)
  *   --lose-write=OFFSET   the byte at this offset is written wrongly, and success reported
  *   --fsync-eio           fsync and fdatasync fail with EIO
  *   --no-fallocate        fallocate fails with EOPNOTSUPP
@@ -251,10 +252,7 @@ static int faulty_write(const char *path, const char *buffer, size_t length, off
             return -EIO;
         }
         if (f->write_enospc >= 0 && end > f->write_enospc) {
-            if (offset >= f->write_enospc) {
-                return -ENOSPC;
-            }
-            length = (size_t)(f->write_enospc - offset);
+            return -ENOSPC;
         }
     }
     ssize_t put = pwrite((int)info->fh, buffer, length, offset);
