@@ -40,7 +40,7 @@ powercut_scratch() {
 # --- recording --------------------------------------------------------------------------------------------------------
 
 powercut_record() {
-    local fs=$1 mib=$2 status=0
+    local fs=$1 mib=$2 code=0
     shift 2
     POWERCUT_FS=$fs
     powercut_disk_new $((mib << 20)) || return 99
@@ -48,10 +48,10 @@ powercut_record() {
     powercut_mount "$fs" "$POWERCUT_LOOP" || return 99
     sync -f "$POWERCUT_MOUNT" || return 99 # what mkfs and mount wrote is not what is being tried
     powercut_mark start || return 99
-    "$@" || status=$?
+    "$@" || code=$?
     powercut_mark end || return 99
     powercut_unmount "$POWERCUT_MOUNT" && powercut_log_whole && powercut_close_disk || return 99
-    return "$status"
+    return "$code"
 }
 
 # The daemon goes to the background once the mount is there, so there is nothing to wait for. fd 3 is bats' own.
@@ -116,21 +116,21 @@ powercut_uncut() {
 }
 
 powercut_each() {
-    local record mode seed status
+    local record mode seed code
     POWERCUT_CUTS=0 POWERCUT_FAILED=0
     while read -r record mode seed; do
-        status=0
+        code=0
         export POWERCUT_RECORD=$record
         if powercut_cut "$record" "$mode" "$seed" </dev/null; then
-            "$@" </dev/null || status=$?
+            "$@" </dev/null || code=$?
         else
-            status="no mount"
+            code="no mount"
         fi
         powercut_uncut || return 99
         POWERCUT_CUTS=$((POWERCUT_CUTS + 1))
-        [ "$status" != 0 ] || continue
+        [ "$code" != 0 ] || continue
         POWERCUT_FAILED=$((POWERCUT_FAILED + 1))
-        echo "$POWERCUT_FS: cut $record $mode $seed fails: $status"
+        echo "$POWERCUT_FS: cut $record $mode $seed fails: $code"
     done
     echo "$POWERCUT_FS: $POWERCUT_CUTS cuts, $POWERCUT_FAILED failed"
     [ "$POWERCUT_CUTS" -gt 0 ] || return 99
