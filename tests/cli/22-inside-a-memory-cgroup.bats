@@ -15,6 +15,7 @@ copied_within() {
         note "note: $BATS_TEST_DESCRIPTION: sanitizers are in; limit 1 GiB in place of $limit MiB, peak not judged"
         under=(in_cgroup $((1024 * MIB)))
         copied "$@"
+        expect "failcnt" "$(cgroup_figure failcnt)" 0
         return
     fi
     under=(in_cgroup $((limit * MIB)))
