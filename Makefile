@@ -29,7 +29,7 @@ TOOLS      := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(sort $(wildcard te
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCHES    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
 
-.PHONY: all build demo check bench stress install deps deps-test clean
+.PHONY: all build demo check bench stress install deps deps-test tests-build clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 

@@ -26,10 +26,13 @@ enum end_op {
     END_DESCRIBE, /* role's path -> facts; changes nothing */
     END_OPEN, /* source: open. target: create or open, lock, find the journal, set the final size */
     END_MAP,  /* source: next data at or after slot->offset -> extent_start, extent_end */
-    END_FETCH,   /* source: read and digest a chunk; conditional: no payload when its digest is
-                    `expected` */
+    END_RECALL, /* target: journalled chunks from byte slot->offset of the journal on (0: the first)
+                   -> buffer, count; extent_start: where to go on, 0 at the end */
+    END_FETCH,  /* source: read and digest a chunk; conditional: no payload when its digest is
+                   `expected` */
     END_EXAMINE, /* target: read a chunk from the medium and digest it; the payload stays there */
     END_STORE,   /* target: write the buffer; it is not durable yet */
+    END_KEEP,    /* target: the chunk was found right as it is: journal it with the next sync */
     END_ERASE,   /* target: make the range read as zeros */
     END_SYNC,    /* target: everything stored before becomes durable, and journalled */
     END_COMMIT,  /* source: check that it is unchanged, leave the cache clean. target: sync,
@@ -86,6 +89,9 @@ struct job {
     bool target_fresh;    /* created now, or was empty: nothing to compare with */
     bool target_readable; /* else nothing can be compared, and all is written */
     enum journal_state journal;
+    bool journal_compare; /* FITS: chunks that are not listed may be right, too (see journal.h) */
+    bool journal_present; /* DESCRIBE of the target: a journal lies beside it, so it is not finished
+                           */
     /* COMMIT, ABANDON. */
     struct side_report reports[2];
 };
@@ -93,9 +99,11 @@ struct job {
 enum slot_state {
     SLOT_FREE,      /* nobody's; the plan may use it */
     SLOT_MAPPING,   /* the source looks for the next data */
+    SLOT_RECALLING, /* the target reads its journal */
     SLOT_EXAMINING, /* the target digests what it has */
     SLOT_FETCHING,  /* the source reads and digests */
     SLOT_STORING,   /* the target writes */
+    SLOT_KEEPING,   /* the target notes a chunk that was right */
     SLOT_ERASING,   /* the target makes a hole */
     SLOT_VERIFYING, /* the target reads back what was stored */
     SLOT_SYNCING,   /* the target makes durable what was stored before */
@@ -131,7 +139,8 @@ struct slot {
     int result;           /* 0 or -errno; the words are in end->error */
     struct digest digest; /* FETCH, EXAMINE: of the content; STORE: given by the pump */
     bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
-    uint32_t count;       /* EXAMINE: bytes that were there */
+    uint32_t count; /* EXAMINE: bytes that were there; RECALL: entries in the buffer, as struct
+                       journal_entry */
     uint64_t extent_start, extent_end; /* MAP */
 
     struct slot *next; /* the holder's own: an end's list, while it has the slot */

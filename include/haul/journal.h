@@ -38,6 +38,9 @@ enum {
     JOURNAL_NOTES_MAX = 8192, /* noted and not recorded yet; also the most entries in a batch */
     JOURNAL_BATCH_BYTES_MAX = JOURNAL_BATCH_HEADER_BYTES + JOURNAL_NOTES_MAX * JOURNAL_ENTRY_BYTES,
     JOURNAL_NAME_BYTES = 256,
+    /* What a header may say; who goes on with it looks whether a slot holds such a chunk. */
+    JOURNAL_CHUNK_BYTES_MIN = 512,
+    JOURNAL_CHUNK_BYTES_MAX = 1 << 30,
 };
 
 /* By what a file is recognised in a later run. Not the device number: it changes with every mount
@@ -82,14 +85,23 @@ int journal_open(struct journal **out, const struct journal_header *header, stru
 
 /* Create the file (O_EXCL, 0600) in the folder fd_folder (or by path when path is absolute), write
  * the header, fdatasync it and fsync the folder: afterwards batches may be appended. An old file of
- * that name is removed first. Blocks. The fd for appending is O_APPEND and kept in the journal:
- * journal_fd(). */
+ * that name is removed first, but under another name than journal_name()'s only one that is empty
+ * or begins like a journal: --journal=disk.img must not cost anybody a disk image (-EEXIST).
+ * Blocks. The fd for appending is O_APPEND and kept in the journal: journal_fd(). */
 int journal_create(struct journal *journal, int fd_folder, const char *path, struct error *err);
 
 /* Go on with an existing file that journal_reader has found fitting: batches are appended behind
- * its last good one; what lies behind that is cut off first. Blocks. */
+ * its last good one (good_bytes, after reading to the end); what lies behind that is cut off first.
+ * What is there is synced: a killed run's last batch may not have been. The file's header must be
+ * the one given to journal_open(), field for field (the reader's: session and all), else -EBADMSG.
+ * Blocks. Nobody else may be appending: a further lane joins. */
 int journal_continue(struct journal *journal, int fd_folder, const char *path, uint64_t good_bytes,
                      struct error *err);
+
+/* A further lane of the same session, while another one holds the file: append to it, too, cut
+ * nothing. The header must be the same one, else -EBADMSG. Blocks. Whole batches of several lanes
+ * stay whole where O_APPEND is atomic: every local filesystem, not NFS (open(2)). */
+int journal_join(struct journal *journal, int fd_folder, const char *path, struct error *err);
 
 /* -1 while there is no file. */
 int journal_fd(const struct journal *journal);
@@ -97,10 +109,19 @@ int journal_fd(const struct journal *journal);
 /* A chunk was stored (or found to be right). -ENOBUFS: JOURNAL_NOTES_MAX are waiting, sync first.
  */
 int journal_note(struct journal *journal, uint64_t chunk, const struct digest *digest);
+
+/* How many are noted and not recorded yet, sealed ones included. */
 uint32_t journal_noted(const struct journal *journal);
 
+/* Take back every note that is not recorded. For buffered data after a data sync that failed: the
+ * kernel reports such an error once and may have dropped the data (fsync(2), NOTES), so that the
+ * next sync succeeds and proves nothing. Not between seal and prove or between batch and recorded
+ * (assert). */
+void journal_forget(struct journal *journal);
+
 /* Start of a data sync: everything noted so far is sealed. One seal at a time (assert). Returns how
- * many chunks. */
+ * many chunks; 0 also after an append to the journal has failed: what stands at its end is unknown
+ * then, and nothing that is put behind it would ever be read. */
 uint32_t journal_seal(struct journal *journal);
 
 /* What a successful data sync of the sealed chunks' file proves. Opaque: only journal_prove() makes
@@ -115,8 +136,9 @@ struct journal_proof {
 struct journal_proof journal_prove(struct journal *journal, const struct request *datasync);
 
 /* The batch of the sealed chunks, to be appended by one write. The memory is the journal's, valid
- * until journal_recorded(). Asserts a valid proof of the current seal. Returns its length; 0 when
- * no chunk was sealed. */
+ * until journal_recorded(), which must follow even then; one write, O_APPEND (the offset of the
+ * request does not matter). Asserts a valid proof of the current seal. Returns its length; 0 when
+ * no chunk was sealed: there is nothing to write or sync. */
 uint32_t journal_batch(struct journal *journal, struct journal_proof proof, const void **data);
 
 /* The batch was written and `datasync` of journal_fd() reaped with result 0: the sealed chunks are

@@ -15,7 +15,7 @@ const char *settings_find(const struct link_options *options, const char *key);
 /* Whether it is there and is `value` (any case). */
 bool settings_are(const struct link_options *options, const char *key, const char *value);
 
-/* -c and all settings as a configuration file in memory: a descriptor to be closed by the caller.
+/* All settings as a configuration file in memory: a descriptor to be closed by the caller.
  * -EINVAL (ERROR_USAGE): not Key=Value, a line break inside, or longer than libssh's line (1023).
  */
 int settings_file(int *fd, const struct link_options *options, struct error *err);

@@ -286,7 +286,7 @@ void end_file_io_done(struct end_file *self, struct work *work)
         end_file_read(self, work);
         break;
     default:
-        assert(!"a chunk's request came back in a step that has none");
+        assert(false && "a chunk's request came back in a step that has none");
     }
 }
 

@@ -269,6 +269,6 @@ void end_file_life_done(struct end_file *self, struct work *work)
         end_file_left(self, work, 0);
         return;
     default:
-        assert(!"a file's request came back in a step that has none");
+        assert(false && "a file's request came back in a step that has none");
     }
 }

@@ -174,7 +174,7 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         pump_free(pump, slot);
         break;
     case SLOT_FREE:
-        assert(!"a free slot came back");
+        assert(false && "a free slot came back");
     }
 }
 

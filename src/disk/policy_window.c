@@ -14,6 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A drop misses a folio that somebody else looks at in that moment: measured, one 2 MiB window in
+ * 500 stayed when a checkpoint's fdatasync walked over it. So a drop goes back over the windows
+ * before its own, which costs nothing when they are empty. */
+enum { WINDOWS_DROPPED_AGAIN = 4 };
+
 static struct policy_window *policy_window_find(struct policy *policy, uint64_t number)
 {
     for (uint32_t i = 0; i < POLICY_WINDOWS_MAX; i++) {
@@ -137,6 +142,11 @@ static struct request *policy_window_drop(const struct policy *policy, struct po
         if (window->drop_offset > 0)
             return NULL;
         window->drop_offset = policy->window_bytes;
+        if (!policy->spare) { /* once more what an earlier drop may have missed */
+            uint64_t again = min_u64(window->number, WINDOWS_DROPPED_AGAIN) * policy->window_bytes;
+            request->offset -= again;
+            request->length += again;
+        }
         return request;
     }
     while (first < pages && (window->kept[first / 8] >> (first % 8) & 1))
@@ -231,7 +241,7 @@ int policy_reaped(struct policy *policy, struct request *request)
         break;
     case WINDOW_IDLE:
     case WINDOW_STARTED:
-        assert(!"a window without a request gave one back");
+        assert(false && "a window without a request gave one back");
     }
     return request->kind == REQUEST_DROP ? 0 : request->result;
 }

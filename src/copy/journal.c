@@ -1,0 +1,387 @@
+/* journal.c - writes the journal; journal_reader.c reads it, haul-journal(5) specifies it.
+ *
+ * Makes no data system call of its own once the file is open: batches are bytes that an engine
+ * writes. Knows nothing of the copy. The notes are coded where they will be written from, behind
+ * the room for a batch's header: the sealed ones first, the waiting ones behind them, so that a
+ * seal that failed needs only to be forgotten for its notes to wait again, in their old order. */
+#include "haul/journal.h"
+
+#include "journal_layout.h"
+
+#include "haul/bytes.h"
+#include "haul/cleanup.h"
+#include "haul/num.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Where the one seal is; each journal_* call of the order asserts the step before it. */
+enum journal_stage {
+    STAGE_OPEN,   /* no seal: notes only */
+    STAGE_SEALED, /* a data sync is under way */
+    STAGE_PROVED, /* it succeeded */
+    STAGE_BATCHED /* the batch is being written and synced */
+};
+
+struct journal {
+    struct journal_header header;
+    uint64_t chunks_count;
+    uint64_t seal; /* number of the current seal, from 1 */
+    enum journal_stage stage;
+    uint32_t sealed_count; /* the first of the notes */
+    uint32_t noted_count;  /* sealed and waiting */
+    int fd;
+    bool spoiled; /* an append failed */
+    uint8_t batch[JOURNAL_BATCH_BYTES_MAX];
+};
+
+struct journal_identity journal_identity_source(const struct facts *facts)
+{
+    return (struct journal_identity){
+        .inode = facts->inode,
+        .size_bytes = facts->size_bytes,
+        .mtime_seconds = facts->mtime_seconds,
+        .mtime_ns = facts->mtime_ns,
+    };
+}
+
+struct journal_identity journal_identity_target(const struct facts *facts, uint64_t size_bytes)
+{
+    return (struct journal_identity){.inode = facts->inode, .size_bytes = size_bytes};
+}
+
+bool journal_identity_equal(const struct journal_identity *a, const struct journal_identity *b)
+{
+    return a->inode == b->inode && a->size_bytes == b->size_bytes &&
+           a->mtime_seconds == b->mtime_seconds && a->mtime_ns == b->mtime_ns;
+}
+
+void journal_name(char out[JOURNAL_NAME_BYTES], const char *name)
+{
+    /* The checksum's seed is 0, as in `xxhsum -H3`. */
+    size_t length = strlen(name);
+    if (length + strlen(".") + strlen(".haul") < JOURNAL_NAME_BYTES)
+        snprintf(out, JOURNAL_NAME_BYTES, ".%s.haul", name);
+    else
+        snprintf(out, JOURNAL_NAME_BYTES, ".haul-%016" PRIx64, checksum_of(name, length, 0));
+}
+
+/* ---- the file ---- */
+
+static void put_identity(struct bytes *bytes, const struct journal_identity *identity)
+{
+    bytes_put_u64(bytes, identity->inode);
+    bytes_put_u64(bytes, identity->size_bytes);
+    bytes_put_u64(bytes, (uint64_t)identity->mtime_seconds);
+    bytes_put_u32(bytes, identity->mtime_ns);
+    bytes_put_u32(bytes, 0);
+}
+
+static void encode_header(uint8_t out[JOURNAL_HEADER_BYTES], const struct journal_header *header)
+{
+    static const uint8_t spare[JOURNAL_HEADER_SPARE_BYTES];
+    struct bytes bytes = bytes_writer(out, JOURNAL_HEADER_BYTES);
+    bytes_put_raw(&bytes, JOURNAL_MAGIC, JOURNAL_MAGIC_BYTES);
+    bytes_put_u32(&bytes, JOURNAL_VERSION);
+    bytes_put_u32(&bytes, (header->compare ? JOURNAL_FLAG_COMPARE : 0u) |
+                              (header->manifest ? JOURNAL_FLAG_MANIFEST : 0u));
+    bytes_put_u64(&bytes, header->session);
+    bytes_put_u64(&bytes, header->size_bytes);
+    bytes_put_u32(&bytes, header->chunk_bytes);
+    bytes_put_u32(&bytes, 0);
+    put_identity(&bytes, &header->source);
+    put_identity(&bytes, &header->target);
+    bytes_put_raw(&bytes, spare, sizeof(spare));
+    assert(bytes.length == JOURNAL_HEADER_SUM_AT);
+    bytes_put_u64(&bytes, checksum_of(out, JOURNAL_HEADER_SUM_AT, JOURNAL_HEADER_SEED));
+    assert(!bytes.failed && bytes.length == JOURNAL_HEADER_BYTES);
+}
+
+int journal_open(struct journal **out, const struct journal_header *header, struct error *err)
+{
+    assert(journal_layout_sane(header));
+    /* Zeroed by the kernel, page by page as notes come: a small file's journal stays small. */
+    struct journal *journal = calloc(1, sizeof(*journal));
+    if (!journal)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a journal");
+    journal->header = *header;
+    journal->chunks_count = div_ceil(header->size_bytes, header->chunk_bytes);
+    journal->fd = -1;
+    *out = journal;
+    return 0;
+}
+
+/* The folder that holds `path`, for fsync: without that the file's name may not survive. */
+static int sync_folder(int fd_folder, const char *path, struct error *err)
+{
+    char folder[PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash) {
+        size_t length = slash == path ? 1 : (size_t)(slash - path);
+        if (length >= sizeof(folder))
+            return error_set(err, ENAMETOOLONG, "%s", path);
+        memcpy(folder, path, length);
+        folder[length] = '\0';
+    }
+    AUTO_CLOSE int fd = openat(fd_folder, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "%s: its folder can not be opened", path);
+    /* EINVAL, EROFS: filesystems without synchronisable folders, as in file_sync_folder(). */
+    if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+        return error_set(err, errno, "%s: sync of its folder", path);
+    return 0;
+}
+
+/* A name that journal_name() makes. */
+static bool name_is_ours(const char *path)
+{
+    static const char prefix[] = ".haul-", suffix[] = ".haul";
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    size_t length = strlen(name);
+    return strncmp(name, prefix, strlen(prefix)) == 0 ||
+           (name[0] == '.' && length > strlen(suffix) &&
+            strcmp(name + length - strlen(suffix), suffix) == 0);
+}
+
+/* Empty, or begins like a journal: up to two bytes of the magic may be damaged. */
+static bool content_is_ours(int fd_folder, const char *path)
+{
+    uint8_t magic[JOURNAL_MAGIC_BYTES];
+    uint32_t same = 0;
+    AUTO_CLOSE int fd = openat(fd_folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t got = fd < 0 ? -1 : pread(fd, magic, sizeof(magic), 0);
+    for (ssize_t i = 0; i < got; i++)
+        same += magic[i] == (uint8_t)JOURNAL_MAGIC[i];
+    return got == 0 || same + 2 >= JOURNAL_MAGIC_BYTES;
+}
+
+static int remove_old(int fd_folder, const char *path, struct error *err)
+{
+    struct stat st;
+    if (fstatat(fd_folder, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : error_set(err, errno, "%s: can not be looked at", path);
+    if (!S_ISREG(st.st_mode) || (!name_is_ours(path) && !content_is_ours(fd_folder, path)))
+        return error_set_class(err, ERROR_FILE, EEXIST,
+                               "%s: is there and is not a journal; it was left alone", path);
+    return journal_remove(fd_folder, path, err);
+}
+
+static int write_header(int fd, const uint8_t *data, const char *path, struct error *err)
+{
+    size_t done = 0;
+    while (done < JOURNAL_HEADER_BYTES) {
+        ssize_t wrote = write(fd, data + done, JOURNAL_HEADER_BYTES - done);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return error_set(err, wrote < 0 ? errno : EIO, "%s: header of the journal", path);
+        done += (size_t)wrote;
+    }
+    if (fdatasync(fd) != 0)
+        return error_set(err, errno, "%s: sync of the journal", path);
+    return 0;
+}
+
+int journal_create(struct journal *journal, int fd_folder, const char *path, struct error *err)
+{
+    uint8_t header[JOURNAL_HEADER_BYTES];
+    assert(journal->fd < 0);
+    int rc = remove_old(fd_folder, path, err);
+    if (rc < 0)
+        return rc;
+    AUTO_CLOSE int fd =
+        openat(fd_folder, path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_set(err, errno, "%s: the journal can not be created", path);
+    encode_header(header, &journal->header);
+    rc = write_header(fd, header, path, err);
+    if (rc == 0)
+        rc = sync_folder(fd_folder, path, err);
+    if (rc < 0) {
+        unlinkat(fd_folder, path, 0);
+        return rc;
+    }
+    journal->fd = take_fd(&fd);
+    return 0;
+}
+
+/* Open the file of this very header for appending. */
+static int open_again(const struct journal *journal, int fd_folder, const char *path,
+                      struct error *err)
+{
+    uint8_t wanted[JOURNAL_HEADER_BYTES], found[JOURNAL_HEADER_BYTES];
+    AUTO_CLOSE int fd =
+        openat(fd_folder, path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return error_set(err, errno, "%s: the journal can not be opened", path);
+    ssize_t got = pread(fd, found, sizeof(found), 0);
+    if (got < 0)
+        return error_set(err, errno, "%s: header of the journal", path);
+    encode_header(wanted, &journal->header);
+    if (got != sizeof(found) || memcmp(wanted, found, sizeof(found)) != 0)
+        return error_set_class(err, ERROR_FILE, EBADMSG, "%s: is the journal of another copy",
+                               path);
+    return take_fd(&fd);
+}
+
+int journal_continue(struct journal *journal, int fd_folder, const char *path, uint64_t good_bytes,
+                     struct error *err)
+{
+    struct stat st;
+    assert(journal->fd < 0);
+    assert(good_bytes >= JOURNAL_HEADER_BYTES);
+    AUTO_CLOSE int fd = open_again(journal, fd_folder, path, err);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) != 0)
+        return error_set(err, errno, "%s: can not be looked at", path);
+    if (good_bytes > (uint64_t)st.st_size)
+        return error_set_class(err, ERROR_FILE, EBADMSG,
+                               "%s: the journal became shorter while it was read", path);
+    if (good_bytes < (uint64_t)st.st_size && ftruncate(fd, num_off(good_bytes)) != 0)
+        return error_set(err, errno, "%s: the journal's torn end can not be cut off", path);
+    if (fdatasync(fd) != 0)
+        return error_set(err, errno, "%s: sync of the journal", path);
+    int rc = sync_folder(fd_folder, path, err);
+    if (rc < 0)
+        return rc;
+    journal->fd = take_fd(&fd);
+    return 0;
+}
+
+int journal_join(struct journal *journal, int fd_folder, const char *path, struct error *err)
+{
+    assert(journal->fd < 0);
+    int fd = open_again(journal, fd_folder, path, err);
+    if (fd < 0)
+        return fd;
+    journal->fd = fd;
+    return 0;
+}
+
+int journal_fd(const struct journal *journal)
+{
+    return journal->fd;
+}
+
+int journal_remove(int fd_folder, const char *path, struct error *err)
+{
+    if (unlinkat(fd_folder, path, 0) == 0 || errno == ENOENT)
+        return 0;
+    return error_set(err, errno, "%s: the journal can not be removed", path);
+}
+
+void journal_close(struct journal *journal)
+{
+    if (!journal)
+        return;
+    cleanup_close(&journal->fd);
+    free(journal);
+}
+
+/* ---- notes, and the order in which they become durable ---- */
+
+static uint8_t *note_at(struct journal *journal, uint32_t index)
+{
+    return journal->batch + JOURNAL_BATCH_HEADER_BYTES + (size_t)index * JOURNAL_ENTRY_BYTES;
+}
+
+int journal_note(struct journal *journal, uint64_t chunk, const struct digest *digest)
+{
+    assert(chunk < journal->chunks_count);
+    if (journal->noted_count == JOURNAL_NOTES_MAX)
+        return -ENOBUFS;
+    struct bytes bytes = bytes_writer(note_at(journal, journal->noted_count), JOURNAL_ENTRY_BYTES);
+    bytes_put_u64(&bytes, chunk);
+    bytes_put_raw(&bytes, digest->bytes, DIGEST_BYTES);
+    assert(!bytes.failed && bytes.length == JOURNAL_ENTRY_BYTES);
+    journal->noted_count++;
+    return 0;
+}
+
+uint32_t journal_noted(const struct journal *journal)
+{
+    return journal->noted_count;
+}
+
+void journal_forget(struct journal *journal)
+{
+    assert(journal->stage == STAGE_OPEN);
+    journal->noted_count = 0;
+}
+
+uint32_t journal_seal(struct journal *journal)
+{
+    assert(journal->stage == STAGE_OPEN);
+    journal->stage = STAGE_SEALED;
+    journal->seal++;
+    journal->sealed_count = journal->spoiled ? 0 : journal->noted_count;
+    return journal->sealed_count;
+}
+
+/* The seal is over; what it held waits again. */
+static void unseal(struct journal *journal)
+{
+    journal->stage = STAGE_OPEN;
+    journal->sealed_count = 0;
+}
+
+struct journal_proof journal_prove(struct journal *journal, const struct request *datasync)
+{
+    assert(journal->stage == STAGE_SEALED);
+    assert(datasync->kind == REQUEST_DATASYNC);
+    assert(journal->fd < 0 || datasync->fd != journal->fd);
+    if (datasync->result < 0) {
+        unseal(journal);
+        return (struct journal_proof){.seal = 0};
+    }
+    journal->stage = STAGE_PROVED;
+    return (struct journal_proof){.seal = journal->seal};
+}
+
+uint32_t journal_batch(struct journal *journal, struct journal_proof proof, const void **data)
+{
+    assert(journal->stage == STAGE_PROVED);
+    assert(proof.seal == journal->seal);
+    journal->stage = STAGE_BATCHED;
+    *data = journal->batch;
+    if (journal->sealed_count == 0)
+        return 0;
+    assert(journal->fd >= 0);
+    uint32_t length = JOURNAL_BATCH_HEADER_BYTES + journal->sealed_count * JOURNAL_ENTRY_BYTES;
+    uint8_t *summed = journal->batch + JOURNAL_BATCH_SUM_BYTES;
+    struct bytes bytes = bytes_writer(summed, JOURNAL_BATCH_HEADER_BYTES - JOURNAL_BATCH_SUM_BYTES);
+    bytes_put_raw(&bytes, JOURNAL_BATCH_MAGIC, JOURNAL_BATCH_MAGIC_BYTES);
+    bytes_put_u32(&bytes, journal->sealed_count);
+    bytes_put_u64(&bytes, journal->header.session);
+    bytes_put_u64(&bytes, 0);
+    assert(!bytes.failed && bytes.length == bytes.capacity);
+    struct bytes sum = bytes_writer(journal->batch, JOURNAL_BATCH_SUM_BYTES);
+    bytes_put_u64(&sum, checksum_of(summed, length - JOURNAL_BATCH_SUM_BYTES,
+                                    journal->header.session ^ JOURNAL_BATCH_SEED));
+    return length;
+}
+
+uint32_t journal_recorded(struct journal *journal, struct journal_proof proof, int result)
+{
+    assert(journal->stage == STAGE_BATCHED);
+    assert(proof.seal == journal->seal);
+    uint32_t durable_count = journal->sealed_count;
+    if (result < 0) {
+        journal->spoiled = journal->spoiled || durable_count > 0;
+        unseal(journal);
+        return 0;
+    }
+    journal->noted_count -= durable_count;
+    memmove(note_at(journal, 0), note_at(journal, durable_count),
+            (size_t)journal->noted_count * JOURNAL_ENTRY_BYTES);
+    unseal(journal);
+    return durable_count;
+}
