@@ -17,6 +17,7 @@
 #include <time.h>
 
 enum { OUR = 0, THEIRS = 1, REAP_STEP_MS = 5 };
+enum { LISTEN_BYTES = 8192, LISTEN_ROUNDS = 16 }; /* a pipe holds 64 KiB (pipe(7)) */
 
 void child_init(struct child *child)
 {
@@ -236,6 +237,8 @@ const char *child_words_last(struct child_words *words)
     size_t begin = end;
     while (begin > 0 && words->text[begin - 1] != '\n')
         begin--;
+    while (begin < end && is_blank(words->text[begin]))
+        begin++;
     size_t kept = (size_t)min_u64(end - begin, sizeof(line) - 1);
     memcpy(line, words->text + begin, kept);
     line[kept] = '\0';
@@ -244,10 +247,11 @@ const char *child_words_last(struct child_words *words)
 
 void child_listen(struct child *child, const char *name)
 {
-    char data[1024];
+    char data[LISTEN_BYTES];
 
-    /* Bounded, so that a flood on stderr cannot keep us from the data. */
-    for (int round = 0; round < 16 && child->error_fd >= 0; round++) {
+    /* Bounded, so that a flood on stderr cannot keep us from the data; but more than a pipe holds,
+     * so that the last call after the end has the last words. */
+    for (int round = 0; round < LISTEN_ROUNDS && child->error_fd >= 0; round++) {
         ssize_t length = read(child->error_fd, data, sizeof(data));
         if (length > 0)
             child_words_add(&child->words, data, (size_t)length, name);

@@ -293,7 +293,7 @@ static int set_defaults(struct ssh_link *ssh, struct error *err)
     return result;
 }
 
-/* -c and -o first: in a configuration the first value wins. */
+/* -o first: in a configuration the first value wins. */
 static int parse_settings(struct ssh_link *ssh, struct error *err)
 {
     AUTO_CLOSE int fd = -1;
@@ -304,7 +304,7 @@ static int parse_settings(struct ssh_link *ssh, struct error *err)
         return result;
     snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
     if (ssh->api.ssh_options_parse_config(ssh->session, name) != SSH_OK)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: the -o and -c options are not right",
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: the -o options are not right",
                                ssh->base.peer);
     return 0;
 }
@@ -336,6 +336,11 @@ static int set_overrides(struct ssh_link *ssh, struct error *err)
 
     if (port != 0)
         result = set(ssh, SSH_OPTIONS_PORT, &port, "this port", err);
+    /* In a configuration 0.10.6 passes over ciphers that it does not know. */
+    if (options->ciphers && result == 0)
+        result = set(ssh, SSH_OPTIONS_CIPHERS_C_S, options->ciphers, "-c", err);
+    if (options->ciphers && result == 0)
+        result = set(ssh, SSH_OPTIONS_CIPHERS_S_C, options->ciphers, "-c", err);
     for (uint32_t i = options->identities_count; i > 0 && result == 0; i--)
         result = set(ssh, SSH_OPTIONS_ADD_IDENTITY, options->identity_files[i - 1], "this identity",
                      err);
@@ -971,22 +976,21 @@ static ssize_t ssh_link_recv(struct link *link, void *buffer, size_t capacity, s
             break;
         total += (size_t)received;
     }
-    uint64_t mark = ssh->packets.in_packets; /* what follows may read more */
-    /* The window is opened again only when nothing is buffered: else a slow reader would promise
-     * the sum of window and buffer again and again; and not for every few bytes: each is a packet.
-     */
-    if (received == 0 && ssh->base.received_bytes + total - ssh->grown_at_bytes >= GROW_BYTES)
-        received = grow_window(ssh) < 0 ? -1 : 0;
-    else if (received == 0 && total == 0)
-        received = take_words(ssh, WORDS_TAKEN_BYTES) < 0 ? -1 : 0;
+    if (received == 0) {
+        ssh->recv_mark = ssh->packets.in_packets; /* what follows may read more */
+        /* The window is opened again only when nothing is buffered: else a slow reader would
+         * promise the sum of window and buffer again and again; and not for every few bytes: each
+         * is a packet. */
+        bool due = ssh->base.received_bytes + total - ssh->grown_at_bytes >= GROW_BYTES;
+        received = due ? grow_window(ssh) : take_words(ssh, WORDS_TAKEN_BYTES);
+        if (received > 0)
+            ssh->recv_mark = MARK_NONE; /* there may be more words, and they fill the window, too */
+    }
     if (total > 0)
         return (ssize_t)total; /* an error shows again the next time */
     if (received < 0)
         return lost(ssh, "read", err);
-    if (ssh->api.ssh_channel_is_eof(ssh->channel))
-        return LINK_EOF;
-    ssh->recv_mark = mark;
-    return 0;
+    return ssh->api.ssh_channel_is_eof(ssh->channel) ? LINK_EOF : 0;
 }
 
 static int ssh_link_wait_fd(struct link *link, unsigned int wanted, short *events)

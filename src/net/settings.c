@@ -84,8 +84,6 @@ int settings_file(int *fd, const struct link_options *options, struct error *err
 
     if (file < 0)
         return error_set_class(err, ERROR_MEMORY, errno, "ssh options: %s", strerror(errno));
-    if (options->ciphers)
-        result = write_line(file, "Ciphers", strlen("Ciphers"), options->ciphers, err);
     for (uint32_t i = 0; i < options->settings_count && result == 0; i++) {
         const char *value;
         size_t length = key_length(options->settings[i], &value);

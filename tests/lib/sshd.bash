@@ -115,6 +115,11 @@ sshd_descendants() { # PID: all of its descendants, children first
     done
 }
 
+# Whether one of these runs. A zombie does not: pid 1 of a container may never reap it.
+sshd_running() { # PID...
+    ps -o stat= -p "$(printf '%s,' "$@" | sed 's/,$//')" 2>/dev/null | grep -qv '^Z'
+}
+
 sshd_stop() { # DIR
     local dir=$1 pid all
     [ -e "$dir/pid" ] || return 0
@@ -125,7 +130,7 @@ sshd_stop() { # DIR
     kill $all 2>/dev/null
     for _ in $(seq 100); do
         # shellcheck disable=SC2086
-        kill -0 $all 2>/dev/null || return 0
+        sshd_running $all || return 0
         sleep 0.02
     done
     # shellcheck disable=SC2086
