@@ -63,19 +63,23 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
 $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(LIBRARY)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# Fuzz targets, replaying and mutating their corpora (tests/fuzz/replay.c is the driver).
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 # Test tools stand alone: they must not share haul's mistakes. FUSE ones link libfuse3.
 $(BUILD)/tests/lib/fuse_%: tests/lib/fuse_%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
+	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
 	  $(shell pkg-config --libs fuse3 2>/dev/null)
 
 $(BUILD)/tests/lib/%: tests/lib/%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -O2 -g -pthread -o $@ $<
+	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
 
 $(BUILD)/bench/%: bench/%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -O2 -g -pthread -o $@ $<
+	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
 
 deps:
 	@tests/lib/deps build

@@ -72,6 +72,7 @@ struct job_wish {
     bool journal;             /* keep one */
     const char *journal_path; /* NULL: beside the target */
     uint64_t session;         /* random; the same for all lanes of a run */
+    bool compare_only;        /* haul verify: the target is only read */
 };
 
 /* One file to be copied. Owned by the client; ends may read it while a slot of it is with them, and
@@ -116,6 +117,7 @@ struct plan_item {
     uint64_t offset;
     uint32_t length;
     struct digest expected; /* VERIFY, AUDIT */
+    bool against_source; /* AUDIT: a chunk that is as journalled is compared with the source, too */
 };
 
 /* One aligned buffer and the one operation in it. */

@@ -9,6 +9,7 @@
 
 #include "haul/end.h"
 #include "haul/hash.h"
+#include "haul/journal.h"
 #include "haul/report.h"
 
 #include <stdbool.h>
@@ -21,6 +22,7 @@ enum plan_action {
     PLAN_ERASE,  /* a hole of the source over old data */
     PLAN_VERIFY, /* examine what was stored, against its digest */
     PLAN_MAP,    /* ask the source for the next data at or after offset */
+    PLAN_RECALL, /* ask the target for journalled chunks, from `offset` of its journal on */
 };
 
 enum plan_answer {
@@ -29,7 +31,7 @@ enum plan_answer {
     PLAN_END,   /* nothing ever again */
 };
 
-enum { PLAN_REORDER = 4096, PLAN_VERIFY_MAX = 256 };
+enum { PLAN_REORDER = 4096, PLAN_VERIFY_MAX = 256, PLAN_RECALL_MAX = 1024 };
 
 struct plan;
 
@@ -39,6 +41,11 @@ struct plan_config {
     uint64_t compare_bytes; /* the target has old content up to here: CHECK; beyond it: COPY */
     bool sparse;            /* the source has holes: MAP first */
     bool rewrite;           /* never CHECK: old content is written over */
+    bool resume; /* a journal fits: only what is not listed is copied, the rest is audited */
+    bool trust;  /* resume: no audit (--append) */
+    bool against_source;      /* resume: audit against the source, too (--append-verify) */
+    const char *compare_only; /* haul verify: the target's name for messages; nothing is stored.
+                                 Else NULL */
     bool verify;
     uint32_t
         verify_lag; /* chunks that verification stays behind the writer, below PLAN_VERIFY_MAX */
@@ -49,16 +56,28 @@ int plan_open(struct plan **out, const struct plan_config *config, struct progre
 
 enum plan_answer plan_next(struct plan *plan, struct plan_item *item);
 
+/* Resume, before the first plan_next(): these chunks are journalled as durable. -EPROTO: a chunk
+ * beyond the file. */
+int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t count,
+                struct error *err);
+
 /* Outcomes. Each item is ended by exactly one of these. */
 void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest);
 void plan_kept(struct plan *plan, const struct plan_item *item, const struct digest *digest);
+/* compare only: the source has something else here. Ranges are put together and told through
+ * log_error(). */
+void plan_differs(struct plan *plan, const struct plan_item *item, const struct digest *digest);
 void plan_erased(struct plan *plan, const struct plan_item *item);
 void plan_verified(struct plan *plan, const struct plan_item *item);
 void plan_mapped(struct plan *plan, const struct plan_item *item, uint64_t start, uint64_t end);
+/* RECALL: the entries, and where to go on (0: that was all). */
+void plan_recalled(struct plan *plan, const struct plan_item *item,
+                   const struct journal_entry *entries, uint32_t count, uint64_t next);
 void plan_returned(struct plan *plan,
                    const struct plan_item *item); /* a lane failed: somebody else's now */
 
-/* The digest of digests. false while it is not known (not all chunks are done). */
+/* The digest of digests. false while it is not known: not all chunks are done, or the file was
+ * resumed (chunks end out of order then; the journal has all digests). */
 bool plan_digest(struct plan *plan, struct digest *out);
 
 /* Every item has been yielded and ended well. */

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 enum {
     COPY_CONTROL_SLOTS = 1,
@@ -29,6 +31,7 @@ struct copy {
     struct end *source, *target;
     struct progress progress;
     uint32_t jobs_count;
+    uint64_t session;
 };
 
 static struct slot *copy_control(struct copy *copy)
@@ -92,6 +95,8 @@ int copy_open(struct copy **out, const struct copy_wish *wish, const struct addr
     if (!copy)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with");
     copy->wish = *wish;
+    if (getrandom(&copy->session, sizeof(copy->session), 0) != sizeof(copy->session))
+        copy->session = clock_now_ns() ^ (uint64_t)getpid() << 32;
     int result = copy_decide_memory(copy, err);
     if (result == 0)
         result = copy_open_end(copy, END_SOURCE, &copy->source, err);
@@ -131,11 +136,14 @@ bool copy_broken(const struct copy *copy)
     return false; /* local ends have no link that could be gone */
 }
 
+/* Field by field: another thread reads them, and `stop`, which it sets, is not ours to touch. */
 static void copy_reset_progress(struct progress *progress)
 {
-    bool stop = progress->stop; /* a signal between two files must not be lost */
-    memset(progress, 0, sizeof(*progress));
-    progress->stop = stop;
+    progress->phase = PHASE_OPENING;
+    progress->bytes_total = progress->bytes_copied = progress->bytes_kept = 0;
+    progress->bytes_holes = progress->bytes_repaired = progress->chunks_repaired = 0;
+    progress->bytes_durable = progress->bytes_verified = progress->bytes_differing = 0;
+    progress->wire_bytes_sent = progress->wire_bytes_received = 0;
     progress->lanes = 1;
 }
 
@@ -159,6 +167,9 @@ static void copy_prepare_job(struct copy *copy, struct job *job, const char *sou
                 .owner = true,
                 .times = true,
                 .resume = wish->resume,
+                .journal = true,
+                .journal_path = wish->journal_path,
+                .session = copy->session,
             },
     };
 }
@@ -203,7 +214,8 @@ static int copy_look(struct copy *copy, struct job *job, struct error *err)
 static bool copy_up_to_date(const struct copy *copy, const struct job *job)
 {
     const struct copy_wish *wish = &copy->wish;
-    return !wish->ignore_times && !wish->checksum && wish->resume != RESUME_RESTART &&
+    return !wish->ignore_times && !wish->checksum && !job->journal_present &&
+           wish->resume != RESUME_RESTART &&
            facts_up_to_date(&job->facts[END_SOURCE], &job->facts[END_TARGET]);
 }
 
@@ -221,23 +233,105 @@ static int copy_open_job(struct copy *copy, struct job *job, struct error *err)
     return end_call(copy->target, control, END_OPEN, err);
 }
 
+/* How far the target's old content may be right: all of it, unless the journal says that it was a
+ * new file whose other chunks were never written. */
+static uint64_t copy_old_bytes(const struct job *job)
+{
+    if (job->target_fresh || (job->journal == JOURNAL_FITS && !job->journal_compare))
+        return 0;
+    return job->facts[END_TARGET].size_bytes;
+}
+
+/* A journal fits: let the plan know all that it lists. */
+static int copy_list_journal(struct copy *copy, struct job *job, struct plan *plan,
+                             struct error *err)
+{
+    struct slot *slot = &copy->slots[0];
+    slot->job = job;
+    slot->offset = 0;
+    do {
+        slot->length = slot->capacity;
+        int result = end_call(copy->target, slot, END_RECALL, err);
+        if (result == 0)
+            result = plan_listed(plan, (const struct journal_entry *)(const void *)slot->buffer,
+                                 slot->count, err);
+        if (result < 0)
+            return result;
+        slot->offset = slot->extent_start;
+    } while (slot->extent_start > 0);
+    return 0;
+}
+
 static int copy_make_plan(const struct copy *copy, const struct job *job, struct plan **out,
                           struct progress *progress, struct error *err)
 {
-    const struct facts *source = &job->facts[END_SOURCE], *target = &job->facts[END_TARGET];
+    const struct facts *source = &job->facts[END_SOURCE];
     /* Verification stays behind two windows and what is in flight, so that it finds them closed. */
     uint64_t lag_bytes = 3 * (uint64_t)copy->budget.window_bytes + copy->budget.memory_bytes;
     const struct plan_config config = {
         .size_bytes = source->size_bytes,
         .chunk_bytes = job->chunk_bytes,
-        .compare_bytes = job->target_fresh ? 0 : target->size_bytes,
+        .compare_bytes = copy_old_bytes(job),
         .rewrite = !job->target_readable || copy->wish.resume == RESUME_RESTART,
         .sparse = source->kind == FILE_REGULAR && source->allocated_bytes < source->size_bytes,
+        .resume = job->journal == JOURNAL_FITS,
+        .trust = copy->wish.resume == RESUME_APPEND,
+        .against_source = copy->wish.resume == RESUME_APPEND_VERIFY,
         .verify = copy->wish.verify,
         .verify_lag =
             (uint32_t)min_u64(lag_bytes / copy->budget.chunk_bytes, PLAN_VERIFY_MAX / 2 - 1),
     };
     return plan_open(out, &config, progress, err);
+}
+
+/* The digest of digests of a resumed file: everything is in the journal now; as many chunks at a
+ * time as a buffer has room for. Chunks that are not listed are holes. */
+static int copy_recall_digest(struct copy *copy, struct job *job, struct digest *out,
+                              struct error *err)
+{
+    struct slot *slot = &copy->slots[0];
+    struct digest *digests = (struct digest *)(void *)copy->slots[1].buffer;
+    uint64_t size_bytes = job->facts[END_SOURCE].size_bytes;
+    uint64_t chunks_count = div_ceil(size_bytes, job->chunk_bytes);
+    uint64_t room = copy->slots[1].capacity / sizeof(struct digest);
+    struct digest_fold *fold = digest_fold_open();
+    int result = fold ? 0 : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a digest");
+    for (uint64_t first = 0; result == 0 && first < chunks_count; first += room) {
+        uint64_t count = min_u64(room, chunks_count - first);
+        for (uint64_t i = 0; i < count; i++)
+            digests[i] = digest_of_zeros(
+                min_u64(job->chunk_bytes, size_bytes - (first + i) * job->chunk_bytes));
+        slot->offset = 0;
+        do {
+            slot->length = slot->capacity;
+            result = end_call(copy->target, slot, END_RECALL, err);
+            const struct journal_entry *entries = (const void *)slot->buffer;
+            for (uint32_t i = 0; result == 0 && i < slot->count; i++) {
+                if (entries[i].chunk >= first && entries[i].chunk < first + count)
+                    digests[entries[i].chunk - first] = entries[i].digest;
+            }
+            slot->offset = slot->extent_start;
+        } while (result == 0 && slot->extent_start > 0);
+        for (uint64_t i = 0; i < count; i++)
+            digest_fold_add(fold, &digests[i]);
+    }
+    if (result == 0)
+        *out = digest_fold_value(fold);
+    digest_fold_close(fold);
+    return result;
+}
+
+/* What was copied, in one figure. A resumed file's chunks must be journalled for it first. */
+static int copy_digest(struct copy *copy, struct job *job, struct plan *plan,
+                       struct receipt *receipt, struct error *err)
+{
+    receipt->digest_known = true;
+    if (job->journal != JOURNAL_FITS) {
+        receipt->digest_known = plan_digest(plan, &receipt->digest);
+        return 0;
+    }
+    int result = end_call(copy->target, copy_control(copy), END_SYNC, err);
+    return result < 0 ? result : copy_recall_digest(copy, job, &receipt->digest, err);
 }
 
 static int copy_pump(struct copy *copy, struct job *job, struct plan *plan, struct error *err)
@@ -319,15 +413,20 @@ static int copy_transfer(struct copy *copy, struct job *job, struct receipt *rec
         target_open = true;
         result = copy_make_plan(copy, job, &plan, &copy->progress, err);
     }
+    if (result == 0 && job->journal == JOURNAL_FITS) {
+        receipt->resumed = true;
+        result = copy_list_journal(copy, job, plan, err);
+    }
     if (result == 0)
         result = copy_pump(copy, job, plan, err);
     if (result == 0) {
         assert(plan_complete(plan));
-        result = copy_commit(copy, err);
+        result = copy_digest(copy, job, plan, receipt, err);
     }
+    if (result == 0)
+        result = copy_commit(copy, err);
     if (result == 0) {
         receipt->durable = true;
-        receipt->digest_known = plan_digest(plan, &receipt->digest);
         copy->progress.bytes_durable = copy->progress.bytes_total;
         copy->progress.phase = PHASE_DONE;
     } else {

@@ -44,6 +44,17 @@ void end_file_fail(struct end_file *self, struct work *work, int errnum, const c
     end_file_finish(self, work, -errnum);
 }
 
+/* A request of a slot came back, to the file that sent it. */
+static void end_file_request_done(struct end_file *self, struct work *work)
+{
+    if (work->step < WORK_DATASYNC)
+        end_file_io_done(self, work);
+    else if (work->step <= WORK_JOURNAL_SYNC)
+        end_file_sync_done(self, work);
+    else
+        end_file_life_done(self, work);
+}
+
 void end_file_submit(struct end_file *self, struct work *work)
 {
     work->request.owner = &work->owner;
@@ -51,10 +62,7 @@ void end_file_submit(struct end_file *self, struct work *work)
     if (result < 0) {
         work->request.result = result;
         work->request.done = 0;
-        if (work->step >= WORK_DATASYNC)
-            end_file_life_done(self, work);
-        else
-            end_file_io_done(self, work);
+        end_file_request_done(self, work);
     }
 }
 
@@ -87,6 +95,13 @@ static void end_file_start(struct end *end, struct slot *slot)
         break;
     case END_MAP:
         end_file_map(self, work);
+        break;
+    case END_RECALL:
+        end_file_recall(self, work);
+        break;
+    case END_KEEP:
+        end_file_journal_note(self, work);
+        end_file_finish(self, work, 0);
         break;
     case END_FETCH:
     case END_EXAMINE:
@@ -128,10 +143,7 @@ static void end_file_completed(struct end_file *self, struct request *request)
     switch (owner->kind) {
     case OWNER_WORK:
         work = (struct work *)((char *)owner - offsetof(struct work, owner));
-        if (work->step >= WORK_DATASYNC)
-            end_file_life_done(self, work);
-        else
-            end_file_io_done(self, work);
+        end_file_request_done(self, work);
         break;
     case OWNER_WINDOW:
         open = (struct open_file *)((char *)owner - offsetof(struct open_file, window_owner));
@@ -205,6 +217,7 @@ static void end_file_close(struct end *end)
     struct end_file *self = end_file_of(end);
     engine_close(self->engine); /* drains: the kernel may own buffers */
     for (uint32_t i = 0; self->opens && i < self->config.jobs_max; i++) {
+        end_file_journal_close(&self->opens[i]);
         if (self->opens[i].used)
             file_close(&self->opens[i].file);
     }

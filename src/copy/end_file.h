@@ -5,6 +5,7 @@
 
 #include "haul/end.h"
 #include "haul/engine.h"
+#include "haul/journal.h"
 #include "haul/policy.h"
 #include "haul/residency.h"
 
@@ -25,6 +26,7 @@ struct open_file {
     struct policy policy;
     struct residency residency;
     uint64_t size_bytes; /* final size of the target; size of the source at open */
+    bool reading;        /* never written: a source, or a target that is only compared */
     bool sparse;         /* blocks of zeros are not stored */
     bool strict;
     uint64_t cache_max_bytes; /* growth allowed under strict */
@@ -37,6 +39,12 @@ struct open_file {
     bool over_budget;        /* strict, and the cache grew beyond it */
     struct request sweep_request;
     bool sweeping;
+
+    struct journal *journal; /* targets; NULL: none is kept */
+    struct journal_reader *reader;
+    struct journal_proof proof; /* of the sync under way */
+    uint64_t recalled_count;
+    char journal_path[4096];
 };
 
 enum work_step {
@@ -45,7 +53,9 @@ enum work_step {
     WORK_SETTLE, /* examine under window: write back what is dirty first */
     WORK_EVICT,  /* ... and drop it, so that the medium is read */
     WORK_WRITE,
-    WORK_DATASYNC,
+    WORK_DATASYNC, /* sync: of the data, then the batch, then the journal */
+    WORK_JOURNAL_WRITE,
+    WORK_JOURNAL_SYNC,
     WORK_WINDOWS, /* commit: every window is being closed */
     WORK_SYNC_ALL,
     WORK_DROP_ALL,
@@ -94,12 +104,23 @@ void end_file_measure_end(struct end_file *self, struct open_file *open,
                           struct side_report *report);
 void end_file_sweep(struct end_file *self, struct open_file *open);
 
-/* end_file_life.c: open, sync, commit */
+/* end_file_life.c: open, commit */
 void end_file_open_job(struct end_file *self, struct work *work);
 void end_file_describe(struct end_file *self, struct work *work);
 void end_file_map(struct end_file *self, struct work *work);
-void end_file_sync(struct end_file *self, struct work *work);
 void end_file_leave(struct end_file *self, struct work *work); /* COMMIT, ABANDON */
 void end_file_life_done(struct end_file *self, struct work *work);
+void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,
+                    enum work_step step);
+
+/* end_file_journal.c: sync and the target's journal */
+bool end_file_journal_present(const struct job *job);
+int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job);
+void end_file_journal_note(struct end_file *self, struct work *work);
+void end_file_sync(struct end_file *self, struct work *work);
+void end_file_sync_done(struct end_file *self, struct work *work);
+void end_file_recall(struct end_file *self, struct work *work);
+int end_file_journal_end(struct end_file *self, struct work *work);
+void end_file_journal_close(struct open_file *open);
 
 #endif

@@ -179,6 +179,7 @@ static void end_file_write(struct end_file *self, struct work *work)
     const struct policy *policy = &open->policy;
     uint64_t end = end_file_next_part(work);
     if (work->cursor >= end) {
+        end_file_journal_note(self, work);
         end_file_io_finish(self, work, 0);
         return;
     }
@@ -307,6 +308,7 @@ void end_file_erase(struct end_file *self, struct work *work)
     assert(slot->buffer && slot->length <= slot->capacity);
     memset(slot->buffer, 0, slot->length);
     slot->op = END_STORE;
+    slot->digest = digest_of_zeros(slot->length);
     assert(!work->open->sparse); /* nothing is erased in a new file */
     end_file_transfer(self, work);
 }

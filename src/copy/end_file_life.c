@@ -19,6 +19,8 @@ void end_file_describe(struct end_file *self, struct work *work)
 {
     struct job *job = work->slot->job;
     int result = file_describe(job_path(self, job), &job->facts[self->end.role], &self->end.error);
+    if (self->end.role == END_TARGET)
+        job->journal_present = end_file_journal_present(job);
     end_file_finish(self, work, result);
 }
 
@@ -43,6 +45,7 @@ static struct open_file *end_file_place(struct end_file *self, const struct job 
 
 static void end_file_forget(struct open_file *open)
 {
+    end_file_journal_close(open);
     file_close(&open->file);
     open->used = false;
 }
@@ -75,13 +78,15 @@ static void end_file_choose(struct end_file *self, struct open_file *open, const
                 open->policy.block, open->policy.why);
 }
 
-static int end_file_open_source(struct end_file *self, struct open_file *open, struct job *job)
+/* The source; and the target, too, when it is only compared. */
+static int end_file_open_reading(struct end_file *self, struct open_file *open, struct job *job)
 {
-    int result = file_open_source(&open->file, job->source_path, &self->end.error);
+    int result = file_open_source(&open->file, job_path(self, job), &self->end.error);
     if (result < 0)
         return result;
     open->size_bytes = open->file.facts.size_bytes;
-    job->facts[END_SOURCE] = open->file.facts;
+    job->facts[self->end.role] = open->file.facts;
+    job->target_readable = true;
     end_file_measure_start(open);
     end_file_choose(self, open, job);
     return end_file_refuse_plain(self, open);
@@ -114,6 +119,8 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
     end_file_choose(self, open, job);
     result = end_file_refuse_plain(self, open);
     if (result == 0 && !job->wish.join)
+        result = end_file_journal_find(self, open, job);
+    if (result == 0 && !job->wish.join)
         result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
     if (result < 0)
         end_file_undo(open);
@@ -128,8 +135,9 @@ void end_file_open_job(struct end_file *self, struct work *work)
     if (!open) {
         result = error_set(&self->end.error, EMFILE, "too many files at once");
     } else {
-        result = self->end.role == END_SOURCE ? end_file_open_source(self, open, job)
-                                              : end_file_open_target(self, open, job);
+        open->reading = self->end.role == END_SOURCE || job->wish.compare_only;
+        result = open->reading ? end_file_open_reading(self, open, job)
+                               : end_file_open_target(self, open, job);
         if (result < 0)
             end_file_forget(open);
     }
@@ -144,17 +152,12 @@ void end_file_map(struct end_file *self, struct work *work)
     end_file_finish(self, work, result);
 }
 
-static void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,
-                           enum work_step step)
+void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,
+                    enum work_step step)
 {
     work->request = (struct request){.kind = kind, .fd = work->open->file.fd};
     work->step = step;
     end_file_submit(self, work);
-}
-
-void end_file_sync(struct end_file *self, struct work *work)
-{
-    end_file_whole(self, work, REQUEST_DATASYNC, WORK_DATASYNC);
 }
 
 /* The source must be what it was when it was opened: size, mtime, inode. */
@@ -170,6 +173,7 @@ static int end_file_check_source(struct end_file *self, const struct open_file *
                            open->file.path);
 }
 
+/* From here on the target is what the source was, and its journal has done its work. */
 static int end_file_set_metadata(struct end_file *self, struct work *work)
 {
     const struct job *job = work->slot->job;
@@ -185,16 +189,16 @@ static int end_file_set_metadata(struct end_file *self, struct work *work)
         result = file_sync(file, &self->end.error);
     if (result == 0)
         result = file_sync_folder(file, &self->end.error);
-    return result;
+    return result < 0 ? result : end_file_journal_end(self, work);
 }
 
 static void end_file_left(struct end_file *self, struct work *work, int result)
 {
     struct open_file *open = work->open;
     bool commit = work->slot->op == END_COMMIT;
-    if (commit && result == 0 && self->end.role == END_SOURCE)
+    if (commit && result == 0 && open->reading)
         result = end_file_check_source(self, open);
-    if (commit && result == 0 && self->end.role == END_TARGET)
+    if (commit && result == 0 && !open->reading)
         result = end_file_set_metadata(self, work);
     end_file_measure_end(self, open, &work->slot->job->reports[self->end.role]);
     end_file_forget(open);
@@ -207,7 +211,7 @@ static void end_file_drop_rest(struct end_file *self, struct work *work)
 {
     const struct open_file *open = work->open;
     bool all = open->resident_before_bytes == 0 || open->resident_before_bytes == NUM_UNKNOWN;
-    if (open->policy.kind == POLICY_PLAIN || (!all && self->end.role == END_SOURCE)) {
+    if (open->policy.kind == POLICY_PLAIN || (!all && open->reading)) {
         end_file_left(self, work, 0);
         return;
     }
@@ -246,14 +250,11 @@ void end_file_life_done(struct end_file *self, struct work *work)
     struct open_file *open = work->open;
     int result = work->request.result;
     switch (work->step) {
-    case WORK_DATASYNC: /* SYNC */
-        end_file_finish(self, work, end_file_sync_result(self, work, result));
-        return;
-    case WORK_WINDOWS: /* COMMIT and ABANDON from here on */
+    case WORK_WINDOWS:
         end_file_tend(self, open, POLICY_FINISH);
         if (!policy_idle(&open->policy) || open->sweeping)
             return; /* asked again when one has come back */
-        if (self->end.role == END_SOURCE)
+        if (open->reading)
             end_file_drop_rest(self, work);
         else
             end_file_whole(self, work, REQUEST_DATASYNC, WORK_SYNC_ALL);

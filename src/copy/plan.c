@@ -3,6 +3,7 @@
  * order although chunks end in any. */
 #include "haul/plan.h"
 
+#include "haul/log.h"
 #include "haul/num.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ enum { PLAN_RETURNED_MAX = 256 };
 /* A chunk's digest that waits for its predecessors. */
 struct plan_digest {
     bool present;
+    bool differs;
     struct digest digest;
 };
 
@@ -41,9 +43,20 @@ struct plan {
     struct plan_stored stored[PLAN_VERIFY_MAX]; /* ring: written, not read back yet */
     uint32_t stored_first, stored_count;
 
+    /* Resume: bit i of `listed`: chunk i is in the journal; of `audited`: its audit has been
+     * yielded. */
+    uint8_t *listed, *audited;
+    struct journal_entry recalled[PLAN_RECALL_MAX]; /* entries to be audited */
+    uint32_t recalled_first, recalled_count;
+    uint64_t recall_next;
+    bool recall_pending, recall_ended;
+    bool audit_turn; /* old and new chunks take turns */
+
+    uint64_t done_chunks;
     struct plan_digest waiting[PLAN_REORDER]; /* ring over chunk % PLAN_REORDER */
     uint64_t folded_chunks;
     struct digest_fold *fold;
+    uint64_t differs_start, differs_end; /* compare only: the range under way */
 };
 
 int plan_open(struct plan **out, const struct plan_config *config, struct progress *progress,
@@ -60,6 +73,14 @@ int plan_open(struct plan **out, const struct plan_config *config, struct progre
     plan->config = *config;
     plan->progress = progress;
     plan->chunks_count = div_ceil(config->size_bytes, config->chunk_bytes);
+    if (config->resume) {
+        plan->listed = calloc(1, plan->chunks_count / 8 + 1);
+        plan->audited = calloc(1, plan->chunks_count / 8 + 1);
+        if (!plan->listed || !plan->audited) {
+            plan_close(plan);
+            return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the plan");
+        }
+    }
     if (!config->sparse)
         plan->extent_end = config->size_bytes;
     *out = plan;
@@ -71,6 +92,8 @@ void plan_close(struct plan *plan)
     if (!plan)
         return;
     digest_fold_close(plan->fold);
+    free(plan->listed);
+    free(plan->audited);
     pthread_mutex_destroy(&plan->lock);
     free(plan);
 }
@@ -93,19 +116,57 @@ static void plan_item_set(const struct plan *plan, struct plan_item *item, enum 
     };
 }
 
-static void plan_fold(struct plan *plan, uint64_t chunk, const struct digest *digest)
+static bool bit_is_set(const uint8_t *bits, uint64_t index)
 {
+    return bits[index / 8] >> (index % 8) & 1;
+}
+
+static void bit_set(uint8_t *bits, uint64_t index)
+{
+    bits[index / 8] = (uint8_t)(bits[index / 8] | 1u << (index % 8));
+}
+
+static void plan_tell_difference(struct plan *plan)
+{
+    if (plan->differs_end > plan->differs_start)
+        log_error("%s: bytes %llu to %llu differ", plan->config.compare_only,
+                  (unsigned long long)plan->differs_start,
+                  (unsigned long long)plan->differs_end - 1);
+    plan->differs_start = plan->differs_end = 0;
+}
+
+/* The next chunk in order, while ranges that differ are put together. */
+static void plan_fold(struct plan *plan, const struct plan_digest *next)
+{
+    uint64_t offset = plan->folded_chunks * plan->config.chunk_bytes;
+    digest_fold_add(plan->fold, &next->digest);
+    if (next->differs && plan->differs_end == plan->differs_start)
+        plan->differs_start = offset;
+    if (next->differs)
+        plan->differs_end = offset + plan_length(plan, plan->folded_chunks);
+    plan->folded_chunks++;
+    if (!next->differs || plan->folded_chunks == plan->chunks_count)
+        plan_tell_difference(plan);
+}
+
+/* A chunk is done. Its digest joins the fold as soon as all before it have; a resumed file's chunks
+ * end in no order, and its digests are all in the journal at the end. */
+static void plan_done(struct plan *plan, uint64_t chunk, const struct digest *digest, bool differs)
+{
+    plan->done_chunks++;
+    assert(plan->done_chunks <= plan->chunks_count);
+    if (plan->config.resume)
+        return;
     struct plan_digest *place = &plan->waiting[chunk % PLAN_REORDER];
     assert(chunk >= plan->folded_chunks && chunk < plan->folded_chunks + PLAN_REORDER);
     assert(!place->present);
-    *place = (struct plan_digest){.present = true, .digest = *digest};
+    *place = (struct plan_digest){.present = true, .differs = differs, .digest = *digest};
     for (;;) {
         place = &plan->waiting[plan->folded_chunks % PLAN_REORDER];
         if (!place->present)
             break;
-        digest_fold_add(plan->fold, &place->digest);
         place->present = false;
-        plan->folded_chunks++;
+        plan_fold(plan, place);
     }
 }
 
@@ -136,7 +197,7 @@ static void plan_hole(struct plan *plan, uint64_t chunk)
 {
     uint32_t length = plan_length(plan, chunk);
     struct digest zeros = digest_of_zeros(length);
-    plan_fold(plan, chunk, &zeros);
+    plan_done(plan, chunk, &zeros, false);
     plan->progress->bytes_holes += length;
 }
 
@@ -155,7 +216,11 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
     while (plan->next_chunk < plan->chunks_count) {
         uint64_t chunk = plan->next_chunk;
         bool old = chunk * plan->config.chunk_bytes < plan->config.compare_bytes;
-        if (chunk >= plan->folded_chunks + PLAN_REORDER)
+        if (plan->listed && bit_is_set(plan->listed, chunk)) {
+            plan->next_chunk++; /* the audit's, not ours */
+            continue;
+        }
+        if (!plan->config.resume && chunk >= plan->folded_chunks + PLAN_REORDER)
             return PLAN_LATER;
         enum plan_place place = plan_place(plan, chunk);
         if (place == PLACE_UNKNOWN)
@@ -177,6 +242,47 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
     return PLAN_END;
 }
 
+/* The old part of a resumed file: its chunks are taken from the journal, a bufferful at a time. */
+static enum plan_answer plan_audit_item(struct plan *plan, struct plan_item *item)
+{
+    while (plan->recalled_count > 0) {
+        const struct journal_entry *entry = &plan->recalled[plan->recalled_first];
+        plan->recalled_first++;
+        plan->recalled_count--;
+        if (bit_is_set(plan->audited, entry->chunk))
+            continue; /* listed twice: it was repaired once */
+        bit_set(plan->audited, entry->chunk);
+        plan_item_set(plan, item, PLAN_AUDIT, entry->chunk);
+        item->expected = entry->digest;
+        item->against_source = plan->config.against_source;
+        plan->outstanding++;
+        return PLAN_ITEM;
+    }
+    if (plan->recall_ended || !plan->config.resume || plan->config.trust)
+        return PLAN_END;
+    if (plan->recall_pending)
+        return PLAN_LATER;
+    plan->recall_pending = true;
+    *item = (struct plan_item){.action = PLAN_RECALL, .offset = plan->recall_next};
+    plan->outstanding++;
+    return PLAN_ITEM;
+}
+
+/* New and old chunks in turns, so that the first new byte moves at once and the audit runs beside.
+ */
+static enum plan_answer plan_either_item(struct plan *plan, struct plan_item *item)
+{
+    enum plan_answer first, second;
+    plan->audit_turn = !plan->audit_turn;
+    first = plan->audit_turn ? plan_audit_item(plan, item) : plan_chunk_item(plan, item);
+    if (first == PLAN_ITEM)
+        return first;
+    second = plan->audit_turn ? plan_chunk_item(plan, item) : plan_audit_item(plan, item);
+    if (second == PLAN_ITEM)
+        return second;
+    return first == PLAN_END && second == PLAN_END ? PLAN_END : PLAN_LATER;
+}
+
 static enum plan_answer plan_next_locked(struct plan *plan, struct plan_item *item)
 {
     if (plan->returned_count > 0) {
@@ -186,7 +292,7 @@ static enum plan_answer plan_next_locked(struct plan *plan, struct plan_item *it
     }
     if (plan->stored_count > plan->config.verify_lag)
         return plan_verify_item(plan, item);
-    enum plan_answer answer = plan_chunk_item(plan, item);
+    enum plan_answer answer = plan_either_item(plan, item);
     if (answer != PLAN_END)
         return answer;
     if (plan->stored_count > 0)
@@ -202,6 +308,28 @@ enum plan_answer plan_next(struct plan *plan, struct plan_item *item)
     return answer;
 }
 
+int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t count,
+                struct error *err)
+{
+    assert(plan->config.resume && plan->next_chunk == 0);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t chunk = entries[i].chunk;
+        if (chunk >= plan->chunks_count)
+            return error_set_class(
+                err, ERROR_PROTOCOL, EPROTO, "the journal lists chunk %llu of %llu",
+                (unsigned long long)chunk, (unsigned long long)plan->chunks_count);
+        if (bit_is_set(plan->listed, chunk))
+            continue;
+        bit_set(plan->listed, chunk);
+        plan->progress->bytes_durable += plan_length(plan, chunk);
+        if (!plan->config.trust)
+            continue;
+        plan->progress->bytes_kept += plan_length(plan, chunk);
+        plan->done_chunks++;
+    }
+    return 0;
+}
+
 static void plan_lock_outcome(struct plan *plan)
 {
     pthread_mutex_lock(&plan->lock);
@@ -212,11 +340,12 @@ static void plan_lock_outcome(struct plan *plan)
 void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest)
 {
     plan_lock_outcome(plan);
-    plan_fold(plan, item->chunk, digest);
+    plan_done(plan, item->chunk, digest, false);
     plan->progress->bytes_copied += item->length;
     if (item->action == PLAN_AUDIT) {
         plan->progress->bytes_repaired += item->length;
         plan->progress->chunks_repaired++;
+        plan->progress->bytes_durable -= item->length; /* it was counted, and was wrong */
     }
     if (plan->config.verify) {
         assert(plan->stored_count < PLAN_VERIFY_MAX);
@@ -230,8 +359,17 @@ void plan_copied(struct plan *plan, const struct plan_item *item, const struct d
 void plan_kept(struct plan *plan, const struct plan_item *item, const struct digest *digest)
 {
     plan_lock_outcome(plan);
-    plan_fold(plan, item->chunk, digest);
+    plan_done(plan, item->chunk, digest, false);
     plan->progress->bytes_kept += item->length;
+    pthread_mutex_unlock(&plan->lock);
+}
+
+void plan_differs(struct plan *plan, const struct plan_item *item, const struct digest *digest)
+{
+    plan_lock_outcome(plan);
+    assert(plan->config.compare_only);
+    plan_done(plan, item->chunk, digest, true);
+    plan->progress->bytes_differing += item->length;
     pthread_mutex_unlock(&plan->lock);
 }
 
@@ -259,11 +397,31 @@ void plan_mapped(struct plan *plan, const struct plan_item *item, uint64_t start
     pthread_mutex_unlock(&plan->lock);
 }
 
+void plan_recalled(struct plan *plan, const struct plan_item *item,
+                   const struct journal_entry *entries, uint32_t count, uint64_t next)
+{
+    plan_lock_outcome(plan);
+    assert(plan->recall_pending && plan->recalled_count == 0 && count <= PLAN_RECALL_MAX);
+    assert(item->offset == plan->recall_next);
+    plan->recall_pending = false;
+    plan->recall_next = next;
+    plan->recall_ended = next == 0;
+    plan->recalled_first = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        /* The journal grows while it is read; what this run appended is not old. */
+        if (entries[i].chunk < plan->chunks_count && bit_is_set(plan->listed, entries[i].chunk))
+            plan->recalled[plan->recalled_count++] = entries[i];
+    }
+    pthread_mutex_unlock(&plan->lock);
+}
+
 void plan_returned(struct plan *plan, const struct plan_item *item)
 {
     plan_lock_outcome(plan);
     if (item->action == PLAN_MAP) {
         plan->map_pending = false;
+    } else if (item->action == PLAN_RECALL) {
+        plan->recall_pending = false;
     } else {
         assert(plan->returned_count < PLAN_RETURNED_MAX);
         plan->returned[plan->returned_count++] = *item;
@@ -273,7 +431,7 @@ void plan_returned(struct plan *plan, const struct plan_item *item)
 
 static bool plan_complete_locked(const struct plan *plan)
 {
-    return plan->folded_chunks == plan->chunks_count && plan->outstanding == 0 &&
+    return plan->done_chunks == plan->chunks_count && plan->outstanding == 0 &&
            plan->stored_count == 0 && plan->returned_count == 0;
 }
 

@@ -9,7 +9,8 @@
 
 enum {
     PUMP_REAP_MAX = 16,
-    PUMP_WAIT_MS_MAX = 200, /* how soon a request to stop is noticed */
+    PUMP_WAIT_MS_MAX = 200,                    /* how soon a request to stop is noticed */
+    PUMP_UNSYNCED_MAX = JOURNAL_NOTES_MAX / 2, /* the journal's memory is bounded */
 };
 
 struct pump {
@@ -23,6 +24,7 @@ struct pump {
     uint64_t sync_settled_bytes; /* the same when the sync under way was started */
     uint64_t synced_bytes;       /* the same at the last sync that ended well */
     uint64_t synced_at_ns;
+    uint32_t unsynced_chunks; /* stored or kept since the last sync was started */
 
     uint64_t fetch_allowed_ns; /* --bwlimit: not before */
 };
@@ -51,6 +53,12 @@ static void pump_free(struct pump *pump, struct slot *slot)
     assert(slot->state != SLOT_FREE && pump->busy_count > 0);
     slot->state = SLOT_FREE;
     pump->busy_count--;
+}
+
+static void pump_settled(struct pump *pump, const struct slot *slot)
+{
+    pump->settled_bytes += slot->length;
+    pump->unsynced_chunks++;
 }
 
 /* A token bucket that never saves up more than a tenth of a second. */
@@ -102,13 +110,24 @@ static void pump_begin(struct pump *pump, struct slot *slot, const struct plan_i
     case PLAN_MAP:
         pump_start(pump, slot, SLOT_MAPPING, END_MAP);
         break;
+    case PLAN_RECALL:
+        slot->length = PLAN_RECALL_MAX * (uint32_t)sizeof(struct journal_entry);
+        pump_start(pump, slot, SLOT_RECALLING, END_RECALL);
+        break;
     }
 }
 
+/* The target's chunk was right. The journal learns of it, unless it told us. */
 static void pump_kept(struct pump *pump, struct slot *slot)
 {
+    bool noted = slot->item.action == PLAN_AUDIT || !slot->job->wish.journal;
+    if (slot->state != SLOT_KEEPING && !noted) {
+        pump_start(pump, slot, SLOT_KEEPING, END_KEEP);
+        return;
+    }
     plan_kept(pump->config->plan, &slot->item, &slot->digest);
-    pump->settled_bytes += slot->length;
+    if (slot->item.action != PLAN_AUDIT) /* was counted as durable from the start */
+        pump_settled(pump, slot);
     pump_free(pump, slot);
 }
 
@@ -125,13 +144,26 @@ static void pump_mismatch(struct pump *pump, const struct slot *slot)
 /* Examined: right as it is, or to be fetched. */
 static void pump_examined(struct pump *pump, struct slot *slot)
 {
-    bool audited = slot->item.action == PLAN_AUDIT;
+    bool audited = slot->item.action == PLAN_AUDIT && !slot->item.against_source;
     bool whole = slot->count == slot->length;
     struct digest have = slot->digest;
     if (audited && slot->matched)
         pump_kept(pump, slot);
     else
         pump_fetch(pump, slot, whole ? &have : NULL);
+}
+
+/* Fetched: the same as the target has, or to be stored; or only to be told. */
+static void pump_fetched(struct pump *pump, struct slot *slot)
+{
+    if (slot->conditional && slot->matched) {
+        pump_kept(pump, slot);
+    } else if (slot->job->wish.compare_only) {
+        plan_differs(pump->config->plan, &slot->item, &slot->digest);
+        pump_free(pump, slot);
+    } else {
+        pump_start(pump, slot, SLOT_STORING, END_STORE);
+    }
 }
 
 /* A slot came back from an end and its operation succeeded: what next? */
@@ -143,18 +175,23 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         plan_mapped(plan, &slot->item, slot->extent_start, slot->extent_end);
         pump_free(pump, slot);
         break;
+    case SLOT_RECALLING:
+        plan_recalled(plan, &slot->item, (const struct journal_entry *)(const void *)slot->buffer,
+                      slot->count, slot->extent_start);
+        pump_free(pump, slot);
+        break;
     case SLOT_EXAMINING:
         pump_examined(pump, slot);
         break;
     case SLOT_FETCHING:
-        if (slot->conditional && slot->matched)
-            pump_kept(pump, slot);
-        else
-            pump_start(pump, slot, SLOT_STORING, END_STORE);
+        pump_fetched(pump, slot);
+        break;
+    case SLOT_KEEPING:
+        pump_kept(pump, slot);
         break;
     case SLOT_STORING:
         plan_copied(plan, &slot->item, &slot->digest);
-        pump->settled_bytes += slot->length;
+        pump_settled(pump, slot);
         pump_free(pump, slot);
         break;
     case SLOT_ERASING:
@@ -217,6 +254,10 @@ static void pump_fill(struct pump *pump)
         struct plan_item item;
         if (slot->state != SLOT_FREE)
             continue;
+        /* The sync under way is slower than the copy: wait for it before the notes overflow. */
+        if (pump->unsynced_chunks + pump->busy_count >= PUMP_UNSYNCED_MAX - 1 &&
+            pump->config->control->state != SLOT_FREE)
+            return;
         enum plan_answer answer = plan_next(pump->config->plan, &item);
         pump->plan_ended = answer == PLAN_END;
         if (answer != PLAN_ITEM)
@@ -230,11 +271,14 @@ static void pump_checkpoint(struct pump *pump)
 {
     const struct pump_config *config = pump->config;
     uint64_t waiting_bytes = pump->settled_bytes - pump->synced_bytes;
-    if (config->sync_every_bytes == 0 || waiting_bytes == 0 || config->control->state != SLOT_FREE)
+    if (waiting_bytes == 0 || config->control->state != SLOT_FREE)
         return;
-    if (waiting_bytes < config->sync_every_bytes &&
-        clock_now_ns() - pump->synced_at_ns < config->sync_every_ns)
+    bool due = config->sync_every_bytes > 0 &&
+               (waiting_bytes >= config->sync_every_bytes ||
+                clock_now_ns() - pump->synced_at_ns >= config->sync_every_ns);
+    if (!due && pump->unsynced_chunks < PUMP_UNSYNCED_MAX)
         return;
+    pump->unsynced_chunks = 0;
     config->control->job = config->job;
     pump->sync_settled_bytes = pump->settled_bytes;
     pump_start(pump, config->control, SLOT_SYNCING, END_SYNC);

@@ -179,24 +179,33 @@ static int file_open_folder(struct file *file, struct error *err)
         return 0;
     /* A folder that may be entered but not listed can not be opened for syncing; writing into it
      * still works. */
-    return errno == EACCES ? 0
-                           : error_set(err, errno, "%s: its folder can not be opened", file->path);
+    if (errno == EACCES)
+        file->fd_folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (file->fd_folder >= 0)
+        return 0;
+    return error_set(err, errno, "%s: its folder can not be opened", file->path);
+}
+
+static int file_create(struct file *file, const char *path, int flags, struct error *err)
+{
+    file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
+    file->created = file->readable = file->writable = file->fd >= 0;
+    if (file->created)
+        return 0;
+    if (errno == ENOENT)
+        return error_set(err, ENOENT, "%s: can not be created; does its folder exist?", path);
+    return error_set(err, errno, "%s: can not be created", path);
 }
 
 static int file_open_writable(struct file *file, const char *path, struct error *err)
 {
     int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     file->fd = open(path, O_RDWR | flags);
-    if (file->fd < 0 && errno == ENOENT) {
-        file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
-        file->created = file->fd >= 0;
-    }
-    file->readable = file->fd >= 0;
-    if (file->fd < 0 &&
-        errno == EACCES) /* may be write-only: it can be written, but not compared */
-        file->fd = open(path, O_WRONLY | flags);
     if (file->fd < 0 && errno == ENOENT)
-        return error_set(err, ENOENT, "%s: can not be created; does its folder exist?", path);
+        return file_create(file, path, flags, err);
+    file->readable = file->fd >= 0;
+    if (file->fd < 0 && errno == EACCES) /* may be write-only: it can be written, not compared */
+        file->fd = open(path, O_WRONLY | flags);
     if (file->fd < 0)
         return error_set(err, errno, "%s: can not be opened for writing", path);
     file->writable = true;
@@ -344,9 +353,15 @@ int file_set_metadata(const struct file *file, const struct file_metadata *metad
     const struct facts *facts = &metadata->facts;
     if (file->facts.kind != FILE_REGULAR)
         return 0;
-    if (metadata->owner && geteuid() == 0 && fchown(file->fd, facts->uid, facts->gid) != 0)
-        return error_set(err, errno, "%s: owner can not be set", file->path);
-    if (metadata->mode && fchmod(file->fd, facts->mode) != 0)
+    bool owned = file->facts.uid == facts->uid && file->facts.gid == facts->gid;
+    if (metadata->owner && geteuid() == 0) {
+        if (fchown(file->fd, facts->uid, facts->gid) != 0)
+            return error_set(err, errno, "%s: owner can not be set", file->path);
+        owned = true;
+    }
+    /* Set-id bits mean another owner's rights: as cp -p, never without the owner. */
+    uint32_t mode = owned ? facts->mode : facts->mode & 01777;
+    if (metadata->mode && fchmod(file->fd, mode) != 0)
         return error_set(err, errno, "%s: permissions can not be set", file->path);
     if (metadata->times) {
         struct timespec times[2] = {
@@ -368,7 +383,8 @@ int file_sync_folder(const struct file *file, struct error *err)
 {
     if (file->fd_folder < 0 || fsync(file->fd_folder) == 0)
         return 0;
-    if (errno == EINVAL || errno == EROFS) /* filesystems without synchronisable folders */
+    /* Filesystems whose folders can not be synced; a folder that may not be listed (O_PATH). */
+    if (errno == EINVAL || errno == EROFS || errno == EBADF)
         return 0;
     return error_set(err, errno, "%s: sync of its folder", file->path);
 }

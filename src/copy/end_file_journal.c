@@ -1,0 +1,319 @@
+/* end_file_journal.c - the target's journal: found at open, fed by stores, written by syncs in the
+ * only order that is true (journal.h), read back for a resume, removed by the commit. */
+#include "end_file.h"
+
+#include "haul/cleanup.h"
+#include "haul/log.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Where this file's journal lies: beside the target, or where --journal says. */
+static void end_file_journal_place(struct open_file *open, const struct job *job)
+{
+    if (job->wish.journal_path)
+        snprintf(open->journal_path, sizeof(open->journal_path), "%s", job->wish.journal_path);
+    else
+        journal_name(open->journal_path, open->file.name);
+}
+
+static int journal_folder(const struct open_file *open, const struct job *job)
+{
+    return job->wish.journal_path ? AT_FDCWD : open->file.fd_folder;
+}
+
+bool end_file_journal_present(const struct job *job)
+{
+    char name[JOURNAL_NAME_BYTES], path[4096 + JOURNAL_NAME_BYTES];
+    if (!job->wish.journal)
+        return false;
+    if (job->wish.journal_path)
+        return access(job->wish.journal_path, F_OK) == 0;
+    const char *slash = strrchr(job->target_path, '/');
+    int folder_length = slash ? (int)(slash - job->target_path) + 1 : 0;
+    journal_name(name, slash ? slash + 1 : job->target_path);
+    int length = snprintf(path, sizeof(path), "%.*s%s", folder_length, job->target_path, name);
+    return length < (int)sizeof(path) && access(path, F_OK) == 0;
+}
+
+/* Does a journal with this header belong to this very copy? */
+static enum journal_state end_file_journal_fits(const struct open_file *open, const struct job *job,
+                                                const struct journal_header *header)
+{
+    struct journal_identity source = journal_identity_source(&job->facts[END_SOURCE]);
+    struct journal_identity target = journal_identity_target(&open->file.facts, header->size_bytes);
+    if (!journal_identity_equal(&source, &header->source) ||
+        header->size_bytes != job->facts[END_SOURCE].size_bytes)
+        return JOURNAL_SOURCE_CHANGED;
+    if (!journal_identity_equal(&target, &header->target) ||
+        (open->file.facts.kind == FILE_REGULAR &&
+         open->file.facts.size_bytes != header->size_bytes))
+        return JOURNAL_TARGET_CHANGED;
+    /* Larger chunks than this run's buffers hold can not be audited one by one. */
+    return header->chunk_bytes <= job->chunk_bytes ? JOURNAL_FITS : JOURNAL_DAMAGED;
+}
+
+/* Read all of it once: how far it is good. */
+static int end_file_journal_scan(struct journal_reader *reader, uint64_t *entries_count,
+                                 struct error *err)
+{
+    struct journal_entry entries[64];
+    int count;
+    *entries_count = 0;
+    while ((count = journal_reader_next(reader, entries, COUNT_OF(entries), err)) > 0)
+        *entries_count += (uint64_t)count;
+    return count;
+}
+
+static int end_file_journal_resume(struct end_file *self, struct open_file *open, struct job *job,
+                                   const struct journal_header *header,
+                                   struct journal_reader *reader)
+{
+    uint64_t entries_count;
+    int result = end_file_journal_scan(reader, &entries_count, &self->end.error);
+    if (result == 0)
+        result = journal_open(&open->journal, header, &self->end.error);
+    if (result == 0)
+        result = journal_continue(open->journal, journal_folder(open, job), open->journal_path,
+                                  journal_reader_good_bytes(reader), &self->end.error);
+    if (result < 0)
+        return result;
+    job->chunk_bytes = header->chunk_bytes;
+    /* Behind damage there may have been more: what is not listed may be right all the same. */
+    job->journal_compare = header->compare || journal_reader_damaged(reader);
+    log_verbose("%s: journal: entries=%llu chunk=%u damaged=%d", open->file.path,
+                (unsigned long long)entries_count, header->chunk_bytes,
+                journal_reader_damaged(reader));
+    return 0;
+}
+
+static const char *journal_state_words(enum journal_state state)
+{
+    switch (state) {
+    case JOURNAL_SOURCE_CHANGED:
+        return "the source has changed since; comparing every chunk with it";
+    case JOURNAL_TARGET_CHANGED:
+        return "the target was replaced or resized since; comparing every chunk";
+    default:
+        return "the journal can not be used; comparing every chunk";
+    }
+}
+
+/* A journal that does not fit is removed before the first byte is written: should its source ever
+ * come back, it would tell lies about this target. */
+static int end_file_journal_discard(struct end_file *self, struct open_file *open, struct job *job)
+{
+    if (job->journal != JOURNAL_ABSENT)
+        log_note("%s: %s", open->file.path, journal_state_words(job->journal));
+    int result = journal_remove(journal_folder(open, job), open->journal_path, &self->end.error);
+    return result < 0 ? result : file_sync_folder(&open->file, &self->end.error);
+}
+
+static struct journal_header end_file_journal_header(const struct open_file *open,
+                                                     const struct job *job)
+{
+    uint64_t size_bytes = job->facts[END_SOURCE].size_bytes;
+    return (struct journal_header){
+        .session = job->wish.session,
+        .chunk_bytes = job->chunk_bytes,
+        .size_bytes = size_bytes,
+        .compare = !job->target_fresh,
+        .source = journal_identity_source(&job->facts[END_SOURCE]),
+        .target = journal_identity_target(&open->file.facts, size_bytes),
+    };
+}
+
+int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job)
+{
+    struct journal_header header;
+    struct journal_reader *reader = NULL;
+    struct error why = {.class = ERROR_NONE};
+    job->journal = JOURNAL_ABSENT;
+    job->journal_compare = false;
+    if (!job->wish.journal)
+        return 0;
+    end_file_journal_place(open, job);
+    int found =
+        journal_reader_open(&reader, journal_folder(open, job), open->journal_path, &header, &why);
+    if (found == 0) {
+        job->journal = end_file_journal_fits(open, job, &header);
+    } else if (found != -ENOENT) {
+        job->journal = JOURNAL_DAMAGED;
+        log_note("%s", why.text);
+    }
+    int result = 0;
+    if (job->journal == JOURNAL_FITS && job->wish.resume != RESUME_RESTART) {
+        result = end_file_journal_resume(self, open, job, &header, reader);
+    } else {
+        if (found != -ENOENT)
+            result = end_file_journal_discard(self, open, job);
+        if (job->wish.resume == RESUME_RESTART)
+            job->journal = JOURNAL_ABSENT;
+        header = end_file_journal_header(open, job);
+        if (result == 0)
+            result = journal_open(&open->journal, &header, &self->end.error);
+    }
+    journal_reader_close(reader);
+    return result;
+}
+
+void end_file_journal_note(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    const struct slot *slot = work->slot;
+    if (!open->journal)
+        return;
+    if (journal_note(open->journal, slot->offset / slot->job->chunk_bytes, &slot->digest) < 0)
+        /* The pump syncs long before; without this entry the chunk would only be sent once more. */
+        log_warning("%s: too many chunks wait for a sync", open->file.path);
+    (void)self;
+}
+
+/* No journal can be kept: said once; the copy goes on without. */
+static void end_file_journal_give_up(struct open_file *open, const struct error *why)
+{
+    log_warning("%s; no journal is kept: after an interruption every chunk will be compared",
+                why->text);
+    journal_close(open->journal);
+    open->journal = NULL;
+}
+
+/* The file is made with the first batch, so that a short copy never has one. */
+static void end_file_journal_make(struct open_file *open, const struct job *job)
+{
+    struct error why = {.class = ERROR_NONE};
+    if (journal_fd(open->journal) >= 0 || journal_noted(open->journal) == 0)
+        return;
+    if (journal_create(open->journal, journal_folder(open, job), open->journal_path, &why) < 0)
+        end_file_journal_give_up(open, &why);
+}
+
+void end_file_sync(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    if (open->journal) {
+        end_file_journal_make(open, work->slot->job);
+        if (open->journal)
+            journal_seal(open->journal);
+    }
+    end_file_whole(self, work, REQUEST_DATASYNC, WORK_DATASYNC);
+}
+
+/* The data sync of SYNC has come back well: append the batch. false: there is none. */
+static bool end_file_journal_append(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    const void *data;
+    open->proof = journal_prove(open->journal, &work->request);
+    uint32_t length = journal_batch(open->journal, open->proof, &data);
+    if (length == 0)
+        return false;
+    work->request = (struct request){
+        .kind = REQUEST_WRITE,
+        .fd = journal_fd(open->journal),
+        .offset = 0, /* O_APPEND: the kernel puts it at the end */
+        .length = length,
+        .need = length,
+        .block = 1,
+        .buffer = (void *)(uintptr_t)data, /* only read */
+    };
+    work->step = WORK_JOURNAL_WRITE;
+    end_file_submit(self, work);
+    return true;
+}
+
+static void end_file_journal_recorded(struct end_file *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    journal_recorded(open->journal, open->proof, result);
+    if (result < 0)
+        error_set(&self->end.error, -result, "%s: its journal can not be written", open->file.path);
+    end_file_finish(self, work, result);
+}
+
+/* The steps of SYNC; each request's return leads to the next. */
+void end_file_sync_done(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    int result = work->request.result;
+    switch (work->step) {
+    case WORK_DATASYNC:
+        if (result == 0 && open->writeback_result < 0)
+            work->request.result = result = open->writeback_result;
+        if (result < 0 && open->journal)
+            (void)journal_prove(open->journal, &work->request); /* noted again */
+        if (result < 0)
+            end_file_fail(self, work, -result, "sync to the disk failed");
+        else if (!open->journal || !end_file_journal_append(self, work))
+            end_file_finish(self, work, 0);
+        break;
+    case WORK_JOURNAL_WRITE:
+        if (result < 0) {
+            end_file_journal_recorded(self, work, result);
+            break;
+        }
+        work->request = (struct request){
+            .kind = REQUEST_DATASYNC,
+            .fd = journal_fd(open->journal),
+        };
+        work->step = WORK_JOURNAL_SYNC;
+        end_file_submit(self, work);
+        break;
+    default:
+        assert(work->step == WORK_JOURNAL_SYNC);
+        end_file_journal_recorded(self, work, result);
+    }
+}
+
+/* Entries for the client, one buffer after the other. */
+void end_file_recall(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    struct slot *slot = work->slot;
+    struct journal_header header;
+    int result = 0;
+    if (slot->offset == 0) {
+        journal_reader_close(open->reader);
+        open->reader = NULL;
+        open->recalled_count = 0;
+        result = journal_reader_open(&open->reader, journal_folder(open, slot->job),
+                                     open->journal_path, &header, &self->end.error);
+        if (result == -ENOENT)
+            error_set(&self->end.error, ENOENT, "%s: its journal", open->file.path);
+    } else if (!open->reader || slot->offset != open->recalled_count) {
+        result = error_set_class(&self->end.error, ERROR_PROTOCOL, EPROTO,
+                                 "%s: the journal is recalled out of order", open->file.path);
+    }
+    if (result == 0)
+        result = journal_reader_next(open->reader, (struct journal_entry *)(void *)slot->buffer,
+                                     slot->length / (uint32_t)sizeof(struct journal_entry),
+                                     &self->end.error);
+    if (result > 0)
+        open->recalled_count += (uint64_t)result;
+    slot->count = result > 0 ? (uint32_t)result : 0;
+    slot->extent_start = result > 0 ? open->recalled_count : 0;
+    end_file_finish(self, work, result < 0 ? result : 0);
+}
+
+/* The last step of a commit. */
+int end_file_journal_end(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    if (!open->journal || journal_fd(open->journal) < 0)
+        return 0;
+    int result =
+        journal_remove(journal_folder(open, work->slot->job), open->journal_path, &self->end.error);
+    return result < 0 ? result : file_sync_folder(&open->file, &self->end.error);
+}
+
+void end_file_journal_close(struct open_file *open)
+{
+    journal_close(open->journal);
+    journal_reader_close(open->reader);
+    open->journal = NULL;
+    open->reader = NULL;
+}
