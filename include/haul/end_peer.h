@@ -1,0 +1,70 @@
+/* end_peer.h - an end on the other side of a link: haul-protocol(7), the client's side.
+ *
+ * Sends what it is asked to do and gives slots back when the answers come. Payloads go from and to
+ * the slots' buffers. A payload that arrives damaged (its digest says so) is asked for, or sent,
+ * again, WIRE_RESENDS_MAX times.
+ *
+ * When the link breaks, the other side is silent for too long or violates the protocol, every slot
+ * with this end comes back with that error, and so does every slot that is started later: reap
+ * never fails, so the other end of the copy can be drained in peace. */
+#ifndef HAUL_END_PEER_H
+#define HAUL_END_PEER_H
+
+#include "haul/end.h"
+#include "haul/error.h"
+#include "haul/link.h"
+#include "haul/log.h"
+#include "haul/report.h"
+#include "haul/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct end_peer_config {
+    struct link *link;      /* open; nothing was said on it yet */
+    enum end_role role;     /* what the other side is for us */
+    uint64_t session;       /* random; the same for all lanes of a run */
+    uint32_t lanes;         /* sessions of this run that share the other side's memory; 0 is 1 */
+    uint32_t slots_count;   /* with a buffer; at most, 0: as many as the other side gives */
+    uint32_t control_count; /* without one */
+    uint32_t jobs_max;      /* files open at the same time */
+    uint32_t chunk_bytes;   /* 0: as the other side finds right for its memory */
+    uint64_t memory_bytes;  /* for the other side's slots; 0: automatic */
+    enum engine_kind engine;
+    enum log_level log_level;  /* the other side's lines up to here go to our log */
+    uint64_t timeout_ns;       /* nothing heard for so long while waiting: ERROR_TIMEOUT. 0: none */
+    uint64_t hello_timeout_ns; /* for the greeting; 0: WIRE_HELLO_MS */
+    uint64_t ping_ns;          /* 0: WIRE_PING_MS */
+    struct progress *progress; /* wire_bytes_* are added to; may be NULL */
+};
+
+/* What the other side gives. The client's slots must keep to it: data slots have the indexes from 0
+ * on and at most chunk_bytes, control slots follow, and no index reaches slots_count +
+ * control_count. job->chunk_bytes is at most chunk_bytes. */
+struct end_peer_limits {
+    uint32_t slots_count, control_count, jobs_max;
+    uint32_t chunk_bytes;
+    uint64_t memory_bytes; /* of its slots */
+    enum engine_kind engine;
+};
+
+/* Greet the other side. Blocks for at most hello_timeout_ns, and a little longer to learn why a
+ * link ended. On success the link is the end's, on failure still the caller's (link_close()).
+ * Errors: ERROR_VERSION, ERROR_PROTOCOL (something else is talking there; says what arrived),
+ * ERROR_TIMEOUT, ERROR_NOT_FOUND and others of link_shutdown(), what the other side says
+ * (ERROR_MEMORY: not even two slots fit there). */
+int end_peer_open(struct end **out, const struct end_peer_config *config, struct error *err);
+
+void end_peer_limits(const struct end *end, struct end_peer_limits *limits);
+
+/* The link is of no use any more; end->error says why unless it was handed over. */
+bool end_peer_broken(const struct end *end);
+
+/* How many payloads arrived damaged, at either side, and were transferred again. */
+uint64_t end_peer_resent(const struct end *end);
+
+/* end_close(): says BYE, waits END_PEER_CLOSE_SECONDS at most for the other side to let go of its
+ * files and to end, closes the link. */
+enum { END_PEER_CLOSE_SECONDS = 30 };
+
+#endif
