@@ -26,6 +26,14 @@ enum {
     POLICY_WINDOW_PAGES_MAX = POLICY_WINDOW_BYTES_MAX / 4096,
 };
 
+/* Which pages of one window were cached before we touched it. */
+struct policy_cached {
+    bool known;
+    bool any;
+    uint64_t number; /* the window's */
+    uint8_t pages[POLICY_WINDOW_PAGES_MAX / 8];
+};
+
 /* One window: a 2-MiB-aligned range with data of ours in the cache. */
 struct policy_window {
     bool open;
@@ -36,9 +44,7 @@ struct policy_window {
     enum { WINDOW_IDLE, WINDOW_STARTING, WINDOW_STARTED, WINDOW_WAITING, WINDOW_DROPPING } step;
     struct request request; /* the one request of this window; owner is the file's */
     uint64_t drop_offset;   /* how far dropping got, around pages that were there before us */
-    bool kept_known;        /* kept[] says which pages were cached by others before we came */
-    bool kept_any;
-    uint8_t kept[POLICY_WINDOW_PAGES_MAX / 8];
+    struct policy_cached before;
 };
 
 struct policy {
@@ -49,6 +55,8 @@ struct policy {
     bool
         range_writeback; /* sync_file_range works here; else fdatasync (overlayfs, FUSE, unknown) */
     bool spare; /* never evict what was cached before we came (sources, and targets that existed) */
+    struct policy_cached ahead[2]; /* of the windows behind those opened last, one a stream */
+    uint32_t ahead_last;
     uint64_t clock;
     struct policy_window windows[POLICY_WINDOWS_MAX];
     uint32_t windows_limit; /* at most this many open */

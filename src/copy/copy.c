@@ -32,6 +32,7 @@ struct copy {
     struct progress progress;
     uint32_t jobs_count;
     uint64_t session;
+    bool target_open; /* the job's target is open at its end: there is something to sync */
 };
 
 static struct slot *copy_control(struct copy *copy)
@@ -361,22 +362,24 @@ static int copy_commit(struct copy *copy, struct error *err)
     struct slot *control = copy_control(copy);
     copy->progress.phase = PHASE_SYNCING;
     int result = end_call(copy->source, control, END_COMMIT, err);
-    if (result == 0)
-        result = end_call(copy->target, control, END_COMMIT, err);
-    return result;
+    if (result < 0)
+        return result;
+    copy->target_open = false; /* a commit closes it, however it ends */
+    return end_call(copy->target, control, END_COMMIT, err);
 }
 
 /* After a failure: what was written is synced all the same, then both ends let go of the file. */
-static void copy_abandon(struct copy *copy, struct job *job, bool target_open)
+static void copy_abandon(struct copy *copy, struct job *job)
 {
     struct slot *control = copy_control(copy);
     struct error ignored = {.class = ERROR_NONE};
     control->job = job;
     copy->progress.phase = PHASE_SYNCING;
-    if (target_open)
+    if (copy->target_open)
         (void)end_call(copy->target, control, END_SYNC, &ignored);
     (void)end_call(copy->source, control, END_ABANDON, &ignored);
     (void)end_call(copy->target, control, END_ABANDON, &ignored);
+    copy->target_open = false;
 }
 
 static void copy_fill_receipt(const struct copy *copy, const struct job *job, uint64_t started_ns,
@@ -407,10 +410,9 @@ static int copy_transfer(struct copy *copy, struct job *job, struct receipt *rec
                          struct error *err)
 {
     struct plan *plan = NULL;
-    bool target_open = false;
     int result = copy_open_job(copy, job, err);
     if (result == 0) {
-        target_open = true;
+        copy->target_open = true;
         result = copy_make_plan(copy, job, &plan, &copy->progress, err);
     }
     if (result == 0 && job->journal == JOURNAL_FITS) {
@@ -430,7 +432,7 @@ static int copy_transfer(struct copy *copy, struct job *job, struct receipt *rec
         copy->progress.bytes_durable = copy->progress.bytes_total;
         copy->progress.phase = PHASE_DONE;
     } else {
-        copy_abandon(copy, job, target_open);
+        copy_abandon(copy, job);
     }
     plan_close(plan);
     return result;

@@ -99,6 +99,10 @@ void end_file_measure_end(struct end_file *self, struct open_file *open, struct 
     };
     if (resident_bytes != NUM_UNKNOWN && resident_bytes > report->resident_peak_bytes)
         report->resident_peak_bytes = resident_bytes;
+    if (open->residency.method ==
+        RESIDENCY_CGROUP) /* everybody's cache: nothing is known of this file */
+        report->resident_before_bytes = report->resident_peak_bytes = report->resident_after_bytes =
+            NUM_UNKNOWN;
     snprintf(report->policy_why, sizeof(report->policy_why), "%s", open->policy.why);
     snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);
 }

@@ -62,15 +62,35 @@ static int end_file_refuse_plain(struct end_file *self, struct open_file *open)
                            open->file.path, text_size(size, size_bytes), open->policy.why);
 }
 
+enum {
+    WINDOW_BYTES_MIN = 2 * 1024 * 1024
+}; /* of a large folio: dropping half of one does nothing */
+
+/* Windows small and few enough for --cache-max, as far as that goes. */
+static uint32_t end_file_window_bytes(const struct end_file *self, const struct job *job,
+                                      uint32_t *windows_limit)
+{
+    uint32_t least = (uint32_t)max_u64(WINDOW_BYTES_MIN, job->chunk_bytes);
+    uint32_t window_bytes = (uint32_t)max_u64(self->config.window_bytes, job->chunk_bytes);
+    uint64_t most = job->wish.cache_max_set ? job->wish.cache_max_bytes : NUM_UNKNOWN;
+    *windows_limit = 3; /* being filled, being written back, being dropped */
+    while (window_bytes > least && (uint64_t)*windows_limit * window_bytes > most)
+        window_bytes /= 2;
+    if ((uint64_t)*windows_limit * window_bytes > most)
+        *windows_limit = 2;
+    return window_bytes;
+}
+
 static void end_file_choose(struct end_file *self, struct open_file *open, const struct job *job)
 {
-    uint32_t window_bytes = (uint32_t)max_u64(self->config.window_bytes, job->chunk_bytes);
+    uint32_t windows_limit;
+    uint32_t window_bytes = end_file_window_bytes(self, job, &windows_limit);
     policy_choose(&open->policy, &open->file, job->wish.cache, window_bytes);
     open->policy.spare = open->resident_before_bytes != 0;
-    open->cache_max_bytes =
-        job->wish.cache_max_set
-            ? job->wish.cache_max_bytes
-            : self->config.in_flight_bytes + (uint64_t)open->policy.windows_limit * window_bytes;
+    open->policy.windows_limit = windows_limit;
+    open->cache_max_bytes = job->wish.cache_max_set ? job->wish.cache_max_bytes
+                                                    : self->config.in_flight_bytes +
+                                                          (uint64_t)windows_limit * window_bytes;
     if (job->wish.cache != POLICY_AUTO && open->policy.kind != job->wish.cache)
         log_note("%s: %s was asked for and is not possible, using %s: %s", open->file.path,
                  policy_name(job->wish.cache), policy_name(open->policy.kind), open->policy.why);

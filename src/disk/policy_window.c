@@ -42,23 +42,48 @@ static struct policy_window *policy_window_place(struct policy *policy)
     return open_count < policy->windows_limit ? place : NULL;
 }
 
-/* Other programs' pages are spared: remember which pages of the window were cached before its first
- * transfer. Where nobody can tell (not the owner, mincore lies), keeping our own promise comes
- * first and all is dropped. */
-static void policy_window_note_cached(struct policy *policy, struct policy_window *window,
-                                      const struct file *file, const struct residency *residency)
+/* Where nobody can tell (not the owner, mincore lies), keeping our own promise comes first and all
+ * is dropped. */
+static void policy_measure_cached(const struct policy *policy, struct policy_cached *cached,
+                                  const struct file *file, const struct residency *residency,
+                                  uint64_t number)
 {
-    uint64_t offset = window->number * policy->window_bytes;
-    uint64_t resident_bytes = 0;
-    window->kept_any = false;
-    if (!policy->spare || residency->method == RESIDENCY_CGROUP ||
+    uint64_t offset = number * policy->window_bytes, resident_bytes = 0;
+    cached->known = true;
+    cached->any = false;
+    cached->number = number;
+    if (residency->method == RESIDENCY_CGROUP || offset >= file->facts.size_bytes ||
         residency_measure(residency, file->fd, offset, policy->window_bytes, &resident_bytes) !=
             0 ||
         resident_bytes == 0)
         return;
-    memset(window->kept, 0, sizeof(window->kept));
-    window->kept_any = residency_map(residency, file->fd, offset, policy->window_bytes,
-                                     window->kept, sizeof(window->kept) * 8) == 0;
+    memset(cached->pages, 0, sizeof(cached->pages));
+    cached->any = residency_map(residency, file->fd, offset, policy->window_bytes, cached->pages,
+                                sizeof(cached->pages) * 8) == 0;
+}
+
+/* Other programs' pages are spared: remember which pages of the window were cached before its first
+ * transfer. The next window is looked at as well, before ours is read: a page that somebody's
+ * read-ahead has marked starts read-ahead again when we come by, whatever POSIX_FADV_RANDOM says
+ * (mm/filemap.c, filemap_readahead), and those pages are ours. */
+static void policy_window_note_cached(struct policy *policy, struct policy_window *window,
+                                      const struct file *file, const struct residency *residency)
+{
+    if (!policy->spare)
+        return;
+    struct policy_cached *ahead = NULL;
+    for (uint32_t i = 0; i < 2; i++) {
+        if (policy->ahead[i].known && policy->ahead[i].number == window->number)
+            ahead = &policy->ahead[i];
+    }
+    if (ahead) {
+        window->before = *ahead;
+    } else {
+        policy_measure_cached(policy, &window->before, file, residency, window->number);
+        policy->ahead_last = 1 - policy->ahead_last;
+        ahead = &policy->ahead[policy->ahead_last];
+    }
+    policy_measure_cached(policy, ahead, file, residency, window->number + 1);
 }
 
 bool policy_begin(struct policy *policy, const struct file *file, const struct residency *residency,
@@ -138,7 +163,7 @@ static struct request *policy_window_drop(const struct policy *policy, struct po
     uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t pages = policy->window_bytes / page_bytes, first = window->drop_offset / page_bytes;
     struct request *request = policy_window_request(policy, window, file, REQUEST_DROP);
-    if (!window->kept_any) {
+    if (!window->before.any) {
         if (window->drop_offset > 0)
             return NULL;
         window->drop_offset = policy->window_bytes;
@@ -149,10 +174,10 @@ static struct request *policy_window_drop(const struct policy *policy, struct po
         }
         return request;
     }
-    while (first < pages && (window->kept[first / 8] >> (first % 8) & 1))
+    while (first < pages && (window->before.pages[first / 8] >> (first % 8) & 1))
         first++;
     uint64_t last = first;
-    while (last < pages && !(window->kept[last / 8] >> (last % 8) & 1))
+    while (last < pages && !(window->before.pages[last / 8] >> (last % 8) & 1))
         last++;
     window->drop_offset = last * page_bytes;
     if (first >= pages)
@@ -236,7 +261,7 @@ int policy_reaped(struct policy *policy, struct request *request)
         break;
     case WINDOW_DROPPING:
         window->step = WINDOW_IDLE;
-        if (!window->kept_any || window->drop_offset >= policy->window_bytes)
+        if (!window->before.any || window->drop_offset >= policy->window_bytes)
             window->open = false;
         break;
     case WINDOW_IDLE:
