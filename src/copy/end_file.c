@@ -75,6 +75,11 @@ static struct open_file *end_file_find(struct end_file *self, const struct job *
     return NULL;
 }
 
+static bool end_file_needs_no_open(enum end_op op)
+{
+    return op == END_DESCRIBE || op == END_OPEN || op == END_ABANDON;
+}
+
 static void end_file_start(struct end *end, struct slot *slot)
 {
     struct end_file *self = end_file_of(end);
@@ -83,9 +88,11 @@ static void end_file_start(struct end *end, struct slot *slot)
     assert(work->step == WORK_IDLE);
     work->slot = slot;
     work->open = end_file_find(self, slot->job);
-    assert(work->open || slot->op == END_DESCRIBE || slot->op == END_OPEN ||
-           slot->op == END_ABANDON);
-
+    if (!work->open && !end_file_needs_no_open(slot->op)) { /* a peer's mistake can get here */
+        error_set(&end->error, EBADF, "a file that is not open was asked for");
+        end_file_finish(self, work, -EBADF);
+        return;
+    }
     switch (slot->op) {
     case END_DESCRIBE:
         end_file_describe(self, work);
