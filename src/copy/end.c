@@ -42,6 +42,8 @@ int end_call(struct end *end, struct slot *slot, enum end_op op, struct error *e
 {
     struct slot *done = NULL;
     assert(end->inflight == 0);
+    /* What failed before has been handed over, or was a consequence of the other end's failure. */
+    end->error.class = ERROR_NONE;
     end_start(end, slot, op);
     while (!done) {
         int count = end_reap(end, &done, 1, true);
@@ -51,10 +53,7 @@ int end_call(struct end *end, struct slot *slot, enum end_op op, struct error *e
         }
     }
     assert(done == slot);
-    if (slot->result < 0) {
+    if (slot->result < 0)
         error_take(err, &end->error);
-        /* The error has been handed over: the next file starts with none. */
-        end->error.class = ERROR_NONE;
-    }
     return slot->result;
 }

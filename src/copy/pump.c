@@ -29,12 +29,14 @@ struct pump {
     uint64_t fetch_allowed_ns; /* --bwlimit: not before */
 };
 
+/* The end's first error is the cause, although another slot that failed after it may come back
+ * first. */
 static void pump_fail(struct pump *pump, int result, const struct error *cause)
 {
-    if (pump->result == 0) {
-        pump->result = result;
-        error_take(pump->err, cause);
-    }
+    if (pump->result != 0)
+        return;
+    pump->result = error_is_set(cause) && cause->errnum > 0 ? -cause->errnum : result;
+    error_take(pump->err, cause);
 }
 
 static void pump_start(struct pump *pump, struct slot *slot, enum slot_state state, enum end_op op)
