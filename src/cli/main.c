@@ -1,5 +1,6 @@
 /* main.c - reads the command line and runs the command that it names. */
 #include "haul/exit.h"
+#include "haul/inspect.h"
 #include "haul/options.h"
 #include "haul/output.h"
 #include "haul/transfer.h"
@@ -16,6 +17,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"journal", inspect_journal},
     {NULL, transfer_command},
 };
 
