@@ -498,7 +498,7 @@ static void ssh_shutdown_loses_nothing(void **state)
 static void ssh_peer_that_does_not_read_takes_a_bounded_amount(void **state)
 {
     static uint8_t data[LINK_WRITE_BYTES];
-    struct link *link = open_plain("sleep 1000");
+    struct link *link = open_plain("sleep 10");
     struct error err = {.class = ERROR_NONE};
 
     (void)state;
@@ -548,7 +548,7 @@ static void ssh_no_haul_there_is_not_found(void **state)
 
 static void ssh_lost_connection_is_a_socket_error(void **state)
 {
-    struct link *link = open_plain("echo x; kill -9 $PPID; sleep 1000");
+    struct link *link = open_plain("echo x; kill -9 $PPID; sleep 10");
     struct error err = {.class = ERROR_NONE};
     char text[8];
 
@@ -846,7 +846,8 @@ static void host_key_unknown_is_asked_about(void **state)
     assert_null(strstr(screen, "SHA256:"));
 }
 
-static const char test_user[] = "haullinktest";
+/* Of this run alone: two may test at the same time. */
+static char test_user[32];
 
 /* Two lanes: the second must not ask again. */
 static int log_in_twice(void)
@@ -1028,6 +1029,35 @@ static void proxy_command_failure_is_told_in_its_words(void **state)
     check_refused(&options, ERROR_SOCKET, "no way out");
 }
 
+static void ssh_send_queues_no_more_than_one_write(void **state)
+{
+    /* Enough for the login, then nothing is taken any more. A socket pair holds some 200 KiB, so
+     * what the peer's window of 2 MiB would allow on top can be seen. */
+    static const char *const settings[] = {
+        "ProxyCommand=exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/%p; cat <&3 & dd bs=1 count=30000 "
+        "status=none >&3; "
+        "exec sleep 1000'"};
+    static uint8_t data[LINK_WRITE_BYTES];
+    struct address address;
+    struct link_options options = ssh_options(&address, "cat >/dev/null");
+    struct error err = {.class = ERROR_NONE};
+
+    (void)state;
+    options.settings = settings;
+    struct link *link = open_ssh(&options);
+    while (link->sent_bytes < 64 * 1024 * 1024) {
+        ssize_t sent = link_send(link, data, sizeof(data), &err);
+        if (sent < 0)
+            fail_msg("send: %s", err.text);
+        if (sent == 0 && link_wait(link, LINK_SEND, NS_PER_SECOND / 2, NULL) == -ETIMEDOUT)
+            break;
+    }
+    assert_true(link->sent_bytes >= LINK_WRITE_BYTES);
+    assert_true(link->sent_bytes <= 4 * LINK_WRITE_BYTES);
+    link_close(link);
+    assert_no_children();
+}
+
 /* ---- */
 
 static int set_up(void **state)
@@ -1035,6 +1065,7 @@ static int set_up(void **state)
     (void)state;
     /* Unit tests run at the top of the tree; the sshd's folder must not be below a private one. */
     snprintf(folder, sizeof(folder), "/tmp/haul-link-XXXXXX");
+    snprintf(test_user, sizeof(test_user), "haultest%d", (int)getpid());
     if (!mkdtemp(folder) || access("tests/lib/sshd.bash", R_OK) < 0)
         return -1;
     return start_sshd("");
@@ -1044,6 +1075,7 @@ static int tear_down(void **state)
 {
     (void)state;
     stop_sshd();
+    run("bash tests/lib/sshd.bash agent_stop %s", folder); /* when its test has failed */
     return run("rm -rf %s", folder);
 }
 
@@ -1085,6 +1117,7 @@ int main(void)
         cmocka_unit_test(agent_key_is_used),
         cmocka_unit_test(proxy_jump_reaches_the_host_and_leaves_no_process),
         cmocka_unit_test(proxy_command_failure_is_told_in_its_words),
+        cmocka_unit_test(ssh_send_queues_no_more_than_one_write),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
