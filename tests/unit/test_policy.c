@@ -1,0 +1,927 @@
+/* test_policy.c - which policy is chosen and why; the windows, step by step, with an executor that
+ * the test is; and on a real file, what is left in the cache. Other filesystems are left to
+ * tests/cli. */
+#include "haul/cleanup.h"
+#include "haul/num.h"
+#include "haul/policy.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { WINDOW = 2 * 1024 * 1024, CHUNK = 256 * 1024, PAGE = 4096 };
+
+/* ---- choosing ---- */
+
+struct place {
+    char path[64];
+    struct file file;
+};
+
+static int place_setup_in(void **state, const char *template)
+{
+    static uint8_t block[3 * PAGE];
+    struct place *place = calloc(1, sizeof(*place));
+    struct error err = {0};
+    if (!place)
+        return -1;
+    *state = place;
+    strcpy(place->path, template);
+    int fd = mkstemp(place->path);
+    if (fd < 0 || write(fd, block, sizeof(block)) != sizeof(block))
+        return -1;
+    close(fd);
+    return file_open_source(&place->file, place->path, &err);
+}
+
+static int disk_setup(void **state)
+{
+    return place_setup_in(state, "/var/tmp/haul_policy_XXXXXX");
+}
+
+static int memory_setup(void **state)
+{
+    return place_setup_in(state, "/dev/shm/haul_policy_XXXXXX");
+}
+
+static int place_teardown(void **state)
+{
+    struct place *place = *state;
+    file_close(&place->file);
+    unlink(place->path);
+    free(place);
+    return 0;
+}
+
+static bool is_direct(int fd)
+{
+    return (fcntl(fd, F_GETFL) & O_DIRECT) != 0;
+}
+
+static void policy_choose_disk_auto_is_direct(void **state)
+{
+    struct place *place = *state;
+    struct policy policy;
+    policy_choose(&policy, &place->file, POLICY_AUTO, WINDOW);
+    assert_int_equal(policy.kind, POLICY_DIRECT);
+    assert_true(policy.block >= 4096 && is_power_of_two(policy.block));
+    assert_true(is_direct(place->file.fd_direct));
+    assert_false(is_direct(place->file.fd));
+    assert_int_equal(policy_fd(&policy, &place->file), place->file.fd_direct);
+    assert_non_null(strstr(policy.why, "O_DIRECT"));
+    assert_true(policy_idle(&policy));
+}
+
+static void policy_choose_disk_window_wished_is_window(void **state)
+{
+    struct place *place = *state;
+    struct policy policy;
+    policy_choose(&policy, &place->file, POLICY_WINDOW, WINDOW);
+    assert_int_equal(policy.kind, POLICY_WINDOW);
+    assert_int_equal(policy.block, 1);
+    assert_int_equal(policy.window_bytes, WINDOW);
+    assert_int_equal(place->file.fd_direct, -1);
+    assert_int_equal(policy_fd(&policy, &place->file), place->file.fd);
+    assert_true(strlen(policy.why) > 0);
+}
+
+static void policy_choose_disk_plain_wished_is_plain(void **state)
+{
+    struct place *place = *state;
+    struct policy policy;
+    policy_choose(&policy, &place->file, POLICY_PLAIN, WINDOW);
+    assert_int_equal(policy.kind, POLICY_PLAIN);
+    assert_int_equal(policy.block, 1);
+    assert_int_equal(policy_fd(&policy, &place->file), place->file.fd);
+}
+
+/* statx says that direct I/O would be buffered silently: also the wish for it is refused. */
+static void policy_choose_alignment_zero_is_window(void **state)
+{
+    struct place *place = *state;
+    static const enum policy_kind wishes[] = {POLICY_AUTO, POLICY_DIRECT};
+    for (size_t i = 0; i < COUNT_OF(wishes); i++) {
+        struct policy policy;
+        place->file.dio_known = true;
+        place->file.dio_memory_bytes = place->file.dio_offset_bytes = 0;
+        policy_choose(&policy, &place->file, wishes[i], WINDOW);
+        assert_int_equal(policy.kind, POLICY_WINDOW);
+        assert_int_equal(place->file.fd_direct, -1);
+        assert_non_null(strstr(policy.why, "silently"));
+    }
+}
+
+static void policy_choose_larger_alignment_is_kept_to(void **state)
+{
+    struct place *place = *state;
+    struct policy policy;
+    place->file.dio_known = true;
+    place->file.dio_memory_bytes = 512;
+    place->file.dio_offset_bytes = 16384;
+    policy_choose(&policy, &place->file, POLICY_AUTO, WINDOW);
+    assert_int_equal(policy.kind, POLICY_DIRECT);
+    assert_int_equal(policy.block, 16384);
+    assert_int_equal(policy_tail_offset(&policy, 3 * 16384 + 5), 3 * 16384);
+}
+
+static void policy_choose_statx_silent_tries_it(void **state)
+{
+    struct place *place = *state;
+    struct policy policy;
+    place->file.dio_known = false;
+    policy_choose(&policy, &place->file, POLICY_AUTO, WINDOW);
+    assert_int_equal(policy.kind, POLICY_DIRECT);
+    assert_non_null(strstr(policy.why, "tried"));
+}
+
+/* procfs refuses O_DIRECT at open, whatever the fixture says that the file is. */
+static void policy_choose_open_refused_is_window(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct file file;
+    struct policy policy;
+    assert_int_equal(file_open_source(&file, "/proc/version", &err), 0);
+    policy_choose(&policy, &file, POLICY_AUTO, WINDOW);
+    assert_int_equal(policy.kind, POLICY_WINDOW);
+    assert_int_equal(file.fd_direct, -1);
+    assert_int_equal(policy_fd(&policy, &file), file.fd);
+    assert_non_null(strstr(policy.why, "refused"));
+    assert_non_null(strstr(policy.why, "Invalid argument"));
+    file_close(&file);
+}
+
+static void policy_choose_memory_filesystem_is_plain(void **state)
+{
+    struct place *place = *state;
+    static const enum policy_kind wishes[] = {POLICY_AUTO, POLICY_DIRECT, POLICY_WINDOW,
+                                              POLICY_PLAIN};
+    for (size_t i = 0; i < COUNT_OF(wishes); i++) {
+        struct policy policy;
+        policy_choose(&policy, &place->file, wishes[i], WINDOW);
+        assert_int_equal(policy.kind, POLICY_PLAIN);
+        assert_int_equal(place->file.fd_direct, -1);
+        assert_true(strlen(policy.why) > 0);
+    }
+}
+
+static void policy_choose_range_writeback_only_where_it_works(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        uint64_t type;
+        bool works;
+    } rows[] = {
+        {EXT4_SUPER_MAGIC, true},       {0x58465342 /* xfs */, true}, {BTRFS_SUPER_MAGIC, true},
+        {OVERLAYFS_SUPER_MAGIC, false}, {FUSE_SUPER_MAGIC, false},    {0x12345678, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct policy policy;
+        place->file.filesystem = rows[i].type;
+        policy_choose(&policy, &place->file, POLICY_WINDOW, WINDOW);
+        assert_int_equal(policy.range_writeback, rows[i].works);
+    }
+}
+
+static void policy_switch_direct_becomes_window(void **state)
+{
+    struct place *place = *state;
+    struct policy policy;
+    policy_choose(&policy, &place->file, POLICY_AUTO, WINDOW);
+    assert_int_equal(policy.kind, POLICY_DIRECT);
+    int fd_direct = place->file.fd_direct;
+    policy_switch(&policy, &place->file, "it lied: 100%s");
+    assert_int_equal(policy.kind, POLICY_WINDOW);
+    assert_int_equal(policy.block, 1);
+    assert_string_equal(policy.why, "it lied: 100%s");
+    assert_int_equal(policy_fd(&policy, &place->file), place->file.fd);
+    assert_int_equal(policy.window_bytes, WINDOW);
+    /* Requests in flight stay as they are: their descriptor is still open. */
+    assert_true(is_direct(fd_direct));
+}
+
+static void policy_tail_offset_only_direct_has_a_tail(void **state)
+{
+    struct place *place = *state;
+    struct policy policy;
+    policy_choose(&policy, &place->file, POLICY_DIRECT, WINDOW);
+    assert_int_equal(policy_tail_offset(&policy, 0), 0);
+    assert_int_equal(policy_tail_offset(&policy, policy.block - 1), 0);
+    assert_int_equal(policy_tail_offset(&policy, policy.block), policy.block);
+    assert_int_equal(policy_tail_offset(&policy, policy.block + 1), policy.block);
+    policy_switch(&policy, &place->file, "test");
+    assert_int_equal(policy_tail_offset(&policy, 4097), 4097);
+}
+
+static void policy_name_all_kinds_have_one(void **state)
+{
+    (void)state;
+    assert_string_equal(policy_name(POLICY_AUTO), "auto");
+    assert_string_equal(policy_name(POLICY_DIRECT), "direct");
+    assert_string_equal(policy_name(POLICY_WINDOW), "window");
+    assert_string_equal(policy_name(POLICY_PLAIN), "plain");
+}
+
+/* ---- windows, step by step ---- */
+
+enum { MODEL_WINDOWS = 64, PENDING_MAX = POLICY_WINDOWS_MAX };
+
+/* What the cache would hold, and what was done to it. */
+struct model {
+    struct policy policy;
+    struct file file;
+    struct residency residency;
+    bool dirty[MODEL_WINDOWS];  /* written since the last write-back that was waited for began */
+    bool cached[MODEL_WINDOWS]; /* something of ours is in the cache */
+    uint32_t inflight[MODEL_WINDOWS];
+    struct request *pending[PENDING_MAX];
+    uint32_t pending_count;
+    uint32_t open_most;
+};
+
+static void model_start(struct model *model, uint64_t filesystem)
+{
+    memset(model, 0, sizeof(*model));
+    file_init(&model->file);
+    model->file.filesystem = filesystem;
+    model->file.facts.kind = FILE_REGULAR;
+    model->file.facts.size_bytes = (uint64_t)MODEL_WINDOWS * WINDOW;
+    model->file.writable = model->file.readable = true;
+    policy_choose(&model->policy, &model->file, POLICY_WINDOW, WINDOW);
+    assert_int_equal(model->policy.kind, POLICY_WINDOW);
+}
+
+static uint32_t model_open_count(struct model *model)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < POLICY_WINDOWS_MAX; i++)
+        count += model->policy.windows[i].open;
+    if (count > model->open_most)
+        model->open_most = count;
+    return count;
+}
+
+static bool model_begin(struct model *model, uint64_t offset)
+{
+    bool begun = policy_begin(&model->policy, &model->file, &model->residency, offset, CHUNK);
+    assert_true(model_open_count(model) <= model->policy.windows_limit);
+    if (begun) {
+        model->inflight[offset / WINDOW]++;
+        model->cached[offset / WINDOW] = true;
+    }
+    return begun;
+}
+
+static void model_end(struct model *model, uint64_t offset, bool wrote)
+{
+    uint64_t number = offset / WINDOW;
+    policy_end(&model->policy, offset, CHUNK, wrote);
+    assert_true(model->inflight[number] > 0);
+    model->inflight[number]--;
+    if (wrote)
+        model->dirty[number] = true;
+}
+
+/* The next request, checked against the rules, and kept as being executed. */
+static struct request *model_next(struct model *model, enum policy_urgency urgency)
+{
+    struct request *request = policy_next(&model->policy, &model->file, urgency);
+    if (!request)
+        return NULL;
+    assert_true(model->pending_count < PENDING_MAX);
+    for (uint32_t i = 0; i < model->pending_count; i++)
+        assert_ptr_not_equal(model->pending[i], request);
+    assert_int_equal(request->fd, model->file.fd);
+    /* A drop may reach back; the window that it is for is the last one. */
+    uint64_t last = request->offset + request->length - 1, number = last / WINDOW;
+    assert_true(request->length > 0);
+    assert_int_equal(request->offset % PAGE, 0);
+    switch (request->kind) {
+    case REQUEST_WRITEBACK_START:
+        assert_true(model->policy.range_writeback);
+        assert_true(model->dirty[number]);
+        break;
+    case REQUEST_WRITEBACK_WAIT:
+        assert_true(model->policy.range_writeback);
+        assert_int_equal(model->inflight[number], 0);
+        assert_int_equal(request->offset, number * WINDOW);
+        assert_int_equal(request->length, WINDOW);
+        break;
+    case REQUEST_DATASYNC:
+        assert_false(model->policy.range_writeback);
+        break;
+    case REQUEST_DROP:
+        assert_int_equal(model->inflight[number], 0);
+        assert_false(model->dirty[number]);
+        break;
+    case REQUEST_READ:
+    case REQUEST_WRITE:
+        fail_msg("a policy moves no data");
+    }
+    model->pending[model->pending_count++] = request;
+    return request;
+}
+
+static void model_reap(struct model *model, uint32_t at, int result)
+{
+    struct request *request = model->pending[at];
+    uint64_t number = (request->offset + request->length - 1) / WINDOW;
+    enum request_kind kind = request->kind;
+    uint64_t first = request->offset / WINDOW;
+    model->pending[at] = model->pending[--model->pending_count];
+    request->result = result;
+    int answer = policy_reaped(&model->policy, request);
+    assert_int_equal(answer, kind == REQUEST_DROP ? 0 : result);
+    if (kind == REQUEST_WRITEBACK_WAIT || kind == REQUEST_DATASYNC) {
+        assert_int_equal(model->inflight[number], 0); /* nothing is begun while it is waited for */
+        model->dirty[number] = false;
+    }
+    for (uint64_t i = first; kind == REQUEST_DROP && i <= number; i++) {
+        if (!model->dirty[i] && model->inflight[i] == 0)
+            model->cached[i] = false;
+    }
+}
+
+static void model_finish(struct model *model)
+{
+    for (uint32_t step = 0; step < 100 && !policy_idle(&model->policy); step++) {
+        while (model_next(model, POLICY_FINISH))
+            continue;
+        if (model->pending_count > 0)
+            model_reap(model, 0, 0);
+    }
+    assert_true(policy_idle(&model->policy));
+    assert_null(model_next(model, POLICY_FINISH));
+    for (uint32_t i = 0; i < MODEL_WINDOWS; i++) {
+        assert_false(model->dirty[i]);
+        assert_false(model->cached[i]);
+    }
+}
+
+static void transfer(struct model *model, uint64_t offset, bool write)
+{
+    assert_true(model_begin(model, offset));
+    model_end(model, offset, write);
+}
+
+static void policy_next_nothing_open_gives_nothing(void **state)
+{
+    (void)state;
+    struct model model;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    assert_true(policy_idle(&model.policy));
+    assert_null(policy_next(&model.policy, &model.file, POLICY_RELAXED));
+    assert_null(policy_next(&model.policy, &model.file, POLICY_PRESSED));
+    assert_null(policy_next(&model.policy, &model.file, POLICY_FINISH));
+}
+
+static void policy_next_only_window_is_left_alone(void **state)
+{
+    (void)state;
+    struct model model;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    transfer(&model, 0, true);
+    transfer(&model, CHUNK, true);
+    assert_null(model_next(&model, POLICY_RELAXED)); /* more may come into it */
+    assert_false(policy_idle(&model.policy));
+    model_finish(&model);
+}
+
+static void policy_next_clean_windows_are_dropped_behind_the_reader(void **state)
+{
+    (void)state;
+    struct model model;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    for (uint64_t offset = 0; offset < 20 * (uint64_t)WINDOW; offset += CHUNK) {
+        transfer(&model, offset, false);
+        struct request *request = model_next(&model, POLICY_RELAXED);
+        assert_int_equal(request != NULL, offset > 0 && offset % WINDOW == 0);
+        if (!request)
+            continue;
+        assert_int_equal(request->kind, REQUEST_DROP);
+        assert_int_equal(request->offset + request->length, offset); /* up to where we are */
+        model_reap(&model, 0, 0);
+    }
+    assert_true(model.open_most <= 2);
+    model_finish(&model);
+}
+
+/* Start the write-back of k when k+1 is open, wait for it when k+1 is started, then drop it. */
+static void policy_next_dirty_windows_lag_behind_the_writer(void **state)
+{
+    (void)state;
+    struct model model;
+    struct request *request;
+    model_start(&model, EXT4_SUPER_MAGIC);
+
+    transfer(&model, 0 * WINDOW, true);
+    transfer(&model, 1 * WINDOW, true);
+    request = model_next(&model, POLICY_RELAXED);
+    assert_non_null(request);
+    assert_int_equal(request->kind, REQUEST_WRITEBACK_START);
+    assert_int_equal(request->offset, 0);
+    assert_int_equal(request->length, WINDOW);
+    assert_null(model_next(&model, POLICY_RELAXED));
+    model_reap(&model, 0, 0);
+    assert_null(model_next(&model, POLICY_RELAXED)); /* window 1 is not started yet */
+
+    transfer(&model, 2 * WINDOW, true);
+    bool started = false, waited = false, dropped = false;
+    while ((request = model_next(&model, POLICY_RELAXED))) {
+        started |= request->kind == REQUEST_WRITEBACK_START && request->offset == WINDOW;
+        waited |= request->kind == REQUEST_WRITEBACK_WAIT && request->offset == 0;
+        dropped |= request->kind == REQUEST_DROP;
+        model_reap(&model, 0, 0);
+    }
+    assert_true(started);
+    assert_true(waited);
+    assert_true(dropped);
+    assert_false(model.cached[0]);
+    assert_true(model.cached[1]);
+    model_finish(&model);
+}
+
+static void policy_next_without_range_writeback_syncs_data(void **state)
+{
+    (void)state;
+    struct model model;
+    model_start(&model, OVERLAYFS_SUPER_MAGIC);
+    transfer(&model, 0, true);
+    transfer(&model, WINDOW, true);
+    struct request *request = model_next(&model, POLICY_RELAXED);
+    assert_non_null(request);
+    assert_int_equal(request->kind, REQUEST_DATASYNC);
+    model_reap(&model, 0, 0);
+    request = model_next(&model, POLICY_RELAXED);
+    assert_non_null(request);
+    assert_int_equal(request->kind, REQUEST_DROP);
+    model_reap(&model, 0, 0);
+    assert_null(model_next(&model, POLICY_RELAXED));
+    model_finish(&model);
+}
+
+static void policy_begin_too_many_windows_is_refused_until_one_closes(void **state)
+{
+    (void)state;
+    struct model model;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    uint64_t limit = model.policy.windows_limit;
+    assert_true(limit >= 2);
+    for (uint64_t i = 0; i < limit; i++)
+        assert_true(model_begin(&model, i * WINDOW));
+    assert_false(model_begin(&model, limit * WINDOW));
+    /* Into an open window, more always fits. */
+    assert_true(model_begin(&model, CHUNK));
+    model_end(&model, CHUNK, false);
+    /* All are in use: nothing may be dropped, however urgent. */
+    assert_null(model_next(&model, POLICY_PRESSED));
+    model_end(&model, 0, false);
+    struct request *request = model_next(&model, POLICY_PRESSED);
+    assert_non_null(request);
+    assert_int_equal(request->kind, REQUEST_DROP);
+    assert_false(model_begin(&model, limit * WINDOW)); /* not before it is done */
+    model_reap(&model, 0, 0);
+    assert_true(model_begin(&model, limit * WINDOW));
+    model_end(&model, limit * WINDOW, false);
+    for (uint64_t i = 1; i < limit; i++)
+        model_end(&model, i * WINDOW, false);
+    model_finish(&model);
+}
+
+static void policy_begin_window_being_closed_opens_anew_afterwards(void **state)
+{
+    (void)state;
+    struct model model;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    transfer(&model, 0, false);
+    assert_non_null(model_next(&model, POLICY_FINISH));
+    assert_false(model_begin(&model, CHUNK)); /* its pages could be lost half read */
+    model_reap(&model, 0, 0);
+    assert_true(policy_idle(&model.policy));
+    transfer(&model, CHUNK, false);
+    assert_false(policy_idle(&model.policy));
+    model_finish(&model);
+}
+
+static void policy_end_written_while_started_is_waited_for_too(void **state)
+{
+    (void)state;
+    struct model model;
+    struct request *request;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    transfer(&model, 0, true);
+    transfer(&model, WINDOW, true);
+    request = model_next(&model, POLICY_RELAXED);
+    assert_non_null(request);
+    assert_int_equal(request->kind, REQUEST_WRITEBACK_START);
+    transfer(&model, CHUNK, true); /* a late chunk, while window 0 is being written back */
+    model_reap(&model, 0, 0);
+    model_finish(&model); /* checks that nothing dirty was dropped */
+}
+
+static void policy_reaped_failed_writeback_is_told_and_the_windows_go_on(void **state)
+{
+    (void)state;
+    static const uint64_t types[] = {EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC};
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        struct model model;
+        bool failed = false;
+        model_start(&model, types[i]);
+        transfer(&model, 0, true);
+        for (uint32_t step = 0; step < 20 && !policy_idle(&model.policy); step++) {
+            struct request *request = model_next(&model, POLICY_FINISH);
+            assert_non_null(request);
+            bool waits =
+                request->kind == REQUEST_WRITEBACK_WAIT || request->kind == REQUEST_DATASYNC;
+            model_reap(&model, 0, waits && !failed ? -EIO : 0); /* asserts what is returned */
+            failed |= waits;
+        }
+        assert_true(failed);
+        model_finish(&model);
+    }
+}
+
+static void policy_reaped_failed_drop_is_no_error(void **state)
+{
+    (void)state;
+    struct model model;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    transfer(&model, 0, false);
+    assert_non_null(model_next(&model, POLICY_FINISH));
+    model_reap(&model, 0, -EINVAL); /* asserts 0: data is not lost */
+    model_finish(&model);
+}
+
+/* ---- random use ---- */
+
+enum { SLOTS = 12, STEPS = 3000 };
+
+struct user {
+    bool active, held;
+    bool write;
+    uint64_t offset;
+};
+
+/* Streams with late chunks, as the pump makes them; for every fourth seed, anywhere at all. */
+static uint64_t user_offset(unsigned seed, uint64_t streams[3])
+{
+    if (seed % 4 == 0 || random() % 50 == 0)
+        return (uint64_t)random() % (MODEL_WINDOWS * (WINDOW / CHUNK)) * CHUNK;
+    uint64_t *stream = &streams[(uint32_t)random() % (seed % 3 + 1)];
+    *stream = (*stream + CHUNK) % ((uint64_t)MODEL_WINDOWS * WINDOW);
+    return *stream;
+}
+
+static void users_retry_held(struct model *model, struct user *users, uint64_t *patience)
+{
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        if (users[i].held && model_begin(model, users[i].offset)) {
+            users[i].held = false;
+            *patience = 0;
+        }
+    }
+}
+
+static void user_step(struct model *model, struct user *user, unsigned seed, uint64_t streams[3])
+{
+    if (user->active && !user->held) {
+        model_end(model, user->offset, user->write);
+        user->active = false;
+    } else if (!user->active) {
+        *user = (struct user){
+            .active = true,
+            .write = seed % 2 == 0 || random() % 3 == 0,
+            .offset = user_offset(seed, streams),
+        };
+        user->held = !model_begin(model, user->offset);
+    }
+}
+
+static void random_use(unsigned seed)
+{
+    struct model model;
+    struct user users[SLOTS] = {{0}};
+    uint64_t streams[3] = {0, 20 * (uint64_t)WINDOW, 40 * (uint64_t)WINDOW};
+    srandom(seed);
+    model_start(&model, seed % 5 == 0 ? OVERLAYFS_SUPER_MAGIC : EXT4_SUPER_MAGIC);
+    model.policy.windows_limit = 2 + seed % (POLICY_WINDOWS_MAX - 1);
+    uint64_t patience = 0;
+    for (uint32_t step = 0; step < STEPS; step++) {
+        bool held = false;
+        uint32_t at = (uint32_t)random() % SLOTS;
+        for (uint32_t i = 0; i < SLOTS; i++)
+            held |= users[i].held;
+        user_step(&model, &users[at], seed, streams);
+        if (model.pending_count > 0 && random() % 2)
+            model_reap(&model, (uint32_t)random() % model.pending_count, 0);
+        while (model_next(&model, held ? POLICY_PRESSED : POLICY_RELAXED))
+            continue;
+        users_retry_held(&model, users, &patience);
+        /* Held slots get in: not in this step, but before everybody has had many turns. */
+        patience = held ? patience + 1 : 0;
+        assert_true(patience < 40 * SLOTS);
+    }
+    /* The end of a file: what is under way ends, what is held gets in and ends. */
+    for (uint32_t step = 0; step < 40 * SLOTS; step++) {
+        for (uint32_t i = 0; i < SLOTS; i++) {
+            if (users[i].active && !users[i].held) {
+                model_end(&model, users[i].offset, users[i].write);
+                users[i].active = false;
+            }
+        }
+        while (model_next(&model, POLICY_PRESSED))
+            continue;
+        if (model.pending_count > 0)
+            model_reap(&model, (uint32_t)random() % model.pending_count, 0);
+        users_retry_held(&model, users, &patience);
+    }
+    for (uint32_t i = 0; i < SLOTS; i++)
+        assert_false(users[i].active);
+    model_finish(&model);
+}
+
+static void policy_windows_random_use_keeps_the_rules(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 300; seed++)
+        random_use(seed);
+}
+
+/* Sequential use with a limit of three never holds more than three windows, and drops each once. */
+static void policy_windows_sequential_use_needs_few_requests(void **state)
+{
+    (void)state;
+    struct model model;
+    uint32_t drops = 0;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    for (uint64_t offset = 0; offset < (uint64_t)MODEL_WINDOWS * WINDOW; offset += CHUNK) {
+        transfer(&model, offset, true);
+        struct request *request;
+        while ((request = model_next(&model, POLICY_RELAXED))) {
+            drops += request->kind == REQUEST_DROP;
+            model_reap(&model, 0, 0);
+        }
+    }
+    assert_true(model.open_most <= 3);
+    assert_true(drops <= MODEL_WINDOWS && drops >= MODEL_WINDOWS - 3);
+    model_finish(&model);
+}
+
+/* ---- pages of others, on a real file ---- */
+
+enum { WARM_WINDOWS = 8, WARM_PAGES = WARM_WINDOWS * (WINDOW / PAGE) };
+
+struct warm {
+    char path[64];
+    struct file file;
+    struct policy policy;
+    struct residency residency;
+    uint8_t before[WARM_PAGES / 8]; /* resident before we came */
+    uint32_t drops_count;
+};
+
+static bool bit(const uint8_t *map, uint64_t index)
+{
+    return map[index / 8] >> (index % 8) & 1;
+}
+
+static int warm_setup(void **state)
+{
+    struct warm *warm = calloc(1, sizeof(*warm));
+    uint8_t *block = malloc(WINDOW);
+    struct error err = {0};
+    if (!warm || !block)
+        return -1;
+    *state = warm;
+    memset(block, 'h', WINDOW);
+    strcpy(warm->path, "/var/tmp/haul_policy_XXXXXX");
+    int fd = mkstemp(warm->path);
+    if (fd < 0)
+        return -1;
+    for (int i = 0; i < WARM_WINDOWS; i++) {
+        if (write(fd, block, WINDOW) != WINDOW)
+            return -1;
+    }
+    if (fdatasync(fd) != 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0)
+        return -1;
+    close(fd);
+    free(block);
+    return file_open_source(&warm->file, warm->path, &err);
+}
+
+static int warm_teardown(void **state)
+{
+    struct warm *warm = *state;
+    file_close(&warm->file);
+    unlink(warm->path);
+    free(warm);
+    return 0;
+}
+
+static void warm_map(const struct warm *warm, uint8_t map[WARM_PAGES / 8])
+{
+    assert_int_equal(residency_map(&warm->residency, warm->file.fd, 0,
+                                   (uint64_t)WARM_WINDOWS * WINDOW, map, WARM_PAGES),
+                     0);
+}
+
+/* Somebody else reads `pages` pages out of every `period`, one page at a time. */
+static void warm_read_some(struct warm *warm, uint64_t first, uint64_t end, uint64_t pages,
+                           uint64_t period)
+{
+    uint8_t page[PAGE];
+    AUTO_CLOSE int fd = open(warm->path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), 0);
+    for (uint64_t i = first; i < end; i++) {
+        if (i % period < pages)
+            assert_int_equal(pread(fd, page, PAGE, num_off(i * PAGE)), PAGE);
+    }
+}
+
+static void warm_begin(struct warm *warm)
+{
+    residency_init(&warm->residency, warm->file.fd);
+    assert_true(warm->residency.method == RESIDENCY_CACHESTAT ||
+                warm->residency.method == RESIDENCY_MINCORE);
+    policy_choose(&warm->policy, &warm->file, POLICY_WINDOW, WINDOW);
+    warm->policy.spare = true;
+    warm_map(warm, warm->before);
+}
+
+/* Executes what the policy asks for, really; no drop may touch a page that was there before. */
+static void warm_tend(struct warm *warm, enum policy_urgency urgency)
+{
+    struct request *request;
+    while ((request = policy_next(&warm->policy, &warm->file, urgency))) {
+        assert_int_equal(request->kind, REQUEST_DROP);
+        assert_int_equal(request->offset % PAGE, 0);
+        assert_int_equal(request->length % PAGE, 0);
+        assert_true(request->length > 0);
+        for (uint64_t i = 0; i < request->length / PAGE; i++)
+            assert_false(bit(warm->before, request->offset / PAGE + i));
+        warm->drops_count++;
+        request->result = (int)engine_execute(request);
+        assert_int_equal(policy_reaped(&warm->policy, request), 0);
+    }
+}
+
+static void warm_read_window(struct warm *warm, uint64_t number)
+{
+    static uint8_t buffer[CHUNK];
+    for (uint64_t offset = number * WINDOW; offset < (number + 1) * WINDOW; offset += CHUNK) {
+        bool begun = false;
+        for (int turn = 0; turn < 10 && !begun; turn++) {
+            begun = policy_begin(&warm->policy, &warm->file, &warm->residency, offset, CHUNK);
+            if (!begun)
+                warm_tend(warm, POLICY_PRESSED);
+        }
+        assert_true(begun);
+        assert_int_equal(pread(warm->file.fd, buffer, CHUNK, num_off(offset)), CHUNK);
+        policy_end(&warm->policy, offset, CHUNK, false);
+        warm_tend(warm, POLICY_RELAXED);
+    }
+}
+
+/* All that was there before is there, and nothing else. The kernel may take a clean page at any
+ * moment (test_residency.c saw a few of thousands go), so a handful of lost ones is let pass:
+ * evicting others' pages would lose whole runs of them. */
+static void warm_assert_as_before(struct warm *warm)
+{
+    uint8_t after[WARM_PAGES / 8];
+    uint32_t lost = 0, left = 0;
+    warm_map(warm, after);
+    for (uint64_t i = 0; i < WARM_PAGES; i++) {
+        lost += bit(warm->before, i) && !bit(after, i);
+        left += !bit(warm->before, i) && bit(after, i);
+    }
+    assert_int_equal(left, 0);
+    assert_true(lost <= 4);
+}
+
+static void policy_windows_nothing_warm_leaves_nothing(void **state)
+{
+    struct warm *warm = *state;
+    warm_begin(warm);
+    for (uint64_t i = 0; i < WARM_WINDOWS; i++)
+        warm_read_window(warm, i);
+    warm_tend(warm, POLICY_FINISH);
+    assert_true(policy_idle(&warm->policy));
+    warm_assert_as_before(warm);
+}
+
+static void policy_windows_part_warm_is_spared(void **state)
+{
+    struct warm *warm = *state;
+    /* All of window 1, the middle of 3, the last page of 4 and the first of 5. */
+    warm_read_some(warm, 512, 1024, 1, 1);
+    warm_read_some(warm, 3 * 512 + 100, 3 * 512 + 200, 1, 1);
+    warm_read_some(warm, 5 * 512 - 1, 5 * 512 + 1, 1, 1);
+    warm_begin(warm);
+    for (uint64_t i = 0; i < WARM_WINDOWS; i++)
+        warm_read_window(warm, i);
+    warm_tend(warm, POLICY_FINISH);
+    assert_true(policy_idle(&warm->policy));
+    assert_true(bit(warm->before, 512) && bit(warm->before, 1023));
+    warm_assert_as_before(warm);
+}
+
+static void policy_windows_all_warm_drops_nothing(void **state)
+{
+    struct warm *warm = *state;
+    warm_read_some(warm, 0, WARM_PAGES, 1, 1);
+    warm_begin(warm);
+    for (uint64_t i = 0; i < WARM_WINDOWS; i++)
+        warm_read_window(warm, i);
+    warm_tend(warm, POLICY_FINISH);
+    assert_true(policy_idle(&warm->policy));
+    warm_assert_as_before(warm);
+}
+
+/* Every second page is somebody's: one request for each run of ours, and no more. */
+static void policy_windows_many_fragments_one_drop_for_each_run(void **state)
+{
+    struct warm *warm = *state;
+    uint32_t runs = 0;
+    warm_read_some(warm, 0, 2 * 512, 1, 2);
+    warm_begin(warm);
+    for (uint64_t i = 0; i < 2 * 512; i++)
+        runs += !bit(warm->before, i) && (i % 512 == 0 || bit(warm->before, i - 1));
+    assert_true(runs >= 500);
+    for (uint64_t i = 0; i < 2; i++)
+        warm_read_window(warm, i);
+    warm_tend(warm, POLICY_FINISH);
+    assert_true(policy_idle(&warm->policy));
+    assert_true(warm->drops_count <= runs);
+    warm_assert_as_before(warm);
+}
+
+/* A late chunk comes into a window whose dropping is half done. */
+static void policy_windows_late_chunk_between_fragments_is_dropped_too(void **state)
+{
+    struct warm *warm = *state;
+    warm_read_some(warm, 0, 512, 16, 32);
+    warm_begin(warm);
+    warm_read_window(warm, 0);
+    struct request *request = policy_next(&warm->policy, &warm->file, POLICY_FINISH);
+    for (int i = 0; i < 8; i++) {
+        assert_non_null(request);
+        request->result = (int)engine_execute(request);
+        assert_int_equal(policy_reaped(&warm->policy, request), 0);
+        request = i < 7 ? policy_next(&warm->policy, &warm->file, POLICY_FINISH) : NULL;
+    }
+    assert_false(policy_idle(&warm->policy));
+    warm_read_window(warm, 0);
+    warm_tend(warm, POLICY_FINISH);
+    assert_true(policy_idle(&warm->policy));
+    warm_assert_as_before(warm);
+}
+
+#define ON_DISK(test)   cmocka_unit_test_setup_teardown(test, disk_setup, place_teardown)
+#define IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, memory_setup, place_teardown)
+#define WARM(test)      cmocka_unit_test_setup_teardown(test, warm_setup, warm_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_DISK(policy_choose_disk_auto_is_direct),
+        ON_DISK(policy_choose_disk_window_wished_is_window),
+        ON_DISK(policy_choose_disk_plain_wished_is_plain),
+        ON_DISK(policy_choose_alignment_zero_is_window),
+        ON_DISK(policy_choose_larger_alignment_is_kept_to),
+        ON_DISK(policy_choose_statx_silent_tries_it),
+        cmocka_unit_test(policy_choose_open_refused_is_window),
+        IN_MEMORY(policy_choose_memory_filesystem_is_plain),
+        ON_DISK(policy_choose_range_writeback_only_where_it_works),
+        ON_DISK(policy_switch_direct_becomes_window),
+        ON_DISK(policy_tail_offset_only_direct_has_a_tail),
+        cmocka_unit_test(policy_name_all_kinds_have_one),
+        cmocka_unit_test(policy_next_nothing_open_gives_nothing),
+        cmocka_unit_test(policy_next_only_window_is_left_alone),
+        cmocka_unit_test(policy_next_clean_windows_are_dropped_behind_the_reader),
+        cmocka_unit_test(policy_next_dirty_windows_lag_behind_the_writer),
+        cmocka_unit_test(policy_next_without_range_writeback_syncs_data),
+        cmocka_unit_test(policy_begin_too_many_windows_is_refused_until_one_closes),
+        cmocka_unit_test(policy_begin_window_being_closed_opens_anew_afterwards),
+        cmocka_unit_test(policy_end_written_while_started_is_waited_for_too),
+        cmocka_unit_test(policy_reaped_failed_writeback_is_told_and_the_windows_go_on),
+        cmocka_unit_test(policy_reaped_failed_drop_is_no_error),
+        cmocka_unit_test(policy_windows_random_use_keeps_the_rules),
+        cmocka_unit_test(policy_windows_sequential_use_needs_few_requests),
+        WARM(policy_windows_nothing_warm_leaves_nothing),
+        WARM(policy_windows_part_warm_is_spared),
+        WARM(policy_windows_all_warm_drops_nothing),
+        WARM(policy_windows_many_fragments_one_drop_for_each_run),
+        WARM(policy_windows_late_chunk_between_fragments_is_dropped_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
