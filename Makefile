@@ -9,13 +9,14 @@
 CC         ?= cc
 PREFIX     ?= /usr/local
 WITH_URING ?= 1
+WITH_SSH   ?= 1
 CFLAGS     ?= -O2 -g
 BUILD      := build$(if $(SAN),/san)
 
 VERSION    := $(shell sed -n 's/^## \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
 WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror
 CPPFLAGS   += -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -DHAUL_VERSION='"$(VERSION)"' \
-              -DWITH_URING=$(WITH_URING)
+              -DWITH_URING=$(WITH_URING) -DWITH_SSH=$(WITH_SSH)
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
               -fno-omit-frame-pointer)
 LIBS       := $(if $(filter 1,$(WITH_URING)),-luring) -lxxhash

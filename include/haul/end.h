@@ -69,7 +69,9 @@ struct job_wish {
     bool join; /* another lane of this session has the file open and locked */
     bool mode, owner, times;
     enum resume_wish resume;
-    bool journal;             /* keep one */
+    bool journal;       /* keep one */
+    bool journal_early; /* create it at OPEN, not with the first checkpoint: it will be recalled, or
+                           shared by lanes */
     const char *journal_path; /* NULL: beside the target */
     uint64_t session;         /* random; the same for all lanes of a run */
     bool compare_only;        /* haul verify: the target is only read */

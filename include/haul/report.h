@@ -61,6 +61,8 @@ struct receipt {
     bool up_to_date; /* the quick check found nothing to do */
     bool resumed;    /* a journal was found and used */
     bool dry_run;
+    bool compared; /* haul verify: nothing was written; kept are the bytes that are equal */
+    uint64_t bytes_differing;
     uint32_t files;
     uint64_t bytes_total, bytes_copied, bytes_kept, bytes_holes, bytes_repaired, chunks_repaired,
         bytes_verified;

@@ -1,4 +1,4 @@
-/* transfer.h - the command `haul SOURCE... TARGET`.
+/* transfer.h - the commands `haul SOURCE... TARGET` and `haul verify SOURCE TARGET`.
  *
  * The copy runs in a thread of its own; the calling one watches signals and draws the progress. */
 #ifndef HAUL_TRANSFER_H
@@ -9,5 +9,9 @@
 /* Runs the whole command, prints its receipts and errors; returns the exit code of the process.
  * Blocks until done. */
 int transfer_command(const struct options *options);
+
+/* The same for `haul verify SOURCE TARGET` and `haul verify --manifest=FILE TARGET`: compares only.
+ */
+int transfer_verify(const struct options *options);
 
 #endif

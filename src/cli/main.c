@@ -18,6 +18,7 @@ struct command {
 
 static const struct command commands[] = {
     {"journal", inspect_journal},
+    {"verify", transfer_verify},
     {NULL, transfer_command},
 };
 

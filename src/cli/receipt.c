@@ -60,7 +60,9 @@ static void print_durable(FILE *out, const struct receipt *receipt)
     uint64_t bytes = receipt->bytes_copied + receipt->bytes_kept;
     text_seconds(seconds, receipt->duration_ns);
     text_rate(rate, clock_rate(bytes, receipt->duration_ns));
-    if (receipt->durable)
+    if (receipt->compared)
+        fprintf(out, "equal, compared in %s, %s", seconds, rate);
+    else if (receipt->durable)
         fprintf(out, "durable after %s, %s", seconds, rate);
     else
         fprintf(out, "NOT durable, ended after %s", seconds);
@@ -118,13 +120,19 @@ static void print_parts(FILE *out, const struct receipt *receipt)
 static void words_compact(FILE *out, const struct receipt *receipt)
 {
     print_path(out, receipt->source_host, receipt->source_path);
-    print_size(out, ": ", receipt->bytes_copied, " copied");
-    print_parts(out, receipt);
-    fputs(", ", out);
+    fputs(": ", out);
+    if (!receipt->compared) {
+        print_size(out, "", receipt->bytes_copied, " copied");
+        print_parts(out, receipt);
+        fputs(", ", out);
+    }
     print_durable(out, receipt);
     fputs("\ncache: ", out);
-    side_compact(out, "source", &receipt->source);
-    side_compact(out, "; target", &receipt->target);
+    if (receipt->source.policy != POLICY_AUTO) { /* a manifest has no cache to keep clean */
+        side_compact(out, "source", &receipt->source);
+        fputs("; ", out);
+    }
+    side_compact(out, "target", &receipt->target);
     fputs("\n", out);
     const struct side_report *side =
         receipt->source.engine_why[0] != '\0' ? &receipt->source : &receipt->target;
@@ -240,6 +248,8 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     fprintf(out, "{\"v\":1,\"event\":\"%s\",\"exit\":%d", event, exit_code);
     output_json_string(out, "error", error);
     output_json_bool(out, "durable", receipt->durable);
+    output_json_bool(out, "compared", receipt->compared);
+    output_json_number(out, "bytes_differing", receipt->bytes_differing);
     output_json_bool(out, "dry_run", receipt->dry_run);
     output_json_bool(out, "up_to_date", receipt->up_to_date);
     output_json_bool(out, "resumed", receipt->resumed);

@@ -28,6 +28,7 @@ struct transfer {
     bool undurable; /* a file was copied and is not durable; one that is up to date says nothing */
     bool skipped;   /* a folder: some of what was asked for is not done */
     bool interrupted;
+    bool verify;      /* compare only */
     struct error err; /* the first failure */
 };
 
@@ -105,6 +106,8 @@ static void copy_one(struct transfer *transfer, const char *source)
     one.target_path = transfer->target_path;
     if (!transfer->target_path)
         error_set_class(&err, ERROR_MEMORY, ENOMEM, "%s: no memory for the target's name", source);
+    else if (transfer->verify)
+        copy_verify(transfer->copy, source, transfer->target_path, &one, &err);
     else
         copy_run(transfer->copy, source, transfer->target_path, &one, &err);
     if (error_is_set(&err))
@@ -120,6 +123,15 @@ static void copy_one(struct transfer *transfer, const char *source)
     transfer->sum = one;
 }
 
+/* Against a manifest there is no source. */
+static void verify_manifest(struct transfer *transfer)
+{
+    struct error err = {0};
+    copy_verify(transfer->copy, NULL, transfer->operands.target, &transfer->sum, &err);
+    if (error_is_set(&err))
+        fail(transfer, &err);
+}
+
 static void copy_all(struct transfer *transfer)
 {
     struct error err = {0};
@@ -131,6 +143,8 @@ static void copy_all(struct transfer *transfer)
     atomic_store(&transfer->watch.progress, progress);
     if (atomic_load(&transfer->watch.stop))
         atomic_store(&progress->stop, true);
+    if (transfer->operands.sources_count == 0)
+        verify_manifest(transfer);
     for (uint32_t i = 0; i < transfer->operands.sources_count; i++) {
         const char *source = transfer->operands.sources[i];
         if (!skip_folder(transfer, source))
@@ -202,10 +216,11 @@ static void print_end(struct transfer *transfer, int code)
         receipt_words_sum(stdout, sum, transfer->failed_count);
 }
 
-int transfer_command(const struct options *options)
+static int transfer_run(struct transfer *at, const struct options *options)
 {
-    struct transfer transfer = {.options = options};
+    struct transfer transfer = *at;
     struct error err = {0};
+    transfer.options = options;
     receipt_init(&transfer.sum);
     transfer.sum.source_path = options->operands_count == 2 ? options->operands[0] : NULL;
     transfer.sum.target_path = options->operands[options->operands_count - 1];
@@ -219,4 +234,25 @@ int transfer_command(const struct options *options)
     copy_close(transfer.copy);
     free(transfer.target_path);
     return code;
+}
+
+int transfer_command(const struct options *options)
+{
+    struct transfer transfer = {.verify = false};
+    return transfer_run(&transfer, options);
+}
+
+int transfer_verify(const struct options *options)
+{
+    struct transfer transfer = {.verify = true};
+    struct options rest = *options; /* without the command's name */
+    rest.operands++;
+    rest.operands_count--;
+    uint32_t wanted = options->wish.manifest_path ? 1 : 2;
+    if (rest.operands_count != wanted) {
+        log_error("verify compares %s",
+                  wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
+        return exit_code(ERROR_USAGE);
+    }
+    return transfer_run(&transfer, &rest);
 }

@@ -1,12 +1,11 @@
 /* copy.c - one file from its description to its commit, over two ends: the order of the big steps,
  * and what the receipt says. Chunks are the pump's business. */
-#include "haul/copy.h"
+#include "copy_state.h"
 
 #include "haul/clock.h"
 #include "haul/log.h"
 #include "haul/num.h"
 #include "haul/pump.h"
-#include "haul/slab.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,27 +14,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum {
-    COPY_CONTROL_SLOTS = 1,
-    COPY_JOBS_MAX = 1, /* files open at the same time */
-};
-
 static const uint64_t sync_every_bytes_default = 256 * MIB;
 static const uint64_t sync_every_ns_default = 5 * NS_PER_SECOND;
 
-struct copy {
-    struct copy_wish wish;
-    struct budget budget;
-    struct slab slab;
-    struct slot slots[SLOTS_MAX + COPY_CONTROL_SLOTS]; /* the control slot is the last in use */
-    struct end *source, *target;
-    struct progress progress;
-    uint32_t jobs_count;
-    uint64_t session;
-    bool target_open; /* the job's target is open at its end: there is something to sync */
-};
-
-static struct slot *copy_control(struct copy *copy)
+struct slot *copy_control(struct copy *copy)
 {
     return &copy->slots[copy->budget.slots_count];
 }
@@ -138,7 +120,7 @@ bool copy_broken(const struct copy *copy)
 }
 
 /* Field by field: another thread reads them, and `stop`, which it sets, is not ours to touch. */
-static void copy_reset_progress(struct progress *progress)
+void copy_reset_progress(struct progress *progress)
 {
     progress->phase = PHASE_OPENING;
     progress->bytes_total = progress->bytes_copied = progress->bytes_kept = 0;
@@ -148,8 +130,8 @@ static void copy_reset_progress(struct progress *progress)
     progress->lanes = 1;
 }
 
-static void copy_prepare_job(struct copy *copy, struct job *job, const char *source_path,
-                             const char *target_path)
+void copy_prepare_job(struct copy *copy, struct job *job, const char *source_path,
+                      const char *target_path)
 {
     const struct copy_wish *wish = &copy->wish;
     *job = (struct job){
@@ -169,6 +151,7 @@ static void copy_prepare_job(struct copy *copy, struct job *job, const char *sou
                 .times = true,
                 .resume = wish->resume,
                 .journal = true,
+                .journal_early = wish->manifest_path != NULL,
                 .journal_path = wish->journal_path,
                 .session = copy->session,
             },
@@ -243,26 +226,6 @@ static uint64_t copy_old_bytes(const struct job *job)
     return job->facts[END_TARGET].size_bytes;
 }
 
-/* A journal fits: let the plan know all that it lists. */
-static int copy_list_journal(struct copy *copy, struct job *job, struct plan *plan,
-                             struct error *err)
-{
-    struct slot *slot = &copy->slots[0];
-    slot->job = job;
-    slot->offset = 0;
-    do {
-        slot->length = slot->capacity;
-        int result = end_call(copy->target, slot, END_RECALL, err);
-        if (result == 0)
-            result = plan_listed(plan, (const struct journal_entry *)(const void *)slot->buffer,
-                                 slot->count, err);
-        if (result < 0)
-            return result;
-        slot->offset = slot->extent_start;
-    } while (slot->extent_start > 0);
-    return 0;
-}
-
 static int copy_make_plan(const struct copy *copy, const struct job *job, struct plan **out,
                           struct progress *progress, struct error *err)
 {
@@ -285,57 +248,7 @@ static int copy_make_plan(const struct copy *copy, const struct job *job, struct
     return plan_open(out, &config, progress, err);
 }
 
-/* The digest of digests of a resumed file: everything is in the journal now; as many chunks at a
- * time as a buffer has room for. Chunks that are not listed are holes. */
-static int copy_recall_digest(struct copy *copy, struct job *job, struct digest *out,
-                              struct error *err)
-{
-    struct slot *slot = &copy->slots[0];
-    struct digest *digests = (struct digest *)(void *)copy->slots[1].buffer;
-    uint64_t size_bytes = job->facts[END_SOURCE].size_bytes;
-    uint64_t chunks_count = div_ceil(size_bytes, job->chunk_bytes);
-    uint64_t room = copy->slots[1].capacity / sizeof(struct digest);
-    struct digest_fold *fold = digest_fold_open();
-    int result = fold ? 0 : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a digest");
-    for (uint64_t first = 0; result == 0 && first < chunks_count; first += room) {
-        uint64_t count = min_u64(room, chunks_count - first);
-        for (uint64_t i = 0; i < count; i++)
-            digests[i] = digest_of_zeros(
-                min_u64(job->chunk_bytes, size_bytes - (first + i) * job->chunk_bytes));
-        slot->offset = 0;
-        do {
-            slot->length = slot->capacity;
-            result = end_call(copy->target, slot, END_RECALL, err);
-            const struct journal_entry *entries = (const void *)slot->buffer;
-            for (uint32_t i = 0; result == 0 && i < slot->count; i++) {
-                if (entries[i].chunk >= first && entries[i].chunk < first + count)
-                    digests[entries[i].chunk - first] = entries[i].digest;
-            }
-            slot->offset = slot->extent_start;
-        } while (result == 0 && slot->extent_start > 0);
-        for (uint64_t i = 0; i < count; i++)
-            digest_fold_add(fold, &digests[i]);
-    }
-    if (result == 0)
-        *out = digest_fold_value(fold);
-    digest_fold_close(fold);
-    return result;
-}
-
-/* What was copied, in one figure. A resumed file's chunks must be journalled for it first. */
-static int copy_digest(struct copy *copy, struct job *job, struct plan *plan,
-                       struct receipt *receipt, struct error *err)
-{
-    receipt->digest_known = true;
-    if (job->journal != JOURNAL_FITS) {
-        receipt->digest_known = plan_digest(plan, &receipt->digest);
-        return 0;
-    }
-    int result = end_call(copy->target, copy_control(copy), END_SYNC, err);
-    return result < 0 ? result : copy_recall_digest(copy, job, &receipt->digest, err);
-}
-
-static int copy_pump(struct copy *copy, struct job *job, struct plan *plan, struct error *err)
+int copy_pump(struct copy *copy, struct job *job, struct plan *plan, struct error *err)
 {
     const struct copy_wish *wish = &copy->wish;
     const struct pump_config config = {
@@ -369,7 +282,7 @@ static int copy_commit(struct copy *copy, struct error *err)
 }
 
 /* After a failure: what was written is synced all the same, then both ends let go of the file. */
-static void copy_abandon(struct copy *copy, struct job *job)
+void copy_abandon(struct copy *copy, struct job *job)
 {
     struct slot *control = copy_control(copy);
     struct error ignored = {.class = ERROR_NONE};
@@ -382,8 +295,8 @@ static void copy_abandon(struct copy *copy, struct job *job)
     copy->target_open = false;
 }
 
-static void copy_fill_receipt(const struct copy *copy, const struct job *job, uint64_t started_ns,
-                              struct receipt *receipt)
+void copy_fill_receipt(const struct copy *copy, const struct job *job, uint64_t started_ns,
+                       struct receipt *receipt)
 {
     const struct progress *progress = &copy->progress;
     receipt->files = 1;
@@ -432,13 +345,14 @@ static int copy_transfer(struct copy *copy, struct job *job, struct receipt *rec
         copy->progress.bytes_durable = copy->progress.bytes_total;
         copy->progress.phase = PHASE_DONE;
     } else {
+        copy_digest_undo(copy);
         copy_abandon(copy, job);
     }
     plan_close(plan);
     return result;
 }
 
-static void copy_no_reports(struct job *job)
+void copy_no_reports(struct job *job)
 {
     for (int role = 0; role < 2; role++) {
         job->reports[role] = (struct side_report){

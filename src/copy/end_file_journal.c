@@ -2,6 +2,7 @@
  * only order that is true (journal.h), read back for a resume, removed by the commit. */
 #include "end_file.h"
 
+#include "haul/budget.h"
 #include "haul/cleanup.h"
 #include "haul/log.h"
 #include "haul/num.h"
@@ -13,7 +14,7 @@
 #include <unistd.h>
 
 /* Where this file's journal lies: beside the target, or where --journal says. */
-static void end_file_journal_place(struct open_file *open, const struct job *job)
+void end_file_journal_place(struct open_file *open, const struct job *job)
 {
     if (job->wish.journal_path)
         snprintf(open->journal_path, sizeof(open->journal_path), "%s", job->wish.journal_path);
@@ -54,7 +55,9 @@ static enum journal_state end_file_journal_fits(const struct open_file *open, co
          open->file.facts.size_bytes != header->size_bytes))
         return JOURNAL_TARGET_CHANGED;
     /* Larger chunks than this run's buffers hold can not be audited one by one. */
-    return header->chunk_bytes <= job->chunk_bytes ? JOURNAL_FITS : JOURNAL_DAMAGED;
+    bool usable = is_power_of_two(header->chunk_bytes) && header->chunk_bytes >= CHUNK_BYTES_MIN &&
+                  header->chunk_bytes <= job->chunk_bytes && !header->manifest;
+    return usable ? JOURNAL_FITS : JOURNAL_DAMAGED;
 }
 
 /* Read all of it once: how far it is good. */
@@ -156,6 +159,9 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
         header = end_file_journal_header(open, job);
         if (result == 0)
             result = journal_open(&open->journal, &header, &self->end.error);
+        if (result == 0 && job->wish.journal_early)
+            result = journal_create(open->journal, journal_folder(open, job), open->journal_path,
+                                    &self->end.error);
     }
     journal_reader_close(reader);
     return result;
@@ -210,8 +216,10 @@ static bool end_file_journal_append(struct end_file *self, struct work *work)
     const void *data;
     open->proof = journal_prove(open->journal, &work->request);
     uint32_t length = journal_batch(open->journal, open->proof, &data);
-    if (length == 0)
+    if (length == 0) {
+        journal_recorded(open->journal, open->proof, 0);
         return false;
+    }
     work->request = (struct request){
         .kind = REQUEST_WRITE,
         .fd = journal_fd(open->journal),
@@ -244,8 +252,12 @@ void end_file_sync_done(struct end_file *self, struct work *work)
     case WORK_DATASYNC:
         if (result == 0 && open->writeback_result < 0)
             work->request.result = result = open->writeback_result;
-        if (result < 0 && open->journal)
-            (void)journal_prove(open->journal, &work->request); /* noted again */
+        if (result < 0 && open->journal) {
+            /* Linux reports a failed write-back once and may have dropped the pages: a later sync
+             * that succeeds proves nothing about these chunks. */
+            (void)journal_prove(open->journal, &work->request);
+            journal_forget(open->journal);
+        }
         if (result < 0)
             end_file_fail(self, work, -result, "sync to the disk failed");
         else if (!open->journal || !end_file_journal_append(self, work))

@@ -107,6 +107,8 @@ static int end_file_open_reading(struct end_file *self, struct open_file *open, 
     open->size_bytes = open->file.facts.size_bytes;
     job->facts[self->end.role] = open->file.facts;
     job->target_readable = true;
+    if (job->wish.journal_path) /* a manifest to compare with */
+        end_file_journal_place(open, job);
     end_file_measure_start(open);
     end_file_choose(self, open, job);
     return end_file_refuse_plain(self, open);

@@ -50,6 +50,7 @@ struct plan {
     uint32_t recalled_first, recalled_count;
     uint64_t recall_next;
     bool recall_pending, recall_ended;
+    uint64_t audited_count;
     bool audit_turn; /* old and new chunks take turns */
 
     uint64_t done_chunks;
@@ -155,7 +156,7 @@ static void plan_done(struct plan *plan, uint64_t chunk, const struct digest *di
 {
     plan->done_chunks++;
     assert(plan->done_chunks <= plan->chunks_count);
-    if (plan->config.resume)
+    if (plan->config.resume && !plan->config.compare_only)
         return;
     struct plan_digest *place = &plan->waiting[chunk % PLAN_REORDER];
     assert(chunk >= plan->folded_chunks && chunk < plan->folded_chunks + PLAN_REORDER);
@@ -251,6 +252,9 @@ static enum plan_answer plan_audit_item(struct plan *plan, struct plan_item *ite
         plan->recalled_count--;
         if (bit_is_set(plan->audited, entry->chunk))
             continue; /* listed twice: it was repaired once */
+        if (plan->config.compare_only && entry->chunk != plan->audited_count)
+            continue; /* a manifest lists all in order, or it will not come out complete */
+        plan->audited_count++;
         bit_set(plan->audited, entry->chunk);
         plan_item_set(plan, item, PLAN_AUDIT, entry->chunk);
         item->expected = entry->digest;

@@ -149,10 +149,14 @@ static void pump_examined(struct pump *pump, struct slot *slot)
     bool audited = slot->item.action == PLAN_AUDIT && !slot->item.against_source;
     bool whole = slot->count == slot->length;
     struct digest have = slot->digest;
-    if (audited && slot->matched)
+    if (audited && slot->matched) {
         pump_kept(pump, slot);
-    else
+    } else if (audited && slot->job->wish.compare_only) { /* by a manifest: there is no source */
+        plan_differs(pump->config->plan, &slot->item, &slot->item.expected);
+        pump_free(pump, slot);
+    } else {
         pump_fetch(pump, slot, whole ? &have : NULL);
+    }
 }
 
 /* Fetched: the same as the target has, or to be stored; or only to be told. */

@@ -1,0 +1,168 @@
+/* copy_digest.c - what the target's journal knows of all chunks, read back through the end: which
+ * are there (for a resume), the digest of digests, and the manifest. */
+#include "copy_state.h"
+
+#include "haul/journal.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+int copy_list_journal(struct copy *copy, struct job *job, struct plan *plan, struct error *err)
+{
+    struct slot *slot = &copy->slots[0];
+    slot->job = job;
+    slot->offset = 0;
+    do {
+        slot->length = slot->capacity;
+        int result = end_call(copy->target, slot, END_RECALL, err);
+        if (result == 0)
+            result = plan_listed(plan, (const struct journal_entry *)(const void *)slot->buffer,
+                                 slot->count, err);
+        if (result < 0)
+            return result;
+        slot->offset = slot->extent_start;
+    } while (slot->extent_start > 0);
+    return 0;
+}
+
+/* The chunks [first, first + count) with their digests, into the second slot's buffer. What is not
+ * listed is a hole. */
+static int copy_recall_part(struct copy *copy, const struct job *job, uint64_t first,
+                            uint64_t count, struct error *err)
+{
+    struct slot *slot = &copy->slots[0];
+    struct digest *digests = (struct digest *)(void *)copy->slots[1].buffer;
+    uint64_t size_bytes = job->facts[END_SOURCE].size_bytes;
+    for (uint64_t i = 0; i < count; i++)
+        digests[i] =
+            digest_of_zeros(min_u64(job->chunk_bytes, size_bytes - (first + i) * job->chunk_bytes));
+    slot->offset = 0;
+    do {
+        slot->length = slot->capacity;
+        int result = end_call(copy->target, slot, END_RECALL, err);
+        if (result < 0)
+            return result;
+        const struct journal_entry *entries = (const void *)slot->buffer;
+        for (uint32_t i = 0; i < slot->count; i++) {
+            if (entries[i].chunk >= first && entries[i].chunk < first + count)
+                digests[entries[i].chunk - first] = entries[i].digest;
+        }
+        slot->offset = slot->extent_start;
+    } while (slot->extent_start > 0);
+    return 0;
+}
+
+/* A batch of a manifest goes out at once: it is a record of what was synced, and is synced itself
+ * at the end. */
+static int manifest_write(struct journal *manifest, struct error *err)
+{
+    const struct request synced = {.kind = REQUEST_DATASYNC}; /* the target's END_SYNC before us */
+    const void *data;
+    if (journal_seal(manifest) == 0)
+        return 0;
+    struct journal_proof proof = journal_prove(manifest, &synced);
+    uint32_t length = journal_batch(manifest, proof, &data);
+    const struct request write = {
+        .kind = REQUEST_WRITE,
+        .fd = journal_fd(manifest),
+        .length = length,
+        .need = length,
+        .block = 1,
+        .buffer = (void *)(uintptr_t)data, /* only read */
+    };
+    int64_t written = engine_execute(&write);
+    int result = written == length ? 0 : written < 0 ? (int)written : -EIO;
+    journal_recorded(manifest, proof, result);
+    return result < 0 ? error_set(err, -result, "the manifest can not be written") : 0;
+}
+
+static int manifest_add(struct journal *manifest, uint64_t first, const struct digest *digests,
+                        uint64_t count, struct error *err)
+{
+    int result = 0;
+    for (uint64_t i = 0; result == 0 && i < count; i++) {
+        if (journal_noted(manifest) == JOURNAL_NOTES_MAX)
+            result = manifest_write(manifest, err);
+        if (result == 0)
+            result = journal_note(manifest, first + i, &digests[i]);
+    }
+    return result;
+}
+
+/* All chunks in order, as many at a time as a buffer has room for. manifest may be NULL. */
+static int copy_recall_all(struct copy *copy, const struct job *job, struct journal *manifest,
+                           struct digest *out, struct error *err)
+{
+    uint64_t chunks_count = div_ceil(job->facts[END_SOURCE].size_bytes, job->chunk_bytes);
+    uint64_t room = copy->slots[1].capacity / sizeof(struct digest);
+    const struct digest *digests = (const struct digest *)(void *)copy->slots[1].buffer;
+    struct digest_fold *fold = digest_fold_open();
+    int result = fold ? 0 : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a digest");
+    for (uint64_t first = 0; result == 0 && first < chunks_count; first += room) {
+        uint64_t count = min_u64(room, chunks_count - first);
+        result = copy_recall_part(copy, job, first, count, err);
+        for (uint64_t i = 0; result == 0 && i < count; i++)
+            digest_fold_add(fold, &digests[i]);
+        if (result == 0 && manifest)
+            result = manifest_add(manifest, first, digests, count, err);
+    }
+    if (result == 0 && manifest)
+        result = manifest_write(manifest, err);
+    if (result == 0)
+        *out = digest_fold_value(fold);
+    digest_fold_close(fold);
+    return result;
+}
+
+/* The manifest is bound to what the target will be after the commit: its inode, the source's size
+ * and time. */
+static int manifest_open(struct journal **out, const struct copy *copy, const struct job *job,
+                         struct error *err)
+{
+    const struct facts *source = &job->facts[END_SOURCE];
+    struct journal_header header = {
+        .session = copy->session,
+        .chunk_bytes = job->chunk_bytes,
+        .size_bytes = source->size_bytes,
+        .manifest = true,
+        .source = journal_identity_source(source),
+        .target = journal_identity_source(source),
+    };
+    header.target.inode = job->facts[END_TARGET].inode;
+    int result = journal_open(out, &header, err);
+    if (result == 0)
+        result = journal_create(*out, AT_FDCWD, copy->wish.manifest_path, err);
+    return result;
+}
+
+int copy_digest(struct copy *copy, struct job *job, struct plan *plan, struct receipt *receipt,
+                struct error *err)
+{
+    struct journal *manifest = NULL;
+    bool wished = copy->wish.manifest_path != NULL;
+    if (job->journal != JOURNAL_FITS && !wished) {
+        receipt->digest_known = plan_digest(plan, &receipt->digest);
+        return 0;
+    }
+    int result = end_call(copy->target, copy_control(copy), END_SYNC, err);
+    if (result == 0 && wished)
+        result = manifest_open(&manifest, copy, job, err);
+    if (result == 0 && job->facts[END_SOURCE].size_bytes > 0)
+        result = copy_recall_all(copy, job, manifest, &receipt->digest, err);
+    if (result == 0 && manifest && fsync(journal_fd(manifest)) != 0)
+        result = error_set(err, errno, "%s: sync to the disk", copy->wish.manifest_path);
+    if (job->facts[END_SOURCE].size_bytes == 0)
+        (void)plan_digest(plan, &receipt->digest);
+    receipt->digest_known = result == 0;
+    journal_close(manifest);
+    return result;
+}
+
+void copy_digest_undo(const struct copy *copy)
+{
+    struct error ignored = {.class = ERROR_NONE};
+    if (copy->wish.manifest_path)
+        (void)journal_remove(AT_FDCWD, copy->wish.manifest_path, &ignored);
+}

@@ -1,0 +1,141 @@
+/* copy_verify.c - compares a target with its source, or with a manifest, and changes nothing. */
+#include "copy_state.h"
+
+#include "haul/clock.h"
+#include "haul/log.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+static int verify_open(struct copy *copy, struct job *job, struct error *err)
+{
+    struct slot *control = copy_control(copy);
+    control->job = job;
+    int result = 0;
+    if (job->source_path)
+        result = end_call(copy->source, control, END_OPEN, err);
+    if (result == 0)
+        result = end_call(copy->target, control, END_OPEN, err);
+    return result;
+}
+
+/* The manifest's header stands for the source. */
+static int verify_manifest(const struct copy *copy, struct job *job, struct error *err)
+{
+    struct journal_reader *reader = NULL;
+    struct journal_header header;
+    const char *path = copy->wish.manifest_path;
+    int result = journal_reader_open(&reader, AT_FDCWD, path, &header, err);
+    journal_reader_close(reader);
+    if (result == -ENOENT)
+        return error_set(err, ENOENT, "%s", path);
+    if (result < 0)
+        return result;
+    if (!header.manifest)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: is a journal, not a manifest", path);
+    if (!is_power_of_two(header.chunk_bytes) || header.chunk_bytes < CHUNK_BYTES_MIN)
+        return error_set_class(err, ERROR_FILE, EBADMSG, "%s: has chunks of %u bytes", path,
+                               header.chunk_bytes);
+    if (header.chunk_bytes > copy->budget.chunk_bytes)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM,
+                               "%s: has chunks of %u bytes, more than the buffers of this run; "
+                               "--chunk-size=%u allows them",
+                               path, header.chunk_bytes, header.chunk_bytes);
+    job->chunk_bytes = header.chunk_bytes;
+    job->facts[END_SOURCE] = (struct facts){
+        .kind = FILE_REGULAR,
+        .size_bytes = header.size_bytes,
+        .inode = header.target.inode,
+        .mtime_seconds = header.target.mtime_seconds,
+        .mtime_ns = header.target.mtime_ns,
+    };
+    return 0;
+}
+
+static int verify_plan(struct copy *copy, const struct job *job, struct plan **out,
+                       struct error *err)
+{
+    const struct plan_config config = {
+        .size_bytes = job->facts[END_SOURCE].size_bytes,
+        .chunk_bytes = job->chunk_bytes,
+        .compare_bytes = job->facts[END_TARGET].size_bytes,
+        .resume = job->source_path == NULL,
+        .compare_only = job->target_path,
+    };
+    return plan_open(out, &config, &copy->progress, err);
+}
+
+static int verify_outcome(struct copy *copy, const struct job *job, struct error *err)
+{
+    uint64_t source_bytes = job->facts[END_SOURCE].size_bytes;
+    uint64_t target_bytes = job->facts[END_TARGET].size_bytes;
+    const char *other = job->source_path ? job->source_path : copy->wish.manifest_path;
+    if (target_bytes > source_bytes)
+        log_error("%s: %llu bytes more than there should be, from byte %llu on", job->target_path,
+                  (unsigned long long)(target_bytes - source_bytes),
+                  (unsigned long long)source_bytes);
+    if (copy->progress.bytes_differing == 0 && target_bytes == source_bytes)
+        return 0;
+    return error_set_class(err, ERROR_MISMATCH, EBADMSG, "%s: differs from %s", job->target_path,
+                           other);
+}
+
+static void verify_close(struct copy *copy, struct job *job, struct error *err)
+{
+    struct slot *control = copy_control(copy);
+    enum end_op op = error_is_set(err) ? END_ABANDON : END_COMMIT;
+    control->job = job;
+    if (job->source_path)
+        (void)end_call(copy->source, control, op, err);
+    (void)end_call(copy->target, control, op, err);
+}
+
+static int verify_run(struct copy *copy, struct job *job, struct receipt *receipt,
+                      struct error *err)
+{
+    struct plan *plan = NULL;
+    int result = verify_plan(copy, job, &plan, err);
+    if (result == 0 && !job->source_path)
+        result = copy_list_journal(copy, job, plan, err);
+    if (result == 0)
+        result = copy_pump(copy, job, plan, err);
+    if (result == 0 && !plan_complete(plan))
+        result = error_set_class(err, ERROR_FILE, EBADMSG,
+                                 "%s: does not list every chunk in order; it can not be used",
+                                 copy->wish.manifest_path);
+    if (result == 0)
+        receipt->digest_known = plan_digest(plan, &receipt->digest);
+    plan_close(plan);
+    return result;
+}
+
+int copy_verify(struct copy *copy, const char *source_path, const char *target_path,
+                struct receipt *receipt, struct error *err)
+{
+    struct job job;
+    uint64_t started_ns = clock_now_ns();
+    copy_reset_progress(&copy->progress);
+    copy_prepare_job(copy, &job, source_path, target_path);
+    copy_no_reports(&job);
+    job.wish.compare_only = true;
+    job.wish.journal = false;
+    job.wish.journal_path = source_path ? NULL : copy->wish.manifest_path;
+    receipt->source_path = source_path ? source_path : copy->wish.manifest_path;
+    receipt->target_path = target_path;
+
+    int result = source_path ? 0 : verify_manifest(copy, &job, err);
+    if (result == 0)
+        result = verify_open(copy, &job, err);
+    copy->progress.bytes_total = job.facts[END_SOURCE].size_bytes;
+    if (result == 0)
+        result = verify_run(copy, &job, receipt, err);
+    verify_close(copy, &job, err);
+    if (!error_is_set(err))
+        result = verify_outcome(copy, &job, err);
+    copy->progress.phase = PHASE_DONE;
+    copy_fill_receipt(copy, &job, started_ns, receipt);
+    receipt->compared = true;
+    receipt->bytes_differing = copy->progress.bytes_differing;
+    return error_is_set(err) ? -err->errnum : result;
+}
