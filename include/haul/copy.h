@@ -6,9 +6,11 @@
 #ifndef HAUL_COPY_H
 #define HAUL_COPY_H
 
+#include "haul/address.h"
 #include "haul/budget.h"
 #include "haul/end.h"
 #include "haul/error.h"
+#include "haul/link.h"
 #include "haul/report.h"
 
 #include <stdbool.h>
@@ -37,16 +39,18 @@ struct copy_wish {
     const char *manifest_path; /* --manifest; NULL: none */
     uint64_t sync_every_bytes; /* --sync-every; with sync_every_set; 0: only at the end */
     bool sync_every_set;
-    uint32_t lanes;          /* -j; 0: automatic */
-    bool compress;           /* -z */
-    uint64_t timeout_ns;     /* --timeout; 0: none */
+    uint32_t lanes;      /* -j; 0: automatic */
+    bool compress;       /* -z */
+    uint64_t timeout_ns; /* --timeout; 0: none */
+    struct link_options
+        link; /* how to reach another machine; address, remote_command and memory are set here */
     const char *remote_path; /* --remote-path; NULL: "haul" */
 };
 
 struct copy;
-struct address; /* address.h; NULL: this machine */
 
 /* Prepare a run: budget, slots, engines; where a side is on another machine, the link to it too.
+ * NULL: this machine.
  * Both addresses' hosts serve every copy_run() of this run. */
 int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
               const struct address *target, struct error *err);

@@ -32,9 +32,9 @@ struct end_peer_config {
     uint64_t memory_bytes;  /* for the other side's slots; 0: automatic */
     enum engine_kind engine;
     enum log_level log_level;  /* the other side's lines up to here go to our log */
-    uint64_t timeout_ns;       /* nothing heard for so long while waiting: ERROR_TIMEOUT. 0: none */
+    uint64_t timeout_ns;       /* nothing heard for so long while waiting: ERROR_TIMEOUT. 0: none.
+                                  The other side is asked to say something more often than that */
     uint64_t hello_timeout_ns; /* for the greeting; 0: WIRE_HELLO_MS */
-    uint64_t ping_ns;          /* 0: WIRE_PING_MS */
     struct progress *progress; /* wire_bytes_* are added to; may be NULL */
 };
 
@@ -45,7 +45,6 @@ struct end_peer_limits {
     uint32_t slots_count, control_count, jobs_max;
     uint32_t chunk_bytes;
     uint64_t memory_bytes; /* of its slots */
-    enum engine_kind engine;
 };
 
 /* Greet the other side. Blocks for at most hello_timeout_ns, and a little longer to learn why a

@@ -76,6 +76,9 @@ void plan_recalled(struct plan *plan, const struct plan_item *item,
 void plan_returned(struct plan *plan,
                    const struct plan_item *item); /* a lane failed: somebody else's now */
 
+/* Nothing more is yielded: the copy has failed. */
+void plan_cancel(struct plan *plan);
+
 /* The digest of digests. false while it is not known: not all chunks are done, or the file was
  * resumed (chunks end out of order then; the journal has all digests). */
 bool plan_digest(struct plan *plan, struct digest *out);

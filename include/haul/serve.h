@@ -18,7 +18,6 @@ struct serve_config {
     struct link *link;         /* open; stays the caller's, who closes it afterwards */
     uint64_t memory_bytes;     /* most for the slots, whatever the client wishes; 0: automatic */
     uint64_t hello_timeout_ns; /* 0: WIRE_HELLO_MS */
-    uint64_t ping_ns;          /* 0: WIRE_PING_MS */
     uint64_t silence_ns;       /* 0: WIRE_SILENCE_MS */
     bool notes; /* lines of the log go to the client: takes over the log's sink, and leaves none */
     const atomic_bool *stop; /* set from a signal: sync, let go, end. May be NULL */

@@ -26,7 +26,7 @@ enum {
     WIRE_BODY_BYTES_MAX = 12 * 1024,
     WIRE_FRAME_BYTES_MAX = WIRE_HEADER_BYTES + WIRE_BODY_BYTES_MAX, /* without the payload */
     WIRE_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024,
-    WIRE_CHUNK_BYTES_MIN = 4096,
+    WIRE_CHUNK_BYTES_MIN = 512, /* journals may have such chunks; haul makes none under 64 KiB */
     WIRE_CHUNK_BYTES_MAX = WIRE_PAYLOAD_BYTES_MAX,
     WIRE_SLOTS_MAX = 256, /* of one session, those without a buffer included */
     WIRE_JOBS_MAX = 256,  /* files open at the same time */
@@ -39,11 +39,14 @@ enum {
     WIRE_RESENDS_MAX = 3,     /* of one chunk that arrives damaged */
     WIRE_NOTES_BURST = 1000,  /* notes and pings that may come at once ... */
     WIRE_NOTES_A_SECOND = 20, /* ... and in the long run; more is a flood */
-    WIRE_PING_MS = 5000,      /* whoever has been silent for so long says PING */
+    WIRE_PING_MS = 5000,
+    WIRE_PING_MS_MIN = 10,
+    WIRE_PING_MS_MAX = 60000,
     WIRE_SILENCE_MS = 600000, /* a server gives up a client that was silent for so long */
     WIRE_HELLO_MS = 30000,    /* for the greeting */
 };
-#define WIRE_TAG_NONE UINT32_MAX
+#define WIRE_TAG_NONE   UINT32_MAX
+#define WIRE_OFFSET_MAX ((uint64_t)1 << 62) /* rounding up to a block stays below INT64_MAX */
 
 enum wire_side { WIRE_CLIENT, WIRE_SERVER };
 
@@ -93,6 +96,7 @@ struct wire_hello {
     uint32_t jobs_max;
     uint32_t chunk_bytes;  /* the most in one payload; client: 0 is automatic */
     uint64_t memory_bytes; /* for the slots; client: 0 is automatic */
+    uint32_t ping_ms;      /* whoever has been silent for so long says PING. Repeated */
 };
 
 struct wire_facts {
@@ -110,7 +114,7 @@ struct wire_wish {
     uint8_t cache;
     uint8_t resume;
     bool strict, cache_max_set, write_devices, sparse, preallocate, join, mode, owner, times,
-        journal;
+        journal, journal_early, compare_only;
     uint64_t cache_max_bytes;
     uint64_t session;
     const char *journal_path; /* "": beside the target */
@@ -158,9 +162,10 @@ struct wire_reply {
     bool journal_present;                                /* DESCRIBE */
     bool target_fresh, target_readable, journal_compare; /* OPEN */
     uint8_t journal;                                     /* OPEN */
-    uint64_t extent_start;                               /* MAP, RECALL */
-    uint64_t extent_end;                                 /* MAP */
-    uint32_t count;                                      /* EXAMINE, RECALL */
+    uint32_t chunk_bytes;      /* OPEN: as asked, or less: that of the journal that fits */
+    uint64_t extent_start;     /* MAP, RECALL */
+    uint64_t extent_end;       /* MAP */
+    uint32_t count;            /* EXAMINE, RECALL */
     struct digest digest;      /* FETCH, EXAMINE: of the content; RECALL: of the payload */
     bool matched;              /* FETCH */
     struct wire_report report; /* COMMIT, ABANDON */
@@ -209,6 +214,15 @@ int wire_decode_header(const uint8_t header[WIRE_HEADER_BYTES], uint32_t *body_b
  * (ERROR_PROTOCOL) with a reason; the message is unspecified then. */
 int wire_decode(const uint8_t *frame, size_t length, enum wire_side from,
                 struct wire_message *message, struct wire_texts *texts, struct error *err);
+
+/* What either side sends before its first frame, so that versions can differ. is_magic: the first
+ * `length` bytes could be (or are) `from`'s. decode: the version; everything else may be of a later
+ * one. */
+void wire_encode_preamble(uint8_t out[WIRE_PREAMBLE_BYTES], const char *program,
+                          enum wire_side from);
+bool wire_is_magic(const uint8_t *data, size_t length, enum wire_side from);
+uint16_t wire_decode_preamble(const uint8_t preamble[WIRE_PREAMBLE_BYTES],
+                              char program[WIRE_PROGRAM_BYTES]);
 
 /* Journal entries of a RECALL, in place: from the machine's own layout (uint64_t, digest) to the
  * wire's and back. Nothing to do on little-endian machines. */

@@ -1,90 +1,107 @@
-/* copy.c - one file from its description to its commit, over two ends: the order of the big steps,
- * and what the receipt says. Chunks are the pump's business. */
+/* copy.c - one file from its description to its commit: the order of the big steps, and what the
+ * receipt says. Lanes do the work; chunks are the pump's business. */
 #include "copy_state.h"
 
 #include "haul/clock.h"
 #include "haul/log.h"
 #include "haul/num.h"
-#include "haul/pump.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-static const uint64_t sync_every_bytes_default = 256 * MIB;
-static const uint64_t sync_every_ns_default = 5 * NS_PER_SECOND;
+enum {
+    /* A libssh session: 1.25 MB, 6 MB of shared libraries (field.md 5), what a peer may send ahead.
+     */
+    SSH_LIBRARY_BYTES = 6 * 1024 * 1024,
+    SSH_SESSION_BYTES = 3 * 1024 * 1024,
+    TEAM_FILE_BYTES_MIN = 32 * 1024 * 1024,
+};
 
-struct slot *copy_control(struct copy *copy)
+static bool copy_remote(const struct copy *copy, enum end_role role)
 {
-    return &copy->slots[copy->budget.slots_count];
+    return copy->addresses[role].kind == ADDRESS_REMOTE;
 }
 
-static int copy_decide_memory(struct copy *copy, struct error *err)
+static bool copy_any_remote(const struct copy *copy)
+{
+    return copy_remote(copy, END_SOURCE) || copy_remote(copy, END_TARGET);
+}
+
+/* Local copies have one lane: a second could only compete for the same disk. */
+static uint32_t copy_lanes(const struct copy *copy)
+{
+    if (!copy_any_remote(copy))
+        return 1;
+    return copy->wish.lanes ? (uint32_t)min_u64(copy->wish.lanes, LANES_MAX) : LANES_AUTO_MAX;
+}
+
+static uint64_t copy_reserved_bytes(const struct copy *copy, uint32_t lanes)
+{
+    if (!copy_any_remote(copy) || copy->wish.link.transport)
+        return 0;
+    return SSH_LIBRARY_BYTES + (uint64_t)lanes * SSH_SESSION_BYTES;
+}
+
+static int copy_decide_memory(struct copy *copy, uint32_t lanes, struct error *err)
 {
     const struct budget_wish wish = {
         .memory_bytes = copy->wish.memory_bytes,
         .chunk_bytes = copy->wish.chunk_bytes,
         .size_bytes = NUM_UNKNOWN,
-        .lanes = 1,
+        .lanes = lanes,
+        .reserved_bytes = copy_reserved_bytes(copy, lanes),
     };
     struct budget_facts facts;
     int result = budget_read(&facts, "/", err);
     if (result == 0)
         result = budget_decide(&copy->budget, &facts, &wish, err);
-    if (result < 0)
-        return result;
-    log_verbose("memory: budget=%llu slots=%u chunk=%u window=%u limited_by=%s",
-                (unsigned long long)copy->budget.memory_bytes, copy->budget.slots_count,
-                copy->budget.chunk_bytes, copy->budget.window_bytes, facts.limited_by);
-    result = slab_open(&copy->slab, copy->budget.slots_count, copy->budget.chunk_bytes, err);
-    for (uint32_t i = 0; result == 0 && i <= copy->budget.slots_count; i++) {
-        bool control = i == copy->budget.slots_count;
-        copy->slots[i] = (struct slot){
-            .index = i,
-            .buffer = control ? NULL : slab_buffer(&copy->slab, i),
-            .capacity = control ? 0 : copy->budget.chunk_bytes,
-        };
-    }
+    if (result == 0)
+        log_verbose("memory: budget=%llu slots=%u chunk=%u window=%u limited_by=%s",
+                    (unsigned long long)copy->budget.memory_bytes, copy->budget.slots_count,
+                    copy->budget.chunk_bytes, copy->budget.window_bytes, facts.limited_by);
     return result;
 }
 
-static int copy_open_end(struct copy *copy, enum end_role role, struct end **out, struct error *err)
+static int copy_open_lead(struct copy *copy, struct error *err)
 {
-    const struct end_file_config config = {
-        .role = role,
-        .engine =
-            {
-                .kind = copy->wish.engine,
-                .slab = copy->slab.base,
-                .slab_bytes = copy->slab.length_bytes,
-            },
-        .slots_count = copy->budget.slots_count + COPY_CONTROL_SLOTS,
-        .window_bytes = copy->budget.window_bytes,
-        .in_flight_bytes = copy->budget.memory_bytes,
-        .jobs_max = COPY_JOBS_MAX,
+    uint32_t lanes = copy_lanes(copy);
+    int result = copy_decide_memory(copy, lanes, err);
+    if (result == 0 && copy_any_remote(copy) && !(copy->memory = ask_memory_open()))
+        result = error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with");
+    if (result < 0)
+        return result;
+    copy->lane_config = (struct lane_config){
+        .wish = &copy->wish,
+        .addresses = {&copy->addresses[END_SOURCE], &copy->addresses[END_TARGET]},
+        .budget = &copy->budget,
+        .lanes = lanes,
+        .session = copy->session,
+        .progress = &copy->progress,
+        .memory = copy->memory,
     };
-    return end_file_open(out, &config, err);
+    result = lane_open(&copy->lanes[0], &copy->lane_config, err);
+    if (result == 0)
+        copy->lane_config.chunk_bytes = copy->lanes[0]->chunk_bytes;
+    copy->lead = copy->lanes[0];
+    return result;
 }
 
 int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
               const struct address *target, struct error *err)
 {
     struct copy *copy = calloc(1, sizeof(*copy));
-    (void)source;
-    (void)target;
     if (!copy)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with");
     copy->wish = *wish;
+    if (source)
+        copy->addresses[END_SOURCE] = *source;
+    if (target)
+        copy->addresses[END_TARGET] = *target;
     if (getrandom(&copy->session, sizeof(copy->session), 0) != sizeof(copy->session))
         copy->session = clock_now_ns() ^ (uint64_t)getpid() << 32;
-    int result = copy_decide_memory(copy, err);
-    if (result == 0)
-        result = copy_open_end(copy, END_SOURCE, &copy->source, err);
-    if (result == 0)
-        result = copy_open_end(copy, END_TARGET, &copy->target, err);
+    int result = copy_open_lead(copy, err);
     if (result < 0) {
         copy_close(copy);
         return result;
@@ -97,9 +114,9 @@ void copy_close(struct copy *copy)
 {
     if (!copy)
         return;
-    end_close(copy->source);
-    end_close(copy->target);
-    slab_close(&copy->slab);
+    for (uint32_t i = 0; i < LANES_MAX; i++)
+        lane_close(copy->lanes[i]);
+    ask_memory_close(copy->memory);
     free(copy);
 }
 
@@ -115,30 +132,42 @@ const struct budget *copy_budget(const struct copy *copy)
 
 bool copy_broken(const struct copy *copy)
 {
-    (void)copy;
-    return false; /* local ends have no link that could be gone */
+    return lane_broken(copy->lanes[0]);
 }
 
 /* Field by field: another thread reads them, and `stop`, which it sets, is not ours to touch. */
-void copy_reset_progress(struct progress *progress)
+static void copy_reset_progress(struct progress *progress)
 {
     progress->phase = PHASE_OPENING;
     progress->bytes_total = progress->bytes_copied = progress->bytes_kept = 0;
     progress->bytes_holes = progress->bytes_repaired = progress->chunks_repaired = 0;
     progress->bytes_durable = progress->bytes_verified = progress->bytes_differing = 0;
-    progress->wire_bytes_sent = progress->wire_bytes_received = 0;
     progress->lanes = 1;
 }
 
-void copy_prepare_job(struct copy *copy, struct job *job, const char *source_path,
-                      const char *target_path)
+static void copy_no_reports(struct job *job)
+{
+    for (int role = 0; role < 2; role++) {
+        job->reports[role] = (struct side_report){
+            .resident_before_bytes = NUM_UNKNOWN,
+            .resident_peak_bytes = NUM_UNKNOWN,
+            .resident_after_bytes = NUM_UNKNOWN,
+            .memory_peak_bytes = NUM_UNKNOWN,
+        };
+    }
+}
+
+void copy_begin(struct copy *copy, const char *source_path, const char *target_path,
+                struct receipt *receipt)
 {
     const struct copy_wish *wish = &copy->wish;
-    *job = (struct job){
+    copy_reset_progress(&copy->progress);
+    copy->lead = copy->lanes[0];
+    copy->lead->job = (struct job){
         .number = copy->jobs_count++,
         .source_path = source_path,
         .target_path = target_path,
-        .chunk_bytes = copy->budget.chunk_bytes,
+        .chunk_bytes = copy->lead->chunk_bytes,
         .wish =
             {
                 .cache = wish->cache,
@@ -156,9 +185,11 @@ void copy_prepare_job(struct copy *copy, struct job *job, const char *source_pat
                 .session = copy->session,
             },
     };
+    copy_no_reports(&copy->lead->job);
+    *receipt = (struct receipt){.source_path = source_path, .target_path = target_path};
 }
 
-static int copy_refuse(const struct job *job, struct error *err)
+static int copy_refuse(const struct copy *copy, const struct job *job, struct error *err)
 {
     const struct facts *source = &job->facts[END_SOURCE], *target = &job->facts[END_TARGET];
     switch (source->kind) {
@@ -177,7 +208,7 @@ static int copy_refuse(const struct job *job, struct error *err)
     }
     if (target->kind == FILE_FOLDER)
         return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", job->target_path);
-    if (target->kind != FILE_NONE && source->device == target->device &&
+    if (!copy_any_remote(copy) && target->kind != FILE_NONE && source->device == target->device &&
         source->inode == target->inode)
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s and %s are the same file",
                                job->source_path, job->target_path);
@@ -185,14 +216,12 @@ static int copy_refuse(const struct job *job, struct error *err)
 }
 
 /* DESCRIBE at both ends. */
-static int copy_look(struct copy *copy, struct job *job, struct error *err)
+static int copy_look(struct copy *copy, struct error *err)
 {
-    struct slot *control = copy_control(copy);
-    control->job = job;
-    int result = end_call(copy->source, control, END_DESCRIBE, err);
+    int result = lane_call(copy->lead, END_SOURCE, END_DESCRIBE, err);
     if (result == 0)
-        result = end_call(copy->target, control, END_DESCRIBE, err);
-    return result < 0 ? result : copy_refuse(job, err);
+        result = lane_call(copy->lead, END_TARGET, END_DESCRIBE, err);
+    return result < 0 ? result : copy_refuse(copy, &copy->lead->job, err);
 }
 
 static bool copy_up_to_date(const struct copy *copy, const struct job *job)
@@ -203,18 +232,34 @@ static bool copy_up_to_date(const struct copy *copy, const struct job *job)
            facts_up_to_date(&job->facts[END_SOURCE], &job->facts[END_TARGET]);
 }
 
-/* OPEN at both ends. The source's holes decide how the target is laid out. */
-static int copy_open_job(struct copy *copy, struct job *job, struct error *err)
+static bool copy_has_holes(const struct facts *source)
 {
-    struct slot *control = copy_control(copy);
-    int result = end_call(copy->source, control, END_OPEN, err);
+    return source->kind == FILE_REGULAR && source->allocated_bytes < source->size_bytes;
+}
+
+/* More than one lane: for what takes longer than opening them. */
+static bool copy_wants_team(const struct copy *copy)
+{
+    const struct job *job = &copy->lead->job;
+    return copy->lane_config.lanes > 1 && !job->wish.compare_only &&
+           job->facts[END_SOURCE].size_bytes >= TEAM_FILE_BYTES_MIN;
+}
+
+/* OPEN at both ends. The source's holes decide how the target is laid out. */
+static int copy_open_job(struct copy *copy, struct error *err)
+{
+    struct lane *lane = copy->lead;
+    int result = lane_call(lane, END_SOURCE, END_OPEN, err);
+    lane->source_open = result == 0;
     if (result < 0)
         return result;
-    const struct facts *source = &job->facts[END_SOURCE];
-    bool holes = source->kind == FILE_REGULAR && source->allocated_bytes < source->size_bytes;
-    job->wish.sparse = holes || copy->wish.sparse;
-    job->wish.preallocate = !job->wish.sparse && !copy->wish.no_preallocate;
-    return end_call(copy->target, control, END_OPEN, err);
+    struct job_wish *wish = &lane->job.wish;
+    wish->sparse = copy_has_holes(&lane->job.facts[END_SOURCE]) || copy->wish.sparse;
+    wish->preallocate = !wish->sparse && !copy->wish.no_preallocate;
+    wish->journal_early |= copy_wants_team(copy); /* lanes share it */
+    result = lane_call(lane, END_TARGET, END_OPEN, err);
+    lane->target_open = result == 0;
+    return result;
 }
 
 /* How far the target's old content may be right: all of it, unless the journal says that it was a
@@ -226,79 +271,115 @@ static uint64_t copy_old_bytes(const struct job *job)
     return job->facts[END_TARGET].size_bytes;
 }
 
-static int copy_make_plan(const struct copy *copy, const struct job *job, struct plan **out,
-                          struct progress *progress, struct error *err)
+static int copy_make_plan(struct copy *copy, struct plan **out, struct error *err)
 {
-    const struct facts *source = &job->facts[END_SOURCE];
+    const struct job *job = &copy->lead->job;
+    const struct copy_wish *wish = &copy->wish;
     /* Verification stays behind two windows and what is in flight, so that it finds them closed. */
     uint64_t lag_bytes = 3 * (uint64_t)copy->budget.window_bytes + copy->budget.memory_bytes;
     const struct plan_config config = {
-        .size_bytes = source->size_bytes,
+        .size_bytes = job->facts[END_SOURCE].size_bytes,
         .chunk_bytes = job->chunk_bytes,
         .compare_bytes = copy_old_bytes(job),
-        .rewrite = !job->target_readable || copy->wish.resume == RESUME_RESTART,
-        .sparse = source->kind == FILE_REGULAR && source->allocated_bytes < source->size_bytes,
+        .rewrite = !job->target_readable || wish->resume == RESUME_RESTART,
+        .sparse = copy_has_holes(&job->facts[END_SOURCE]),
         .resume = job->journal == JOURNAL_FITS,
-        .trust = copy->wish.resume == RESUME_APPEND,
-        .against_source = copy->wish.resume == RESUME_APPEND_VERIFY,
-        .verify = copy->wish.verify,
-        .verify_lag =
-            (uint32_t)min_u64(lag_bytes / copy->budget.chunk_bytes, PLAN_VERIFY_MAX / 2 - 1),
+        .trust = wish->resume == RESUME_APPEND,
+        .against_source = wish->resume == RESUME_APPEND_VERIFY,
+        .verify = wish->verify,
+        .verify_lag = (uint32_t)min_u64(lag_bytes / job->chunk_bytes, PLAN_VERIFY_MAX / 2 - 1),
     };
-    return plan_open(out, &config, progress, err);
+    return plan_open(out, &config, &copy->progress, err);
 }
 
-int copy_pump(struct copy *copy, struct job *job, struct plan *plan, struct error *err)
+/* Which lane can commit, once none runs any more: any that is whole, when every chunk is done. */
+static int copy_lanes_outcome(struct copy *copy, struct plan *plan, struct error *err)
 {
-    const struct copy_wish *wish = &copy->wish;
-    const struct pump_config config = {
-        .source = copy->source,
-        .target = copy->target,
-        .slots = copy->slots,
-        .slots_count = copy->budget.slots_count,
-        .control = copy_control(copy),
-        .job = job,
+    struct lane *whole = NULL;
+    bool complete = plan_complete(plan);
+    for (uint32_t i = 0; i < LANES_MAX; i++) {
+        struct lane *lane = copy->lanes[i];
+        if (!lane || lane->job.number != copy->lanes[0]->job.number)
+            continue;
+        if (lane->result == 0 && lane->target_open && !whole)
+            whole = lane;
+        else if (lane->result < 0 && complete)
+            log_note("lane %u was lost, the others did its work: %s", i + 1, lane->error.text);
+        else if (lane->result < 0)
+            error_take(err, &lane->error);
+    }
+    if (complete && whole) {
+        copy->lead = whole;
+        return 0;
+    }
+    for (uint32_t i = 0; i < LANES_MAX; i++) {
+        if (copy->lanes[i])
+            error_take(err, &copy->lanes[i]->error);
+    }
+    return error_is_set(err) ? -err->errnum : -EIO;
+}
+
+int copy_pump(struct copy *copy, struct plan *plan, struct error *err)
+{
+    struct lane_team *team = NULL;
+    int result = 0;
+    const struct lane_team_config config = {
+        .lane = &copy->lane_config,
+        .lanes = copy->lanes,
+        .lanes_wish = copy->wish.lanes,
         .plan = plan,
-        .progress = &copy->progress,
-        .bandwidth_bytes = wish->bandwidth_bytes,
-        .sync_every_bytes =
-            wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default,
-        .sync_every_ns = sync_every_ns_default,
     };
     copy->progress.phase = PHASE_COPYING;
-    return pump_run(&config, err);
+    if (copy_wants_team(copy))
+        result = lane_team_start(&team, &config, err);
+    if (result < 0)
+        return result;
+    lane_run(copy->lead, plan, &copy->wish, &copy->progress);
+    lane_team_finish(team);
+    return copy->lead->job.wish.compare_only ? error_take(err, &copy->lead->error)
+                                             : copy_lanes_outcome(copy, plan, err);
+}
+
+/* Lanes that do not commit let go of the file. */
+static void copy_release_others(struct copy *copy)
+{
+    for (uint32_t i = 0; i < LANES_MAX; i++) {
+        struct lane *lane = copy->lanes[i];
+        if (lane && lane != copy->lead && (lane->source_open || lane->target_open))
+            lane_abandon(lane);
+    }
 }
 
 /* The source first: only an unchanged source makes the target a copy. */
 static int copy_commit(struct copy *copy, struct error *err)
 {
-    struct slot *control = copy_control(copy);
+    struct lane *lane = copy->lead;
     copy->progress.phase = PHASE_SYNCING;
-    int result = end_call(copy->source, control, END_COMMIT, err);
+    copy_release_others(copy);
+    int result = lane_call(lane, END_SOURCE, END_COMMIT, err);
+    lane->source_open = false; /* a commit closes it, however it ends */
     if (result < 0)
         return result;
-    copy->target_open = false; /* a commit closes it, however it ends */
-    return end_call(copy->target, control, END_COMMIT, err);
+    result = lane_call(lane, END_TARGET, END_COMMIT, err);
+    lane->target_open = false;
+    return result;
 }
 
 /* After a failure: what was written is synced all the same, then both ends let go of the file. */
-void copy_abandon(struct copy *copy, struct job *job)
+void copy_abandon(struct copy *copy)
 {
-    struct slot *control = copy_control(copy);
     struct error ignored = {.class = ERROR_NONE};
-    control->job = job;
     copy->progress.phase = PHASE_SYNCING;
-    if (copy->target_open)
-        (void)end_call(copy->target, control, END_SYNC, &ignored);
-    (void)end_call(copy->source, control, END_ABANDON, &ignored);
-    (void)end_call(copy->target, control, END_ABANDON, &ignored);
-    copy->target_open = false;
+    copy_release_others(copy);
+    if (copy->lead->target_open)
+        (void)lane_call(copy->lead, END_TARGET, END_SYNC, &ignored);
+    lane_abandon(copy->lead);
 }
 
-void copy_fill_receipt(const struct copy *copy, const struct job *job, uint64_t started_ns,
-                       struct receipt *receipt)
+void copy_fill_receipt(const struct copy *copy, uint64_t started_ns, struct receipt *receipt)
 {
     const struct progress *progress = &copy->progress;
+    const struct job *job = &copy->lead->job;
     receipt->files = 1;
     receipt->bytes_total = progress->bytes_total;
     receipt->bytes_copied = progress->bytes_copied;
@@ -309,35 +390,35 @@ void copy_fill_receipt(const struct copy *copy, const struct job *job, uint64_t 
     receipt->bytes_verified = progress->bytes_verified;
     receipt->wire_bytes_sent = progress->wire_bytes_sent;
     receipt->wire_bytes_received = progress->wire_bytes_received;
-    receipt->lanes = progress->lanes;
+    for (uint32_t i = 0; i < LANES_MAX; i++)
+        receipt->lanes += copy->lanes[i] && copy->lanes[i]->job.number == job->number;
     receipt->duration_ns = clock_now_ns() - started_ns;
     receipt->chunk_bytes = job->chunk_bytes;
     receipt->memory_peak_bytes = budget_memory_peak();
     receipt->memory_budget_bytes = copy->budget.memory_bytes;
+    if (copy_remote(copy, END_SOURCE))
+        receipt->source_host = copy->addresses[END_SOURCE].host;
+    if (copy_remote(copy, END_TARGET))
+        receipt->target_host = copy->addresses[END_TARGET].host;
     receipt->source = job->reports[END_SOURCE];
     receipt->target = job->reports[END_TARGET];
 }
 
 /* From OPEN to COMMIT. */
-static int copy_transfer(struct copy *copy, struct job *job, struct receipt *receipt,
-                         struct error *err)
+static int copy_transfer(struct copy *copy, struct receipt *receipt, struct error *err)
 {
     struct plan *plan = NULL;
-    int result = copy_open_job(copy, job, err);
-    if (result == 0) {
-        copy->target_open = true;
-        result = copy_make_plan(copy, job, &plan, &copy->progress, err);
-    }
-    if (result == 0 && job->journal == JOURNAL_FITS) {
+    int result = copy_open_job(copy, err);
+    if (result == 0)
+        result = copy_make_plan(copy, &plan, err);
+    if (result == 0 && copy->lead->job.journal == JOURNAL_FITS) {
         receipt->resumed = true;
-        result = copy_list_journal(copy, job, plan, err);
+        result = copy_list_journal(copy, plan, err);
     }
     if (result == 0)
-        result = copy_pump(copy, job, plan, err);
-    if (result == 0) {
-        assert(plan_complete(plan));
-        result = copy_digest(copy, job, plan, receipt, err);
-    }
+        result = copy_pump(copy, plan, err);
+    if (result == 0)
+        result = copy_digest(copy, plan, receipt, err);
     if (result == 0)
         result = copy_commit(copy, err);
     if (result == 0) {
@@ -346,56 +427,40 @@ static int copy_transfer(struct copy *copy, struct job *job, struct receipt *rec
         copy->progress.phase = PHASE_DONE;
     } else {
         copy_digest_undo(copy);
-        copy_abandon(copy, job);
+        copy_abandon(copy);
     }
     plan_close(plan);
     return result;
 }
 
-void copy_no_reports(struct job *job)
-{
-    for (int role = 0; role < 2; role++) {
-        job->reports[role] = (struct side_report){
-            .resident_before_bytes = NUM_UNKNOWN,
-            .resident_peak_bytes = NUM_UNKNOWN,
-            .resident_after_bytes = NUM_UNKNOWN,
-            .memory_peak_bytes = NUM_UNKNOWN,
-        };
-    }
-}
-
 int copy_run(struct copy *copy, const char *source_path, const char *target_path,
              struct receipt *receipt, struct error *err)
 {
-    struct job job;
     uint64_t started_ns = clock_now_ns();
-    copy_reset_progress(&copy->progress);
-    copy_prepare_job(copy, &job, source_path, target_path);
-    copy_no_reports(&job);
-    *receipt = (struct receipt){.source_path = source_path, .target_path = target_path};
+    copy_begin(copy, source_path, target_path, receipt);
+    const struct job *job = &copy->lead->job;
 
-    int result = copy_look(copy, &job, err);
+    int result = copy_look(copy, err);
+    copy->progress.bytes_total = result == 0 ? job->facts[END_SOURCE].size_bytes : NUM_UNKNOWN;
     if (result == 0) {
-        copy->progress.bytes_total = job.facts[END_SOURCE].size_bytes;
         receipt->dry_run = copy->wish.dry_run;
-        receipt->up_to_date = copy_up_to_date(copy, &job);
+        receipt->up_to_date = copy_up_to_date(copy, job);
         if (receipt->up_to_date)
             copy->progress.bytes_kept = copy->progress.bytes_total;
         else if (!copy->wish.dry_run)
-            result = copy_transfer(copy, &job, receipt, err);
+            result = copy_transfer(copy, receipt, err);
     }
-    copy_fill_receipt(copy, &job, started_ns, receipt);
+    copy_fill_receipt(copy, started_ns, receipt);
     return result;
 }
 
 int copy_describe(struct copy *copy, bool target, const char *path, struct facts *facts,
                   struct error *err)
 {
-    struct job job;
-    copy_prepare_job(copy, &job, path, path);
-    copy_control(copy)->job = &job;
-    int result =
-        end_call(target ? copy->target : copy->source, copy_control(copy), END_DESCRIBE, err);
-    *facts = job.facts[target ? END_TARGET : END_SOURCE];
+    enum end_role role = target ? END_TARGET : END_SOURCE;
+    struct receipt ignored;
+    copy_begin(copy, path, path, &ignored);
+    int result = lane_call(copy->lead, role, END_DESCRIBE, err);
+    *facts = copy->lead->job.facts[role];
     return result;
 }

@@ -9,14 +9,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-int copy_list_journal(struct copy *copy, struct job *job, struct plan *plan, struct error *err)
+int copy_list_journal(struct copy *copy, struct plan *plan, struct error *err)
 {
-    struct slot *slot = &copy->slots[0];
-    slot->job = job;
+    struct slot *slot = &copy->lead->slots[0];
+    slot->job = &copy->lead->job;
     slot->offset = 0;
     do {
         slot->length = slot->capacity;
-        int result = end_call(copy->target, slot, END_RECALL, err);
+        int result = end_call(copy->lead->ends[END_TARGET], slot, END_RECALL, err);
         if (result == 0)
             result = plan_listed(plan, (const struct journal_entry *)(const void *)slot->buffer,
                                  slot->count, err);
@@ -32,16 +32,17 @@ int copy_list_journal(struct copy *copy, struct job *job, struct plan *plan, str
 static int copy_recall_part(struct copy *copy, const struct job *job, uint64_t first,
                             uint64_t count, struct error *err)
 {
-    struct slot *slot = &copy->slots[0];
-    struct digest *digests = (struct digest *)(void *)copy->slots[1].buffer;
+    struct slot *slot = &copy->lead->slots[0];
+    struct digest *digests = (struct digest *)(void *)copy->lead->slots[1].buffer;
     uint64_t size_bytes = job->facts[END_SOURCE].size_bytes;
     for (uint64_t i = 0; i < count; i++)
         digests[i] =
             digest_of_zeros(min_u64(job->chunk_bytes, size_bytes - (first + i) * job->chunk_bytes));
+    slot->job = &copy->lead->job;
     slot->offset = 0;
     do {
         slot->length = slot->capacity;
-        int result = end_call(copy->target, slot, END_RECALL, err);
+        int result = end_call(copy->lead->ends[END_TARGET], slot, END_RECALL, err);
         if (result < 0)
             return result;
         const struct journal_entry *entries = (const void *)slot->buffer;
@@ -96,8 +97,8 @@ static int copy_recall_all(struct copy *copy, const struct job *job, struct jour
                            struct digest *out, struct error *err)
 {
     uint64_t chunks_count = div_ceil(job->facts[END_SOURCE].size_bytes, job->chunk_bytes);
-    uint64_t room = copy->slots[1].capacity / sizeof(struct digest);
-    const struct digest *digests = (const struct digest *)(void *)copy->slots[1].buffer;
+    uint64_t room = copy->lead->slots[1].capacity / sizeof(struct digest);
+    const struct digest *digests = (const struct digest *)(void *)copy->lead->slots[1].buffer;
     struct digest_fold *fold = digest_fold_open();
     int result = fold ? 0 : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a digest");
     for (uint64_t first = 0; result == 0 && first < chunks_count; first += room) {
@@ -137,16 +138,16 @@ static int manifest_open(struct journal **out, const struct copy *copy, const st
     return result;
 }
 
-int copy_digest(struct copy *copy, struct job *job, struct plan *plan, struct receipt *receipt,
-                struct error *err)
+int copy_digest(struct copy *copy, struct plan *plan, struct receipt *receipt, struct error *err)
 {
+    const struct job *job = &copy->lead->job;
     struct journal *manifest = NULL;
     bool wished = copy->wish.manifest_path != NULL;
     if (job->journal != JOURNAL_FITS && !wished) {
         receipt->digest_known = plan_digest(plan, &receipt->digest);
         return 0;
     }
-    int result = end_call(copy->target, copy_control(copy), END_SYNC, err);
+    int result = lane_call(copy->lead, END_TARGET, END_SYNC, err);
     if (result == 0 && wished)
         result = manifest_open(&manifest, copy, job, err);
     if (result == 0 && job->facts[END_SOURCE].size_bytes > 0)

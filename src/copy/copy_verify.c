@@ -8,15 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 
-static int verify_open(struct copy *copy, struct job *job, struct error *err)
+static int verify_open(struct copy *copy, struct error *err)
 {
-    struct slot *control = copy_control(copy);
-    control->job = job;
+    struct lane *lane = copy->lead;
     int result = 0;
-    if (job->source_path)
-        result = end_call(copy->source, control, END_OPEN, err);
+    if (lane->job.source_path)
+        result = lane_call(lane, END_SOURCE, END_OPEN, err);
     if (result == 0)
-        result = end_call(copy->target, control, END_OPEN, err);
+        result = lane_call(lane, END_TARGET, END_OPEN, err);
     return result;
 }
 
@@ -81,25 +80,24 @@ static int verify_outcome(struct copy *copy, const struct job *job, struct error
                            other);
 }
 
-static void verify_close(struct copy *copy, struct job *job, struct error *err)
+static void verify_close(struct copy *copy, struct error *err)
 {
-    struct slot *control = copy_control(copy);
+    struct lane *lane = copy->lead;
     enum end_op op = error_is_set(err) ? END_ABANDON : END_COMMIT;
-    control->job = job;
-    if (job->source_path)
-        (void)end_call(copy->source, control, op, err);
-    (void)end_call(copy->target, control, op, err);
+    if (lane->job.source_path)
+        (void)lane_call(lane, END_SOURCE, op, err);
+    (void)lane_call(lane, END_TARGET, op, err);
 }
 
-static int verify_run(struct copy *copy, struct job *job, struct receipt *receipt,
-                      struct error *err)
+static int verify_run(struct copy *copy, struct receipt *receipt, struct error *err)
 {
+    const struct job *job = &copy->lead->job;
     struct plan *plan = NULL;
     int result = verify_plan(copy, job, &plan, err);
     if (result == 0 && !job->source_path)
-        result = copy_list_journal(copy, job, plan, err);
+        result = copy_list_journal(copy, plan, err);
     if (result == 0)
-        result = copy_pump(copy, job, plan, err);
+        result = copy_pump(copy, plan, err);
     if (result == 0 && !plan_complete(plan))
         result = error_set_class(err, ERROR_FILE, EBADMSG,
                                  "%s: does not list every chunk in order; it can not be used",
@@ -113,28 +111,26 @@ static int verify_run(struct copy *copy, struct job *job, struct receipt *receip
 int copy_verify(struct copy *copy, const char *source_path, const char *target_path,
                 struct receipt *receipt, struct error *err)
 {
-    struct job job;
     uint64_t started_ns = clock_now_ns();
-    copy_reset_progress(&copy->progress);
-    copy_prepare_job(copy, &job, source_path, target_path);
-    copy_no_reports(&job);
-    job.wish.compare_only = true;
-    job.wish.journal = false;
-    job.wish.journal_path = source_path ? NULL : copy->wish.manifest_path;
-    receipt->source_path = source_path ? source_path : copy->wish.manifest_path;
-    receipt->target_path = target_path;
+    const char *manifest_path = copy->wish.manifest_path;
+    copy_begin(copy, source_path, target_path, receipt);
+    struct job *job = &copy->lead->job;
+    job->wish.compare_only = true;
+    job->wish.journal = false;
+    job->wish.journal_path = source_path ? NULL : manifest_path;
+    receipt->source_path = source_path ? source_path : manifest_path;
 
-    int result = source_path ? 0 : verify_manifest(copy, &job, err);
+    int result = source_path ? 0 : verify_manifest(copy, job, err);
     if (result == 0)
-        result = verify_open(copy, &job, err);
-    copy->progress.bytes_total = job.facts[END_SOURCE].size_bytes;
+        result = verify_open(copy, err);
+    copy->progress.bytes_total = job->facts[END_SOURCE].size_bytes;
     if (result == 0)
-        result = verify_run(copy, &job, receipt, err);
-    verify_close(copy, &job, err);
+        result = verify_run(copy, receipt, err);
+    verify_close(copy, err);
     if (!error_is_set(err))
-        result = verify_outcome(copy, &job, err);
+        result = verify_outcome(copy, job, err);
     copy->progress.phase = PHASE_DONE;
-    copy_fill_receipt(copy, &job, started_ns, receipt);
+    copy_fill_receipt(copy, started_ns, receipt);
     receipt->compared = true;
     receipt->bytes_differing = copy->progress.bytes_differing;
     return error_is_set(err) ? -err->errnum : result;

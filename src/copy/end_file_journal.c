@@ -130,6 +130,47 @@ static struct journal_header end_file_journal_header(const struct open_file *ope
     };
 }
 
+/* No journal can be kept: said once; the copy goes on without. */
+static void end_file_journal_give_up(struct open_file *open, const struct error *why)
+{
+    log_warning("%s; no journal is kept: after an interruption every chunk will be compared",
+                why->text);
+    journal_close(open->journal);
+    open->journal = NULL;
+}
+
+/* The file is made with the first batch, so that a short copy never has one. */
+static void end_file_journal_make(struct open_file *open, const struct job *job)
+{
+    struct error why = {.class = ERROR_NONE};
+    if (journal_fd(open->journal) >= 0)
+        return;
+    if (journal_create(open->journal, journal_folder(open, job), open->journal_path, &why) < 0)
+        end_file_journal_give_up(open, &why);
+}
+
+/* A further lane appends to the journal that the first one keeps; it has none when that one could
+ * not keep it. */
+int end_file_journal_join(struct end_file *self, struct open_file *open, struct job *job)
+{
+    struct journal_header header;
+    struct journal_reader *reader = NULL;
+    struct error ignored = {.class = ERROR_NONE};
+    if (!job->wish.journal)
+        return 0;
+    end_file_journal_place(open, job);
+    int result = journal_reader_open(&reader, journal_folder(open, job), open->journal_path,
+                                     &header, &ignored);
+    journal_reader_close(reader);
+    if (result < 0 || end_file_journal_fits(open, job, &header) != JOURNAL_FITS)
+        return 0;
+    result = journal_open(&open->journal, &header, &self->end.error);
+    if (result == 0)
+        result = journal_join(open->journal, journal_folder(open, job), open->journal_path,
+                              &self->end.error);
+    return result;
+}
+
 int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job)
 {
     struct journal_header header;
@@ -159,9 +200,8 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
         header = end_file_journal_header(open, job);
         if (result == 0)
             result = journal_open(&open->journal, &header, &self->end.error);
-        if (result == 0 && job->wish.journal_early)
-            result = journal_create(open->journal, journal_folder(open, job), open->journal_path,
-                                    &self->end.error);
+        if (result == 0 && job->wish.journal_early && job->facts[END_SOURCE].size_bytes > 0)
+            end_file_journal_make(open, job);
     }
     journal_reader_close(reader);
     return result;
@@ -179,30 +219,12 @@ void end_file_journal_note(struct end_file *self, struct work *work)
     (void)self;
 }
 
-/* No journal can be kept: said once; the copy goes on without. */
-static void end_file_journal_give_up(struct open_file *open, const struct error *why)
-{
-    log_warning("%s; no journal is kept: after an interruption every chunk will be compared",
-                why->text);
-    journal_close(open->journal);
-    open->journal = NULL;
-}
-
-/* The file is made with the first batch, so that a short copy never has one. */
-static void end_file_journal_make(struct open_file *open, const struct job *job)
-{
-    struct error why = {.class = ERROR_NONE};
-    if (journal_fd(open->journal) >= 0 || journal_noted(open->journal) == 0)
-        return;
-    if (journal_create(open->journal, journal_folder(open, job), open->journal_path, &why) < 0)
-        end_file_journal_give_up(open, &why);
-}
-
 void end_file_sync(struct end_file *self, struct work *work)
 {
     struct open_file *open = work->open;
     if (open->journal) {
-        end_file_journal_make(open, work->slot->job);
+        if (journal_noted(open->journal) > 0)
+            end_file_journal_make(open, work->slot->job);
         if (open->journal)
             journal_seal(open->journal);
     }

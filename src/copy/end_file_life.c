@@ -135,13 +135,17 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
     job->facts[END_TARGET] = open->file.facts;
     job->target_readable = open->file.readable;
     job->target_fresh = open->file.created || open->file.facts.size_bytes == 0;
-    open->sparse = job->wish.sparse && job->target_fresh && open->file.facts.kind == FILE_REGULAR;
+    /* A lane that joins finds the file in its final size already; its client says whether it is
+     * new. */
+    bool fresh = job->target_fresh || job->wish.join;
+    open->sparse = job->wish.sparse && fresh && open->file.facts.kind == FILE_REGULAR;
 
     end_file_measure_start(open);
     end_file_choose(self, open, job);
     result = end_file_refuse_plain(self, open);
-    if (result == 0 && !job->wish.join)
-        result = end_file_journal_find(self, open, job);
+    if (result == 0)
+        result = job->wish.join ? end_file_journal_join(self, open, job)
+                                : end_file_journal_find(self, open, job);
     if (result == 0 && !job->wish.join)
         result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
     if (result < 0)

@@ -34,6 +34,7 @@ struct plan {
     /* The data extent found last; everything before its end is known. */
     uint64_t extent_start, extent_end;
     bool map_pending;
+    bool cancelled;
 
     uint32_t outstanding; /* items yielded and not ended */
 
@@ -289,6 +290,8 @@ static enum plan_answer plan_either_item(struct plan *plan, struct plan_item *it
 
 static enum plan_answer plan_next_locked(struct plan *plan, struct plan_item *item)
 {
+    if (plan->cancelled)
+        return PLAN_END;
     if (plan->returned_count > 0) {
         *item = plan->returned[--plan->returned_count];
         plan->outstanding++;
@@ -435,8 +438,15 @@ void plan_returned(struct plan *plan, const struct plan_item *item)
 
 static bool plan_complete_locked(const struct plan *plan)
 {
-    return plan->done_chunks == plan->chunks_count && plan->outstanding == 0 &&
+    return !plan->cancelled && plan->done_chunks == plan->chunks_count && plan->outstanding == 0 &&
            plan->stored_count == 0 && plan->returned_count == 0;
+}
+
+void plan_cancel(struct plan *plan)
+{
+    pthread_mutex_lock(&plan->lock);
+    plan->cancelled = true;
+    pthread_mutex_unlock(&plan->lock);
 }
 
 bool plan_complete(struct plan *plan)

@@ -9,7 +9,8 @@
 
 enum {
     PUMP_REAP_MAX = 16,
-    PUMP_WAIT_MS_MAX = 200,                    /* how soon a request to stop is noticed */
+    PUMP_WAIT_MS_MAX = 200, /* how soon a request to stop is noticed */
+    PUMP_IDLE_MS = 5,
     PUMP_UNSYNCED_MAX = JOURNAL_NOTES_MAX / 2, /* the journal's memory is bounded */
 };
 
@@ -19,14 +20,13 @@ struct pump {
     int result; /* the first failure; nothing new is started then */
     bool plan_ended;
     uint32_t busy_count; /* slots that are not free, the control slot included */
+    bool broken[2];      /* by role: this end gives nothing back any more */
 
     uint64_t settled_bytes;      /* stored or kept by this pump */
     uint64_t sync_settled_bytes; /* the same when the sync under way was started */
     uint64_t synced_bytes;       /* the same at the last sync that ended well */
     uint64_t synced_at_ns;
     uint32_t unsynced_chunks; /* stored or kept since the last sync was started */
-
-    uint64_t fetch_allowed_ns; /* --bwlimit: not before */
 };
 
 /* The end's first error is the cause, although another slot that failed after it may come back
@@ -63,15 +63,19 @@ static void pump_settled(struct pump *pump, const struct slot *slot)
     pump->unsynced_chunks++;
 }
 
-/* A token bucket that never saves up more than a tenth of a second. */
+/* A token bucket, shared by all lanes, that never saves up more than a tenth of a second. */
 static void pump_spend(struct pump *pump, uint32_t length)
 {
-    uint64_t bandwidth = pump->config->bandwidth_bytes, now_ns = clock_now_ns();
+    uint64_t bandwidth = pump->config->bandwidth_bytes;
     if (bandwidth == 0)
         return;
-    uint64_t earliest_ns = now_ns - NS_PER_SECOND / 10;
-    pump->fetch_allowed_ns = max_u64(pump->fetch_allowed_ns, earliest_ns) +
-                             (uint64_t)((double)length / (double)bandwidth * (double)NS_PER_SECOND);
+    _Atomic uint64_t *allowed_ns = &pump->config->progress->fetch_allowed_ns;
+    uint64_t cost_ns = (uint64_t)((double)length / (double)bandwidth * (double)NS_PER_SECOND);
+    uint64_t earliest_ns = clock_now_ns() - NS_PER_SECOND / 10;
+    uint64_t before_ns = *allowed_ns;
+    while (!atomic_compare_exchange_weak(allowed_ns, &before_ns,
+                                         max_u64(before_ns, earliest_ns) + cost_ns))
+        ;
 }
 
 static void pump_fetch(struct pump *pump, struct slot *slot, const struct digest *unless)
@@ -240,9 +244,13 @@ static void pump_returned(struct pump *pump, struct slot *slot, struct end *end)
 static int pump_reap(struct pump *pump, struct end *end, bool wait)
 {
     struct slot *done[PUMP_REAP_MAX];
+    if (pump->broken[end->role])
+        return 0;
     int count = end_reap(end, done, PUMP_REAP_MAX, wait);
-    if (count < 0)
+    if (count < 0) {
+        pump->broken[end->role] = true;
         pump_fail(pump, count, &end->error);
+    }
     for (int i = 0; i < count; i++)
         pump_returned(pump, done[i], end);
     return count;
@@ -250,7 +258,8 @@ static int pump_reap(struct pump *pump, struct end *end, bool wait)
 
 static bool pump_throttled(const struct pump *pump)
 {
-    return pump->config->bandwidth_bytes > 0 && clock_now_ns() < pump->fetch_allowed_ns;
+    return pump->config->bandwidth_bytes > 0 &&
+           clock_now_ns() < pump->config->progress->fetch_allowed_ns;
 }
 
 static void pump_fill(struct pump *pump)
@@ -293,8 +302,12 @@ static void pump_checkpoint(struct pump *pump)
 static int pump_timeout_ms(const struct pump *pump)
 {
     uint64_t now_ns = clock_now_ns(), wait_ns = PUMP_WAIT_MS_MAX * NS_PER_MS;
-    if (pump->config->bandwidth_bytes > 0 && pump->fetch_allowed_ns > now_ns)
-        wait_ns = min_u64(wait_ns, pump->fetch_allowed_ns - now_ns);
+    uint64_t allowed_ns = pump->config->progress->fetch_allowed_ns;
+    if (pump->config->bandwidth_bytes > 0 && allowed_ns > now_ns)
+        wait_ns = min_u64(wait_ns, allowed_ns - now_ns);
+    if (pump->busy_count ==
+        0) /* another lane has the last chunks; no descriptor tells when it is done */
+        wait_ns = min_u64(wait_ns, PUMP_IDLE_MS * NS_PER_MS);
     return (int)div_ceil(wait_ns, NS_PER_MS);
 }
 
@@ -306,7 +319,7 @@ static void pump_wait(struct pump *pump)
     struct pollfd polls[2];
     nfds_t count = 0;
     for (int i = 0; i < 2; i++) {
-        if (ends[i]->inflight == 0)
+        if (ends[i]->inflight == 0 || pump->broken[ends[i]->role])
             continue;
         int fd = end_wait_fd(ends[i], &polls[count].events);
         if (fd < 0) {
@@ -316,6 +329,14 @@ static void pump_wait(struct pump *pump)
         polls[count++].fd = fd;
     }
     (void)poll(polls, count, pump_timeout_ms(pump));
+}
+
+/* Slots with a broken end come back when it is closed: nobody can wait for them. */
+static uint32_t pump_lost_count(const struct pump *pump)
+{
+    const struct end *source = pump->config->source, *target = pump->config->target;
+    return (pump->broken[END_SOURCE] ? source->inflight : 0) +
+           (pump->broken[END_TARGET] ? target->inflight : 0);
 }
 
 static void pump_interrupted(struct pump *pump)
@@ -337,14 +358,11 @@ int pump_run(const struct pump_config *config, struct error *err)
             pump_fill(&pump);
             pump_checkpoint(&pump);
         }
-        if (pump.busy_count == 0 && (pump.plan_ended || pump.result < 0))
+        if (pump.busy_count == pump_lost_count(&pump) && (pump.plan_ended || pump.result < 0))
             break;
         int count = pump_reap(&pump, config->source, false);
-        if (count >= 0)
-            count += pump_reap(&pump, config->target, false);
-        if (count < 0) /* an end is broken: its slots come back when it is closed */
-            break;
-        if (count == 0)
+        int more = pump_reap(&pump, config->target, false);
+        if (count == 0 && more == 0)
             pump_wait(&pump);
     }
     return pump.result;

@@ -7,6 +7,7 @@
  * 2): lagged like this, windows of 8, 4 or 1 MiB leave 0 pages and peak at 15, 7 or 1 MiB, while
  * dropping without waiting, or waiting without dropping, leaves the whole file. Dropping half of a
  * large folio does nothing, hence whole windows aligned to 2 MiB. */
+#include "haul/cleanup.h"
 #include "haul/num.h"
 #include "haul/policy.h"
 
@@ -62,6 +63,15 @@ static void policy_measure_cached(const struct policy *policy, struct policy_cac
                                 sizeof(cached->pages) * 8) == 0;
 }
 
+static struct policy_cached *policy_ahead_find(struct policy *policy, uint64_t number)
+{
+    for (uint32_t i = 0; i < COUNT_OF(policy->ahead); i++) {
+        if (policy->ahead[i].known && policy->ahead[i].number == number)
+            return &policy->ahead[i];
+    }
+    return NULL;
+}
+
 /* Other programs' pages are spared: remember which pages of the window were cached before its first
  * transfer. The next window is looked at as well, before ours is read: a page that somebody's
  * read-ahead has marked starts read-ahead again when we come by, whatever POSIX_FADV_RANDOM says
@@ -71,19 +81,19 @@ static void policy_window_note_cached(struct policy *policy, struct policy_windo
 {
     if (!policy->spare)
         return;
-    struct policy_cached *ahead = NULL;
-    for (uint32_t i = 0; i < 2; i++) {
-        if (policy->ahead[i].known && policy->ahead[i].number == window->number)
-            ahead = &policy->ahead[i];
-    }
+    struct policy_cached *ahead = policy_ahead_find(policy, window->number);
     if (ahead) {
         window->before = *ahead;
+        ahead->known = false; /* from now on there are pages of ours in it */
     } else {
         policy_measure_cached(policy, &window->before, file, residency, window->number);
         policy->ahead_last = 1 - policy->ahead_last;
         ahead = &policy->ahead[policy->ahead_last];
     }
-    policy_measure_cached(policy, ahead, file, residency, window->number + 1);
+    /* Never while it is open: its pages are ours. Nor again: our read-ahead may be in it. */
+    if (!policy_window_find(policy, window->number + 1) &&
+        !policy_ahead_find(policy, window->number + 1))
+        policy_measure_cached(policy, ahead, file, residency, window->number + 1);
 }
 
 bool policy_begin(struct policy *policy, const struct file *file, const struct residency *residency,

@@ -886,6 +886,38 @@ static void policy_windows_late_chunk_between_fragments_is_dropped_too(void **st
     warm_assert_as_before(warm);
 }
 
+/* Chunks that come late, and a second stream behind the first (verification): our own pages are
+ * never taken for somebody else's. */
+static void policy_windows_backwards_and_again_leaves_nothing_of_ours(void **state)
+{
+    struct warm *warm = *state;
+    warm_read_some(warm, 0, 4, 1, 1); /* somebody's, so that sparing is on */
+    warm_begin(warm);
+    static const uint64_t order[] = {0, 2, 1, 3, 4, 2, 1, 5, 0, 7, 6, 5, 7, 3};
+    for (size_t i = 0; i < COUNT_OF(order); i++)
+        warm_read_window(warm, order[i]);
+    warm_tend(warm, POLICY_FINISH);
+    assert_true(policy_idle(&warm->policy));
+    warm_assert_as_before(warm);
+}
+
+static void policy_windows_random_order_leaves_what_was_there(void **state)
+{
+    struct warm *warm = *state;
+    for (unsigned seed = 1; seed <= 10; seed++) {
+        srandom(seed);
+        assert_int_equal(posix_fadvise(warm->file.fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        warm_read_some(warm, (uint64_t)random() % WARM_PAGES, WARM_PAGES,
+                       1 + (uint64_t)random() % 40, 40 + (uint64_t)random() % 400);
+        warm_begin(warm);
+        for (int i = 0; i < 24; i++)
+            warm_read_window(warm, (uint64_t)random() % WARM_WINDOWS);
+        warm_tend(warm, POLICY_FINISH);
+        assert_true(policy_idle(&warm->policy));
+        warm_assert_as_before(warm);
+    }
+}
+
 #define ON_DISK(test)   cmocka_unit_test_setup_teardown(test, disk_setup, place_teardown)
 #define IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, memory_setup, place_teardown)
 #define WARM(test)      cmocka_unit_test_setup_teardown(test, warm_setup, warm_teardown)
@@ -922,6 +954,8 @@ int main(void)
         WARM(policy_windows_all_warm_drops_nothing),
         WARM(policy_windows_many_fragments_one_drop_for_each_run),
         WARM(policy_windows_late_chunk_between_fragments_is_dropped_too),
+        WARM(policy_windows_backwards_and_again_leaves_nothing_of_ours),
+        WARM(policy_windows_random_order_leaves_what_was_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -882,6 +882,47 @@ static void pump_run_bandwidth_limited_can_be_stopped(void **state)
     assert_int_equal(world_run(world), -EINTR);
 }
 
+/* ---- an end that breaks ---- */
+
+static bool holds_stores_until_broken(const struct world *world, const struct slot *slot)
+{
+    return slot->op == END_STORE && !world->source.broken;
+}
+
+static bool holds_fetches_until_broken(const struct world *world, const struct slot *slot)
+{
+    return world->target.starts_count >= 5 && slot->op == END_FETCH && !world->target.broken;
+}
+
+/* Its own slots come back when it is closed; the other end's are waited for now. */
+static void pump_run_source_breaks_the_target_is_drained(void **state)
+{
+    struct world *world = *state;
+    world_fill(world, 50, 8);
+    world->target.holds = holds_stores_until_broken;
+    world->source.break_at_given = 3;
+    world_plan(world, (struct plan_config){0});
+    assert_int_equal(world_run(world), -ENOTCONN);
+    assert_non_null(strstr(world->err.text, "the end broke"));
+    assert_int_equal(world->target.end.inflight, 0);
+    assert_int_equal(world->starts_after_failure, 0);
+    assert_false(plan_complete(world->plan));
+}
+
+static void pump_run_target_breaks_the_source_is_drained(void **state)
+{
+    struct world *world = *state;
+    world_fill(world, 50, 8);
+    world->source.holds = holds_fetches_until_broken;
+    world->target.break_at_given = 3;
+    world_plan(world, (struct plan_config){0});
+    assert_int_equal(world_run(world), -ENOTCONN);
+    assert_non_null(strstr(world->err.text, "the end broke"));
+    assert_int_equal(world->source.end.inflight, 0);
+    assert_int_equal(world->starts_after_failure, 0);
+    assert_false(plan_complete(world->plan));
+}
+
 /* ---- any order, with and without descriptors ---- */
 
 static void pump_run_any_order_is_complete(void **state)
@@ -936,6 +977,8 @@ int main(void)
         IN_WORLD(pump_run_checkpoint_by_time),
         IN_WORLD(pump_run_bandwidth_limited_is_complete),
         IN_WORLD(pump_run_bandwidth_limited_can_be_stopped),
+        IN_WORLD(pump_run_source_breaks_the_target_is_drained),
+        IN_WORLD(pump_run_target_breaks_the_source_is_drained),
         cmocka_unit_test(pump_run_any_order_is_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,95 @@
+/* lane.h - one thread's worth of a copy: two ends, the slots between them, and one file's state at
+ * both.
+ *
+ * Lanes share the plan and the counters, nothing else. The first lane opens a file and makes its
+ * journal; further lanes (remote copies: one SSH session is bounded by one core of sshd) join the
+ * open file. Any lane that is still alive can commit it. */
+#ifndef HAUL_LANE_H
+#define HAUL_LANE_H
+
+#include "haul/address.h"
+#include "haul/budget.h"
+#include "haul/copy.h"
+#include "haul/end.h"
+#include "haul/plan.h"
+#include "haul/slab.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    LANE_CONTROL_SLOTS = 1,
+    LANE_JOBS_MAX = 1, /* files open at the same time */
+    LANES_MAX = 8,
+    LANES_AUTO_MAX = 4,
+};
+
+struct lane_config {
+    const struct copy_wish *wish;
+    const struct address *addresses[2]; /* by role; NULL or local: this machine */
+    const struct budget *budget;        /* slots_count is for all lanes together */
+    uint32_t lanes;                     /* that may share both sides' memory */
+    uint32_t chunk_bytes;               /* further lanes: the first one's, exactly; else 0 */
+    uint64_t session;
+    struct progress *progress;
+    struct ask_memory *memory; /* passwords for the next lane */
+};
+
+struct lane {
+    struct end *ends[2]; /* by role */
+    bool remote[2];
+    struct slab slab;
+    struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slot is the last in use */
+    uint32_t slots_count;
+    uint32_t chunk_bytes; /* the most that both ends take */
+    struct job job;       /* this lane's own view of the file */
+    bool source_open, target_open;
+    int result; /* of the pump: 0, or what ended it */
+    struct error error;
+};
+
+/* Open both ends and the slots. Blocks for the logins. On failure nothing is left. */
+int lane_open(struct lane **out, const struct lane_config *config, struct error *err);
+
+struct slot *lane_control(struct lane *lane);
+
+/* One operation on the lane's own job with the control slot, from start to finish. */
+int lane_call(struct lane *lane, enum end_role role, enum end_op op, struct error *err);
+
+/* Open the file of `lead` at this lane's ends, too. */
+int lane_join(struct lane *lane, const struct job *lead, struct error *err);
+
+/* The pump of this lane until the plan ends, and a sync of what it stored. The outcome is in
+ * lane->result and lane->error. */
+void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish,
+              struct progress *progress);
+
+/* Let go of the file at both ends, without committing. Failures do not matter any more. */
+void lane_abandon(struct lane *lane);
+
+/* A link of this lane is gone. */
+bool lane_broken(const struct lane *lane);
+
+void lane_close(struct lane *lane); /* NULL is legal */
+
+/* ---- further lanes of one file ---- */
+
+/* Opens lanes one after the other (sshd's MaxStartups) and runs each in a thread of its own, while
+ * the caller runs the first. */
+struct lane_team;
+
+struct lane_team_config {
+    const struct lane_config *lane;
+    struct lane **lanes; /* LANES_MAX places; [0] is the first lane; open ones are used again for
+                            the next file */
+    uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, while each more helps by a tenth */
+    struct plan *plan;
+};
+
+int lane_team_start(struct lane_team **out, const struct lane_team_config *config,
+                    struct error *err);
+
+/* No more lanes; wait for those that run. The plan has ended or was cancelled. */
+void lane_team_finish(struct lane_team *team);
+
+#endif

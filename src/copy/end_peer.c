@@ -1,0 +1,489 @@
+/* end_peer.c - an end on the other side of a link: sends slots' operations as they are started,
+ * takes the answers, keeps watch over the link. Decides nothing about the copy; its own only choice
+ * is to transfer a damaged payload again. How a session begins and ends is in end_peer_session.c.
+ */
+#include "end_peer_state.h"
+
+#include "wire_slot.h"
+
+#include "haul/clock.h"
+#include "haul/num.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+static const uint64_t explain_timeout_ns = 2 * NS_PER_SECOND;
+static const uint64_t wait_ns_max = NS_PER_SECOND;
+
+static void list_add(struct peer_list *list, struct slot *slot)
+{
+    slot->next = NULL;
+    if (list->first)
+        list->last->next = slot;
+    else
+        list->first = slot;
+    list->last = slot;
+}
+
+static struct slot *list_take(struct peer_list *list)
+{
+    struct slot *slot = list->first;
+    if (slot)
+        list->first = slot->next;
+    return slot;
+}
+
+static struct peer_work *work_of(struct end_peer *self, const struct slot *slot)
+{
+    return &self->works[slot->index];
+}
+
+static struct wire_tally *tally_of(struct end_peer *self, uint32_t job)
+{
+    for (uint32_t i = 0; i < self->limits.jobs_max; i++) {
+        if (self->jobs[i].used && self->jobs[i].number == job)
+            return &self->jobs[i].tally;
+    }
+    return NULL;
+}
+
+/* false: so many files are open already as the other side allows. */
+static bool tally_begin(struct end_peer *self, uint32_t job)
+{
+    for (uint32_t i = 0; i < self->limits.jobs_max; i++) {
+        if (!self->jobs[i].used) {
+            self->jobs[i] = (struct peer_job){.used = true, .number = job};
+            return true;
+        }
+    }
+    return false;
+}
+
+static void tally_end(struct end_peer *self, uint32_t job)
+{
+    for (uint32_t i = 0; i < self->limits.jobs_max; i++) {
+        if (self->jobs[i].number == job)
+            self->jobs[i].used = false;
+    }
+}
+
+/* The slot is done: note what the session has settled. */
+static void peer_finish(struct end_peer *self, struct slot *slot, int result)
+{
+    struct wire_tally *tally = tally_of(self, slot->job->number);
+    slot->result = result;
+    work_of(self, slot)->step = PEER_IDLE;
+    if (result == 0 && tally && (slot->op == END_STORE || slot->op == END_KEEP))
+        wire_tally_add(tally, slot->offset, slot->length, &slot->digest);
+    if (slot->op == END_ABANDON || (slot->op == END_COMMIT && result == 0) ||
+        (slot->op == END_OPEN && result < 0))
+        tally_end(self, slot->job->number);
+    list_add(&self->ready, slot);
+}
+
+/* ---- the link is gone ---- */
+
+/* Why did the link end? How the command there ended says more than "end of file" does. */
+static void peer_explain(struct end_peer *self, struct error *why)
+{
+    struct error ended = {.class = ERROR_NONE};
+    (void)link_shutdown(self->wire.link, explain_timeout_ns, &ended);
+    if (error_is_set(&ended) && ended.class != ERROR_TIMEOUT && why->class != ERROR_TIMEOUT)
+        *why = ended;
+}
+
+static void peer_tell_violation(struct end_peer *self)
+{
+    struct wire_message bye = {.type = WIRE_BYE, .tag = WIRE_TAG_NONE};
+    bye.bye.class = ERROR_PROTOCOL;
+    bye.bye.errnum = EPROTO;
+    bye.bye.words = self->why.text;
+    if (!wire_sending(&self->wire) && wire_put(&self->wire, &bye, NULL) == 0)
+        (void)wire_flush(&self->wire, NULL);
+}
+
+/* Every slot comes back with the reason, now and from now on. */
+void end_peer_break(struct end_peer *self, const struct error *why)
+{
+    if (self->broken)
+        return;
+    self->broken = true;
+    self->why = *why;
+    if (why->class == ERROR_PROTOCOL && !self->told)
+        peer_tell_violation(self);
+    else if (why->class == ERROR_SOCKET)
+        peer_explain(self, &self->why);
+    self->queue.first = NULL;
+    self->sending = self->receiving = NULL;
+    error_take(&self->end.error, &self->why);
+    for (uint32_t i = 0; i < self->works_count; i++) {
+        if (self->works[i].step != PEER_IDLE)
+            peer_finish(self, self->works[i].slot, -self->why.errnum);
+    }
+}
+
+static void peer_violated(struct end_peer *self, const char *what)
+{
+    struct error why = {.class = ERROR_NONE};
+    wire_violation(&self->wire, &why, "%s", what);
+    end_peer_break(self, &why);
+}
+
+static void peer_ended(struct end_peer *self, const struct wire_bye *bye)
+{
+    struct error why = {.class = ERROR_NONE};
+    self->told = true;
+    if (bye->class == ERROR_NONE)
+        error_set_class(&why, ERROR_PROTOCOL, EPROTO, "%s: ended before it was asked to",
+                        self->wire.link->peer);
+    else
+        error_set_class(&why, bye->class, bye->errnum ? (int)bye->errnum : EPROTO, "%s: %s",
+                        self->wire.link->peer, bye->words);
+    end_peer_break(self, &why);
+}
+
+/* ---- sending ---- */
+
+static void peer_put_request(struct end_peer *self, struct slot *slot)
+{
+    struct wire_message message;
+    wire_slot_request(&message, slot, self->end.role);
+    int result = wire_put(&self->wire, &message, message.payload_bytes ? slot->buffer : NULL);
+    if (result < 0) {
+        error_set(&self->end.error, -result, "%s: a path", self->wire.link->peer);
+        peer_finish(self, slot, result);
+        return;
+    }
+    self->sending = slot;
+}
+
+/* false: there is nothing to say. */
+static bool peer_put_next(struct end_peer *self)
+{
+    struct wire_message message = {.tag = WIRE_TAG_NONE};
+    if (!self->pong_due && self->queue.first) {
+        peer_put_request(self, list_take(&self->queue));
+        return true;
+    }
+    if (!self->pong_due && clock_now_ns() - self->wire.sent_ns < self->ping_ns)
+        return false;
+    message.type = self->pong_due ? WIRE_PONG : WIRE_PING;
+    self->pong_due = false;
+    return wire_put(&self->wire, &message, NULL) == 0;
+}
+
+/* 0, or -errno of the link. */
+static int peer_send(struct end_peer *self, struct error *err)
+{
+    for (;;) {
+        int sent = wire_flush(&self->wire, err);
+        if (sent <= 0)
+            return sent;
+        if (self->sending)
+            work_of(self, self->sending)->step = PEER_ASKED;
+        self->sending = NULL;
+        if (!peer_put_next(self))
+            return 0;
+    }
+}
+
+/* ---- receiving ---- */
+
+/* A payload was damaged on its way, in either direction. */
+static void peer_again(struct end_peer *self, struct slot *slot)
+{
+    struct peer_work *work = work_of(self, slot);
+    if (work->resends == WIRE_RESENDS_MAX) {
+        error_set_class(
+            &self->end.error, ERROR_PROTOCOL, EBADMSG,
+            "%s: bytes %llu to %llu of %s arrived damaged %d times", self->wire.link->peer,
+            (unsigned long long)slot->offset, (unsigned long long)(slot->offset + slot->length - 1),
+            self->end.role == END_SOURCE ? slot->job->source_path : slot->job->target_path,
+            WIRE_RESENDS_MAX + 1);
+        peer_finish(self, slot, -EBADMSG);
+        return;
+    }
+    work->resends++;
+    self->resent++;
+    log_note("%s: bytes %llu to %llu arrived damaged; sending them again", self->wire.link->peer,
+             (unsigned long long)slot->offset,
+             (unsigned long long)(slot->offset + slot->length - 1));
+    work->step = PEER_QUEUED;
+    list_add(&self->queue, slot);
+}
+
+static void peer_failed(struct end_peer *self, struct slot *slot, const struct wire_reply *reply)
+{
+    error_set_class(&self->end.error, reply->class, (int)reply->errnum, "%s: %s",
+                    self->wire.link->peer, reply->words);
+    if (slot->op == END_COMMIT || slot->op == END_ABANDON)
+        (void)wire_slot_take_reply(slot, self->end.role, reply);
+    peer_finish(self, slot, -(int)reply->errnum);
+}
+
+/* Success is an acknowledged COMMIT of just what we had it store. NULL, or what is wrong. */
+static const char *peer_check_commit(struct end_peer *self, const struct slot *slot,
+                                     const struct wire_reply *reply)
+{
+    const struct wire_tally *tally = tally_of(self, slot->job->number);
+    if (slot->op != END_COMMIT || !tally)
+        return NULL;
+    bool same = tally->bytes == reply->tally.bytes && tally->sum == reply->tally.sum;
+    return same ? NULL : "it commits something else than was stored";
+}
+
+static void peer_done(struct end_peer *self, struct slot *slot, const struct wire_message *message)
+{
+    const char *wrong = wire_slot_take_reply(slot, self->end.role, &message->reply);
+    if (!wrong)
+        wrong = peer_check_commit(self, slot, &message->reply);
+    if (!wrong && slot->op == END_FETCH && message->payload_bytes > 0 &&
+        message->payload_bytes != slot->length)
+        wrong = "it sends another length than was asked for";
+    if (wrong) {
+        peer_violated(self, wrong);
+    } else if (message->payload_bytes > 0) {
+        assert(slot->buffer && message->payload_bytes <= slot->capacity);
+        work_of(self, slot)->step = PEER_RECEIVING;
+        self->receiving = slot;
+        wire_payload_into(&self->wire, slot->buffer, message->payload_bytes);
+    } else {
+        peer_finish(self, slot, 0);
+    }
+}
+
+static void peer_reply(struct end_peer *self, const struct wire_message *message)
+{
+    const struct wire_reply *reply = &message->reply;
+    struct peer_work *work = message->tag < self->works_count ? &self->works[message->tag] : NULL;
+    if (!work || work->step != PEER_ASKED || (int)work->slot->op != (int)reply->op) {
+        peer_violated(self, "it answers what was not asked");
+        return;
+    }
+    self->chatter = (struct wire_chatter){0};
+    switch (reply->status) {
+    case WIRE_DONE:
+        peer_done(self, work->slot, message);
+        break;
+    case WIRE_FAILED:
+        peer_failed(self, work->slot, reply);
+        break;
+    case WIRE_DAMAGED:
+        peer_again(self, work->slot);
+        break;
+    }
+}
+
+static void peer_note(const struct end_peer *self, const struct wire_note *note)
+{
+    const char *peer = self->wire.link->peer;
+    if (note->level > self->config.log_level)
+        return;
+    switch ((enum log_level)note->level) {
+    case LOG_ERROR:
+        log_error("%s: %s", peer, note->line);
+        break;
+    case LOG_WARNING:
+        log_warning("%s: %s", peer, note->line);
+        break;
+    case LOG_NOTE:
+        log_note("%s: %s", peer, note->line);
+        break;
+    case LOG_VERBOSE:
+        log_verbose("%s: %s", peer, note->line);
+        break;
+    case LOG_DEBUG:
+        log_debug("%s: %s", peer, note->line);
+        break;
+    }
+}
+
+static void peer_small_talk(struct end_peer *self, const struct wire_message *message)
+{
+    if (!wire_chatter_allowed(&self->chatter, clock_now_ns())) {
+        peer_violated(self, "it floods us with messages");
+        return;
+    }
+    if (message->type == WIRE_NOTE)
+        peer_note(self, &message->note);
+    if (message->type == WIRE_PING)
+        self->pong_due = true;
+}
+
+void end_peer_message(struct end_peer *self, const struct wire_message *message)
+{
+    switch (message->type) {
+    case WIRE_REPLY:
+        peer_reply(self, message);
+        break;
+    case WIRE_NOTE:
+    case WIRE_PING:
+    case WIRE_PONG:
+        peer_small_talk(self, message);
+        break;
+    case WIRE_BYE:
+        peer_ended(self, &message->bye);
+        break;
+    case WIRE_HELLO:
+    case WIRE_REQUEST:
+        peer_violated(self, "it says what a server does not say here");
+        break;
+    }
+}
+
+static void peer_payload(struct end_peer *self)
+{
+    struct slot *slot = self->receiving;
+    uint32_t length =
+        slot->op == END_RECALL ? slot->count * (uint32_t)WIRE_ENTRY_BYTES : slot->length;
+    struct digest digest = digest_of(slot->buffer, length);
+    self->receiving = NULL;
+    if (!digest_equal(&digest, &slot->digest)) {
+        peer_again(self, slot);
+        return;
+    }
+    if (slot->op == END_RECALL)
+        wire_entries(slot->buffer, slot->count);
+    peer_finish(self, slot, 0);
+}
+
+static void peer_receive(struct end_peer *self)
+{
+    struct wire_message message;
+    struct error why = {.class = ERROR_NONE};
+    while (!self->broken) {
+        int event = wire_get(&self->wire, &message, &why);
+        if (event == WIRE_LATER)
+            return;
+        if (event == WIRE_MESSAGE)
+            end_peer_message(self, &message);
+        else if (event == WIRE_PAYLOAD)
+            peer_payload(self);
+        else if (event == LINK_EOF && !error_is_set(&why))
+            error_set_class(&why, ERROR_SOCKET, ECONNRESET, "%s: the connection ended",
+                            self->wire.link->peer);
+        if (error_is_set(&why))
+            end_peer_break(self, &why);
+    }
+}
+
+/* ---- the table ---- */
+
+static void peer_count_bytes(struct end_peer *self)
+{
+    const struct link *link = self->wire.link;
+    struct progress *progress = self->config.progress;
+    if (progress) {
+        progress->wire_bytes_sent += link->sent_bytes - self->counted_sent_bytes;
+        progress->wire_bytes_received += link->received_bytes - self->counted_received_bytes;
+    }
+    self->counted_sent_bytes = link->sent_bytes;
+    self->counted_received_bytes = link->received_bytes;
+}
+
+static void peer_watch(struct end_peer *self)
+{
+    uint64_t since_ns = max_u64(self->wire.heard_ns, self->asked_ns);
+    struct error why = {.class = ERROR_NONE};
+    if (self->broken || self->config.timeout_ns == 0 || self->end.inflight == 0 ||
+        clock_now_ns() - since_ns < self->config.timeout_ns)
+        return;
+    error_set_class(&why, ERROR_TIMEOUT, ETIMEDOUT, "%s: silent for %.3g s", self->wire.link->peer,
+                    (double)self->config.timeout_ns / (double)NS_PER_SECOND);
+    end_peer_break(self, &why);
+}
+
+/* Everything that is possible now. true: something was. */
+bool end_peer_turn(struct end_peer *self)
+{
+    const struct link *link = self->wire.link;
+    uint64_t before_bytes = link->sent_bytes + link->received_bytes;
+    struct error why = {.class = ERROR_NONE};
+    if (!self->broken) {
+        int sent = peer_send(self, &why);
+        peer_receive(self); /* after a failed send, too: it may have said why it ends */
+        if (sent < 0)
+            end_peer_break(self, &why);
+        else if (!self->broken && !wire_sending(&self->wire) && self->pong_due)
+            (void)peer_send(self, NULL);
+        peer_watch(self);
+    }
+    peer_count_bytes(self);
+    return link->sent_bytes + link->received_bytes != before_bytes;
+}
+
+static unsigned int peer_wanted(const struct end_peer *self)
+{
+    bool sending = wire_sending(&self->wire) || self->queue.first || self->pong_due;
+    return LINK_RECV | (sending ? LINK_SEND : 0u);
+}
+
+void end_peer_wait(struct end_peer *self)
+{
+    uint64_t now_ns = clock_now_ns(), ping_at_ns = self->wire.sent_ns + self->ping_ns;
+    uint64_t wait_ns = ping_at_ns > now_ns ? ping_at_ns - now_ns : 0;
+    if (wire_sending(&self->wire))
+        wait_ns = wait_ns_max; /* a ping has to wait, too */
+    if (self->config.timeout_ns > 0)
+        wait_ns = min_u64(wait_ns, self->config.timeout_ns);
+    (void)link_wait(self->wire.link, peer_wanted(self), min_u64(wait_ns, wait_ns_max), NULL);
+}
+
+static void peer_start(struct end *end, struct slot *slot)
+{
+    struct end_peer *self = end_peer_of(end);
+    assert(slot->index < self->works_count);
+    struct peer_work *work = work_of(self, slot);
+    assert(work->step == PEER_IDLE);
+    *work = (struct peer_work){.slot = slot, .step = PEER_QUEUED};
+    if (end->inflight == 1)
+        self->asked_ns = clock_now_ns(); /* silence counts from the first question on */
+    if (self->broken) {
+        error_take(&end->error, &self->why);
+        peer_finish(self, slot, -self->why.errnum);
+    } else if (slot->op == END_OPEN && !tally_begin(self, slot->job->number)) {
+        error_set(&end->error, EMFILE, "%s: too many files at once", self->wire.link->peer);
+        peer_finish(self, slot, -EMFILE);
+    } else {
+        list_add(&self->queue, slot);
+    }
+}
+
+static uint32_t peer_take_ready(struct end_peer *self, struct slot **out, uint32_t max)
+{
+    uint32_t count = 0;
+    while (count < max && self->ready.first)
+        out[count++] = list_take(&self->ready);
+    return count;
+}
+
+static int peer_reap(struct end *end, struct slot **out, uint32_t max, bool wait)
+{
+    struct end_peer *self = end_peer_of(end);
+    bool moved = end_peer_turn(self);
+    /* With half a chunk arrived it is better to let the other end work than to wait for the rest.
+     */
+    if (wait && !moved && !self->ready.first && !self->broken) {
+        end_peer_wait(self);
+        end_peer_turn(self);
+    }
+    return (int)peer_take_ready(self, out, max);
+}
+
+static int peer_wait_fd(struct end *end, short *events)
+{
+    struct end_peer *self = end_peer_of(end);
+    *events = POLLIN;
+    if (self->ready.first || self->broken)
+        return -1;
+    return link_wait_fd(self->wire.link, peer_wanted(self), events);
+}
+
+const struct end_ops end_peer_ops = {
+    .start = peer_start,
+    .reap = peer_reap,
+    .wait_fd = peer_wait_fd,
+    .close = end_peer_close,
+};

@@ -1,0 +1,171 @@
+/* lane_team.c - further lanes of one file: opened one after the other by a thread of its own, each
+ * then run in its own thread. */
+#include "haul/lane.h"
+
+#include "haul/clock.h"
+#include "haul/log.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum {
+    TEAM_STACK_BYTES = 512 * 1024, /* libssh's handshake wants more than an engine's worker */
+    TEAM_LOOK_MS = 100,            /* how soon the end of the copy is noticed */
+    TEAM_MEASURE_MS = 1500,        /* a rate is measured over so long */
+    TEAM_WORTH_SECONDS = 3,        /* no new lane for less work than this */
+};
+
+struct team_member {
+    struct lane_team *team;
+    uint32_t number;
+    pthread_t thread;
+    bool running;
+};
+
+struct lane_team {
+    struct lane_team_config config;
+    pthread_t thread;
+    atomic_bool finish;
+    struct team_member members[LANES_MAX];
+};
+
+static void *team_member_run(void *argument)
+{
+    struct team_member *member = argument;
+    const struct lane_team_config *config = &member->team->config;
+    lane_run(config->lanes[member->number], config->plan, config->lane->wish,
+             config->lane->progress);
+    config->lane->progress->lanes--;
+    return NULL;
+}
+
+static bool team_over(const struct lane_team *team)
+{
+    return team->finish || team->config.lane->progress->stop;
+}
+
+/* false: the copy is over. */
+static bool team_wait(const struct lane_team *team, uint32_t duration_ms)
+{
+    for (uint32_t waited_ms = 0; waited_ms < duration_ms && !team_over(team);
+         waited_ms += TEAM_LOOK_MS)
+        (void)poll(NULL, 0, TEAM_LOOK_MS);
+    return !team_over(team);
+}
+
+static uint64_t team_moved_bytes(const struct lane_team *team)
+{
+    const struct progress *progress = team->config.lane->progress;
+    return progress->bytes_copied + progress->bytes_kept;
+}
+
+static int team_thread(pthread_t *thread, void *(*function)(void *), void *argument)
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, TEAM_STACK_BYTES);
+    int errnum = pthread_create(thread, &attributes, function, argument);
+    pthread_attr_destroy(&attributes);
+    return errnum;
+}
+
+/* One more lane. A lane that can not be opened is not the copy's failure: it goes on with those
+ * that it has. */
+static bool team_add(struct lane_team *team, uint32_t number)
+{
+    const struct lane_team_config *config = &team->config;
+    struct team_member *member = &team->members[number];
+    struct error err = {.class = ERROR_NONE};
+    struct lane **lane = &config->lanes[number];
+    int result = 0;
+    if (!*lane)
+        result = lane_open(lane, config->lane, &err);
+    if (result == 0)
+        result = lane_join(*lane, &config->lanes[0]->job, &err);
+    if (result == 0 && !team_over(team)) {
+        *member = (struct team_member){.team = team, .number = number};
+        int errnum = team_thread(&member->thread, team_member_run, member);
+        member->running = errnum == 0;
+        if (member->running) {
+            config->lane->progress->lanes++;
+            log_verbose("lane %u: running", number + 1);
+            return true;
+        }
+        error_set(&err, errnum, "start a thread");
+    }
+    if (error_is_set(&err))
+        log_note("lane %u could not be opened, going on with %u: %s", number + 1, number, err.text);
+    return false;
+}
+
+/* Bytes a second now; 0 when the copy ended meanwhile. */
+static uint64_t team_rate(const struct lane_team *team)
+{
+    uint64_t bytes = team_moved_bytes(team), started_ns = clock_now_ns();
+    if (!team_wait(team, TEAM_MEASURE_MS))
+        return 0;
+    return clock_rate(team_moved_bytes(team) - bytes, clock_now_ns() - started_ns);
+}
+
+static bool team_worth_it(const struct lane_team *team, uint64_t rate)
+{
+    const struct progress *progress = team->config.lane->progress;
+    uint64_t total = progress->bytes_total, moved = team_moved_bytes(team);
+    return total > moved && (total - moved) / TEAM_WORTH_SECONDS > rate;
+}
+
+/* As many as were wished; automatic: while each more brings a tenth. */
+static void *team_run(void *argument)
+{
+    struct lane_team *team = argument;
+    uint32_t wish = team->config.lanes_wish;
+    uint32_t most = wish ? wish : LANES_AUTO_MAX;
+    uint64_t before = wish ? 0 : team_rate(team);
+    for (uint32_t number = 1; number < most && !team_over(team); number++) {
+        if (wish == 0 && (before == 0 || !team_worth_it(team, before)))
+            break;
+        if (!team_add(team, number))
+            break;
+        if (wish > 0)
+            continue;
+        uint64_t after = team_rate(team);
+        if (after < before + before / 10)
+            break;
+        before = after;
+    }
+    return NULL;
+}
+
+int lane_team_start(struct lane_team **out, const struct lane_team_config *config,
+                    struct error *err)
+{
+    struct lane_team *team = calloc(1, sizeof(*team));
+    *out = NULL;
+    if (!team)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the lanes");
+    team->config = *config;
+    int errnum = team_thread(&team->thread, team_run, team);
+    if (errnum != 0) {
+        free(team);
+        return error_set(err, errnum, "start a thread");
+    }
+    *out = team;
+    return 0;
+}
+
+void lane_team_finish(struct lane_team *team)
+{
+    if (!team)
+        return;
+    team->finish = true;
+    pthread_join(team->thread, NULL);
+    for (uint32_t i = 1; i < LANES_MAX; i++) {
+        if (team->members[i].running)
+            pthread_join(team->members[i].thread, NULL);
+    }
+    free(team);
+}

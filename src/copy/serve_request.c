@@ -1,0 +1,357 @@
+/* serve_request.c - what a client asks: checked against the state of the session, started at the
+ * end, answered.
+ *
+ * The end trusts its caller (asserts), a client is not to be trusted: so whatever the end takes for
+ * granted is checked here first. */
+#include "serve_state.h"
+
+#include "wire_slot.h"
+
+#include "haul/journal.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* Which operations a role has, and which of them need a buffer. */
+struct op_rule {
+    bool source, target, buffer, chunk;
+};
+
+static const struct op_rule rules[] = {
+    [END_DESCRIBE] = {.source = true, .target = true},
+    [END_OPEN] = {.source = true, .target = true},
+    [END_MAP] = {.source = true},
+    [END_RECALL] = {.target = true, .buffer = true},
+    [END_FETCH] = {.source = true, .buffer = true, .chunk = true},
+    [END_EXAMINE] = {.target = true, .buffer = true, .chunk = true},
+    [END_STORE] = {.target = true, .buffer = true, .chunk = true},
+    [END_KEEP] = {.target = true, .chunk = true},
+    [END_ERASE] = {.target = true, .buffer = true, .chunk = true},
+    [END_SYNC] = {.target = true},
+    [END_COMMIT] = {.source = true, .target = true},
+    [END_ABANDON] = {.source = true, .target = true},
+};
+
+/* ---- jobs ---- */
+
+static struct serve_job *job_find(struct serve *self, uint32_t number)
+{
+    for (uint32_t i = 0; i < self->jobs_count; i++) {
+        struct serve_job *job = &self->jobs[i];
+        if (job->used && !job->passing && job->job.number == number)
+            return job;
+    }
+    return NULL;
+}
+
+/* Always finds a place: there are as many as slots and open files together. */
+static struct serve_job *job_place(struct serve *self, bool passing)
+{
+    struct serve_job *job = self->jobs;
+    while (job->used)
+        job++;
+    assert(job < self->jobs + self->jobs_count);
+    *job = (struct serve_job){.used = true, .passing = passing, .job.target_readable = true};
+    wire_slot_no_report(&job->job.reports[END_SOURCE]);
+    wire_slot_no_report(&job->job.reports[END_TARGET]);
+    return job;
+}
+
+static uint32_t jobs_open(const struct serve *self)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < self->jobs_count; i++)
+        count += self->jobs[i].used && !self->jobs[i].passing;
+    return count;
+}
+
+/* The texts of a message live until the next one: keep them. */
+static void job_take(struct serve *self, struct serve_job *job, const struct wire_request *request)
+{
+    wire_slot_take_job(&job->job, request);
+    snprintf(job->path, sizeof(job->path), "%s", request->path);
+    job->job.source_path = self->role == END_SOURCE ? job->path : "";
+    job->job.target_path = self->role == END_TARGET ? job->path : "";
+    snprintf(job->journal_path, sizeof(job->journal_path), "%s", request->wish.journal_path);
+    if (job->job.wish.journal_path)
+        job->job.wish.journal_path = job->journal_path;
+}
+
+/* COMMIT repeats what OPEN said; only what the metadata needs may have changed. */
+static const char *job_commit(struct serve_job *job, const struct wire_request *request)
+{
+    struct job now = job->job;
+    wire_slot_take_job(&now, request);
+    if (now.facts[END_SOURCE].size_bytes != job->job.facts[END_SOURCE].size_bytes)
+        return "a commit with another size than the file was opened with";
+    job->job.facts[END_SOURCE] = now.facts[END_SOURCE];
+    job->job.wish.mode = now.wish.mode;
+    job->job.wish.owner = now.wish.owner;
+    job->job.wish.times = now.wish.times;
+    return NULL;
+}
+
+/* ---- checks ---- */
+
+static const char *check_job(const struct serve *self, const struct wire_request *request)
+{
+    if (request->path[0] == '\0')
+        return "an empty path";
+    if (request->op == WIRE_COMMIT)
+        return NULL;
+    if (request->chunk_bytes > self->budget.chunk_bytes || request->chunk_bytes < CHUNK_BYTES_MIN)
+        return "chunks of a size that was not agreed on";
+    if (request->wish.journal && request->wish.session == 0)
+        return "a journal without a session";
+    return NULL;
+}
+
+/* Whole chunks of the file, and nothing beyond its end. */
+static const char *check_chunk(const struct serve_job *job, const struct wire_request *request)
+{
+    uint64_t size_bytes = job->job.facts[END_SOURCE].size_bytes;
+    uint32_t chunk_bytes = job->job.chunk_bytes;
+    bool writes = request->op == WIRE_STORE || request->op == WIRE_ERASE;
+    if (request->offset % chunk_bytes != 0 || request->offset >= size_bytes ||
+        request->length != min_u64(chunk_bytes, size_bytes - request->offset))
+        return "a range that is not a chunk of the file";
+    if (writes && job->job.wish.compare_only)
+        return "a write to a file that is only compared";
+    if (request->op == WIRE_ERASE && job->job.wish.sparse && job->job.target_fresh)
+        return "an erasure in a new file";
+    return NULL;
+}
+
+static const char *check_order(const struct serve_job *job, enum wire_op op)
+{
+    switch (op) {
+    case WIRE_DESCRIBE:
+        return NULL;
+    case WIRE_OPEN:
+        return job ? "a file is opened twice" : NULL;
+    case WIRE_ABANDON:
+        return job && job->inflight > 0 ? "a file is abandoned while it is worked on" : NULL;
+    case WIRE_COMMIT:
+        if (!job || !job->open)
+            return "a commit of a file that is not open";
+        return job->inflight > 0 ? "a file is committed while it is worked on" : NULL;
+    default:
+        if (!job || !job->open || job->exclusive)
+            return "an operation on a file that is not open";
+        return op == WIRE_SYNC && job->syncing ? "two syncs of a file at once" : NULL;
+    }
+}
+
+static const char *check(const struct serve *self, const struct serve_slot *slot,
+                         const struct serve_job *job, const struct wire_request *request)
+{
+    const struct op_rule *rule = &rules[request->op];
+    const char *wrong = check_order(job, request->op);
+    if (wrong)
+        return wrong;
+    if (!(self->role == END_SOURCE ? rule->source : rule->target))
+        return "an operation that this role does not have";
+    if (rule->buffer && !slot->slot.buffer)
+        return "data in a slot without a buffer";
+    if (request->op == WIRE_DESCRIBE || request->op == WIRE_OPEN || request->op == WIRE_COMMIT)
+        return check_job(self, request);
+    if (request->op == WIRE_RECALL && request->length < sizeof(struct journal_entry))
+        return "a recall without room for an answer";
+    if (request->op == WIRE_MAP && request->offset >= job->job.facts[END_SOURCE].size_bytes)
+        return "a map beyond the end of the file";
+    return rule->chunk ? check_chunk(job, request) : NULL;
+}
+
+/* ---- answers ---- */
+
+static void serve_answer(struct serve *self, struct serve_slot *slot)
+{
+    slot->step = SERVE_ANSWERING;
+    slot->slot.next = NULL;
+    if (self->answers)
+        self->answers_last->next = &slot->slot;
+    else
+        self->answers = &slot->slot;
+    self->answers_last = &slot->slot;
+}
+
+/* The reply is a frame now, which has copies of everything. */
+static void serve_job_answered(struct serve_slot *slot)
+{
+    struct serve_job *job = slot->job;
+    bool done = slot->slot.result == 0;
+    assert(job->inflight > 0);
+    job->inflight--;
+    job->exclusive = false;
+    if (slot->op == END_SYNC)
+        job->syncing = false;
+    if (slot->op == END_OPEN)
+        job->open = done;
+    if (slot->op == END_COMMIT)
+        job->open = false; /* one that failed waits to be abandoned */
+    if (job->passing || slot->op == END_ABANDON || (slot->op == END_OPEN && !done) ||
+        (slot->op == END_COMMIT && done))
+        job->used = false;
+    slot->job = NULL;
+}
+
+bool serve_put_answer(struct serve *self)
+{
+    struct wire_message message;
+    struct slot *answer = self->answers;
+    if (!answer)
+        return false;
+    struct serve_slot *slot = serve_slot_of(answer);
+    self->answers = answer->next;
+    wire_slot_reply(&message, answer, slot->op, self->role, &slot->why);
+    if (slot->damaged) {
+        message.reply.status = WIRE_DAMAGED;
+        slot->damaged = false;
+    }
+    message.reply.tally = slot->job->tally;
+    int result = wire_put(&self->wire, &message, message.payload_bytes ? answer->buffer : NULL);
+    assert(result == 0); /* every text of ours is short enough */
+    serve_job_answered(slot);
+    slot->why.class = ERROR_NONE;
+    self->sending = slot;
+    return true;
+}
+
+void serve_answer_sent(struct serve *self)
+{
+    if (self->sending)
+        self->sending->step = SERVE_IDLE;
+    self->sending = NULL;
+}
+
+/* ---- start and completion ---- */
+
+static void serve_start(struct serve *self, struct serve_slot *slot)
+{
+    slot->step = SERVE_WORKING;
+    end_start(self->end, &slot->slot, slot->op);
+}
+
+/* A file too many is the client's mistake about its limits, but a harmless one. */
+static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
+{
+    if (slot->op != END_OPEN || jobs_open(self) <= self->jobs_max)
+        return false;
+    slot->slot.result = -EMFILE;
+    error_set(&slot->why, EMFILE, "%s: too many files at once", slot->job->path);
+    serve_answer(self, slot);
+    return true;
+}
+
+static struct serve_job *serve_job_for(struct serve *self, struct serve_job *job,
+                                       const struct wire_request *request)
+{
+    if (request->op == WIRE_DESCRIBE || !job)
+        job = job_place(self, request->op != WIRE_OPEN);
+    if (request->op == WIRE_DESCRIBE || request->op == WIRE_OPEN)
+        job_take(self, job, request);
+    job->job.number = request->job;
+    job->inflight++;
+    if (request->op == WIRE_OPEN || request->op == WIRE_COMMIT || request->op == WIRE_ABANDON)
+        job->exclusive = true;
+    if (request->op == WIRE_SYNC)
+        job->syncing = true;
+    return job;
+}
+
+const char *serve_request(struct serve *self, const struct wire_message *message)
+{
+    const struct wire_request *request = &message->request;
+    struct serve_slot *slot = message->tag < self->slots_total ? &self->slots[message->tag] : NULL;
+    if (!slot || slot->step != SERVE_IDLE)
+        return "a slot that is not there, or not free";
+    struct serve_job *job = job_find(self, request->job);
+    const char *wrong = check(self, slot, job, request);
+    if (!wrong && request->op == WIRE_COMMIT)
+        wrong = job_commit(job, request);
+    if (wrong)
+        return wrong;
+    self->chatter = (struct wire_chatter){0};
+    slot->job = serve_job_for(self, job, request);
+    slot->op = (enum end_op)request->op;
+    slot->slot.job = &slot->job->job;
+    wire_slot_take_request(&slot->slot, request);
+    if (slot->op == END_RECALL)
+        slot->slot.length = num_u32(min_u64(slot->slot.length, slot->slot.capacity));
+    slot->slot.result = 0;
+    if (message->payload_bytes > 0) {
+        slot->step = SERVE_RECEIVING;
+        self->receiving = slot;
+        wire_payload_into(&self->wire, slot->slot.buffer, message->payload_bytes);
+    } else if (!serve_refuse_open(self, slot)) {
+        serve_start(self, slot);
+    }
+    return NULL;
+}
+
+void serve_payload(struct serve *self)
+{
+    struct serve_slot *slot = self->receiving;
+    struct digest digest = digest_of(slot->slot.buffer, slot->slot.length);
+    self->receiving = NULL;
+    slot->damaged = !digest_equal(&digest, &slot->slot.digest);
+    if (slot->damaged)
+        serve_answer(self, slot);
+    else
+        serve_start(self, slot);
+}
+
+static void serve_done(struct serve *self, struct serve_slot *slot)
+{
+    struct slot *done = &slot->slot;
+    if (done->result < 0) {
+        struct error *cause = &self->end->error;
+        if (error_is_set(cause) && cause->errnum == -done->result)
+            slot->why = *cause;
+        else
+            error_set(&slot->why, -done->result, "%s", slot->job->path);
+        cause->class = ERROR_NONE; /* handed over: the next failure has its own words */
+    } else if (slot->op == END_STORE || slot->op == END_KEEP) {
+        wire_tally_add(&slot->job->tally, done->offset, done->length, &done->digest);
+    } else if (slot->op == END_RECALL) {
+        wire_entries(done->buffer, done->count);
+        done->digest = digest_of(done->buffer, done->count * (size_t)WIRE_ENTRY_BYTES);
+    }
+    serve_answer(self, slot);
+}
+
+int serve_reap(struct serve *self, bool wait, struct error *err)
+{
+    struct slot *done;
+    /* One at a time: the words of a failure are the end's last ones. */
+    for (;;) {
+        int count = end_reap(self->end, &done, 1, wait);
+        if (count < 0)
+            error_take(err, &self->end->error);
+        if (count <= 0)
+            return count;
+        serve_done(self, serve_slot_of(done));
+        wait = false;
+    }
+}
+
+/* ---- the end ---- */
+
+static void serve_abandon(struct serve *self, struct serve_job *job)
+{
+    struct slot *slot = &self->slots[0].slot;
+    struct error ignored = {.class = ERROR_NONE};
+    slot->job = &job->job;
+    if (job->open && self->role == END_TARGET && !job->job.wish.compare_only)
+        (void)end_call(self->end, slot, END_SYNC, &ignored);
+    (void)end_call(self->end, slot, END_ABANDON, &ignored);
+}
+
+void serve_abandon_all(struct serve *self)
+{
+    for (uint32_t i = 0; i < self->jobs_count; i++) {
+        if (self->jobs[i].used && !self->jobs[i].passing)
+            serve_abandon(self, &self->jobs[i]);
+    }
+}
