@@ -1,0 +1,235 @@
+#!/usr/bin/env bats
+# Goal: the journal is beside the target or where --journal says, is gone after success, keeps a second haul out, and
+# where none can be kept, that is said and the copy is made all the same.
+
+load ../lib/common
+load ../lib/resume
+
+BYTES=$((16 * MIB + 1234))
+
+setup() {
+    scratch_open
+    random_file source $BYTES
+    JOURNAL=.target.haul
+}
+
+# --- two at a time ----------------------------------------------------------------------------------------------------
+
+@test "a second haul to the same target is refused in one line, and the first is unharmed" {
+    begin "${SLICE[@]}" --bwlimit=8M source target
+    wait_for_journal $((2 * MIB))
+    local pid=$running option
+    ln -s target link
+    ln target hard
+    random_file other $BYTES 2
+    for option in "" --restart --append -I -c; do
+        copy $option source target
+        expect_status 43
+        expect_clear_error
+        expect "lines" "$(wc -l <err)" 1
+        expect_words 'target: another transfer to it is running; wait for it or stop it'
+        expect_receipt .durable false
+        journal_true "$JOURNAL" target
+    done
+    for name in link hard; do
+        copy other $name
+        expect_status 43
+    done
+    copy other target
+    expect_status 43
+    kill -0 "$pid"
+    # It goes on to a good end.
+    running=$pid
+    finished
+    expect_status 0
+    same source target
+    [ ! -e "$JOURNAL" ]
+}
+
+@test "the lock is gone with a process that was killed" {
+    interrupt $((4 * MIB)) KILL "${SLICE[@]}" --bwlimit=16M source target
+    expect_status 137
+    copied source target
+    same source target
+}
+
+@test "two copies of one source to two targets in one folder" {
+    begin "${SLICE[@]}" --bwlimit=16M source one
+    local pid=$running
+    copied "${SLICE[@]}" --bwlimit=20M source two
+    wait "$pid"
+    same source one
+    same source two
+    expect "journals" "$(find . -name '.*.haul' | wc -l)" 0
+}
+
+# --- --journal --------------------------------------------------------------------------------------------------------
+
+@test "--journal=FILE: there and not beside the target, used by the next run, gone after success" {
+    mkdir -p elsewhere
+    JOURNAL=$SCRATCH/elsewhere/journal
+    partial 8 --journal="$JOURNAL"
+    [ ! -e .target.haul ]
+    partial_save
+    copied --journal=elsewhere/journal source target
+    same source target
+    expect_receipt .bytes_kept "$journalled_bytes"
+    expect_receipt .resumed true
+    expect "files there" "$(find elsewhere -type f | wc -l)" 0
+    # Not named the second time: not found, so all is compared.
+    partial_restore
+    copied --chunk-size=256K source target
+    same source target
+    expect_receipt .resumed false
+    expect_receipt .bytes_kept "$journalled_bytes"
+    [ -e "$JOURNAL" ]
+}
+
+@test "--journal=FILE in a folder that is not there: said, and copied without" {
+    copied "${SLICE[@]}" --journal=nowhere/journal source target
+    same source target
+    expect_words 'nowhere/journal.*no journal is kept'
+}
+
+@test "a read-only folder: said, copied, and with --journal resumed" {
+    requires root setpriv
+    cp "$HAUL" "$SCRATCH/haul"
+    mkdir -m 755 closed
+    mkdir -m 777 open
+    : >closed/target
+    chown 65534 closed/target
+    chmod 644 source
+    under=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    HAUL=$SCRATCH/haul copied "${SLICE[@]}" source closed/target
+    expect_words 'no journal is kept: after an interruption every chunk will be compared'
+    same source closed/target
+    # Interrupted without a journal: compared. With one elsewhere: resumed.
+    : >closed/target
+    JOURNAL=open/journal
+    HAUL=$SCRATCH/haul interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=40M --journal=open/journal source closed/target
+    expect_status 20
+    journal_true open/journal closed/target
+    HAUL=$SCRATCH/haul copied --journal=open/journal source closed/target
+    same source closed/target
+    expect_receipt .bytes_kept "$journalled_bytes"
+    [ ! -e open/journal ]
+    expect "files in the folder" "$(find closed -type f)" closed/target
+}
+
+@test "a block device: interrupted, resumed from --journal, never cut or extended" {
+    requires root loop
+    truncate -s 20M image
+    local device
+    device=$(losetup --find --show --direct-io=on image)
+    cleanup_fn losetup -d "$device"
+    JOURNAL=$SCRATCH/journal
+    interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=40M --write-devices --journal=journal source "$device"
+    expect_status 20
+    journal_true journal "$device"
+    # The old part is audited here, too.
+    dd if=/dev/zero of="$device" bs=4096 count=1 seek=10 oflag=direct conv=notrunc status=none
+    copied --write-devices --journal=journal source "$device"
+    cmp -n $BYTES source "$device"
+    expect_receipt .chunks_repaired 1
+    expect_receipt .bytes_kept $((journalled_bytes - 262144))
+    [ ! -e journal ]
+    expect "size of the image" "$(stat -c %s image)" $((20 * MIB))
+    expect "bytes behind the copy" "$(tail -c +$((BYTES + 1)) image | tr -d '\0' | wc -c)" 0
+}
+
+@test "from a block device to a file, interrupted and resumed" {
+    requires root loop
+    local device
+    truncate -s 17M source
+    device=$(losetup --find --show --direct-io=on source)
+    cleanup_fn losetup -d "$device"
+    interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=40M "$device" target
+    expect_status 20
+    journal_true "$JOURNAL" target
+    copied "$device" target
+    cmp source target
+    expect_receipt .bytes_kept "$journalled_bytes"
+}
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+@test "names of 249, 250 and 255 bytes, with spaces, newlines and bytes that are not UTF-8" {
+    local name long odd
+    long=$(printf 'n%.0s' {1..255})
+    printf -v odd ' -a\nb\xff"\x27*'
+    for name in "${long:0:249}" "${long:0:250}" "$long" "$odd"; do
+        begin "${SLICE[@]}" --bwlimit=40M source "./$name"
+        until JOURNAL=$(find . -name '.*haul*' -type f -print0 | tr -d '\0'; printf x) && JOURNAL=${JOURNAL%x} &&
+            [ -n "$JOURNAL" ] && journal_holds $((4 * MIB)); do
+            kill -0 "$running"
+            sleep 0.01
+        done
+        kill -INT "$running"
+        finished
+        expect_status 20
+        journal_true "$JOURNAL" "./$name"
+        copied source "./$name"
+        cmp source "./$name"
+        expect_receipt .bytes_kept "$journalled_bytes"
+        [ ! -e "$JOURNAL" ]
+        rm "./$name"
+    done
+}
+
+# --- trouble ----------------------------------------------------------------------------------------------------------
+
+# A full disk for the journal alone: its header, or its first batch, does not fit.
+@test "no room for the journal" {
+    on_fs tmpfs 16k
+    head -c 16K /dev/zero >"$FS/full" || true
+    copied "${SLICE[@]}" --journal="$FS/journal" source target
+    same source target
+    expect_words 'journal: .*No space left on device; no journal is kept'
+    [ ! -e "$FS/journal" ]
+    # One page, for the header and the first batches.
+    rm target
+    truncate -s 8K "$FS/full"
+    head -c 4096 /dev/zero >"$FS/more"
+    copy --chunk-size=64K --sync-every=64K --bwlimit=200M --journal="$FS/journal" source target
+    if [ "$status" != 0 ]; then
+        expect_status 11
+        expect_clear_error
+        expect_words 'journal.*No space left on device'
+        rm "$FS/more"
+        journal_true "$FS/journal" target
+        copied --journal="$FS/journal" source target
+    fi
+    same source target
+    [ ! -e "$FS/journal" ]
+}
+
+@test "a disk that gets full in the middle: what is durable is in the journal, and it goes on when there is room" {
+    FUSE_FAULTS=(--no-fallocate --file=target --write-enospc=$((9 * MIB)))
+    on_fs fuse 0
+    copy "${SLICE[@]}" source "$FS/target"
+    expect_status 11
+    expect_clear_error
+    JOURNAL=$FUSE_BACKING/.target.haul
+    journal_true "$JOURNAL" "$FUSE_BACKING/target"
+    [ "$journalled_bytes" -gt $((6 * MIB)) ]
+    copied --chunk-size=256K source "$FUSE_BACKING/target"
+    same source "$FUSE_BACKING/target"
+    expect_receipt .bytes_kept "$journalled_bytes"
+}
+
+@test "an error of the data's sync: nothing that was not synced is in the journal" {
+    FUSE_FAULTS=(--fsync-eio)
+    on_fs fuse 0
+    copy "${SLICE[@]}" source "$FS/target"
+    expect_status 11
+    expect_clear_error
+    if [ -e "$FUSE_BACKING/.target.haul" ]; then
+        expect "chunks in the journal" "$(journal_figure .chunks_durable "$FUSE_BACKING/.target.haul")" 0
+    fi
+}
+
+@test "a journal is for its owner only, and the target's folder has nothing else of haul's" {
+    partial 8
+    expect "mode" "$(stat -c %a "$JOURNAL")" 600
+    expect "files of haul" "$(find . -maxdepth 1 -name '*haul*' | wc -l)" 1
+}

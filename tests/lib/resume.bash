@@ -1,0 +1,93 @@
+# resume.bash - what the tests of interrupted copies share. Source it after common.bash.
+#
+#   journal_of TARGET                 where the journal of a target lies
+#   journal_figure FIELD JOURNAL      a field of `haul journal`: .chunks_durable, .damaged
+#   journal_true JOURNAL TARGET       every chunk in the journal is in the target; sets journalled_bytes
+#   begin OPTIONS...                  haul --json in the background: pid in $running, output in ./out and ./err
+#   wait_for_journal BYTES            until $JOURNAL names that many
+#   interrupt BYTES SIGNAL OPTIONS... begin, and the signal as soon as $JOURNAL names that many bytes; sets status.
+#                                     Fails when the copy was over before
+#   partial MIB [OPTIONS...]          source copied to target in that way, with a checkpoint for each MiB or so
+#   partial_save, partial_restore     target and journal as they are, and again; the target stays the same inode
+
+SLICE=(--chunk-size=256K --sync-every=1M)
+
+journal_of() {
+    case $1 in
+    */*) echo "${1%/*}/.${1##*/}.haul" ;;
+    *) echo ".$1.haul" ;;
+    esac
+}
+
+journal_figure() {
+    "$HAUL" journal --json "$2" | jq -r "select(.event == \"journal\") | $1"
+}
+
+# A chunk may be listed twice, for one that was repaired: the later entry holds.
+journal_true() {
+    "$HAUL" journal --json "$1" >"$SCRATCH/journal.json" || { echo "haul journal: $?"; return 1; }
+    jq -r 'select(.event == "chunk") | "\(.offset) \(.length) \(.digest)"' "$SCRATCH/journal.json" |
+        tac | sort -n -u -s -k 1,1 >"$SCRATCH/chunks"
+    journalled_bytes=$(awk '{ sum += $2 } END { print sum + 0 }' "$SCRATCH/chunks")
+    [ ! -s "$SCRATCH/chunks" ] || "$TOOLS/digests" "$2" <"$SCRATCH/chunks" >/dev/null 2>"$SCRATCH/digests" && return
+    echo "in the journal and not in the target: $(head -n 1 "$SCRATCH/digests")"
+    return 1
+}
+
+# Without bats' descriptor 3, for which bats would wait.
+begin() {
+    "${under[@]}" "$HAUL" --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" 3>&- &
+    running=$!
+    cleanup_fn end_quietly "$running"
+}
+
+end_quietly() {
+    kill -KILL "$1" 2>/dev/null || true
+}
+
+finished() {
+    status=0
+    wait "$running" || status=$?
+}
+
+# Of a copy that is under way.
+journal_holds() { # BYTES
+    local durable
+    [ -e "$JOURNAL" ] || return 1
+    durable=$("$HAUL" journal "$JOURNAL" 2>/dev/null | sed -n 's/^durable .*(\([0-9]*\) bytes).*/\1/p')
+    [ "${durable:-0}" -ge "$1" ]
+}
+
+# Until the copy under way has that many bytes in its journal; fails when it is over before.
+wait_for_journal() { # BYTES
+    until journal_holds "$1"; do
+        kill -0 "$running" 2>/dev/null || { echo "over before it had $1 bytes in the journal"; show_run; return 1; }
+        sleep 0.005
+    done
+}
+
+interrupt() {
+    begin "${@:3}"
+    wait_for_journal "$1" || { finished; return 1; }
+    kill "-$2" "$running" 2>/dev/null || true
+    finished
+}
+
+partial() {
+    JOURNAL=${JOURNAL:-.target.haul}
+    rm -f target "$JOURNAL"
+    interrupt $(($1 * MIB)) INT "${SLICE[@]}" --bwlimit=40M "${@:2}" source target
+    expect_status 20
+    [ -e "$JOURNAL" ]
+    journal_true "$JOURNAL" target
+}
+
+partial_save() {
+    cp --sparse=never target target.saved
+    cp "$JOURNAL" journal.saved
+}
+
+partial_restore() {
+    cat target.saved >target
+    cp journal.saved "$JOURNAL"
+}
