@@ -303,31 +303,52 @@ void end_file_sync_done(struct end_file *self, struct work *work)
     }
 }
 
-/* Entries for the client, one buffer after the other. */
+/* From the first entry again. */
+static int end_file_recall_open(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    struct journal_header header;
+    journal_reader_close(open->reader);
+    open->reader = NULL;
+    open->recalled_count = 0;
+    int result = journal_reader_open(&open->reader, journal_folder(open, work->slot->job),
+                                     open->journal_path, &header, &self->end.error);
+    if (result == -ENOENT)
+        error_set(&self->end.error, ENOENT, "%s: its journal", open->file.path);
+    return result;
+}
+
+static int end_file_recall_next(struct end_file *self, struct work *work, uint64_t count_max)
+{
+    struct open_file *open = work->open;
+    struct slot *slot = work->slot;
+    uint64_t room = slot->length / sizeof(struct journal_entry);
+    int count = journal_reader_next(open->reader, (struct journal_entry *)(void *)slot->buffer,
+                                    num_u32(min_u64(room, count_max)), &self->end.error);
+    if (count > 0)
+        open->recalled_count += (uint64_t)count;
+    return count;
+}
+
+/* Entries for the client, one buffer after the other. Lanes take turns at it: one that was not
+ * asked for the entries before reads over them. */
 void end_file_recall(struct end_file *self, struct work *work)
 {
     struct open_file *open = work->open;
     struct slot *slot = work->slot;
-    struct journal_header header;
     int result = 0;
-    if (slot->offset == 0) {
-        journal_reader_close(open->reader);
-        open->reader = NULL;
-        open->recalled_count = 0;
-        result = journal_reader_open(&open->reader, journal_folder(open, slot->job),
-                                     open->journal_path, &header, &self->end.error);
-        if (result == -ENOENT)
-            error_set(&self->end.error, ENOENT, "%s: its journal", open->file.path);
-    } else if (!open->reader || slot->offset != open->recalled_count) {
-        result = error_set_class(&self->end.error, ERROR_PROTOCOL, EPROTO,
-                                 "%s: the journal is recalled out of order", open->file.path);
+    if (slot->length < sizeof(struct journal_entry))
+        result =
+            error_set(&self->end.error, EINVAL, "%s: no room for its journal", open->file.path);
+    else if (slot->offset == 0 || !open->reader || slot->offset < open->recalled_count)
+        result = end_file_recall_open(self, work);
+    while (result >= 0 && open->recalled_count < slot->offset) {
+        result = end_file_recall_next(self, work, slot->offset - open->recalled_count);
+        if (result == 0)
+            break; /* there are not so many */
     }
-    if (result == 0)
-        result = journal_reader_next(open->reader, (struct journal_entry *)(void *)slot->buffer,
-                                     slot->length / (uint32_t)sizeof(struct journal_entry),
-                                     &self->end.error);
-    if (result > 0)
-        open->recalled_count += (uint64_t)result;
+    if (result >= 0)
+        result = end_file_recall_next(self, work, UINT32_MAX);
     slot->count = result > 0 ? (uint32_t)result : 0;
     slot->extent_start = result > 0 ? open->recalled_count : 0;
     end_file_finish(self, work, result < 0 ? result : 0);
