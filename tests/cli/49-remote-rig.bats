@@ -1,0 +1,128 @@
+#!/usr/bin/env bats
+# Goal: the tools that the remote tests stand on do what they say: the proxy counts and cuts at the byte, the filter spoils
+# the byte, the long line is long, and what is left behind is seen. No haul runs here.
+load ../lib/remote
+
+# What arrives when 300,000 bytes are sent through ssh, the server's cat, and back.
+echoed() {
+    ssh -F "$server_config" "$FAR" cat <noise >echo 2>err
+}
+
+setup() {
+    remote_open
+    requires root ssh ssh-keygen
+    random_file noise 300000
+}
+
+@test "sshd, by the proxy: bytes are counted, and all pass" {
+    server_start
+    proxy_start --mark-up=200000
+    echoed
+    cmp noise echo
+    proxy_stop
+    [ "$(proxy_count connections)" = 1 ]
+    [ "$(proxy_count open)" = 0 ]
+    [ "$(proxy_count up)" -gt 300000 ]
+    expect_under "up" "$(proxy_count up)" 320000
+    expect_under "down" "$(proxy_count down)" 320000
+    [[ "$(proxy_count mark)" =~ ^[0-9]+\.[0-9]+$ ]]
+}
+
+@test "a cut is exactly there, once" {
+    server_start
+    proxy_start --cut-up=123456
+    status=0
+    echoed || status=$?
+    [ "$status" = 255 ]
+    [ "$(proxy_count up)" = 123456 ]
+    echoed
+    cmp noise echo
+    proxy_start --cut-down=0
+    status=0
+    echoed || status=$?
+    [ "$status" = 255 ]
+    [ "$(proxy_count down)" = 0 ]
+}
+
+@test "a flipped bit is found by SSH; only the connection that was meant" {
+    server_start
+    proxy_start --only=2 --flip-up=100000
+    echoed
+    cmp noise echo
+    status=0
+    echoed || status=$?
+    [ "$status" = 255 ]
+    grep -qi 'corrupted\|incorrect' "$SSH/sshd.log"
+}
+
+@test "a stall is silent, and a signal cuts" {
+    server_start
+    proxy_start --stall-up=50000
+    echoed &
+    local client=$!
+    waits_until 10 proxy_passed up 50000
+    sleep 0.3
+    [ "$(proxy_count up)" = 50000 ]
+    [ "$(proxy_count open)" = 1 ]
+    kill -USR1 "$PROXY_PID"
+    status=0
+    wait "$client" || status=$?
+    [ "$status" = 255 ]
+}
+
+@test "the filter spoils one byte, floods, falls silent, and passes the status on" {
+    expect "in" "$(printf hello | "$TOOLS/filter" --in=0:0x20 cat)" Hello
+    expect "out" "$(printf hello | "$TOOLS/filter" --out=4 cat)" helln
+    expect "stall" "$(printf hello | "$TOOLS/filter" --stall-out=3 cat)" hel
+    "$TOOLS/filter" --flood-out=2 echo hello | head -c 100000 >flood
+    [ "$(head -c 2 flood)" = he ]
+    [ "$(stat -c %s flood)" = 100000 ]
+    "$TOOLS/filter" cat <noise | cmp - noise
+    status=0
+    "$TOOLS/filter" sh -c 'exit 7' </dev/null || status=$?
+    [ "$status" = 7 ]
+}
+
+@test "the line's round trip is 50 ms and more, and its rate is kept" {
+    line_start --delay=25 --rate=4000000
+    random_file large 4M
+    local began=${EPOCHREALTIME/./} took
+    "${near[@]}" ssh -F "$server_config" "$FAR" 'cat >/dev/null' <large
+    took=$((${EPOCHREALTIME/./} - began))
+    [ $took -gt $((4 * MIB * 1000000 / 4000000)) ] # and some round trips for the login
+    "${near[@]}" ssh -F "$server_config" "$FAR" cat <noise | cmp - noise
+}
+
+@test "what is left behind is seen, on either side" {
+    server_start
+    nothing_left
+    env "$TEST_ID" sleep 100 3>&- &
+    local left=$!
+    run nothing_left 0
+    [ "$status" = 1 ]
+    [[ "$output" == *"sleep 100"* ]]
+    kill $left
+    wait $left || :
+    nothing_left
+    ssh -F "$server_config" "$FAR" 'sleep 100' 3>&- &
+    left=$!
+    waits_until 10 sessions_there
+    run nothing_left 0
+    [ "$status" = 1 ]
+    kill $left
+    wait $left || :
+    kill $(sshd_descendants "$SSHD_PID") 2>/dev/null || :
+    nothing_left
+}
+
+sessions_there() {
+    [ "$(sessions_now)" -gt 1 ]
+}
+
+@test "the agent's cgroup counts what runs in it" {
+    server_start
+    agent_within 32
+    sed -i "s|^exec.*|exec sh -c 'head -c 60M /dev/zero >$SCRATCH/file'|" "$AGENT"
+    ssh -F "$server_config" "$FAR" "$AGENT"
+    [ "$(agent_figure failcnt)" -gt 0 ]
+}

@@ -1,0 +1,412 @@
+/* cutproxy - a TCP proxy on loopback that counts bytes and breaks connections.
+ *
+ *   cutproxy --ready=FILE [--count=FILE] [OPTION...] PORT
+ *
+ * Listens on a free port of 127.0.0.1, writes its number to --ready once it does, and forwards to
+ * 127.0.0.1:PORT. "Up" is from the client to PORT, "down" the other way; N counts the bytes of one
+ * direction of all connections together, or of one connection with --only.
+ *
+ *   --cut-up=N --cut-down=N      exactly N bytes pass, then both directions are reset
+ *   --flip-up=N --flip-down=N    the lowest bit of byte N (from 0) is inverted
+ *   --stall-up=N --stall-down=N  after N bytes nothing passes any more, and nobody is told
+ *   --mark-up=N --mark-down=N    --count tells how long after the first connection N bytes had
+ *                                passed
+ *   --only=K                     all of this for the K-th connection (from 1) alone; others pass
+ *
+ * Each happens once; connections made later pass. SIGUSR1 resets all connections, SIGUSR2 stalls
+ * them, SIGTERM ends. --count is one line, kept up to date:
+ *
+ *   up=BYTES down=BYTES connections=COUNT open=COUNT mark=SECONDS  (mark=- : not yet)
+ *
+ * Knows nothing of what passes. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PAIRS_MAX = 64, BUFFER_BYTES = 128 * 1024 };
+enum { UP, DOWN, WAYS };
+
+#define NEVER UINT64_MAX
+
+/* One direction of one connection: from[way] is read, the other socket written. */
+struct flow {
+    uint8_t data[BUFFER_BYTES];
+    size_t start, end; /* read and not yet written */
+    bool read_ended, write_ended;
+};
+
+struct pair {
+    int fds[WAYS]; /* UP: the client's socket, DOWN: the server's; -1: free */
+    uint32_t number;
+    bool stalled;
+    struct flow flows[WAYS];
+};
+
+struct proxy {
+    int listener;
+    uint16_t target_port;
+    const char *count_path;
+    uint32_t only;
+    uint64_t cut_at[WAYS], flip_at[WAYS], stall_at[WAYS], mark_at[WAYS];
+
+    uint64_t passed[WAYS];  /* of all connections */
+    uint64_t watched[WAYS]; /* of those that the options are for */
+    uint32_t connections_count;
+    int64_t first_ns, mark_ns; /* -1: not yet */
+    bool changed;
+    struct pair pairs[PAIRS_MAX];
+};
+
+static volatile sig_atomic_t wish; /* the signal that came last */
+
+static void on_signal(int number)
+{
+    wish = number;
+}
+
+static void die(const char *what)
+{
+    fprintf(stderr, "cutproxy: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ---- figures ---- */
+
+static void count_write(struct proxy *proxy)
+{
+    char line[160], mark[32] = "-";
+    uint32_t open_count = 0;
+    if (!proxy->changed || !proxy->count_path)
+        return;
+    proxy->changed = false;
+    for (uint32_t i = 0; i < PAIRS_MAX; i++)
+        open_count += proxy->pairs[i].fds[UP] >= 0;
+    if (proxy->mark_ns >= 0)
+        snprintf(mark, sizeof(mark), "%.3f", (double)(proxy->mark_ns - proxy->first_ns) / 1e9);
+    int length = snprintf(
+        line, sizeof(line), "up=%" PRIu64 " down=%" PRIu64 " connections=%u open=%u mark=%s\n",
+        proxy->passed[UP], proxy->passed[DOWN], proxy->connections_count, open_count, mark);
+    /* One write, padded: whoever reads at the same time sees the old line or the new one. */
+    memset(line + length - 1, ' ', sizeof(line) - (size_t)length);
+    line[sizeof(line) - 1] = '\n';
+    int fd = open(proxy->count_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0 || pwrite(fd, line, sizeof(line), 0) != (ssize_t)sizeof(line))
+        die(proxy->count_path);
+    close(fd);
+}
+
+/* ---- connections ---- */
+
+/* SO_LINGER 0: a reset, as a dying link gives, and no socket in TIME_WAIT. */
+static void pair_reset(struct proxy *proxy, struct pair *pair)
+{
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+    for (int way = 0; way < WAYS; way++) {
+        setsockopt(pair->fds[way], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+        close(pair->fds[way]);
+        pair->fds[way] = -1;
+    }
+    proxy->changed = true;
+}
+
+static void pair_close(struct proxy *proxy, struct pair *pair)
+{
+    close(pair->fds[UP]);
+    close(pair->fds[DOWN]);
+    pair->fds[UP] = pair->fds[DOWN] = -1;
+    proxy->changed = true;
+}
+
+static int target_connect(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void pair_prepare(int fd)
+{
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+/* ---- bytes ---- */
+
+/* How many of `length` bytes may pass before a cut or a stall. */
+static size_t allowed(const struct proxy *proxy, int way, size_t length)
+{
+    uint64_t limit =
+        proxy->cut_at[way] < proxy->stall_at[way] ? proxy->cut_at[way] : proxy->stall_at[way];
+    uint64_t room = limit > proxy->watched[way] ? limit - proxy->watched[way] : 0;
+    return limit == NEVER || length < room ? length : (size_t)room;
+}
+
+/* After bytes have been written, or none yet: what is due now? False: the connection is gone. */
+static bool pair_due(struct proxy *proxy, struct pair *pair, int way)
+{
+    if (proxy->mark_ns < 0 && proxy->watched[way] >= proxy->mark_at[way])
+        proxy->mark_ns = now_ns();
+    if (proxy->watched[way] >= proxy->stall_at[way]) {
+        proxy->stall_at[way] = NEVER;
+        pair->stalled = true;
+    }
+    if (proxy->watched[way] < proxy->cut_at[way])
+        return true;
+    proxy->cut_at[way] = NEVER;
+    /* Give what was written a moment to arrive: a reset may overtake it in the peer's buffers. */
+    const struct timespec moment = {.tv_nsec = 20000000};
+    nanosleep(&moment, NULL);
+    pair_reset(proxy, pair);
+    return false;
+}
+
+/* Reads what there is room for. False: the connection broke. */
+static bool flow_read(struct proxy *proxy, struct pair *pair, int way)
+{
+    struct flow *flow = &pair->flows[way];
+    bool watched = proxy->only == 0 || proxy->only == pair->number;
+    size_t room = allowed(proxy, way, BUFFER_BYTES);
+    if (flow->end != 0 || flow->read_ended)
+        return true;
+    ssize_t got = read(pair->fds[way], flow->data, watched ? room : BUFFER_BYTES);
+    if (got < 0)
+        return errno == EAGAIN || errno == EINTR;
+    flow->read_ended = got == 0;
+    flow->end = (size_t)got;
+    if (watched) {
+        uint64_t flip = proxy->flip_at[way], first = proxy->watched[way];
+        if (flip != NEVER && flip >= first && flip - first < flow->end)
+            flow->data[flip - first] ^= 1;
+    }
+    return true;
+}
+
+/* Writes what was read. False: the connection broke, or was cut. */
+static bool flow_write(struct proxy *proxy, struct pair *pair, int way)
+{
+    struct flow *flow = &pair->flows[way];
+    int out = pair->fds[1 - way];
+    if (flow->start == flow->end) {
+        if (flow->read_ended && !flow->write_ended)
+            shutdown(out, SHUT_WR);
+        flow->write_ended = flow->read_ended;
+        return true;
+    }
+    ssize_t put = send(out, flow->data + flow->start, flow->end - flow->start, MSG_NOSIGNAL);
+    if (put < 0)
+        return errno == EAGAIN || errno == EINTR;
+    flow->start += (size_t)put;
+    if (flow->start == flow->end)
+        flow->start = flow->end = 0;
+    proxy->passed[way] += (uint64_t)put;
+    proxy->changed = true;
+    if (proxy->only != 0 && proxy->only != pair->number)
+        return true;
+    proxy->watched[way] += (uint64_t)put;
+    return pair_due(proxy, pair, way);
+}
+
+static void pair_run(struct proxy *proxy, struct pair *pair)
+{
+    for (int way = 0; way < WAYS; way++) {
+        if (pair->stalled)
+            return;
+        bool good = flow_read(proxy, pair, way) && flow_write(proxy, pair, way);
+        if (pair->fds[UP] < 0)
+            return;
+        if (!good) {
+            pair_reset(proxy, pair);
+            return;
+        }
+    }
+    if (pair->flows[UP].write_ended && pair->flows[DOWN].write_ended)
+        pair_close(proxy, pair);
+}
+
+/* Too many, or no server: the client is turned away. */
+static void pair_accept(struct proxy *proxy)
+{
+    int client = accept4(proxy->listener, NULL, NULL, SOCK_CLOEXEC);
+    struct pair *pair = NULL;
+    for (uint32_t i = 0; i < PAIRS_MAX && !pair; i++)
+        pair = proxy->pairs[i].fds[UP] < 0 ? &proxy->pairs[i] : NULL;
+    int server = client >= 0 && pair ? target_connect(proxy->target_port) : -1;
+    if (server < 0) {
+        close(client);
+        return;
+    }
+    memset(pair, 0, sizeof(*pair));
+    pair->fds[UP] = client;
+    pair->fds[DOWN] = server;
+    pair->number = ++proxy->connections_count;
+    pair_prepare(client);
+    pair_prepare(server);
+    if (proxy->first_ns < 0)
+        proxy->first_ns = now_ns();
+    proxy->changed = true;
+    bool watched = proxy->only == 0 || proxy->only == pair->number;
+    for (int way = 0; way < WAYS && watched && pair_due(proxy, pair, way); way++)
+        ;
+}
+
+/* ---- the loop ---- */
+
+/* What a pair waits for: a stalled one for nothing, not even for errors. */
+static void pair_poll(const struct pair *pair, struct pollfd polls[WAYS])
+{
+    bool idle = pair->fds[UP] < 0 || pair->stalled;
+    for (int way = 0; way < WAYS; way++) {
+        const struct flow *in = &pair->flows[way], *out = &pair->flows[1 - way];
+        int events = (in->end == 0 && !in->read_ended ? POLLIN : 0) | (out->end > 0 ? POLLOUT : 0);
+        polls[way] =
+            (struct pollfd){.fd = idle || !events ? -1 : pair->fds[way], .events = (short)events};
+    }
+}
+
+static void wish_fulfil(struct proxy *proxy, int number)
+{
+    for (uint32_t i = 0; i < PAIRS_MAX; i++) {
+        struct pair *pair = &proxy->pairs[i];
+        if (pair->fds[UP] < 0)
+            continue;
+        if (number == SIGUSR1)
+            pair_reset(proxy, pair);
+        else
+            pair->stalled = true;
+    }
+}
+
+/* Signals come only while it waits, so none is lost between looking and waiting. */
+static void proxy_run(struct proxy *proxy)
+{
+    static struct pollfd polls[1 + PAIRS_MAX * WAYS];
+    sigset_t open_mask;
+    sigemptyset(&open_mask);
+    for (;;) {
+        count_write(proxy);
+        polls[0] = (struct pollfd){.fd = proxy->listener, .events = POLLIN};
+        for (uint32_t i = 0; i < PAIRS_MAX; i++)
+            pair_poll(&proxy->pairs[i], &polls[1 + i * WAYS]);
+        int ready = ppoll(polls, 1 + PAIRS_MAX * WAYS, NULL, &open_mask);
+        if (wish == SIGTERM)
+            return;
+        if (wish != 0) {
+            wish_fulfil(proxy, (int)wish);
+            wish = 0;
+            continue;
+        }
+        if (ready < 0)
+            continue;
+        for (uint32_t i = 0; i < PAIRS_MAX; i++)
+            if (polls[1 + i * WAYS].revents || polls[2 + i * WAYS].revents)
+                pair_run(proxy, &proxy->pairs[i]);
+        if (polls[0].revents)
+            pair_accept(proxy);
+    }
+}
+
+static void listen_and_say(struct proxy *proxy, const char *ready_path)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    char temporary[4096];
+    proxy->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (proxy->listener < 0 ||
+        bind(proxy->listener, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+        listen(proxy->listener, PAIRS_MAX) != 0 ||
+        getsockname(proxy->listener, (struct sockaddr *)&address, &length) != 0)
+        die("listen");
+    count_write(proxy);
+    snprintf(temporary, sizeof(temporary), "%s.new", ready_path);
+    FILE *ready = fopen(temporary, "we");
+    if (!ready || fprintf(ready, "%u\n", ntohs(address.sin_port)) < 0 || fclose(ready) != 0 ||
+        rename(temporary, ready_path) != 0)
+        die(ready_path);
+}
+
+static void signals_take(void)
+{
+    const int numbers[] = {SIGUSR1, SIGUSR2, SIGTERM};
+    struct sigaction action = {.sa_handler = on_signal};
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        sigaction(numbers[i], &action, NULL);
+        sigaddset(&blocked, numbers[i]);
+    }
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* The ready file's path. Options of two directions are numbered 2 * row + direction. */
+static const char *options_read(struct proxy *proxy, int argc, char **argv)
+{
+    uint64_t *const rows[] = {proxy->cut_at, proxy->flip_at, proxy->stall_at, proxy->mark_at};
+    static const struct option options[] = {
+        {"cut-up", 1, NULL, 0},    {"cut-down", 1, NULL, 1},  {"flip-up", 1, NULL, 2},
+        {"flip-down", 1, NULL, 3}, {"stall-up", 1, NULL, 4},  {"stall-down", 1, NULL, 5},
+        {"mark-up", 1, NULL, 6},   {"mark-down", 1, NULL, 7}, {"only", 1, NULL, 'o'},
+        {"ready", 1, NULL, 'r'},   {"count", 1, NULL, 'c'},   {NULL, 0, NULL, 0}};
+    const char *ready_path = NULL;
+    int option;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        rows[i][UP] = rows[i][DOWN] = NEVER;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == '?')
+            exit(1);
+        if (option == 'o')
+            proxy->only = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (option == 'r')
+            ready_path = optarg;
+        else if (option == 'c')
+            proxy->count_path = optarg;
+        else
+            rows[option / WAYS][option % WAYS] = strtoull(optarg, NULL, 10);
+    }
+    if (optind + 1 != argc || !ready_path) {
+        fprintf(stderr, "usage: cutproxy --ready=FILE [--count=FILE] [OPTION...] PORT\n");
+        exit(1);
+    }
+    proxy->target_port = (uint16_t)strtoul(argv[optind], NULL, 10);
+    return ready_path;
+}
+
+int main(int argc, char **argv)
+{
+    static struct proxy proxy = {.first_ns = -1, .mark_ns = -1, .changed = true};
+    for (uint32_t i = 0; i < PAIRS_MAX; i++)
+        proxy.pairs[i].fds[UP] = proxy.pairs[i].fds[DOWN] = -1;
+    const char *ready_path = options_read(&proxy, argc, argv);
+    signals_take();
+    listen_and_say(&proxy, ready_path);
+    proxy_run(&proxy);
+    proxy.changed = true;
+    count_write(&proxy);
+    return 0;
+}

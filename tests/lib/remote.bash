@@ -1,0 +1,262 @@
+# remote.bash - a server, a link and an agent for the bats files about remote copies. `load ../lib/remote` in place of
+# ../lib/common, which it brings along.
+#
+#   server_start [SSHD-CONFIG-LINE...]   a private sshd (sshd.bash) in $SSH, on $FAR; `via` then holds the options that
+#                                        lead there
+#   via_libssh | via_ssh                 how `via` gets there from now on
+#   agent_make [NAME=VALUE...]           the agent that sshd starts (--remote-path): see there
+#   proxy_start [CUTPROXY-OPTION...]     `via` goes through cutproxy; proxy_count up|down|connections|open|mark
+#   line_start [DELAY-OPTION...]         two network namespaces, a long line between them, and the server at its end
+#   copy_start ARGS, copy_wait [SECONDS] `copy` in the background; its process is $CLIENT
+#   nothing_left                         no process of this test is left on either side
+#
+# haul runs with "$@" after "${via[@]}"; sizes are small unless REMOTE_MIB says otherwise.
+
+# shellcheck source=tests/lib/common.bash
+. "${BASH_SOURCE[0]%/*}/common.bash"
+# shellcheck source=tests/lib/sshd.bash
+. "${BASH_SOURCE[0]%/*}/sshd.bash"
+
+REMOTE_MIB=${REMOTE_MIB:-64}
+SEED=${SEED:-1}
+
+setup() {
+    requires root setsid ssh ssh-keygen
+    [ -x /usr/sbin/sshd ] || skip "needs /usr/sbin/sshd"
+    remote_open
+}
+
+remote_open() {
+    scratch_open
+    SSH=$SCRATCH/ssh
+    FAR=127.0.0.1
+    AGENT=$SCRATCH/agent
+    # In the environment of every process that we start, and no other: so that nothing_left can find them.
+    TEST_ID=HAUL_TEST_ID=$SCRATCH
+    under=(env "$TEST_ID")
+    unset SSH_AUTH_SOCK SSH_ASKPASS SSH_ASKPASS_REQUIRE DISPLAY
+    agent_make
+}
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+server_start() {
+    # fd 3 is bats' own: a server that holds it open would make bats wait for ever.
+    sshd_start "$SSH" "$@" 3>&- || return 1
+    cleanup_fn sshd_stop "$SSH"
+    server_config=$SSH/ssh_config
+    via_libssh
+}
+
+server_stop() {
+    sshd_stop "$SSH"
+}
+
+via_libssh() {
+    via=(-F "$server_config" --remote-path="$AGENT")
+    via_kind=libssh
+}
+
+via_ssh() {
+    via=(-e "ssh -F $server_config" --remote-path="$AGENT")
+    via_kind=ssh
+}
+
+# The sessions that sshd has now, or had in all.
+sessions_now() {
+    sshd_descendants "$SSHD_PID" | wc -l
+}
+
+sessions_ever() {
+    grep -c 'Accepted ' "$SSH/sshd.log"
+}
+
+# --- the agent --------------------------------------------------------------------------------------------------------
+
+# agent_make [cgroup=FOLDER] [before=WORDS] [program=WORDS] [user=UID] [say=TEXT]: what sshd starts. It notes its process
+# ids in $SCRATCH/agent.pids. before: words in front of haul (a filter); program: in place of haul; say: printed first.
+agent_make() {
+    local word cgroup='' before='' program='' user='' say=''
+    for word; do
+        local "$word"
+    done
+    {
+        echo '#!/bin/sh'
+        printf 'export %q ASAN_OPTIONS=%q UBSAN_OPTIONS=%q\n' "$TEST_ID" "$ASAN_OPTIONS" "$UBSAN_OPTIONS"
+        [ -z "$cgroup" ] || printf 'echo $$ >%q/cgroup.procs || exit 125\n' "$cgroup"
+        [ -z "$say" ] || printf 'echo %q\n' "$say"
+        printf 'echo $$ >>%q\n' "$SCRATCH/agent.pids"
+        [ -z "$user" ] || before="setpriv --reuid=$user --regid=$user --clear-groups $before"
+        echo "exec $before ${program:-$HAUL} \"\$@\""
+    } >"$AGENT.new"
+    chmod 755 "$AGENT.new"
+    mv "$AGENT.new" "$AGENT" # the old one may be running
+}
+
+# agent_within MIB: from now on agents live in a memory cgroup of that size; agent_figure failcnt|peak.
+agent_within() {
+    requires cgroup
+    AGENT_CGROUP=$(cgroup_make "haul-agent.$$.$RANDOM" $(($1 * MIB))) || return 1
+    cleanup_fn cgroup_remove "$AGENT_CGROUP"
+    agent_make cgroup="$AGENT_CGROUP"
+}
+
+agent_figure() {
+    "cgroup_$1" "$AGENT_CGROUP"
+}
+
+client_within() { # MIB
+    requires cgroup
+    under=(in_cgroup $(($1 * MIB)) env "$TEST_ID")
+}
+
+# --- the link ---------------------------------------------------------------------------------------------------------
+
+# Another way to the same server has another port, hence another line of known_hosts and another configuration.
+server_also_at() { # HOST PORT
+    local key
+    key=$(cut -d' ' -f1,2 "$SSH/host_key.pub")
+    echo "[$1]:$2 $key" >>"$SSH/known_hosts"
+    server_config=$SSH/ssh_config.$2
+    sed "s/^    Port .*/    Port $2/" "$SSH/ssh_config" >"$server_config"
+    "via_$via_kind"
+}
+
+proxy_start() {
+    rm -f "$SCRATCH/proxy.port" "$SCRATCH/proxy.count"
+    "$TOOLS/cutproxy" --ready="$SCRATCH/proxy.port" --count="$SCRATCH/proxy.count" "$@" "$SSHD_PORT" 3>&- &
+    PROXY_PID=$!
+    cleanup_fn proxy_stop "$PROXY_PID"
+    waits_until 5 test -e "$SCRATCH/proxy.port"
+    PROXY_PORT=$(cat "$SCRATCH/proxy.port")
+    server_also_at 127.0.0.1 "$PROXY_PORT"
+}
+
+# Without an argument: the last one, and its last figures are there afterwards.
+proxy_stop() { # [PID]
+    kill "${1:-$PROXY_PID}" 2>/dev/null
+    wait "${1:-$PROXY_PID}" 2>/dev/null
+    return 0
+}
+
+proxy_count() { # up|down|connections|open|mark
+    sed -nE "s/.*\b$1=([0-9.-]+).*/\1/p" "$SCRATCH/proxy.count"
+}
+
+proxy_passed() { # up|down BYTES: have so many passed?
+    [ "$(proxy_count "$1")" -ge "$2" ]
+}
+
+# The line's ends are 10.99.0.1 and .2. nsenter and not `ip netns exec`: that would hide the cgroups below /sys.
+line_start() {
+    requires ip nsenter
+    [ -c /dev/net/tun ] || skip "needs /dev/net/tun"
+    NEAR_NETNS=haul-near.$$.$RANDOM FAR_NETNS=haul-far.$$.$RANDOM
+    local name
+    for name in "$NEAR_NETNS" "$FAR_NETNS"; do
+        ip netns add "$name" || return 1
+        cleanup_fn ip netns del "$name"
+    done
+    "$TOOLS/delay" --ready="$SCRATCH/line.ready" "$@" "$NEAR_NETNS" "$FAR_NETNS" 3>&- 2>"$SCRATCH/line.err" &
+    LINE_PID=$!
+    cleanup_fn proxy_stop "$LINE_PID"
+    waits_until 5 test -e "$SCRATCH/line.ready"
+    nsenter --net="/run/netns/$FAR_NETNS" bash "$HAUL_ROOT/tests/lib/sshd.bash" start "$SSH" \
+        "ListenAddress 10.99.0.2" 3>&- || return 1
+    cleanup_fn sshd_stop "$SSH"
+    SSHD_PORT=$(cat "$SSH/port") SSHD_PID=$(cat "$SSH/pid")
+    FAR=10.99.0.2
+    via_kind=libssh
+    server_also_at "$FAR" "$SSHD_PORT"
+    near=(nsenter --net="/run/netns/$NEAR_NETNS")
+    under=("${near[@]}" env "$TEST_ID")
+}
+
+# --- waiting and processes --------------------------------------------------------------------------------------------
+
+waits_until() { # SECONDS COMMAND...
+    local end=$((SECONDS + $1 + 1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || { echo "in vain: $*"; return 1; }
+        sleep 0.01
+    done
+}
+
+copy_start() {
+    "${under[@]}" "$HAUL" --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" 3>&- &
+    CLIENT=$!
+    cleanup_fn kill_quietly "$CLIENT"
+}
+
+process_ended() {
+    ! sshd_running "$1"
+}
+
+copy_wait() { # [SECONDS]
+    status=0
+    waits_until "${1:-120}" process_ended "$CLIENT" || kill -9 "$CLIENT"
+    wait "$CLIENT" || status=$?
+}
+
+kill_quietly() {
+    kill -9 "$@" 2>/dev/null
+    return 0
+}
+
+# Processes with our mark, without zombies (those have no environment).
+marked() {
+    local folder
+    for folder in /proc/[0-9]*; do
+        grep -qsaz -xF "$TEST_ID" "$folder/environ" 2>/dev/null && echo "${folder#/proc/}"
+    done
+    return 0
+}
+
+agents_now() { # the agents that run: haul --server, whatever stands before it
+    local pid
+    for pid in $(marked); do
+        [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "$HAUL")" ] &&
+            tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -e ' --server' && echo "$pid"
+    done
+    return 0
+}
+
+nobody() {
+    # shellcheck disable=SC2046
+    [ -z "$(marked)" ] && { [ -z "${SSHD_PID:-}" ] || [ -z "$(sshd_descendants "$SSHD_PID")" ] ||
+        ! sshd_running $(sshd_descendants "$SSHD_PID"); }
+}
+
+nothing_left() { # [SECONDS]
+    local pid
+    waits_until "${1:-10}" nobody >/dev/null && return
+    echo "left behind:"
+    for pid in $(marked) $(sshd_descendants "$SSHD_PID"); do
+        tr '\0' ' ' <"/proc/$pid/cmdline"
+        echo "($pid)"
+    done
+    return 1
+}
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+# here and there: two folders, so that "there" stands for the other machine's disk.
+folders() {
+    mkdir -p "$SCRATCH/here" "$SCRATCH/there"
+    HERE=$SCRATCH/here THERE=$SCRATCH/there
+}
+
+# What the journal of a target names as durable; 0 without one.
+durable_bytes() { # TARGET
+    local journal=${1%/*}/.${1##*/}.haul
+    [ -e "$journal" ] || { echo 0; return; }
+    "$HAUL" journal --json "$journal" 2>/dev/null | head -n 1 | jq '.bytes_durable // 0'
+}
+
+# A repeatable number below LIMIT; the N-th of this test.
+random_below() { # LIMIT N
+    local hash
+    hash=$(printf '%s %s %s' "$SEED" "$BATS_TEST_DESCRIPTION" "$2" | sha256sum | cut -c 1-12)
+    echo $((0x$hash % $1))
+}
