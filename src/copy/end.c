@@ -41,7 +41,8 @@ void end_close(struct end *end)
 int end_call(struct end *end, struct slot *slot, enum end_op op, struct error *err)
 {
     struct slot *done = NULL;
-    assert(end->inflight == 0);
+    if (end->inflight > 0) /* its engine broke and never gave them back */
+        return error_set(err, EIO, "an end of the copy is of no use any more");
     /* What failed before has been handed over, or was a consequence of the other end's failure. */
     end->error.class = ERROR_NONE;
     end_start(end, slot, op);
