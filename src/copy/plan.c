@@ -260,6 +260,8 @@ static enum plan_answer plan_audit_item(struct plan *plan, struct plan_item *ite
         plan_item_set(plan, item, PLAN_AUDIT, entry->chunk);
         item->expected = entry->digest;
         item->against_source = plan->config.against_source;
+        if (plan->next_chunk == plan->chunks_count) /* nothing new is left to copy */
+            plan->progress->phase = PHASE_AUDITING;
         plan->outstanding++;
         return PLAN_ITEM;
     }
@@ -302,8 +304,10 @@ static enum plan_answer plan_next_locked(struct plan *plan, struct plan_item *it
     enum plan_answer answer = plan_either_item(plan, item);
     if (answer != PLAN_END)
         return answer;
-    if (plan->stored_count > 0)
+    if (plan->stored_count > 0) {
+        plan->progress->phase = PHASE_VERIFYING;
         return plan_verify_item(plan, item);
+    }
     return plan->outstanding > 0 ? PLAN_LATER : PLAN_END;
 }
 
