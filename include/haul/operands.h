@@ -1,28 +1,46 @@
-/* operands.h - SOURCE... TARGET of the command line: which file goes where, as cp and rsync do it.
+/* operands.h - SOURCE... TARGET of the command line: which machine, and which file goes where, as
+ * cp, scp and rsync do it.
  *
- * Only this machine's paths are built so far; everything else is refused in one clear line. */
+ * All sources are on one machine, and the target is on one. What can be said without asking another
+ * machine is said by operands_resolve(); whether a target over there is a folder is the caller's to
+ * find out, and operands_settle()'s to make something of. */
 #ifndef HAUL_OPERANDS_H
 #define HAUL_OPERANDS_H
 
+#include "haul/address.h"
 #include "haul/error.h"
+#include "haul/file.h"
 #include "haul/options.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct operands {
-    const char **sources; /* options->operands; not owned */
+    char **sources; /* paths on the sources' machine */
     uint32_t sources_count;
-    const char *target;
-    bool target_folder; /* the files go inside, under their names */
+    struct address source; /* of the first; its machine is everybody's */
+    struct address target;
+    bool target_is_file; /* -T */
+    bool target_folder;  /* the files go inside, under their names */
 };
 
-/* Look at the operands before anything is touched. Errors (ERROR_USAGE unless said): a side that is
- * not built yet, several sources without a folder or with -T, two sources of one name; ERROR_FILE:
- * a target that ends in "/" and is no folder, a folder with -T. */
+/* Look at the operands before anything is touched; a target on this machine is settled, too.
+ * Errors (ERROR_USAGE unless said): what is no address (address.h), pipes, sources of several
+ * machines, several sources with -T, and those of operands_settle(); ERROR_MEMORY. The caller
+ * closes in either case. */
 int operands_resolve(struct operands *operands, const struct options *options, struct error *err);
 
-/* Where a source goes, in memory that the caller frees; NULL: no memory. */
+/* What the target is decides where the files go. Errors: several sources without a folder, two of
+ * one name (ERROR_USAGE); a target that ends in "/" and is no folder, a folder with -T
+ * (ERROR_FILE). */
+int operands_settle(struct operands *operands, const struct facts *target, struct error *err);
+
+/* The target's path for a source, in memory that the caller frees; NULL: no memory. */
 char *operands_target(const struct operands *operands, const char *source);
+
+/* The host for a receipt; NULL: this machine. */
+const char *operands_host(const struct address *address);
+
+void operands_close(struct operands *operands); /* NULL is legal */
 
 #endif

@@ -15,18 +15,27 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* What an option that may be given again and again has gathered, in order; argv's strings. */
+struct option_list {
+    const char **items;
+    uint32_t count;
+};
+
 struct options {
-    struct copy_wish wish;
+    struct copy_wish wish; /* wish.link points into the lists below */
     const char **operands; /* SOURCE... TARGET in their order; the strings are argv's */
     uint32_t operands_count;
-    uint32_t verbose; /* -v, -vv */
-    uint32_t version; /* -V, -VV */
+    struct option_list identities; /* -i */
+    struct option_list settings;   /* -o KEY=VALUE */
+    uint32_t verbose;              /* -v, -vv */
+    uint32_t version;              /* -V, -VV */
     bool quiet;
     bool help;
     bool progress; /* --progress, -P, --info=progress2: also when not on a terminal */
     bool json;
     bool stats;
     bool target_is_file; /* -T: never a folder to put things into */
+    bool server;         /* --server: the other side of somebody's copy */
 };
 
 /* How a row's argument is read and where it goes. */
@@ -40,6 +49,11 @@ enum option_kind {
     OPTION_RATE,    /* uint64_t: text_parse_rate */
     OPTION_CHUNK,   /* uint32_t: a size, rounded up to what a chunk may be */
     OPTION_TEXT,    /* const char *: argv's string */
+    OPTION_LIST,    /* struct option_list: one more of argv's strings */
+    OPTION_SETTING, /* the same, and it must look like KEY=VALUE */
+    OPTION_TIME,    /* uint64_t: seconds, into nanoseconds */
+    OPTION_PORT,    /* uint16_t: 1 to 65535 */
+    OPTION_LANES,   /* uint32_t: 0 to LANES_MAX */
     OPTION_INFO,    /* bool: --info=progress2 */
     OPTION_DIGEST,  /* nothing stored: only one digest exists */
     OPTION_ALREADY, /* nothing stored: accepted, because it is always so */
@@ -65,11 +79,13 @@ struct option_row {
 
 /* Fill `options` from argv: long options with "=value" or the next argument, unambiguous
  * abbreviations, short ones in clusters, options and operands in any order, "--" ends the options.
- * "-h" alone is --help, as in rsync. Without --help and --version there are at least two operands
- * on success. Errors: -EINVAL, ERROR_USAGE, one line; -ENOMEM. The caller closes in either case. */
+ * "-h" alone is --help, as in rsync. "-o" is rsync's owner, and ssh's option where KEY=VALUE is
+ * attached or the next word. HAUL_RSH of the environment stands for --rsh. Without --help,
+ * --version and --server there are at least two operands on success. Errors: -EINVAL, ERROR_USAGE,
+ * one line; -ENOMEM. The caller closes in either case. */
 int options_parse(struct options *options, int argc, char **argv, struct error *err);
 
-/* Frees the list of operands; NULL is legal. */
+/* Frees the lists; NULL is legal. */
 void options_close(struct options *options);
 
 /* The rows of the table, in the order of --help. */

@@ -15,8 +15,15 @@ void receipt_init(struct receipt *receipt);
  * fallback, leftover and missing durability is said in either form. */
 void receipt_words(FILE *out, const struct receipt *receipt, bool full);
 
+/* What a sum of receipts does not say by itself. */
+struct receipt_tally {
+    uint32_t failed_count;
+    uint32_t up_to_date_count;
+    uint64_t bytes_up_to_date; /* nobody read them: they are no part of the rate */
+};
+
 /* The sum over several files, after each of them had its own words. */
-void receipt_words_sum(FILE *out, const struct receipt *sum, uint32_t failed_count);
+void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally);
 
 /* One line, as cli.md of the project fixes it. event: "receipt" (the last line) or "file" (one of
  * several). error NULL: none. */

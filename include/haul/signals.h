@@ -1,4 +1,5 @@
-/* signals.h - signals as events that one thread waits for; no handler ever runs.
+/* signals.h - signals as events that one thread waits for; no handler ever runs, but for an empty
+ * one by which signals_wake() takes another thread out of a system call.
  *
  * INT, TERM and HUP ask the copy to stop, USR1 asks for a status line (Linux has no SIGINFO), PIPE
  * is ignored (a write then fails with EPIPE). */
@@ -6,6 +7,8 @@
 #define HAUL_SIGNALS_H
 
 #include "haul/error.h"
+
+#include <pthread.h>
 
 enum signals_event { SIGNALS_NONE, SIGNALS_STOP, SIGNALS_STATUS };
 
@@ -18,5 +21,9 @@ int signals_open(struct error *err);
 
 /* The next event; SIGNALS_NONE when none waits. Does not block. */
 enum signals_event signals_next(int fd);
+
+/* A thread that waits in a system call (for a password, for a connection) gets EINTR. When it does
+ * not wait just now nothing happens: call again. */
+void signals_wake(pthread_t thread);
 
 #endif

@@ -3,6 +3,7 @@
 #include "haul/inspect.h"
 #include "haul/options.h"
 #include "haul/output.h"
+#include "haul/server.h"
 #include "haul/transfer.h"
 #include "haul/version.h"
 
@@ -38,6 +39,8 @@ static int run(const struct options *options)
         version_json(stdout);
     else if (options->version == 1)
         version_words(stdout);
+    else if (options->server)
+        return server_command(options);
     else
         return run_command(options);
     return exit_code(ERROR_NONE);

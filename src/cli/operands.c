@@ -1,30 +1,46 @@
 /* operands.c - which file goes where. */
 #include "haul/operands.h"
 
-#include "haul/address.h"
 #include "haul/cleanup.h"
-#include "haul/file.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-/* A side must be a path of this machine: what else an address can be is not built yet. */
-static int require_local(const char *operand, struct error *err)
+/* Large enough for "user@host:path" of any address. */
+enum { SHOWN_BYTES = ADDRESS_TEXT_BYTES };
+
+static int parse(struct address *address, const char *operand, struct error *err)
 {
-    struct address address;
-    int rc = address_parse(&address, operand, err);
+    int rc = address_parse(address, operand, err);
     if (rc < 0)
         return rc;
-    if (address.kind == ADDRESS_PIPE)
+    if (address->kind == ADDRESS_PIPE)
         return error_set_class(err, ERROR_USAGE, EINVAL, "-: pipes are not supported yet");
-    if (address.kind == ADDRESS_REMOTE)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "%s: other machines are not supported yet (a file of this name is "
-                               "./%s)",
-                               operand, operand);
     return 0;
+}
+
+/* By what was typed: two names of one machine are two machines here, and two logins. */
+static bool same_machine(const struct address *a, const struct address *b)
+{
+    return a->kind == b->kind && a->port == b->port && strcmp(a->user, b->user) == 0 &&
+           strcasecmp(a->host, b->host) == 0;
+}
+
+static const char *machine(char out[SHOWN_BYTES], const struct address *address)
+{
+    bool remote = address->kind == ADDRESS_REMOTE;
+    return remote ? address_peer(out, SHOWN_BYTES, address) : "this machine";
+}
+
+static int refuse_mixed(const struct address *first, const struct address *other, struct error *err)
+{
+    char a[SHOWN_BYTES], b[SHOWN_BYTES];
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "the sources must be on one machine, and these are on %s and %s",
+                           machine(a, first), machine(b, other));
 }
 
 /* The last part of a path and its length, without slashes behind it; all of "/" is empty. */
@@ -61,44 +77,71 @@ static int refuse_twins(const struct operands *operands, struct error *err)
         if (compare_names(&sorted[i - 1], &sorted[i]) == 0)
             return error_set_class(err, ERROR_USAGE, EINVAL,
                                    "%s and %s would get the same name in %s", sorted[i - 1],
-                                   sorted[i], operands->target);
+                                   sorted[i], operands->target.path);
     return 0;
 }
 
-static int check_target(struct operands *operands, bool target_is_file, struct error *err)
+int operands_settle(struct operands *operands, const struct facts *target, struct error *err)
 {
-    struct facts facts;
-    int rc = file_describe(operands->target, &facts, err);
-    if (rc < 0)
-        return rc;
-    bool folder = facts.kind == FILE_FOLDER;
-    bool slash = operands->target[strlen(operands->target) - 1] == '/';
-    if (target_is_file && folder)
-        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder, and -T was given",
-                               operands->target);
+    char shown[SHOWN_BYTES];
+    const char *path = operands->target.path;
+    bool folder = target->kind == FILE_FOLDER;
+    bool slash = path[strlen(path) - 1] == '/';
+    address_text(shown, sizeof(shown), &operands->target);
+    if (operands->target_is_file && folder)
+        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder, and -T was given", shown);
     if (!folder && slash)
-        return error_set_class(err, ERROR_FILE, ENOTDIR, "%s: no such folder", operands->target);
+        return error_set_class(err, ERROR_FILE, ENOTDIR, "%s: no such folder", shown);
     if (!folder && operands->sources_count > 1)
         return error_set_class(err, ERROR_USAGE, ENOTDIR,
-                               "%s: not a folder, and there are several sources", operands->target);
+                               "%s: not a folder, and there are several sources", shown);
     operands->target_folder = folder;
     return 0;
 }
 
-int operands_resolve(struct operands *operands, const struct options *options, struct error *err)
+static int take_sources(struct operands *operands, const char *const *words, struct error *err)
 {
-    operands->sources = options->operands;
-    operands->sources_count = options->operands_count - 1;
-    operands->target = options->operands[operands->sources_count];
-    for (uint32_t i = 0; i < options->operands_count; i++) {
-        int rc = require_local(options->operands[i], err);
+    struct address other;
+    operands->sources = calloc(operands->sources_count + 1, sizeof(*operands->sources));
+    for (uint32_t i = 0; operands->sources && i < operands->sources_count; i++) {
+        struct address *address = i == 0 ? &operands->source : &other;
+        int rc = parse(address, words[i], err);
         if (rc < 0)
             return rc;
+        if (!same_machine(&operands->source, address))
+            return refuse_mixed(&operands->source, address, err);
+        operands->sources[i] = strdup(address->path);
+        if (!operands->sources[i])
+            break;
     }
-    if (options->target_is_file && operands->sources_count > 1)
+    bool complete = operands->sources && (operands->sources_count == 0 ||
+                                          operands->sources[operands->sources_count - 1]);
+    return complete ? 0
+                    : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+}
+
+static int settle_here(struct operands *operands, struct error *err)
+{
+    struct facts facts;
+    int rc = file_describe(operands->target.path, &facts, err);
+    return rc < 0 ? rc : operands_settle(operands, &facts, err);
+}
+
+int operands_resolve(struct operands *operands, const struct options *options, struct error *err)
+{
+    memset(operands, 0, sizeof(*operands));
+    operands->sources_count = options->operands_count - 1;
+    operands->target_is_file = options->target_is_file;
+    int rc = take_sources(operands, options->operands, err);
+    if (rc == 0)
+        rc = parse(&operands->target, options->operands[operands->sources_count], err);
+    if (rc < 0)
+        return rc;
+    if (operands->target_is_file && operands->sources_count > 1)
         return error_set_class(err, ERROR_USAGE, EINVAL,
                                "-T takes one source and one target, and there are several sources");
-    int rc = check_target(operands, options->target_is_file, err);
+    if (operands->target.kind == ADDRESS_LOCAL)
+        rc = settle_here(operands, err);
     if (rc < 0)
         return rc;
     return operands->sources_count > 1 ? refuse_twins(operands, err) : 0;
@@ -106,14 +149,30 @@ int operands_resolve(struct operands *operands, const struct options *options, s
 
 char *operands_target(const struct operands *operands, const char *source)
 {
+    const char *target = operands->target.path;
     if (!operands->target_folder)
-        return strdup(operands->target);
+        return strdup(target);
     size_t length;
     const char *name = last_part(source, &length);
-    size_t target_length = strlen(operands->target);
-    bool slash = operands->target[target_length - 1] == '/';
+    bool slash = target[strlen(target) - 1] == '/';
     char *path = NULL;
-    if (asprintf(&path, "%s%s%.*s", operands->target, slash ? "" : "/", (int)length, name) < 0)
+    if (asprintf(&path, "%s%s%.*s", target, slash ? "" : "/", (int)length, name) < 0)
         return NULL;
     return path;
+}
+
+const char *operands_host(const struct address *address)
+{
+    return address->kind == ADDRESS_REMOTE ? address->host : NULL;
+}
+
+void operands_close(struct operands *operands)
+{
+    if (!operands)
+        return;
+    for (uint32_t i = 0; operands->sources && i < operands->sources_count; i++)
+        free(operands->sources[i]);
+    free(operands->sources);
+    operands->sources = NULL;
+    operands->sources_count = 0;
 }

@@ -6,6 +6,7 @@
 #include "haul/options.h"
 
 #include "haul/cleanup.h"
+#include "haul/lane.h"
 #include "haul/num.h"
 #include "haul/text.h"
 
@@ -42,9 +43,9 @@ static const struct option_word digest_words[] = {
     {                                                                                              \
         name, letter, OPTION_COUNT, NULL, help, AT(field), 0, 0, NULL                              \
     }
-#define SET(name, field, value, help)                                                              \
+#define SET(name, letter, field, value, help)                                                      \
     {                                                                                              \
-        name, 0, OPTION_SET, NULL, help, AT(field), 0, value, NULL                                 \
+        name, letter, OPTION_SET, NULL, help, AT(field), 0, value, NULL                            \
     }
 #define WORD(name, argument, field, words, help)                                                   \
     {                                                                                              \
@@ -53,6 +54,11 @@ static const struct option_word digest_words[] = {
 #define VALUE(kind, name, argument, at, given, help)                                               \
     {                                                                                              \
         name, 0, OPTION_##kind, argument, help, at, given, 0, NULL                                 \
+    }
+/* The same with a letter. */
+#define LETTER(kind, name, letter, argument, field, help)                                          \
+    {                                                                                              \
+        name, letter, OPTION_##kind, argument, help, AT(field), 0, 0, NULL                         \
     }
 #define DIGEST(name, help)                                                                         \
     {                                                                                              \
@@ -87,10 +93,10 @@ static const struct option_row table[] = {
 
     ALREADY("inplace", 0, "write into the target itself (always so)"),
     ALREADY("partial", 0, "keep what an interrupted copy wrote (always so)"),
-    SET("append", wish.resume, RESUME_APPEND, "resume, trusting the journal"),
-    SET("append-verify", wish.resume, RESUME_APPEND_VERIFY,
+    SET("append", 0, wish.resume, RESUME_APPEND, "resume, trusting the journal"),
+    SET("append-verify", 0, wish.resume, RESUME_APPEND_VERIFY,
         "resume, comparing the old part with the source, too"),
-    SET("restart", wish.resume, RESUME_RESTART, "begin again, whatever is there"),
+    SET("restart", 0, wish.resume, RESUME_RESTART, "begin again, whatever is there"),
     VALUE(TEXT, "journal", "FILE", AT(wish.journal_path), 0,
           "keep the journal in FILE, not beside the target"),
     VALUE(SIZE, "sync-every", "SIZE", AT(wish.sync_every_bytes), AT(wish.sync_every_set),
@@ -98,8 +104,8 @@ static const struct option_row table[] = {
 
     WORD("cache", "HOW", wish.cache, cache_words,
          "keep out of the page cache: auto, direct, window, plain"),
-    SET("direct-io", wish.cache, POLICY_DIRECT, "the same as --cache=direct"),
-    SET("drop-cache", wish.cache, POLICY_WINDOW, "the same as --cache=window"),
+    SET("direct-io", 0, wish.cache, POLICY_DIRECT, "the same as --cache=direct"),
+    SET("drop-cache", 0, wish.cache, POLICY_WINDOW, "the same as --cache=window"),
     VALUE(SIZE, "cache-max", "SIZE", AT(wish.cache_max_bytes), AT(wish.cache_max_set),
           "most page cache that the copy may build up"),
     FLAG("strict", 0, wish.strict, "fail (exit 42) rather than exceed the cache budget"),
@@ -110,13 +116,32 @@ static const struct option_row table[] = {
     VALUE(RATE, "bwlimit", "RATE", AT(wish.bandwidth_bytes), 0,
           "most KiB a second, or with a suffix; 0: no limit"),
 
+    LETTER(TEXT, "rsh", 'e', "CMD", wish.link.transport,
+           "reach the other machine by CMD: 'ssh -C', 'docker exec -i'"),
+    VALUE(TEXT, "remote-path", "CMD", AT(wish.remote_path), 0, "how haul is called over there"),
+    VALUE(TEXT, "rsync-path", "CMD", AT(wish.remote_path), 0, "the same as --remote-path"),
+    LETTER(LANES, "lanes", 'j', "N", wish.lanes, "ssh sessions at the same time; 0: automatic"),
+    VALUE(TIME, "timeout", "SECONDS", AT(wish.timeout_ns), 0,
+          "most silence of the other side; 0: no limit"),
+    VALUE(TIME, "contimeout", "SECONDS", AT(wish.link.connect_timeout_ns), 0,
+          "most time for connecting"),
+    VALUE(PORT, "port", "PORT", AT(wish.link.port), 0, "port of the ssh server"),
+    LETTER(LIST, "identity", 'i', "FILE", identities, "private key; may be given again"),
+    LETTER(TEXT, "ssh-config", 'F', "FILE", wish.link.config_file, "ssh's configuration; or none"),
+    LETTER(TEXT, "jump", 'J', "HOST", wish.link.proxy_jump, "go through HOST, as ssh -J"),
+    VALUE(TEXT, "ciphers", "LIST", AT(wish.link.ciphers), 0, "ssh's ciphers, the best first"),
+    VALUE(SETTING, "ssh-option", "KEY=VALUE", AT(settings), 0, "as ssh -o; so is -o KEY=VALUE"),
+    SET("ipv4", '4', wish.link.family, LINK_FAMILY_IPV4, "connect by IPv4 only"),
+    SET("ipv6", '6', wish.link.family, LINK_FAMILY_IPV6, "connect by IPv6 only"),
+    FLAG("server", 0, server, "be the other side, on standard input and output"),
+
     FLAG("sparse", 'S', wish.sparse, "make holes of zeros"),
     CLEAR("preallocate", 0, wish.no_preallocate, "reserve the target's space first (the default)"),
     FLAG("no-preallocate", 0, wish.no_preallocate, "do not reserve the target's space first"),
     FLAG("write-devices", 0, wish.write_devices, "TARGET may be a block device"),
     ALREADY("perms", 'p', "keep permissions (always so)"),
     ALREADY("times", 't', "keep the time of change (always so)"),
-    ALREADY("owner", 'o', "keep the owner (always so, as root)"),
+    ALREADY("owner", 'o', "keep the owner (always so, as root); but see --ssh-option"),
     ALREADY("group", 'g', "keep the group (always so, as root)"),
 
     FLAG("progress", 0, progress, "show progress, also when not on a terminal"),
@@ -127,6 +152,7 @@ static const struct option_row table[] = {
 
     REFUSED("recursive", 'r', "folders are not copied yet: name the files"),
     REFUSED("archive", 'a', "it means -rlptgo, and folders are not copied yet: name the files"),
+    REFUSED("compress", 'z', "payloads are not compressed yet (with -e 'ssh -C', ssh does it)"),
     REFUSED("links", 'l', "symbolic links are not copied as links yet: what they point to is"),
     REFUSED("acls", 'A', "access control lists are not copied yet"),
     REFUSED("xattrs", 'X', "extended attributes are not copied yet"),
@@ -174,6 +200,7 @@ static const struct option_word *find_word(const struct option_word *words, cons
 static_assert(sizeof(enum policy_kind) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum engine_kind) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum resume_wish) == sizeof(uint32_t), "enum in the table");
+static_assert(sizeof(enum link_family) == sizeof(uint32_t), "enum in the table");
 
 static int store_word(uint32_t *field, const struct option_row *row, const char *text,
                       struct error *err)
@@ -232,6 +259,87 @@ static int store_number(uint64_t *field, const struct option_row *row, const cha
                            rate ? "rate" : "size");
 }
 
+/* rsync's timeouts are whole seconds; fractions and suffixes do no harm. */
+static int store_time(uint64_t *field, const struct option_row *row, const char *text,
+                      struct error *err)
+{
+    if (text_parse_duration(text, field))
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a number of seconds", row->name,
+                           text);
+}
+
+static int store_port(uint16_t *field, const struct option_row *row, const char *text,
+                      struct error *err)
+{
+    uint64_t port;
+    if (!num_parse_u64(text, &port) || port == 0 || port > UINT16_MAX)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a port, 1 to 65535",
+                               row->name, text);
+    *field = (uint16_t)port;
+    return 0;
+}
+
+static int store_lanes(uint32_t *field, const struct option_row *row, const char *text,
+                       struct error *err)
+{
+    uint64_t lanes;
+    if (!num_parse_u64(text, &lanes) || lanes > LANES_MAX)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "--%s=%s: not a number from 0 (automatic) to %d", row->name, text,
+                               LANES_MAX);
+    *field = (uint32_t)lanes;
+    return 0;
+}
+
+/* A keyword of ssh_config(5), which is letters and digits, and a value. */
+static bool is_setting(const char *text)
+{
+    size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789");
+    return length > 0 && text[length] == '=' && text[length + 1] != '\0';
+}
+
+/* There is room for every word of the command line. */
+static int store_item(struct option_list *list, const struct option_row *row, const char *text,
+                      struct error *err)
+{
+    if (row->kind == OPTION_SETTING && !is_setting(text))
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not KEY=VALUE", row->name, text);
+    list->items[list->count++] = text;
+    return 0;
+}
+
+/* A value that is more than a word of argv. */
+static int store_value(void *field, const struct option_row *row, const char *text,
+                       struct error *err)
+{
+    switch (row->kind) {
+    case OPTION_WORD:
+        return store_word(field, row, text, err);
+    case OPTION_SIZE:
+    case OPTION_RATE:
+        return store_number(field, row, text, err);
+    case OPTION_CHUNK:
+        return store_chunk(field, row, text, err);
+    case OPTION_LIST:
+    case OPTION_SETTING:
+        return store_item(field, row, text, err);
+    case OPTION_TIME:
+        return store_time(field, row, text, err);
+    case OPTION_PORT:
+        return store_port(field, row, text, err);
+    case OPTION_LANES:
+        return store_lanes(field, row, text, err);
+    case OPTION_INFO:
+        return store_info(field, text, err);
+    case OPTION_DIGEST:
+        return check_digest(row, text, err);
+    default:
+        assert(false && "a kind without a case");
+        return -EINVAL;
+    }
+}
+
 /* Put one option's value where its row says. `shown` is the option as it was typed. */
 static int store(struct options *options, const struct option_row *row, const char *shown,
                  const char *text, struct error *err)
@@ -250,27 +358,16 @@ static int store(struct options *options, const struct option_row *row, const ch
     case OPTION_SET:
         *(uint32_t *)field = row->value;
         return 0;
-    case OPTION_WORD:
-        return store_word(field, row, text, err);
-    case OPTION_SIZE:
-    case OPTION_RATE:
-        return store_number(field, row, text, err);
-    case OPTION_CHUNK:
-        return store_chunk(field, row, text, err);
     case OPTION_TEXT:
         *(const char **)field = text;
         return 0;
-    case OPTION_INFO:
-        return store_info(field, text, err);
-    case OPTION_DIGEST:
-        return check_digest(row, text, err);
     case OPTION_ALREADY:
         return 0;
     case OPTION_REFUSED:
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s: %s", shown, row->help);
+    default:
+        return store_value(field, row, text, err);
     }
-    assert(false && "a kind without a case");
-    return -EINVAL;
 }
 
 /* The row of a long name: exact, or the only one that begins so. NULL with words. */
@@ -346,12 +443,33 @@ static int parse_long(struct options *options, struct arguments *arguments, cons
     return store(options, row, shown, text, err);
 }
 
+/* "-o" of two worlds: "-oPort=22" and "-o Port=22" are ssh's, "-o" alone and "-ptgo" are rsync's.
+ */
+static bool means_setting(const struct arguments *arguments, const char *letter)
+{
+    if (*letter != 'o')
+        return false;
+    if (letter[1])
+        return is_setting(letter + 1);
+    return arguments->next < arguments->count && is_setting(arguments->values[arguments->next]);
+}
+
+/* The row of a letter where it stands. */
+static const struct option_row *row_of_letter(const struct arguments *arguments, const char *letter,
+                                              struct error *err)
+{
+    static const char setting[] = "ssh-option";
+    if (means_setting(arguments, letter))
+        return find_long(setting, strlen(setting), err);
+    return find_short(*letter, err);
+}
+
 /* "-nvP", or "-Xvalue" and "-X value" of a letter that takes one. */
 static int parse_cluster(struct options *options, struct arguments *arguments, const char *word,
                          struct error *err)
 {
     for (const char *letter = word + 1; *letter; letter++) {
-        const struct option_row *row = find_short(*letter, err);
+        const struct option_row *row = row_of_letter(arguments, letter, err);
         if (!row)
             return -EINVAL;
         const char shown[3] = {'-', *letter, '\0'};
@@ -372,6 +490,11 @@ static int check_operands(const struct options *options, struct error *err)
 {
     if (options->help || options->version > 0)
         return 0;
+    if (options->server && options->operands_count > 0)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--server takes no files: %s",
+                               options->operands[0]);
+    if (options->server)
+        return 0;
     if (options->operands_count == 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "SOURCE and TARGET are missing");
     if (options->operands_count == 1)
@@ -383,33 +506,90 @@ static int check_operands(const struct options *options, struct error *err)
     return 0;
 }
 
-int options_parse(struct options *options, int argc, char **argv, struct error *err)
+/* What is for libssh would be passed over in silence beside another transport: a key that is not
+ * used, a port that is not taken. --port is known to both. */
+static int check_transport(const struct options *options, struct error *err)
 {
-    memset(options, 0, sizeof(*options));
-    struct arguments arguments = {.count = argc, .next = 1, .values = argv};
-    options->operands = calloc(argc > 0 ? (size_t)argc : 1, sizeof(*options->operands));
-    if (!options->operands)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
-    if (argc == 2 && strcmp(argv[1], "-h") == 0) {
-        options->help = true;
+    const struct link_options *link = &options->wish.link;
+    const char *given = link->identities_count > 0         ? "-i"
+                        : link->config_file                ? "-F"
+                        : link->proxy_jump                 ? "-J"
+                        : link->ciphers                    ? "--ciphers"
+                        : link->settings_count > 0         ? "-o"
+                        : link->family == LINK_FAMILY_IPV4 ? "-4"
+                        : link->family != LINK_FAMILY_ANY  ? "-6"
+                                                           : NULL;
+    if (!link->transport || !given || options->help || options->version > 0)
         return 0;
-    }
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "%s: say it in the command of -e or HAUL_RSH (which is: %s)", given,
+                           link->transport);
+}
+
+/* When every word is read: the lists, and what the environment says. */
+static void finish(struct options *options)
+{
+    struct link_options *link = &options->wish.link;
+    const char *transport = getenv("HAUL_RSH");
+    if (!link->transport && transport && transport[0] != '\0')
+        link->transport = transport;
+    if (options->identities.count > 0)
+        link->identity_files = options->identities.items;
+    link->identities_count = options->identities.count;
+    if (options->settings.count > 0)
+        link->settings = options->settings.items;
+    link->settings_count = options->settings.count;
+}
+
+/* Each list has room for every word of the command line. */
+static int open_lists(struct options *options, int argc, struct error *err)
+{
+    size_t room = argc > 0 ? (size_t)argc : 1;
+    options->operands = calloc(room, sizeof(*options->operands));
+    options->identities.items = calloc(room, sizeof(*options->identities.items));
+    options->settings.items = calloc(room, sizeof(*options->settings.items));
+    if (!options->operands || !options->identities.items || !options->settings.items)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    return 0;
+}
+
+static int parse_words(struct options *options, struct arguments *arguments, struct error *err)
+{
     bool ended = false;
-    while (arguments.next < arguments.count) {
-        const char *word = argv[arguments.next++];
+    while (arguments->next < arguments->count) {
+        const char *word = arguments->values[arguments->next++];
         int rc = 0;
         if (ended || word[0] != '-' || word[1] == '\0')
             options->operands[options->operands_count++] = word;
         else if (strcmp(word, "--") == 0)
             ended = true;
         else if (word[1] == '-')
-            rc = parse_long(options, &arguments, word, err);
+            rc = parse_long(options, arguments, word, err);
         else
-            rc = parse_cluster(options, &arguments, word, err);
+            rc = parse_cluster(options, arguments, word, err);
         if (rc < 0)
             return rc;
     }
-    return check_operands(options, err);
+    return 0;
+}
+
+int options_parse(struct options *options, int argc, char **argv, struct error *err)
+{
+    memset(options, 0, sizeof(*options));
+    struct arguments arguments = {.count = argc, .next = 1, .values = argv};
+    int rc = open_lists(options, argc, err);
+    if (rc < 0)
+        return rc;
+    if (argc == 2 && strcmp(argv[1], "-h") == 0) {
+        options->help = true;
+        return 0;
+    }
+    rc = parse_words(options, &arguments, err);
+    if (rc < 0)
+        return rc;
+    finish(options);
+    rc = check_operands(options, err);
+    return rc < 0 ? rc : check_transport(options, err);
 }
 
 void options_close(struct options *options)
@@ -417,14 +597,19 @@ void options_close(struct options *options)
     if (!options)
         return;
     free(options->operands);
-    options->operands = NULL;
-    options->operands_count = 0;
+    free(options->identities.items);
+    free(options->settings.items);
+    memset(options, 0, sizeof(*options));
 }
 
 void options_help(FILE *out)
 {
     fputs("usage: haul [OPTIONS] SOURCE... TARGET\n"
-          "Copies very large files without building up page cache.\n\n",
+          "       haul verify [OPTIONS] SOURCE TARGET\n"
+          "       haul verify --manifest=FILE TARGET\n"
+          "       haul journal [-v] FILE\n"
+          "Copies very large files without building up page cache, here and to and from other\n"
+          "machines: [user@]host:PATH, ssh://[user@]host[:port]/PATH.\n\n",
           out);
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         const struct option_row *row = &table[i];

@@ -23,18 +23,33 @@ int output_guard(void)
     return 0;
 }
 
+/* Lines may hold words that were escaped already, where they came from outside (a peer, a banner,
+ * an odd host): what must not reach the terminal is escaped, a backslash is left alone. */
+static const char *escape_line(char out[LINE_BYTES], const char *line)
+{
+    char *to = out;
+    text_escape(out, LINE_BYTES, line);
+    for (const char *c = out; *c; c++) {
+        *to++ = *c;
+        if (c[0] == '\\' && c[1] == '\\')
+            c++;
+    }
+    *to = '\0';
+    return out;
+}
+
 void output_log(enum log_level level, const char *line)
 {
     (void)level;
     char escaped[LINE_BYTES];
-    fprintf(stderr, "haul: %s\n", text_escape(escaped, sizeof(escaped), line));
+    fprintf(stderr, "haul: %s\n", escape_line(escaped, line));
 }
 
 void output_log_bar(enum log_level level, const char *line)
 {
     (void)level;
     char escaped[LINE_BYTES];
-    fprintf(stderr, "\r\033[Khaul: %s\n", text_escape(escaped, sizeof(escaped), line));
+    fprintf(stderr, "\r\033[Khaul: %s\n", escape_line(escaped, line));
 }
 
 void output_begin(bool bar)

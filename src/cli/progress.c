@@ -172,6 +172,10 @@ static void add_figures(struct line *line, const struct progress_view *view,
         add(line, ", ", text_rate(number, meter->rate), "");
     if (meter->left_ns != NUM_UNKNOWN && meter->left_ns > 0)
         add(line, ", ", text_seconds(number, meter->left_ns), " left");
+    if (view->lanes > 1) {
+        snprintf(number, sizeof(number), "%" PRIu32, view->lanes);
+        add(line, ", ", number, " lanes");
+    }
 }
 
 const char *progress_line(char out[PROGRESS_LINE_BYTES], const struct progress_view *view,

@@ -42,7 +42,7 @@ static void print_path(FILE *out, const char *host, const char *path)
 {
     char shown[SHOWN_BYTES];
     if (host)
-        fprintf(out, "%s:", text_escape(shown, sizeof(shown), host));
+        fprintf(out, strchr(host, ':') ? "[%s]:" : "%s:", text_escape(shown, sizeof(shown), host));
     fputs(text_escape(shown, sizeof(shown), path ? path : "?"), out);
 }
 
@@ -143,6 +143,31 @@ static void words_compact(FILE *out, const struct receipt *receipt)
     }
 }
 
+static void print_there(FILE *out, const char *host, const struct side_report *side)
+{
+    char shown[SHOWN_BYTES];
+    if (!host)
+        return;
+    print_size(out, "; ", side->memory_peak_bytes, " peak on ");
+    fputs(text_escape(shown, sizeof(shown), host), out);
+}
+
+/* Memory of every process that took part, and what went between them. */
+static void print_memory(FILE *out, const struct receipt *receipt)
+{
+    print_size(out, "memory    ", receipt->memory_peak_bytes, " peak");
+    print_size(out, ", budget ", receipt->memory_budget_bytes, "");
+    print_size(out, ", chunks of ", receipt->chunk_bytes, "");
+    print_there(out, receipt->source_host, &receipt->source);
+    print_there(out, receipt->target_host, &receipt->target);
+    fputs("\n", out);
+    if (!receipt->source_host && !receipt->target_host)
+        return;
+    print_size(out, "link      ", receipt->wire_bytes_sent, " sent");
+    print_size(out, ", ", receipt->wire_bytes_received, " received");
+    fprintf(out, ", %" PRIu32 " lane%s\n", receipt->lanes, receipt->lanes == 1 ? "" : "s");
+}
+
 static void words_full(FILE *out, const struct receipt *receipt)
 {
     char digest[DIGEST_TEXT_BYTES];
@@ -157,9 +182,7 @@ static void words_full(FILE *out, const struct receipt *receipt)
     fputs("\n", out);
     side_full(out, "source", &receipt->source);
     side_full(out, "target", &receipt->target);
-    print_size(out, "memory    ", receipt->memory_peak_bytes, " peak");
-    print_size(out, ", budget ", receipt->memory_budget_bytes, "");
-    print_size(out, ", chunks of ", receipt->chunk_bytes, "\n");
+    print_memory(out, receipt);
     fprintf(out, "digest    %s\n",
             receipt->digest_known ? digest_text(digest, &receipt->digest) : "unknown");
 }
@@ -180,19 +203,23 @@ void receipt_words(FILE *out, const struct receipt *receipt, bool full)
         words_compact(out, receipt);
 }
 
-void receipt_words_sum(FILE *out, const struct receipt *sum, uint32_t failed_count)
+void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally)
 {
+    struct receipt worked = *sum; /* without what was only looked at */
     fprintf(out, "%" PRIu32 " file%s", sum->files, sum->files == 1 ? "" : "s");
-    if (failed_count > 0)
-        fprintf(out, " and %" PRIu32 " failed", failed_count);
+    if (tally->failed_count > 0)
+        fprintf(out, " and %" PRIu32 " failed", tally->failed_count);
     if (sum->files == 0 || sum->dry_run || sum->up_to_date) {
         fputs(sum->files == 0 ? "\n" : sum->up_to_date ? ": up to date\n" : " (dry run)\n", out);
         return;
     }
-    print_size(out, ": ", sum->bytes_copied, " copied");
-    print_parts(out, sum);
+    if (tally->up_to_date_count > 0)
+        fprintf(out, ", %" PRIu32 " up to date", tally->up_to_date_count);
+    worked.bytes_kept -= min_u64(worked.bytes_kept, tally->bytes_up_to_date);
+    print_size(out, ": ", worked.bytes_copied, " copied");
+    print_parts(out, &worked);
     fputs(", ", out);
-    print_durable(out, sum);
+    print_durable(out, &worked);
     fputs("\n", out);
 }
 

@@ -14,6 +14,23 @@ static bool is_ignored(int number)
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
+static void nothing(int number)
+{
+    (void)number;
+}
+
+/* USR2, because nothing else uses it. Without SA_RESTART, or the call would go on. */
+static void open_wake(void)
+{
+    struct sigaction action = {.sa_handler = nothing};
+    sigaction(SIGUSR2, &action, NULL);
+}
+
+void signals_wake(pthread_t thread)
+{
+    pthread_kill(thread, SIGUSR2);
+}
+
 int signals_open(struct error *err)
 {
     static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
@@ -23,6 +40,7 @@ int signals_open(struct error *err)
         if (wanted[i] != SIGHUP || !is_ignored(SIGHUP))
             sigaddset(&set, wanted[i]);
     signal(SIGPIPE, SIG_IGN);
+    open_wake();
     int errnum = pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (errnum != 0)
         return error_set(err, errnum, "block signals");

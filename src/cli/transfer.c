@@ -5,6 +5,7 @@
 #include "haul/cleanup.h"
 #include "haul/copy.h"
 #include "haul/exit.h"
+#include "haul/num.h"
 #include "haul/operands.h"
 #include "haul/output.h"
 #include "haul/receipt.h"
@@ -24,11 +25,13 @@ struct transfer {
     struct copy *copy;  /* opened by the copy's thread, closed by the main one: it reads progress */
     struct receipt sum; /* of all files; of the only one */
     char *target_path;  /* of the file at work; the receipt points to it */
-    uint32_t failed_count;
+    struct receipt_tally tally;
+    bool begun;     /* with the first file */
     bool undurable; /* a file was copied and is not durable; one that is up to date says nothing */
     bool skipped;   /* a folder: some of what was asked for is not done */
     bool interrupted;
     bool verify;      /* compare only */
+    pthread_t thread; /* the copy's */
     struct error err; /* the first failure */
 };
 
@@ -41,8 +44,10 @@ static bool single(const struct transfer *transfer)
 static void fail(struct transfer *transfer, const struct error *err)
 {
     log_error("%s", err->text);
-    transfer->failed_count++;
+    transfer->tally.failed_count++;
     transfer->interrupted |= err->class == ERROR_INTERRUPTED;
+    /* A login that a signal has broken off fails in many ways. */
+    transfer->interrupted |= !transfer->copy && atomic_load(&transfer->watch.stop);
     error_take(&transfer->err, err);
 }
 
@@ -50,11 +55,11 @@ static int transfer_code(const struct transfer *transfer)
 {
     if (transfer->interrupted)
         return EXIT_CODE_INTERRUPTED;
-    if (transfer->failed_count == 0)
+    if (transfer->tally.failed_count == 0)
         return exit_code(ERROR_NONE);
     if (transfer->skipped)
         return EXIT_CODE_PARTIAL;
-    bool whole = single(transfer) || !transfer->copy || copy_broken(transfer->copy);
+    bool whole = single(transfer) || !transfer->begun || copy_broken(transfer->copy);
     return whole ? exit_code(transfer->err.class) : EXIT_CODE_PARTIAL;
 }
 
@@ -117,6 +122,8 @@ static void copy_one(struct transfer *transfer, const char *source)
         if (error_is_set(&err))
             return;
         receipt_add(&transfer->sum, &one);
+        transfer->tally.up_to_date_count += one.up_to_date;
+        transfer->tally.bytes_up_to_date += one.up_to_date ? one.bytes_kept : 0;
         transfer->undurable |= !one.durable && !one.up_to_date && !one.dry_run;
         return;
     }
@@ -127,22 +134,47 @@ static void copy_one(struct transfer *transfer, const char *source)
 static void verify_manifest(struct transfer *transfer)
 {
     struct error err = {0};
-    copy_verify(transfer->copy, NULL, transfer->operands.target, &transfer->sum, &err);
+    copy_verify(transfer->copy, NULL, transfer->operands.target.path, &transfer->sum, &err);
     if (error_is_set(&err))
         fail(transfer, &err);
+}
+
+/* Whether the files go inside is known on the target's machine only. */
+static int settle_there(struct transfer *transfer, struct error *err)
+{
+    struct operands *operands = &transfer->operands;
+    struct facts facts;
+    if (operands->target.kind != ADDRESS_REMOTE)
+        return 0;
+    int rc = copy_describe(transfer->copy, true, operands->target.path, &facts, err);
+    return rc < 0 ? rc : operands_settle(operands, &facts, err);
+}
+
+/* The logins, for a remote side; from then on there is progress to watch. */
+static int open_all(struct transfer *transfer, struct error *err)
+{
+    const struct operands *operands = &transfer->operands;
+    const struct address *source = operands->sources_count > 0 ? &operands->source : NULL;
+    struct copy *copy = NULL;
+    int rc = copy_open(&copy, &transfer->options->wish, source, &operands->target, err);
+    if (rc < 0)
+        return rc;
+    transfer->copy = copy;
+    struct progress *progress = copy_progress(copy);
+    atomic_store(&transfer->watch.progress, progress);
+    if (atomic_load(&transfer->watch.stop))
+        atomic_store(&progress->stop, true);
+    return settle_there(transfer, err);
 }
 
 static void copy_all(struct transfer *transfer)
 {
     struct error err = {0};
-    if (copy_open(&transfer->copy, &transfer->options->wish, NULL, NULL, &err) < 0) {
+    if (open_all(transfer, &err) < 0) {
         fail(transfer, &err);
         return;
     }
-    struct progress *progress = copy_progress(transfer->copy);
-    atomic_store(&transfer->watch.progress, progress);
-    if (atomic_load(&transfer->watch.stop))
-        atomic_store(&progress->stop, true);
+    transfer->begun = true;
     if (transfer->operands.sources_count == 0)
         verify_manifest(transfer);
     for (uint32_t i = 0; i < transfer->operands.sources_count; i++) {
@@ -166,6 +198,11 @@ static void *transfer_thread(void *argument)
     return NULL;
 }
 
+static bool any_remote(const struct operands *operands)
+{
+    return operands->source.kind == ADDRESS_REMOTE || operands->target.kind == ADDRESS_REMOTE;
+}
+
 /* Run the copy beside the watch; both are over when this returns. */
 static int run(struct transfer *transfer, struct error *err)
 {
@@ -177,22 +214,44 @@ static int run(struct transfer *transfer, struct error *err)
         return error_set(err, errno, "eventfd");
     transfer->watch.fd_signals = fd_signals;
     transfer->watch.fd_done = fd_done;
-    pthread_t thread;
-    int errnum = pthread_create(&thread, NULL, transfer_thread, transfer);
+    int errnum = pthread_create(&transfer->thread, NULL, transfer_thread, transfer);
     if (errnum != 0)
         return error_set(err, errnum, "start a thread");
+    if (any_remote(&transfer->operands))
+        transfer->watch.opener = &transfer->thread;
     watch_run(&transfer->watch);
-    pthread_join(thread, NULL);
+    pthread_join(transfer->thread, NULL);
     return 0;
 }
 
-/* How to go on, and from where. */
-static void print_resume(const struct receipt *receipt)
+/* How to go on, and from where. What an interrupted copy has written it has synced, too; of one
+ * that has lost the other side only the last checkpoint is certain. */
+static void print_resume(const struct transfer *transfer)
 {
+    const struct receipt *receipt = &transfer->sum;
     char there[TEXT_NUMBER_BYTES], total[TEXT_NUMBER_BYTES];
-    log_note("the same command again goes on: %s of %s are there",
-             text_size(there, receipt->bytes_copied + receipt->bytes_kept + receipt->bytes_holes),
-             text_size(total, receipt->bytes_total));
+    uint64_t bytes = receipt->bytes_copied + receipt->bytes_kept + receipt->bytes_holes;
+    bool lost = transfer->copy && copy_broken(transfer->copy);
+    if (transfer->verify || !transfer->copy || !(transfer->interrupted || lost))
+        return;
+    if (lost)
+        bytes = atomic_load(&copy_progress(transfer->copy)->bytes_durable) + receipt->bytes_holes;
+    if (!single(transfer) || receipt->bytes_total == NUM_UNKNOWN || bytes == 0)
+        log_note("the same command again copies the rest");
+    else
+        log_note("the same command again goes on: %s of %s are there", text_size(there, bytes),
+                 text_size(total, receipt->bytes_total));
+}
+
+/* The names that a receipt carries: paths on their machines, and those. */
+static void name_sides(struct transfer *transfer)
+{
+    const struct operands *operands = &transfer->operands;
+    struct receipt *sum = &transfer->sum;
+    sum->source_path = operands->sources_count == 1 ? operands->sources[0] : NULL;
+    sum->source_host = operands_host(&operands->source);
+    sum->target_path = operands->target.path;
+    sum->target_host = operands_host(&operands->target);
 }
 
 /* The last words: the receipt of the run. */
@@ -200,20 +259,19 @@ static void print_end(struct transfer *transfer, int code)
 {
     const struct options *options = transfer->options;
     struct receipt *sum = &transfer->sum;
-    bool failed = transfer->failed_count > 0;
+    bool failed = transfer->tally.failed_count > 0;
     if (!single(transfer)) {
-        sum->source_path = NULL;
-        sum->target_path = transfer->operands.target;
+        if (transfer->copy)
+            name_sides(transfer);
         sum->durable = sum->files > 0 && !transfer->undurable && !(options->json && failed);
     }
-    if (transfer->interrupted)
-        print_resume(sum);
+    print_resume(transfer);
     if (options->json)
         receipt_json(stdout, sum, "receipt", code, failed ? transfer->err.text : NULL);
     else if (single(transfer) && !failed)
         print_receipt(transfer, sum);
-    else if (!single(transfer) && transfer->copy && !options->quiet)
-        receipt_words_sum(stdout, sum, transfer->failed_count);
+    else if (!single(transfer) && transfer->begun && !options->quiet)
+        receipt_words_sum(stdout, sum, &transfer->tally);
 }
 
 static int transfer_run(struct transfer *at, const struct options *options)
@@ -227,11 +285,17 @@ static int transfer_run(struct transfer *at, const struct options *options)
     transfer.watch.style = watch_choose(options->json, options->quiet, options->progress);
     log_init(options_log_level(options),
              transfer.watch.style == WATCH_BAR ? output_log_bar : output_log);
-    if (operands_resolve(&transfer.operands, options, &err) < 0 || run(&transfer, &err) < 0)
+    int rc = operands_resolve(&transfer.operands, options, &err);
+    if (rc == 0) {
+        name_sides(&transfer);
+        rc = run(&transfer, &err);
+    }
+    if (rc < 0)
         fail(&transfer, &err);
     int code = transfer_code(&transfer);
     print_end(&transfer, code);
     copy_close(transfer.copy);
+    operands_close(&transfer.operands);
     free(transfer.target_path);
     return code;
 }

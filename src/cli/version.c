@@ -4,6 +4,7 @@
 #include "haul/cleanup.h"
 #include "haul/engine.h"
 #include "haul/hash.h"
+#include "haul/link.h"
 #include "haul/output.h"
 
 #include <gnu/libc-version.h>
@@ -29,8 +30,10 @@ void version_words(FILE *out)
         fprintf(out, "%s%s%s%s%s", i > 0 ? ", " : "", engine_name(kinds[i]),
                 usable ? "" : " (not here: ", usable ? "" : err.text, usable ? "" : ")");
     }
-    fprintf(out, "\ndigests:   xxh128\nlibraries: %s, glibc %s\n", hash_version(),
-            gnu_get_libc_version());
+    const char *ssh = link_ssh_version();
+    fprintf(out, "\ndigests:   xxh128\nlibraries: %s, glibc %s, %s%s\n", hash_version(),
+            gnu_get_libc_version(), ssh ? "libssh " : "no libssh (-e ssh works without)",
+            ssh ? ssh : "");
 }
 
 void version_json(FILE *out)
@@ -49,5 +52,6 @@ void version_json(FILE *out)
     fputs("],\"digests\":[\"xxh128\"],\"libraries\":{\"hash\":", out);
     output_json_text(out, hash_version());
     output_json_string(out, "libc", gnu_get_libc_version());
+    output_json_string(out, "ssh", link_ssh_version());
     fputs("}}\n", out);
 }

@@ -1,20 +1,26 @@
 /* watch.c - waits for signals and for the end of the copy, and draws the progress between. */
 #include "haul/watch.h"
 
+#include "haul/cleanup.h"
 #include "haul/clock.h"
 #include "haul/exit.h"
 #include "haul/log.h"
 #include "haul/progress.h"
 #include "haul/signals.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 enum { TICK_MS = 100, LINE_MS = 1000, COLUMNS_DEFAULT = 80 };
+
+/* A login that was asked to stop and still waits, for a name server say, is left after this. */
+#define OPENING_NS_MAX (2 * NS_PER_SECOND)
 
 enum watch_style watch_choose(bool json, bool quiet, bool asked)
 {
@@ -45,7 +51,34 @@ struct watching {
     bool known;        /* view holds something */
     uint64_t drawn_ns; /* when progress was shown last */
     bool stopping;
+    uint64_t stopping_ns;    /* since then */
+    struct termios terminal; /* as it was in the beginning */
+    bool terminal_known;
 };
+
+/* Questions are asked on /dev/tty, with its echo off, in the copy's thread. */
+static void remember_terminal(struct watching *state)
+{
+    AUTO_CLOSE int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    state->terminal_known = tty >= 0 && tcgetattr(tty, &state->terminal) == 0;
+}
+
+/* Not from the background: that would stop the process (SIGTTOU). */
+static void restore_terminal(const struct watching *state)
+{
+    AUTO_CLOSE int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (state->terminal_known && tty >= 0 && tcgetpgrp(tty) == getpgrp())
+        tcsetattr(tty, TCSANOW, &state->terminal);
+}
+
+/* The end, whatever the other threads are waiting for. */
+static void quit(const struct watching *state)
+{
+    if (state->watch->style == WATCH_BAR)
+        fputs("\r\033[K", stderr);
+    restore_terminal(state);
+    _exit(EXIT_CODE_INTERRUPTED);
+}
 
 static void measure(struct watching *state)
 {
@@ -63,6 +96,7 @@ static void draw(struct watching *state)
     char line[PROGRESS_LINE_BYTES];
     switch (state->watch->style) {
     case WATCH_SILENT:
+    case WATCH_SERVER:
         break;
     case WATCH_BAR:
         fprintf(stderr, "\r%s\033[K",
@@ -89,17 +123,28 @@ static void print_status(const struct watching *state)
  * so one of the two sees the other. */
 static void request_stop(struct watching *state)
 {
-    if (state->stopping) {
-        if (state->watch->style == WATCH_BAR)
-            fputs("\r\033[K", stderr);
-        _exit(EXIT_CODE_INTERRUPTED);
-    }
+    if (state->stopping)
+        quit(state);
     state->stopping = true;
+    state->stopping_ns = clock_now_ns();
     atomic_store(&state->watch->stop, true);
     struct progress *progress = atomic_load(&state->watch->progress);
     if (progress)
         atomic_store(&progress->stop, true);
-    log_note("stopping: what is written is being made durable (once more stops at once)");
+    if (progress && state->watch->style != WATCH_SERVER)
+        log_note("stopping: what is written is being made durable (once more stops at once)");
+}
+
+/* Nothing is written yet while both sides are being opened, so there is nothing to wait for. */
+static void wake_opener(const struct watching *state)
+{
+    if (!state->stopping || !state->watch->opener || atomic_load(&state->watch->progress))
+        return;
+    if (clock_now_ns() - state->stopping_ns >= OPENING_NS_MAX) {
+        log_error("interrupted while connecting");
+        quit(state);
+    }
+    signals_wake(*state->watch->opener);
 }
 
 static void handle_signals(struct watching *state)
@@ -113,7 +158,8 @@ static void handle_signals(struct watching *state)
             request_stop(state);
             break;
         case SIGNALS_STATUS:
-            print_status(state);
+            if (state->watch->style != WATCH_SERVER)
+                print_status(state);
             break;
         }
     }
@@ -125,11 +171,15 @@ void watch_run(struct watch *watch)
     uint64_t pace_ns = (watch->style == WATCH_BAR ? TICK_MS : LINE_MS) * NS_PER_MS;
     struct pollfd fds[2] = {{.fd = watch->fd_signals, .events = POLLIN},
                             {.fd = watch->fd_done, .events = POLLIN}};
+    if (watch->opener)
+        remember_terminal(&state);
     while (fds[1].revents == 0) {
         int ready = poll(fds, 2, TICK_MS);
         measure(&state);
         if (ready > 0 && fds[0].revents != 0)
             handle_signals(&state);
+        if (fds[1].revents == 0)
+            wake_opener(&state);
         /* Signals may wake us at any pace; the display keeps its own. */
         uint64_t now_ns = clock_now_ns();
         if (state.known && now_ns - state.drawn_ns >= pace_ns) {

@@ -39,7 +39,6 @@ static int resolve(struct operands *operands, struct error *err, bool file, cons
     struct options options = {.operands = words, .target_is_file = file};
     while (words[options.operands_count])
         options.operands_count++;
-    memset(operands, 0, sizeof(*operands));
     memset(err, 0, sizeof(*err));
     return operands_resolve(operands, &options, err);
 }
@@ -55,6 +54,7 @@ static void refuse(bool file, const char **words, enum error_class class, const 
     if (!strstr(err.text, part))
         print_error("'%s' is not in '%s'\n", part, err.text);
     assert_non_null(strstr(err.text, part));
+    operands_close(&operands);
 }
 
 static void goes_to(bool file, const char **words, const char *target)
@@ -62,8 +62,9 @@ static void goes_to(bool file, const char **words, const char *target)
     struct operands operands;
     struct error err;
     assert_int_equal(resolve(&operands, &err, file, words), 0);
-    AUTO_FREE char *path = operands_target(&operands, words[0]);
+    AUTO_FREE char *path = operands_target(&operands, operands.sources[0]);
     assert_string_equal(path, target);
+    operands_close(&operands);
 }
 
 static void operands_file_target_is_taken_as_it_is(void **state)
@@ -110,14 +111,80 @@ static void operands_two_sources_of_one_name_are_refused(void **state)
 static void operands_what_is_not_built_says_so(void **state)
 {
     (void)state;
-    refuse(false, WORDS("a", "host:b"), ERROR_USAGE,
-           "host:b: other machines are not supported yet");
-    refuse(false, WORDS("u@host:b", "a"), ERROR_USAGE, "not supported yet");
-    refuse(false, WORDS("ssh://host/b", "a"), ERROR_USAGE, "not supported yet");
     refuse(false, WORDS("-", "b"), ERROR_USAGE, "pipes are not supported yet");
     refuse(false, WORDS("a", "-"), ERROR_USAGE, "pipes are not supported yet");
     refuse(false, WORDS("host::module/a", "b"), ERROR_USAGE, "rsync modules");
     refuse(false, WORDS("rsync://host/a", "b"), ERROR_USAGE, "rsync");
+}
+
+static void operands_remote_side_is_taken_apart(void **state)
+{
+    (void)state;
+    struct operands operands;
+    struct error err;
+    assert_int_equal(resolve(&operands, &err, false, WORDS("u@h:x/a", "u@H:~/b", "sub")), 0);
+    assert_int_equal(operands.source.kind, ADDRESS_REMOTE);
+    assert_string_equal(operands.source.user, "u");
+    assert_string_equal(operands_host(&operands.source), "h");
+    assert_null(operands_host(&operands.target));
+    assert_string_equal(operands.sources[0], "x/a");
+    assert_string_equal(operands.sources[1], "b");
+    assert_true(operands.target_folder);
+    operands_close(&operands);
+    goes_to(false, WORDS("ssh://h:99/d%20e/f", "sub"), "sub/f");
+}
+
+static void operands_sources_of_two_machines_are_refused(void **state)
+{
+    (void)state;
+    refuse(false, WORDS("a", "h:b", "sub"), ERROR_USAGE, "on this machine and h");
+    refuse(false, WORDS("u@h:a", "h:b", "sub"), ERROR_USAGE, "on u@h and h");
+    refuse(false, WORDS("h:a", "i:b", "sub"), ERROR_USAGE, "on h and i");
+    refuse(false, WORDS("ssh://h:1/a", "ssh://h:2/b", "sub"), ERROR_USAGE, "on one machine");
+    refuse(false, WORDS("a", "-", "h:"), ERROR_USAGE, "pipes");
+}
+
+/* What the other machine says of the target, after the words alone were found right. */
+static int settle(const char **words, bool file, enum file_kind kind, struct operands *operands,
+                  struct error *err)
+{
+    const struct facts facts = {.kind = kind};
+    assert_int_equal(resolve(operands, err, file, words), 0);
+    assert_false(operands->target_folder);
+    return operands_settle(operands, &facts, err);
+}
+
+static void settles_at(const char **words, enum file_kind kind, const char *target)
+{
+    struct operands operands;
+    struct error err;
+    assert_int_equal(settle(words, false, kind, &operands, &err), 0);
+    AUTO_FREE char *path = operands_target(&operands, operands.sources[0]);
+    assert_string_equal(path, target);
+    operands_close(&operands);
+}
+
+static void refuse_there(const char **words, bool file, enum file_kind kind, const char *text)
+{
+    struct operands operands;
+    struct error err;
+    assert_true(settle(words, file, kind, &operands, &err) < 0);
+    assert_string_equal(err.text, text);
+    operands_close(&operands);
+}
+
+static void operands_remote_target_is_settled_by_its_facts(void **state)
+{
+    (void)state;
+    settles_at(WORDS("a", "h:sub"), FILE_NONE, "sub"); /* a folder here says nothing of one there */
+    settles_at(WORDS("a", "h:sub"), FILE_FOLDER, "sub/a");
+    settles_at(WORDS("a", "h:"), FILE_FOLDER, "./a");
+    settles_at(WORDS("a", "ssh://h/"), FILE_FOLDER, "/a");
+    settles_at(WORDS("x:p/q", "x:r"), FILE_REGULAR, "r");
+    refuse_there(WORDS("a", "u@h:x/"), false, FILE_NONE, "u@h:x/: no such folder");
+    refuse_there(WORDS("a", "b", "h:x"), false, FILE_REGULAR,
+                 "h:x: not a folder, and there are several sources");
+    refuse_there(WORDS("a", "h:x"), true, FILE_FOLDER, "h:x: is a folder, and -T was given");
 }
 
 int main(void)
@@ -129,6 +196,9 @@ int main(void)
         cmocka_unit_test(operands_several_sources_need_a_folder),
         cmocka_unit_test(operands_two_sources_of_one_name_are_refused),
         cmocka_unit_test(operands_what_is_not_built_says_so),
+        cmocka_unit_test(operands_remote_side_is_taken_apart),
+        cmocka_unit_test(operands_sources_of_two_machines_are_refused),
+        cmocka_unit_test(operands_remote_target_is_settled_by_its_facts),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

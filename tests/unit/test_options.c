@@ -231,10 +231,103 @@ static void options_digest_of_rsync_is_named(void **state)
     refuse(WORDS("--cc=crc32", "a", "b"), "no such digest");
 }
 
+static void options_of_ssh_reach_the_link(void **state)
+{
+    (void)state;
+    struct options options =
+        accept(WORDS("-i", "k1", "-ik2", "-F", "conf", "-Jhop", "-6", "-j", "3", "--ciphers=x,y",
+                     "--port=2222", "--timeout=1.5", "--contimeout=7", "a", "h:b"));
+    const struct link_options *link = &options.wish.link;
+    assert_int_equal(link->identities_count, 2);
+    assert_string_equal(link->identity_files[0], "k1");
+    assert_string_equal(link->identity_files[1], "k2");
+    assert_string_equal(link->config_file, "conf");
+    assert_string_equal(link->proxy_jump, "hop");
+    assert_string_equal(link->ciphers, "x,y");
+    assert_int_equal(link->family, LINK_FAMILY_IPV6);
+    assert_int_equal(link->port, 2222);
+    assert_int_equal(options.wish.lanes, 3);
+    assert_true(options.wish.timeout_ns == 1500000000);
+    assert_true(link->connect_timeout_ns == 7000000000);
+    assert_null(link->transport);
+    options_close(&options);
+    refuse(WORDS("--port=0", "a", "b"), "not a port");
+    refuse(WORDS("--port=65536", "a", "b"), "not a port");
+    refuse(WORDS("-j9", "a", "b"), "--lanes=9: not a number from 0 (automatic) to 8");
+    refuse(WORDS("-j", "many", "a", "b"), "not a number");
+    refuse(WORDS("--timeout=soon", "a", "b"), "--timeout=soon: not a number of seconds");
+}
+
+static void options_o_is_an_owner_or_a_setting_of_ssh(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("-o", "Port=22", "-oUser=me", "-po", "X11=no", "-ptgo",
+                                          "a", "-o", "b", "-og", "--ssh-option=A=b=c"));
+    assert_int_equal(options.wish.link.settings_count, 4);
+    assert_string_equal(options.wish.link.settings[0], "Port=22");
+    assert_string_equal(options.wish.link.settings[1], "User=me");
+    assert_string_equal(options.wish.link.settings[2], "X11=no");
+    assert_string_equal(options.wish.link.settings[3], "A=b=c");
+    assert_int_equal(options.operands_count, 2);
+    assert_string_equal(options.operands[0], "a");
+    options_close(&options);
+    options = accept(WORDS("-o", "./a=b", "c")); /* a file, as no keyword has a slash */
+    assert_int_equal(options.wish.link.settings_count, 0);
+    assert_int_equal(options.operands_count, 2);
+    options_close(&options);
+    options = accept(WORDS("-o", "--", "a=b", "c"));
+    assert_int_equal(options.operands_count, 2);
+    options_close(&options);
+    refuse(WORDS("--ssh-option=Port", "a", "b"), "not KEY=VALUE");
+}
+
+static void options_transport_comes_from_the_option_or_the_environment(void **state)
+{
+    (void)state;
+    setenv("HAUL_RSH", "ssh -v", 1);
+    struct options options = accept(WORDS("a", "h:b"));
+    assert_string_equal(options.wish.link.transport, "ssh -v");
+    options_close(&options);
+    options = accept(WORDS("-e", "docker exec -i", "--rsync-path=/opt/haul", "a", "h:b"));
+    assert_string_equal(options.wish.link.transport, "docker exec -i");
+    assert_string_equal(options.wish.remote_path, "/opt/haul");
+    options_close(&options);
+    setenv("HAUL_RSH", "", 1);
+    options = accept(WORDS("a", "h:b"));
+    assert_null(options.wish.link.transport);
+    options_close(&options);
+    unsetenv("HAUL_RSH");
+}
+
+static void options_of_libssh_beside_a_transport_are_refused(void **state)
+{
+    (void)state;
+    refuse(WORDS("-e", "ssh", "-i", "key", "a", "h:b"), "-i: say it in the command of -e");
+    refuse(WORDS("-e", "ssh", "-F", "none", "a", "h:b"), "-F: ");
+    refuse(WORDS("-e", "ssh", "-J", "hop", "a", "h:b"), "-J: ");
+    refuse(WORDS("-e", "ssh", "-oPort=1", "a", "h:b"), "-o: ");
+    refuse(WORDS("-e", "ssh", "--ciphers=x", "a", "h:b"), "--ciphers: ");
+    refuse(WORDS("-4", "-e", "ssh", "a", "h:b"), "-4: ");
+    refuse(WORDS("-6", "-e", "ssh", "a", "h:b"), "-6: ");
+    struct options options = accept(WORDS("-e", "ssh", "--port=1", "-j2", "a", "h:b"));
+    assert_int_equal(options.wish.link.port, 1);
+    options_close(&options);
+}
+
+static void options_server_takes_no_files(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("--server", "--memory=8M"));
+    assert_true(options.server);
+    assert_int_equal(options.wish.memory_bytes, 8 * 1024 * 1024);
+    options_close(&options);
+    refuse(WORDS("--server", "a"), "--server takes no files: a");
+}
+
 static void options_unbuilt_ones_say_so(void **state)
 {
     (void)state;
-    static const char *const unbuilt[] = {"-r", "-a", "-A", "-X", "-H", "-l", "--archive"};
+    static const char *const unbuilt[] = {"-r", "-a", "-A", "-X", "-H", "-l", "-z", "--archive"};
     for (size_t i = 0; i < COUNT_OF(unbuilt); i++)
         refuse(WORDS(unbuilt[i], "a", "b"), "yet");
     refuse(WORDS("-nr", "a", "b"), "-r: folders are not copied yet");
@@ -375,6 +468,11 @@ int main(void)
         cmocka_unit_test(options_h_alone_is_help_and_else_not),
         cmocka_unit_test(options_wrong_line_is_refused_in_one_clear_line),
         cmocka_unit_test(options_digest_of_rsync_is_named),
+        cmocka_unit_test(options_of_ssh_reach_the_link),
+        cmocka_unit_test(options_o_is_an_owner_or_a_setting_of_ssh),
+        cmocka_unit_test(options_transport_comes_from_the_option_or_the_environment),
+        cmocka_unit_test(options_of_libssh_beside_a_transport_are_refused),
+        cmocka_unit_test(options_server_takes_no_files),
         cmocka_unit_test(options_unbuilt_ones_say_so),
         cmocka_unit_test(options_quiet_leaves_only_errors),
         cmocka_unit_test(options_table_has_no_name_twice),

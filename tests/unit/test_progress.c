@@ -175,6 +175,18 @@ static void progress_line_unknown_figures_are_left_out(void **state)
     assert_string_equal(progress_line(line, &view, &meter, 0), "auditing: 1.00 MiB durable");
 }
 
+static void progress_line_more_than_one_lane_is_said(void **state)
+{
+    (void)state;
+    char line[PROGRESS_LINE_BYTES];
+    struct progress_view view = view_of(4 * GIB, GIB, GIB);
+    struct progress_meter meter = {.rate = 512 * MIB, .left_ns = 6 * NS_PER_SECOND};
+    view.lanes = 3;
+    assert_string_equal(
+        progress_line(line, &view, &meter, 0),
+        "copying: 25 %, 1.00 GiB of 4.00 GiB durable, 512 MiB/s, 6.0 s left, 3 lanes");
+}
+
 static void progress_line_is_never_wider_than_the_terminal(void **state)
 {
     (void)state;
@@ -226,6 +238,7 @@ int main(void)
         cmocka_unit_test(progress_measure_next_file_starts_anew),
         cmocka_unit_test(progress_line_says_phase_bar_and_figures),
         cmocka_unit_test(progress_line_unknown_figures_are_left_out),
+        cmocka_unit_test(progress_line_more_than_one_lane_is_said),
         cmocka_unit_test(progress_line_is_never_wider_than_the_terminal),
         cmocka_unit_test(progress_json_is_one_line_with_null_for_unknown),
     };

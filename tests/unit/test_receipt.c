@@ -178,7 +178,8 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
     assert_string_equal(
         json(out, &receipt, NULL),
         "{\"v\":1,\"event\":\"receipt\",\"exit\":0,\"error\":null,\"durable\":true,"
-        "\"dry_run\":false,\"up_to_date\":false,\"resumed\":false,\"files\":1,"
+        "\"compared\":false,\"bytes_differing\":0,\"dry_run\":false,\"up_to_date\":false,"
+        "\"resumed\":false,\"files\":1,"
         "\"bytes_total\":4294967296,\"bytes_copied\":4294967296,\"bytes_kept\":0,"
         "\"bytes_holes\":0,\"bytes_repaired\":0,\"chunks_repaired\":0,\"bytes_verified\":0,"
         "\"seconds\":8.000000,\"digest\":\"abababababababababababababababab\","
@@ -219,10 +220,61 @@ static void receipt_words_sum_counts_failures(void **state)
     struct receipt receipt = good();
     receipt.files = 3;
     FILE *stream = fmemopen(out, sizeof(out), "w");
-    receipt_words_sum(stream, &receipt, 2);
+    receipt_words_sum(stream, &receipt, &(struct receipt_tally){.failed_count = 2});
     fclose(stream);
     assert_string_equal(out,
                         "3 files and 2 failed: 4.00 GiB copied, durable after 8.0 s, 512 MiB/s\n");
+}
+
+static void receipt_words_sum_files_that_were_up_to_date_are_no_speed(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.files = 3;
+    receipt.bytes_kept = 300 * GIB + GIB;
+    FILE *stream = fmemopen(out, sizeof(out), "w");
+    receipt_words_sum(
+        stream, &receipt,
+        &(struct receipt_tally){.up_to_date_count = 2, .bytes_up_to_date = 300 * GIB});
+    fclose(stream);
+    assert_string_equal(out, "3 files, 2 up to date: 4.00 GiB copied, 1.00 GiB kept, durable after "
+                             "8.0 s, 640 MiB/s\n");
+}
+
+static void receipt_words_other_machine_has_its_own_figures(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.target_host = "store";
+    receipt.target.memory_peak_bytes = 12 * MIB;
+    receipt.wire_bytes_sent = 4 * GIB;
+    receipt.wire_bytes_received = 64 * 1024;
+    receipt.lanes = 3;
+    words(out, &receipt, true);
+    assert_says(out, "disk.img -> store:/mnt/disk.img\n");
+    assert_says(out,
+                "memory    18.0 MiB peak, budget 16.0 MiB, chunks of 1.00 MiB; 12.0 MiB peak on "
+                "store\n"
+                "link      4.00 GiB sent, 64.0 KiB received, 3 lanes\n");
+    receipt.source_host = "2001:db8::1";
+    receipt.lanes = 1;
+    words(out, &receipt, true);
+    assert_says(out, "[2001:db8::1]:disk.img -> store:/mnt/disk.img\n");
+    assert_says(out, "; 18.0 MiB peak on 2001:db8::1; 12.0 MiB peak on store\n");
+    assert_says(out, "received, 1 lane\n");
+}
+
+static void receipt_json_other_machine_is_named(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.source_host = "store";
+    json(out, &receipt, NULL);
+    assert_says(out, "\"source\":{\"path\":\"disk.img\",\"host\":\"store\"");
+    assert_says(out, "\"target\":{\"path\":\"/mnt/disk.img\",\"host\":null");
 }
 
 int main(void)
@@ -238,6 +290,9 @@ int main(void)
         cmocka_unit_test(receipt_json_has_the_fields_of_the_contract_in_one_line),
         cmocka_unit_test(receipt_json_unknown_is_null_never_zero),
         cmocka_unit_test(receipt_words_sum_counts_failures),
+        cmocka_unit_test(receipt_words_sum_files_that_were_up_to_date_are_no_speed),
+        cmocka_unit_test(receipt_words_other_machine_has_its_own_figures),
+        cmocka_unit_test(receipt_json_other_machine_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

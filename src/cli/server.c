@@ -1,0 +1,86 @@
+/* server.c - the far side's process: a link on standard input and output, signals, an exit code. */
+#include "haul/server.h"
+
+#include "haul/cleanup.h"
+#include "haul/exit.h"
+#include "haul/link.h"
+#include "haul/output.h"
+#include "haul/serve.h"
+#include "haul/signals.h"
+#include "haul/watch.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct server {
+    struct serve_config config;
+    struct watch watch;
+    struct error err;
+};
+
+/* The write to an eventfd that is 0 can not fail. */
+static void *server_thread(void *argument)
+{
+    struct server *server = argument;
+    serve_run(&server->config, &server->err);
+    eventfd_write(server->watch.fd_done, 1);
+    return NULL;
+}
+
+/* Serve in a thread of its own, as the copy does, while this one waits for signals. */
+static int run(struct server *server, struct error *err)
+{
+    pthread_t thread;
+    AUTO_CLOSE int fd_signals = signals_open(err);
+    if (fd_signals < 0)
+        return fd_signals;
+    AUTO_CLOSE int fd_done = eventfd(0, EFD_CLOEXEC);
+    if (fd_done < 0)
+        return error_set(err, errno, "eventfd");
+    server->watch.fd_signals = fd_signals;
+    server->watch.fd_done = fd_done;
+    server->config.stop = &server->watch.stop;
+    int errnum = pthread_create(&thread, NULL, server_thread, server);
+    if (errnum != 0)
+        return error_set(err, errnum, "start a thread");
+    watch_run(&server->watch);
+    pthread_join(thread, NULL);
+    return error_take(err, &server->err);
+}
+
+/* A person who types this, or `ssh -t`, which would garble the protocol. */
+static int refuse_terminal(struct error *err)
+{
+    if (!isatty(STDIN_FILENO))
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "--server talks to another haul on standard input and output, and that "
+                           "is a terminal here");
+}
+
+int server_command(const struct options *options)
+{
+    struct server server = {.watch = {.style = WATCH_SERVER}};
+    struct link *link = NULL;
+    struct error err = {0};
+    int rc = refuse_terminal(&err);
+    if (rc == 0)
+        rc = link_open_stdio(&link, &err);
+    if (rc == 0) {
+        server.config = (struct serve_config){
+            .link = link,
+            .memory_bytes = options->wish.memory_bytes,
+            .notes = true,
+        };
+        rc = run(&server, &err);
+    }
+    link_close(link);
+    if (rc == 0)
+        return exit_code(ERROR_NONE);
+    /* The client was told, if it still listens; this is for whoever reads standard error. */
+    log_init(LOG_ERROR, output_log);
+    log_error("server: %s", err.text);
+    return exit_code(err.class);
+}
