@@ -1,0 +1,729 @@
+/* test_copy.c - whole runs through copy.h on real local files: what is done, what is refused, and
+ * whether the receipt says the truth about it. */
+#include "haul/cleanup.h"
+#include "haul/copy.h"
+#include "haul/num.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum {
+    CHUNK = 64 * 1024,
+    MODE = 0640,
+    MTIME = 1234567890,
+    MTIME_NS = 123456789,
+    NOBODY = 65534,
+};
+
+struct place {
+    char folder[64], source_path[128], target_path[128];
+    uint8_t *content;
+    uint64_t size_bytes;
+    struct copy_wish wish;
+    struct copy *copy;
+    struct receipt receipt;
+    struct error err;
+};
+
+/* ---- files ---- */
+
+static void fill(uint8_t *data, uint64_t length, uint32_t seed)
+{
+    uint32_t value = seed * 2654435761u + 99991;
+    for (uint64_t i = 0; i < length; i++) {
+        value = value * 1664525u + 1013904223u;
+        data[i] = (uint8_t)(value >> 24);
+    }
+}
+
+static void write_file(const char *path, const uint8_t *data, uint64_t length)
+{
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    for (uint64_t done = 0; done < length;) {
+        ssize_t wrote = write(fd, data + done, (size_t)(length - done));
+        assert_true(wrote > 0);
+        done += (uint64_t)wrote;
+    }
+    assert_int_equal(fchmod(fd, MODE), 0);
+    const struct timespec times[2] = {{MTIME, 0}, {MTIME, MTIME_NS}};
+    assert_int_equal(futimens(fd, times), 0);
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+}
+
+static void set_mtime(const char *path, int64_t seconds)
+{
+    const struct timespec times[2] = {{seconds, 0}, {seconds, 0}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static struct stat stat_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st;
+}
+
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static void assert_content(const char *path, const uint8_t *content, uint64_t length)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    uint8_t *found = malloc((size_t)length + 1);
+    assert_non_null(found);
+    ssize_t got = read(fd, found, (size_t)length + 1);
+    bool same = got == (ssize_t)length && memcmp(found, content, (size_t)length) == 0;
+    free(found);
+    assert_true(same);
+}
+
+/* Nothing but what is expected: no journal, no temporary file. */
+static uint32_t count_files(const char *folder)
+{
+    uint32_t count = 0;
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count - 2;
+}
+
+/* ---- place and runs ---- */
+
+static int place_setup(void **state)
+{
+    struct place *place = calloc(1, sizeof(*place));
+    if (!place)
+        return -1;
+    strcpy(place->folder, "/var/tmp/haul_copy_XXXXXX");
+    if (!mkdtemp(place->folder) || chmod(place->folder, 0777) != 0)
+        return -1;
+    snprintf(place->source_path, sizeof(place->source_path), "%s/source", place->folder);
+    snprintf(place->target_path, sizeof(place->target_path), "%s/target", place->folder);
+    place->wish = (struct copy_wish){.chunk_bytes = CHUNK, .memory_bytes = 8 * CHUNK};
+    *state = place;
+    return 0;
+}
+
+static int place_teardown(void **state)
+{
+    struct place *place = *state;
+    copy_close(place->copy);
+    unlink(place->source_path);
+    unlink(place->target_path);
+    int result = rmdir(place->folder);
+    free(place->content);
+    free(place);
+    return result;
+}
+
+static void place_source(struct place *place, uint64_t size_bytes)
+{
+    free(place->content);
+    place->size_bytes = size_bytes;
+    place->content = malloc((size_t)size_bytes + 1);
+    assert_non_null(place->content);
+    fill(place->content, size_bytes, 1);
+    write_file(place->source_path, place->content, size_bytes);
+}
+
+static int run_paths(struct place *place, const char *source, const char *target)
+{
+    place->err = (struct error){.class = ERROR_NONE};
+    if (!place->copy)
+        assert_int_equal(copy_open(&place->copy, &place->wish, NULL, NULL, &place->err), 0);
+    int result = copy_run(place->copy, source, target, &place->receipt, &place->err);
+    assert_int_equal(result < 0, error_is_set(&place->err));
+    if (result < 0)
+        assert_false(place->receipt.durable);
+    return result;
+}
+
+static int run(struct place *place)
+{
+    return run_paths(place, place->source_path, place->target_path);
+}
+
+static void must_run(struct place *place)
+{
+    int result = run(place);
+    if (result < 0)
+        print_message("%s\n", place->err.text);
+    assert_int_equal(result, 0);
+}
+
+/* With other wishes: a run of its own. */
+static void reopen(struct place *place, const struct copy_wish *wish)
+{
+    copy_close(place->copy);
+    place->copy = NULL;
+    place->wish = *wish;
+    place->wish.chunk_bytes = CHUNK;
+    place->wish.memory_bytes = 8 * CHUNK;
+}
+
+static void assert_metadata(const struct place *place)
+{
+    struct stat st = stat_of(place->target_path);
+    assert_int_equal(st.st_size, place->size_bytes);
+    assert_int_equal(st.st_mode & 07777, MODE);
+    assert_int_equal(st.st_mtim.tv_sec, MTIME);
+    assert_int_equal(st.st_mtim.tv_nsec, MTIME_NS);
+}
+
+static struct digest digest_of_digests(const struct place *place)
+{
+    struct digest_fold *fold = digest_fold_open();
+    assert_non_null(fold);
+    for (uint64_t offset = 0; offset < place->size_bytes; offset += CHUNK) {
+        struct digest digest =
+            digest_of(place->content + offset, (size_t)min_u64(CHUNK, place->size_bytes - offset));
+        digest_fold_add(fold, &digest);
+    }
+    struct digest value = digest_fold_value(fold);
+    digest_fold_close(fold);
+    return value;
+}
+
+/* ---- what is copied ---- */
+
+static void copy_run_fresh_target_is_equal_and_the_receipt_says_so(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 40 * CHUNK + 4097);
+    must_run(place);
+    assert_content(place->target_path, place->content, place->size_bytes);
+    assert_metadata(place);
+    assert_int_equal(count_files(place->folder), 2);
+
+    const struct receipt *receipt = &place->receipt;
+    struct digest expected = digest_of_digests(place);
+    assert_true(receipt->durable);
+    assert_false(receipt->up_to_date || receipt->resumed || receipt->dry_run);
+    assert_int_equal(receipt->files, 1);
+    assert_int_equal(receipt->bytes_total, place->size_bytes);
+    assert_int_equal(receipt->bytes_copied, place->size_bytes);
+    assert_int_equal(receipt->bytes_kept + receipt->bytes_holes + receipt->bytes_repaired, 0);
+    assert_int_equal(receipt->bytes_verified, 0);
+    assert_int_equal(receipt->chunk_bytes, CHUNK);
+    assert_int_equal(receipt->lanes, 1);
+    assert_true(receipt->digest_known);
+    assert_true(digest_equal(&receipt->digest, &expected));
+    assert_string_equal(receipt->source_path, place->source_path);
+    assert_string_equal(receipt->target_path, place->target_path);
+    assert_null(receipt->source_host);
+    assert_null(receipt->target_host);
+    assert_int_equal(receipt->wire_bytes_sent + receipt->wire_bytes_received, 0);
+    assert_true(receipt->memory_budget_bytes > 0);
+    assert_true(receipt->memory_budget_bytes <= 8 * CHUNK);
+    assert_int_equal(receipt->source.policy, POLICY_DIRECT);
+    assert_int_equal(receipt->target.policy, POLICY_DIRECT);
+    assert_int_equal(receipt->source.resident_before_bytes, 0);
+    assert_int_equal(receipt->source.resident_after_bytes, 0);
+    assert_int_equal(receipt->target.resident_after_bytes, 0);
+
+    const struct progress *progress = copy_progress(place->copy);
+    assert_int_equal(progress->phase, PHASE_DONE);
+    assert_int_equal(progress->bytes_total, place->size_bytes);
+    assert_int_equal(progress->bytes_durable, place->size_bytes);
+    assert_false(copy_broken(place->copy));
+    assert_int_equal(copy_budget(place->copy)->chunk_bytes, CHUNK);
+}
+
+static void copy_run_every_way_gives_the_same_digest(void **state)
+{
+    struct place *place = *state;
+    static const struct copy_wish wishes[] = {
+        {.engine = ENGINE_SYNC},
+        {.engine = ENGINE_THREADS},
+        {.engine = ENGINE_URING},
+        {.cache = POLICY_WINDOW},
+        {.cache = POLICY_PLAIN},
+        {.verify = true},
+        {.no_preallocate = true},
+        {.sparse = true},
+        {.sync_every_set = true},
+        {.bandwidth_bytes = GIB},
+        {.resume = RESUME_RESTART},
+        {.strict = true},
+        {.sync_every_bytes = CHUNK, .sync_every_set = true},
+    };
+    place_source(place, 30 * CHUNK + 77);
+    struct digest expected = digest_of_digests(place);
+    for (size_t i = 0; i < COUNT_OF(wishes); i++) {
+        reopen(place, &wishes[i]);
+        must_run(place);
+        assert_content(place->target_path, place->content, place->size_bytes);
+        assert_metadata(place);
+        assert_int_equal(count_files(place->folder), 2); /* checkpoints' journal is gone, too */
+        assert_true(place->receipt.durable);
+        assert_int_equal(place->receipt.bytes_copied, place->size_bytes);
+        assert_true(digest_equal(&place->receipt.digest, &expected));
+        assert_int_equal(place->receipt.bytes_verified, wishes[i].verify ? place->size_bytes : 0);
+        if (wishes[i].engine != ENGINE_AUTO)
+            assert_int_equal(place->receipt.target.engine, wishes[i].engine);
+        if (wishes[i].cache != POLICY_AUTO)
+            assert_int_equal(place->receipt.source.policy, wishes[i].cache);
+        assert_int_equal(unlink(place->target_path), 0);
+    }
+}
+
+static void copy_run_small_sizes_are_equal(void **state)
+{
+    struct place *place = *state;
+    static const uint64_t sizes[] = {0, 1, 511, 4095, 4096, 4097, CHUNK - 1, CHUNK, CHUNK + 1};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        place_source(place, sizes[i]);
+        must_run(place);
+        assert_content(place->target_path, place->content, sizes[i]);
+        assert_metadata(place);
+        assert_true(place->receipt.durable);
+        assert_int_equal(place->receipt.bytes_total, sizes[i]);
+        assert_int_equal(place->receipt.bytes_copied, sizes[i]);
+        assert_int_equal(unlink(place->target_path), 0);
+    }
+}
+
+static void copy_run_sparse_source_keeps_its_holes(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 0);
+    uint64_t size_bytes = 100 * CHUNK + 10;
+    AUTO_CLOSE int fd = open(place->source_path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(ftruncate(fd, num_off(size_bytes)), 0);
+    assert_int_equal(pwrite(fd, "data", 4, 50 * CHUNK), 4);
+    assert_int_equal(fsync(fd), 0);
+    must_run(place);
+    assert_int_equal(place->receipt.bytes_copied, CHUNK);
+    assert_int_equal(place->receipt.bytes_holes, size_bytes - CHUNK);
+    assert_int_equal(place->receipt.bytes_total, size_bytes);
+    struct stat st = stat_of(place->target_path);
+    assert_int_equal(st.st_size, size_bytes);
+    assert_true((uint64_t)st.st_blocks * 512 <= CHUNK);
+    uint8_t *content = calloc(1, (size_t)size_bytes);
+    assert_non_null(content);
+    memcpy(content + 50 * CHUNK, "data", 4);
+    assert_content(place->target_path, content, size_bytes);
+    free(content);
+}
+
+/* ---- old targets ---- */
+
+static void copy_run_in_place_writes_only_what_differs(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 40 * CHUNK + 5);
+    write_file(place->target_path, place->content, place->size_bytes);
+    set_mtime(place->target_path, MTIME - 1);
+    place->content[7 * CHUNK + 3] ^= 1;
+    place->content[40 * CHUNK] ^= 1; /* in the tail */
+    write_file(place->source_path, place->content, place->size_bytes);
+    uint64_t inode = stat_of(place->target_path).st_ino;
+    must_run(place);
+    assert_content(place->target_path, place->content, place->size_bytes);
+    assert_metadata(place);
+    assert_int_equal(stat_of(place->target_path).st_ino, inode);
+    assert_int_equal(place->receipt.bytes_copied, CHUNK + 5);
+    assert_int_equal(place->receipt.bytes_kept, 39 * CHUNK);
+    assert_int_equal(place->receipt.bytes_total, place->size_bytes);
+    struct digest expected = digest_of_digests(place);
+    assert_true(digest_equal(&place->receipt.digest, &expected));
+    assert_int_equal(count_files(place->folder), 2);
+}
+
+static void copy_run_shorter_and_longer_targets_end_equal(void **state)
+{
+    struct place *place = *state;
+    static const uint64_t old_sizes[] = {1, CHUNK - 1, 5 * CHUNK, 5 * CHUNK + 100, 30 * CHUNK};
+    for (size_t i = 0; i < COUNT_OF(old_sizes); i++) {
+        place_source(place, 10 * CHUNK + 100);
+        uint8_t *old = malloc((size_t)old_sizes[i]);
+        assert_non_null(old);
+        fill(old, old_sizes[i], 1); /* begins as the source does */
+        write_file(place->target_path, old, old_sizes[i]);
+        set_mtime(place->target_path, MTIME - 1);
+        free(old);
+        must_run(place);
+        assert_content(place->target_path, place->content, place->size_bytes);
+        assert_metadata(place);
+        assert_int_equal(place->receipt.bytes_copied + place->receipt.bytes_kept,
+                         place->size_bytes);
+        uint64_t right = min_u64(old_sizes[i], place->size_bytes) / CHUNK * CHUNK;
+        assert_true(place->receipt.bytes_kept >= right);
+    }
+}
+
+static void copy_run_hole_over_old_data_becomes_zeros(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 10 * CHUNK);
+    write_file(place->target_path, place->content, place->size_bytes);
+    memset(place->content, 0, 10 * CHUNK);
+    assert_int_equal(truncate(place->source_path, 0), 0);
+    assert_int_equal(truncate(place->source_path, 10 * CHUNK), 0);
+    must_run(place);
+    assert_content(place->target_path, place->content, place->size_bytes);
+    assert_int_equal(place->receipt.bytes_holes, place->size_bytes);
+    assert_true((uint64_t)stat_of(place->target_path).st_blocks * 512 < CHUNK);
+}
+
+static void copy_run_up_to_date_is_skipped_unless_overridden(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        struct copy_wish wish;
+        bool skipped;
+    } rows[] = {
+        {{.verify = true}, true},
+        {{.ignore_times = true}, false},
+        {{.checksum = true}, false},
+        {{.resume = RESUME_RESTART}, false},
+    };
+    place_source(place, 10 * CHUNK);
+    must_run(place);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct stat before = stat_of(place->target_path);
+        reopen(place, &rows[i].wish);
+        must_run(place);
+        assert_int_equal(place->receipt.up_to_date, rows[i].skipped);
+        assert_int_equal(place->receipt.bytes_total, place->size_bytes);
+        bool all_again = rows[i].wish.resume == RESUME_RESTART;
+        assert_int_equal(place->receipt.bytes_kept, all_again ? 0 : place->size_bytes);
+        assert_int_equal(place->receipt.bytes_copied, all_again ? place->size_bytes : 0);
+        if (rows[i].skipped)
+            assert_int_equal(stat_of(place->target_path).st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+        else
+            assert_true(place->receipt.durable);
+        assert_content(place->target_path, place->content, place->size_bytes);
+    }
+}
+
+static void copy_run_dry_changes_nothing(void **state)
+{
+    struct place *place = *state;
+    place->wish.dry_run = true;
+    place_source(place, 10 * CHUNK);
+    must_run(place);
+    assert_true(place->receipt.dry_run);
+    assert_false(place->receipt.durable);
+    assert_false(is_there(place->target_path));
+    assert_int_equal(place->receipt.bytes_total, place->size_bytes);
+    assert_int_equal(place->receipt.bytes_copied, 0);
+
+    write_file(place->target_path, (const uint8_t *)"old", 3);
+    struct stat before = stat_of(place->target_path);
+    must_run(place);
+    assert_content(place->target_path, (const uint8_t *)"old", 3);
+    assert_int_equal(stat_of(place->target_path).st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+    assert_int_equal(count_files(place->folder), 2);
+}
+
+/* ---- refused ---- */
+
+static void copy_run_same_file_by_any_name_is_refused(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 3 * CHUNK);
+    assert_int_equal(run_paths(place, place->source_path, place->source_path), -EINVAL);
+    assert_int_equal(place->err.class, ERROR_USAGE);
+    assert_non_null(strstr(place->err.text, "same file"));
+    assert_int_equal(link(place->source_path, place->target_path), 0);
+    assert_true(run(place) < 0);
+    assert_int_equal(place->err.class, ERROR_USAGE);
+    assert_int_equal(unlink(place->target_path), 0);
+    assert_int_equal(symlink(place->source_path, place->target_path), 0);
+    assert_true(run(place) < 0);
+    assert_int_equal(place->err.class, ERROR_USAGE);
+    assert_content(place->source_path, place->content, place->size_bytes);
+}
+
+static void copy_run_missing_source_vanished_and_the_target_stays(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(run(place), -ENOENT);
+    assert_int_equal(place->err.class, ERROR_VANISHED);
+    assert_non_null(strstr(place->err.text, place->source_path));
+    assert_false(is_there(place->target_path));
+    write_file(place->target_path, (const uint8_t *)"old", 3);
+    assert_int_equal(run(place), -ENOENT);
+    assert_content(place->target_path, (const uint8_t *)"old", 3);
+}
+
+static void copy_run_folders_are_refused(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 10);
+    assert_int_equal(run_paths(place, place->folder, place->target_path), -EISDIR);
+    assert_non_null(strstr(place->err.text, place->folder));
+    assert_int_equal(run_paths(place, place->source_path, place->folder), -EISDIR);
+    assert_false(is_there(place->target_path));
+}
+
+static void copy_run_other_kinds_are_refused(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 10);
+    assert_int_equal(run_paths(place, "/dev/null", place->target_path), -EINVAL);
+    assert_false(is_there(place->target_path));
+    assert_int_equal(mkfifo(place->target_path, 0600), 0);
+    assert_int_equal(run(place), -EINVAL); /* and does not wait for a reader */
+    assert_int_equal(run_paths(place, place->target_path, place->source_path), -EINVAL);
+    assert_content(place->source_path, place->content, 10);
+}
+
+static void copy_run_missing_folder_of_the_target_is_said(void **state)
+{
+    struct place *place = *state;
+    char path[160];
+    place_source(place, 10);
+    snprintf(path, sizeof(path), "%s/nothing/target", place->folder);
+    assert_int_equal(run_paths(place, place->source_path, path), -ENOENT);
+    assert_int_equal(place->err.class, ERROR_FILE);
+    assert_non_null(strstr(place->err.text, path));
+}
+
+static void copy_run_strict_memory_filesystem_is_refused(void **state)
+{
+    struct place *place = *state;
+    char path[] = "/dev/shm/haul_copy_XXXXXX";
+    close(mkstemp(path));
+    unlink(path);
+    place_source(place, 10 * CHUNK);
+    reopen(place, &(struct copy_wish){.strict = true, .cache_max_set = true});
+    assert_true(run_paths(place, place->source_path, path) < 0);
+    assert_int_equal(place->err.class, ERROR_CACHE);
+    assert_false(is_there(path));
+}
+
+static void copy_open_too_little_memory_is_refused(void **state)
+{
+    struct place *place = *state;
+    place->wish = (struct copy_wish){.memory_bytes = 4096};
+    assert_int_equal(copy_open(&place->copy, &place->wish, NULL, NULL, &place->err), -ENOMEM);
+    assert_int_equal(place->err.class, ERROR_MEMORY);
+    assert_null(place->copy);
+    copy_close(NULL);
+}
+
+/* ---- interrupted, failed, and the next file ---- */
+
+static void copy_run_stopped_says_so_and_the_next_run_ends_it(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 20 * CHUNK);
+    must_run(place); /* opens the run */
+    assert_int_equal(unlink(place->target_path), 0);
+    copy_progress(place->copy)->stop = true;
+    assert_int_equal(run(place), -EINTR);
+    assert_int_equal(place->err.class, ERROR_INTERRUPTED);
+    struct stat st = stat_of(place->target_path);
+    assert_true(st.st_mtim.tv_sec != MTIME); /* it must not look finished */
+    copy_progress(place->copy)->stop = false;
+    must_run(place);
+    assert_content(place->target_path, place->content, place->size_bytes);
+    assert_metadata(place);
+    assert_int_equal(count_files(place->folder), 2);
+}
+
+static void copy_run_many_files_of_one_run_are_apart(void **state)
+{
+    struct place *place = *state;
+    for (uint64_t i = 0; i < 20; i++) {
+        place_source(place, i * 3000);
+        must_run(place);
+        assert_content(place->target_path, place->content, place->size_bytes);
+        assert_int_equal(place->receipt.bytes_total, place->size_bytes);
+        assert_int_equal(place->receipt.files, 1);
+        assert_int_equal(copy_progress(place->copy)->bytes_copied, place->receipt.bytes_copied);
+        if (i % 5 == 3) /* a failure in between changes nothing */
+            assert_true(run_paths(place, place->folder, place->target_path) < 0);
+        assert_int_equal(unlink(place->target_path), 0);
+    }
+}
+
+/* In a mount namespace of its own: a tmpfs of 1 MiB over the folder. */
+static int in_child(struct place *place, int (*body)(struct place *place))
+{
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(body(place));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFEXITED(status))
+        print_message("the child ended by signal %d\n", WTERMSIG(status));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int child_run(struct place *place, const char *source, const char *target)
+{
+    place->err = (struct error){.class = ERROR_NONE};
+    if (!place->copy && copy_open(&place->copy, &place->wish, NULL, NULL, &place->err) < 0)
+        return -1;
+    return copy_run(place->copy, source, target, &place->receipt, &place->err);
+}
+
+/* 0: as it should be; else the line. */
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return __LINE__ % 250 + 1;                                                             \
+    } while (0)
+
+static int body_no_space(struct place *place)
+{
+    char target[160], nowhere[160];
+    CHECK(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(mount("tmpfs", "/mnt", "tmpfs", 0, "size=1m") == 0);
+    snprintf(target, sizeof(target), "/mnt/target");
+    snprintf(nowhere, sizeof(nowhere), "/mnt/nowhere/target");
+    for (int i = 0; i < 2; i++) {
+        place->wish.no_preallocate = i == 1; /* found early; found by a write */
+        copy_close(place->copy);
+        place->copy = NULL;
+        CHECK(child_run(place, place->source_path, target) == -ENOSPC);
+        CHECK(strstr(place->err.text, target) && strstr(place->err.text, "make room"));
+        CHECK(!place->receipt.durable);
+        CHECK(i == 1 || count_files("/mnt") == 0); /* nothing is left of what never began */
+        /* The next failure's words are its own. */
+        CHECK(child_run(place, place->source_path, nowhere) == -ENOENT);
+        CHECK(place->err.errnum == ENOENT && strstr(place->err.text, nowhere));
+        CHECK(!strstr(place->err.text, "make room"));
+        /* And a file that fits is copied, by the same run. */
+        CHECK(truncate(place->source_path, 100 * 1000) == 0);
+        unlink(target);
+        CHECK(child_run(place, place->source_path, target) == 0);
+        CHECK(place->receipt.durable && stat_of(target).st_size == 100 * 1000);
+        unlink(target);
+        write_file(place->source_path, place->content, place->size_bytes);
+    }
+    copy_close(place->copy);
+    return 0;
+}
+
+static void copy_run_no_space_is_said_and_the_next_file_goes_on(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 3 * MIB);
+    assert_int_equal(in_child(place, body_no_space), 0);
+}
+
+/* Somebody else's file that may be written but not be given permissions: the commit fails at its
+ * last step, after all data is there. */
+static int body_commit_fails(struct place *place)
+{
+    char other[160];
+    snprintf(other, sizeof(other), "%s/other", place->folder);
+    CHECK(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    int result = child_run(place, place->source_path, place->target_path);
+    CHECK(result == -EPERM);
+    CHECK(place->err.class == ERROR_FILE && strstr(place->err.text, place->target_path));
+    CHECK(!place->receipt.durable);
+    /* The same run goes on with the next file. */
+    CHECK(child_run(place, place->source_path, other) == 0);
+    CHECK(place->receipt.durable);
+    copy_close(place->copy);
+    CHECK(unlink(other) == 0);
+    return 0;
+}
+
+static void copy_run_commit_fails_is_said_and_the_next_file_goes_on(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 3 * CHUNK);
+    write_file(place->target_path, (const uint8_t *)"old", 3);
+    assert_int_equal(chmod(place->source_path, 0644), 0);
+    assert_int_equal(chmod(place->target_path, 0666), 0);
+    assert_int_equal(in_child(place, body_commit_fails), 0);
+}
+
+/* Not readable, or not writable: said, and nothing is made. */
+static int body_no_permission(struct place *place)
+{
+    char nowhere[] = "/haul_test_copy_target";
+    CHECK(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    CHECK(child_run(place, place->source_path, place->target_path) == -EACCES);
+    CHECK(strstr(place->err.text, place->source_path));
+    CHECK(!is_there(place->target_path));
+    CHECK(child_run(place, "/proc/version", nowhere) == -EACCES);
+    CHECK(strstr(place->err.text, nowhere));
+    copy_close(place->copy);
+    return 0;
+}
+
+static void copy_run_no_permission_is_said(void **state)
+{
+    struct place *place = *state;
+    place_source(place, 3 * CHUNK);
+    assert_int_equal(chmod(place->source_path, 0600), 0);
+    assert_int_equal(in_child(place, body_no_permission), 0);
+}
+
+static void copy_describe_gives_facts_of_either_side(void **state)
+{
+    struct place *place = *state;
+    struct facts facts;
+    place_source(place, 777);
+    must_run(place);
+    for (int target = 0; target < 2; target++) {
+        assert_int_equal(
+            copy_describe(place->copy, target, place->source_path, &facts, &place->err), 0);
+        assert_int_equal(facts.kind, FILE_REGULAR);
+        assert_int_equal(facts.size_bytes, 777);
+        assert_int_equal(copy_describe(place->copy, target, place->folder, &facts, &place->err), 0);
+        assert_int_equal(facts.kind, FILE_FOLDER);
+        assert_int_equal(copy_describe(place->copy, target, "/nowhere", &facts, &place->err), 0);
+        assert_int_equal(facts.kind, FILE_NONE);
+    }
+}
+
+#define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, place_setup, place_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_PLACE(copy_run_fresh_target_is_equal_and_the_receipt_says_so),
+        IN_PLACE(copy_run_every_way_gives_the_same_digest),
+        IN_PLACE(copy_run_small_sizes_are_equal),
+        IN_PLACE(copy_run_sparse_source_keeps_its_holes),
+        IN_PLACE(copy_run_in_place_writes_only_what_differs),
+        IN_PLACE(copy_run_shorter_and_longer_targets_end_equal),
+        IN_PLACE(copy_run_hole_over_old_data_becomes_zeros),
+        IN_PLACE(copy_run_up_to_date_is_skipped_unless_overridden),
+        IN_PLACE(copy_run_dry_changes_nothing),
+        IN_PLACE(copy_run_same_file_by_any_name_is_refused),
+        IN_PLACE(copy_run_missing_source_vanished_and_the_target_stays),
+        IN_PLACE(copy_run_folders_are_refused),
+        IN_PLACE(copy_run_other_kinds_are_refused),
+        IN_PLACE(copy_run_missing_folder_of_the_target_is_said),
+        IN_PLACE(copy_run_strict_memory_filesystem_is_refused),
+        IN_PLACE(copy_open_too_little_memory_is_refused),
+        IN_PLACE(copy_run_stopped_says_so_and_the_next_run_ends_it),
+        IN_PLACE(copy_run_many_files_of_one_run_are_apart),
+        IN_PLACE(copy_run_no_space_is_said_and_the_next_file_goes_on),
+        IN_PLACE(copy_run_commit_fails_is_said_and_the_next_file_goes_on),
+        IN_PLACE(copy_run_no_permission_is_said),
+        IN_PLACE(copy_describe_gives_facts_of_either_side),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

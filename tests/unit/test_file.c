@@ -1,0 +1,937 @@
+/* test_file.c - local files: opening every kind, the lock, sizes, metadata, holes, and what is
+ * left when something is refused. Runs as root; what only others meet is run in a child. */
+#include "haul/cleanup.h"
+#include "haul/file.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { NOBODY = 65534, BLOCK = 4096 };
+
+struct place {
+    char folder[64], path[128], other[128];
+    struct file file;
+    struct error err;
+};
+
+static int place_setup(void **state)
+{
+    struct place *place = calloc(1, sizeof(*place));
+    if (!place)
+        return -1;
+    strcpy(place->folder, "/var/tmp/haul_file_XXXXXX");
+    if (!mkdtemp(place->folder) || chmod(place->folder, 0777) != 0)
+        return -1;
+    snprintf(place->path, sizeof(place->path), "%s/file", place->folder);
+    snprintf(place->other, sizeof(place->other), "%s/other", place->folder);
+    file_init(&place->file);
+    *state = place;
+    return 0;
+}
+
+static int place_teardown(void **state)
+{
+    struct place *place = *state;
+    file_close(&place->file);
+    unlink(place->path);
+    unlink(place->other);
+    int result = rmdir(place->folder);
+    free(place);
+    return result;
+}
+
+static void make_file(const char *path, uint64_t size_bytes, mode_t mode)
+{
+    static const uint8_t block[BLOCK] = {1};
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    for (uint64_t done = 0; done < size_bytes;) {
+        ssize_t wrote = write(fd, block, (size_t)min_u64(BLOCK, size_bytes - done));
+        assert_true(wrote > 0);
+        done += (uint64_t)wrote;
+    }
+    assert_int_equal(fchmod(fd, mode), 0);
+}
+
+static struct stat stat_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st;
+}
+
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static int open_source(struct place *place)
+{
+    place->err = (struct error){.class = ERROR_NONE};
+    return file_open_source(&place->file, place->path, &place->err);
+}
+
+static int open_target(struct place *place)
+{
+    const struct file_open_wish wish = {.join = false};
+    place->err = (struct error){.class = ERROR_NONE};
+    return file_open_target(&place->file, place->path, &wish, &place->err);
+}
+
+/* After a refusal nothing is open, and words name the path. */
+static void assert_refused(struct place *place, int result, int expected, enum error_class class)
+{
+    assert_int_equal(result, expected);
+    assert_int_equal(place->err.class, class);
+    assert_non_null(strstr(place->err.text, place->path));
+    assert_int_equal(place->file.fd, -1);
+    assert_int_equal(place->file.fd_direct, -1);
+    assert_int_equal(place->file.fd_folder, -1);
+    assert_null(place->file.path);
+}
+
+/* A child's checks: 0 is well, else about the line that failed. */
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return __LINE__ % 250 + 1;                                                             \
+    } while (0)
+
+static void in_child(struct place *place, int (*body)(struct place *place))
+{
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(60); /* a hang ends the child, not the test */
+        _exit(body(place));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static int be_nobody(void)
+{
+    return setgid(NOBODY) == 0 && setuid(NOBODY) == 0 ? 0 : -1;
+}
+
+/* ---- describing ---- */
+
+static void file_describe_missing_is_no_error(void **state)
+{
+    struct place *place = *state;
+    struct facts facts;
+    memset(&facts, 0xff, sizeof(facts));
+    assert_int_equal(file_describe(place->path, &facts, &place->err), 0);
+    assert_int_equal(facts.kind, FILE_NONE);
+    assert_false(error_is_set(&place->err));
+}
+
+static void file_describe_every_kind(void **state)
+{
+    struct place *place = *state;
+    struct facts facts;
+    make_file(place->path, 5000, 0640);
+    assert_int_equal(file_describe(place->path, &facts, &place->err), 0);
+    struct stat st = stat_of(place->path);
+    assert_int_equal(facts.kind, FILE_REGULAR);
+    assert_int_equal(facts.size_bytes, 5000);
+    assert_int_equal(facts.allocated_bytes, (uint64_t)st.st_blocks * 512);
+    assert_int_equal(facts.mode, 0640);
+    assert_int_equal(facts.uid, st.st_uid);
+    assert_int_equal(facts.inode, st.st_ino);
+    assert_int_equal(facts.device, st.st_dev);
+    assert_int_equal(facts.mtime_seconds, st.st_mtim.tv_sec);
+    assert_int_equal(facts.mtime_ns, st.st_mtim.tv_nsec);
+    assert_int_equal(facts.ctime_ns, st.st_ctim.tv_nsec);
+
+    assert_int_equal(symlink(place->path, place->other), 0); /* followed */
+    assert_int_equal(file_describe(place->other, &facts, &place->err), 0);
+    assert_int_equal(facts.kind, FILE_REGULAR);
+    assert_int_equal(facts.size_bytes, 5000);
+
+    assert_int_equal(file_describe(place->folder, &facts, &place->err), 0);
+    assert_int_equal(facts.kind, FILE_FOLDER);
+    assert_int_equal(file_describe("/dev/null", &facts, &place->err), 0);
+    assert_int_equal(facts.kind, FILE_OTHER);
+}
+
+static void file_describe_path_through_a_file_is_an_error(void **state)
+{
+    struct place *place = *state;
+    struct facts facts;
+    char path[160];
+    make_file(place->path, 1, 0600);
+    snprintf(path, sizeof(path), "%s/x", place->path);
+    assert_int_equal(file_describe(path, &facts, &place->err), -ENOTDIR);
+    assert_non_null(strstr(place->err.text, path));
+}
+
+/* ---- sources ---- */
+
+static void file_open_source_regular(void **state)
+{
+    struct place *place = *state;
+    make_file(place->path, 5000, 0400);
+    assert_int_equal(open_source(place), 0);
+    assert_true(place->file.fd >= 0);
+    assert_int_equal(place->file.fd_direct, -1);
+    assert_int_equal(fcntl(place->file.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    assert_true(place->file.readable);
+    assert_false(place->file.writable);
+    assert_false(place->file.created);
+    assert_string_equal(place->file.path, place->path);
+    assert_int_equal(place->file.facts.kind, FILE_REGULAR);
+    assert_int_equal(place->file.facts.size_bytes, 5000);
+    assert_int_equal(place->file.filesystem, EXT4_SUPER_MAGIC);
+}
+
+static void file_open_source_refused(void **state)
+{
+    struct place *place = *state;
+    assert_refused(place, open_source(place), -ENOENT, ERROR_VANISHED);
+    assert_int_equal(symlink("nowhere", place->path), 0);
+    assert_refused(place, open_source(place), -ENOENT, ERROR_VANISHED);
+    assert_int_equal(unlink(place->path), 0);
+    assert_int_equal(symlink("file", place->path), 0);
+    assert_refused(place, open_source(place), -ELOOP, ERROR_FILE);
+    assert_int_equal(unlink(place->path), 0);
+    assert_int_equal(mkdir(place->path, 0700), 0);
+    assert_refused(place, open_source(place), -EISDIR, ERROR_FILE);
+    assert_int_equal(rmdir(place->path), 0);
+    assert_int_equal(mknod(place->path, S_IFCHR | 0600, makedev(1, 3)), 0); /* null */
+    assert_refused(place, open_source(place), -EINVAL, ERROR_FILE);
+}
+
+static void file_open_source_socket_is_refused(void **state)
+{
+    struct place *place = *state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strcpy(address.sun_path, place->path);
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_true(open_source(place) < 0);
+    assert_true(open_target(place) < 0);
+    assert_int_equal(place->file.fd, -1);
+}
+
+/* Nobody is at the other end, and nobody will be. */
+static int body_fifo(struct place *place)
+{
+    CHECK(mkfifo(place->path, 0600) == 0);
+    CHECK(open_source(place) == -EINVAL && place->err.class == ERROR_FILE);
+    CHECK(open_target(place) == -EINVAL && place->err.class == ERROR_FILE);
+    CHECK(be_nobody() == 0);
+    CHECK(open_source(place) == -EACCES);
+    CHECK(open_target(place) == -EACCES);
+    return 0;
+}
+
+static void file_open_fifo_never_hangs(void **state)
+{
+    in_child(*state, body_fifo);
+}
+
+static int body_unreadable(struct place *place)
+{
+    CHECK(be_nobody() == 0);
+    CHECK(open_source(place) == -EACCES);
+    CHECK(place->err.class == ERROR_FILE && place->err.errnum == EACCES);
+    CHECK(strstr(place->err.text, place->path) && place->file.fd == -1);
+    return 0;
+}
+
+static void file_open_source_not_permitted(void **state)
+{
+    struct place *place = *state;
+    make_file(place->path, 10, 0600);
+    in_child(place, body_unreadable);
+}
+
+/* ---- targets ---- */
+
+static void file_open_target_new_is_created_private(void **state)
+{
+    struct place *place = *state;
+    mode_t old = umask(0);
+    int result = open_target(place);
+    umask(old);
+    assert_int_equal(result, 0);
+    assert_true(place->file.created && place->file.writable && place->file.readable);
+    assert_true(place->file.fd_folder >= 0);
+    assert_string_equal(place->file.name, "file");
+    assert_int_equal(place->file.facts.size_bytes, 0);
+    assert_int_equal(stat_of(place->path).st_mode & 07777, 0600);
+}
+
+static void file_open_target_old_is_not_truncated(void **state)
+{
+    struct place *place = *state;
+    make_file(place->path, 5000, 0644);
+    assert_int_equal(open_target(place), 0);
+    assert_false(place->file.created);
+    assert_true(place->file.writable && place->file.readable);
+    assert_int_equal(place->file.facts.size_bytes, 5000);
+    assert_int_equal(stat_of(place->path).st_size, 5000);
+    assert_int_equal(stat_of(place->path).st_mode & 07777, 0644);
+}
+
+static void file_open_target_refused(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(mkdir(place->path, 0700), 0);
+    assert_refused(place, open_target(place), -EISDIR, ERROR_FILE);
+    assert_int_equal(rmdir(place->path), 0);
+    assert_int_equal(mknod(place->path, S_IFCHR | 0600, makedev(1, 3)), 0);
+    assert_refused(place, open_target(place), -EINVAL, ERROR_FILE);
+}
+
+static void file_open_target_missing_folder(void **state)
+{
+    struct place *place = *state;
+    snprintf(place->path, sizeof(place->path), "%s/nowhere/file", place->folder);
+    assert_refused(place, open_target(place), -ENOENT, ERROR_FILE);
+}
+
+static void file_open_target_names_with_and_without_folder(void **state)
+{
+    struct place *place = *state;
+    AUTO_CLOSE int before = open(".", O_RDONLY | O_DIRECTORY);
+    assert_int_equal(chdir(place->folder), 0);
+    const struct file_open_wish wish = {.join = false};
+    int result = file_open_target(&place->file, "file", &wish, &place->err);
+    assert_int_equal(fchdir(before), 0);
+    assert_int_equal(result, 0);
+    assert_string_equal(place->file.name, "file");
+    struct stat folder, expected = stat_of(place->folder);
+    assert_int_equal(fstat(place->file.fd_folder, &folder), 0);
+    assert_int_equal(folder.st_ino, expected.st_ino);
+    assert_true(is_there(place->path));
+}
+
+static int body_permissions(struct place *place)
+{
+    CHECK(chmod(place->folder, 0755) == 0 && be_nobody() == 0);
+    CHECK(open_target(place) == -EACCES && !is_there(place->path)); /* may not be created */
+    return 0;
+}
+
+static void file_open_target_not_permitted(void **state)
+{
+    in_child(*state, body_permissions);
+}
+
+static int body_write_only(struct place *place)
+{
+    make_file(place->path, 5000, 0222);
+    CHECK(be_nobody() == 0);
+    CHECK(open_target(place) == 0);
+    CHECK(place->file.writable && !place->file.readable && !place->file.created);
+    CHECK(pwrite(place->file.fd, "x", 1, 0) == 1);
+    file_close(&place->file);
+    return 0;
+}
+
+static void file_open_target_write_only_can_be_written(void **state)
+{
+    in_child(*state, body_write_only);
+}
+
+/* A folder that may be entered and written, but not listed: it can not be opened for syncing. */
+static int body_hidden_folder(struct place *place)
+{
+    CHECK(chmod(place->folder, 0333) == 0 && be_nobody() == 0);
+    CHECK(open_target(place) == 0);
+    CHECK(place->file.created);
+    CHECK(file_sync_folder(&place->file, &place->err) == 0);
+    file_close(&place->file);
+    return 0;
+}
+
+static void file_open_target_folder_not_readable_works(void **state)
+{
+    in_child(*state, body_hidden_folder);
+}
+
+static void file_open_target_device_must_be_allowed(void **state)
+{
+    struct place *place = *state;
+    char device[32];
+    make_file(place->other, 64 * BLOCK, 0600);
+    AUTO_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    AUTO_CLOSE int backing = open(place->other, O_RDWR | O_CLOEXEC);
+    assert_true(control >= 0 && backing >= 0);
+    int loop = -1, attached = -1;
+    for (int attempt = 0; attempt < 20 && attached != 0; attempt++) { /* others take them, too */
+        snprintf(device, sizeof(device), "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
+        loop = open(device, O_RDWR | O_CLOEXEC);
+        assert_true(loop >= 0);
+        attached = ioctl(loop, LOOP_SET_FD, backing);
+        if (attached != 0)
+            close(loop);
+    }
+    assert_int_equal(attached, 0);
+    struct file file;
+    struct error refused = {0}, err = {0};
+    const struct file_open_wish no = {.join = false}, yes = {.write_devices = true};
+    int without = file_open_target(&file, device, &no, &refused);
+    int source = file_open_source(&file, device, &err);
+    struct facts facts = file.facts;
+    file_close(&file);
+    int with = file_open_target(&file, device, &yes, &err);
+    int fits = file_preallocate(&file, 64 * BLOCK, false, &err);
+    int too_small = file_preallocate(&file, 64 * BLOCK + 1, false, &err);
+    struct facts now = {0};
+    int looked = file_facts(&file, &now, NULL);
+    file_close(&file);
+    ioctl(loop, LOOP_CLR_FD, 0);
+    close(loop);
+    assert_int_equal(without, -EINVAL);
+    assert_int_equal(refused.class, ERROR_USAGE);
+    assert_non_null(strstr(refused.text, "--write-devices"));
+    assert_int_equal(source, 0);
+    assert_int_equal(facts.kind, FILE_DEVICE);
+    assert_int_equal(facts.size_bytes, 64 * BLOCK); /* its capacity */
+    assert_int_equal(with, 0);
+    assert_int_equal(fits, 0);
+    assert_int_equal(too_small, -ENOSPC);
+    assert_int_equal(looked, 0);
+    assert_int_equal(now.size_bytes, 64 * BLOCK);
+}
+
+/* ---- the lock ---- */
+
+static int body_try_locked(struct place *place)
+{
+    struct file second;
+    struct error err = {.class = ERROR_NONE};
+    const struct file_open_wish wish = {.join = false}, join = {.join = true};
+    CHECK(file_open_target(&second, place->path, &wish, &err) == -EBUSY);
+    CHECK(err.class == ERROR_BUSY && strstr(err.text, place->path));
+    CHECK(second.fd == -1);
+    /* A further lane of the same transfer comes in; a source may always be read. */
+    err.class = ERROR_NONE;
+    CHECK(file_open_target(&second, place->path, &join, &err) == 0);
+    file_close(&second);
+    CHECK(file_open_source(&second, place->path, &err) == 0);
+    file_close(&second);
+    return 0;
+}
+
+static void file_open_target_locked_by_another_process_is_busy(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(open_target(place), 0);
+    in_child(place, body_try_locked);
+    /* The lane's joining and leaving has not taken our lock away. */
+    in_child(place, body_try_locked);
+    /* Nor has a refused attempt left anything: closed, it is free for others. */
+    file_close(&place->file);
+    assert_int_equal(open_target(place), 0);
+}
+
+static int body_lock_and_die(struct place *place)
+{
+    CHECK(open_target(place) == 0);
+    return 0; /* without closing */
+}
+
+static void file_open_target_lock_ends_with_its_process(void **state)
+{
+    struct place *place = *state;
+    in_child(place, body_lock_and_die);
+    assert_int_equal(open_target(place), 0);
+}
+
+/* ---- final size ---- */
+
+static void file_preallocate_fresh_has_all_its_blocks(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(open_target(place), 0);
+    assert_int_equal(file_preallocate(&place->file, MIB + 1, false, &place->err), 0);
+    struct stat st = stat_of(place->path);
+    assert_int_equal(st.st_size, MIB + 1);
+    assert_true((uint64_t)st.st_blocks * 512 >= MIB + 1);
+}
+
+static void file_preallocate_sparse_has_none(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(open_target(place), 0);
+    assert_int_equal(file_preallocate(&place->file, GIB, true, &place->err), 0);
+    struct stat st = stat_of(place->path);
+    assert_int_equal(st.st_size, GIB);
+    assert_int_equal(st.st_blocks, 0);
+}
+
+static void file_preallocate_longer_is_cut_shorter_is_extended(void **state)
+{
+    struct place *place = *state;
+    static const uint64_t sizes[] = {0, 1, 4999, 5000, 5001, 100000};
+    for (int sparse = 0; sparse < 2; sparse++) {
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+            uint8_t first = 0;
+            make_file(place->path, 5000, 0600);
+            assert_int_equal(open_target(place), 0);
+            assert_int_equal(file_preallocate(&place->file, sizes[i], sparse, &place->err), 0);
+            assert_int_equal(stat_of(place->path).st_size, sizes[i]);
+            assert_int_equal(pread(place->file.fd, &first, 1, 0), sizes[i] > 0);
+            assert_int_equal(first, sizes[i] > 0); /* the content stays */
+            file_close(&place->file);
+        }
+    }
+}
+
+static void file_preallocate_set_id_bits_are_cleared_first(void **state)
+{
+    struct place *place = *state;
+    make_file(place->path, 10, 06755);
+    assert_int_equal(open_target(place), 0);
+    assert_int_equal(file_preallocate(&place->file, 20, false, &place->err), 0);
+    assert_int_equal(stat_of(place->path).st_mode & 07777, 0755);
+}
+
+static void file_preallocate_beyond_all_limits_is_too_big(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(open_target(place), 0);
+    assert_int_equal(file_preallocate(&place->file, UINT64_MAX, false, &place->err), -EFBIG);
+    place->err.class = ERROR_NONE;
+    assert_int_equal(file_preallocate(&place->file, INT64_MAX, false, &place->err), -EFBIG);
+    assert_int_equal(stat_of(place->path).st_size, 0);
+}
+
+/* A tmpfs of 1 MiB, in a mount namespace of the child's own. */
+static int body_no_space(struct place *place)
+{
+    struct stat st;
+    CHECK(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(mount("tmpfs", "/mnt", "tmpfs", 0, "size=1m") == 0);
+    strcpy(place->path, "/mnt/file");
+    for (uint64_t old = 0; old <= 100000; old += 50000) {
+        make_file(place->path, old, 0600);
+        struct stat before = stat_of(place->path);
+        CHECK(open_target(place) == 0);
+        CHECK(place->file.filesystem == TMPFS_MAGIC);
+        CHECK(file_preallocate(&place->file, 3 * MIB, false, &place->err) == -ENOSPC);
+        CHECK(place->err.errnum == ENOSPC);
+        CHECK(strstr(place->err.text, "3.00 MiB") && strstr(place->err.text, "free"));
+        file_close(&place->file);
+        CHECK(stat(place->path, &st) == 0);
+        CHECK(st.st_size == before.st_size && st.st_blocks == before.st_blocks);
+        /* What is free can be used: nothing is held back. */
+        CHECK(open_target(place) == 0);
+        place->err.class = ERROR_NONE;
+        CHECK(file_preallocate(&place->file, 900 * KIB, false, &place->err) == 0);
+        file_close(&place->file);
+        CHECK(unlink(place->path) == 0);
+    }
+    return 0;
+}
+
+static void file_preallocate_no_space_leaves_all_as_before(void **state)
+{
+    in_child(*state, body_no_space);
+}
+
+/* ---- metadata ---- */
+
+static void file_set_metadata_all_or_those_asked_for(void **state)
+{
+    struct place *place = *state;
+    for (int asked = 0; asked < 8; asked++) {
+        const struct file_metadata metadata = {
+            .owner = asked & 1,
+            .mode = asked & 2,
+            .times = asked & 4,
+            .facts = {.uid = 1234,
+                      .gid = 4321,
+                      .mode = 0651,
+                      .mtime_seconds = -5,
+                      .mtime_ns = 123456789},
+        };
+        make_file(place->path, 10, 0600);
+        assert_int_equal(chown(place->path, 0, 0), 0);
+        struct stat before = stat_of(place->path);
+        assert_int_equal(open_target(place), 0);
+        assert_int_equal(file_set_metadata(&place->file, &metadata, &place->err), 0);
+        struct stat st = stat_of(place->path);
+        assert_int_equal(st.st_uid, asked & 1 ? 1234 : 0);
+        assert_int_equal(st.st_gid, asked & 1 ? 4321 : 0);
+        assert_int_equal(st.st_mode & 07777, asked & 2 ? 0651 : 0600);
+        assert_true(st.st_mtim.tv_sec == (asked & 4 ? -5 : before.st_mtim.tv_sec));
+        assert_int_equal(st.st_mtim.tv_nsec, asked & 4 ? 123456789 : before.st_mtim.tv_nsec);
+        file_close(&place->file);
+    }
+}
+
+/* The owner first: a change of owner clears these bits. */
+static void file_set_metadata_set_id_bits_survive_the_change_of_owner(void **state)
+{
+    struct place *place = *state;
+    const struct file_metadata metadata = {
+        .owner = true, .mode = true, .facts = {.uid = 1234, .gid = 4321, .mode = 06755}};
+    assert_int_equal(open_target(place), 0);
+    assert_int_equal(file_set_metadata(&place->file, &metadata, &place->err), 0);
+    assert_int_equal(stat_of(place->path).st_mode & 07777, 06755);
+}
+
+static int body_metadata_as_nobody(struct place *place)
+{
+    const struct file_metadata metadata = {
+        .owner = true, .mode = true, .facts = {.uid = 0, .gid = 0, .mode = 06755}};
+    CHECK(be_nobody() == 0);
+    CHECK(open_target(place) == 0);
+    CHECK(file_set_metadata(&place->file, &metadata, &place->err) == 0); /* owner: not tried */
+    struct stat st = stat_of(place->path);
+    CHECK(st.st_uid == NOBODY);
+    CHECK((st.st_mode & 07777) == 0755); /* root's set-id bits are not ours to give */
+    file_close(&place->file);
+    /* A file of somebody else: writable, but not ours to change. */
+    strcpy(place->path, place->other);
+    CHECK(open_target(place) == 0);
+    CHECK(file_set_metadata(&place->file, &metadata, &place->err) == -EPERM);
+    CHECK(strstr(place->err.text, place->path));
+    file_close(&place->file);
+    return 0;
+}
+
+static void file_set_metadata_not_root(void **state)
+{
+    struct place *place = *state;
+    make_file(place->other, 10, 0666);
+    in_child(place, body_metadata_as_nobody);
+}
+
+static void file_sync_file_and_folder(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(open_target(place), 0);
+    assert_int_equal(file_sync(&place->file, &place->err), 0);
+    assert_int_equal(file_sync_folder(&place->file, &place->err), 0);
+    file_close(&place->file);
+    assert_int_equal(open_source(place), 0); /* a source has no folder to sync */
+    assert_int_equal(file_sync_folder(&place->file, &place->err), 0);
+}
+
+/* ---- holes ---- */
+
+static void assert_data(struct place *place, uint64_t offset, uint64_t start, uint64_t end)
+{
+    uint64_t found_start = 1, found_end = 1;
+    assert_int_equal(file_next_data(&place->file, offset, &found_start, &found_end, &place->err),
+                     0);
+    assert_int_equal(found_start, start);
+    assert_int_equal(found_end, end);
+}
+
+static void file_next_data_between_holes(void **state)
+{
+    struct place *place = *state;
+    uint64_t size_bytes = 100 * BLOCK + 10;
+    make_file(place->path, 0, 0600);
+    AUTO_CLOSE int fd = open(place->path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(ftruncate(fd, num_off(size_bytes)), 0);
+    static const uint8_t data[2 * BLOCK] = {1};
+    assert_int_equal(pwrite(fd, data, 2 * BLOCK, 10 * BLOCK), 2 * BLOCK);
+    assert_int_equal(pwrite(fd, data, BLOCK, 50 * BLOCK), BLOCK);
+    assert_int_equal(pwrite(fd, data, 10, 100 * BLOCK), 10); /* the tail */
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(open_source(place), 0);
+    assert_data(place, 0, 10 * BLOCK, 12 * BLOCK);
+    assert_data(place, 10 * BLOCK, 10 * BLOCK, 12 * BLOCK);
+    assert_data(place, 11 * BLOCK + 7, 11 * BLOCK + 7, 12 * BLOCK);
+    assert_data(place, 12 * BLOCK, 50 * BLOCK, 51 * BLOCK);
+    assert_data(place, 51 * BLOCK, 100 * BLOCK, size_bytes);
+    assert_data(place, size_bytes - 1, size_bytes - 1, size_bytes);
+    assert_data(place, size_bytes, size_bytes, size_bytes);
+    assert_data(place, size_bytes + 5, size_bytes, size_bytes);
+}
+
+static void file_next_data_no_data_and_no_holes(void **state)
+{
+    struct place *place = *state;
+    make_file(place->path, 0, 0600);
+    assert_int_equal(open_source(place), 0);
+    assert_data(place, 0, 0, 0);
+    file_close(&place->file);
+    assert_int_equal(truncate(place->path, 5 * BLOCK), 0);
+    assert_int_equal(open_source(place), 0);
+    assert_data(place, 0, 5 * BLOCK, 5 * BLOCK);
+    file_close(&place->file);
+    make_file(place->path, 5 * BLOCK + 1, 0600);
+    assert_int_equal(open_source(place), 0);
+    assert_data(place, 0, 0, 5 * BLOCK + 1);
+    assert_data(place, BLOCK, BLOCK, 5 * BLOCK + 1);
+}
+
+/* What came after it was opened is not part of it. */
+static void file_next_data_file_grown_since_ends_at_the_old_size(void **state)
+{
+    struct place *place = *state;
+    make_file(place->path, 2 * BLOCK, 0600);
+    assert_int_equal(open_source(place), 0);
+    make_file(place->path, 9 * BLOCK, 0600);
+    assert_data(place, 0, 0, 2 * BLOCK);
+    assert_data(place, 3 * BLOCK, 2 * BLOCK, 2 * BLOCK);
+}
+
+static void file_punch_reads_as_zeros_and_frees(void **state)
+{
+    struct place *place = *state;
+    static uint8_t found[8 * BLOCK];
+    make_file(place->path, 8 * BLOCK, 0600);
+    assert_int_equal(open_target(place), 0);
+    assert_int_equal(fsync(place->file.fd), 0);
+    struct stat before = stat_of(place->path);
+    assert_int_equal(file_punch(&place->file, 2 * BLOCK, 3 * BLOCK), 0);
+    assert_int_equal(pread(place->file.fd, found, sizeof(found), 0), sizeof(found));
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(found[i * BLOCK], i < 2 || i > 4);
+    struct stat st = stat_of(place->path);
+    assert_int_equal(st.st_size, 8 * BLOCK);
+    assert_int_equal(st.st_blocks, before.st_blocks - 3 * BLOCK / 512);
+    /* To the end and beyond: the size stays. */
+    assert_int_equal(file_punch(&place->file, 7 * BLOCK, 3 * BLOCK), 0);
+    assert_int_equal(stat_of(place->path).st_size, 8 * BLOCK);
+}
+
+static void file_punch_not_writable_is_an_error(void **state)
+{
+    struct place *place = *state;
+    make_file(place->path, BLOCK, 0600);
+    assert_int_equal(open_source(place), 0);
+    assert_int_equal(file_punch(&place->file, 0, BLOCK), -EBADF);
+}
+
+/* ---- opened again ---- */
+
+static void file_reopen_other_flags_same_file(void **state)
+{
+    struct place *place = *state;
+    make_file(place->path, BLOCK, 0600);
+    assert_int_equal(open_source(place), 0);
+    /* Renamed and another one put there: it is still the same file. */
+    assert_int_equal(rename(place->path, place->other), 0);
+    make_file(place->path, 1, 0600);
+    AUTO_CLOSE int fd = file_reopen(&place->file, O_RDONLY | O_DIRECT);
+    assert_true(fd >= 0);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_ino, place->file.facts.inode);
+    assert_true(fcntl(fd, F_GETFL) & O_DIRECT);
+    assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    assert_false(fcntl(place->file.fd, F_GETFL) & O_DIRECT);
+    /* Unlinked, too. */
+    assert_int_equal(unlink(place->other), 0);
+    AUTO_CLOSE int again = file_reopen(&place->file, O_RDONLY);
+    assert_true(again >= 0);
+}
+
+static void file_reopen_refused_gives_the_filesystems_answer(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(file_open_source(&place->file, "/proc/version", &place->err), 0);
+    assert_int_equal(file_reopen(&place->file, O_RDONLY | O_DIRECT), -EINVAL);
+}
+
+/* Without /proc: by path, but only when that still is the same file. */
+static int body_reopen_without_proc(struct place *place)
+{
+    make_file(place->path, BLOCK, 0600);
+    CHECK(open_source(place) == 0);
+    CHECK(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(mount("tmpfs", "/proc", "tmpfs", 0, "size=1m") == 0);
+    int fd = file_reopen(&place->file, O_RDONLY | O_DIRECT);
+    CHECK(fd >= 0 && fcntl(fd, F_GETFL) & O_DIRECT);
+    close(fd);
+    CHECK(rename(place->path, place->other) == 0);
+    CHECK(file_reopen(&place->file, O_RDONLY) == -ENOENT);
+    make_file(place->path, BLOCK, 0600);
+    CHECK(file_reopen(&place->file, O_RDONLY) == -ESTALE);
+    file_close(&place->file);
+    return 0;
+}
+
+static void file_reopen_without_proc_never_another_file(void **state)
+{
+    in_child(*state, body_reopen_without_proc);
+}
+
+static void file_facts_are_those_of_now(void **state)
+{
+    struct place *place = *state;
+    struct facts facts;
+    make_file(place->path, 100, 0600);
+    assert_int_equal(open_source(place), 0);
+    assert_int_equal(truncate(place->path, 50), 0);
+    assert_int_equal(file_facts(&place->file, &facts, &place->err), 0);
+    assert_int_equal(facts.size_bytes, 50);
+    assert_int_equal(place->file.facts.size_bytes, 100);
+}
+
+static void file_close_twice_and_never_opened(void **state)
+{
+    struct place *place = *state;
+    file_close(&place->file); /* as file_init() left it */
+    assert_int_equal(open_target(place), 0);
+    int fd = place->file.fd;
+    file_close(&place->file);
+    file_close(&place->file);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    assert_int_equal(place->file.fd, -1);
+}
+
+/* ---- comparing ---- */
+
+static struct facts some_facts(void)
+{
+    return (struct facts){
+        .kind = FILE_REGULAR,
+        .size_bytes = 1000,
+        .mode = 0644,
+        .mtime_seconds = 100,
+        .mtime_ns = 5,
+        .ctime_seconds = 200,
+        .ctime_ns = 6,
+        .device = 1,
+        .inode = 77,
+    };
+}
+
+static void facts_unchanged_size_mtime_inode_and_kind_count(void **state)
+{
+    (void)state;
+    struct facts a = some_facts(), b = some_facts();
+    assert_true(facts_unchanged(&a, &b));
+    b.size_bytes++;
+    assert_false(facts_unchanged(&a, &b));
+    b = some_facts();
+    b.mtime_seconds++;
+    assert_false(facts_unchanged(&a, &b));
+    b = some_facts();
+    b.mtime_ns = 0; /* a whole second is another time, here */
+    assert_false(facts_unchanged(&a, &b));
+    b = some_facts();
+    b.inode++;
+    assert_false(facts_unchanged(&a, &b));
+    b = some_facts();
+    b.kind = FILE_DEVICE;
+    assert_false(facts_unchanged(&a, &b));
+    b = some_facts();
+    b.allocated_bytes = 4096; /* write-back allocates late: no change */
+    assert_true(facts_unchanged(&a, &b));
+}
+
+static void facts_up_to_date_as_rsyncs_quick_check(void **state)
+{
+    (void)state;
+    struct facts source = some_facts(), target = some_facts();
+    target.inode = 5;
+    target.device = 9;
+    target.mode = 0600;
+    target.ctime_seconds = 1;
+    assert_true(facts_up_to_date(&source, &target));
+    target.mtime_ns = 0; /* a filesystem with whole seconds */
+    assert_true(facts_up_to_date(&source, &target));
+    target.mtime_ns = 6;
+    assert_false(facts_up_to_date(&source, &target));
+    target = some_facts();
+    target.mtime_seconds--;
+    assert_false(facts_up_to_date(&source, &target));
+    target = some_facts();
+    target.size_bytes--;
+    assert_false(facts_up_to_date(&source, &target));
+    target = some_facts();
+    target.kind = FILE_NONE;
+    assert_false(facts_up_to_date(&source, &target));
+    target.kind = FILE_DEVICE; /* has no content of its own to be up to date */
+    assert_false(facts_up_to_date(&source, &target));
+}
+
+static void file_filesystem_name_known_and_unknown(void **state)
+{
+    (void)state;
+    char name[32];
+    assert_string_equal(file_filesystem_name(EXT4_SUPER_MAGIC, name, sizeof(name)), "ext4");
+    assert_string_equal(file_filesystem_name(OVERLAYFS_SUPER_MAGIC, name, sizeof(name)),
+                        "overlayfs");
+    assert_string_equal(file_filesystem_name(TMPFS_MAGIC, name, sizeof(name)), "tmpfs");
+    assert_string_equal(file_filesystem_name(0xabc, name, sizeof(name)), "filesystem 0xabc");
+    assert_true(file_is_memory_filesystem(TMPFS_MAGIC));
+    assert_true(file_is_memory_filesystem(RAMFS_MAGIC));
+    assert_false(file_is_memory_filesystem(EXT4_SUPER_MAGIC));
+}
+
+#define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, place_setup, place_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_PLACE(file_describe_missing_is_no_error),
+        IN_PLACE(file_describe_every_kind),
+        IN_PLACE(file_describe_path_through_a_file_is_an_error),
+        IN_PLACE(file_open_source_regular),
+        IN_PLACE(file_open_source_refused),
+        IN_PLACE(file_open_source_socket_is_refused),
+        IN_PLACE(file_open_fifo_never_hangs),
+        IN_PLACE(file_open_source_not_permitted),
+        IN_PLACE(file_open_target_new_is_created_private),
+        IN_PLACE(file_open_target_old_is_not_truncated),
+        IN_PLACE(file_open_target_refused),
+        IN_PLACE(file_open_target_missing_folder),
+        IN_PLACE(file_open_target_names_with_and_without_folder),
+        IN_PLACE(file_open_target_not_permitted),
+        IN_PLACE(file_open_target_write_only_can_be_written),
+        IN_PLACE(file_open_target_folder_not_readable_works),
+        IN_PLACE(file_open_target_device_must_be_allowed),
+        IN_PLACE(file_open_target_locked_by_another_process_is_busy),
+        IN_PLACE(file_open_target_lock_ends_with_its_process),
+        IN_PLACE(file_preallocate_fresh_has_all_its_blocks),
+        IN_PLACE(file_preallocate_sparse_has_none),
+        IN_PLACE(file_preallocate_longer_is_cut_shorter_is_extended),
+        IN_PLACE(file_preallocate_set_id_bits_are_cleared_first),
+        IN_PLACE(file_preallocate_beyond_all_limits_is_too_big),
+        IN_PLACE(file_preallocate_no_space_leaves_all_as_before),
+        IN_PLACE(file_set_metadata_all_or_those_asked_for),
+        IN_PLACE(file_set_metadata_set_id_bits_survive_the_change_of_owner),
+        IN_PLACE(file_set_metadata_not_root),
+        IN_PLACE(file_sync_file_and_folder),
+        IN_PLACE(file_next_data_between_holes),
+        IN_PLACE(file_next_data_no_data_and_no_holes),
+        IN_PLACE(file_next_data_file_grown_since_ends_at_the_old_size),
+        IN_PLACE(file_punch_reads_as_zeros_and_frees),
+        IN_PLACE(file_punch_not_writable_is_an_error),
+        IN_PLACE(file_reopen_other_flags_same_file),
+        IN_PLACE(file_reopen_refused_gives_the_filesystems_answer),
+        IN_PLACE(file_reopen_without_proc_never_another_file),
+        IN_PLACE(file_facts_are_those_of_now),
+        IN_PLACE(file_close_twice_and_never_opened),
+        cmocka_unit_test(facts_unchanged_size_mtime_inode_and_kind_count),
+        cmocka_unit_test(facts_up_to_date_as_rsyncs_quick_check),
+        cmocka_unit_test(file_filesystem_name_known_and_unknown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
