@@ -68,7 +68,7 @@ sessions_now() {
 }
 
 sessions_ever() {
-    grep -c 'Accepted ' "$SSH/sshd.log"
+    grep -cE '^Accepted [a-z-]+ for ' "$SSH/sshd.log"
 }
 
 # --- the agent --------------------------------------------------------------------------------------------------------
@@ -245,6 +245,12 @@ nothing_left() { # [SECONDS]
 folders() {
     mkdir -p "$SCRATCH/here" "$SCRATCH/there"
     HERE=$SCRATCH/here THERE=$SCRATCH/there
+}
+
+# Equal; and out of the cache again, so that a later copy finds cold files. Ask for `uncached` before.
+same() {
+    cmp -- "$1" "$2" || { show_run; return 1; }
+    "$TOOLS/pages" --evict "$1" "$2" >/dev/null
 }
 
 # What the journal of a target names as durable; 0 without one.
