@@ -1,0 +1,242 @@
+#!/usr/bin/env bats
+# Goal: who is at the other end is settled before anything is said: an unknown or changed host key is refused, in one
+# clear line, before a password is sent or even asked for. Keys, an agent, passwords and jumps work as ssh's do; what goes
+# wrong has the documented exit code, within the time allowed, and nothing is lost.
+load ../lib/remote
+
+setup() {
+    remote_open
+    requires root ssh ssh-keygen
+    folders
+    random_file here/file 300K
+}
+
+# A program that answers every question, and notes that it was asked.
+askpass_make() { # ANSWER
+    printf '#!/bin/sh\nprintf "%%s\\n" "$1" >>%q\necho %q\n' "$SCRATCH/asked" "$1" >askpass
+    chmod 755 askpass
+    : >asked
+    under+=("SSH_ASKPASS=$SCRATCH/askpass" SSH_ASKPASS_REQUIRE=force)
+}
+
+# Another configuration: LINES first.
+client_config() { # LINES
+    {
+        printf '%s\n' "$@"
+        cat "$SSH/ssh_config"
+    } >"$SSH/ssh_config.new"
+    server_config=$SSH/ssh_config.new
+    via_libssh
+}
+
+works() {
+    rm -f there/file
+    copied "${via[@]}" "$@" here/file "$FAR:$THERE/file"
+    same here/file there/file
+}
+
+# refused CODES WORDS: no haul was started there, nothing written, one clear error.
+refused() {
+    copy --contimeout=10 "${via[@]}" here/file "$FAR:$THERE/file"
+    [[ " $1 " == *" $status "* ]] || { expect_status "$1"; return 1; }
+    expect_clear_error
+    expect_words "$2"
+    [ -z "$(ls -A there)" ]
+    [ ! -e "$SCRATCH/agent.pids" ]
+    nothing_left
+}
+
+# Did the server see a login attempt by that method? (LogLevel DEBUG1 says "userauth-request for user ... method ...")
+server_saw() { # METHOD
+    grep -q "userauth-request.* method $1" "$SSH/sshd.log"
+}
+
+# --- host keys --------------------------------------------------------------------------------------------------------
+
+@test "an unknown host key is refused without a terminal, with its SHA-256 fingerprint" {
+    server_start "LogLevel DEBUG2"
+    : >"$SSH/known_hosts"
+    via+=(-o BatchMode=yes)
+    refused 10 "SHA256:"
+    grep -qF "$(ssh-keygen -lf "$SSH/host_key.pub" | cut -d' ' -f2)" err
+    ! server_saw publickey
+}
+
+@test "an unknown host key, accepted at the terminal, is remembered" {
+    requires script
+    server_start
+    : >"$SSH/known_hosts"
+    sed -i '/StrictHostKeyChecking/d' "$SSH/ssh_config"
+    printf -v line '%q ' "$HAUL" -q "${via[@]}" here/file "$FAR:$THERE/file"
+    (waits_until 10 grep -q SHA256 typed; echo yes; sleep 1) | env "$TEST_ID" script -qefc "$line" typed >/dev/null
+    same here/file there/file
+    [ -s "$SSH/known_hosts" ]
+    works
+}
+
+@test "a changed host key is refused with the offending line" {
+    server_start
+    sshd_change_host_key "$SSH"
+    server_stop
+    server_start "LogLevel DEBUG2"
+    refused 10 "known_hosts:[0-9]+|line [0-9]+"
+    ! server_saw publickey
+}
+
+@test "hashed known_hosts are read" {
+    server_start
+    ssh-keygen -q -H -f "$SSH/known_hosts"
+    rm -f "$SSH/known_hosts.old"
+    ! grep -q 127.0.0.1 "$SSH/known_hosts"
+    works
+    sshd_change_host_key "$SSH"
+    server_stop
+    server_start
+    copy "${via[@]}" -I here/file "$FAR:$THERE/file"
+    expect_status 10
+}
+
+# The server that records: sshd logs every method that is tried. With the right key it sees the password (so the test can
+# see), with a changed or unknown key it sees no login at all, and nobody was asked.
+@test "a password is never sent, nor asked for, before the host key is accepted" {
+    server_start "LogLevel DEBUG2" "PasswordAuthentication yes" "PubkeyAuthentication no"
+    askpass_make wrong
+    refused 10 "password|denied|login|authent"
+    server_saw password
+    [ -s asked ]
+    sshd_change_host_key "$SSH"
+    server_stop
+    : >asked
+    server_start "LogLevel DEBUG2" "PasswordAuthentication yes" "PubkeyAuthentication no"
+    refused 10 "known_hosts|host key"
+    ! grep -q userauth-request "$SSH/sshd.log"
+    [ ! -s asked ]
+    : >"$SSH/known_hosts"
+    refused 10 "SHA256"
+    ! grep -q userauth-request "$SSH/sshd.log"
+    [ ! -s asked ]
+}
+
+# --- login ------------------------------------------------------------------------------------------------------------
+
+# A throw-away user with a password; files of his own.
+user_make() {
+    USER_NAME=haul$RANDOM
+    sshd_user_add "$USER_NAME" "right password"
+    cleanup_fn sshd_user_del "$USER_NAME"
+    chown "$USER_NAME" there
+    : >"$SCRATCH/agent.pids"
+    chmod 666 "$SCRATCH/agent.pids"
+    FAR=$USER_NAME@127.0.0.1
+}
+
+@test "a password, by SSH_ASKPASS; a wrong one: exit 10, one line" {
+    server_start "PasswordAuthentication yes" "PubkeyAuthentication no"
+    user_make
+    askpass_make "right password"
+    works
+    expect "owner" "$(stat -c %U there/file)" "$USER_NAME"
+    rm -f there/file "$SCRATCH/agent.pids"
+    askpass_make "wrong password"
+    refused 10 "password|denied|login|authent"
+    ! grep -q "wrong password" out err
+}
+
+@test "a password is asked once for all lanes, and is in no process's arguments or environment" {
+    server_start "PasswordAuthentication yes" "PubkeyAuthentication no"
+    user_make
+    askpass_make "right password"
+    random_file here/file 24M
+    copy_start -j 3 --bwlimit=12M "${via[@]}" here/file "$FAR:$THERE/file"
+    waits_until 20 test -e there/file
+    ! tr '\0' '\n' <"/proc/$CLIENT/environ" | grep -q "right password"
+    ! tr '\0' '\n' <"/proc/$CLIENT/cmdline" | grep -q "right password"
+    copy_wait
+    expect_status 0
+    same here/file there/file
+    expect "questions" "$(wc -l <asked)" 1
+}
+
+@test "keyboard-interactive asks what the server asks" {
+    # Without PAM sshd has no keyboard-interactive device; with it, the question is PAM's.
+    [ -e /etc/pam.d/sshd ] || skip "needs /etc/pam.d/sshd"
+    server_start "UsePAM yes" "KbdInteractiveAuthentication yes" "AuthenticationMethods keyboard-interactive"
+    user_make
+    askpass_make "right password"
+    works
+    grep -qi password asked
+}
+
+@test "a key with a passphrase" {
+    server_start
+    ssh-keygen -q -p -P '' -N 'open sesame' -f "$SSH/user_key"
+    askpass_make "open sesame"
+    works
+    [ "$(wc -l <asked)" -ge 1 ]
+    rm -f there/file "$SCRATCH/agent.pids"
+    askpass_make "something else"
+    refused 10 "passphrase|key|denied|login|authent"
+}
+
+@test "an agent, by SSH_AUTH_SOCK" {
+    server_start
+    sshd_agent_start "$SSH"
+    cleanup_fn sshd_agent_stop "$SSH"
+    mv "$SSH/user_key" "$SSH/user_key.away"
+    sed -i '/Identit/d' "$SSH/ssh_config"
+    under+=("SSH_AUTH_SOCK=$SSH_AUTH_SOCK")
+    works
+    via_ssh
+    works
+}
+
+@test "-i names the key" {
+    server_start
+    mv "$SSH/user_key" "$SSH/another"
+    sed -i '/Identit/d' "$SSH/ssh_config"
+    refused 10 "denied|login|authent|publickey"
+    works -i "$SSH/another"
+}
+
+@test "-J, ProxyJump and ProxyCommand" {
+    server_start
+    works -J "root@$FAR"
+    client_config "Match originalhost localhost" "    ProxyCommand ssh -F $SSH/ssh_config -W %h:%p root@127.0.0.1" "Match all"
+    FAR=localhost works
+    client_config "Host localhost" "    ProxyJump root@127.0.0.1:$SSHD_PORT"
+    # ssh -W of a jump reads the same -F, and must not jump again: it goes to another name.
+    FAR=localhost works
+}
+
+@test "the cipher that is asked for is used, and AES-GCM otherwise" {
+    server_start "LogLevel DEBUG2"
+    works
+    grep -q 'server->client cipher: aes.*-gcm' "$SSH/sshd.log" || ! grep -qw aes /proc/cpuinfo
+    works -o Ciphers=aes256-ctr
+    grep -q 'server->client cipher: aes256-ctr' "$SSH/sshd.log"
+}
+
+# --- nobody there -----------------------------------------------------------------------------------------------------
+
+@test "a port where nobody listens: 10; a name that is none: 10" {
+    server_start
+    server_stop
+    refused 10 "refused"
+    FAR=no-such-host.invalid refused 10 "no-such-host"
+}
+
+@test "a host that takes the connection and says nothing: 35 within --contimeout" {
+    server_start
+    proxy_start --stall-up=0 --stall-down=0
+    local began=$SECONDS
+    copy --contimeout=2 "${via[@]}" here/file "$FAR:$THERE/file"
+    expect_status 35
+    expect_clear_error
+    [ $((SECONDS - began)) -lt 15 ]
+}
+
+@test "a server that is no SSH server: 10" {
+    server_start
+    proxy_start --flip-down=0
+    refused 10 "SSH|banner|protocol|version"
+}
