@@ -1,5 +1,5 @@
-/* signals.h - signals as events that one thread waits for; no handler ever runs, but for an empty
- * one by which signals_wake() takes another thread out of a system call.
+/* signals.h - signals as events that one thread waits for; no handler runs while the copy does, but
+ * for an empty one by which signals_wake() takes another thread out of a system call.
  *
  * INT, TERM and HUP ask the copy to stop, USR1 asks for a status line (Linux has no SIGINFO), PIPE
  * is ignored (a write then fails with EPIPE). */
@@ -21,6 +21,11 @@ int signals_open(struct error *err);
 
 /* The next event; SIGNALS_NONE when none waits. Does not block. */
 enum signals_event signals_next(int fd);
+
+/* The work is over and only a goodbye is left, which another machine may keep waiting: from now on
+ * INT, TERM and HUP end the process at once, with exit code 20. Those that came before are
+ * forgotten. To be called by the thread that called signals_open(). */
+void signals_release(void);
 
 /* A thread that waits in a system call (for a password, for a connection) gets EINTR. When it does
  * not wait just now nothing happens: call again. */

@@ -1,6 +1,9 @@
 /* signals.c - signals by signalfd(2). */
 #include "haul/signals.h"
 
+#include "haul/cleanup.h"
+#include "haul/exit.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -31,12 +34,34 @@ void signals_wake(pthread_t thread)
     pthread_kill(thread, SIGUSR2);
 }
 
+static void end_at_once(int number)
+{
+    (void)number;
+    _exit(EXIT_CODE_INTERRUPTED);
+}
+
+void signals_release(void)
+{
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = end_at_once};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < COUNT_OF(ending); i++) {
+        if (ending[i] == SIGHUP && is_ignored(SIGHUP))
+            continue;
+        signal(ending[i], SIG_IGN); /* forgets one that is pending (POSIX, sigaction) */
+        sigaction(ending[i], &action, NULL);
+        sigaddset(&set, ending[i]);
+    }
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int signals_open(struct error *err)
 {
     static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     sigset_t set;
     sigemptyset(&set);
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(wanted); i++)
         if (wanted[i] != SIGHUP || !is_ignored(SIGHUP))
             sigaddset(&set, wanted[i]);
     signal(SIGPIPE, SIG_IGN);

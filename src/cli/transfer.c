@@ -274,6 +274,16 @@ static void print_end(struct transfer *transfer, int code)
         receipt_words_sum(stdout, sum, &transfer->tally);
 }
 
+/* The manifest's chunks are listed by the target's side, which is not where the manifest is. */
+static int refuse_manifest_there(const struct operands *operands, struct error *err)
+{
+    if (operands->sources_count > 0 || operands->target.kind != ADDRESS_REMOTE)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "verify --manifest compares files of this machine so far: run it on %s",
+                           operands->target.host);
+}
+
 static int transfer_run(struct transfer *at, const struct options *options)
 {
     struct transfer transfer = *at;
@@ -286,6 +296,8 @@ static int transfer_run(struct transfer *at, const struct options *options)
     log_init(options_log_level(options),
              transfer.watch.style == WATCH_BAR ? output_log_bar : output_log);
     int rc = operands_resolve(&transfer.operands, options, &err);
+    if (rc == 0)
+        rc = refuse_manifest_there(&transfer.operands, &err);
     if (rc == 0) {
         name_sides(&transfer);
         rc = run(&transfer, &err);
@@ -294,6 +306,10 @@ static int transfer_run(struct transfer *at, const struct options *options)
         fail(&transfer, &err);
     int code = transfer_code(&transfer);
     print_end(&transfer, code);
+    if (any_remote(&transfer.operands)) {
+        fflush(stdout);
+        signals_release();
+    }
     copy_close(transfer.copy);
     operands_close(&transfer.operands);
     free(transfer.target_path);
