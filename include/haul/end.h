@@ -151,6 +151,7 @@ struct slot {
 };
 
 struct end;
+struct place; /* place.h */
 
 struct end_ops {
     /* Start slot->op. May not block for data I/O. Always takes the slot; failures come back with
@@ -195,6 +196,12 @@ struct end_file_config {
     uint32_t window_bytes;
     uint64_t in_flight_bytes;
     uint32_t jobs_max; /* files open at the same time */
+    /* Where the jobs' paths are resolved, and what may be done there; NULL: on the whole machine.
+     * A role that the place does not allow: -EACCES. Beneath a place --journal is refused, devices
+     * are, and no set-id bits are set. Where it may not be read, a target tells nothing of itself:
+     * DESCRIBE tells only folders, OPEN empties the file and always calls it fresh and not
+     * readable, there is no journal, and operations that read are refused. */
+    const struct place *place;
     struct engine
         *given; /* use this one (the tests' simulation) and close it with the end; else NULL */
 };

@@ -7,7 +7,10 @@
 #include "haul/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+struct place; /* place.h: where paths are resolved; NULL: on the whole machine */
 
 enum file_kind { FILE_NONE, FILE_REGULAR, FILE_FOLDER, FILE_DEVICE, FILE_OTHER };
 
@@ -39,6 +42,7 @@ struct file {
     bool writable;
     bool readable;
     bool created;              /* by this open */
+    bool restricted;           /* to a place: its path is not used again */
     bool dio_known;            /* statx said something about direct I/O */
     uint32_t dio_memory_bytes; /* alignment; 0 with dio_known: the kernel would silently buffer */
     uint32_t dio_offset_bytes;
@@ -48,20 +52,38 @@ struct file {
 void file_init(struct file *file);
 
 /* Facts without opening. A path that does not exist is not an error: kind FILE_NONE. Symbolic links
- * are followed. */
-int file_describe(const char *path, struct facts *facts, struct error *err);
+ * are followed. In a place that may not be read only folders are told, and nothing of them but that
+ * they are; everything else is FILE_NONE. */
+int file_describe_in(const struct place *place, const char *path, struct facts *facts,
+                     struct error *err);
+static inline int file_describe(const char *path, struct facts *facts, struct error *err)
+{
+    return file_describe_in(NULL, path, facts, err);
+}
 
-/* Open for reading: a regular file or a block device; never hangs on a FIFO.
- * Errors: ENOENT (ERROR_VANISHED), EACCES, EISDIR, EINVAL for other kinds. */
-int file_open_source(struct file *file, const char *path, struct error *err);
+/* Open for reading: a regular file or, but in no place, a block device; never hangs on a FIFO.
+ * Errors: ENOENT (ERROR_VANISHED), EACCES (also: the path leads out of the place), EISDIR, EINVAL
+ * for other kinds. */
+int file_open_source_in(struct file *file, const struct place *place, const char *path,
+                        struct error *err);
+static inline int file_open_source(struct file *file, const char *path, struct error *err)
+{
+    return file_open_source_in(file, NULL, path, err);
+}
 
 /* Open for writing (and reading, where permitted), create with mode 0600 when it is not there.
  * Never truncates. The folder is synced when the file was created, so that the name survives a
  * power cut from now on. Takes an exclusive lock on the file unless `join`: ERROR_BUSY when
- * somebody else holds it. Devices need `write_devices`. */
+ * somebody else holds it. Devices need `write_devices`.
+ *
+ * In a place the folder is opened beneath it and the target in the folder, by its last name and
+ * never through a symbolic link; devices are refused. Where the place may not be read, the target
+ * is opened for writing only and (unless `join`) emptied, and what stands in the way of opening it
+ * is told in the same words whatever it is. */
 struct file_open_wish {
     bool join;
     bool write_devices;
+    const struct place *place;
 };
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
                      struct error *err);
@@ -73,7 +95,7 @@ int file_open_target(struct file *file, const char *path, const struct file_open
 int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct error *err);
 
 /* The same file again with other flags: /proc/self/fd, else by path after comparing device and
- * inode. Returns a descriptor or -errno. */
+ * inode, but not in a place (-ENOENT). Returns a descriptor or -errno. */
 int file_reopen(const struct file *file, int flags);
 
 /* The facts now. */

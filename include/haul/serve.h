@@ -14,8 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct place; /* place.h */
+
 struct serve_config {
     struct link *link;         /* open; stays the caller's, who closes it afterwards */
+    const struct place *place; /* --restrict: what the client may do; NULL: all that we may */
     uint64_t memory_bytes;     /* most for the slots, whatever the client wishes; 0: automatic */
     uint64_t hello_timeout_ns; /* 0: WIRE_HELLO_MS */
     uint64_t silence_ns;       /* 0: WIRE_SILENCE_MS */

@@ -80,6 +80,15 @@ static bool end_file_needs_no_open(enum end_op op)
     return op == END_DESCRIBE || op == END_OPEN || op == END_ABANDON;
 }
 
+/* Where nothing may be told of a target, no operation reads it: not its digests, which would let a
+ * guess be tried, nor its holes. */
+static bool end_file_withholds(const struct end_file *self, enum end_op op)
+{
+    if (place_may_read(self->config.place))
+        return false;
+    return op == END_MAP || op == END_RECALL || op == END_FETCH || op == END_EXAMINE;
+}
+
 static void end_file_start(struct end *end, struct slot *slot)
 {
     struct end_file *self = end_file_of(end);
@@ -91,6 +100,13 @@ static void end_file_start(struct end *end, struct slot *slot)
     if (!work->open && !end_file_needs_no_open(slot->op)) { /* a peer's mistake can get here */
         error_set(&end->error, EBADF, "a file that is not open was asked for");
         end_file_finish(self, work, -EBADF);
+        return;
+    }
+    if (end_file_withholds(self, slot->op)) {
+        error_set_class(&end->error, ERROR_FILE, EACCES,
+                        "%s: haul is restricted to writing there, nothing can be read",
+                        work->open->file.path);
+        end_file_finish(self, work, -EACCES);
         return;
     }
     switch (slot->op) {
@@ -240,10 +256,26 @@ static const struct end_ops end_file_ops = {
     .close = end_file_close,
 };
 
+static int end_file_check_role(const struct end_file_config *config, struct error *err)
+{
+    if (config->role == END_SOURCE && !place_may_read(config->place))
+        return error_set_class(err, ERROR_FILE, EACCES,
+                               "haul is restricted to writing there (--restrict=...,wo): nothing "
+                               "can be copied from there");
+    if (config->role == END_TARGET && !place_may_write(config->place))
+        return error_set_class(err, ERROR_FILE, EACCES,
+                               "haul is restricted to reading there (--restrict=...,ro): nothing "
+                               "can be copied to there");
+    return 0;
+}
+
 int end_file_open(struct end **out, const struct end_file_config *config, struct error *err)
 {
+    int result = end_file_check_role(config, err);
+    if (result < 0)
+        return result;
     struct end_file *self = calloc(1, sizeof(*self));
-    int result = -ENOMEM;
+    result = -ENOMEM;
     if (!self)
         goto fail;
     self->end = (struct end){.ops = &end_file_ops, .role = config->role};

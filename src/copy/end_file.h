@@ -6,6 +6,7 @@
 #include "haul/end.h"
 #include "haul/engine.h"
 #include "haul/journal.h"
+#include "haul/place.h"
 #include "haul/policy.h"
 #include "haul/residency.h"
 
@@ -115,7 +116,7 @@ void end_file_whole(struct end_file *self, struct work *work, enum request_kind 
 
 /* end_file_journal.c: sync and the target's journal */
 void end_file_journal_place(struct open_file *open, const struct job *job);
-bool end_file_journal_present(const struct job *job);
+bool end_file_journal_present(const struct end_file *self, const struct job *job);
 int end_file_journal_join(struct end_file *self, struct open_file *open, struct job *job);
 int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job);
 void end_file_journal_note(struct end_file *self, struct work *work);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Where this file's journal lies: beside the target, or where --journal says. */
@@ -27,18 +28,23 @@ static int journal_folder(const struct open_file *open, const struct job *job)
     return job->wish.journal_path ? AT_FDCWD : open->file.fd_folder;
 }
 
-bool end_file_journal_present(const struct job *job)
+/* A journal tells digests of the target: none is kept where that may not be read. */
+static bool end_file_journal_wanted(const struct end_file *self, const struct job *job)
 {
-    char name[JOURNAL_NAME_BYTES], path[4096 + JOURNAL_NAME_BYTES];
-    if (!job->wish.journal)
+    return job->wish.journal && place_may_read(self->config.place);
+}
+
+bool end_file_journal_present(const struct end_file *self, const struct job *job)
+{
+    char name[JOURNAL_NAME_BYTES];
+    struct stat st;
+    if (!end_file_journal_wanted(self, job))
         return false;
     if (job->wish.journal_path)
         return access(job->wish.journal_path, F_OK) == 0;
-    const char *slash = strrchr(job->target_path, '/');
-    int folder_length = slash ? (int)(slash - job->target_path) + 1 : 0;
-    journal_name(name, slash ? slash + 1 : job->target_path);
-    int length = snprintf(path, sizeof(path), "%.*s%s", folder_length, job->target_path, name);
-    return length < (int)sizeof(path) && access(path, F_OK) == 0;
+    AUTO_CLOSE int fd = place_reach_folder(self->config.place, job->target_path, O_PATH);
+    journal_name(name, place_name(job->target_path));
+    return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Does a journal with this header belong to this very copy? */
@@ -156,7 +162,7 @@ int end_file_journal_join(struct end_file *self, struct open_file *open, struct 
     struct journal_header header;
     struct journal_reader *reader = NULL;
     struct error ignored = {.class = ERROR_NONE};
-    if (!job->wish.journal)
+    if (!end_file_journal_wanted(self, job))
         return 0;
     end_file_journal_place(open, job);
     int result = journal_reader_open(&reader, journal_folder(open, job), open->journal_path,
@@ -178,7 +184,7 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
     struct error why = {.class = ERROR_NONE};
     job->journal = JOURNAL_ABSENT;
     job->journal_compare = false;
-    if (!job->wish.journal)
+    if (!end_file_journal_wanted(self, job))
         return 0;
     end_file_journal_place(open, job);
     int found =

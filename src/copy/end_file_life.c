@@ -15,12 +15,26 @@ static const char *job_path(const struct end_file *self, const struct job *job)
     return self->end.role == END_SOURCE ? job->source_path : job->target_path;
 }
 
+/* --journal and --manifest name any file of the machine: not in a place. A source has none. */
+static int end_file_refuse_journal(struct end_file *self, const struct job *job)
+{
+    if (!self->config.place || !job->wish.journal_path || self->end.role == END_SOURCE)
+        return 0;
+    return error_set_class(&self->end.error, ERROR_FILE, EACCES,
+                           "%s: haul is restricted to a folder there, and its journals lie beside "
+                           "their files",
+                           job->wish.journal_path);
+}
+
 void end_file_describe(struct end_file *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    int result = file_describe(job_path(self, job), &job->facts[self->end.role], &self->end.error);
-    if (self->end.role == END_TARGET)
-        job->journal_present = end_file_journal_present(job);
+    int result = end_file_refuse_journal(self, job);
+    if (result == 0)
+        result = file_describe_in(self->config.place, job_path(self, job),
+                                  &job->facts[self->end.role], &self->end.error);
+    if (result == 0 && self->end.role == END_TARGET)
+        job->journal_present = end_file_journal_present(self, job);
     end_file_finish(self, work, result);
 }
 
@@ -101,7 +115,8 @@ static void end_file_choose(struct end_file *self, struct open_file *open, const
 /* The source; and the target, too, when it is only compared. */
 static int end_file_open_reading(struct end_file *self, struct open_file *open, struct job *job)
 {
-    int result = file_open_source(&open->file, job_path(self, job), &self->end.error);
+    int result =
+        file_open_source_in(&open->file, self->config.place, job_path(self, job), &self->end.error);
     if (result < 0)
         return result;
     open->size_bytes = open->file.facts.size_bytes;
@@ -117,8 +132,18 @@ static int end_file_open_reading(struct end_file *self, struct open_file *open, 
 /* A target that we made and could not even start to fill: take it away again. */
 static void end_file_undo(const struct open_file *open)
 {
-    if (open->file.created && unlink(open->file.path) != 0)
+    if (open->file.created && unlinkat(open->file.fd_folder, open->file.name, 0) != 0)
         log_warning("%s: an empty file is left", open->file.path);
+}
+
+/* What the client learns of the target as it was. */
+static void end_file_tell_target(const struct end_file *self, const struct open_file *open,
+                                 struct job *job)
+{
+    bool tells = place_may_read(self->config.place);
+    job->facts[END_TARGET] = tells ? open->file.facts : (struct facts){.kind = FILE_REGULAR};
+    job->target_readable = open->file.readable;
+    job->target_fresh = open->file.created || open->file.facts.size_bytes == 0 || !tells;
 }
 
 static int end_file_open_target(struct end_file *self, struct open_file *open, struct job *job)
@@ -126,15 +151,14 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
     const struct file_open_wish wish = {
         .join = job->wish.join,
         .write_devices = job->wish.write_devices,
+        .place = self->config.place,
     };
     struct error *err = &self->end.error;
     int result = file_open_target(&open->file, job->target_path, &wish, err);
     if (result < 0)
         return result;
     open->size_bytes = job->facts[END_SOURCE].size_bytes;
-    job->facts[END_TARGET] = open->file.facts;
-    job->target_readable = open->file.readable;
-    job->target_fresh = open->file.created || open->file.facts.size_bytes == 0;
+    end_file_tell_target(self, open, job);
     /* A lane that joins finds the file in its final size already; its client says whether it is
      * new. */
     bool fresh = job->target_fresh || job->wish.join;
@@ -156,11 +180,11 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
 void end_file_open_job(struct end_file *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    struct open_file *open = end_file_place(self, job);
-    int result;
-    if (!open) {
+    struct open_file *open = NULL;
+    int result = end_file_refuse_journal(self, job);
+    if (result == 0 && !(open = end_file_place(self, job)))
         result = error_set(&self->end.error, EMFILE, "too many files at once");
-    } else {
+    if (result == 0) {
         open->reading = self->end.role == END_SOURCE || job->wish.compare_only;
         result = open->reading ? end_file_open_reading(self, open, job)
                                : end_file_open_target(self, open, job);
@@ -203,13 +227,16 @@ static int end_file_check_source(struct end_file *self, const struct open_file *
 static int end_file_set_metadata(struct end_file *self, struct work *work)
 {
     const struct job *job = work->slot->job;
-    const struct file_metadata metadata = {
+    struct file_metadata metadata = {
         .owner = job->wish.owner,
         .mode = job->wish.mode,
         .times = job->wish.times,
         .facts = job->facts[END_SOURCE],
     };
     const struct file *file = &work->open->file;
+    /* Who may only put files here gets no program that runs with our rights. */
+    if (self->config.place)
+        metadata.facts.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
     int result = file_set_metadata(file, &metadata, &self->end.error);
     if (result == 0)
         result = file_sync(file, &self->end.error);

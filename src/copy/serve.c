@@ -81,6 +81,7 @@ static int serve_open_end(struct serve *self, const struct wire_hello *hello, st
         .window_bytes = self->budget.window_bytes,
         .in_flight_bytes = (uint64_t)self->slots_count * self->budget.chunk_bytes,
         .jobs_max = self->jobs_max,
+        .place = self->config->place,
         .given = self->config->given,
     };
     return end_file_open(&self->end, &config, err);

@@ -4,6 +4,7 @@
 
 #include "haul/cleanup.h"
 #include "haul/num.h"
+#include "haul/place.h"
 #include "haul/text.h"
 
 #include <dirent.h>
@@ -57,15 +58,51 @@ static void file_facts_from_stat(struct facts *facts, const struct stat *st)
     };
 }
 
-int file_describe(const char *path, struct facts *facts, struct error *err)
+/* What stands in the way of opening something, and would tell that it is there, or what it is. */
+static bool file_tells_names(int errnum)
+{
+    static const int telling[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM,   EEXIST,
+                                  EINVAL, ELOOP,   EXDEV,  ENXIO,  ETXTBSY, ENODEV};
+    for (size_t i = 0; i < COUNT_OF(telling); i++) {
+        if (telling[i] == errnum)
+            return true;
+    }
+    return false;
+}
+
+/* `path` can not be had; `doing` completes the sentence. */
+static int file_refused(const struct place *place, const char *path, int errnum, const char *doing,
+                        struct error *err)
+{
+    if (!place_may_read(place) && file_tells_names(errnum))
+        return error_set_class(err, ERROR_FILE, EACCES, "%s: can not be written there", path);
+    if (place && errnum == EXDEV)
+        return error_set_class(err, ERROR_FILE, EACCES,
+                               "%s: leads out of the folder that haul is restricted to there",
+                               path);
+    if (place && errnum == ELOOP)
+        return error_set_class(err, ERROR_FILE, EACCES,
+                               "%s: is a symbolic link, which haul is not allowed to follow there",
+                               path);
+    return error_set(err, errnum, "%s: %s", path, doing);
+}
+
+int file_describe_in(const struct place *place, const char *path, struct facts *facts,
+                     struct error *err)
 {
     struct stat st;
     *facts = (struct facts){.kind = FILE_NONE};
-    if (stat(path, &st) == 0) {
-        file_facts_from_stat(facts, &st);
+    int result = place_look(place, path, &st);
+    if (!place_may_read(place)) {
+        if (result == 0 && S_ISDIR(st.st_mode))
+            facts->kind = FILE_FOLDER;
         return 0;
     }
-    return errno == ENOENT ? 0 : error_set(err, errno, "%s: can not be looked at", path);
+    if (result == 0)
+        file_facts_from_stat(facts, &st);
+    return result == 0 || result == -ENOENT
+               ? 0
+               : file_refused(place, path, -result, "can not be looked at", err);
 }
 
 int file_facts(const struct file *file, struct facts *facts, struct error *err)
@@ -118,96 +155,131 @@ static int file_keep_path(struct file *file, const char *path, struct error *err
     file->path = strdup(path);
     if (!file->path)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
-    const char *slash = strrchr(file->path, '/');
-    file->name = slash ? slash + 1 : file->path;
+    file->name = place_name(file->path);
     return 0;
 }
 
-static int file_refuse_kind(const struct file *file, struct error *err)
+/* 0, or the refusal of what is no file to be copied. */
+static int file_check_kind(const struct place *place, const char *path, enum file_kind kind,
+                           struct error *err)
 {
-    if (file->facts.kind == FILE_FOLDER)
-        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", file->path);
-    return error_set_class(err, ERROR_FILE, EINVAL,
-                           "%s: is neither a regular file nor a block device", file->path);
+    if (kind == FILE_REGULAR || (kind == FILE_DEVICE && !place))
+        return 0;
+    if (!place_may_read(place))
+        return file_refused(place, path, EINVAL, "", err);
+    if (kind == FILE_FOLDER)
+        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", path);
+    return error_set_class(err, ERROR_FILE, EINVAL, "%s: is %s", path,
+                           place ? "not a regular file, and haul is restricted to those there"
+                                 : "neither a regular file nor a block device");
 }
 
-int file_open_source(struct file *file, const char *path, struct error *err)
+/* Opening a device may do something by itself (rewind a tape, start a watchdog): in a place it is
+ * not even tried. The descriptor is checked all the same, another file may have come between. */
+static int file_check_before(const struct place *place, int looked, const struct stat *st,
+                             const char *path, struct error *err)
 {
-    file_init(file);
-    int result = file_keep_path(file, path, err);
+    if (!place || looked < 0) /* the open will tell why */
+        return 0;
+    return file_check_kind(place, path, file_kind_of(st->st_mode), err);
+}
+
+/* O_NONBLOCK: opening a FIFO must not hang; it changes nothing for regular files. */
+enum { FILE_FLAGS = O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
+static int file_open_reading(struct file *file, const struct place *place, struct error *err)
+{
+    struct stat st = {0};
+    int looked = place ? place_look(place, file->path, &st) : 0;
+    int result = file_check_before(place, looked, &st, file->path, err);
     if (result < 0)
         return result;
-    /* O_NONBLOCK: opening a FIFO must not hang; it changes nothing for regular files. */
-    file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (file->fd < 0) {
-        int errnum = errno;
-        result =
-            errnum == ENOENT
-                ? error_set_class(err, ERROR_VANISHED, errnum, "%s: there is no such file", path)
-                : error_set(err, errnum, "%s: can not be opened for reading", path);
-        goto fail;
-    }
-    file->readable = true;
-    result = file_learn(file, err);
+    result = place_reach(place, file->path, O_RDONLY | FILE_FLAGS);
+    if (result == -ENOENT)
+        return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file",
+                               file->path);
     if (result < 0)
-        goto fail;
-    if (file->facts.kind != FILE_REGULAR && file->facts.kind != FILE_DEVICE) {
-        result = file_refuse_kind(file, err);
-        goto fail;
-    }
+        return file_refused(place, file->path, -result, "can not be opened for reading", err);
+    file->fd = result;
+    file->readable = true;
     return 0;
-fail:
-    file_close(file);
+}
+
+int file_open_source_in(struct file *file, const struct place *place, const char *path,
+                        struct error *err)
+{
+    file_init(file);
+    if (!place_may_read(place))
+        return error_set_class(err, ERROR_FILE, EACCES,
+                               "%s: haul is restricted to writing there, nothing can be read",
+                               path);
+    file->restricted = place != NULL;
+    int result = file_keep_path(file, path, err);
+    if (result == 0)
+        result = file_open_reading(file, place, err);
+    if (result == 0)
+        result = file_learn(file, err);
+    if (result == 0)
+        result = file_check_kind(place, path, file->facts.kind, err);
+    if (result < 0)
+        file_close(file);
     return result;
 }
 
 /* The folder that holds the target, for openat and for syncing the name. */
-static int file_open_folder(struct file *file, struct error *err)
+static int file_open_folder(struct file *file, const struct place *place, struct error *err)
 {
-    AUTO_FREE char *folder = strdup(file->path);
-    if (!folder)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory", file->path);
-    char *slash = strrchr(folder, '/');
-    if (!slash)
-        strcpy(folder, ".");
-    else if (slash == folder)
-        slash[1] = '\0';
-    else
-        *slash = '\0';
-    file->fd_folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (file->fd_folder >= 0)
-        return 0;
+    int fd = place_reach_folder(place, file->path, O_RDONLY | O_DIRECTORY);
     /* A folder that may be entered but not listed can not be opened for syncing; writing into it
      * still works. */
-    if (errno == EACCES)
-        file->fd_folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (file->fd_folder >= 0)
-        return 0;
-    return error_set(err, errno, "%s: its folder can not be opened", file->path);
+    if (fd == -EACCES)
+        fd = place_reach_folder(place, file->path, O_PATH | O_DIRECTORY);
+    if (fd < 0)
+        return file_refused(place, file->path, -fd, "its folder can not be opened", err);
+    file->fd_folder = fd;
+    return 0;
 }
 
-static int file_create(struct file *file, const char *path, int flags, struct error *err)
+/* In a place: by one name in the folder that is open. */
+static int file_open_here(const struct file *file, int flags)
 {
-    file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
-    file->created = file->readable = file->writable = file->fd >= 0;
+    return file->restricted
+               ? openat(file->fd_folder, file->name, flags | FILE_FLAGS | O_NOFOLLOW, 0600)
+               : open(file->path, flags | FILE_FLAGS, 0600);
+}
+
+static int file_create(struct file *file, const struct place *place, struct error *err)
+{
+    bool readable = place_may_read(place);
+    file->fd = file_open_here(file, (readable ? O_RDWR : O_WRONLY) | O_CREAT | O_EXCL);
+    file->created = file->writable = file->fd >= 0;
+    file->readable = file->created && readable;
     if (file->created)
         return 0;
-    if (errno == ENOENT)
-        return error_set(err, ENOENT, "%s: can not be created; does its folder exist?", path);
-    return error_set(err, errno, "%s: can not be created", path);
+    return file_refused(
+        place, file->path, errno,
+        errno == ENOENT ? "can not be created; does its folder exist?" : "can not be created", err);
 }
 
-static int file_open_writable(struct file *file, const char *path, struct error *err)
+static int file_open_writable(struct file *file, const struct place *place, struct error *err)
 {
-    int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    file->fd = open(path, O_RDWR | flags);
-    if (file->fd < 0 && errno == ENOENT)
-        return file_create(file, path, flags, err);
+    struct stat st = {0};
+    int looked = place ? fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW) : 0;
+    if (looked == 0 && !S_ISLNK(st.st_mode)) {
+        int result = file_check_before(place, looked, &st, file->path, err);
+        if (result < 0)
+            return result;
+    }
+    errno = EACCES;
+    if (place_may_read(place))
+        file->fd = file_open_here(file, O_RDWR);
     file->readable = file->fd >= 0;
     if (file->fd < 0 && errno == EACCES) /* may be write-only: it can be written, not compared */
-        file->fd = open(path, O_WRONLY | flags);
+        file->fd = file_open_here(file, O_WRONLY);
+    if (file->fd < 0 && errno == ENOENT)
+        return file_create(file, place, err);
     if (file->fd < 0)
-        return error_set(err, errno, "%s: can not be opened for writing", path);
+        return file_refused(place, file->path, errno, "can not be opened for writing", err);
     file->writable = true;
     return 0;
 }
@@ -227,35 +299,63 @@ static int file_lock(struct file *file, struct error *err)
     return error_set(err, errno, "%s: can not be locked", file->path);
 }
 
+static int file_set_size(const struct file *file, uint64_t size_bytes, struct error *err)
+{
+    int result;
+    do
+        result = ftruncate(file->fd, num_off(size_bytes));
+    while (result != 0 && errno == EINTR);
+    return result == 0 ? 0
+                       : error_set(err, errno, "%s: can not be given its final size", file->path);
+}
+
+/* What may not be read back is written anew: so nothing can be learnt from what is left of it, not
+ * even from its size, and no old bytes stay in the new file's holes. */
+static int file_empty(struct file *file, struct error *err)
+{
+    if (file->facts.size_bytes == 0)
+        return 0;
+    file->facts.size_bytes = file->facts.allocated_bytes = 0;
+    return file_set_size(file, 0, err);
+}
+
+/* The target is open and locked: may it be what it is? */
+static int file_check_target(struct file *file, const struct file_open_wish *wish,
+                             struct error *err)
+{
+    int result = file_check_kind(wish->place, file->path, file->facts.kind, err);
+    if (result < 0)
+        return result;
+    if (file->facts.kind == FILE_DEVICE && !wish->write_devices)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "%s: is a device; --write-devices allows writing to it", file->path);
+    return place_may_read(wish->place) || wish->join ? 0 : file_empty(file, err);
+}
+
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
                      struct error *err)
 {
     file_init(file);
+    if (!place_may_write(wish->place))
+        return error_set_class(err, ERROR_FILE, EACCES,
+                               "%s: haul is restricted to reading there, nothing can be written",
+                               path);
+    file->restricted = wish->place != NULL;
     int result = file_keep_path(file, path, err);
     if (result == 0)
-        result = file_open_folder(file, err);
+        result = file_open_folder(file, wish->place, err);
     if (result == 0)
-        result = file_open_writable(file, path, err);
+        result = file_open_writable(file, wish->place, err);
     if (result == 0)
         result = file_learn(file, err);
     if (result == 0 && !wish->join)
         result = file_lock(file, err);
-    if (result < 0)
-        goto fail;
-    if (file->facts.kind == FILE_DEVICE && !wish->write_devices) {
-        result = error_set_class(err, ERROR_USAGE, EINVAL,
-                                 "%s: is a device; --write-devices allows writing to it", path);
-        goto fail;
-    }
-    if (file->facts.kind != FILE_REGULAR && file->facts.kind != FILE_DEVICE) {
-        result = file_refuse_kind(file, err);
-        goto fail;
-    }
-    result = file->created ? file_sync_folder(file, err) : 0;
     if (result == 0)
-        return 0;
-fail:
-    file_close(file);
+        result = file_check_target(file, wish, err);
+    if (result == 0 && file->created)
+        result = file_sync_folder(file, err);
+    if (result < 0)
+        file_close(file);
     return result;
 }
 
@@ -277,16 +377,6 @@ static int file_no_space(const struct file *file, uint64_t size_bytes, struct er
         free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
     return error_set(err, ENOSPC, "%s: needs %s, free there: %s; make room and run it again",
                      file->path, text_size(need, size_bytes), text_size(left, free_bytes));
-}
-
-static int file_set_size(const struct file *file, uint64_t size_bytes, struct error *err)
-{
-    int result;
-    do
-        result = ftruncate(file->fd, num_off(size_bytes));
-    while (result != 0 && errno == EINTR);
-    return result == 0 ? 0
-                       : error_set(err, errno, "%s: can not be given its final size", file->path);
 }
 
 int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct error *err)
@@ -333,7 +423,8 @@ int file_reopen(const struct file *file, int flags)
     if (fd >= 0)
         return fd;
     int errnum = errno;
-    if (errnum != ENOENT && errnum != ENOTDIR) /* /proc is there: this is the filesystem's answer */
+    /* /proc is there: this is the filesystem's answer */
+    if ((errnum != ENOENT && errnum != ENOTDIR) || file->restricted)
         return -errnum;
 
     struct stat st;
