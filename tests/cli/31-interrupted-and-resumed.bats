@@ -38,14 +38,16 @@ resumed_well() { # OPTIONS...
 # interrupted_at PERCENT SIGNAL: a moment too late is no failure of haul, so it has a few attempts. Near the end it goes
 # slowly, from a first interruption a little before.
 interrupted_at() {
-    local attempt
+    local attempt rate step
     for attempt in 1 2 3 4 5; do
         rm -f target "$JOURNAL"
+        rate=$((SIZE_MIB / 2)) step=("${STEP[@]}")
         if [ "$1" -gt 90 ]; then
-            interrupt $((BYTES / 100 * 90)) INT "${STEP[@]}" --bwlimit=$((SIZE_MIB / 2))M source target || continue
-            interrupt $((BYTES / 100 * $1)) "$2" --sync-every=$((BYTES / 256)) --bwlimit=$((SIZE_MIB / 16))M source target && break
-        else
-            interrupt $((BYTES / 100 * $1)) "$2" "${STEP[@]}" --bwlimit=$((SIZE_MIB / 2))M source target && break
+            interrupt $((BYTES / 100 * 90)) INT "${step[@]}" --bwlimit=${rate}M source target || continue
+            rate=$((SIZE_MIB / 16)) step=(--sync-every=$((BYTES / 256)))
+        fi
+        if interrupt $((BYTES / 100 * $1)) "$2" "${step[@]}" --bwlimit=${rate}M source target && [ "$status" = 20 ]; then
+            break
         fi
     done
     stopped_well
@@ -113,17 +115,18 @@ setup() {
 }
 
 @test "a second signal ends at once" {
-    FUSE_FAULTS=(--slow=200)
+    FUSE_FAULTS=(--slow=300 --no-fallocate)
     on_fs fuse 0
     random_file source 16M
     under=()
     begin --engine=threads source "$FS/target"
-    until [ -e "$FUSE_BACKING/target" ]; do
+    # One chunk is written; what is in flight behind it takes seconds.
+    until [ -e "$FUSE_BACKING/target" ] && [ "$(stat -c %b "$FUSE_BACKING/target")" -gt 0 ]; do
         kill -0 "$running"
         sleep 0.01
     done
     kill -INT "$running"
-    until grep -q 'once more' err; do
+    until grep -q 'once more' begun.err; do
         kill -0 "$running"
         sleep 0.01
     done
@@ -199,7 +202,7 @@ traced_resume() { # OPTIONS...
         # Each old chunk once; the first new byte is written when only what fits into the slots was read.
         expect "chunks audited" "$audited" "$(wc -l <listed)"
         expect_under "old chunks read before the first new one was written" "$before_first_write" 33
-        [ "$before_last_write" -gt $((audited / 2)) ] || { echo "the audit ran after the copy: $before_last_write of $audited"; false; }
+        [ "$before_last_write" -gt $((before_first_write + audited / 5)) ] || { echo "the audit ran after the copy: $before_last_write of $audited"; false; }
         # Nothing old is read from the source.
         expect "reads of the source at old offsets" \
             "$(awk 'NR == FNR { listed[$1] = 1; next } $1 == "read" && $2 ~ /source$/ && ($3 in listed)' listed log | wc -l)" 0

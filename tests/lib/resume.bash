@@ -3,7 +3,8 @@
 #   journal_of TARGET                 where the journal of a target lies
 #   journal_figure FIELD JOURNAL      a field of `haul journal`: .chunks_durable, .damaged
 #   journal_true JOURNAL TARGET       every chunk in the journal is in the target; sets journalled_bytes
-#   begin OPTIONS...                  haul --json in the background: pid in $running, output in ./out and ./err
+#   begin OPTIONS...                  haul --json in the background: pid in $running, output in ./begun.out and .err
+#   finished                          waits for it: its exit code in status, its output in ./out and ./err as of `copy`
 #   wait_for_journal BYTES            until $JOURNAL names that many
 #   interrupt BYTES SIGNAL OPTIONS... begin, and the signal as soon as $JOURNAL names that many bytes; sets status.
 #                                     Fails when the copy was over before
@@ -28,7 +29,7 @@ journal_true() {
     "$HAUL" journal --json "$1" >"$SCRATCH/journal.json" || { echo "haul journal: $?"; return 1; }
     jq -r 'select(.event == "chunk") | "\(.offset) \(.length) \(.digest)"' "$SCRATCH/journal.json" |
         tac | sort -n -u -s -k 1,1 >"$SCRATCH/chunks"
-    journalled_bytes=$(awk '{ sum += $2 } END { print sum + 0 }' "$SCRATCH/chunks")
+    journalled_bytes=$(awk '{ sum += $2 } END { printf "%.0f", sum }' "$SCRATCH/chunks")
     [ ! -s "$SCRATCH/chunks" ] || "$TOOLS/digests" "$2" <"$SCRATCH/chunks" >/dev/null 2>"$SCRATCH/digests" && return
     echo "in the journal and not in the target: $(head -n 1 "$SCRATCH/digests")"
     return 1
@@ -36,7 +37,7 @@ journal_true() {
 
 # Without bats' descriptor 3, for which bats would wait.
 begin() {
-    "${under[@]}" "$HAUL" --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" 3>&- &
+    "${under[@]}" "$HAUL" --json "$@" >"$SCRATCH/begun.out" 2>"$SCRATCH/begun.err" 3>&- &
     running=$!
     cleanup_fn end_quietly "$running"
 }
@@ -48,6 +49,8 @@ end_quietly() {
 finished() {
     status=0
     wait "$running" || status=$?
+    mv "$SCRATCH/begun.out" "$SCRATCH/out"
+    mv "$SCRATCH/begun.err" "$SCRATCH/err"
 }
 
 # Of a copy that is under way.
@@ -75,8 +78,13 @@ interrupt() {
 
 partial() {
     JOURNAL=${JOURNAL:-.target.haul}
-    rm -f target "$JOURNAL"
-    interrupt $(($1 * MIB)) INT "${SLICE[@]}" --bwlimit=40M "${@:2}" source target
+    local rate
+    for rate in 40 16 4; do # a busy machine may notice too late
+        rm -f target "$JOURNAL"
+        if interrupt $(($1 * MIB)) INT "${SLICE[@]}" --bwlimit=${rate}M "${@:2}" source target && [ "$status" = 20 ]; then
+            break
+        fi
+    done
     expect_status 20
     [ -e "$JOURNAL" ]
     journal_true "$JOURNAL" target
