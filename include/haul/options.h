@@ -34,8 +34,9 @@ struct options {
     bool progress; /* --progress, -P, --info=progress2: also when not on a terminal */
     bool json;
     bool stats;
-    bool target_is_file; /* -T: never a folder to put things into */
-    bool server;         /* --server: the other side of somebody's copy */
+    bool target_is_file;     /* -T: never a folder to put things into */
+    bool server;             /* --server: the other side of somebody's copy */
+    const char *restrict_to; /* --restrict=DIR[,ro|,wo], of --server; NULL: not restricted */
 };
 
 /* How a row's argument is read and where it goes. */

@@ -134,6 +134,7 @@ static const struct option_row table[] = {
     SET("ipv4", '4', wish.link.family, LINK_FAMILY_IPV4, "connect by IPv4 only"),
     SET("ipv6", '6', wish.link.family, LINK_FAMILY_IPV6, "connect by IPv6 only"),
     FLAG("server", 0, server, "be the other side, on standard input and output"),
+    VALUE(TEXT, "restrict", "DIR[,ro|,wo]", AT(restrict_to), 0, "of --server: nothing outside DIR"),
 
     FLAG("sparse", 'S', wish.sparse, "make holes of zeros"),
     CLEAR("preallocate", 0, wish.no_preallocate, "reserve the target's space first (the default)"),
@@ -490,6 +491,8 @@ static int check_operands(const struct options *options, struct error *err)
 {
     if (options->help || options->version > 0)
         return 0;
+    if (options->restrict_to && !options->server)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--restrict belongs to --server");
     if (options->server && options->operands_count > 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "--server takes no files: %s",
                                options->operands[0]);

@@ -5,6 +5,7 @@
 #include "haul/exit.h"
 #include "haul/link.h"
 #include "haul/output.h"
+#include "haul/place.h"
 #include "haul/serve.h"
 #include "haul/signals.h"
 #include "haul/watch.h"
@@ -60,22 +61,36 @@ static int refuse_terminal(struct error *err)
                            "is a terminal here");
 }
 
-int server_command(const struct options *options)
+/* With the link open: from here on nothing else can be written to the client's stream. */
+static int serve(const struct options *options, struct link *link, struct error *err)
 {
     struct server server = {.watch = {.style = WATCH_SERVER}};
+    struct place place;
+    server.config = (struct serve_config){
+        .link = link,
+        .memory_bytes = options->wish.memory_bytes,
+        .notes = true,
+    };
+    if (!options->restrict_to)
+        return run(&server, err);
+    int rc = place_open(&place, options->restrict_to, err);
+    if (rc < 0)
+        return rc;
+    server.config.place = &place;
+    rc = run(&server, err);
+    place_close(&place);
+    return rc;
+}
+
+int server_command(const struct options *options)
+{
     struct link *link = NULL;
     struct error err = {0};
     int rc = refuse_terminal(&err);
     if (rc == 0)
         rc = link_open_stdio(&link, &err);
-    if (rc == 0) {
-        server.config = (struct serve_config){
-            .link = link,
-            .memory_bytes = options->wish.memory_bytes,
-            .notes = true,
-        };
-        rc = run(&server, &err);
-    }
+    if (rc == 0)
+        rc = serve(options, link, &err);
     link_close(link);
     if (rc == 0)
         return exit_code(ERROR_NONE);

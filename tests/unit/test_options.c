@@ -322,6 +322,10 @@ static void options_server_takes_no_files(void **state)
     assert_int_equal(options.wish.memory_bytes, 8 * 1024 * 1024);
     options_close(&options);
     refuse(WORDS("--server", "a"), "--server takes no files: a");
+    options = accept(WORDS("--server", "--restrict=/srv,ro"));
+    assert_string_equal(options.restrict_to, "/srv,ro");
+    options_close(&options);
+    refuse(WORDS("--restrict=/srv", "a", "b"), "--restrict belongs to --server");
 }
 
 static void options_unbuilt_ones_say_so(void **state)
