@@ -286,10 +286,18 @@ int wire_greet(struct wire *wire, const char *program, uint64_t timeout_ns, stru
 {
     uint64_t deadline_ns = clock_now_ns() + timeout_ns;
     uint8_t preamble[WIRE_PREAMBLE_BYTES];
+    struct error unsent = {.class = ERROR_NONE}, unheard = {.class = ERROR_NONE};
     wire_encode_preamble(preamble, program, wire->side);
-    int result = link_send_all(wire->link, preamble, sizeof(preamble), timeout_ns, err);
+    int sent = link_send_all(wire->link, preamble, sizeof(preamble), timeout_ns, &unsent);
     wire->sent_ns = clock_now_ns();
-    return result < 0 ? result : wire_greeting(wire, deadline_ns, err);
+    /* Nobody who listens any more may have said something before that explains it. */
+    int heard = wire_greeting(wire, deadline_ns, &unheard);
+    bool explained = unheard.class == ERROR_PROTOCOL || unheard.class == ERROR_VERSION;
+    if (sent < 0 && !explained)
+        return error_take(err, &unsent);
+    if (error_is_set(&unheard))
+        return error_take(err, &unheard);
+    return heard;
 }
 
 bool wire_chatter_allowed(struct wire_chatter *chatter, uint64_t now_ns)

@@ -1,0 +1,1563 @@
+/* test_serve.c - a client's end and a server over a connected pair of links: every operation gives
+ * what a local end gives; damage, cuts, silence, floods and lies are found. */
+#include "link_pair.h"
+
+#include "haul/budget.h"
+#include "haul/cleanup.h"
+#include "haul/clock.h"
+#include "haul/end_peer.h"
+#include "haul/journal.h"
+#include "haul/num.h"
+#include "haul/serve.h"
+#include "haul/slab.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+enum { CHUNK = 64 * 1024, SLOTS = 4, SESSION = 0x5e551011 };
+
+/* ---- the rig ---- */
+
+struct rig {
+    struct pair_link *links[2];
+    pthread_t thread;
+    struct serve_config serve;
+    int served;
+    struct error served_error;
+    struct end *end;
+    struct error error;
+    struct end_peer_limits limits;
+    struct progress progress;
+    struct slab slab;
+    struct slot slots[SLOTS + 1]; /* the last one has no buffer */
+    struct job job;
+    char folder[64], source[96], target[96];
+};
+
+static void *rig_serve(void *argument)
+{
+    struct rig *rig = argument;
+    rig->served = serve_run(&rig->serve, &rig->served_error);
+    link_close(rig->serve.link);
+    return NULL;
+}
+
+static void rig_slots(struct rig *rig)
+{
+    assert_int_equal(slab_open(&rig->slab, SLOTS, CHUNK, &rig->error), 0);
+    for (uint32_t i = 0; i <= SLOTS; i++)
+        rig->slots[i] = (struct slot){
+            .index = i,
+            .buffer = i < SLOTS ? slab_buffer(&rig->slab, i) : NULL,
+            .capacity = i < SLOTS ? CHUNK : 0,
+            .job = &rig->job,
+        };
+}
+
+static void rig_job(struct rig *rig)
+{
+    rig->job = (struct job){
+        .number = 7,
+        .source_path = rig->source,
+        .target_path = rig->target,
+        .chunk_bytes = CHUNK,
+        .wish =
+            {
+                .mode = true,
+                .times = true,
+                .preallocate = true,
+                .journal = true,
+                .session = SESSION,
+            },
+    };
+}
+
+static struct rig *rig_make(void)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+    assert_non_null(rig);
+    strcpy(rig->folder, "/var/tmp/haul-serve-XXXXXX");
+    assert_non_null(mkdtemp(rig->folder));
+    snprintf(rig->source, sizeof(rig->source), "%s/source", rig->folder);
+    snprintf(rig->target, sizeof(rig->target), "%s/target", rig->folder);
+    rig_slots(rig);
+    rig_job(rig);
+    pair_open(rig->links);
+    return rig;
+}
+
+static void rig_start_server(struct rig *rig)
+{
+    rig->serve.link = &rig->links[1]->link;
+    assert_int_equal(pthread_create(&rig->thread, NULL, rig_serve, rig), 0);
+}
+
+static struct end_peer_config rig_config(struct rig *rig, enum end_role role)
+{
+    return (struct end_peer_config){
+        .link = &rig->links[0]->link,
+        .role = role,
+        .session = SESSION,
+        .slots_count = SLOTS,
+        .control_count = 1,
+        .jobs_max = 2,
+        .chunk_bytes = CHUNK,
+        .timeout_ns = 20 * NS_PER_SECOND,
+        .progress = &rig->progress,
+        .log_level = LOG_NOTE,
+    };
+}
+
+static int rig_connect(struct rig *rig, enum end_role role)
+{
+    const struct end_peer_config config = rig_config(rig, role);
+    int result = end_peer_open(&rig->end, &config, &rig->error);
+    if (result == 0)
+        end_peer_limits(rig->end, &rig->limits);
+    else
+        link_close(&rig->links[0]->link);
+    return result;
+}
+
+static struct rig *rig_open(enum end_role role)
+{
+    struct rig *rig = rig_make();
+    rig_start_server(rig);
+    if (rig_connect(rig, role) != 0)
+        fail_msg("%s", rig->error.text);
+    return rig;
+}
+
+static void rig_remove_folder(const struct rig *rig)
+{
+    DIR *folder = opendir(rig->folder);
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder)))
+        unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder)
+        closedir(folder);
+    rmdir(rig->folder);
+}
+
+/* Ends the session; the server's result stays in rig->served until rig_free(). */
+static void rig_hang_up(struct rig *rig)
+{
+    end_close(rig->end);
+    rig->end = NULL;
+    pthread_join(rig->thread, NULL);
+}
+
+static void rig_free(struct rig *rig)
+{
+    slab_close(&rig->slab);
+    rig_remove_folder(rig);
+    free(rig);
+}
+
+static void rig_close(struct rig *rig)
+{
+    rig_hang_up(rig);
+    if (rig->served != 0)
+        fail_msg("%s", rig->served_error.text);
+    rig_free(rig);
+}
+
+static struct slot *control(struct rig *rig)
+{
+    return &rig->slots[SLOTS];
+}
+
+static int call(struct rig *rig, struct slot *slot, enum end_op op)
+{
+    rig->error.class = ERROR_NONE;
+    return end_call(rig->end, slot, op, &rig->error);
+}
+
+static void must(struct rig *rig, struct slot *slot, enum end_op op)
+{
+    if (call(rig, slot, op) != 0)
+        fail_msg("operation %d: %s", op, rig->error.text);
+}
+
+static void fill(uint8_t *data, size_t length, uint64_t seed)
+{
+    uint64_t state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    for (size_t i = 0; i < length; i++) {
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        data[i] = (uint8_t)(state >> 56);
+    }
+}
+
+static uint8_t *content(size_t length, uint64_t seed)
+{
+    uint8_t *data = malloc(length + 1);
+    assert_non_null(data);
+    fill(data, length, seed);
+    return data;
+}
+
+static void write_file(const char *path, size_t length, uint64_t seed)
+{
+    AUTO_FREE uint8_t *data = content(length, seed);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, data, length), (ssize_t)length);
+}
+
+static void assert_file(const char *path, size_t length, uint64_t seed)
+{
+    AUTO_FREE uint8_t *data = content(length, seed), *found = malloc(length + 2);
+    AUTO_CLOSE int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, found, length + 1), (ssize_t)length);
+    assert_memory_equal(found, data, length);
+}
+
+static void range(struct rig *rig, struct slot *slot, uint64_t chunk)
+{
+    uint64_t size_bytes = rig->job.facts[END_SOURCE].size_bytes;
+    slot->offset = chunk * CHUNK;
+    slot->length = (uint32_t)min_u64(CHUNK, size_bytes - slot->offset);
+    slot->conditional = slot->from_medium = false;
+}
+
+/* The slot gets the chunk's content (of a file with that seed) and digest. */
+static void chunk_of(struct rig *rig, struct slot *slot, uint64_t chunk, uint64_t seed)
+{
+    size_t size_bytes = rig->job.facts[END_SOURCE].size_bytes;
+    AUTO_FREE uint8_t *data = content(size_bytes, seed);
+    range(rig, slot, chunk);
+    memcpy(slot->buffer, data + slot->offset, slot->length);
+    slot->digest = digest_of(slot->buffer, slot->length);
+}
+
+static void pretend_source(struct rig *rig, uint64_t size_bytes)
+{
+    rig->job.facts[END_SOURCE] = (struct facts){
+        .kind = FILE_REGULAR,
+        .size_bytes = size_bytes,
+        .allocated_bytes = size_bytes,
+        .mode = 0640,
+        .mtime_seconds = 1234567890,
+        .mtime_ns = 123456789,
+        .inode = 99,
+    };
+}
+
+/* Wait until every slot in flight has come back. Returns the first failure. */
+static int drain(struct rig *rig)
+{
+    struct slot *done;
+    int result = 0;
+    while (rig->end->inflight > 0) {
+        int count = end_reap(rig->end, &done, 1, true);
+        assert_true(count >= 0);
+        if (count > 0 && done->result < 0 && result == 0)
+            result = done->result;
+    }
+    if (result < 0)
+        error_take(&rig->error, &rig->end->error);
+    return result;
+}
+
+/* Push a file of this size, all slots at work. The first failure. */
+static int push(struct rig *rig, uint64_t size_bytes, uint64_t seed)
+{
+    int result;
+    pretend_source(rig, size_bytes);
+    result = call(rig, control(rig), END_OPEN);
+    if (result < 0)
+        return result;
+    uint64_t chunks = div_ceil(size_bytes, CHUNK);
+    for (uint64_t first = 0; first < chunks && result == 0; first += SLOTS) {
+        for (uint64_t i = first; i < first + SLOTS && i < chunks; i++) {
+            chunk_of(rig, &rig->slots[i % SLOTS], i, seed);
+            end_start(rig->end, &rig->slots[i % SLOTS], END_STORE);
+        }
+        result = drain(rig);
+    }
+    if (result == 0)
+        result = call(rig, control(rig), END_SYNC);
+    return result == 0 ? call(rig, control(rig), END_COMMIT) : result;
+}
+
+/* Pull the rig's source and compare it with what it should be. */
+static int pull(struct rig *rig, uint64_t size_bytes, uint64_t seed)
+{
+    AUTO_FREE uint8_t *expected = content(size_bytes, seed);
+    int result = call(rig, control(rig), END_OPEN);
+    if (result < 0)
+        return result;
+    assert_int_equal(rig->job.facts[END_SOURCE].size_bytes, size_bytes);
+    uint64_t chunks = div_ceil(size_bytes, CHUNK);
+    for (uint64_t first = 0; first < chunks && result == 0; first += SLOTS) {
+        for (uint64_t i = first; i < first + SLOTS && i < chunks; i++) {
+            range(rig, &rig->slots[i % SLOTS], i);
+            memset(rig->slots[i % SLOTS].buffer, 0xee, CHUNK);
+            end_start(rig->end, &rig->slots[i % SLOTS], END_FETCH);
+        }
+        result = drain(rig);
+        for (uint64_t i = first; result == 0 && i < first + SLOTS && i < chunks; i++) {
+            const struct slot *slot = &rig->slots[i % SLOTS];
+            struct digest digest = digest_of(expected + slot->offset, slot->length);
+            assert_memory_equal(slot->buffer, expected + slot->offset, slot->length);
+            assert_true(digest_equal(&slot->digest, &digest));
+        }
+    }
+    return result == 0 ? call(rig, control(rig), END_COMMIT) : result;
+}
+
+/* ---- operations ---- */
+
+static const uint64_t sizes[] = {
+    0, 1, 4095, 4096, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 511, 9 * CHUNK, 17 * CHUNK + 4097};
+
+static void push_every_size_arrives(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct rig *rig = rig_open(END_TARGET);
+        struct stat facts;
+        if (push(rig, sizes[i], i) != 0)
+            fail_msg("%llu bytes: %s", (unsigned long long)sizes[i], rig->error.text);
+        assert_file(rig->target, sizes[i], i);
+        assert_int_equal(stat(rig->target, &facts), 0);
+        assert_int_equal(facts.st_mode & 07777, 0640);
+        assert_int_equal(facts.st_mtim.tv_sec, 1234567890);
+        assert_int_equal(facts.st_mtim.tv_nsec, 123456789);
+        assert_true(rig->progress.wire_bytes_sent > sizes[i]);
+        assert_true(rig->progress.wire_bytes_received > 0);
+        rig_close(rig);
+    }
+}
+
+static void pull_every_size_arrives(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct rig *rig = rig_open(END_SOURCE);
+        write_file(rig->source, sizes[i], i);
+        if (pull(rig, sizes[i], i) != 0)
+            fail_msg("%llu bytes: %s", (unsigned long long)sizes[i], rig->error.text);
+        assert_true(rig->progress.wire_bytes_received > sizes[i]);
+        rig_close(rig);
+    }
+}
+
+/* The same operations at a local end, for comparison. */
+static struct end *local_end(struct rig *rig, enum end_role role)
+{
+    const struct end_file_config config = {
+        .role = role,
+        .slots_count = SLOTS + 1,
+        .window_bytes = 2 * 1024 * 1024,
+        .in_flight_bytes = SLOTS * CHUNK,
+        .jobs_max = 2,
+    };
+    struct end *end;
+    assert_int_equal(end_file_open(&end, &config, &rig->error), 0);
+    return end;
+}
+
+static void assert_facts(const struct facts *a, const struct facts *b)
+{
+    assert_int_equal(a->kind, b->kind);
+    assert_int_equal(a->size_bytes, b->size_bytes);
+    assert_int_equal(a->allocated_bytes, b->allocated_bytes);
+    assert_int_equal(a->mode, b->mode);
+    assert_int_equal(a->uid, b->uid);
+    assert_int_equal(a->gid, b->gid);
+    assert_int_equal(a->mtime_seconds, b->mtime_seconds);
+    assert_int_equal(a->mtime_ns, b->mtime_ns);
+    assert_int_equal(a->ctime_seconds, b->ctime_seconds);
+    assert_int_equal(a->ctime_ns, b->ctime_ns);
+    assert_int_equal(a->device, b->device);
+    assert_int_equal(a->inode, b->inode);
+}
+
+static void assert_report(const struct side_report *a, const struct side_report *b)
+{
+    assert_int_equal(a->policy, b->policy);
+    assert_int_equal(a->engine, b->engine);
+    assert_string_equal(a->policy_why, b->policy_why);
+    assert_string_equal(a->engine_why, b->engine_why);
+    assert_int_equal(a->resident_before_bytes, b->resident_before_bytes);
+    assert_int_equal(a->resident_after_bytes, b->resident_after_bytes);
+    assert_int_not_equal(a->memory_peak_bytes, NUM_UNKNOWN);
+}
+
+/* Everything of a source: facts, holes, chunks with and without a condition. `seen` is a digest of
+ * all outcomes. */
+static void walk_source(struct rig *rig, struct digest *seen, struct job *job)
+{
+    struct slot *slot = &rig->slots[1];
+    struct digest_fold *fold = digest_fold_open();
+    must(rig, control(rig), END_DESCRIBE);
+    must(rig, control(rig), END_OPEN);
+    slot->offset = 0;
+    while (slot->offset < rig->job.facts[END_SOURCE].size_bytes) {
+        struct digest extent = {{0}};
+        must(rig, slot, END_MAP);
+        memcpy(extent.bytes, &slot->extent_start, 8);
+        memcpy(extent.bytes + 8, &slot->extent_end, 8);
+        digest_fold_add(fold, &extent);
+        slot->offset = slot->extent_end;
+    }
+    for (uint64_t chunk = 0; chunk * CHUNK < rig->job.facts[END_SOURCE].size_bytes; chunk++) {
+        range(rig, slot, chunk);
+        must(rig, slot, END_FETCH);
+        struct digest content = digest_of(slot->buffer, slot->length);
+        assert_true(digest_equal(&content, &slot->digest));
+        assert_false(slot->matched);
+        digest_fold_add(fold, &slot->digest);
+        slot->conditional = true;
+        slot->expected = slot->digest;
+        must(rig, slot, END_FETCH);
+        assert_true(slot->matched);
+        slot->expected.bytes[3] ^= 1;
+        memset(slot->buffer, 0, CHUNK);
+        must(rig, slot, END_FETCH);
+        assert_false(slot->matched);
+        content = digest_of(slot->buffer, slot->length);
+        digest_fold_add(fold, &content);
+    }
+    must(rig, control(rig), END_COMMIT);
+    *job = rig->job;
+    *seen = digest_fold_value(fold);
+    digest_fold_close(fold);
+}
+
+static void source_operations_equal_those_of_a_local_end(void **state)
+{
+    struct rig *rig = rig_open(END_SOURCE);
+    struct digest far, near;
+    struct job far_job, near_job;
+    (void)state;
+    write_file(rig->source, CHUNK, 5);
+    assert_int_equal(truncate(rig->source, 4 * CHUNK), 0);
+    AUTO_CLOSE int fd = open(rig->source, O_WRONLY);
+    assert_int_equal(pwrite(fd, "end", 3, 5 * CHUNK + 17), 3);
+    assert_int_equal(fsync(fd), 0);
+
+    walk_source(rig, &far, &far_job);
+    struct end *peer = rig->end;
+    rig->end = local_end(rig, END_SOURCE);
+    walk_source(rig, &near, &near_job);
+    end_close(rig->end);
+    rig->end = peer;
+    assert_true(digest_equal(&far, &near));
+    assert_facts(&far_job.facts[END_SOURCE], &near_job.facts[END_SOURCE]);
+    assert_report(&far_job.reports[END_SOURCE], &near_job.reports[END_SOURCE]);
+    rig_close(rig);
+}
+
+static uint32_t recall(struct rig *rig, struct slot *slot, struct digest_fold *fold)
+{
+    uint32_t count = 0;
+    slot->offset = 0;
+    do {
+        slot->length = 5 * sizeof(struct journal_entry); /* several rounds */
+        must(rig, slot, END_RECALL);
+        const struct journal_entry *entries = (const void *)slot->buffer;
+        for (uint32_t i = 0; i < slot->count; i++) {
+            assert_true(entries[i].chunk < 11);
+            digest_fold_add(fold, &entries[i].digest);
+        }
+        count += slot->count;
+        slot->offset = slot->extent_start;
+    } while (slot->extent_start > 0);
+    return count;
+}
+
+/* Everything of a target that had content before: examine, keep, store, erase, sync, abandon; then
+ * the journal is found and recalled, and the file committed. */
+static void walk_target(struct rig *rig, struct digest *seen, struct job *job)
+{
+    struct slot *slot = &rig->slots[2];
+    struct digest_fold *fold = digest_fold_open();
+    rig_job(rig);
+    write_file(rig->target, 10 * CHUNK, 1);
+    pretend_source(rig, 10 * CHUNK + 100);
+    must(rig, control(rig), END_DESCRIBE);
+    assert_false(rig->job.journal_present);
+    must(rig, control(rig), END_OPEN);
+    assert_false(rig->job.target_fresh);
+    assert_true(rig->job.target_readable);
+    assert_int_equal(rig->job.journal, JOURNAL_ABSENT);
+    for (uint64_t chunk = 0; chunk < 11; chunk++) {
+        range(rig, slot, chunk);
+        slot->from_medium = chunk % 2;
+        must(rig, slot, END_EXAMINE);
+        digest_fold_add(fold, &slot->digest);
+        if (chunk % 3 == 0) {
+            must(rig, slot, END_KEEP);
+        } else if (chunk % 3 == 1) {
+            chunk_of(rig, slot, chunk, 2);
+            must(rig, slot, END_STORE);
+        } else {
+            must(rig, slot, END_ERASE);
+        }
+    }
+    must(rig, control(rig), END_SYNC);
+    must(rig, control(rig), END_ABANDON);
+    must(rig, control(rig), END_DESCRIBE);
+    assert_true(rig->job.journal_present);
+    must(rig, control(rig), END_OPEN);
+    assert_int_equal(rig->job.journal, JOURNAL_FITS);
+    uint32_t listed = recall(rig, slot, fold);
+    assert_true(listed >= 8);
+    must(rig, control(rig), END_SYNC);
+    must(rig, control(rig), END_COMMIT);
+    *job = rig->job;
+    *seen = digest_fold_value(fold);
+    digest_fold_close(fold);
+}
+
+static void target_operations_equal_those_of_a_local_end(void **state)
+{
+    struct rig *rig = rig_open(END_TARGET);
+    struct digest far, near;
+    struct job far_job, near_job;
+    (void)state;
+    walk_target(rig, &far, &far_job);
+    AUTO_FREE uint8_t *first = content(10 * CHUNK + 100, 0), *second = content(10 * CHUNK + 100, 0);
+    AUTO_CLOSE int fd = open(rig->target, O_RDONLY);
+    assert_int_equal(read(fd, first, 10 * CHUNK + 101), 10 * CHUNK + 100);
+
+    struct end *peer = rig->end;
+    rig->end = local_end(rig, END_TARGET);
+    unlink(rig->target);
+    walk_target(rig, &near, &near_job);
+    end_close(rig->end);
+    rig->end = peer;
+    AUTO_CLOSE int fd_near = open(rig->target, O_RDONLY);
+    assert_int_equal(read(fd_near, second, 10 * CHUNK + 101), 10 * CHUNK + 100);
+    assert_memory_equal(first, second, 10 * CHUNK + 100);
+    assert_true(digest_equal(&far, &near));
+    assert_int_equal(far_job.journal_compare, near_job.journal_compare);
+    assert_int_equal(far_job.chunk_bytes, near_job.chunk_bytes);
+    assert_int_equal(far_job.target_fresh, near_job.target_fresh);
+    assert_int_equal(far_job.facts[END_TARGET].size_bytes, near_job.facts[END_TARGET].size_bytes);
+    assert_int_equal(far_job.reports[END_TARGET].policy, near_job.reports[END_TARGET].policy);
+    assert_int_equal(far_job.reports[END_TARGET].engine, near_job.reports[END_TARGET].engine);
+    rig_close(rig);
+}
+
+static void failures_come_with_the_hosts_name_and_class(void **state)
+{
+    struct rig *rig = rig_open(END_SOURCE);
+    (void)state;
+    assert_int_equal(call(rig, control(rig), END_OPEN), -ENOENT);
+    assert_int_equal(rig->error.class, ERROR_VANISHED);
+    assert_int_equal(rig->error.errnum, ENOENT);
+    assert_memory_equal(rig->error.text, "farhost: ", 9);
+    assert_non_null(strstr(rig->error.text, rig->source));
+    rig->job.source_path = "/";
+    assert_int_equal(call(rig, control(rig), END_OPEN), -EISDIR);
+    must(rig, control(rig), END_DESCRIBE); /* the session goes on */
+    assert_int_equal(rig->job.facts[END_SOURCE].kind, FILE_FOLDER);
+    rig_close(rig);
+}
+
+static void commit_of_a_changed_source_fails_and_reports(void **state)
+{
+    struct rig *rig = rig_open(END_SOURCE);
+    (void)state;
+    write_file(rig->source, 2 * CHUNK, 3);
+    must(rig, control(rig), END_OPEN);
+    write_file(rig->source, 2 * CHUNK + 1, 3);
+    rig->job.reports[END_SOURCE].policy = POLICY_AUTO;
+    assert_int_equal(call(rig, control(rig), END_COMMIT), -ESTALE);
+    assert_int_equal(rig->error.class, ERROR_CHANGED);
+    assert_int_not_equal(rig->job.reports[END_SOURCE].policy, POLICY_AUTO);
+    must(rig, control(rig), END_ABANDON);
+    must(rig, control(rig), END_OPEN); /* the place is free again */
+    must(rig, control(rig), END_ABANDON);
+    rig_close(rig);
+}
+
+static void open_beyond_the_agreed_number_of_files_fails_alone(void **state)
+{
+    struct rig *rig = rig_open(END_TARGET);
+    char paths[3][128];
+    struct job jobs[3];
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        pretend_source(rig, 100);
+        jobs[i] = rig->job;
+        jobs[i].number = i;
+        snprintf(paths[i], sizeof(paths[i]), "%s%u", rig->target, i);
+        jobs[i].target_path = paths[i];
+        control(rig)->job = &jobs[i];
+        assert_int_equal(call(rig, control(rig), END_OPEN), i < 2 ? 0 : -EMFILE);
+    }
+    control(rig)->job = &jobs[0];
+    must(rig, control(rig), END_ABANDON);
+    control(rig)->job = &jobs[2];
+    must(rig, control(rig), END_OPEN);
+    rig_close(rig); /* what is open is abandoned */
+}
+
+static void small_sends_still_carry_everything(void **state)
+{
+    struct rig *rig = rig_make();
+    (void)state;
+    rig->links[0]->send_most = 7;
+    rig->links[1]->send_most = 5;
+    rig_start_server(rig);
+    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    assert_int_equal(push(rig, CHUNK + 10, 8), 0);
+    assert_file(rig->target, CHUNK + 10, 8);
+    rig_close(rig);
+}
+
+static void engines_of_every_kind_serve(void **state)
+{
+    static const enum engine_kind kinds[] = {ENGINE_URING, ENGINE_THREADS, ENGINE_SYNC};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        struct rig *rig = rig_make();
+        struct end_peer_config config = rig_config(rig, END_TARGET);
+        config.engine = kinds[i];
+        rig_start_server(rig);
+        if (end_peer_open(&rig->end, &config, &rig->error) != 0)
+            fail_msg("%s", rig->error.text);
+        assert_int_equal(push(rig, 9 * CHUNK + 1, i), 0);
+        assert_int_equal(rig->job.reports[END_TARGET].engine, kinds[i]);
+        assert_file(rig->target, 9 * CHUNK + 1, i);
+        rig_close(rig);
+    }
+}
+
+/* ---- limits ---- */
+
+static void limits_are_never_more_than_wished(void **state)
+{
+    struct rig *rig = rig_open(END_TARGET);
+    (void)state;
+    assert_int_equal(rig->limits.slots_count, SLOTS);
+    assert_int_equal(rig->limits.control_count, 1);
+    assert_int_equal(rig->limits.jobs_max, 2);
+    assert_int_equal(rig->limits.chunk_bytes, CHUNK);
+    assert_true(rig->limits.memory_bytes >= SLOTS * CHUNK);
+    rig_close(rig);
+}
+
+static void limits_of_the_server_bound_its_memory(void **state)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    (void)state;
+    config.slots_count = 0;
+    config.chunk_bytes = 0;
+    rig->serve.memory_bytes = 1024 * 1024;
+    rig_start_server(rig);
+    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
+    end_peer_limits(rig->end, &rig->limits);
+    assert_true(rig->limits.slots_count >= 2);
+    assert_true(rig->limits.memory_bytes <= 1024 * 1024);
+    assert_true((uint64_t)rig->limits.slots_count * rig->limits.chunk_bytes <= 1024 * 1024);
+    rig_close(rig);
+}
+
+static void hello_that_needs_too_much_memory_is_refused_in_words(void **state)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    (void)state;
+    config.chunk_bytes = 16 * 1024 * 1024;
+    rig->serve.memory_bytes = 1024 * 1024;
+    rig_start_server(rig);
+    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), -ENOMEM);
+    assert_int_equal(rig->error.class, ERROR_MEMORY);
+    assert_memory_equal(rig->error.text, "farhost: ", 9);
+    link_close(&rig->links[0]->link);
+    pthread_join(rig->thread, NULL);
+    assert_int_equal(rig->served_error.class, ERROR_MEMORY);
+    rig_free(rig);
+}
+
+/* ---- damage ---- */
+
+/* The first bits of the payload of the first STORE, or FETCH. */
+static void flip_once(enum end_role role)
+{
+    struct rig *rig = rig_open(role);
+    struct pair_link *link = rig->links[role == END_TARGET ? 0 : 1];
+    uint64_t sent;
+    if (role == END_SOURCE)
+        write_file(rig->source, 9 * CHUNK, 4);
+    rig->job.wish.journal = false;
+    pretend_source(rig, 9 * CHUNK);
+    link->flip_at = link->sent + 2 * CHUNK; /* past every head: within the second or third chunk */
+    int result = role == END_TARGET ? push(rig, 9 * CHUNK, 4) : pull(rig, 9 * CHUNK, 4);
+    if (result != 0)
+        fail_msg("%s", rig->error.text);
+    assert_int_equal(link->flip_at, UINT64_MAX);
+    assert_int_equal(end_peer_resent(rig->end), 1);
+    if (role == END_TARGET)
+        assert_file(rig->target, 9 * CHUNK, 4);
+    sent = role == END_TARGET ? rig->progress.wire_bytes_sent : rig->progress.wire_bytes_received;
+    assert_true(sent > 10 * CHUNK && sent < 11 * CHUNK); /* that chunk again, nothing else */
+    rig_close(rig);
+}
+
+static void stored_payload_with_a_flipped_bit_is_sent_again_once(void **state)
+{
+    (void)state;
+    flip_once(END_TARGET);
+}
+
+static void fetched_payload_with_a_flipped_bit_is_sent_again_once(void **state)
+{
+    (void)state;
+    flip_once(END_SOURCE);
+}
+
+static void payload_that_is_always_damaged_ends_with_that_slot(void **state)
+{
+    struct rig *rig = rig_open(END_TARGET);
+    struct slot *slot = &rig->slots[0];
+    (void)state;
+    pretend_source(rig, CHUNK);
+    must(rig, control(rig), END_OPEN);
+    chunk_of(rig, slot, 0, 9);
+    rig->links[0]->flip_at = rig->links[0]->sent + CHUNK / 2;
+    rig->links[0]->flip_every = CHUNK;
+    assert_int_equal(call(rig, slot, END_STORE), -EBADMSG);
+    assert_int_equal(rig->error.class, ERROR_PROTOCOL);
+    assert_non_null(strstr(rig->error.text, "damaged"));
+    assert_int_equal(end_peer_resent(rig->end), WIRE_RESENDS_MAX);
+    rig->links[0]->flip_at = UINT64_MAX;
+    must(rig, slot, END_STORE); /* the session is in order */
+    must(rig, control(rig), END_COMMIT);
+    assert_file(rig->target, CHUNK, 9);
+    rig_close(rig);
+}
+
+/* Every byte of what is said without payloads: no flipped bit of it is ever taken for something
+ * else, and nobody waits for ever. */
+static void flipped_bit_outside_of_payloads_ends_the_session(void **state)
+{
+    uint64_t lengths[2];
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct rig *whole = rig_open(END_TARGET);
+        assert_int_equal(push(whole, 0, 0), 0);
+        rig_hang_up(whole);
+        lengths[side] =
+            side == 0 ? whole->progress.wire_bytes_sent : whole->progress.wire_bytes_received;
+        rig_free(whole);
+        for (uint64_t at = 0; at < lengths[side]; at++) {
+            struct rig *rig = rig_make();
+            struct end_peer_config config = rig_config(rig, END_TARGET);
+            config.timeout_ns = config.hello_timeout_ns = 40 * NS_PER_MS;
+            rig->serve.hello_timeout_ns = rig->serve.silence_ns = 40 * NS_PER_MS;
+            rig->links[side]->flip_at = at;
+            rig_start_server(rig);
+            int result = end_peer_open(&rig->end, &config, &rig->error);
+            bool opened = result == 0;
+            if (opened)
+                result = push(rig, 0, 0);
+            bool committed = result == 0;
+            if (opened)
+                end_close(rig->end);
+            else
+                link_close(&rig->links[0]->link);
+            pthread_join(rig->thread, NULL);
+            /* Only the goodbye, and the words of a version, do not matter any more. */
+            if (committed && at < lengths[side] - 40 && !(at >= 10 && at < 32))
+                fail_msg("byte %llu of side %d was flipped and nobody saw it",
+                         (unsigned long long)at, side);
+            rig_free(rig);
+        }
+    }
+}
+
+/* ---- cuts ---- */
+
+static uint32_t open_files(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    uint32_t count = 0;
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+/* One small session, cut after `at` bytes of one side. true: it was committed. */
+static bool cut_session(int side, uint64_t at, uint64_t *sent_bytes)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    rig->links[side]->cut_at = at;
+    rig_start_server(rig);
+    int result = end_peer_open(&rig->end, &config, &rig->error);
+    bool opened = result == 0;
+    if (opened)
+        result = push(rig, 100, 6);
+    if (result == 0)
+        assert_file(rig->target, 100, 6);
+    else
+        assert_true(error_is_set(&rig->error));
+    if (opened && result < 0) { /* it is final, and harmless */
+        assert_true(end_peer_broken(rig->end));
+        assert_true(call(rig, control(rig), END_ABANDON) < 0);
+    }
+    if (sent_bytes)
+        *sent_bytes = side == 0 ? rig->progress.wire_bytes_sent : rig->progress.wire_bytes_received;
+    if (opened)
+        end_close(rig->end);
+    else
+        link_close(&rig->links[0]->link);
+    pthread_join(rig->thread, NULL);
+    assert_true(rig->served == 0 || error_is_set(&rig->served_error));
+    rig_free(rig);
+    return result == 0;
+}
+
+static void link_cut_at_every_byte_ends_both_sides_in_order(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        uint64_t length;
+        assert_true(cut_session(side, UINT64_MAX, &length));
+        uint32_t files = open_files();
+        for (uint64_t at = 1; at < length; at++) {
+            if (cut_session(side, at, NULL))
+                fail_msg("cut after %llu bytes of side %d, and yet committed",
+                         (unsigned long long)at, side);
+        }
+        assert_int_equal(open_files(), files);
+    }
+}
+
+static void cut_in_mid_copy_leaves_a_journal_of_what_was_stored(void **state)
+{
+    struct rig *rig = rig_open(END_TARGET);
+    (void)state;
+    pretend_source(rig, 5 * CHUNK);
+    must(rig, control(rig), END_OPEN);
+    for (uint64_t chunk = 0; chunk < 3; chunk++) {
+        chunk_of(rig, &rig->slots[0], chunk, 1);
+        must(rig, &rig->slots[0], END_STORE);
+    }
+    shutdown(rig->links[0]->fd, SHUT_RDWR); /* no SYNC was asked for */
+    pthread_join(rig->thread, NULL);
+    assert_int_equal(rig->served_error.class, ERROR_SOCKET);
+    end_close(rig->end);
+
+    slab_close(&rig->slab);
+    pair_open(rig->links);
+    rig_slots(rig);
+    rig_start_server(rig);
+    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    must(rig, control(rig), END_OPEN);
+    assert_int_equal(rig->job.journal, JOURNAL_FITS);
+    rig->slots[0].offset = 0;
+    rig->slots[0].length = CHUNK;
+    must(rig, &rig->slots[0], END_RECALL);
+    assert_int_equal(rig->slots[0].count, 3);
+    rig_close(rig);
+}
+
+/* ---- silence ---- */
+
+static void silent_peer_at_the_greeting_is_a_timeout(void **state)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    (void)state;
+    config.hello_timeout_ns = 50 * NS_PER_MS;
+    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), -ETIMEDOUT);
+    assert_int_equal(rig->error.class, ERROR_TIMEOUT);
+    link_close(&rig->links[0]->link);
+    link_close(&rig->links[1]->link);
+    rig_free(rig);
+}
+
+/* A server of the test's own: greets, then does what the test wants. */
+struct fake {
+    struct rig *rig;
+    struct wire wire;
+    void (*act)(struct fake *fake);
+};
+
+static void *fake_serve(void *argument)
+{
+    struct fake *fake = argument;
+    struct wire_message message;
+    wire_init(&fake->wire, &fake->rig->links[1]->link, WIRE_SERVER);
+    fake->wire.payload_bytes_max = CHUNK;
+    if (wire_greet(&fake->wire, "0.0", NS_PER_SECOND, NULL) == 0 &&
+        wire_recv_now(&fake->wire, &message, NS_PER_SECOND, NULL) == WIRE_MESSAGE) {
+        message.hello.memory_bytes = CHUNK;
+        wire_send_now(&fake->wire, &message, NS_PER_SECOND, NULL);
+        fake->act(fake);
+    }
+    link_close(fake->wire.link);
+    return NULL;
+}
+
+/* The next message, of any length of time. */
+static bool fake_await(struct fake *fake, struct wire_message *message)
+{
+    return wire_recv_now(&fake->wire, message, 30 * NS_PER_SECOND, NULL) == WIRE_MESSAGE;
+}
+
+static void await_the_end(struct fake *fake)
+{
+    struct wire_message message;
+    while (fake_await(fake, &message) && message.type != WIRE_BYE) {
+        static uint8_t dropped[CHUNK];
+        if (message.payload_bytes > 0) {
+            wire_payload_into(&fake->wire, dropped, message.payload_bytes);
+            fake_await(fake, &message);
+        }
+    }
+}
+
+/* Connect to a fake server and run one operation. The error is in rig->error. */
+static int against(void (*act)(struct fake *), enum end_role role, enum end_op op,
+                   struct error *err)
+{
+    struct rig *rig = rig_make();
+    struct fake fake = {.rig = rig, .act = act};
+    struct end_peer_config config = rig_config(rig, role);
+    config.timeout_ns = 200 * NS_PER_MS;
+    assert_int_equal(pthread_create(&rig->thread, NULL, fake_serve, &fake), 0);
+    int result = end_peer_open(&rig->end, &config, &rig->error);
+    if (result != 0)
+        fail_msg("%s", rig->error.text);
+    pretend_source(rig, 3 * CHUNK);
+    range(rig, &rig->slots[0], 1);
+    result = call(rig,
+                  op == END_FETCH || op == END_MAP || op == END_RECALL || op == END_EXAMINE
+                      ? &rig->slots[0]
+                      : control(rig),
+                  op);
+    *err = rig->error;
+    rig_hang_up(rig);
+    rig_free(rig);
+    return result;
+}
+
+static void silent_server_is_a_timeout(void **state)
+{
+    struct error err;
+    (void)state;
+    assert_int_equal(against(await_the_end, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_int_equal(err.class, ERROR_TIMEOUT);
+    assert_memory_equal(err.text, "farhost: silent", 15);
+}
+
+static void ping_then_reply(struct fake *fake)
+{
+    struct wire_message ping = {.type = WIRE_PING, .tag = WIRE_TAG_NONE}, message;
+    for (int i = 0; i < 6; i++) {
+        poll(NULL, 0, 60);
+        wire_send_now(&fake->wire, &ping, NS_PER_SECOND, NULL);
+    }
+    do {
+        if (!fake_await(fake, &message))
+            return;
+    } while (message.type != WIRE_REQUEST);
+    message = (struct wire_message){
+        .type = WIRE_REPLY, .tag = message.tag, .reply.op = message.request.op};
+    message.reply.facts.size_bytes = 77;
+    wire_send_now(&fake->wire, &message, NS_PER_SECOND, NULL);
+    await_the_end(fake);
+}
+
+static void slow_server_that_says_ping_is_waited_for(void **state)
+{
+    struct error err;
+    (void)state;
+    assert_int_equal(against(ping_then_reply, END_TARGET, END_DESCRIBE, &err), 0);
+}
+
+static void silent_client_is_given_up(void **state)
+{
+    struct rig *rig = rig_make();
+    (void)state;
+    rig->serve.silence_ns = 50 * NS_PER_MS;
+    rig_start_server(rig);
+    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    struct pollfd goodbye = {.fd = rig->links[0]->fd, .events = POLLIN};
+    assert_int_equal(poll(&goodbye, 1, -1), 1);
+    assert_true(call(rig, control(rig), END_DESCRIBE) < 0);
+    assert_int_equal(rig->error.class, ERROR_TIMEOUT); /* it said why */
+    rig_hang_up(rig);
+    assert_int_equal(rig->served, -ETIMEDOUT);
+    assert_int_equal(rig->served_error.class, ERROR_TIMEOUT);
+    rig_free(rig);
+}
+
+static void told_to_stop_the_server_says_so(void **state)
+{
+    struct rig *rig = rig_make();
+    atomic_bool stop = false;
+    (void)state;
+    rig->serve.stop = &stop;
+    rig_start_server(rig);
+    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    stop = true;
+    while (call(rig, control(rig), END_DESCRIBE) == 0)
+        ;
+    assert_int_equal(rig->error.class, ERROR_INTERRUPTED);
+    rig_hang_up(rig);
+    assert_int_equal(rig->served_error.class, ERROR_INTERRUPTED);
+    rig_free(rig);
+}
+
+/* ---- servers that lie ---- */
+
+static void flood_pings(struct fake *fake)
+{
+    struct wire_message ping = {.type = WIRE_PING, .tag = WIRE_TAG_NONE};
+    for (int i = 0; i < 100000; i++) {
+        if (wire_send_now(&fake->wire, &ping, NS_PER_SECOND, NULL) < 0)
+            break;
+    }
+}
+
+static void flood_notes(struct fake *fake)
+{
+    struct wire_message note = {
+        .type = WIRE_NOTE, .tag = WIRE_TAG_NONE, .note = {.level = LOG_NOTE, .line = "again"}};
+    for (int i = 0; i < 100000; i++) {
+        if (wire_send_now(&fake->wire, &note, NS_PER_SECOND, NULL) < 0)
+            break;
+    }
+}
+
+/* Answers the first request with what `change` makes of an honest reply. */
+static void answer(struct fake *fake, void (*change)(struct wire_message *, struct wire_request *))
+{
+    static const uint8_t payload[CHUNK];
+    struct wire_message message, reply;
+    do {
+        if (!fake_await(fake, &message))
+            return;
+    } while (message.type != WIRE_REQUEST);
+    struct wire_request request = message.request;
+    reply = (struct wire_message){.type = WIRE_REPLY, .tag = message.tag};
+    reply.reply.op = request.op;
+    reply.reply.digest = digest_of(payload, CHUNK);
+    reply.reply.report.policy_why = reply.reply.report.engine_why = "";
+    reply.reply.chunk_bytes = CHUNK;
+    change(&reply, &request);
+    if (wire_put(&fake->wire, &reply, reply.payload_bytes ? payload : NULL) == 0) {
+        while (wire_flush(&fake->wire, NULL) == 0)
+            poll(NULL, 0, 1);
+    }
+    await_the_end(fake);
+}
+
+static void change_tag(struct wire_message *reply, struct wire_request *request)
+{
+    (void)request;
+    reply->tag = 2;
+}
+
+static void change_tag_beyond(struct wire_message *reply, struct wire_request *request)
+{
+    (void)request;
+    reply->tag = 200;
+}
+
+static void change_op(struct wire_message *reply, struct wire_request *request)
+{
+    (void)request;
+    reply->reply.op = WIRE_SYNC;
+}
+
+static void change_length(struct wire_message *reply, struct wire_request *request)
+{
+    (void)request;
+    reply->payload_bytes = CHUNK - 1;
+}
+
+static void change_matched(struct wire_message *reply, struct wire_request *request)
+{
+    (void)request;
+    reply->reply.matched = true;
+}
+
+static void change_map(struct wire_message *reply, struct wire_request *request)
+{
+    reply->reply.extent_start = reply->reply.extent_end = request->offset;
+}
+
+static void change_count(struct wire_message *reply, struct wire_request *request)
+{
+    reply->reply.count = request->length + 1;
+}
+
+static void change_recall(struct wire_message *reply, struct wire_request *request)
+{
+    reply->reply.extent_start = request->offset;
+}
+
+static void change_entries(struct wire_message *reply, struct wire_request *request)
+{
+    reply->reply.count = request->length / WIRE_ENTRY_BYTES + 1;
+    reply->payload_bytes = reply->reply.count * WIRE_ENTRY_BYTES;
+}
+
+static void change_tally(struct wire_message *reply, struct wire_request *request)
+{
+    (void)request;
+    reply->reply.tally.bytes = CHUNK;
+}
+
+static void change_chunks(struct wire_message *reply, struct wire_request *request)
+{
+    reply->reply.chunk_bytes = request->chunk_bytes * 2;
+}
+
+static void answer_tag(struct fake *fake)
+{
+    answer(fake, change_tag);
+}
+
+static void answer_tag_beyond(struct fake *fake)
+{
+    answer(fake, change_tag_beyond);
+}
+
+static void answer_op(struct fake *fake)
+{
+    answer(fake, change_op);
+}
+
+static void answer_length(struct fake *fake)
+{
+    answer(fake, change_length);
+}
+
+static void answer_matched(struct fake *fake)
+{
+    answer(fake, change_matched);
+}
+
+static void answer_map(struct fake *fake)
+{
+    answer(fake, change_map);
+}
+
+static void answer_count(struct fake *fake)
+{
+    answer(fake, change_count);
+}
+
+static void answer_recall(struct fake *fake)
+{
+    answer(fake, change_recall);
+}
+
+static void answer_entries(struct fake *fake)
+{
+    answer(fake, change_entries);
+}
+
+static void answer_tally(struct fake *fake)
+{
+    answer(fake, change_tally);
+}
+
+static void answer_chunks(struct fake *fake)
+{
+    answer(fake, change_chunks);
+}
+
+/* A commit that acknowledges other bytes: the file has to be open for it. */
+static void answer_open_then_tally(struct fake *fake)
+{
+    struct wire_message message, reply = {.type = WIRE_REPLY};
+    if (!fake_await(fake, &message) || message.request.op != WIRE_OPEN)
+        return;
+    reply.tag = message.tag;
+    reply.reply.op = WIRE_OPEN;
+    reply.reply.chunk_bytes = CHUNK;
+    wire_send_now(&fake->wire, &reply, NS_PER_SECOND, NULL);
+    answer_tally(fake);
+}
+
+static void servers_that_lie_end_the_session(void **state)
+{
+    static const struct {
+        void (*act)(struct fake *);
+        enum end_role role;
+        enum end_op op;
+    } lies[] = {
+        {flood_pings, END_TARGET, END_DESCRIBE},  {flood_notes, END_TARGET, END_DESCRIBE},
+        {answer_tag, END_TARGET, END_DESCRIBE},   {answer_tag_beyond, END_TARGET, END_DESCRIBE},
+        {answer_op, END_TARGET, END_DESCRIBE},    {answer_length, END_SOURCE, END_FETCH},
+        {answer_matched, END_SOURCE, END_FETCH},  {answer_map, END_SOURCE, END_MAP},
+        {answer_count, END_TARGET, END_EXAMINE},  {answer_recall, END_TARGET, END_RECALL},
+        {answer_entries, END_TARGET, END_RECALL}, {answer_chunks, END_TARGET, END_OPEN},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(lies); i++) {
+        struct error err;
+        int result = against(lies[i].act, lies[i].role, lies[i].op, &err);
+        if (result != -EPROTO || err.class != ERROR_PROTOCOL)
+            fail_msg("lie %zu: %d, %s", i, result, error_is_set(&err) ? err.text : "believed");
+    }
+}
+
+static void commit_of_other_bytes_is_not_believed(void **state)
+{
+    struct rig *rig = rig_make();
+    struct fake fake = {.rig = rig, .act = answer_open_then_tally};
+    (void)state;
+    assert_int_equal(pthread_create(&rig->thread, NULL, fake_serve, &fake), 0);
+    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    pretend_source(rig, CHUNK);
+    must(rig, control(rig), END_OPEN);
+    assert_int_equal(call(rig, control(rig), END_COMMIT), -EPROTO);
+    assert_int_equal(rig->error.class, ERROR_PROTOCOL);
+    rig_hang_up(rig);
+    rig_free(rig);
+}
+
+/* ---- clients that lie ---- */
+
+enum lie_word {
+    LIE_END,
+    LIE_OPEN,
+    LIE_OPENED, /* await the answer */
+    LIE_STORE,  /* chunk 0, right */
+    LIE_ANSWER, /* await one */
+    LIE_COMMIT,
+    LIE_ABANDON,
+    LIE_SYNC,
+    LIE_FETCH,
+    LIE_KEEP,
+    LIE_ERASE_CONTROL,   /* in a slot without a buffer */
+    LIE_STORE_UNALIGNED, /* not at a chunk's place */
+    LIE_STORE_SHORT,     /* not a whole chunk */
+    LIE_STORE_BEYOND,    /* behind the end */
+    LIE_STORE_LONG,      /* a payload that was not agreed on */
+    LIE_TAG,             /* no such slot */
+    LIE_TWICE,           /* the same slot again */
+    LIE_OPEN_CHUNKS,     /* chunks that were not agreed on */
+    LIE_NO_PATH,
+    LIE_NO_SESSION,
+    LIE_REPLY, /* what only a server says */
+    LIE_PINGS,
+    LIE_OTHER_SIZE,
+    LIE_RECALL_SMALL,
+    LIE_HELLO,
+};
+
+struct liar {
+    struct rig *rig;
+    struct wire wire;
+    bool over;
+};
+
+static void liar_send(struct liar *liar, struct wire_message *message)
+{
+    static const uint8_t payload[WIRE_PAYLOAD_BYTES_MAX];
+    if (wire_sending(&liar->wire) || wire_put(&liar->wire, message, payload) != 0)
+        fail_msg("cannot lie");
+    for (;;) {
+        int sent = wire_flush(&liar->wire, NULL);
+        if (sent != 0) {
+            liar->over = sent < 0;
+            return;
+        }
+        (void)link_wait(liar->wire.link, LINK_SEND, NS_PER_SECOND, NULL);
+    }
+}
+
+static void liar_job(struct liar *liar, struct wire_request *request)
+{
+    request->chunk_bytes = CHUNK;
+    request->path = liar->rig->target;
+    request->wish.journal_path = "";
+    request->wish.journal = true;
+    request->wish.session = 1;
+    request->source.kind = FILE_REGULAR;
+    request->source.size_bytes = 3 * CHUNK + 5;
+}
+
+static struct wire_message liar_message(struct liar *liar, enum lie_word word)
+{
+    static const uint8_t zeros[CHUNK];
+    struct wire_message message = {.type = WIRE_REQUEST, .tag = 0};
+    struct wire_request *request = &message.request;
+    static const enum wire_op ops[] = {
+        [LIE_OPEN] = WIRE_OPEN,
+        [LIE_STORE] = WIRE_STORE,
+        [LIE_COMMIT] = WIRE_COMMIT,
+        [LIE_ABANDON] = WIRE_ABANDON,
+        [LIE_SYNC] = WIRE_SYNC,
+        [LIE_FETCH] = WIRE_FETCH,
+        [LIE_KEEP] = WIRE_KEEP,
+        [LIE_ERASE_CONTROL] = WIRE_ERASE,
+        [LIE_STORE_UNALIGNED] = WIRE_STORE,
+        [LIE_STORE_SHORT] = WIRE_STORE,
+        [LIE_STORE_BEYOND] = WIRE_STORE,
+        [LIE_STORE_LONG] = WIRE_STORE,
+        [LIE_TAG] = WIRE_SYNC,
+        [LIE_TWICE] = WIRE_SYNC,
+        [LIE_OPEN_CHUNKS] = WIRE_OPEN,
+        [LIE_NO_PATH] = WIRE_OPEN,
+        [LIE_NO_SESSION] = WIRE_OPEN,
+        [LIE_OTHER_SIZE] = WIRE_COMMIT,
+        [LIE_RECALL_SMALL] = WIRE_RECALL,
+    };
+    request->op = ops[word];
+    request->job = 3;
+    request->length = CHUNK;
+    request->digest = digest_of(zeros, CHUNK);
+    if (request->op == WIRE_OPEN || request->op == WIRE_COMMIT)
+        liar_job(liar, request);
+    if (request->op != WIRE_STORE)
+        message.tag = 1;
+    switch (word) {
+    case LIE_ERASE_CONTROL:
+        message.tag = SLOTS;
+        break;
+    case LIE_STORE_UNALIGNED:
+        request->offset = 4096;
+        break;
+    case LIE_STORE_SHORT:
+        request->length = 4096;
+        break;
+    case LIE_STORE_BEYOND:
+        request->offset = 4 * CHUNK;
+        break;
+    case LIE_STORE_LONG:
+        request->length = 2 * CHUNK;
+        break;
+    case LIE_TAG:
+        message.tag = SLOTS + 1;
+        break;
+    case LIE_OPEN_CHUNKS:
+        request->chunk_bytes = 2 * CHUNK;
+        break;
+    case LIE_NO_PATH:
+        request->path = "";
+        break;
+    case LIE_NO_SESSION:
+        request->wish.session = 0;
+        break;
+    case LIE_OTHER_SIZE:
+        request->source.size_bytes++;
+        break;
+    case LIE_RECALL_SMALL:
+        message.tag = 0;
+        request->length = 23;
+        break;
+    default:
+        break;
+    }
+    message.payload_bytes = request->op == WIRE_STORE ? request->length : 0;
+    return message;
+}
+
+static void liar_say(struct liar *liar, enum lie_word word)
+{
+    struct wire_message message;
+    if (liar->over)
+        return;
+    if (word == LIE_OPENED || word == LIE_ANSWER) {
+        if (wire_recv_now(&liar->wire, &message, 10 * NS_PER_SECOND, NULL) != WIRE_MESSAGE ||
+            message.type != WIRE_REPLY || message.reply.status != WIRE_DONE)
+            fail_msg("no answer to a right question");
+        return;
+    }
+    if (word == LIE_PINGS) {
+        struct wire_message ping = {.type = WIRE_PING, .tag = WIRE_TAG_NONE};
+        for (int i = 0; i < 100000 && !liar->over; i++)
+            liar_send(liar, &ping);
+        return;
+    }
+    if (word == LIE_HELLO) {
+        message = (struct wire_message){
+            .type = WIRE_HELLO,
+            .tag = WIRE_TAG_NONE,
+            .hello = {.lanes = 1, .jobs_max = 1, .ping_ms = WIRE_PING_MS},
+        };
+        liar_send(liar, &message);
+        return;
+    }
+    if (word == LIE_REPLY) { /* with the checksum of a client, or it would be noticed earlier */
+        static const uint8_t junk[WIRE_HEADER_BYTES] = {WIRE_REPLY, 0, 0, 0, 1};
+        (void)link_send_all(liar->wire.link, junk, sizeof(junk), NS_PER_SECOND, NULL);
+        return;
+    }
+    message = liar_message(liar, word);
+    liar_send(liar, &message);
+    if (word == LIE_TWICE)
+        liar_send(liar, &message);
+}
+
+/* Says the words one after the other; what the server makes of it. */
+static int lie(const enum lie_word *words, struct error *err)
+{
+    struct rig *rig = rig_make();
+    struct liar liar = {.rig = rig};
+    struct wire_message message = {
+        .type = WIRE_HELLO,
+        .tag = WIRE_TAG_NONE,
+        .hello =
+            {
+                .session = 1,
+                .role = END_TARGET,
+                .lanes = 1,
+                .slots_count = SLOTS,
+                .control_count = 1,
+                .jobs_max = 2,
+                .chunk_bytes = CHUNK,
+                .ping_ms = WIRE_PING_MS,
+            },
+    };
+    rig_start_server(rig);
+    wire_init(&liar.wire, &rig->links[0]->link, WIRE_CLIENT);
+    assert_int_equal(wire_greet(&liar.wire, "0.0", NS_PER_SECOND, NULL), 0);
+    assert_int_equal(wire_send_now(&liar.wire, &message, NS_PER_SECOND, NULL), 0);
+    assert_int_equal(wire_recv_now(&liar.wire, &message, 10 * NS_PER_SECOND, NULL), WIRE_MESSAGE);
+    for (size_t i = 0; words[i] != LIE_END; i++)
+        liar_say(&liar, words[i]);
+    (void)link_shutdown(&rig->links[0]->link, 10 * NS_PER_SECOND, NULL);
+    link_close(&rig->links[0]->link);
+    pthread_join(rig->thread, NULL);
+    *err = rig->served_error;
+    int result = rig->served;
+    rig_free(rig);
+    return result;
+}
+
+static void clients_that_lie_are_sent_away(void **state)
+{
+    static const enum lie_word lies[][8] = {
+        {LIE_STORE},
+        {LIE_COMMIT},
+        {LIE_SYNC},
+        {LIE_FETCH},
+        {LIE_TAG},
+        {LIE_OPEN_CHUNKS},
+        {LIE_NO_PATH},
+        {LIE_NO_SESSION},
+        {LIE_REPLY},
+        {LIE_HELLO},
+        {LIE_PINGS},
+        {LIE_OPEN, LIE_OPENED, LIE_OPEN},
+        {LIE_OPEN, LIE_OPENED, LIE_FETCH},
+        {LIE_OPEN, LIE_OPENED, LIE_ERASE_CONTROL},
+        {LIE_OPEN, LIE_OPENED, LIE_STORE_UNALIGNED},
+        {LIE_OPEN, LIE_OPENED, LIE_STORE_SHORT},
+        {LIE_OPEN, LIE_OPENED, LIE_STORE_BEYOND},
+        {LIE_OPEN, LIE_OPENED, LIE_STORE_LONG},
+        {LIE_OPEN, LIE_OPENED, LIE_OTHER_SIZE},
+        {LIE_OPEN, LIE_OPENED, LIE_RECALL_SMALL},
+        {LIE_OPEN, LIE_OPENED, LIE_TWICE},
+        {LIE_OPEN, LIE_OPENED, LIE_STORE, LIE_COMMIT},
+        {LIE_OPEN, LIE_OPENED, LIE_STORE, LIE_ABANDON},
+        {LIE_OPEN, LIE_OPENED, LIE_STORE, LIE_ANSWER, LIE_COMMIT, LIE_ANSWER, LIE_STORE},
+        {LIE_OPEN, LIE_OPENED, LIE_ABANDON, LIE_ANSWER, LIE_KEEP},
+    };
+    static const enum lie_word truth[] = {LIE_OPEN,    LIE_OPENED, LIE_STORE, LIE_ANSWER,
+                                          LIE_KEEP,    LIE_ANSWER, LIE_SYNC,  LIE_ANSWER,
+                                          LIE_ABANDON, LIE_ANSWER, LIE_END};
+    struct error err;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(lies); i++) {
+        int result = lie(lies[i], &err);
+        if (result != -EPROTO || err.class != ERROR_PROTOCOL)
+            fail_msg("lie %zu: %d, %s", i, result, error_is_set(&err) ? err.text : "believed");
+    }
+    assert_int_equal(lie(truth, &err), -ECONNRESET); /* no goodbye, but all was right */
+}
+
+/* ---- somebody else is there ---- */
+
+static int greet_by(const void *words, size_t length, bool end, struct error *err)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    config.hello_timeout_ns = 2 * NS_PER_SECOND;
+    assert_int_equal(link_send_all(&rig->links[1]->link, words, length, NS_PER_SECOND, NULL), 0);
+    if (end)
+        shutdown(rig->links[1]->fd, SHUT_RDWR);
+    int result = end_peer_open(&rig->end, &config, &rig->error);
+    *err = rig->error;
+    link_close(&rig->links[0]->link);
+    link_close(&rig->links[1]->link);
+    rig_free(rig);
+    return result;
+}
+
+static void greeting_of_somebody_else_is_shown(void **state)
+{
+    static const char banner[] = "Welcome to farhost!\nYou have mail.\n";
+    uint8_t preamble[WIRE_PREAMBLE_BYTES];
+    struct error err;
+    (void)state;
+    for (int end = 0; end < 2; end++) {
+        memset(&err, 0, sizeof(err));
+        assert_int_equal(greet_by(banner, sizeof(banner) - 1, end, &err), -EPROTO);
+        assert_int_equal(err.class, ERROR_PROTOCOL);
+        assert_non_null(strstr(err.text, "Welcome to farhost!\\nYou have mail."));
+    }
+    assert_int_equal(greet_by("no", 2, true, &err), -EPROTO);
+    wire_encode_preamble(preamble, "1.0", WIRE_CLIENT);
+    assert_int_equal(greet_by(preamble, sizeof(preamble), false, &err), -EPROTO);
+    assert_non_null(strstr(err.text, "echo"));
+    wire_encode_preamble(preamble, "9.9", WIRE_SERVER);
+    preamble[WIRE_MAGIC_BYTES] = 2;
+    assert_int_equal(greet_by(preamble, sizeof(preamble), false, &err), -EPROTONOSUPPORT);
+    assert_int_equal(err.class, ERROR_VERSION);
+    assert_non_null(strstr(err.text, "9.9"));
+    assert_true(greet_by("", 0, true, &err) < 0);
+    assert_int_equal(err.class, ERROR_SOCKET);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(push_every_size_arrives),
+        cmocka_unit_test(pull_every_size_arrives),
+        cmocka_unit_test(source_operations_equal_those_of_a_local_end),
+        cmocka_unit_test(target_operations_equal_those_of_a_local_end),
+        cmocka_unit_test(failures_come_with_the_hosts_name_and_class),
+        cmocka_unit_test(commit_of_a_changed_source_fails_and_reports),
+        cmocka_unit_test(open_beyond_the_agreed_number_of_files_fails_alone),
+        cmocka_unit_test(small_sends_still_carry_everything),
+        cmocka_unit_test(engines_of_every_kind_serve),
+        cmocka_unit_test(limits_are_never_more_than_wished),
+        cmocka_unit_test(limits_of_the_server_bound_its_memory),
+        cmocka_unit_test(hello_that_needs_too_much_memory_is_refused_in_words),
+        cmocka_unit_test(stored_payload_with_a_flipped_bit_is_sent_again_once),
+        cmocka_unit_test(fetched_payload_with_a_flipped_bit_is_sent_again_once),
+        cmocka_unit_test(payload_that_is_always_damaged_ends_with_that_slot),
+        cmocka_unit_test(flipped_bit_outside_of_payloads_ends_the_session),
+        cmocka_unit_test(link_cut_at_every_byte_ends_both_sides_in_order),
+        cmocka_unit_test(cut_in_mid_copy_leaves_a_journal_of_what_was_stored),
+        cmocka_unit_test(silent_peer_at_the_greeting_is_a_timeout),
+        cmocka_unit_test(silent_server_is_a_timeout),
+        cmocka_unit_test(slow_server_that_says_ping_is_waited_for),
+        cmocka_unit_test(silent_client_is_given_up),
+        cmocka_unit_test(told_to_stop_the_server_says_so),
+        cmocka_unit_test(servers_that_lie_end_the_session),
+        cmocka_unit_test(commit_of_other_bytes_is_not_believed),
+        cmocka_unit_test(clients_that_lie_are_sent_away),
+        cmocka_unit_test(greeting_of_somebody_else_is_shown),
+    };
+    if (getenv("TEST_FILTER")) /* one of them, by a pattern */
+        cmocka_set_test_filter(getenv("TEST_FILTER"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
