@@ -206,20 +206,13 @@ kill_quietly() {
 
 # Processes with our mark, without zombies (those have no environment).
 marked() {
-    local folder
-    for folder in /proc/[0-9]*; do
-        grep -qsaz -xF "$TEST_ID" "$folder/environ" 2>/dev/null && echo "${folder#/proc/}"
-    done
+    grep -lsaz -xF "$TEST_ID" /proc/[0-9]*/environ 2>/dev/null | sed 's|/proc/\([0-9]*\)/.*|\1|'
     return 0
 }
 
-agents_now() { # the agents that run: haul --server, whatever stands before it
-    local pid
-    for pid in $(marked); do
-        [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "$HAUL")" ] &&
-            tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -e ' --server' && echo "$pid"
-    done
-    return 0
+no_agent() {
+    # shellcheck disable=SC2046
+    [ ! -e "$SCRATCH/agent.pids" ] || ! sshd_running $(cat "$SCRATCH/agent.pids")
 }
 
 nobody() {
@@ -233,8 +226,7 @@ nothing_left() { # [SECONDS]
     waits_until "${1:-10}" nobody >/dev/null && return
     echo "left behind:"
     for pid in $(marked) $(sshd_descendants "$SSHD_PID"); do
-        tr '\0' ' ' <"/proc/$pid/cmdline"
-        echo "($pid)"
+        echo "$pid $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
     done
     return 1
 }

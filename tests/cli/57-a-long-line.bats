@@ -1,0 +1,74 @@
+#!/usr/bin/env bats
+# Goal: over a round trip of 50 ms a copy is equal, resumes, keeps its memory, and does not wait a round trip for each
+# chunk. The line is tests/lib/delay.c between two network namespaces. How fast it is: bench/run-remote.
+load ../lib/remote
+
+setup() {
+    remote_open
+    requires root ssh ssh-keygen nsenter
+    line_start --delay=25
+    folders
+}
+
+@test "push and pull, one lane and automatic" {
+    local size=$((REMOTE_MIB / 2 * MIB + 99)) lanes began
+    random_file here/file $size
+    for lanes in 1 0; do
+        rm -f there/file here/back
+        began=${EPOCHREALTIME/./}
+        copied -j $lanes --timeout=20 "${via[@]}" here/file "$FAR:$THERE/file"
+        same here/file there/file
+        note "note: push -j $lanes: $((size / (${EPOCHREALTIME/./} - began))) MB/s, $(receipt .lanes) lanes"
+        began=${EPOCHREALTIME/./}
+        copied -j $lanes --timeout=20 "${via[@]}" "$FAR:$THERE/file" here/back
+        note "note: pull -j $lanes: $((size / (${EPOCHREALTIME/./} - began))) MB/s, $(receipt .lanes) lanes"
+        uncached there/file here/back
+        same here/file here/back
+        sanitized || expect_under "memory" "$(receipt .memory_peak_bytes)" $((64 * MIB))
+    done
+    nothing_left
+}
+
+# 64 chunks of 64 KiB: one by one they would take 64 round trips, 3.2 s, for storing alone.
+@test "many small chunks are in flight at once" {
+    random_file here/file 16M
+    copied --chunk-size=64K -j 1 "${via[@]}" here/file "$FAR:$THERE/file"
+    same here/file there/file
+    [ "$(receipt '.seconds * 1000 | floor')" -lt 9000 ] # 256 chunks one by one: 12.8 s
+}
+
+@test "the client in 32 MiB and the agent in 32 MiB" {
+    requires cgroup
+    local mib=32
+    ! sanitized || mib=2048
+    random_file here/file $((REMOTE_MIB * MIB))
+    agent_within $mib
+    under=(in_cgroup $((mib * MIB)) "${near[@]}" env "$TEST_ID")
+    copied -j 1 "${via[@]}" here/file "$FAR:$THERE/file"
+    expect "the agent's failcnt" "$(agent_figure failcnt)" 0
+    expect "the client's failcnt" "$(cgroup_figure failcnt)" 0
+    same here/file there/file
+    copied -j 1 "${via[@]}" "$FAR:$THERE/file" here/back
+    expect "the agent's failcnt" "$(agent_figure failcnt)" 0
+    expect "the client's failcnt" "$(cgroup_figure failcnt)" 0
+    same here/file here/back
+}
+
+@test "the line goes away: --timeout, and the same command goes on when it is back" {
+    random_file here/file $((REMOTE_MIB * MIB))
+    copy_start -j 1 --timeout=3 --sync-every=4M --bwlimit=16M "${via[@]}" here/file "$FAR:$THERE/file"
+    waits_until 20 test -e there/file
+    sleep 1
+    kill -STOP "$LINE_PID"
+    copy_wait 60
+    kill -CONT "$LINE_PID"
+    [[ " 30 10 " == *" $status "* ]] || expect_status 30
+    expect_clear_error
+    waits_until 60 no_agent
+    local durable
+    durable=$(durable_bytes there/file)
+    copied --timeout=20 "${via[@]}" here/file "$FAR:$THERE/file"
+    same here/file there/file
+    [ "$(receipt .bytes_kept)" -ge "$durable" ]
+    nothing_left 30
+}
