@@ -213,6 +213,11 @@ static int serve_receive(struct serve *self, struct error *err)
     return 0;
 }
 
+static uint64_t serve_silence_ns(const struct serve *self)
+{
+    return self->config->silence_ns ? self->config->silence_ns : WIRE_SILENCE_MS * NS_PER_MS;
+}
+
 /* Wait for link and end, for neither alone. 0 or the end's failure. */
 static int serve_wait(struct serve *self, struct error *err)
 {
@@ -230,14 +235,14 @@ static int serve_wait(struct serve *self, struct error *err)
         return 0;
     if (wire_sending(&self->wire))
         wait_ns = wait_ns_max; /* a ping has to wait, too */
+    wait_ns = min_u64(wait_ns, serve_silence_ns(self));
     (void)poll(polls, 2, (int)div_ceil(wait_ns, NS_PER_MS));
     return 0;
 }
 
 static int serve_watch(const struct serve *self, struct error *err)
 {
-    uint64_t silence_ns =
-        self->config->silence_ns ? self->config->silence_ns : WIRE_SILENCE_MS * NS_PER_MS;
+    uint64_t silence_ns = serve_silence_ns(self);
     if (self->config->stop && *self->config->stop)
         return error_set_class(err, ERROR_INTERRUPTED, EINTR, "the server was told to stop");
     if (clock_now_ns() - self->wire.heard_ns < silence_ns)
