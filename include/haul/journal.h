@@ -149,6 +149,12 @@ uint32_t journal_recorded(struct journal *journal, struct journal_proof proof, i
 /* Frees memory and closes the file; the file stays. NULL is legal. */
 void journal_close(struct journal *journal);
 
+/* Remove an old file before a new journal takes its place: only what is a journal by its beginning,
+ * or by a name of journal_name()'s form; -EEXIST for anything else, which is left alone: a journal
+ * must not cost anybody a disk image. -EBUSY (ERROR_BUSY): a running copy holds it. -ENOENT is
+ * success. */
+int journal_discard(int fd_folder, const char *path, struct error *err);
+
 /* Remove the file (by the path given to create or continue). The caller syncs the folder. -ENOENT
  * is success. */
 int journal_remove(int fd_folder, const char *path, struct error *err);

@@ -25,6 +25,7 @@ struct pump_config {
     uint64_t bandwidth_bytes;  /* a second, over this pump; 0: no limit */
     uint64_t sync_every_bytes; /* a checkpoint after so many bytes stored; 0: none */
     uint64_t sync_every_ns;
+    uint64_t *unsynced_bytes; /* set at the end: stored or kept and not synced; may be NULL */
 };
 
 /* Run until the plan has ended, something failed or progress->stop is set (ERROR_INTERRUPTED). When

@@ -275,6 +275,7 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     fprintf(out, "{\"v\":1,\"event\":\"%s\",\"exit\":%d", event, exit_code);
     output_json_string(out, "error", error);
     output_json_bool(out, "durable", receipt->durable);
+    output_json_number(out, "bytes_durable", receipt->bytes_durable);
     output_json_bool(out, "compared", receipt->compared);
     output_json_number(out, "bytes_differing", receipt->bytes_differing);
     output_json_bool(out, "dry_run", receipt->dry_run);

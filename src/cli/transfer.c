@@ -224,18 +224,16 @@ static int run(struct transfer *transfer, struct error *err)
     return 0;
 }
 
-/* How to go on, and from where. What an interrupted copy has written it has synced, too; of one
- * that has lost the other side only the last checkpoint is certain. */
+/* How to go on, and from where: of a copy that has lost the other side only the last checkpoint is
+ * certain. */
 static void print_resume(const struct transfer *transfer)
 {
     const struct receipt *receipt = &transfer->sum;
     char there[TEXT_NUMBER_BYTES], total[TEXT_NUMBER_BYTES];
-    uint64_t bytes = receipt->bytes_copied + receipt->bytes_kept + receipt->bytes_holes;
+    uint64_t bytes = receipt->bytes_durable + receipt->bytes_holes;
     bool lost = transfer->copy && copy_broken(transfer->copy);
     if (transfer->verify || !transfer->copy || !(transfer->interrupted || lost))
         return;
-    if (lost)
-        bytes = atomic_load(&copy_progress(transfer->copy)->bytes_durable) + receipt->bytes_holes;
     if (!single(transfer) || receipt->bytes_total == NUM_UNKNOWN || bytes == 0)
         log_note("the same command again copies the rest");
     else

@@ -7,7 +7,9 @@
 #include "haul/num.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -189,29 +191,52 @@ void copy_begin(struct copy *copy, const char *source_path, const char *target_p
     *receipt = (struct receipt){.source_path = source_path, .target_path = target_path};
 }
 
-static int copy_refuse(const struct copy *copy, const struct job *job, struct error *err)
+/* For messages: a path of another machine with its host. */
+static const char *copy_name(const struct copy *copy, enum end_role role, char *out,
+                             size_t capacity)
 {
-    const struct facts *source = &job->facts[END_SOURCE], *target = &job->facts[END_TARGET];
+    const struct job *job = &copy->lead->job;
+    const char *path = role == END_SOURCE ? job->source_path : job->target_path;
+    if (!copy_remote(copy, role))
+        return path;
+    snprintf(out, capacity, "%s:%s", copy->addresses[role].host, path);
+    return out;
+}
+
+static bool copy_same_machine(const struct copy *copy)
+{
+    const struct address *source = &copy->addresses[END_SOURCE];
+    const struct address *target = &copy->addresses[END_TARGET];
+    return source->kind == target->kind && source->port == target->port &&
+           strcmp(source->host, target->host) == 0;
+}
+
+static int copy_refuse(const struct copy *copy, struct error *err)
+{
+    const struct facts *facts = copy->lead->job.facts;
+    const struct facts *source = &facts[END_SOURCE], *target = &facts[END_TARGET];
+    char source_text[ADDRESS_TEXT_BYTES], target_text[ADDRESS_TEXT_BYTES];
+    const char *source_name = copy_name(copy, END_SOURCE, source_text, sizeof(source_text));
+    const char *target_name = copy_name(copy, END_TARGET, target_text, sizeof(target_text));
     switch (source->kind) {
     case FILE_NONE:
         return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file",
-                               job->source_path);
+                               source_name);
     case FILE_FOLDER:
-        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", job->source_path);
+        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", source_name);
     case FILE_OTHER:
         return error_set_class(err, ERROR_FILE, EINVAL,
-                               "%s: is neither a regular file nor a block device",
-                               job->source_path);
+                               "%s: is neither a regular file nor a block device", source_name);
     case FILE_REGULAR:
     case FILE_DEVICE:
         break;
     }
     if (target->kind == FILE_FOLDER)
-        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", job->target_path);
-    if (!copy_any_remote(copy) && target->kind != FILE_NONE && source->device == target->device &&
+        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", target_name);
+    if (copy_same_machine(copy) && target->kind != FILE_NONE && source->device == target->device &&
         source->inode == target->inode)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s and %s are the same file",
-                               job->source_path, job->target_path);
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s and %s are the same file", source_name,
+                               target_name);
     return 0;
 }
 
@@ -221,7 +246,7 @@ static int copy_look(struct copy *copy, struct error *err)
     int result = lane_call(copy->lead, END_SOURCE, END_DESCRIBE, err);
     if (result == 0)
         result = lane_call(copy->lead, END_TARGET, END_DESCRIBE, err);
-    return result < 0 ? result : copy_refuse(copy, &copy->lead->job, err);
+    return result < 0 ? result : copy_refuse(copy, err);
 }
 
 static bool copy_up_to_date(const struct copy *copy, const struct job *job)
@@ -388,6 +413,7 @@ void copy_fill_receipt(const struct copy *copy, uint64_t started_ns, struct rece
     receipt->bytes_repaired = progress->bytes_repaired;
     receipt->chunks_repaired = progress->chunks_repaired;
     receipt->bytes_verified = progress->bytes_verified;
+    receipt->bytes_durable = progress->bytes_durable;
     receipt->wire_bytes_sent = progress->wire_bytes_sent;
     receipt->wire_bytes_received = progress->wire_bytes_received;
     for (uint32_t i = 0; i < LANES_MAX; i++)

@@ -157,7 +157,7 @@ static uint64_t end_file_next_part(struct work *work)
     const struct open_file *open = work->open;
     const struct slot *slot = work->slot;
     uint64_t limit = slot->offset + slot->length;
-    if (open->sparse) {
+    if (open->sparse && !work->whole) {
         bool zeros = true;
         while (work->cursor < limit) {
             uint32_t position = (uint32_t)(work->cursor - slot->offset);
@@ -309,6 +309,6 @@ void end_file_erase(struct end_file *self, struct work *work)
     memset(slot->buffer, 0, slot->length);
     slot->op = END_STORE;
     slot->digest = digest_of_zeros(slot->length);
-    assert(!work->open->sparse); /* nothing is erased in a new file */
+    work->whole = true;
     end_file_transfer(self, work);
 }

@@ -94,9 +94,31 @@ static int end_file_journal_resume(struct end_file *self, struct open_file *open
     job->chunk_bytes = header->chunk_bytes;
     /* Behind damage there may have been more: what is not listed may be right all the same. */
     job->journal_compare = header->compare || journal_reader_damaged(reader);
+    /* What is not listed of a file that was new was never written, or with these very bytes. */
+    open->sparse =
+        job->wish.sparse && !job->journal_compare && open->file.facts.kind == FILE_REGULAR;
+    if (journal_reader_damaged(reader))
+        log_note("%s: the end of its journal is torn or damaged; what it does not list is compared",
+                 open->file.path);
     log_verbose("%s: journal: entries=%llu chunk=%u damaged=%d", open->file.path,
                 (unsigned long long)entries_count, header->chunk_bytes,
                 journal_reader_damaged(reader));
+    return 0;
+}
+
+/* --journal names a file of its own: not a manifest, nor what is copied or written. */
+static int end_file_journal_refuse(struct end_file *self, const struct open_file *open,
+                                   const struct job *job)
+{
+    struct stat st;
+    const struct facts *source = &job->facts[END_SOURCE], *target = &open->file.facts;
+    if (!job->wish.journal_path || stat(open->journal_path, &st) != 0)
+        return 0;
+    if ((st.st_ino == source->inode && st.st_dev == source->device) ||
+        (st.st_ino == target->inode && st.st_dev == target->device))
+        return error_set_class(&self->end.error, ERROR_USAGE, EINVAL,
+                               "%s: can not be the journal, it is copied itself",
+                               open->journal_path);
     return 0;
 }
 
@@ -118,7 +140,7 @@ static int end_file_journal_discard(struct end_file *self, struct open_file *ope
 {
     if (job->journal != JOURNAL_ABSENT)
         log_note("%s: %s", open->file.path, journal_state_words(job->journal));
-    int result = journal_remove(journal_folder(open, job), open->journal_path, &self->end.error);
+    int result = journal_discard(journal_folder(open, job), open->journal_path, &self->end.error);
     return result < 0 ? result : file_sync_folder(&open->file, &self->end.error);
 }
 
@@ -177,6 +199,21 @@ int end_file_journal_join(struct end_file *self, struct open_file *open, struct 
     return result;
 }
 
+/* A journal of our own, in place of whatever lies there. */
+static int end_file_journal_begin(struct end_file *self, struct open_file *open, struct job *job,
+                                  bool found)
+{
+    const struct journal_header header = end_file_journal_header(open, job);
+    int result = found ? end_file_journal_discard(self, open, job) : 0;
+    if (job->wish.resume == RESUME_RESTART)
+        job->journal = JOURNAL_ABSENT;
+    if (result == 0)
+        result = journal_open(&open->journal, &header, &self->end.error);
+    if (result == 0 && job->wish.journal_early && header.size_bytes > 0)
+        end_file_journal_make(open, job);
+    return result;
+}
+
 int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job)
 {
     struct journal_header header;
@@ -187,6 +224,9 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
     if (!end_file_journal_wanted(self, job))
         return 0;
     end_file_journal_place(open, job);
+    int result = end_file_journal_refuse(self, open, job);
+    if (result < 0)
+        return result;
     int found =
         journal_reader_open(&reader, journal_folder(open, job), open->journal_path, &header, &why);
     if (found == 0) {
@@ -195,20 +235,13 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
         job->journal = JOURNAL_DAMAGED;
         log_note("%s", why.text);
     }
-    int result = 0;
-    if (job->journal == JOURNAL_FITS && job->wish.resume != RESUME_RESTART) {
+    if (found == 0 && header.manifest)
+        result = error_set_class(&self->end.error, ERROR_FILE, EEXIST,
+                                 "%s: is a manifest; it was left alone", open->journal_path);
+    else if (job->journal == JOURNAL_FITS && job->wish.resume != RESUME_RESTART)
         result = end_file_journal_resume(self, open, job, &header, reader);
-    } else {
-        if (found != -ENOENT)
-            result = end_file_journal_discard(self, open, job);
-        if (job->wish.resume == RESUME_RESTART)
-            job->journal = JOURNAL_ABSENT;
-        header = end_file_journal_header(open, job);
-        if (result == 0)
-            result = journal_open(&open->journal, &header, &self->end.error);
-        if (result == 0 && job->wish.journal_early && job->facts[END_SOURCE].size_bytes > 0)
-            end_file_journal_make(open, job);
-    }
+    else
+        result = end_file_journal_begin(self, open, job, found != -ENOENT);
     journal_reader_close(reader);
     return result;
 }
@@ -329,11 +362,26 @@ static int end_file_recall_next(struct end_file *self, struct work *work, uint64
     struct open_file *open = work->open;
     struct slot *slot = work->slot;
     uint64_t room = slot->length / sizeof(struct journal_entry);
-    int count = journal_reader_next(open->reader, (struct journal_entry *)(void *)slot->buffer,
-                                    num_u32(min_u64(room, count_max)), &self->end.error);
+    struct journal_entry *entries = (struct journal_entry *)(void *)slot->buffer;
+    assert(room > slot->count);
+    int count =
+        journal_reader_next(open->reader, entries + slot->count,
+                            num_u32(min_u64(room - slot->count, count_max)), &self->end.error);
     if (count > 0)
         open->recalled_count += (uint64_t)count;
     return count;
+}
+
+/* The reader gives no more than a batch at a time: as many as there is room for. */
+static int end_file_recall_fill(struct end_file *self, struct work *work)
+{
+    struct slot *slot = work->slot;
+    int count;
+    do {
+        count = end_file_recall_next(self, work, UINT32_MAX);
+        slot->count += count > 0 ? (uint32_t)count : 0;
+    } while (count > 0 && (slot->count + 1) * sizeof(struct journal_entry) <= slot->length);
+    return count < 0 ? count : 0;
 }
 
 /* Entries for the client, one buffer after the other. Lanes take turns at it: one that was not
@@ -354,9 +402,8 @@ void end_file_recall(struct end_file *self, struct work *work)
             break; /* there are not so many */
     }
     if (result >= 0)
-        result = end_file_recall_next(self, work, UINT32_MAX);
-    slot->count = result > 0 ? (uint32_t)result : 0;
-    slot->extent_start = result > 0 ? open->recalled_count : 0;
+        result = end_file_recall_fill(self, work);
+    slot->extent_start = slot->count > 0 ? open->recalled_count : 0;
     end_file_finish(self, work, result < 0 ? result : 0);
 }
 

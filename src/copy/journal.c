@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 /* Where the one seal is; each journal_* call of the order asserts the step before it. */
@@ -162,7 +163,16 @@ static bool content_is_ours(int fd_folder, const char *path)
     return got == 0 || same + 2 >= JOURNAL_MAGIC_BYTES;
 }
 
-static int remove_old(int fd_folder, const char *path, struct error *err)
+/* One run at a time: held as long as fd is open. Filesystems without locks are used without. */
+static int lock_journal(int fd, const char *path, struct error *err)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return 0;
+    return error_set_class(err, ERROR_BUSY, EBUSY, "%s: is the journal of a copy that is running",
+                           path);
+}
+
+int journal_discard(int fd_folder, const char *path, struct error *err)
 {
     struct stat st;
     if (fstatat(fd_folder, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
@@ -170,7 +180,9 @@ static int remove_old(int fd_folder, const char *path, struct error *err)
     if (!S_ISREG(st.st_mode) || (!name_is_ours(path) && !content_is_ours(fd_folder, path)))
         return error_set_class(err, ERROR_FILE, EEXIST,
                                "%s: is there and is not a journal; it was left alone", path);
-    return journal_remove(fd_folder, path, err);
+    AUTO_CLOSE int fd = openat(fd_folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int rc = fd < 0 ? 0 : lock_journal(fd, path, err);
+    return rc < 0 ? rc : journal_remove(fd_folder, path, err);
 }
 
 static int write_header(int fd, const uint8_t *data, const char *path, struct error *err)
@@ -193,7 +205,7 @@ int journal_create(struct journal *journal, int fd_folder, const char *path, str
 {
     uint8_t header[JOURNAL_HEADER_BYTES];
     assert(journal->fd < 0);
-    int rc = remove_old(fd_folder, path, err);
+    int rc = journal_discard(fd_folder, path, err);
     if (rc < 0)
         return rc;
     AUTO_CLOSE int fd =
@@ -201,7 +213,9 @@ int journal_create(struct journal *journal, int fd_folder, const char *path, str
     if (fd < 0)
         return error_set(err, errno, "%s: the journal can not be created", path);
     encode_header(header, &journal->header);
-    rc = write_header(fd, header, path, err);
+    rc = lock_journal(fd, path, err);
+    if (rc == 0)
+        rc = write_header(fd, header, path, err);
     if (rc == 0)
         rc = sync_folder(fd_folder, path, err);
     if (rc < 0) {
@@ -240,6 +254,9 @@ int journal_continue(struct journal *journal, int fd_folder, const char *path, u
     AUTO_CLOSE int fd = open_again(journal, fd_folder, path, err);
     if (fd < 0)
         return fd;
+    int rc = lock_journal(fd, path, err);
+    if (rc < 0)
+        return rc;
     if (fstat(fd, &st) != 0)
         return error_set(err, errno, "%s: can not be looked at", path);
     if (good_bytes > (uint64_t)st.st_size)
@@ -249,7 +266,7 @@ int journal_continue(struct journal *journal, int fd_folder, const char *path, u
         return error_set(err, errno, "%s: the journal's torn end can not be cut off", path);
     if (fdatasync(fd) != 0)
         return error_set(err, errno, "%s: sync of the journal", path);
-    int rc = sync_folder(fd_folder, path, err);
+    rc = sync_folder(fd_folder, path, err);
     if (rc < 0)
         return rc;
     journal->fd = take_fd(&fd);

@@ -56,6 +56,8 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
         .engine = wish->engine,
         .log_level = log_level(),
         .timeout_ns = wish->timeout_ns,
+        .hello_timeout_ns =
+            wish->link.connect_timeout_ns ? wish->link.connect_timeout_ns : wish->timeout_ns,
         .progress = config->progress,
     };
     result = end_peer_open(&lane->ends[role], &peer, err);
@@ -194,6 +196,7 @@ bool lane_broken(const struct lane *lane)
 void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish,
               struct progress *progress)
 {
+    uint64_t unsynced_bytes = 0;
     const struct pump_config config = {
         .source = lane->ends[END_SOURCE],
         .target = lane->ends[END_TARGET],
@@ -207,14 +210,17 @@ void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish
         .sync_every_bytes =
             wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default,
         .sync_every_ns = sync_every_ns_default,
+        .unsynced_bytes = &unsynced_bytes,
     };
     struct error ignored = {.class = ERROR_NONE};
     lane->error.class = ERROR_NONE;
     lane->result = pump_run(&config, &lane->error);
     /* What this lane's end has stored must not depend on another lane's sync: it is in no other
      * journal. */
-    if (lane->job.wish.join || lane->result < 0)
-        (void)lane_call(lane, END_TARGET, END_SYNC, lane->result < 0 ? &ignored : &lane->error);
+    bool sync = !lane->job.wish.compare_only && (lane->job.wish.join || lane->result < 0);
+    if (sync &&
+        lane_call(lane, END_TARGET, END_SYNC, lane->result < 0 ? &ignored : &lane->error) == 0)
+        progress->bytes_durable += unsynced_bytes;
     if (lane->result == 0 && error_is_set(&lane->error))
         lane->result = -lane->error.errnum;
     /* A lost link is this lane's own trouble; everything else is everybody's. */

@@ -126,7 +126,9 @@ static void pump_begin(struct pump *pump, struct slot *slot, const struct plan_i
 /* The target's chunk was right. The journal learns of it, unless it told us. */
 static void pump_kept(struct pump *pump, struct slot *slot)
 {
-    bool noted = slot->item.action == PLAN_AUDIT || !slot->job->wish.journal;
+    const struct plan_item *item = &slot->item;
+    bool as_journalled = item->action == PLAN_AUDIT && digest_equal(&slot->digest, &item->expected);
+    bool noted = as_journalled || !slot->job->wish.journal;
     if (slot->state != SLOT_KEEPING && !noted) {
         pump_start(pump, slot, SLOT_KEEPING, END_KEEP);
         return;
@@ -158,6 +160,9 @@ static void pump_examined(struct pump *pump, struct slot *slot)
     } else if (audited && slot->job->wish.compare_only) { /* by a manifest: there is no source */
         plan_differs(pump->config->plan, &slot->item, &slot->item.expected);
         pump_free(pump, slot);
+    } else if (slot->item.action == PLAN_AUDIT && !slot->matched && slot->job->wish.sparse) {
+        /* Zeros are left out of a sparse file, so what is wrong must go before the right comes. */
+        pump_start(pump, slot, SLOT_ERASING, END_ERASE);
     } else {
         pump_fetch(pump, slot, whole ? &have : NULL);
     }
@@ -205,6 +210,10 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         pump_free(pump, slot);
         break;
     case SLOT_ERASING:
+        if (slot->item.action == PLAN_AUDIT) {
+            pump_fetch(pump, slot, NULL);
+            break;
+        }
         plan_erased(plan, &slot->item);
         pump_free(pump, slot);
         break;
@@ -231,7 +240,9 @@ static void pump_returned(struct pump *pump, struct slot *slot, struct end *end)
 {
     if (slot->result < 0)
         pump_fail(pump, slot->result, &end->error);
-    bool done = slot->result == 0 && slot->state != SLOT_FETCHING && slot->state != SLOT_EXAMINING;
+    bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING ||
+                (slot->state == SLOT_ERASING && slot->item.action == PLAN_AUDIT);
+    bool done = slot->result == 0 && !half;
     if (pump->result == 0 || done) {
         pump_advance(pump, slot);
         return;
@@ -365,5 +376,7 @@ int pump_run(const struct pump_config *config, struct error *err)
         if (count == 0 && more == 0)
             pump_wait(&pump);
     }
+    if (config->unsynced_bytes)
+        *config->unsynced_bytes = pump.settled_bytes - pump.synced_bytes;
     return pump.result;
 }

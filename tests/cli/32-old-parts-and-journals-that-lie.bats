@@ -207,6 +207,7 @@ batches() {
     copy source target
     [ "$status" = 0 ] || { expect_status 11; expect_clear_error; }
     cmp journal.saved before
+    rm -f "$JOURNAL"
     partial_restore
     rm "$JOURNAL"
     mkfifo "$JOURNAL"

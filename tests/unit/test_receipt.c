@@ -33,6 +33,7 @@ static struct receipt good(void)
     receipt.files = 1;
     receipt.bytes_total = 4 * GIB;
     receipt.bytes_copied = 4 * GIB;
+    receipt.bytes_durable = 4 * GIB;
     receipt.duration_ns = 8 * NS_PER_SECOND;
     receipt.digest_known = true;
     memset(receipt.digest.bytes, 0xab, sizeof(receipt.digest.bytes));
@@ -178,7 +179,8 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
     assert_string_equal(
         json(out, &receipt, NULL),
         "{\"v\":1,\"event\":\"receipt\",\"exit\":0,\"error\":null,\"durable\":true,"
-        "\"compared\":false,\"bytes_differing\":0,\"dry_run\":false,\"up_to_date\":false,"
+        "\"bytes_durable\":4294967296,\"compared\":false,\"bytes_differing\":0,\"dry_run\":false,"
+        "\"up_to_date\":false,"
         "\"resumed\":false,\"files\":1,"
         "\"bytes_total\":4294967296,\"bytes_copied\":4294967296,\"bytes_kept\":0,"
         "\"bytes_holes\":0,\"bytes_repaired\":0,\"chunks_repaired\":0,\"bytes_verified\":0,"

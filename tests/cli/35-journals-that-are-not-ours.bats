@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Goal: what haul does not do yet, each with the reason why it should. Move a test to the file of its matter when it passes.
+# Goal: files that only look like journals cost nobody anything, and what a resume says is true.
 
 load ../lib/common
 load ../lib/resume
