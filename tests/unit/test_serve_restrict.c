@@ -1,0 +1,572 @@
+/* test_serve_restrict.c - a server that is restricted to a folder, and clients that ask for more:
+ * over a connected pair of links, as in test_serve.c. How paths are resolved is in test_place.c. */
+#include "link_pair.h"
+
+#include "haul/cleanup.h"
+#include "haul/clock.h"
+#include "haul/end_peer.h"
+#include "haul/journal.h"
+#include "haul/num.h"
+#include "haul/place.h"
+#include "haul/serve.h"
+#include "haul/slab.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+enum { CHUNK = 64 * 1024, SLOTS = 2, SESSION = 0x5e551011, SIZE = 3 * CHUNK + 511 };
+
+/* ---- the rig ---- */
+
+/* BASE/jail is what the server may use; BASE/outside/secret is what the client is after. */
+struct rig {
+    struct pair_link *links[2];
+    pthread_t thread;
+    struct serve_config serve;
+    struct place place;
+    int served;
+    struct error served_error;
+    struct end *end;
+    enum end_role role;
+    struct error error;
+    struct slab slab;
+    struct slot slots[SLOTS + 1]; /* the last one has no buffer */
+    struct job job;
+    char base[32], jail[48], outside[48];
+};
+
+static const char *in(const char *folder, const char *name)
+{
+    static char paths[8][128];
+    static unsigned int next;
+    char *path = paths[next++ % COUNT_OF(paths)];
+    snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+    return path;
+}
+
+static void fill(uint8_t *data, size_t length, uint64_t seed)
+{
+    for (size_t i = 0; i < length; i++)
+        data[i] = (uint8_t)((i * 2654435761u + seed * 977) >> 8);
+}
+
+static void make_file(const char *path, size_t length, uint64_t seed)
+{
+    AUTO_FREE uint8_t *data = malloc(length + 1);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_non_null(data);
+    assert_true(fd >= 0);
+    fill(data, length, seed);
+    assert_int_equal(write(fd, data, length), (ssize_t)length);
+}
+
+static void assert_file(const char *path, size_t length, uint64_t seed)
+{
+    AUTO_FREE uint8_t *data = malloc(length + 1), *found = malloc(length + 2);
+    AUTO_CLOSE int fd = open(path, O_RDONLY);
+    assert_true(data && found && fd >= 0);
+    fill(data, length, seed);
+    assert_int_equal(read(fd, found, length + 1), (ssize_t)length);
+    assert_memory_equal(found, data, length);
+}
+
+static bool exists(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
+
+static void rig_files(struct rig *rig)
+{
+    strcpy(rig->base, "/var/tmp/haul-jail-XXXXXX");
+    assert_non_null(mkdtemp(rig->base));
+    snprintf(rig->jail, sizeof(rig->jail), "%s/jail", rig->base);
+    snprintf(rig->outside, sizeof(rig->outside), "%s/outside", rig->base);
+    assert_int_equal(mkdir(rig->jail, 0700), 0);
+    assert_int_equal(mkdir(rig->outside, 0700), 0);
+    assert_int_equal(mkdir(in(rig->jail, "sub"), 0700), 0);
+    make_file(in(rig->outside, "secret"), SIZE, 99);
+    make_file(in(rig->jail, "inside"), SIZE, 1);
+    assert_int_equal(symlink("../outside", in(rig->jail, "link")), 0);
+    assert_int_equal(symlink("../outside/secret", in(rig->jail, "secret")), 0);
+    assert_int_equal(symlink("../outside/new", in(rig->jail, "new")), 0);
+}
+
+static void rig_job(struct rig *rig, const char *path)
+{
+    rig->job = (struct job){
+        .number = rig->job.number + 1,
+        .source_path = rig->role == END_SOURCE ? path : "x",
+        .target_path = rig->role == END_TARGET ? path : "x",
+        .chunk_bytes = CHUNK,
+        .wish =
+            {.mode = true, .times = true, .preallocate = true, .journal = true, .session = SESSION},
+    };
+    if (rig->role == END_TARGET)
+        rig->job.facts[END_SOURCE] = (struct facts){
+            .kind = FILE_REGULAR,
+            .size_bytes = SIZE,
+            .allocated_bytes = SIZE,
+            .mode = 06755,
+            .uid = geteuid(),
+            .gid = getegid(),
+            .mtime_seconds = 1234567890,
+            .inode = 99,
+        };
+}
+
+static void *rig_serve(void *argument)
+{
+    struct rig *rig = argument;
+    rig->served = serve_run(&rig->serve, &rig->served_error);
+    link_close(rig->serve.link);
+    return NULL;
+}
+
+static void rig_slots(struct rig *rig)
+{
+    assert_int_equal(slab_open(&rig->slab, SLOTS, CHUNK, &rig->error), 0);
+    for (uint32_t i = 0; i <= SLOTS; i++)
+        rig->slots[i] = (struct slot){
+            .index = i,
+            .buffer = i < SLOTS ? slab_buffer(&rig->slab, i) : NULL,
+            .capacity = i < SLOTS ? CHUNK : 0,
+            .job = &rig->job,
+        };
+}
+
+static int rig_connect(struct rig *rig)
+{
+    const struct end_peer_config config = {
+        .link = &rig->links[0]->link,
+        .role = rig->role,
+        .session = SESSION,
+        .slots_count = SLOTS,
+        .control_count = 1,
+        .jobs_max = 2,
+        .chunk_bytes = CHUNK,
+        .timeout_ns = 20 * NS_PER_SECOND,
+        .log_level = LOG_NOTE,
+    };
+    int result = end_peer_open(&rig->end, &config, &rig->error);
+    if (result < 0)
+        link_close(&rig->links[0]->link);
+    return result;
+}
+
+/* A server with --restrict=BASE/jail and the suffix, and a client. rig->error: why there is none.
+ */
+static struct rig *rig_try(enum end_role role, const char *suffix)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+    char text[64];
+    assert_non_null(rig);
+    rig->role = role;
+    rig_files(rig);
+    rig_slots(rig);
+    snprintf(text, sizeof(text), "%s%s", rig->jail, suffix);
+    assert_int_equal(place_open(&rig->place, text, &rig->error), 0);
+    rig->serve.place = &rig->place;
+    pair_open(rig->links);
+    rig->serve.link = &rig->links[1]->link;
+    assert_int_equal(pthread_create(&rig->thread, NULL, rig_serve, rig), 0);
+    (void)rig_connect(rig);
+    return rig;
+}
+
+static struct rig *rig_open(enum end_role role, const char *suffix)
+{
+    struct rig *rig = rig_try(role, suffix);
+    if (!rig->end)
+        fail_msg("%s", rig->error.text);
+    return rig;
+}
+
+static void rig_close(struct rig *rig)
+{
+    char command[64];
+    assert_file(in(rig->outside, "secret"), SIZE, 99);
+    end_close(rig->end);
+    pthread_join(rig->thread, NULL);
+    assert_false(exists(in(rig->outside, "new")));
+    assert_false(exists(in(rig->outside, ".new.haul")));
+    place_close(&rig->place);
+    slab_close(&rig->slab);
+    snprintf(command, sizeof(command), "rm -rf '%s'", rig->base);
+    assert_int_equal(system(command), 0);
+    free(rig);
+}
+
+static int call(struct rig *rig, uint32_t slot, enum end_op op)
+{
+    rig->error.class = ERROR_NONE;
+    return end_call(rig->end, &rig->slots[slot], op, &rig->error);
+}
+
+static void must(struct rig *rig, uint32_t slot, enum end_op op)
+{
+    if (call(rig, slot, op) != 0)
+        fail_msg("operation %d: %s", op, rig->error.text);
+}
+
+/* Refused with -EACCES and words; the session goes on. */
+static void refused(struct rig *rig, uint32_t slot, enum end_op op)
+{
+    int result = call(rig, slot, op);
+    if (result != -EACCES)
+        fail_msg("operation %d: %d, %s", op, result, rig->error.text);
+    assert_int_equal(rig->error.class, ERROR_FILE);
+    assert_false(end_peer_broken(rig->end));
+}
+
+static void range(struct rig *rig, uint64_t chunk)
+{
+    struct slot *slot = &rig->slots[0];
+    slot->offset = chunk * CHUNK;
+    slot->length = (uint32_t)min_u64(CHUNK, SIZE - slot->offset);
+    slot->conditional = slot->from_medium = false;
+}
+
+static void store_all(struct rig *rig, uint64_t seed)
+{
+    AUTO_FREE uint8_t *data = malloc(SIZE);
+    assert_non_null(data);
+    fill(data, SIZE, seed);
+    for (uint64_t chunk = 0; chunk < div_ceil(SIZE, CHUNK); chunk++) {
+        range(rig, chunk);
+        memcpy(rig->slots[0].buffer, data + rig->slots[0].offset, rig->slots[0].length);
+        rig->slots[0].digest = digest_of(rig->slots[0].buffer, rig->slots[0].length);
+        must(rig, 0, END_STORE);
+    }
+}
+
+static void push(struct rig *rig, const char *path, uint64_t seed)
+{
+    rig_job(rig, path);
+    must(rig, SLOTS, END_DESCRIBE);
+    must(rig, SLOTS, END_OPEN);
+    store_all(rig, seed);
+    must(rig, SLOTS, END_SYNC);
+    must(rig, SLOTS, END_COMMIT);
+}
+
+static const char *const outside_names[] = {
+    "../outside/secret", "link/secret", "secret", "/etc/passwd", "sub/../../outside/secret",
+    "link/new",          "new",         "..",     "sub/..",      "/proc/self/root/etc/passwd",
+};
+
+/* ---- reading and writing ---- */
+
+static void target_in_the_folder_is_written(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, "");
+    push(rig, "copied", 7);
+    assert_file(in(rig->jail, "copied"), SIZE, 7);
+    push(rig, in(rig->jail, "sub/copied"), 8);
+    assert_file(in(rig->jail, "sub/copied"), SIZE, 8);
+    rig_close(rig);
+}
+
+static void target_in_the_folder_keeps_its_journal_there(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, "");
+    rig_job(rig, "sub/copied");
+    must(rig, SLOTS, END_OPEN);
+    store_all(rig, 7);
+    must(rig, SLOTS, END_SYNC);
+    assert_true(exists(in(rig->jail, "sub/.copied.haul")));
+    must(rig, SLOTS, END_DESCRIBE);
+    assert_true(rig->job.journal_present);
+    must(rig, SLOTS, END_ABANDON);
+    rig->job.number++;
+    must(rig, SLOTS, END_OPEN);
+    assert_int_equal(rig->job.journal, JOURNAL_FITS);
+    must(rig, SLOTS, END_COMMIT);
+    assert_false(exists(in(rig->jail, "sub/.copied.haul")));
+    rig_close(rig);
+}
+
+/* Somebody put a link where the journal will be. */
+static void target_whose_journal_is_a_link_writes_nothing_outside(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, "");
+    assert_int_equal(symlink("../outside/new", in(rig->jail, ".copied.haul")), 0);
+    assert_int_equal(symlink("../outside/secret", in(rig->jail, ".other.haul")), 0);
+    push(rig, "copied", 7);
+    push(rig, "other", 8);
+    assert_file(in(rig->jail, "copied"), SIZE, 7);
+    rig_close(rig);
+}
+
+static void target_outside_is_refused(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, "");
+    for (size_t i = 0; i < COUNT_OF(outside_names); i++) {
+        rig_job(rig, outside_names[i]);
+        if (call(rig, SLOTS, END_DESCRIBE) == 0)
+            assert_int_equal(rig->job.facts[END_TARGET].kind, FILE_NONE);
+        assert_true(call(rig, SLOTS, END_OPEN) < 0);
+        assert_true(error_is_set(&rig->error));
+        assert_null(strstr(rig->error.text, rig->base)); /* nor where the folder is */
+        assert_false(end_peer_broken(rig->end));
+    }
+    rig_close(rig);
+}
+
+static void source_outside_is_refused(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_SOURCE, "");
+    for (size_t i = 0; i < COUNT_OF(outside_names); i++) {
+        rig_job(rig, outside_names[i]);
+        if (call(rig, SLOTS, END_DESCRIBE) == 0)
+            assert_int_equal(rig->job.facts[END_SOURCE].kind, FILE_NONE);
+        assert_true(call(rig, SLOTS, END_OPEN) < 0);
+        assert_false(end_peer_broken(rig->end));
+    }
+    rig_close(rig);
+}
+
+static void journal_elsewhere_is_refused(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, "");
+    const char *const paths[] = {in(rig->outside, "new"), "../outside/new", "journal"};
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        rig_job(rig, "copied");
+        rig->job.wish.journal_path = paths[i];
+        rig->job.wish.journal_early = true;
+        refused(rig, SLOTS, END_DESCRIBE);
+        refused(rig, SLOTS, END_OPEN);
+        rig->job.wish.compare_only = true;
+        rig->job.target_path = "inside";
+        refused(rig, SLOTS, END_OPEN);
+    }
+    assert_false(exists(in(rig->jail, "copied")));
+    assert_false(exists(in(rig->jail, "journal")));
+    rig_close(rig);
+}
+
+/* A target that was created, and can not be given its size, goes again. */
+static void target_that_can_not_be_begun_is_removed(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, "");
+    rig_job(rig, "sub/huge");
+    rig->job.facts[END_SOURCE].size_bytes = UINT64_C(1) << 61;
+    assert_true(call(rig, SLOTS, END_OPEN) < 0);
+    assert_false(exists(in(rig->jail, "sub/huge")));
+    rig_close(rig);
+}
+
+static void target_gets_no_set_id_bits(void **state)
+{
+    (void)state;
+    struct stat st;
+    struct rig *rig = rig_open(END_TARGET, "");
+    push(rig, "program", 7);
+    assert_int_equal(stat(in(rig->jail, "program"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0755);
+    rig_close(rig);
+}
+
+/* ---- ro ---- */
+
+static void ro_gives_files_out(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_SOURCE, ",ro");
+    AUTO_FREE uint8_t *data = malloc(SIZE);
+    assert_non_null(data);
+    fill(data, SIZE, 1);
+    rig_job(rig, "inside");
+    rig->job.wish.journal_path = "/some/where"; /* the target's, on the client's machine */
+    must(rig, SLOTS, END_DESCRIBE);
+    must(rig, SLOTS, END_OPEN);
+    assert_int_equal(rig->job.facts[END_SOURCE].size_bytes, SIZE);
+    for (uint64_t chunk = 0; chunk < div_ceil(SIZE, CHUNK); chunk++) {
+        range(rig, chunk);
+        must(rig, 0, END_FETCH);
+        assert_memory_equal(rig->slots[0].buffer, data + rig->slots[0].offset,
+                            rig->slots[0].length);
+    }
+    must(rig, SLOTS, END_COMMIT);
+    rig_close(rig);
+}
+
+/* The greeting ends with a clear line. */
+static void assert_no_session(struct rig *rig, const char *word)
+{
+    assert_null(rig->end);
+    assert_int_equal(rig->error.class, ERROR_FILE);
+    assert_int_equal(rig->error.errnum, EACCES);
+    if (!strstr(rig->error.text, word) || strstr(rig->error.text, rig->base))
+        fail_msg("%s", rig->error.text);
+    assert_file(in(rig->jail, "inside"), SIZE, 1);
+    rig_close(rig);
+}
+
+static void ro_takes_no_target(void **state)
+{
+    (void)state;
+    assert_no_session(rig_try(END_TARGET, ",ro"), ",ro");
+}
+
+/* ---- wo ---- */
+
+static void wo_gives_no_source(void **state)
+{
+    (void)state;
+    assert_no_session(rig_try(END_SOURCE, ",wo"), ",wo");
+}
+
+static void wo_writes_new_and_over_old(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, ",wo");
+    make_file(in(rig->jail, "longer"), 2 * SIZE, 2);
+    push(rig, "fresh", 7);
+    push(rig, "inside", 8);
+    push(rig, "longer", 9);
+    assert_file(in(rig->jail, "fresh"), SIZE, 7);
+    assert_file(in(rig->jail, "inside"), SIZE, 8);
+    assert_file(in(rig->jail, "longer"), SIZE, 9);
+    rig_close(rig);
+}
+
+/* What a client sees of a file that is there is what it sees of one that is not. */
+static void wo_tells_nothing_of_old_files(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, ",wo");
+    const char *const names[] = {"inside", "missing", "partial", "secret"};
+    make_file(in(rig->jail, "partial"), SIZE, 3);
+    make_file(in(rig->jail, ".partial.haul"), 128, 3);
+    const struct facts none = {.kind = FILE_NONE}, opened = {.kind = FILE_REGULAR};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        rig_job(rig, names[i]);
+        must(rig, SLOTS, END_DESCRIBE);
+        assert_memory_equal(&rig->job.facts[END_TARGET], &none, sizeof(none));
+        assert_false(rig->job.journal_present);
+        if (strcmp(names[i], "secret") == 0)
+            break;
+        must(rig, SLOTS, END_OPEN);
+        assert_memory_equal(&rig->job.facts[END_TARGET], &opened, sizeof(opened));
+        assert_false(rig->job.target_readable);
+        assert_true(rig->job.target_fresh);
+        assert_int_equal(rig->job.journal, JOURNAL_ABSENT);
+        assert_false(rig->job.journal_compare);
+        must(rig, SLOTS, END_ABANDON);
+        assert_int_equal(rig->job.reports[END_TARGET].resident_before_bytes, 0);
+    }
+    rig_close(rig);
+}
+
+/* A lane that joins what nobody has opened, and so has not emptied it. */
+static void wo_tells_nothing_to_a_lane_that_joins(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, ",wo");
+    const struct facts opened = {.kind = FILE_REGULAR};
+    rig_job(rig, "inside");
+    rig->job.wish.join = true;
+    must(rig, SLOTS, END_OPEN);
+    assert_memory_equal(&rig->job.facts[END_TARGET], &opened, sizeof(opened));
+    assert_true(rig->job.target_fresh);
+    assert_false(rig->job.target_readable);
+    range(rig, 0);
+    refused(rig, 0, END_EXAMINE);
+    must(rig, SLOTS, END_ABANDON);
+    rig_close(rig);
+}
+
+/* Digests let a guess be tried. */
+static void wo_reads_nothing_back(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, ",wo");
+    rig_job(rig, "copied");
+    rig->job.wish.journal_early = true;
+    must(rig, SLOTS, END_OPEN);
+    store_all(rig, 7);
+    must(rig, SLOTS, END_SYNC);
+    assert_false(exists(in(rig->jail, ".copied.haul")));
+    range(rig, 0);
+    refused(rig, 0, END_EXAMINE);
+    rig->slots[0].conditional = true;
+    rig->slots[0].from_medium = true;
+    refused(rig, 0, END_EXAMINE);
+    rig->slots[0].offset = 0;
+    rig->slots[0].length = CHUNK;
+    refused(rig, 0, END_RECALL);
+    must(rig, SLOTS, END_COMMIT);
+    assert_file(in(rig->jail, "copied"), SIZE, 7);
+    rig_close(rig);
+}
+
+static void wo_compares_nothing(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, ",wo");
+    rig_job(rig, "inside");
+    rig->job.wish.compare_only = true;
+    rig->job.wish.journal = false;
+    refused(rig, SLOTS, END_OPEN);
+    assert_file(in(rig->jail, "inside"), SIZE, 1);
+    rig_close(rig);
+}
+
+static void wo_refuses_all_names_alike(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, ",wo");
+    const char *const names[] = {"missing/new", "inside/new", "link/new", "link/secret",
+                                 "secret",      "new",        "sub",      "../outside/secret",
+                                 "/etc/passwd", "/none/new"};
+    char words[ERROR_TEXT_BYTES] = "";
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        rig_job(rig, names[i]);
+        refused(rig, SLOTS, END_OPEN);
+        const char *behind = strstr(rig->error.text, names[i]);
+        assert_non_null(behind);
+        behind += strlen(names[i]);
+        if (i == 0)
+            strcpy(words, behind);
+        assert_string_equal(behind, words);
+    }
+    rig_close(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(target_in_the_folder_is_written),
+        cmocka_unit_test(target_in_the_folder_keeps_its_journal_there),
+        cmocka_unit_test(target_whose_journal_is_a_link_writes_nothing_outside),
+        cmocka_unit_test(target_outside_is_refused),
+        cmocka_unit_test(source_outside_is_refused),
+        cmocka_unit_test(journal_elsewhere_is_refused),
+        cmocka_unit_test(target_that_can_not_be_begun_is_removed),
+        cmocka_unit_test(target_gets_no_set_id_bits),
+        cmocka_unit_test(ro_gives_files_out),
+        cmocka_unit_test(ro_takes_no_target),
+        cmocka_unit_test(wo_gives_no_source),
+        cmocka_unit_test(wo_writes_new_and_over_old),
+        cmocka_unit_test(wo_tells_nothing_of_old_files),
+        cmocka_unit_test(wo_tells_nothing_to_a_lane_that_joins),
+        cmocka_unit_test(wo_reads_nothing_back),
+        cmocka_unit_test(wo_compares_nothing),
+        cmocka_unit_test(wo_refuses_all_names_alike),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
