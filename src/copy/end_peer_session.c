@@ -3,7 +3,6 @@
 
 #include "haul/clock.h"
 #include "haul/num.h"
-#include "haul/version.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1292,33 +1292,34 @@ static void liar_job(struct liar *liar, struct wire_request *request)
     request->source.size_bytes = 3 * CHUNK + 5;
 }
 
+static const enum wire_op lie_ops[] = {
+    [LIE_OPEN] = WIRE_OPEN,
+    [LIE_STORE] = WIRE_STORE,
+    [LIE_COMMIT] = WIRE_COMMIT,
+    [LIE_ABANDON] = WIRE_ABANDON,
+    [LIE_SYNC] = WIRE_SYNC,
+    [LIE_FETCH] = WIRE_FETCH,
+    [LIE_KEEP] = WIRE_KEEP,
+    [LIE_ERASE_CONTROL] = WIRE_ERASE,
+    [LIE_STORE_UNALIGNED] = WIRE_STORE,
+    [LIE_STORE_SHORT] = WIRE_STORE,
+    [LIE_STORE_BEYOND] = WIRE_STORE,
+    [LIE_STORE_LONG] = WIRE_STORE,
+    [LIE_TAG] = WIRE_SYNC,
+    [LIE_TWICE] = WIRE_SYNC,
+    [LIE_OPEN_CHUNKS] = WIRE_OPEN,
+    [LIE_NO_PATH] = WIRE_OPEN,
+    [LIE_NO_SESSION] = WIRE_OPEN,
+    [LIE_OTHER_SIZE] = WIRE_COMMIT,
+    [LIE_RECALL_SMALL] = WIRE_RECALL,
+};
+
 static struct wire_message liar_message(struct liar *liar, enum lie_word word)
 {
     static const uint8_t zeros[CHUNK];
     struct wire_message message = {.type = WIRE_REQUEST, .tag = 0};
     struct wire_request *request = &message.request;
-    static const enum wire_op ops[] = {
-        [LIE_OPEN] = WIRE_OPEN,
-        [LIE_STORE] = WIRE_STORE,
-        [LIE_COMMIT] = WIRE_COMMIT,
-        [LIE_ABANDON] = WIRE_ABANDON,
-        [LIE_SYNC] = WIRE_SYNC,
-        [LIE_FETCH] = WIRE_FETCH,
-        [LIE_KEEP] = WIRE_KEEP,
-        [LIE_ERASE_CONTROL] = WIRE_ERASE,
-        [LIE_STORE_UNALIGNED] = WIRE_STORE,
-        [LIE_STORE_SHORT] = WIRE_STORE,
-        [LIE_STORE_BEYOND] = WIRE_STORE,
-        [LIE_STORE_LONG] = WIRE_STORE,
-        [LIE_TAG] = WIRE_SYNC,
-        [LIE_TWICE] = WIRE_SYNC,
-        [LIE_OPEN_CHUNKS] = WIRE_OPEN,
-        [LIE_NO_PATH] = WIRE_OPEN,
-        [LIE_NO_SESSION] = WIRE_OPEN,
-        [LIE_OTHER_SIZE] = WIRE_COMMIT,
-        [LIE_RECALL_SMALL] = WIRE_RECALL,
-    };
-    request->op = ops[word];
+    request->op = lie_ops[word];
     request->job = 3;
     request->length = CHUNK;
     request->digest = digest_of(zeros, CHUNK);

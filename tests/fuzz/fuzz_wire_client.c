@@ -1,0 +1,153 @@
+/* fuzz_wire_client.c - any bytes as what a server says to a client that works through every
+ * operation. What must hold, whatever the bytes: every slot comes back, nothing is written outside
+ * of the slots' buffers (the sanitizer), a chunk that came back well has the digest it says, and
+ * lists and extents stay within what was asked for. */
+#include "fuzz_wire.h"
+
+#include "haul/end_peer.h"
+#include "haul/journal.h"
+
+#include <assert.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
+
+enum { SIZE_BYTES = 3 * FUZZ_CHUNK_BYTES + 1000 };
+
+struct client {
+    struct end *end;
+    struct slot slots[FUZZ_SLOTS + 1];
+    struct job job;
+};
+
+static void client_init(struct client *client)
+{
+    *client = (struct client){
+        .job =
+            {
+                .number = 1,
+                .source_path = "source",
+                .target_path = "target",
+                .chunk_bytes = FUZZ_CHUNK_BYTES,
+                .wish = {.journal = true, .session = 1},
+                .facts = {{.kind = FILE_REGULAR, .size_bytes = SIZE_BYTES}},
+            },
+    };
+    for (uint32_t i = 0; i <= FUZZ_SLOTS; i++) {
+        bool control = i == FUZZ_SLOTS;
+        client->slots[i] = (struct slot){
+            .index = i,
+            .buffer = control ? NULL : malloc(FUZZ_CHUNK_BYTES),
+            .capacity = control ? 0 : FUZZ_CHUNK_BYTES,
+            .job = &client->job,
+        };
+        if (client->slots[i].buffer)
+            memset(client->slots[i].buffer, 0, FUZZ_CHUNK_BYTES);
+    }
+}
+
+static void check_outcome(const struct slot *slot)
+{
+    const struct journal_entry *entries = (const void *)slot->buffer;
+    uint64_t sum = 0;
+    if (slot->result < 0)
+        return;
+    if (slot->op == END_FETCH && !slot->matched) {
+        struct digest digest = digest_of(slot->buffer, slot->length);
+        assert(digest_equal(&digest, &slot->digest));
+    }
+    if (slot->op == END_FETCH || slot->op == END_EXAMINE)
+        assert(!slot->matched ||
+               (slot->conditional && digest_equal(&slot->digest, &slot->expected)));
+    if (slot->op == END_EXAMINE)
+        assert(slot->count <= slot->length);
+    if (slot->op == END_MAP)
+        assert(slot->extent_start >= slot->offset && slot->extent_end > slot->offset);
+    if (slot->op == END_RECALL) {
+        assert(slot->count * sizeof(*entries) <= slot->length);
+        for (uint32_t i = 0; i < slot->count; i++)
+            sum += entries[i].chunk;
+    }
+    (void)sum;
+}
+
+static void drain(struct client *client)
+{
+    struct slot *done[4];
+    /* The link ends, so this does, too. */
+    while (client->end->inflight > 0) {
+        int count = end_reap(client->end, done, 4, true);
+        assert(count >= 0);
+        for (int i = 0; i < count; i++)
+            check_outcome(done[i]);
+    }
+    client->end->error.class = ERROR_NONE;
+}
+
+static void start(struct client *client, uint32_t index, enum end_op op, bool conditional)
+{
+    struct slot *slot = &client->slots[index];
+    slot->offset = index * (uint64_t)FUZZ_CHUNK_BYTES;
+    slot->length = FUZZ_CHUNK_BYTES;
+    slot->conditional = conditional;
+    slot->expected = digest_of("", 0);
+    slot->digest = digest_of(slot->buffer, slot->buffer ? FUZZ_CHUNK_BYTES : 0);
+    end_start(client->end, slot, op);
+}
+
+static void work(struct client *client, enum end_role role)
+{
+    static const enum end_op ops[2][5] = {
+        {END_MAP, END_FETCH, END_FETCH, END_FETCH, END_FETCH},
+        {END_RECALL, END_EXAMINE, END_STORE, END_KEEP, END_ERASE},
+    };
+    start(client, FUZZ_SLOTS, END_DESCRIBE, false);
+    drain(client);
+    start(client, FUZZ_SLOTS, END_OPEN, false);
+    drain(client);
+    for (int i = 0; i < 5; i++) {
+        start(client, 0, ops[role][i], i % 2);
+        start(client, 1, ops[role][i], i < 2);
+        if (role == END_TARGET && i == 4)
+            start(client, FUZZ_SLOTS, END_SYNC, false);
+        drain(client);
+    }
+    start(client, FUZZ_SLOTS, END_COMMIT, false);
+    drain(client);
+    start(client, FUZZ_SLOTS, END_ABANDON, false);
+    drain(client);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
+{
+    struct client client;
+    struct error err = {.class = ERROR_NONE};
+    if (length == 0)
+        return 0;
+    enum end_role role = data[0] & FUZZ_TARGET ? END_TARGET : END_SOURCE;
+    struct fuzz_link *fuzz = fuzz_link_open(data, length, WIRE_SERVER);
+    const struct end_peer_config config = {
+        .link = &fuzz->link,
+        .role = role,
+        .session = 1,
+        .engine = ENGINE_SYNC,
+        .slots_count = FUZZ_SLOTS,
+        .control_count = 1,
+        .jobs_max = 2,
+        .chunk_bytes = FUZZ_CHUNK_BYTES,
+    };
+    client_init(&client);
+    if (end_peer_open(&client.end, &config, &err) == 0) {
+        struct end_peer_limits limits;
+        end_peer_limits(client.end, &limits);
+        assert(limits.slots_count <= FUZZ_SLOTS && limits.chunk_bytes <= FUZZ_CHUNK_BYTES);
+        if (limits.slots_count == FUZZ_SLOTS && limits.chunk_bytes == FUZZ_CHUNK_BYTES)
+            work(&client, role);
+        end_close(client.end);
+    } else {
+        assert(error_is_set(&err));
+        link_close(&fuzz->link);
+    }
+    for (uint32_t i = 0; i < FUZZ_SLOTS; i++)
+        free(client.slots[i].buffer);
+    return 0;
+}

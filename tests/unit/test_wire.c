@@ -1,0 +1,606 @@
+/* test_wire.c - the wire: every message round trip, every truncation, every limit; the stream in
+ * pieces of any size. */
+#include "link_pair.h"
+
+#include "haul/cleanup.h"
+#include "haul/clock.h"
+#include "haul/num.h"
+#include "haul/wire.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct wire_facts facts = {
+    .kind = 4,
+    .size_bytes = WIRE_OFFSET_MAX,
+    .allocated_bytes = UINT64_MAX,
+    .mode = 07777,
+    .uid = 1000,
+    .gid = UINT32_MAX,
+    .mtime_seconds = INT64_MIN,
+    .mtime_ns = 999999999,
+    .ctime_seconds = -1,
+    .ctime_ns = 1,
+    .device = 0x0123456789abcdef,
+    .inode = UINT64_MAX,
+};
+
+static struct wire_request request_of(enum wire_op op)
+{
+    return (struct wire_request){
+        .op = op,
+        .job = UINT32_MAX,
+        .chunk_bytes = WIRE_CHUNK_BYTES_MAX,
+        .path = "a path\n\xff",
+        .wish =
+            {
+                .cache = 3,
+                .resume = 3,
+                .strict = true,
+                .sparse = true,
+                .owner = true,
+                .compare_only = true,
+                .cache_max_bytes = 12345678901,
+                .session = UINT64_MAX,
+                .journal_path = "/j",
+            },
+        .source = facts,
+        .offset = WIRE_OFFSET_MAX - 512,
+        .length = 512,
+        .conditional = true,
+        .from_medium = true,
+        .digest = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+    };
+}
+
+static struct wire_reply reply_of(enum wire_op op, enum wire_status status)
+{
+    return (struct wire_reply){
+        .op = op,
+        .status = status,
+        .class = ERROR_TIMEOUT,
+        .errnum = 4095,
+        .words = "no space left",
+        .facts = facts,
+        .journal_present = true,
+        .target_fresh = true,
+        .journal_compare = true,
+        .journal = 4,
+        .chunk_bytes = WIRE_CHUNK_BYTES_MIN,
+        .extent_start = 5,
+        .extent_end = WIRE_OFFSET_MAX,
+        .count = 3,
+        .digest = {{16, 15, 14}},
+        .report = {.policy = 3,
+                   .engine = 3,
+                   .policy_why = "because",
+                   .engine_why = "",
+                   .resident_before_bytes = UINT64_MAX,
+                   .memory_peak_bytes = 7},
+        .tally = {.bytes = 1, .sum = UINT64_MAX},
+    };
+}
+
+enum { MESSAGES_MAX = 64 };
+
+struct example {
+    struct wire_message message;
+    enum wire_side from;
+};
+
+static uint32_t add(struct example *all, uint32_t count, struct wire_message message,
+                    enum wire_side from)
+{
+    assert_true(count < MESSAGES_MAX);
+    bool tagged = message.type == WIRE_REQUEST || message.type == WIRE_REPLY;
+    message.tag = tagged ? WIRE_SLOTS_MAX - 1 : WIRE_TAG_NONE;
+    all[count] = (struct example){message, from};
+    return count + 1;
+}
+
+/* One of every kind. */
+static uint32_t examples(struct example *all)
+{
+    uint32_t count = 0;
+    struct wire_message message = {
+        .type = WIRE_HELLO,
+        .hello = {.capabilities = 1,
+                  .session = UINT64_MAX,
+                  .role = 1,
+                  .engine = 3,
+                  .log_level = 4,
+                  .lanes = WIRE_LANES_MAX,
+                  .slots_count = WIRE_SLOTS_MAX - 1,
+                  .control_count = 1,
+                  .jobs_max = WIRE_JOBS_MAX,
+                  .chunk_bytes = 65536,
+                  .memory_bytes = UINT64_MAX,
+                  .ping_ms = WIRE_PING_MS_MAX},
+    };
+    count = add(all, count, message, WIRE_CLIENT);
+    count = add(all, count, message, WIRE_SERVER);
+    for (enum wire_op op = WIRE_DESCRIBE; op <= WIRE_ABANDON; op++) {
+        message = (struct wire_message){.type = WIRE_REQUEST, .request = request_of(op)};
+        message.payload_bytes = op == WIRE_STORE ? 512 : 0;
+        count = add(all, count, message, WIRE_CLIENT);
+        for (enum wire_status status = WIRE_DONE; status <= WIRE_DAMAGED; status++) {
+            if (status == WIRE_DAMAGED && op != WIRE_STORE)
+                continue;
+            message = (struct wire_message){.type = WIRE_REPLY, .reply = reply_of(op, status)};
+            if (status == WIRE_DONE && op == WIRE_FETCH)
+                message.payload_bytes = WIRE_PAYLOAD_BYTES_MAX;
+            if (status == WIRE_DONE && op == WIRE_RECALL)
+                message.payload_bytes = 3 * WIRE_ENTRY_BYTES;
+            count = add(all, count, message, WIRE_SERVER);
+        }
+    }
+    message = (struct wire_message){.type = WIRE_REPLY, .reply = reply_of(WIRE_FETCH, WIRE_DONE)};
+    message.reply.matched = true;
+    count = add(all, count, message, WIRE_SERVER);
+    message = (struct wire_message){.type = WIRE_NOTE, .note = {.level = 4, .line = "a line"}};
+    count = add(all, count, message, WIRE_SERVER);
+    for (enum wire_side from = WIRE_CLIENT; from <= WIRE_SERVER; from++) {
+        message = (struct wire_message){.type = WIRE_PING};
+        count = add(all, count, message, from);
+        message.type = WIRE_PONG;
+        count = add(all, count, message, from);
+        message = (struct wire_message){
+            .type = WIRE_BYE, .bye = {.class = ERROR_PROTOCOL, .errnum = 71, .words = "why"}};
+        count = add(all, count, message, from);
+    }
+    return count;
+}
+
+static void every_message_comes_back_the_same(void **state)
+{
+    struct example all[MESSAGES_MAX];
+    uint32_t count = examples(all);
+    (void)state;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t frame[WIRE_FRAME_BYTES_MAX], again[WIRE_FRAME_BYTES_MAX];
+        struct wire_message message;
+        struct wire_texts texts;
+        struct error err = {.class = ERROR_NONE};
+        int length = wire_encode(frame, &all[i].message, all[i].from);
+        assert_true(length >= WIRE_HEADER_BYTES);
+        if (wire_decode(frame, (size_t)length, all[i].from, &message, &texts, &err) != 0)
+            fail_msg("message %u: %s", i, err.text);
+        assert_int_equal(message.type, all[i].message.type);
+        assert_int_equal(message.tag, all[i].message.tag);
+        assert_int_equal(message.payload_bytes, all[i].message.payload_bytes);
+        /* Whatever was decoded must say the same again; single fields are compared below. */
+        assert_int_equal(wire_encode(again, &message, all[i].from), length);
+        assert_memory_equal(again, frame, (size_t)length);
+    }
+}
+
+static void decode(const struct wire_message *message, enum wire_side from,
+                   struct wire_message *out, struct wire_texts *texts)
+{
+    uint8_t frame[WIRE_FRAME_BYTES_MAX];
+    int length = wire_encode(frame, message, from);
+    assert_true(length > 0);
+    assert_int_equal(wire_decode(frame, (size_t)length, from, out, texts, NULL), 0);
+}
+
+static void fields_of_an_open_arrive(void **state)
+{
+    struct wire_message message = {
+        .type = WIRE_REQUEST, .tag = 3, .request = request_of(WIRE_OPEN)};
+    struct wire_message out;
+    struct wire_texts texts;
+    const struct wire_request *in = &out.request, *sent = &message.request;
+    (void)state;
+    decode(&message, WIRE_CLIENT, &out, &texts);
+    assert_int_equal(in->op, WIRE_OPEN);
+    assert_int_equal(in->job, UINT32_MAX);
+    assert_int_equal(in->chunk_bytes, WIRE_CHUNK_BYTES_MAX);
+    assert_string_equal(in->path, sent->path);
+    assert_string_equal(in->wish.journal_path, "/j");
+    assert_true(in->wish.strict && in->wish.sparse && in->wish.owner && in->wish.compare_only);
+    assert_false(in->wish.cache_max_set || in->wish.write_devices || in->wish.preallocate ||
+                 in->wish.join || in->wish.mode || in->wish.times || in->wish.journal ||
+                 in->wish.journal_early);
+    assert_int_equal(in->wish.cache_max_bytes, 12345678901);
+    assert_int_equal(in->source.mtime_seconds, INT64_MIN);
+    assert_int_equal(in->source.ctime_seconds, -1);
+    assert_int_equal(in->source.device, facts.device);
+    assert_int_equal(in->source.mode, 07777);
+}
+
+static void fields_of_a_chunk_arrive(void **state)
+{
+    struct wire_message message = {
+        .type = WIRE_REQUEST, .tag = 0, .request = request_of(WIRE_EXAMINE)};
+    struct wire_message out;
+    struct wire_texts texts;
+    (void)state;
+    decode(&message, WIRE_CLIENT, &out, &texts);
+    assert_int_equal(out.request.offset, WIRE_OFFSET_MAX - 512);
+    assert_int_equal(out.request.length, 512);
+    assert_true(out.request.conditional && out.request.from_medium);
+    assert_memory_equal(&out.request.digest, &message.request.digest, DIGEST_BYTES);
+}
+
+static void fields_of_replies_arrive(void **state)
+{
+    struct wire_message message = {
+        .type = WIRE_REPLY, .tag = 0, .reply = reply_of(WIRE_COMMIT, WIRE_FAILED)};
+    struct wire_message out;
+    struct wire_texts texts;
+    (void)state;
+    decode(&message, WIRE_SERVER, &out, &texts);
+    assert_int_equal(out.reply.class, ERROR_TIMEOUT);
+    assert_int_equal(out.reply.errnum, 4095);
+    assert_string_equal(out.reply.words, "no space left");
+    assert_string_equal(out.reply.report.policy_why, "because");
+    assert_string_equal(out.reply.report.engine_why, "");
+    assert_int_equal(out.reply.report.resident_before_bytes, UINT64_MAX);
+    assert_int_equal(out.reply.report.memory_peak_bytes, 7);
+    assert_int_equal(out.reply.tally.sum, UINT64_MAX);
+    message.reply = reply_of(WIRE_OPEN, WIRE_DONE);
+    decode(&message, WIRE_SERVER, &out, &texts);
+    assert_true(out.reply.target_fresh && out.reply.journal_compare);
+    assert_false(out.reply.target_readable);
+    assert_int_equal(out.reply.journal, 4);
+    assert_int_equal(out.reply.chunk_bytes, WIRE_CHUNK_BYTES_MIN);
+    assert_int_equal(out.reply.facts.inode, UINT64_MAX);
+}
+
+/* The layout is a promise to other implementations: haul-protocol(7). */
+static void layout_is_that_of_the_manual(void **state)
+{
+    static const uint8_t head[] = {2, 0, 17, 0, 9, 0, 0, 0, 0, 0, 0, 0}; /* then the checksum */
+    static const uint8_t body[] = {8, 7, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0};
+    struct wire_message message = {
+        .type = WIRE_REQUEST,
+        .tag = 9,
+        .request = {.op = WIRE_ERASE, .job = 7, .offset = 0x10000, .length = 0x10000},
+    };
+    uint8_t frame[WIRE_FRAME_BYTES_MAX], preamble[WIRE_PREAMBLE_BYTES];
+    (void)state;
+    assert_int_equal(wire_encode(frame, &message, WIRE_CLIENT), 16 + sizeof(body));
+    assert_memory_equal(frame, head, sizeof(head));
+    assert_memory_equal(frame + 16, body, sizeof(body));
+    uint64_t seed = checksum_of(head, 12, UINT64_C(0x6861756c00000001));
+    uint64_t sum = checksum_of(body, sizeof(body), seed);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(frame[12 + i], (sum >> (8 * i)) & 0xff);
+    wire_encode_preamble(preamble, "1.2.3", WIRE_SERVER);
+    assert_memory_equal(preamble, "haul<\r\n\0\1\0\0\0\0\0\0\0", 16);
+    assert_memory_equal(preamble + 16, "1.2.3\0\0\0\0\0\0\0\0\0\0", 16);
+}
+
+static void every_truncation_is_refused(void **state)
+{
+    struct example all[MESSAGES_MAX];
+    uint32_t count = examples(all);
+    (void)state;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t frame[WIRE_FRAME_BYTES_MAX];
+        struct wire_message message;
+        struct wire_texts texts;
+        int length = wire_encode(frame, &all[i].message, all[i].from);
+        for (int cut = 0; cut < length; cut++) {
+            AUTO_FREE uint8_t *copy = malloc((size_t)cut + 1); /* for the sanitizer */
+            struct error err = {.class = ERROR_NONE};
+            memcpy(copy, frame, (size_t)cut);
+            assert_int_equal(wire_decode(copy, (size_t)cut, all[i].from, &message, &texts, &err),
+                             -EPROTO);
+            assert_int_equal(err.class, ERROR_PROTOCOL);
+        }
+    }
+}
+
+static void every_flipped_bit_is_refused(void **state)
+{
+    struct example all[MESSAGES_MAX];
+    uint32_t count = examples(all);
+    (void)state;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t frame[WIRE_FRAME_BYTES_MAX];
+        struct wire_message message;
+        struct wire_texts texts;
+        int length = wire_encode(frame, &all[i].message, all[i].from);
+        for (int bit = 0; bit < length * 8; bit++) {
+            frame[bit / 8] ^= (uint8_t)(1 << (bit % 8));
+            assert_int_equal(
+                wire_decode(frame, (size_t)length, all[i].from, &message, &texts, NULL), -EPROTO);
+            frame[bit / 8] ^= (uint8_t)(1 << (bit % 8));
+        }
+        /* and the other side's checksum */
+        assert_int_equal(
+            wire_decode(frame, (size_t)length, 1 - all[i].from, &message, &texts, NULL), -EPROTO);
+    }
+}
+
+/* A frame with this body, and a right checksum: what somebody who means harm would send. */
+static int decode_forged(uint8_t *frame, size_t length, enum wire_side from)
+{
+    struct wire_message message;
+    struct wire_texts texts;
+    uint64_t seeds[] = {UINT64_C(0x6861756c00000001), UINT64_C(0x6861756c00000002)};
+    uint64_t sum = checksum_of(frame + 16, length - 16, checksum_of(frame, 12, seeds[from]));
+    for (int i = 0; i < 4; i++)
+        frame[12 + i] = (uint8_t)(sum >> (8 * i));
+    return wire_decode(frame, length, from, &message, &texts, NULL);
+}
+
+/* Where a field of a message lies, and what it must not be. */
+struct forgery {
+    const char *what;
+    struct wire_message message;
+    enum wire_side from;
+    uint32_t at; /* in the frame */
+    uint32_t width;
+    uint64_t value;
+};
+
+static void assert_refused(const struct forgery *forgery)
+{
+    uint8_t frame[WIRE_FRAME_BYTES_MAX];
+    int length = wire_encode(frame, &forgery->message, forgery->from);
+    assert_true(length > 0);
+    assert_int_equal(decode_forged(frame, (size_t)length, forgery->from), 0);
+    for (uint32_t byte = 0; byte < forgery->width; byte++)
+        frame[forgery->at + byte] = (uint8_t)(forgery->value >> (8 * byte));
+    if (decode_forged(frame, (size_t)length, forgery->from) != -EPROTO)
+        fail_msg("%s was believed", forgery->what);
+}
+
+static void values_out_of_range_are_refused_with_a_right_checksum(void **state)
+{
+    const struct wire_message hello = {
+        .type = WIRE_HELLO,
+        .tag = WIRE_TAG_NONE,
+        .hello = {.lanes = 1, .jobs_max = 1, .ping_ms = 1000, .chunk_bytes = 65536},
+    };
+    const struct wire_message fetch = {
+        .type = WIRE_REQUEST, .tag = 0, .request = request_of(WIRE_FETCH)};
+    struct wire_message store = fetch, map = {.type = WIRE_REPLY, .tag = 0};
+    struct wire_message recall = {.type = WIRE_REPLY, .tag = 0}, failed = recall;
+    (void)state;
+    store.request.op = WIRE_STORE;
+    store.payload_bytes = 512;
+    map.reply = reply_of(WIRE_MAP, WIRE_DONE);
+    recall.reply = reply_of(WIRE_RECALL, WIRE_DONE);
+    recall.payload_bytes = 3 * WIRE_ENTRY_BYTES;
+    failed.reply = reply_of(WIRE_SYNC, WIRE_FAILED);
+    const struct forgery forgeries[] = {
+        {"type 0", hello, WIRE_CLIENT, 0, 1, 0},
+        {"type 8", hello, WIRE_CLIENT, 0, 1, 8},
+        {"reserved byte", hello, WIRE_CLIENT, 1, 1, 1},
+        {"tag of a hello", hello, WIRE_CLIENT, 4, 4, 0},
+        {"payload of a hello", hello, WIRE_CLIENT, 8, 4, 1},
+        {"role 2", hello, WIRE_CLIENT, 32, 1, 2},
+        {"engine 5", hello, WIRE_CLIENT, 33, 1, 5},
+        {"log level 5", hello, WIRE_CLIENT, 34, 1, 5},
+        {"no lanes", hello, WIRE_CLIENT, 35, 4, 0},
+        {"65 lanes", hello, WIRE_CLIENT, 35, 4, WIRE_LANES_MAX + 1},
+        {"257 slots", hello, WIRE_CLIENT, 39, 4, WIRE_SLOTS_MAX + 1},
+        {"2^32 - 1 control slots", hello, WIRE_CLIENT, 43, 4, UINT32_MAX},
+        {"no jobs", hello, WIRE_CLIENT, 47, 4, 0},
+        {"odd chunks", hello, WIRE_CLIENT, 51, 4, 65537},
+        {"chunks of 32 MiB", hello, WIRE_CLIENT, 51, 4, 32 << 20},
+        {"pings without a pause", hello, WIRE_CLIENT, 63, 4, 0},
+        {"tag 256", fetch, WIRE_CLIENT, 4, 4, WIRE_SLOTS_MAX},
+        {"operation 12", fetch, WIRE_CLIENT, 16, 1, 12},
+        {"offset too far", fetch, WIRE_CLIENT, 21, 8, WIRE_OFFSET_MAX + 1},
+        {"offset and length too far", fetch, WIRE_CLIENT, 21, 8, WIRE_OFFSET_MAX - 511},
+        {"length 0", fetch, WIRE_CLIENT, 29, 4, 0},
+        {"length 32 MiB", fetch, WIRE_CLIENT, 29, 4, 32 << 20},
+        {"condition 2", fetch, WIRE_CLIENT, 33, 1, 2},
+        {"payload of a fetch", fetch, WIRE_CLIENT, 8, 4, 512},
+        {"payload of a store missing", store, WIRE_CLIENT, 8, 4, 0},
+        {"payload of a store too long", store, WIRE_CLIENT, 8, 4, 513},
+        {"payload over all limits", store, WIRE_CLIENT, 8, 4, WIRE_PAYLOAD_BYTES_MAX + 1},
+        {"status 3", map, WIRE_SERVER, 17, 1, 3},
+        {"a map that is damaged", map, WIRE_SERVER, 17, 1, WIRE_DAMAGED},
+        {"extent that ends first", map, WIRE_SERVER, 26, 8, 4},
+        {"count that contradicts", recall, WIRE_SERVER, 26, 4, 4},
+        {"count that overflows", recall, WIRE_SERVER, 26, 4, UINT32_MAX / 24 + 4},
+        {"class 17", failed, WIRE_SERVER, 18, 1, 17},
+        {"class 0", failed, WIRE_SERVER, 18, 1, 0},
+        {"errno 0", failed, WIRE_SERVER, 19, 4, 0},
+        {"errno 4096", failed, WIRE_SERVER, 19, 4, 4096},
+        {"words that are longer than the frame", failed, WIRE_SERVER, 23, 2, 14},
+        {"words that are shorter than the frame", failed, WIRE_SERVER, 23, 2, 12},
+        {"words with a NUL", failed, WIRE_SERVER, 27, 1, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(forgeries); i++)
+        assert_refused(&forgeries[i]);
+}
+
+static void requests_of_a_server_and_replies_of_a_client_are_refused(void **state)
+{
+    struct example all[MESSAGES_MAX];
+    uint32_t count = examples(all);
+    (void)state;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t frame[WIRE_FRAME_BYTES_MAX];
+        enum wire_type type = all[i].message.type;
+        bool either = type == WIRE_HELLO || type >= WIRE_PING;
+        int length = wire_encode(frame, &all[i].message, all[i].from);
+        assert_int_equal(decode_forged(frame, (size_t)length, 1 - all[i].from),
+                         either ? 0 : -EPROTO);
+    }
+}
+
+static void texts_that_are_too_long_are_not_sent(void **state)
+{
+    static char path[WIRE_PATH_BYTES_MAX + 1];
+    uint8_t frame[WIRE_FRAME_BYTES_MAX];
+    struct wire_message message = {
+        .type = WIRE_REQUEST, .tag = 0, .request = request_of(WIRE_OPEN)};
+    (void)state;
+    memset(path, 'x', WIRE_PATH_BYTES_MAX - 1);
+    message.request.path = message.request.wish.journal_path = path;
+    assert_true(wire_encode(frame, &message, WIRE_CLIENT) > 2 * (WIRE_PATH_BYTES_MAX - 1));
+    path[WIRE_PATH_BYTES_MAX - 1] = 'x';
+    assert_int_equal(wire_encode(frame, &message, WIRE_CLIENT), -ENAMETOOLONG);
+}
+
+static void header_limits_hold_before_the_body_is_read(void **state)
+{
+    uint8_t header[WIRE_HEADER_BYTES] = {WIRE_PING, 0, 0, 0x30}; /* 12288: the most */
+    uint32_t body_bytes, payload_bytes;
+    (void)state;
+    assert_int_equal(wire_decode_header(header, &body_bytes, &payload_bytes), 0);
+    assert_int_equal(body_bytes, WIRE_BODY_BYTES_MAX);
+    header[2] = 1;
+    assert_int_equal(wire_decode_header(header, &body_bytes, &payload_bytes), -EPROTO);
+    header[2] = 0;
+    header[11] = 1; /* 16 MiB: the most */
+    assert_int_equal(wire_decode_header(header, &body_bytes, &payload_bytes), 0);
+    assert_int_equal(payload_bytes, WIRE_PAYLOAD_BYTES_MAX);
+    header[8] = 1;
+    assert_int_equal(wire_decode_header(header, &body_bytes, &payload_bytes), -EPROTO);
+}
+
+static void entries_keep_their_numbers(void **state)
+{
+    struct {
+        uint64_t chunk;
+        struct digest digest;
+    } entries[3] = {{1, {{1}}}, {UINT64_MAX - 1, {{2}}}, {0x0102030405060708, {{3}}}};
+    static const uint8_t last[] = {8, 7, 6, 5, 4, 3, 2, 1, 3};
+    (void)state;
+    wire_entries(entries, 3);
+    assert_memory_equal(&entries[2], last, sizeof(last));
+    wire_entries(entries, 3);
+    assert_int_equal(entries[0].chunk, 1);
+    assert_int_equal(entries[1].chunk, UINT64_MAX - 1);
+    assert_int_equal(entries[2].chunk, 0x0102030405060708);
+}
+
+static void tally_does_not_depend_on_the_order(void **state)
+{
+    struct wire_tally a = {0, 0}, b = {0, 0}, c = {0, 0};
+    const struct digest one = {{1}}, two = {{2}};
+    (void)state;
+    wire_tally_add(&a, 0, 10, &one);
+    wire_tally_add(&a, 10, 10, &two);
+    wire_tally_add(&b, 10, 10, &two);
+    wire_tally_add(&b, 0, 10, &one);
+    wire_tally_add(&c, 0, 10, &two);
+    wire_tally_add(&c, 10, 10, &one);
+    assert_int_equal(a.bytes, 20);
+    assert_int_equal(a.sum, b.sum);
+    assert_int_not_equal(a.sum, c.sum);
+    wire_tally_add(&b, 0, 10, &one);
+    assert_int_not_equal(a.sum, b.sum);
+}
+
+static void chatter_is_allowed_up_to_its_rate(void **state)
+{
+    struct wire_chatter chatter = {0, 0};
+    (void)state;
+    for (int i = 0; i < WIRE_NOTES_BURST; i++)
+        assert_true(wire_chatter_allowed(&chatter, 5));
+    assert_false(wire_chatter_allowed(&chatter, 5));
+    assert_true(wire_chatter_allowed(&chatter, 5 + NS_PER_SECOND));
+}
+
+/* ---- the stream ---- */
+
+static void stream_delivers_in_pieces_of_every_size(void **state)
+{
+    (void)state;
+    for (uint32_t most = 1; most < 40; most++) {
+        struct pair_link *links[2];
+        struct wire client, server;
+        struct wire_message message = {
+            .type = WIRE_REQUEST, .tag = 1, .request = request_of(WIRE_STORE)};
+        uint8_t payload[512], room[512];
+        pair_open(links);
+        links[0]->send_most = most;
+        wire_init(&client, &links[0]->link, WIRE_CLIENT);
+        wire_init(&server, &links[1]->link, WIRE_SERVER);
+        server.payload_bytes_max = 512;
+        memset(payload, (int)most, sizeof(payload));
+        message.payload_bytes = 512;
+        for (int round = 0; round < 3; round++) {
+            int event = WIRE_LATER;
+            assert_int_equal(wire_put(&client, &message, payload), 0);
+            while (event != WIRE_PAYLOAD) {
+                struct wire_message out;
+                assert_true(wire_flush(&client, NULL) >= 0);
+                event = wire_get(&server, &out, NULL);
+                assert_true(event >= 0);
+                if (event == WIRE_MESSAGE) {
+                    assert_int_equal(out.request.length, 512);
+                    wire_payload_into(&server, room, 512);
+                }
+            }
+            assert_false(wire_sending(&client));
+            assert_memory_equal(room, payload, 512);
+        }
+        link_close(&links[0]->link);
+        link_close(&links[1]->link);
+    }
+}
+
+static void stream_refuses_payloads_that_were_not_agreed_on(void **state)
+{
+    struct pair_link *links[2];
+    struct wire client, server;
+    struct wire_message message = {
+        .type = WIRE_REQUEST, .tag = 1, .payload_bytes = 512, .request = request_of(WIRE_STORE)};
+    uint8_t payload[512] = {0};
+    struct error err = {.class = ERROR_NONE};
+    (void)state;
+    pair_open(links);
+    wire_init(&client, &links[0]->link, WIRE_CLIENT);
+    wire_init(&server, &links[1]->link, WIRE_SERVER);
+    server.payload_bytes_max = 511;
+    assert_int_equal(wire_put(&client, &message, payload), 0);
+    assert_int_equal(wire_flush(&client, NULL), 1);
+    assert_int_equal(wire_get(&server, &message, &err), -EPROTO);
+    assert_int_equal(err.class, ERROR_PROTOCOL);
+    link_close(&links[0]->link);
+    link_close(&links[1]->link);
+}
+
+static void greeting_succeeds_between_equals(void **state)
+{
+    struct pair_link *links[2];
+    struct wire client, server;
+    uint8_t preamble[WIRE_PREAMBLE_BYTES];
+    (void)state;
+    pair_open(links);
+    wire_init(&client, &links[0]->link, WIRE_CLIENT);
+    wire_init(&server, &links[1]->link, WIRE_SERVER);
+    wire_encode_preamble(preamble, "0", WIRE_CLIENT);
+    assert_int_equal(link_send_all(&links[0]->link, preamble, 32, NS_PER_SECOND, NULL), 0);
+    assert_int_equal(wire_greet(&server, "0", NS_PER_SECOND, NULL), 0);
+    assert_int_equal(wire_greet(&client, "0", NS_PER_SECOND, NULL), 0);
+    link_close(&links[0]->link);
+    link_close(&links[1]->link);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_message_comes_back_the_same),
+        cmocka_unit_test(fields_of_an_open_arrive),
+        cmocka_unit_test(fields_of_a_chunk_arrive),
+        cmocka_unit_test(fields_of_replies_arrive),
+        cmocka_unit_test(layout_is_that_of_the_manual),
+        cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(every_flipped_bit_is_refused),
+        cmocka_unit_test(values_out_of_range_are_refused_with_a_right_checksum),
+        cmocka_unit_test(requests_of_a_server_and_replies_of_a_client_are_refused),
+        cmocka_unit_test(texts_that_are_too_long_are_not_sent),
+        cmocka_unit_test(header_limits_hold_before_the_body_is_read),
+        cmocka_unit_test(entries_keep_their_numbers),
+        cmocka_unit_test(tally_does_not_depend_on_the_order),
+        cmocka_unit_test(chatter_is_allowed_up_to_its_rate),
+        cmocka_unit_test(stream_delivers_in_pieces_of_every_size),
+        cmocka_unit_test(stream_refuses_payloads_that_were_not_agreed_on),
+        cmocka_unit_test(greeting_succeeds_between_equals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
