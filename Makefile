@@ -19,7 +19,7 @@ CPPFLAGS   += -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -DH
               -DWITH_URING=$(WITH_URING) -DWITH_SSH=$(WITH_SSH)
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
               -fno-omit-frame-pointer)
-LIBS       := $(if $(filter 1,$(WITH_URING)),-luring) -lxxhash
+LIBS       := $(if $(filter 1,$(WITH_URING)),-luring) -lxxhash -lzstd
 
 SOURCES    := $(sort $(wildcard src/*/*.c))
 OBJECTS    := $(SOURCES:%.c=$(BUILD)/%.o)

@@ -31,6 +31,7 @@ struct end_peer_config {
     uint32_t chunk_bytes;   /* 0: as the other side finds right for its memory */
     uint64_t memory_bytes;  /* for the other side's slots; 0: automatic */
     enum engine_kind engine;
+    bool compress;             /* pack payloads, if the other side can */
     enum log_level log_level;  /* the other side's lines up to here go to our log */
     uint64_t timeout_ns;       /* nothing heard for so long while waiting: ERROR_TIMEOUT. 0: none.
                                   The other side is asked to say something more often than that */

@@ -45,6 +45,7 @@ enum {
     WIRE_SILENCE_MS = 600000, /* a server gives up a client that was silent for so long */
     WIRE_HELLO_MS = 30000,    /* for the greeting */
 };
+#define WIRE_CAN_PACK   ((uint64_t)1 << 0) /* payloads of chunks may be packed: see below */
 #define WIRE_TAG_NONE   UINT32_MAX
 #define WIRE_OFFSET_MAX ((uint64_t)1 << 62) /* rounding up to a block stays below INT64_MAX */
 
@@ -85,10 +86,11 @@ enum wire_status {
 /* The client says what it wishes, the server what it gives: never more, except where 0 ("as you
  * like") was wished. */
 struct wire_hello {
-    uint64_t capabilities;  /* none yet; unknown bits are ignored */
-    uint64_t session;       /* random; the same for all lanes of a run. The server repeats it */
-    uint8_t role;           /* of the server: 0 source, 1 target. Repeated */
-    uint8_t engine;         /* wish for the server's engine; the server: the one it has */
+    uint64_t
+        capabilities; /* WIRE_CAN_*; unknown bits are ignored. The server repeats what it will do */
+    uint64_t session; /* random; the same for all lanes of a run. The server repeats it */
+    uint8_t role;     /* of the server: 0 source, 1 target. Repeated */
+    uint8_t engine;   /* wish for the server's engine; the server: the one it has */
     uint8_t log_level;      /* notes up to this level. Repeated */
     uint32_t lanes;         /* how many sessions share the server's memory. Repeated */
     uint32_t slots_count;   /* with a buffer: tags 0 .. slots_count - 1 */
@@ -185,8 +187,9 @@ struct wire_bye {
 
 struct wire_message {
     enum wire_type type;
-    uint32_t tag; /* REQUEST, REPLY: the slot */
-    uint32_t payload_bytes;
+    uint32_t tag;           /* REQUEST, REPLY: the slot */
+    uint32_t payload_bytes; /* STORE, FETCH: less than the chunk's length: it is packed
+                               (WIRE_CAN_PACK) */
     union {
         struct wire_hello hello;
         struct wire_request request;

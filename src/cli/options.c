@@ -121,6 +121,7 @@ static const struct option_row table[] = {
     VALUE(TEXT, "remote-path", "CMD", AT(wish.remote_path), 0, "how haul is called over there"),
     VALUE(TEXT, "rsync-path", "CMD", AT(wish.remote_path), 0, "the same as --remote-path"),
     LETTER(LANES, "lanes", 'j', "N", wish.lanes, "ssh sessions at the same time; 0: automatic"),
+    FLAG("compress", 'z', wish.compress, "compress on the link, by zstd, what shrinks"),
     VALUE(TIME, "timeout", "SECONDS", AT(wish.timeout_ns), 0,
           "most silence of the other side; 0: no limit"),
     VALUE(TIME, "contimeout", "SECONDS", AT(wish.link.connect_timeout_ns), 0,
@@ -153,7 +154,6 @@ static const struct option_row table[] = {
 
     REFUSED("recursive", 'r', "folders are not copied yet: name the files"),
     REFUSED("archive", 'a', "it means -rlptgo, and folders are not copied yet: name the files"),
-    REFUSED("compress", 'z', "payloads are not compressed yet (with -e 'ssh -C', ssh does it)"),
     REFUSED("links", 'l', "symbolic links are not copied as links yet: what they point to is"),
     REFUSED("acls", 'A', "access control lists are not copied yet"),
     REFUSED("xattrs", 'X', "extended attributes are not copied yet"),

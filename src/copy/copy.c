@@ -18,6 +18,7 @@ enum {
      */
     SSH_LIBRARY_BYTES = 6 * 1024 * 1024,
     SSH_SESSION_BYTES = 3 * 1024 * 1024,
+    PACK_BYTES = 4 * 1024 * 1024, /* -z: two chunks, and what zstd keeps */
     TEAM_FILE_BYTES_MIN = 32 * 1024 * 1024,
 };
 
@@ -41,9 +42,12 @@ static uint32_t copy_lanes(const struct copy *copy)
 
 static uint64_t copy_reserved_bytes(const struct copy *copy, uint32_t lanes)
 {
-    if (!copy_any_remote(copy) || copy->wish.link.transport)
+    uint64_t pack_bytes = copy->wish.compress ? (uint64_t)lanes * PACK_BYTES : 0;
+    if (!copy_any_remote(copy))
         return 0;
-    return SSH_LIBRARY_BYTES + (uint64_t)lanes * SSH_SESSION_BYTES;
+    if (copy->wish.link.transport)
+        return pack_bytes;
+    return SSH_LIBRARY_BYTES + (uint64_t)lanes * SSH_SESSION_BYTES + pack_bytes;
 }
 
 static int copy_decide_memory(struct copy *copy, uint32_t lanes, struct error *err)
@@ -284,6 +288,12 @@ static int copy_open_job(struct copy *copy, struct error *err)
     wish->journal_early |= copy_wants_team(copy); /* lanes share it */
     result = lane_call(lane, END_TARGET, END_OPEN, err);
     lane->target_open = result == 0;
+    if (result == 0 && !lane->job.target_readable &&
+        (copy->wish.verify || copy->wish.manifest_path))
+        result = error_set_class(err, ERROR_FILE, EACCES,
+                                 "%s: may not be read back, so neither --verify nor --manifest is "
+                                 "possible",
+                                 lane->job.target_path);
     return result;
 }
 

@@ -90,8 +90,12 @@ static void peer_explain(struct end_peer *self, struct error *why)
 {
     struct error ended = {.class = ERROR_NONE};
     (void)link_shutdown(self->wire.link, explain_timeout_ns, &ended);
-    if (error_is_set(&ended) && ended.class != ERROR_TIMEOUT && why->class != ERROR_TIMEOUT)
-        *why = ended;
+    if (!error_is_set(&ended) || ended.class == ERROR_TIMEOUT || why->class == ERROR_TIMEOUT)
+        return;
+    *why = ended;
+    /* It had been started and found; that it ended in mid-sentence is another matter. */
+    if (ended.class == ERROR_START || ended.class == ERROR_NOT_FOUND)
+        why->class = ERROR_PROTOCOL;
 }
 
 static void peer_tell_violation(struct end_peer *self)
@@ -150,7 +154,8 @@ static void peer_put_request(struct end_peer *self, struct slot *slot)
 {
     struct wire_message message;
     wire_slot_request(&message, slot, self->end.role);
-    int result = wire_put(&self->wire, &message, message.payload_bytes ? slot->buffer : NULL);
+    const void *payload = wire_slot_pack(&message, slot, self->pack);
+    int result = wire_put(&self->wire, &message, payload);
     if (result < 0) {
         error_set(&self->end.error, -result, "%s: a path", self->wire.link->peer);
         peer_finish(self, slot, result);
@@ -240,7 +245,8 @@ static void peer_done(struct end_peer *self, struct slot *slot, const struct wir
     if (!wrong)
         wrong = peer_check_commit(self, slot, &message->reply);
     if (!wrong && slot->op == END_FETCH && message->payload_bytes > 0 &&
-        message->payload_bytes != slot->length)
+        message->payload_bytes != slot->length &&
+        (!self->pack || message->payload_bytes > slot->length))
         wrong = "it sends another length than was asked for";
     if (wrong) {
         peer_violated(self, wrong);
@@ -248,7 +254,9 @@ static void peer_done(struct end_peer *self, struct slot *slot, const struct wir
         assert(slot->buffer && message->payload_bytes <= slot->capacity);
         work_of(self, slot)->step = PEER_RECEIVING;
         self->receiving = slot;
-        wire_payload_into(&self->wire, slot->buffer, message->payload_bytes);
+        self->receiving_bytes = message->payload_bytes;
+        wire_payload_into(&self->wire, wire_slot_incoming(slot, message->payload_bytes, self->pack),
+                          message->payload_bytes);
     } else {
         peer_finish(self, slot, 0);
     }
@@ -338,8 +346,12 @@ static void peer_payload(struct end_peer *self)
     struct slot *slot = self->receiving;
     uint32_t length =
         slot->op == END_RECALL ? slot->count * (uint32_t)WIRE_ENTRY_BYTES : slot->length;
-    struct digest digest = digest_of(slot->buffer, length);
     self->receiving = NULL;
+    if (!wire_slot_unpack(slot, self->receiving_bytes, self->pack)) {
+        peer_again(self, slot);
+        return;
+    }
+    struct digest digest = digest_of(slot->buffer, length);
     if (!digest_equal(&digest, &slot->digest)) {
         peer_again(self, slot);
         return;

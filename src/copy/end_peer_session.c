@@ -21,6 +21,7 @@ static struct wire_hello peer_hello(const struct end_peer_config *config)
     if (config->timeout_ns > 0)
         ping_ms = clamp_u64(config->timeout_ns / 4 / NS_PER_MS, WIRE_PING_MS_MIN, WIRE_PING_MS);
     return (struct wire_hello){
+        .capabilities = config->compress ? WIRE_CAN_PACK : 0,
         .session = config->session,
         .role = (uint8_t)config->role,
         .engine = (uint8_t)config->engine,
@@ -63,6 +64,9 @@ static int peer_settle(struct end_peer *self, const struct wire_hello *given, st
     self->works = calloc(self->works_count, sizeof(*self->works));
     self->jobs = calloc(given->jobs_max, sizeof(*self->jobs));
     self->wire.payload_bytes_max = given->chunk_bytes;
+    if (self->config.compress && (given->capabilities & WIRE_CAN_PACK) &&
+        !(self->pack = pack_open(given->chunk_bytes)))
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to pack payloads");
     if (self->works && self->jobs)
         return 0;
     return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
@@ -124,6 +128,7 @@ static int peer_explain(struct end_peer *self, int result, struct error *why, st
 
 static void peer_free(struct end_peer *self)
 {
+    pack_close(self->pack);
     free(self->works);
     free(self->jobs);
     free(self);

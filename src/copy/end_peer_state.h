@@ -3,6 +3,7 @@
 #define HAUL_COPY_END_PEER_STATE_H
 
 #include "haul/end_peer.h"
+#include "haul/pack.h"
 
 enum peer_step {
     PEER_IDLE,      /* the caller has the slot, or it waits to be reaped */
@@ -39,6 +40,8 @@ struct end_peer {
     struct peer_job *jobs; /* limits.jobs_max */
     struct peer_list queue, ready;
     struct slot *sending, *receiving;
+    uint32_t receiving_bytes; /* of that payload; less than the chunk: it is packed */
+    struct pack *pack;        /* NULL: payloads go as they are */
     bool pong_due;
     bool told;   /* the other side has said BYE */
     bool broken; /* nothing is sent or received any more */

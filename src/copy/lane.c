@@ -54,6 +54,7 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
         .jobs_max = LANE_JOBS_MAX,
         .chunk_bytes = lane->chunk_bytes,
         .engine = wish->engine,
+        .compress = wish->compress,
         .log_level = log_level(),
         .timeout_ns = wish->timeout_ns,
         .hello_timeout_ns =

@@ -15,12 +15,20 @@ enum {
     SERVE_JOBS_MAX = 16, /* a file's journal may take 200 KiB */
     SERVE_CONTROL_MAX = 16,
     SERVE_RESERVED_BYTES = 1024 * 1024, /* frames, pipes, stacks */
+    SERVE_PACK_BYTES = 4 * 1024 * 1024, /* two chunks, and what zstd keeps */
 };
 
 static const uint64_t last_words_ns = 5 * NS_PER_SECOND;
 static const uint64_t wait_ns_max = NS_PER_SECOND;
 
 /* ---- the greeting ---- */
+
+/* Packing takes a little more: contexts, and a chunk in either direction. */
+static uint64_t serve_reserved_bytes(const struct wire_hello *hello)
+{
+    bool pack = hello->capabilities & WIRE_CAN_PACK;
+    return SERVE_RESERVED_BYTES + (pack ? hello->lanes * (uint64_t)SERVE_PACK_BYTES : 0);
+}
 
 static int serve_memory(struct serve *self, const struct wire_hello *hello, struct error *err)
 {
@@ -31,7 +39,7 @@ static int serve_memory(struct serve *self, const struct wire_hello *hello, stru
         .chunk_bytes = hello->chunk_bytes,
         .size_bytes = NUM_UNKNOWN,
         .lanes = hello->lanes,
-        .reserved_bytes = SERVE_RESERVED_BYTES,
+        .reserved_bytes = serve_reserved_bytes(hello),
     };
     int result = budget_read(&facts, "/", err);
     if (result == 0)
@@ -99,6 +107,9 @@ static int serve_prepare(struct serve *self, const struct wire_hello *hello, str
     if (result == 0)
         result = serve_open_end(self, hello, err);
     self->wire.payload_bytes_max = self->budget.chunk_bytes;
+    if (result == 0 && (hello->capabilities & WIRE_CAN_PACK) &&
+        !(self->pack = pack_open(self->budget.chunk_bytes)))
+        result = error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to pack payloads");
     return result;
 }
 
@@ -124,7 +135,7 @@ static int serve_greet(struct serve *self, struct wire_hello *hello, struct erro
 static int serve_answer_hello(struct serve *self, const struct wire_hello *hello, struct error *err)
 {
     struct wire_message message = {.type = WIRE_HELLO, .tag = WIRE_TAG_NONE, .hello = *hello};
-    message.hello.capabilities = 0;
+    message.hello.capabilities = self->pack ? WIRE_CAN_PACK : 0;
     message.hello.slots_count = self->slots_count;
     message.hello.jobs_max = self->jobs_max;
     message.hello.chunk_bytes = self->budget.chunk_bytes;
@@ -309,6 +320,7 @@ static void serve_free(struct serve *self)
 {
     end_close(self->end);
     slab_close(&self->slab);
+    pack_close(self->pack);
     free(self->slots);
     free(self->jobs);
     free(self);

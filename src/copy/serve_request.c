@@ -210,7 +210,8 @@ bool serve_put_answer(struct serve *self)
         slot->damaged = false;
     }
     message.reply.tally = slot->job->tally;
-    int result = wire_put(&self->wire, &message, message.payload_bytes ? answer->buffer : NULL);
+    const void *payload = wire_slot_pack(&message, answer, self->pack);
+    int result = wire_put(&self->wire, &message, payload);
     assert(result == 0); /* every text of ours is short enough */
     serve_job_answered(slot);
     slot->why.class = ERROR_NONE;
@@ -268,13 +269,16 @@ const char *serve_request(struct serve *self, const struct wire_message *message
         return "a slot that is not there, or not free";
     struct serve_job *job = job_find(self, request->job);
     const char *wrong = check(self, slot, job, request);
+    if (!wrong && message->payload_bytes > 0 && message->payload_bytes < request->length &&
+        !self->pack)
+        wrong = "a payload that is shorter than its chunk";
     if (!wrong && request->op == WIRE_COMMIT)
         wrong = job_commit(job, request);
     if (wrong)
         return wrong;
     self->chatter = (struct wire_chatter){0};
     slot->job = serve_job_for(self, job, request);
-    slot->op = (enum end_op)request->op;
+    slot->op = slot->slot.op = (enum end_op)request->op;
     slot->slot.job = &slot->job->job;
     wire_slot_take_request(&slot->slot, request);
     if (slot->op == END_RECALL)
@@ -283,7 +287,10 @@ const char *serve_request(struct serve *self, const struct wire_message *message
     if (message->payload_bytes > 0) {
         slot->step = SERVE_RECEIVING;
         self->receiving = slot;
-        wire_payload_into(&self->wire, slot->slot.buffer, message->payload_bytes);
+        self->receiving_bytes = message->payload_bytes;
+        wire_payload_into(&self->wire,
+                          wire_slot_incoming(&slot->slot, message->payload_bytes, self->pack),
+                          message->payload_bytes);
     } else if (!serve_refuse_open(self, slot)) {
         serve_start(self, slot);
     }
@@ -293,9 +300,10 @@ const char *serve_request(struct serve *self, const struct wire_message *message
 void serve_payload(struct serve *self)
 {
     struct serve_slot *slot = self->receiving;
-    struct digest digest = digest_of(slot->slot.buffer, slot->slot.length);
     self->receiving = NULL;
-    slot->damaged = !digest_equal(&digest, &slot->slot.digest);
+    slot->damaged = !wire_slot_unpack(&slot->slot, self->receiving_bytes, self->pack);
+    struct digest digest = digest_of(slot->slot.buffer, slot->slot.length);
+    slot->damaged |= !digest_equal(&digest, &slot->slot.digest);
     if (slot->damaged)
         serve_answer(self, slot);
     else

@@ -5,6 +5,7 @@
 #include "haul/budget.h"
 #include "haul/end.h"
 #include "haul/log.h"
+#include "haul/pack.h"
 #include "haul/serve.h"
 #include "haul/slab.h"
 #include "haul/wire.h"
@@ -53,6 +54,8 @@ struct serve {
     uint32_t jobs_count, jobs_max;
     struct slot *answers, *answers_last; /* linked by next */
     struct serve_slot *sending, *receiving;
+    uint32_t receiving_bytes; /* of that payload; less than the chunk: it is packed */
+    struct pack *pack;        /* NULL: payloads go as they are */
     uint64_t ping_ns;
     bool pong_due;
     bool bye;                    /* the client has said it */

@@ -383,3 +383,38 @@ void wire_slot_reply(struct wire_message *message, const struct slot *slot, enum
     if (op == END_COMMIT || op == END_ABANDON)
         reply->report = report_out(&slot->job->reports[role]);
 }
+
+/* ---- payloads ---- */
+
+const void *wire_slot_pack(struct wire_message *message, const struct slot *slot, struct pack *pack)
+{
+    const void *packed;
+    bool chunk = (message->type == WIRE_REQUEST && message->request.op == WIRE_STORE) ||
+                 (message->type == WIRE_REPLY && message->reply.op == WIRE_FETCH);
+    if (message->payload_bytes == 0)
+        return NULL;
+    uint32_t length =
+        pack && chunk ? pack_shrink(pack, slot->buffer, message->payload_bytes, &packed) : 0;
+    if (length == 0)
+        return slot->buffer;
+    message->payload_bytes = length;
+    return packed;
+}
+
+static bool wire_slot_packed(const struct slot *slot, uint32_t payload_bytes,
+                             const struct pack *pack)
+{
+    bool chunk = slot->op == END_STORE || slot->op == END_FETCH;
+    return pack && chunk && payload_bytes < slot->length;
+}
+
+void *wire_slot_incoming(const struct slot *slot, uint32_t payload_bytes, struct pack *pack)
+{
+    return wire_slot_packed(slot, payload_bytes, pack) ? pack_incoming(pack) : slot->buffer;
+}
+
+bool wire_slot_unpack(const struct slot *slot, uint32_t payload_bytes, struct pack *pack)
+{
+    return !wire_slot_packed(slot, payload_bytes, pack) ||
+           pack_expand(pack, payload_bytes, slot->buffer, slot->length);
+}

@@ -3,6 +3,7 @@
 #define HAUL_COPY_WIRE_SLOT_H
 
 #include "haul/end.h"
+#include "haul/pack.h"
 #include "haul/wire.h"
 
 /* A report of which nothing is known. */
@@ -26,5 +27,15 @@ void wire_slot_take_job(struct job *job, const struct wire_request *request);
  * failure. The payload, if message->payload_bytes says that there is one, is slot->buffer. */
 void wire_slot_reply(struct wire_message *message, const struct slot *slot, enum end_op op,
                      enum end_role role, const struct error *why);
+
+/* What goes behind the frame: NULL, the slot's buffer, or the chunk packed, when `pack` is there
+ * and it shrinks; the message's payload_bytes is then less. Valid until the next call. */
+const void *wire_slot_pack(struct wire_message *message, const struct slot *slot,
+                           struct pack *pack);
+
+/* Where an arriving payload goes; and what is to be done when it is complete. false: it does not
+ * unpack to the chunk, it was damaged. slot->op and slot->length are set. */
+void *wire_slot_incoming(const struct slot *slot, uint32_t payload_bytes, struct pack *pack);
+bool wire_slot_unpack(const struct slot *slot, uint32_t payload_bytes, struct pack *pack);
 
 #endif

@@ -382,7 +382,7 @@ static bool payload_agrees(const struct wire_message *message)
     const struct wire_reply *reply = &message->reply;
     uint32_t payload_bytes = message->payload_bytes;
     if (message->type == WIRE_REQUEST && message->request.op == WIRE_STORE)
-        return payload_bytes == message->request.length;
+        return payload_bytes > 0 && payload_bytes <= message->request.length;
     if (message->type != WIRE_REPLY || reply->status != WIRE_DONE)
         return payload_bytes == 0;
     if (reply->op == WIRE_FETCH)

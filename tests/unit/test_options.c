@@ -331,7 +331,7 @@ static void options_server_takes_no_files(void **state)
 static void options_unbuilt_ones_say_so(void **state)
 {
     (void)state;
-    static const char *const unbuilt[] = {"-r", "-a", "-A", "-X", "-H", "-l", "-z", "--archive"};
+    static const char *const unbuilt[] = {"-r", "-a", "-A", "-X", "-H", "-l", "--archive"};
     for (size_t i = 0; i < COUNT_OF(unbuilt); i++)
         refuse(WORDS(unbuilt[i], "a", "b"), "yet");
     refuse(WORDS("-nr", "a", "b"), "-r: folders are not copied yet");

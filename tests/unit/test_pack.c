@@ -1,0 +1,123 @@
+/* test_pack.c - chunks made smaller and whole again. */
+#include "haul/pack.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { CHUNK = 1 << 20 };
+
+static void fill_words(uint8_t *data, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++)
+        data[i] = (uint8_t)((uint8_t) "row of a table, "[i % 16] + (i / 4096) % 7);
+}
+
+static void fill_random(uint8_t *data, uint32_t length)
+{
+    uint64_t state = 88172645463325252u;
+    for (uint32_t i = 0; i < length; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        data[i] = (uint8_t)state;
+    }
+}
+
+struct fixture {
+    struct pack *pack;
+    uint8_t *data, *back;
+};
+
+static int open_fixture(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    fixture->pack = pack_open(CHUNK);
+    fixture->data = malloc(CHUNK);
+    fixture->back = malloc(CHUNK);
+    *state = fixture;
+    return fixture->pack ? 0 : -1;
+}
+
+static int close_fixture(void **state)
+{
+    struct fixture *fixture = *state;
+    pack_close(fixture->pack);
+    free(fixture->data);
+    free(fixture->back);
+    free(fixture);
+    return 0;
+}
+
+static void shrink_then_expand_gives_the_same(void **state)
+{
+    struct fixture *fixture = *state;
+    const void *packed_data;
+    const uint32_t lengths[] = {64, 4095, 65536, CHUNK - 1, CHUNK};
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        fill_words(fixture->data, lengths[i]);
+        uint32_t packed = pack_shrink(fixture->pack, fixture->data, lengths[i], &packed_data);
+        assert_true(packed > 0 && packed < lengths[i]);
+        memcpy(pack_incoming(fixture->pack), packed_data, packed);
+        assert_true(pack_expand(fixture->pack, packed, fixture->back, lengths[i]));
+        assert_memory_equal(fixture->back, fixture->data, lengths[i]);
+    }
+}
+
+static void shrink_of_random_data_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    const void *packed_data;
+    fill_random(fixture->data, CHUNK);
+    assert_int_equal(pack_shrink(fixture->pack, fixture->data, CHUNK, &packed_data), 0);
+    assert_int_equal(pack_shrink(fixture->pack, fixture->data, 1, &packed_data), 0);
+    assert_int_equal(pack_shrink(fixture->pack, fixture->data, 0, &packed_data), 0);
+}
+
+static void expand_of_another_length_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    const void *packed_data;
+    fill_words(fixture->data, 65536);
+    uint32_t packed = pack_shrink(fixture->pack, fixture->data, 65536, &packed_data);
+    memcpy(pack_incoming(fixture->pack), packed_data, packed);
+    assert_false(pack_expand(fixture->pack, packed, fixture->back, 65535));
+    assert_false(pack_expand(fixture->pack, packed, fixture->back, 65537));
+    assert_false(pack_expand(fixture->pack, packed - 1, fixture->back, 65536));
+}
+
+static void expand_of_any_bytes_never_writes_beyond(void **state)
+{
+    struct fixture *fixture = *state;
+    const void *packed_data;
+    fill_words(fixture->data, 65536);
+    uint32_t packed = pack_shrink(fixture->pack, fixture->data, 65536, &packed_data);
+    for (uint32_t i = 0; i < packed * 8; i++) {
+        uint8_t *incoming = pack_incoming(fixture->pack);
+        memcpy(incoming, packed_data, packed);
+        incoming[i / 8] ^= (uint8_t)(1u << i % 8);
+        fixture->back[4096] = 0x5a;
+        (void)pack_expand(fixture->pack, packed, fixture->back, 4096);
+        assert_int_equal(fixture->back[4096], 0x5a);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(shrink_then_expand_gives_the_same, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(shrink_of_random_data_is_refused, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(expand_of_another_length_is_refused, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(expand_of_any_bytes_never_writes_beyond, open_fixture,
+                                        close_fixture),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
