@@ -5,6 +5,7 @@
  *            before them, and the checksum of every frame is put right: mutations hardly ever keep
  *            one, and the interesting code stands behind it.
  *            bit 1: the role of the server: source or target
+ *            bit 2: payloads may be packed, where this build can do it
  *   1 ...    frames, with their payloads */
 #ifndef HAUL_TESTS_FUZZ_WIRE_H
 #define HAUL_TESTS_FUZZ_WIRE_H
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FUZZ_RAW = 1, FUZZ_TARGET = 2, FUZZ_CHUNK_BYTES = 64 * 1024, FUZZ_SLOTS = 2 };
+enum { FUZZ_RAW = 1, FUZZ_TARGET = 2, FUZZ_PACK = 4, FUZZ_CHUNK_BYTES = 64 * 1024, FUZZ_SLOTS = 2 };
 
 struct fuzz_link {
     struct link link;
@@ -120,6 +121,7 @@ static void fuzz_put_all_right(uint8_t *data, size_t length, enum wire_side from
 static inline struct wire_hello fuzz_hello(uint8_t flags)
 {
     return (struct wire_hello){
+        .capabilities = flags & FUZZ_PACK ? 1 : 0,
         .session = 1,
         .role = flags & FUZZ_TARGET ? 1 : 0,
         .engine = 3,
