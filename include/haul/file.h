@@ -101,7 +101,7 @@ int file_reopen(const struct file *file, int flags);
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);
 
-/* Owner (tried only as root), then mode, then mtime (and atime) onto an open file, all or those
+/* Owner (tried only as root), then mode, then mtime onto an open file, all or those
  * asked for. */
 struct file_metadata {
     bool owner, mode, times;

@@ -283,6 +283,7 @@ static int copy_open_job(struct copy *copy, struct error *err)
     if (result < 0)
         return result;
     struct job_wish *wish = &lane->job.wish;
+    copy->progress.bytes_total = lane->job.facts[END_SOURCE].size_bytes; /* may have grown since */
     wish->sparse = copy_has_holes(&lane->job.facts[END_SOURCE]) || copy->wish.sparse;
     wish->preallocate = !wish->sparse && !copy->wish.no_preallocate;
     wish->journal_early |= copy_wants_team(copy); /* lanes share it */

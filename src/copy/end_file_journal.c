@@ -319,10 +319,12 @@ void end_file_sync_done(struct end_file *self, struct work *work)
             (void)journal_prove(open->journal, &work->request);
             journal_forget(open->journal);
         }
-        if (result < 0)
+        if (result < 0) {
+            open->writeback_result = result; /* nor may a later sync or commit claim them */
             end_file_fail(self, work, -result, "sync to the disk failed");
-        else if (!open->journal || !end_file_journal_append(self, work))
+        } else if (!open->journal || !end_file_journal_append(self, work)) {
             end_file_finish(self, work, 0);
+        }
         break;
     case WORK_JOURNAL_WRITE:
         if (result < 0) {

@@ -177,7 +177,10 @@ int journal_discard(int fd_folder, const char *path, struct error *err)
     struct stat st;
     if (fstatat(fd_folder, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? 0 : error_set(err, errno, "%s: can not be looked at", path);
-    if (!S_ISREG(st.st_mode) || (!name_is_ours(path) && !content_is_ours(fd_folder, path)))
+    bool ours = name_is_ours(path);
+    /* A symbolic link by our name: only the link goes, whatever it points to. */
+    bool regular = S_ISREG(st.st_mode) || (S_ISLNK(st.st_mode) && ours);
+    if (!regular || (!ours && !content_is_ours(fd_folder, path)))
         return error_set_class(err, ERROR_FILE, EEXIST,
                                "%s: is there and is not a journal; it was left alone", path);
     AUTO_CLOSE int fd = openat(fd_folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

@@ -3,8 +3,10 @@
 #include "haul/file.h"
 
 #include "haul/cleanup.h"
+#include "haul/log.h"
 #include "haul/num.h"
 #include "haul/place.h"
+#include "haul/residency.h"
 #include "haul/text.h"
 
 #include <dirent.h>
@@ -18,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 /* statx(2) as the kernel lays it out. glibc 2.36 and older headers lack the direct-I/O fields
@@ -87,6 +90,19 @@ static int file_refused(const struct place *place, const char *path, int errnum,
     return error_set(err, errnum, "%s: %s", path, doing);
 }
 
+/* A device's capacity without opening it, which could wake a drive or wait for a medium: sysfs has
+ * it, in sectors of 512 bytes whatever the device's own are. 0 where there is no sysfs. */
+static uint64_t file_device_capacity(const struct stat *st)
+{
+    char name[64];
+    uint64_t sectors = 0;
+    snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/size", major(st->st_rdev),
+             minor(st->st_rdev));
+    if (residency_figure(name, "", &sectors) != 0 || sectors > NUM_OFFSET_MAX / 512)
+        return 0;
+    return sectors * 512;
+}
+
 int file_describe_in(const struct place *place, const char *path, struct facts *facts,
                      struct error *err)
 {
@@ -100,6 +116,8 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
     }
     if (result == 0)
         file_facts_from_stat(facts, &st);
+    if (facts->kind == FILE_DEVICE)
+        facts->size_bytes = facts->allocated_bytes = file_device_capacity(&st);
     return result == 0 || result == -ENOENT
                ? 0
                : file_refused(place, path, -result, "can not be looked at", err);
@@ -438,18 +456,27 @@ int file_reopen(const struct file *file, int flags)
     return fd;
 }
 
+/* As root the owner is set. A filesystem without owners (FAT) is no reason to refuse the copy: said
+ * once. */
+static bool file_set_owner(const struct file *file, const struct facts *facts)
+{
+    if (file->facts.uid == facts->uid && file->facts.gid == facts->gid)
+        return true;
+    if (geteuid() != 0)
+        return false;
+    if (fchown(file->fd, facts->uid, facts->gid) == 0)
+        return true;
+    log_note("%s: the owner can not be kept here: %s", file->path, strerror(errno));
+    return false;
+}
+
 int file_set_metadata(const struct file *file, const struct file_metadata *metadata,
                       struct error *err)
 {
     const struct facts *facts = &metadata->facts;
     if (file->facts.kind != FILE_REGULAR)
         return 0;
-    bool owned = file->facts.uid == facts->uid && file->facts.gid == facts->gid;
-    if (metadata->owner && geteuid() == 0) {
-        if (fchown(file->fd, facts->uid, facts->gid) != 0)
-            return error_set(err, errno, "%s: owner can not be set", file->path);
-        owned = true;
-    }
+    bool owned = metadata->owner && file_set_owner(file, facts);
     /* Set-id bits mean another owner's rights: as cp -p, never without the owner. */
     uint32_t mode = owned ? facts->mode : facts->mode & 01777;
     if (metadata->mode && fchmod(file->fd, mode) != 0)

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -325,6 +327,33 @@ static void copy_run_sparse_source_keeps_its_holes(void **state)
     memcpy(content + 50 * CHUNK, "data", 4);
     assert_content(place->target_path, content, size_bytes);
     free(content);
+}
+
+static void copy_run_device_is_copied_whole(void **state)
+{
+    struct place *place = *state;
+    char device[32];
+    place_source(place, 20 * CHUNK);
+    AUTO_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    AUTO_CLOSE int backing = open(place->source_path, O_RDWR | O_CLOEXEC);
+    assert_true(control >= 0 && backing >= 0);
+    int loop = -1, attached = -1;
+    for (int attempt = 0; attempt < 20 && attached != 0; attempt++) { /* others take them, too */
+        snprintf(device, sizeof(device), "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
+        loop = open(device, O_RDWR | O_CLOEXEC);
+        assert_true(loop >= 0);
+        attached = ioctl(loop, LOOP_SET_FD, backing);
+        if (attached != 0)
+            close(loop);
+    }
+    assert_int_equal(attached, 0);
+    int result = run_paths(place, device, place->target_path);
+    ioctl(loop, LOOP_CLR_FD, 0);
+    close(loop);
+    assert_int_equal(result, 0);
+    assert_content(place->target_path, place->content, place->size_bytes);
+    assert_int_equal(place->receipt.bytes_copied, place->size_bytes);
+    assert_int_equal(place->receipt.bytes_total, place->size_bytes);
 }
 
 /* ---- old targets ---- */
@@ -706,6 +735,7 @@ int main(void)
         IN_PLACE(copy_run_every_way_gives_the_same_digest),
         IN_PLACE(copy_run_small_sizes_are_equal),
         IN_PLACE(copy_run_sparse_source_keeps_its_holes),
+        IN_PLACE(copy_run_device_is_copied_whole),
         IN_PLACE(copy_run_in_place_writes_only_what_differs),
         IN_PLACE(copy_run_shorter_and_longer_targets_end_equal),
         IN_PLACE(copy_run_hole_over_old_data_becomes_zeros),

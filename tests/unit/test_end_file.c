@@ -983,6 +983,24 @@ static void writeback_failed_is_never_durable(void **state)
     }
 }
 
+/* Linux tells of a failed write-back once and may have dropped the pages (fsync(2), NOTES): that a
+ * later sync succeeds proves nothing about what was stored before. */
+static void sync_failed_once_commit_claims_nothing(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 2 * CHUNK);
+    struct scripted *scripted = bench_scripted(bench, END_TARGET);
+    bench->job.wish.cache = POLICY_WINDOW;
+    bench_open_files(bench);
+    copy_all(bench);
+    scripted->fail_kinds = 1u << REQUEST_DATASYNC;
+    scripted->fail_errno = EIO;
+    assert_int_equal(call(bench, bench->target, control(bench), END_SYNC), -EIO);
+    scripted->fail_kinds = 0;
+    assert_int_equal(call(bench, bench->target, control(bench), END_COMMIT), -EIO);
+    assert_true(stat_of(bench->target_path).st_mtim.tv_sec != MTIME);
+}
+
 static void engine_broken_is_told_by_reap(void **state)
 {
     struct bench *bench = *state;
@@ -1033,6 +1051,7 @@ int main(void)
         ON_BENCH(fetch_read_error_names_file_and_place),
         ON_BENCH(store_no_space_says_what_to_do),
         ON_BENCH(writeback_failed_is_never_durable),
+        ON_BENCH(sync_failed_once_commit_claims_nothing),
         ON_BENCH(engine_broken_is_told_by_reap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

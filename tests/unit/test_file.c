@@ -404,6 +404,8 @@ static void file_open_target_device_must_be_allowed(void **state)
     int too_small = file_preallocate(&file, 64 * BLOCK + 1, false, &err);
     struct facts now = {0};
     int looked = file_facts(&file, &now, NULL);
+    struct facts described = {0};
+    int describing = file_describe(device, &described, NULL);
     file_close(&file);
     ioctl(loop, LOOP_CLR_FD, 0);
     close(loop);
@@ -418,6 +420,9 @@ static void file_open_target_device_must_be_allowed(void **state)
     assert_int_equal(too_small, -ENOSPC);
     assert_int_equal(looked, 0);
     assert_int_equal(now.size_bytes, 64 * BLOCK);
+    assert_int_equal(describing, 0);
+    assert_int_equal(described.kind, FILE_DEVICE);
+    assert_int_equal(described.size_bytes, 64 * BLOCK); /* without opening it */
 }
 
 /* ---- the lock ---- */
