@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -77,8 +77,6 @@ static void flow_end(struct flow *flow)
     flow->in = -1;
 }
 
-/* One piece, whole: the other direction waits as long, which the protocols here survive because
- * both ends always read. */
 static void flow_pass(struct flow *flow)
 {
     ssize_t got = read(flow->in, flow->data, sizeof(flow->data));
@@ -101,18 +99,14 @@ static void flow_pass(struct flow *flow)
         flood(flow->out);
 }
 
-static void flows_run(struct flow *in, struct flow *out)
+/* Each direction waits for itself alone: a command may stop reading until what it wrote is taken.
+ */
+static void *flow_run(void *argument)
 {
-    while (out->in >= 0) {
-        struct pollfd polls[2] = {{.fd = in->in, .events = POLLIN},
-                                  {.fd = out->in, .events = POLLIN}};
-        if (poll(polls, 2, -1) < 0)
-            continue;
-        if (polls[0].revents)
-            flow_pass(in);
-        if (polls[1].revents)
-            flow_pass(out);
-    }
+    struct flow *flow = argument;
+    while (flow->in >= 0)
+        flow_pass(flow);
+    return NULL;
 }
 
 static pid_t command_start(char **command, struct flow *in, struct flow *out)
@@ -153,6 +147,7 @@ int main(int argc, char **argv)
                                             {NULL, 0, NULL, 0}};
     static struct flow in = {.spoil_at = NEVER, .stop_at = NEVER};
     static struct flow out = {.spoil_at = NEVER, .stop_at = NEVER};
+    pthread_t thread; /* ends with the process: nobody may ever close our input */
     int option, status;
     while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
         if (option == '?')
@@ -171,9 +166,9 @@ int main(int argc, char **argv)
     pid_t pid = command_start(argv + optind, &in, &out);
     if (out.stop_at == 0 && out.flood)
         flood(1);
-    flows_run(&in, &out);
-    if (in.in >= 0)
-        flow_end(&in);
+    if (pthread_create(&thread, NULL, flow_run, &in) != 0)
+        die("pthread_create");
+    flow_run(&out);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
