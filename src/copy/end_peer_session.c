@@ -116,7 +116,9 @@ static int peer_explain(struct end_peer *self, int result, struct error *why, st
     bool look = result == LINK_EOF || why->class == ERROR_SOCKET || why->class == ERROR_PROTOCOL;
     if (look && !self->told)
         (void)link_shutdown(self->wire.link, explain_timeout_ns, &ended);
-    if (error_is_set(&ended) && ended.class != ERROR_TIMEOUT)
+    /* What arrived says more than that a haul behind it gave up in turn. */
+    bool heard = why->class == ERROR_PROTOCOL && ended.class == ERROR_START;
+    if (error_is_set(&ended) && ended.class != ERROR_TIMEOUT && !heard)
         return error_take(err, &ended);
     if (error_is_set(why))
         return error_take(err, why);
