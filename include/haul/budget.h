@@ -2,7 +2,7 @@
  *
  * The least of: the memory cgroup and all its ancestors (v1 and v2, nested, in namespaces),
  * MemAvailable, LowFree on 32-bit, RLIMIT_AS, RLIMIT_DATA, what --memory says. Rule (field.md 5):
- * budget = clamp(min(room, available) / 4, 1 MiB, 64 MiB) less what is reserved, at most LowFree /
+ * budget = clamp((min(room, available) - reserved) / 4, 1 MiB, 64 MiB), at most LowFree /
  * 8; chunks of 1 MiB, 256 KiB below 4 MiB, 64 KiB below 1 MiB; at most 16 slots. Never more than
  * half of what there is, whatever is wished. */
 #ifndef HAUL_BUDGET_H

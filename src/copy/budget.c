@@ -255,8 +255,10 @@ static struct allowance allowance_of(const struct budget_facts *facts,
         most = min_u64(most, max_u64(facts->low_free_bytes / 8, 2 * CHUNK_BYTES_MIN));
     if (wish->memory_bytes > 0)
         most = min_u64(most, wish->memory_bytes);
-    uint64_t limit = clamp_u64(room / 4, limit_bytes_min, limit_bytes_max);
-    limit = max_u64(less(limit, wish->reserved_bytes), limit_bytes_min);
+    /* What is reserved comes off the room, not off the quarter: 1 GiB pulled by libssh within 32
+     * MiB took 14.7 s with what was left of the quarter, 2.6 s within 64. */
+    uint64_t limit =
+        clamp_u64(less(room, wish->reserved_bytes) / 4, limit_bytes_min, limit_bytes_max);
     limit = min_u64(limit, limit_beside_windows(room, wish->reserved_bytes));
     allowance.room_bytes = room;
     allowance.most_bytes = most;

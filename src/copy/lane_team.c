@@ -14,9 +14,9 @@
 
 enum {
     TEAM_STACK_BYTES = 512 * 1024, /* libssh's handshake wants more than an engine's worker */
-    TEAM_LOOK_MS = 100,            /* how soon the end of the copy is noticed */
-    TEAM_MEASURE_MS = 500,         /* a rate is measured over so long */
-    TEAM_WORTH_SECONDS = 3,        /* no new lane for less work than this */
+    TEAM_LOOK_MS = 50,             /* how soon the end of the copy is noticed */
+    TEAM_MEASURE_MS = 250,         /* a rate is measured over so long */
+    TEAM_WORTH_SECONDS = 1,        /* no new lane for less work than this */
 };
 
 struct team_member {

@@ -1040,6 +1040,8 @@ static int ssh_link_status(struct link *link, int *status)
         return 0;
     if (!ssh->api.ssh_channel_is_closed(ssh->channel))
         return -EAGAIN;
+    if (!ssh->api.ssh_is_connected(ssh->session))
+        return -ENODATA; /* a lost session closes its channels, too: nothing is known */
     *status =
         128 + SIGKILL; /* closed without a status: ended by a signal, whose name 0.10.6 keeps */
     return 0;

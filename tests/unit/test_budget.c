@@ -577,10 +577,10 @@ static void decide_reserved_is_taken_off(void **state)
     struct budget_facts facts = machine_facts(48 * MIB, 0);
     wish.reserved_bytes = 4 * MIB;
     struct budget budget = decided(&facts, &wish);
-    assert_int_equal(budget.limit_bytes, 8 * MIB);
+    assert_int_equal(budget.limit_bytes, 11 * MIB);
     facts = machine_facts(16 * MIB, MIB); /* the smallest receiver of a push */
     wish.reserved_bytes = 7 * MIB;
-    assert_slots(decided(&facts, &wish), 4, 256 * KIB, 2 * MIB);
+    assert_slots(decided(&facts, &wish), 7, 256 * KIB, 2 * MIB);
 }
 
 static void decide_chunk_wish_is_kept(void **state)
