@@ -4,7 +4,7 @@
 #   make demo       the main job, shown   make bench      haul beside its peers, as ratios
 #   make install    DESTDIR, PREFIX       make deps       only install the packages
 #
-# Settings: CC, CFLAGS, SAN=address,undefined, WITH_URING=0, WITH_SSH=0, STATIC=1.
+# Settings: CC, CFLAGS, SAN=address,undefined, WITH_URING=0, WITH_SSH=0.
 
 CC         ?= cc
 PREFIX     ?= /usr/local
