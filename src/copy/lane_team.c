@@ -15,8 +15,9 @@
 enum {
     TEAM_STACK_BYTES = 512 * 1024, /* libssh's handshake wants more than an engine's worker */
     TEAM_LOOK_MS = 50,             /* how soon the end of the copy is noticed */
-    TEAM_MEASURE_MS = 250,         /* a rate is measured over so long */
-    TEAM_WORTH_SECONDS = 1,        /* no new lane for less work than this */
+    TEAM_SETTLE_MS_MAX = 5000,
+    TEAM_MEASURE_MS = 250,  /* a rate is measured over so long */
+    TEAM_WORTH_SECONDS = 1, /* no new lane for less work than this */
 };
 
 struct team_member {
@@ -30,6 +31,7 @@ struct lane_team {
     struct lane_team_config config;
     pthread_t thread;
     atomic_bool finish;
+    uint32_t settle_ms; /* how long a new lane takes to get up to speed */
     struct team_member members[LANES_MAX];
 };
 
@@ -81,6 +83,7 @@ static bool team_add(struct lane_team *team, uint32_t number)
     struct team_member *member = &team->members[number];
     struct error err = {.class = ERROR_NONE};
     struct lane **lane = &config->lanes[number];
+    uint64_t started_ns = clock_now_ns();
     int result = 0;
     if (!*lane)
         result = lane_open(lane, config->lane, &err);
@@ -90,6 +93,10 @@ static bool team_add(struct lane_team *team, uint32_t number)
         *member = (struct team_member){.team = team, .number = number};
         int errnum = team_thread(&member->thread, team_member_run, member);
         member->running = errnum == 0;
+        /* A login takes some ten round trips, TCP's slow start about as many. Judged sooner, over
+         * 50 ms, a lane that would have doubled the rate was taken for useless. */
+        uint64_t login_ms = (clock_now_ns() - started_ns) / NS_PER_MS;
+        team->settle_ms = num_u32(clamp_u64(2 * login_ms, TEAM_MEASURE_MS, TEAM_SETTLE_MS_MAX));
         if (member->running) {
             config->lane->progress->lanes++;
             log_verbose("lane %u: running", number + 1);
@@ -106,7 +113,7 @@ static bool team_add(struct lane_team *team, uint32_t number)
 static uint64_t team_rate(const struct lane_team *team)
 {
     uint64_t bytes = team_moved_bytes(team), started_ns = clock_now_ns();
-    if (!team_wait(team, TEAM_MEASURE_MS))
+    if (!team_wait(team, (uint32_t)max_u64(TEAM_MEASURE_MS, team->settle_ms / 2)))
         return 0;
     return clock_rate(team_moved_bytes(team) - bytes, clock_now_ns() - started_ns);
 }
@@ -124,7 +131,10 @@ static void *team_run(void *argument)
     struct lane_team *team = argument;
     uint32_t wish = team->config.lanes_wish;
     uint32_t most = wish ? wish : LANES_AUTO_MAX;
-    uint64_t before = wish ? 0 : team_rate(team);
+    uint64_t before = 0;
+    while (wish == 0 && before == 0 &&
+           !team_over(team)) /* over a long line the first bytes take their time */
+        before = team_rate(team);
     for (uint32_t number = 1; number < most && !team_over(team); number++) {
         if (wish == 0 && (before == 0 || !team_worth_it(team, before)))
             break;
@@ -132,6 +142,8 @@ static void *team_run(void *argument)
             break;
         if (wish > 0)
             continue;
+        if (!team_wait(team, team->settle_ms))
+            break;
         uint64_t after = team_rate(team);
         if (after < before + before / 10)
             break;
