@@ -1,8 +1,9 @@
 # haul: move very large files without building up page cache.
 #
 #   make            build/haul            make check      install what the tests need, build, run every test
-#   make demo       the main job, shown   make bench      haul beside its peers, as ratios
-#   make install    DESTDIR, PREFIX       make deps       only install the packages
+#   make demo       the main job, shown   make bench      haul beside its peers, as ratios; also
+#   make install    DESTDIR, PREFIX                       bench-resume, bench-remote (see bench/run*)
+#   make deps       only install the packages
 #
 # Settings: CC, CFLAGS, SAN=address,undefined, WITH_URING=0, WITH_SSH=0.
 
@@ -30,7 +31,7 @@ TOOLS      := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(sort $(wildcard te
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCHES    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
 
-.PHONY: all build demo check bench stress install deps deps-test tests-build clean FORCE
+.PHONY: all build demo check bench bench-resume bench-remote stress install deps deps-test tests-build clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -102,9 +103,9 @@ stress: deps-test
 	@$(MAKE) --no-print-directory tests-build
 	@tests/lib/stress $(BUILD)
 
-bench: deps-test
+bench bench-resume bench-remote: deps-test
 	@$(MAKE) --no-print-directory build $(BENCHES) $(TOOLS)
-	@bench/run $(BUILD)
+	@bench/$(@:bench%=run%) $(BUILD)
 
 install: build
 	install -D -m 755 $(BUILD)/haul $(DESTDIR)$(PREFIX)/bin/haul
