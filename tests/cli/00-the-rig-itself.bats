@@ -14,6 +14,20 @@ load ../lib/common
     expect "bytes" "$(pages --bytes file)" $((8 * MIB))
 }
 
+@test "pages --kept counts what the kernel reclaimed, and not what a program dropped" {
+    random_file file 8M
+    cat file >/dev/null
+    kept file $((8 * MIB))
+    pages --evict file
+    kept file 0
+    cat file >/dev/null
+    pages --reclaim file
+    expect_under "bytes still cached" "$(pages --bytes file)" $MIB
+    kept file $((8 * MIB))
+    pages --evict file
+    kept file 0
+}
+
 @test "pages sees the cache on overlayfs, where cachestat does not" {
     on_fs overlay 64M
     random_file "$FS/file" 4M

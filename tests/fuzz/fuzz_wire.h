@@ -5,7 +5,8 @@
  *            before them, and the checksum of every frame is put right: mutations hardly ever keep
  *            one, and the interesting code stands behind it.
  *            bit 1: the role of the server: source or target
- *            bit 2: payloads may be packed, where this build can do it
+ *            bit 2: payloads may be packed: the other side's greeting offers it, and our client
+ *            wishes it
  *   1 ...    frames, with their payloads */
 #ifndef HAUL_TESTS_FUZZ_WIRE_H
 #define HAUL_TESTS_FUZZ_WIRE_H

@@ -134,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         .control_count = 1,
         .jobs_max = 2,
         .chunk_bytes = FUZZ_CHUNK_BYTES,
+        .compress = data[0] & FUZZ_PACK,
     };
     client_init(&client);
     if (end_peer_open(&client.end, &config, &err) == 0) {

@@ -161,6 +161,33 @@ uncached() {
     done
 }
 
+# No program has dropped a page of PATH, of which so many BYTES were cached; the kernel may have reclaimed some.
+kept() { # PATH BYTES
+    expect "bytes of $1 that were cached and not dropped" "$(pages --kept "$1")" "$2"
+}
+
+# What the receipt says of a SIDE whose FILE had so many BYTES in the cache before: they can only have become fewer, by the
+# kernel's own reclaim, so equal bounds leave nothing to choose.
+expect_receipt_kept() { # SIDE FILE BYTES
+    local before after now
+    before=$(receipt ".$1.resident_before_bytes") after=$(receipt ".$1.resident_after_bytes")
+    now=$(pages --bytes "$2")
+    [ "$before" -le "$3" ] && [ "$after" -le "$before" ] && [ "$now" -le "$after" ] && return
+    echo "cached of $2: $3 bytes, then $before and $after in the receipt, then $now"
+    return 1
+}
+
+# The kernel's own reclaim may take a page just before a window reads it; then it is haul's, and dropped as such. So where
+# such a reclaim runs all the time (DAMON's pageout scheme), a copy under --cache=window has three attempts. ATTEMPT is a
+# function that caches the file anew.
+unless_reclaimed() { # ATTEMPT [ARGUMENT]...
+    if grep -qs '^on' /sys/kernel/mm/damon/admin/kdamonds/*/state; then
+        "$@" || "$@" || "$@"
+    else
+        "$@"
+    fi
+}
+
 # --- filesystems ------------------------------------------------------------------------------------------------------
 
 # on_fs KIND SIZE: makes the filesystem, mounts it, sets FS to the mount point and LOOP to its device; all is undone at

@@ -2,7 +2,13 @@
  *
  * Stands alone: it must not share haul's mistakes. cachestat(2) (Linux 6.5) where it tells the
  * truth; mincore(2) on overlayfs, where cachestat reads 0 always, and on older kernels. Everything
- * is counted in pages of the system unless --bytes is given. */
+ * is counted in pages of the system unless --bytes is given.
+ *
+ * --kept is for what nobody may have dropped. The kernel may reclaim a clean page at any moment:
+ * machines with DAMON's pageout scheme (Documentation/admin-guide/mm/damon) do so every few seconds
+ * in spite of free memory. Reclaim leaves a shadow entry behind, which cachestat counts as evicted;
+ * FADV_DONTNEED, a direct write and truncation leave none. So it counts both, and tells a page that
+ * the kernel took from one that a program dropped. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -64,7 +70,7 @@ static int count_by_mincore(int fd, uint64_t size, uint64_t *pages)
     return 0;
 }
 
-static int count(int fd, uint64_t *pages)
+static int count(int fd, bool kept, uint64_t *pages)
 {
     struct stat facts;
     if (fstat(fd, &facts) != 0) {
@@ -73,7 +79,7 @@ static int count(int fd, uint64_t *pages)
     struct cachestat_range range = {0, 0}; /* length 0: to the end */
     struct cachestat_result result = {0};
     if (!on_overlayfs(fd) && syscall(SYSCALL_CACHESTAT, fd, &range, &result, 0) == 0) {
-        *pages = result.cached;
+        *pages = result.cached + (kept ? result.evicted : 0);
         return 0;
     }
     return count_by_mincore(fd, (uint64_t)facts.st_size, pages);
@@ -89,7 +95,7 @@ static int evict(int fd)
             return -errno;
         }
         posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-        int rc = count(fd, &pages);
+        int rc = count(fd, false, &pages);
         if (rc != 0 || pages == 0) {
             return rc;
         }
@@ -107,28 +113,60 @@ static int warm(int fd)
     return got < 0 ? -errno : 0;
 }
 
+/* What the kernel's reclaim does: MADV_PAGEOUT (Linux 5.4) takes those that are mapped. */
+static int reclaim(int fd)
+{
+    struct stat facts;
+    if (fstat(fd, &facts) != 0) {
+        return -errno;
+    }
+    size_t length = (size_t)facts.st_size;
+    volatile const char *base = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) {
+        return -errno;
+    }
+    for (size_t at = 0; at < length; at += page_bytes()) {
+        (void)base[at];
+    }
+    int rc = madvise((void *)(uintptr_t)base, length, MADV_PAGEOUT) == 0 ? 0 : -errno;
+    munmap((void *)(uintptr_t)base, length);
+    return rc;
+}
+
 static int usage(void)
 {
     fputs(
-        "usage: pages [--bytes|--evict|--warm] FILE...\n"
-        "prints the resident pages (or bytes) of each FILE; --evict drops them, --warm reads the\n"
-        "file through the cache\n",
+        "usage: pages [--bytes|--kept|--evict|--reclaim|--warm] FILE...\n"
+        "prints the resident pages (or bytes) of each FILE; --kept, in bytes, with those that the\n"
+        "kernel itself reclaimed; --evict drops them, --reclaim has the kernel take them, --warm\n"
+        "reads the file through the cache\n",
         stderr);
     return 2;
+}
+
+static int print_count(int fd, const char *mode, const char *name)
+{
+    uint64_t pages;
+    int rc = count(fd, strcmp(mode, "--kept") == 0, &pages);
+    if (rc == 0) {
+        uint64_t unit = strcmp(mode, "--pages") == 0 ? 1 : page_bytes();
+        printf(name ? "%" PRIu64 "\t%s\n" : "%" PRIu64 "\n", pages * unit, name);
+    }
+    return rc;
 }
 
 static int handle(const char *mode, const char *path, bool named)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int rc = fd < 0 ? -errno : 0;
-    uint64_t pages = 0;
     if (rc == 0 && strcmp(mode, "--evict") == 0) {
         rc = evict(fd);
+    } else if (rc == 0 && strcmp(mode, "--reclaim") == 0) {
+        rc = reclaim(fd);
     } else if (rc == 0 && strcmp(mode, "--warm") == 0) {
         rc = warm(fd);
-    } else if (rc == 0 && (rc = count(fd, &pages)) == 0) {
-        uint64_t unit = strcmp(mode, "--bytes") == 0 ? page_bytes() : 1;
-        printf(named ? "%" PRIu64 "\t%s\n" : "%" PRIu64 "\n", pages * unit, path);
+    } else if (rc == 0) {
+        rc = print_count(fd, mode, named ? path : NULL);
     }
     if (rc != 0) {
         fprintf(stderr, "pages: %s: %s\n", path, strerror(-rc));
@@ -139,6 +177,18 @@ static int handle(const char *mode, const char *path, bool named)
     return rc;
 }
 
+static bool known(const char *mode)
+{
+    static const char *const modes[] = {"--pages", "--bytes",   "--kept",
+                                        "--evict", "--reclaim", "--warm"};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(mode, modes[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = "--pages";
@@ -146,9 +196,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strncmp(argv[1], "--", 2) == 0) {
         mode = argv[first++];
     }
-    bool known = strcmp(mode, "--pages") == 0 || strcmp(mode, "--bytes") == 0 ||
-                 strcmp(mode, "--evict") == 0 || strcmp(mode, "--warm") == 0;
-    if (!known || first >= argc) {
+    if (!known(mode) || first >= argc) {
         return usage();
     }
     int failed = 0;

@@ -82,7 +82,7 @@ static int place_teardown(void **state)
 
 /* Pages that are resident and stay so: locked, because the kernel may take clean pages back at any
  * moment. On the development machine (Linux 6.18, much free memory) a few of 5,120 were gone right
- * after reading in about one run of five; why was not found out. */
+ * after reading in about one run of five: DAMON's pageout scheme takes unmapped pages every 5 s. */
 struct hold {
     void *at;
     size_t length;
