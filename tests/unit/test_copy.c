@@ -1,5 +1,8 @@
 /* test_copy.c - whole runs through copy.h on real local files: what is done, what is refused, and
  * whether the receipt says the truth about it. */
+#include "in_child.h"
+#include "scratch.h"
+
 #include "haul/cleanup.h"
 #include "haul/copy.h"
 #include "haul/num.h"
@@ -7,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,10 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -26,8 +26,6 @@
 enum {
     CHUNK = 64 * 1024,
     MODE = 0640,
-    MTIME = 1234567890,
-    MTIME_NS = 123456789,
     NOBODY = 65534,
 };
 
@@ -43,59 +41,10 @@ struct place {
 
 /* ---- files ---- */
 
-static void fill(uint8_t *data, uint64_t length, uint32_t seed)
-{
-    uint32_t value = seed * 2654435761u + 99991;
-    for (uint64_t i = 0; i < length; i++) {
-        value = value * 1664525u + 1013904223u;
-        data[i] = (uint8_t)(value >> 24);
-    }
-}
-
-static void write_file(const char *path, const uint8_t *data, uint64_t length)
-{
-    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    for (uint64_t done = 0; done < length;) {
-        ssize_t wrote = write(fd, data + done, (size_t)(length - done));
-        assert_true(wrote > 0);
-        done += (uint64_t)wrote;
-    }
-    assert_int_equal(fchmod(fd, MODE), 0);
-    const struct timespec times[2] = {{MTIME, 0}, {MTIME, MTIME_NS}};
-    assert_int_equal(futimens(fd, times), 0);
-    assert_int_equal(fsync(fd), 0);
-    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-}
-
 static void set_mtime(const char *path, int64_t seconds)
 {
     const struct timespec times[2] = {{seconds, 0}, {seconds, 0}};
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-}
-
-static struct stat stat_of(const char *path)
-{
-    struct stat st;
-    assert_int_equal(stat(path, &st), 0);
-    return st;
-}
-
-static bool is_there(const char *path)
-{
-    return access(path, F_OK) == 0;
-}
-
-static void assert_content(const char *path, const uint8_t *content, uint64_t length)
-{
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    uint8_t *found = malloc((size_t)length + 1);
-    assert_non_null(found);
-    ssize_t got = read(fd, found, (size_t)length + 1);
-    bool same = got == (ssize_t)length && memcmp(found, content, (size_t)length) == 0;
-    free(found);
-    assert_true(same);
 }
 
 /* Nothing but what is expected: no journal, no temporary file. */
@@ -143,10 +92,8 @@ static void place_source(struct place *place, uint64_t size_bytes)
 {
     free(place->content);
     place->size_bytes = size_bytes;
-    place->content = malloc((size_t)size_bytes + 1);
-    assert_non_null(place->content);
-    fill(place->content, size_bytes, 1);
-    write_file(place->source_path, place->content, size_bytes);
+    place->content = filled(size_bytes, 1);
+    write_file(place->source_path, place->content, size_bytes, MODE);
 }
 
 static int run_paths(struct place *place, const char *source, const char *target)
@@ -332,24 +279,11 @@ static void copy_run_sparse_source_keeps_its_holes(void **state)
 static void copy_run_device_is_copied_whole(void **state)
 {
     struct place *place = *state;
-    char device[32];
+    struct loop_device loop;
     place_source(place, 20 * CHUNK);
-    AUTO_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    AUTO_CLOSE int backing = open(place->source_path, O_RDWR | O_CLOEXEC);
-    assert_true(control >= 0 && backing >= 0);
-    int loop = -1, attached = -1;
-    for (int attempt = 0; attempt < 20 && attached != 0; attempt++) { /* others take them, too */
-        snprintf(device, sizeof(device), "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
-        loop = open(device, O_RDWR | O_CLOEXEC);
-        assert_true(loop >= 0);
-        attached = ioctl(loop, LOOP_SET_FD, backing);
-        if (attached != 0)
-            close(loop);
-    }
-    assert_int_equal(attached, 0);
-    int result = run_paths(place, device, place->target_path);
-    ioctl(loop, LOOP_CLR_FD, 0);
-    close(loop);
+    loop_open(&loop, place->source_path);
+    int result = run_paths(place, loop.path, place->target_path);
+    loop_close(&loop);
     assert_int_equal(result, 0);
     assert_content(place->target_path, place->content, place->size_bytes);
     assert_int_equal(place->receipt.bytes_copied, place->size_bytes);
@@ -362,11 +296,11 @@ static void copy_run_in_place_writes_only_what_differs(void **state)
 {
     struct place *place = *state;
     place_source(place, 40 * CHUNK + 5);
-    write_file(place->target_path, place->content, place->size_bytes);
+    write_file(place->target_path, place->content, place->size_bytes, MODE);
     set_mtime(place->target_path, MTIME - 1);
     place->content[7 * CHUNK + 3] ^= 1;
     place->content[40 * CHUNK] ^= 1; /* in the tail */
-    write_file(place->source_path, place->content, place->size_bytes);
+    write_file(place->source_path, place->content, place->size_bytes, MODE);
     uint64_t inode = stat_of(place->target_path).st_ino;
     must_run(place);
     assert_content(place->target_path, place->content, place->size_bytes);
@@ -386,10 +320,8 @@ static void copy_run_shorter_and_longer_targets_end_equal(void **state)
     static const uint64_t old_sizes[] = {1, CHUNK - 1, 5 * CHUNK, 5 * CHUNK + 100, 30 * CHUNK};
     for (size_t i = 0; i < COUNT_OF(old_sizes); i++) {
         place_source(place, 10 * CHUNK + 100);
-        uint8_t *old = malloc((size_t)old_sizes[i]);
-        assert_non_null(old);
-        fill(old, old_sizes[i], 1); /* begins as the source does */
-        write_file(place->target_path, old, old_sizes[i]);
+        uint8_t *old = filled(old_sizes[i], 1); /* begins as the source does */
+        write_file(place->target_path, old, old_sizes[i], MODE);
         set_mtime(place->target_path, MTIME - 1);
         free(old);
         must_run(place);
@@ -406,7 +338,7 @@ static void copy_run_hole_over_old_data_becomes_zeros(void **state)
 {
     struct place *place = *state;
     place_source(place, 10 * CHUNK);
-    write_file(place->target_path, place->content, place->size_bytes);
+    write_file(place->target_path, place->content, place->size_bytes, MODE);
     memset(place->content, 0, 10 * CHUNK);
     assert_int_equal(truncate(place->source_path, 0), 0);
     assert_int_equal(truncate(place->source_path, 10 * CHUNK), 0);
@@ -459,7 +391,7 @@ static void copy_run_dry_changes_nothing(void **state)
     assert_int_equal(place->receipt.bytes_total, place->size_bytes);
     assert_int_equal(place->receipt.bytes_copied, 0);
 
-    write_file(place->target_path, (const uint8_t *)"old", 3);
+    write_file(place->target_path, (const uint8_t *)"old", 3, MODE);
     struct stat before = stat_of(place->target_path);
     must_run(place);
     assert_content(place->target_path, (const uint8_t *)"old", 3);
@@ -493,7 +425,7 @@ static void copy_run_missing_source_vanished_and_the_target_stays(void **state)
     assert_int_equal(place->err.class, ERROR_VANISHED);
     assert_non_null(strstr(place->err.text, place->source_path));
     assert_false(is_there(place->target_path));
-    write_file(place->target_path, (const uint8_t *)"old", 3);
+    write_file(place->target_path, (const uint8_t *)"old", 3, MODE);
     assert_int_equal(run(place), -ENOENT);
     assert_content(place->target_path, (const uint8_t *)"old", 3);
 }
@@ -590,20 +522,6 @@ static void copy_run_many_files_of_one_run_are_apart(void **state)
     }
 }
 
-/* In a mount namespace of its own: a tmpfs of 1 MiB over the folder. */
-static int in_child(struct place *place, int (*body)(struct place *place))
-{
-    int status = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0)
-        _exit(body(place));
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (!WIFEXITED(status))
-        print_message("the child ended by signal %d\n", WTERMSIG(status));
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static int child_run(struct place *place, const char *source, const char *target)
 {
     place->err = (struct error){.class = ERROR_NONE};
@@ -612,13 +530,7 @@ static int child_run(struct place *place, const char *source, const char *target
     return copy_run(place->copy, source, target, &place->receipt, &place->err);
 }
 
-/* 0: as it should be; else the line. */
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return __LINE__ % 250 + 1;                                                             \
-    } while (0)
-
+/* In a mount namespace of its own: a tmpfs of 1 MiB at the target. */
 static int body_no_space(struct place *place)
 {
     char target[160], nowhere[160];
@@ -644,7 +556,7 @@ static int body_no_space(struct place *place)
         CHECK(child_run(place, place->source_path, target) == 0);
         CHECK(place->receipt.durable && stat_of(target).st_size == 100 * 1000);
         unlink(target);
-        write_file(place->source_path, place->content, place->size_bytes);
+        write_file(place->source_path, place->content, place->size_bytes, MODE);
     }
     copy_close(place->copy);
     return 0;
@@ -654,7 +566,7 @@ static void copy_run_no_space_is_said_and_the_next_file_goes_on(void **state)
 {
     struct place *place = *state;
     place_source(place, 3 * MIB);
-    assert_int_equal(in_child(place, body_no_space), 0);
+    IN_CHILD(body_no_space(place));
 }
 
 /* Somebody else's file that may be written but not be given permissions: the commit fails at its
@@ -680,10 +592,10 @@ static void copy_run_commit_fails_is_said_and_the_next_file_goes_on(void **state
 {
     struct place *place = *state;
     place_source(place, 3 * CHUNK);
-    write_file(place->target_path, (const uint8_t *)"old", 3);
+    write_file(place->target_path, (const uint8_t *)"old", 3, MODE);
     assert_int_equal(chmod(place->source_path, 0644), 0);
     assert_int_equal(chmod(place->target_path, 0666), 0);
-    assert_int_equal(in_child(place, body_commit_fails), 0);
+    IN_CHILD(body_commit_fails(place));
 }
 
 /* Not readable, or not writable: said, and nothing is made. */
@@ -705,7 +617,7 @@ static void copy_run_no_permission_is_said(void **state)
     struct place *place = *state;
     place_source(place, 3 * CHUNK);
     assert_int_equal(chmod(place->source_path, 0600), 0);
-    assert_int_equal(in_child(place, body_no_permission), 0);
+    IN_CHILD(body_no_permission(place));
 }
 
 static void copy_describe_gives_facts_of_either_side(void **state)

@@ -1,5 +1,7 @@
 /* test_end_file.c - a local end on real files, through end.h only: fetch, examine, store, erase,
  * sync, commit, abandon; and with an engine of the test's own that refuses, fails or breaks. */
+#include "scratch.h"
+
 #include "haul/cleanup.h"
 #include "haul/end.h"
 #include "haul/num.h"
@@ -23,8 +25,6 @@ enum {
     SLOTS = 12, /* with buffers */
     WINDOW = 2 * 1024 * 1024,
     MODE = 0640,
-    MTIME = 1234567890,
-    MTIME_NS = 123456789,
 };
 
 /* ---- an engine that does what it is told ---- */
@@ -123,31 +123,6 @@ struct bench {
     struct error err;
 };
 
-static void fill(uint8_t *data, uint64_t length, uint32_t seed)
-{
-    uint32_t value = seed * 2654435761u + 99991;
-    for (uint64_t i = 0; i < length; i++) {
-        value = value * 1664525u + 1013904223u;
-        data[i] = (uint8_t)(value >> 24);
-    }
-}
-
-static void write_file(const char *path, const uint8_t *data, uint64_t length, mode_t mode)
-{
-    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    for (uint64_t done = 0; done < length;) {
-        ssize_t wrote = write(fd, data + done, (size_t)(length - done));
-        assert_true(wrote > 0);
-        done += (uint64_t)wrote;
-    }
-    assert_int_equal(fchmod(fd, mode), 0);
-    const struct timespec times[2] = {{MTIME, 0}, {MTIME, MTIME_NS}};
-    assert_int_equal(futimens(fd, times), 0);
-    assert_int_equal(fsync(fd), 0);
-    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-}
-
 static int bench_setup(void **state)
 {
     struct bench *bench = calloc(1, sizeof(*bench));
@@ -196,9 +171,7 @@ static void bench_source(struct bench *bench, uint64_t size_bytes)
 {
     free(bench->content);
     bench->size_bytes = size_bytes;
-    bench->content = malloc((size_t)size_bytes + 1);
-    assert_non_null(bench->content);
-    fill(bench->content, size_bytes, 1);
+    bench->content = filled(size_bytes, 1);
     write_file(bench->source_path, bench->content, size_bytes, MODE);
 }
 
@@ -281,28 +254,6 @@ static void commit(struct bench *bench)
     must(bench, bench->target, control(bench), END_COMMIT);
 }
 
-static void assert_file(const char *path, const uint8_t *content, uint64_t length)
-{
-    struct stat st;
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(fstat(fd, &st), 0);
-    assert_int_equal(st.st_size, length);
-    uint8_t *found = malloc((size_t)length + 1);
-    assert_non_null(found);
-    assert_int_equal(read(fd, found, (size_t)length + 1), length);
-    bool same = memcmp(found, content, (size_t)length) == 0;
-    free(found);
-    assert_true(same);
-}
-
-static struct stat stat_of(const char *path)
-{
-    struct stat st;
-    assert_int_equal(stat(path, &st), 0);
-    return st;
-}
-
 /* ---- describe, open ---- */
 
 static void describe_missing_is_no_error(void **state)
@@ -375,7 +326,7 @@ static void open_target_held_by_another_end_is_busy(void **state)
     end_close(second);
     copy_all(bench); /* the first goes on unharmed */
     commit(bench);
-    assert_file(bench->target_path, bench->content, bench->size_bytes);
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
 }
 
 /* ---- chunks: fetch and store ---- */
@@ -414,7 +365,7 @@ static void copy_one_size(struct bench *bench, uint64_t size_bytes)
     assert_int_equal(before.st_mode & 07777, 0600); /* metadata: never before the data is durable */
     assert_true(before.st_mtim.tv_sec != MTIME);
     commit(bench);
-    assert_file(bench->target_path, bench->content, size_bytes);
+    assert_content(bench->target_path, bench->content, size_bytes);
     struct stat st = stat_of(bench->target_path);
     assert_int_equal(st.st_mode & 07777, MODE);
     assert_int_equal(st.st_mtim.tv_sec, MTIME);
@@ -544,7 +495,7 @@ static void store_more_windows_than_allowed_all_get_in(void **state)
             assert_int_equal(count, SLOTS);
         }
         commit(bench);
-        assert_file(bench->target_path, bench->content, bench->size_bytes);
+        assert_content(bench->target_path, bench->content, bench->size_bytes);
         assert_int_equal(bench->job.reports[END_TARGET].resident_after_bytes, 0);
         assert_int_equal(unlink(bench->target_path), 0);
         end_close(bench->source);
@@ -628,7 +579,7 @@ static void erase_range_reads_as_zeros_and_no_more(void **state)
         memset(bench->content + erased[i], 0, bench->slots[0].length);
     }
     commit(bench);
-    assert_file(bench->target_path, bench->content, bench->size_bytes);
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
     assert_true(stat_of(bench->target_path).st_blocks <= before.st_blocks - CHUNK / 512);
 }
 
@@ -675,7 +626,7 @@ static void store_sparse_leaves_out_zeros(void **state)
         bench_open_files(bench);
         copy_all(bench);
         commit(bench);
-        assert_file(bench->target_path, bench->content, bench->size_bytes);
+        assert_content(bench->target_path, bench->content, bench->size_bytes);
         uint64_t stored = (uint64_t)stat_of(bench->target_path).st_blocks * 512;
         assert_true(stored <= bench->size_bytes + 4096 - (8192 + 16384 + 4096 + CHUNK + 4096));
         assert_int_equal(unlink(bench->target_path), 0);
@@ -696,7 +647,7 @@ static void store_sparse_over_old_content_writes_zeros(void **state)
     bench_open_files(bench);
     copy_all(bench);
     commit(bench);
-    assert_file(bench->target_path, bench->content, bench->size_bytes);
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
 }
 
 /* ---- sync, commit, abandon ---- */
@@ -712,7 +663,7 @@ static void sync_then_more_then_commit(void **state)
     must(bench, bench->target, control(bench), END_SYNC);
     copy_all(bench);
     commit(bench);
-    assert_file(bench->target_path, bench->content, bench->size_bytes);
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
 }
 
 static void abandon_leaves_what_was_stored_and_lets_go(void **state)
@@ -729,7 +680,7 @@ static void abandon_leaves_what_was_stored_and_lets_go(void **state)
     assert_int_equal(bench->job.reports[END_TARGET].policy, POLICY_DIRECT);
     memset(bench->content, 0, CHUNK);
     memset(bench->content + 2 * CHUNK, 0, CHUNK);
-    assert_file(bench->target_path, bench->content, 3 * CHUNK);
+    assert_content(bench->target_path, bench->content, 3 * CHUNK);
     struct stat st = stat_of(bench->target_path);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_true(st.st_mtim.tv_sec != MTIME); /* it must not look finished */
@@ -866,7 +817,7 @@ static void direct_refused_at_work_goes_on_in_windows(void **state)
             bench_open_files(bench);
             copy_all(bench);
             commit(bench);
-            assert_file(bench->target_path, bench->content, bench->size_bytes);
+            assert_content(bench->target_path, bench->content, bench->size_bytes);
             const struct side_report *report = &bench->job.reports[role];
             assert_int_equal(report->policy, POLICY_WINDOW);
             assert_non_null(strstr(report->policy_why, "refused at work"));
@@ -937,7 +888,7 @@ static void fetch_read_error_names_file_and_place(void **state)
     scripted->fail_kinds = 0;
     copy_all(bench); /* an error of one chunk does not spoil the file */
     commit(bench);
-    assert_file(bench->target_path, bench->content, bench->size_bytes);
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
 }
 
 static void store_no_space_says_what_to_do(void **state)

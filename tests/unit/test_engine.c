@@ -1,5 +1,8 @@
 /* test_engine.c - every engine against the engine sync, on real files; the short-transfer rules
  * against a scripted engine; and what is left when the kernel refuses io_uring. */
+#include "in_child.h"
+#include "scratch.h"
+
 #include "haul/cleanup.h"
 #include "haul/engine.h"
 #include "haul/num.h"
@@ -28,7 +31,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -59,16 +61,6 @@ struct fixture {
 };
 
 /* ---- helpers ---- */
-
-static void fill(void *buffer, size_t length, uint32_t seed)
-{
-    uint32_t value = seed * 2654435761u + 12345;
-    uint8_t *bytes = buffer;
-    for (size_t i = 0; i < length; i++) {
-        value = value * 1664525u + 1013904223u;
-        bytes[i] = (uint8_t)(value >> 24);
-    }
-}
 
 static int open_file(char *path, size_t capacity, int *direct)
 {
@@ -151,22 +143,6 @@ static bool resident(int fd, uint64_t offset)
     assert_int_equal(mincore(page, BLOCK, &map), 0);
     munmap(page, BLOCK);
     return map & 1;
-}
-
-/* Runs `body` in a child, so that limits, filters and identities end with it. Only while no engine
- * is open: a fork among threads may copy a lock that is held (the allocator's, of gcc 12's ASan).
- */
-static void in_child(int (*body)(void *), void *argument)
-{
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0)
-        _exit(body(argument));
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* ---- every engine ---- */
@@ -610,9 +586,8 @@ static void engine_reap_waiting_returns_on_a_signal(void **state)
 }
 
 /* A real short write: the first 16 KiB fit, the rest is tried and refused. */
-static int write_to_a_small_filesystem(void *argument)
+static int write_to_a_small_filesystem(const struct variant *variant)
 {
-    const struct variant *variant = argument;
     uint8_t *data = calloc(1, SLOT_BYTES);
     if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("none", "/var/tmp", "tmpfs", 0, "size=16k") < 0)
@@ -643,7 +618,7 @@ static void engine_write_filesystem_fills_enospc(void **state)
     }
     for (size_t i = 0; i < COUNT_OF(variants); i++) {
         if (WITH_URING || variants[i].kind != ENGINE_URING)
-            in_child(write_to_a_small_filesystem, &variants[i]);
+            IN_CHILD(write_to_a_small_filesystem(&variants[i]));
     }
 }
 
@@ -956,9 +931,8 @@ static int refuse(uint32_t system_call, uint32_t errnum)
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
-static int open_refused(void *argument)
+static int open_refused(const struct wish *wish)
 {
-    const struct wish *wish = argument;
     AUTO_CLOSE int fd = open("/var/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     if (fd < 0 || refuse(wish->system_call, wish->errnum) < 0)
         return 10;
@@ -985,13 +959,12 @@ static void engine_open_auto_refused_threads_and_why(void **state)
     for (size_t i = 0; i < COUNT_OF(wishes); i++) {
         if (!WITH_URING)
             wishes[i].why = "io_uring is not built in";
-        in_child(open_refused, &wishes[i]);
+        IN_CHILD(open_refused(&wishes[i]));
     }
 }
 
-static int open_uring_refused(void *argument)
+static int open_uring_refused(void)
 {
-    (void)argument;
     struct engine *engine = NULL;
     static struct error err;
     struct engine_config config = {.kind = ENGINE_URING, .depth = DEPTH};
@@ -1009,7 +982,7 @@ static int open_uring_refused(void *argument)
 static void engine_open_uring_refused_error(void **state)
 {
     (void)state;
-    in_child(open_uring_refused, NULL);
+    IN_CHILD(open_uring_refused());
 }
 
 struct limited {
@@ -1018,9 +991,8 @@ struct limited {
     rlim_t limit;
 };
 
-static int open_limited_as_nobody(void *argument)
+static int open_limited_as_nobody(const struct limited *limited)
 {
-    const struct limited *limited = argument;
     struct rlimit limit = {limited->limit, limited->limit};
     AUTO_CLOSE int fd = open("/var/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     int status =
@@ -1049,13 +1021,13 @@ static void engine_open_unprivileged_without_memlock_works(void **state)
     }
     /* Enough for the ring, not for the buffers. */
     struct limited limited = {auto_wish(), false, 64 * 1024};
-    in_child(open_limited_as_nobody, &limited);
+    IN_CHILD(open_limited_as_nobody(&limited));
     /* Not enough for the ring either: 6.18 refuses it. */
     limited.limit = 0;
     limited.wish.expected = ENGINE_AUTO;
-    in_child(open_limited_as_nobody, &limited);
+    IN_CHILD(open_limited_as_nobody(&limited));
     limited.wish = (struct wish){ENGINE_THREADS, ENGINE_THREADS, "", 0, 0};
-    in_child(open_limited_as_nobody, &limited);
+    IN_CHILD(open_limited_as_nobody(&limited));
 }
 
 /* Linux then has no worker thread for what io_uring can not do at once, and cancels it. */
@@ -1069,12 +1041,11 @@ static void engine_uring_no_worker_threads_does_it_itself(void **state)
     if (!WITH_URING)
         return; /* threads do need one */
     struct limited limited = {auto_wish(), true, 0};
-    in_child(open_limited_as_nobody, &limited);
+    IN_CHILD(open_limited_as_nobody(&limited));
 }
 
-static int open_threads_without_processes(void *argument)
+static int open_threads_without_processes(void)
 {
-    (void)argument;
     struct rlimit none = {0, 0};
     struct engine *engine = NULL;
     static struct error err;
@@ -1092,7 +1063,7 @@ static void engine_open_threads_without_a_thread_error(void **state)
         print_message("skipped: becoming another user needs root\n");
         skip();
     }
-    in_child(open_threads_without_processes, NULL);
+    IN_CHILD(open_threads_without_processes());
 }
 
 static void engine_open_sim_refused(void **state)

@@ -1,12 +1,14 @@
 /* test_file.c - local files: opening every kind, the lock, sizes, metadata, holes, and what is
  * left when something is refused. Runs as root; what only others meet is run in a child. */
+#include "in_child.h"
+#include "scratch.h"
+
 #include "haul/cleanup.h"
 #include "haul/file.h"
 #include "haul/num.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -15,13 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -73,18 +73,6 @@ static void make_file(const char *path, uint64_t size_bytes, mode_t mode)
     assert_int_equal(fchmod(fd, mode), 0);
 }
 
-static struct stat stat_of(const char *path)
-{
-    struct stat st;
-    assert_int_equal(stat(path, &st), 0);
-    return st;
-}
-
-static bool is_there(const char *path)
-{
-    return access(path, F_OK) == 0;
-}
-
 static int open_source(struct place *place)
 {
     place->err = (struct error){.class = ERROR_NONE};
@@ -108,27 +96,6 @@ static void assert_refused(struct place *place, int result, int expected, enum e
     assert_int_equal(place->file.fd_direct, -1);
     assert_int_equal(place->file.fd_folder, -1);
     assert_null(place->file.path);
-}
-
-/* A child's checks: 0 is well, else about the line that failed. */
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return __LINE__ % 250 + 1;                                                             \
-    } while (0)
-
-static void in_child(struct place *place, int (*body)(struct place *place))
-{
-    int status = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        alarm(60); /* a hang ends the child, not the test */
-        _exit(body(place));
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static int be_nobody(void)
@@ -250,7 +217,7 @@ static int body_fifo(struct place *place)
 
 static void file_open_fifo_never_hangs(void **state)
 {
-    in_child(*state, body_fifo);
+    IN_CHILD(body_fifo(*state));
 }
 
 static int body_unreadable(struct place *place)
@@ -266,7 +233,7 @@ static void file_open_source_not_permitted(void **state)
 {
     struct place *place = *state;
     make_file(place->path, 10, 0600);
-    in_child(place, body_unreadable);
+    IN_CHILD(body_unreadable(place));
 }
 
 /* ---- targets ---- */
@@ -339,7 +306,7 @@ static int body_permissions(struct place *place)
 
 static void file_open_target_not_permitted(void **state)
 {
-    in_child(*state, body_permissions);
+    IN_CHILD(body_permissions(*state));
 }
 
 static int body_write_only(struct place *place)
@@ -355,7 +322,7 @@ static int body_write_only(struct place *place)
 
 static void file_open_target_write_only_can_be_written(void **state)
 {
-    in_child(*state, body_write_only);
+    IN_CHILD(body_write_only(*state));
 }
 
 /* A folder that may be entered and written, but not listed: it can not be opened for syncing. */
@@ -371,44 +338,31 @@ static int body_hidden_folder(struct place *place)
 
 static void file_open_target_folder_not_readable_works(void **state)
 {
-    in_child(*state, body_hidden_folder);
+    IN_CHILD(body_hidden_folder(*state));
 }
 
 static void file_open_target_device_must_be_allowed(void **state)
 {
     struct place *place = *state;
-    char device[32];
+    struct loop_device loop;
     make_file(place->other, 64 * BLOCK, 0600);
-    AUTO_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    AUTO_CLOSE int backing = open(place->other, O_RDWR | O_CLOEXEC);
-    assert_true(control >= 0 && backing >= 0);
-    int loop = -1, attached = -1;
-    for (int attempt = 0; attempt < 20 && attached != 0; attempt++) { /* others take them, too */
-        snprintf(device, sizeof(device), "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
-        loop = open(device, O_RDWR | O_CLOEXEC);
-        assert_true(loop >= 0);
-        attached = ioctl(loop, LOOP_SET_FD, backing);
-        if (attached != 0)
-            close(loop);
-    }
-    assert_int_equal(attached, 0);
+    loop_open(&loop, place->other);
     struct file file;
     struct error refused = {0}, err = {0};
     const struct file_open_wish no = {.join = false}, yes = {.write_devices = true};
-    int without = file_open_target(&file, device, &no, &refused);
-    int source = file_open_source(&file, device, &err);
+    int without = file_open_target(&file, loop.path, &no, &refused);
+    int source = file_open_source(&file, loop.path, &err);
     struct facts facts = file.facts;
     file_close(&file);
-    int with = file_open_target(&file, device, &yes, &err);
+    int with = file_open_target(&file, loop.path, &yes, &err);
     int fits = file_preallocate(&file, 64 * BLOCK, false, &err);
     int too_small = file_preallocate(&file, 64 * BLOCK + 1, false, &err);
     struct facts now = {0};
     int looked = file_facts(&file, &now, NULL);
     struct facts described = {0};
-    int describing = file_describe(device, &described, NULL);
+    int describing = file_describe(loop.path, &described, NULL);
     file_close(&file);
-    ioctl(loop, LOOP_CLR_FD, 0);
-    close(loop);
+    loop_close(&loop);
     assert_int_equal(without, -EINVAL);
     assert_int_equal(refused.class, ERROR_USAGE);
     assert_non_null(strstr(refused.text, "--write-devices"));
@@ -448,9 +402,9 @@ static void file_open_target_locked_by_another_process_is_busy(void **state)
 {
     struct place *place = *state;
     assert_int_equal(open_target(place), 0);
-    in_child(place, body_try_locked);
+    IN_CHILD(body_try_locked(place));
     /* The lane's joining and leaving has not taken our lock away. */
-    in_child(place, body_try_locked);
+    IN_CHILD(body_try_locked(place));
     /* Nor has a refused attempt left anything: closed, it is free for others. */
     file_close(&place->file);
     assert_int_equal(open_target(place), 0);
@@ -465,7 +419,7 @@ static int body_lock_and_die(struct place *place)
 static void file_open_target_lock_ends_with_its_process(void **state)
 {
     struct place *place = *state;
-    in_child(place, body_lock_and_die);
+    IN_CHILD(body_lock_and_die(place));
     assert_int_equal(open_target(place), 0);
 }
 
@@ -558,7 +512,7 @@ static int body_no_space(struct place *place)
 
 static void file_preallocate_no_space_leaves_all_as_before(void **state)
 {
-    in_child(*state, body_no_space);
+    IN_CHILD(body_no_space(*state));
 }
 
 /* ---- metadata ---- */
@@ -627,7 +581,7 @@ static void file_set_metadata_not_root(void **state)
 {
     struct place *place = *state;
     make_file(place->other, 10, 0666);
-    in_child(place, body_metadata_as_nobody);
+    IN_CHILD(body_metadata_as_nobody(place));
 }
 
 static void file_sync_file_and_folder(void **state)
@@ -782,7 +736,7 @@ static int body_reopen_without_proc(struct place *place)
 
 static void file_reopen_without_proc_never_another_file(void **state)
 {
-    in_child(*state, body_reopen_without_proc);
+    IN_CHILD(body_reopen_without_proc(*state));
 }
 
 static void file_facts_are_those_of_now(void **state)

@@ -1,5 +1,7 @@
 /* test_place.c - nothing outside of the folder is reached, by any path, link or race; both with
  * openat2(2) and by the walk that stands in for it. And what file.c makes of a place. */
+#include "in_child.h"
+
 #include "haul/place.h"
 
 #include "haul/cleanup.h"
@@ -21,7 +23,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -651,16 +652,8 @@ static void open_without_openat2_walks(void **state)
 {
     struct rig *rig = *state;
     const int reasons[] = {ENOSYS, EPERM};
-    for (size_t i = 0; i < COUNT_OF(reasons); i++) {
-        int status;
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0)
-            _exit(in_old_surroundings(rig, reasons[i]));
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFEXITED(status));
-        assert_int_equal(WEXITSTATUS(status), 0);
-    }
+    for (size_t i = 0; i < COUNT_OF(reasons); i++)
+        IN_CHILD(in_old_surroundings(rig, reasons[i]));
 }
 
 #define WITH(test, way)                                                                            \

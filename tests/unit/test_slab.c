@@ -1,4 +1,6 @@
 /* test_slab.c - the memory of the slots: where it lies, that it is there, and what refusal says. */
+#include "in_child.h"
+
 #include "haul/num.h"
 #include "haul/slab.h"
 
@@ -40,19 +42,6 @@ static bool huge_pages_possible(void)
     bool read = fgets(line, sizeof(line), file);
     fclose(file);
     return read && !strstr(line, "[never]");
-}
-
-/* Runs `body` in a child, so that what it does to limits ends with it. */
-static void in_child(int (*body)(void))
-{
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0)
-        _exit(body());
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void slab_open_many_sizes_aligned_and_touched(void **state)
@@ -145,7 +134,7 @@ static int touch_in_grandchild(void)
 static void slab_open_then_fork_child_has_none(void **state)
 {
     (void)state;
-    in_child(touch_in_grandchild);
+    IN_CHILD(touch_in_grandchild());
 }
 
 /* RLIMIT_DATA counts private writable mappings as RLIMIT_AS does (Linux 4.7). */
@@ -178,8 +167,8 @@ static int open_over_data(void)
 static void slab_open_over_the_limit_says_how_much(void **state)
 {
     (void)state;
-    in_child(open_over_address_space);
-    in_child(open_over_data);
+    IN_CHILD(open_over_address_space());
+    IN_CHILD(open_over_data());
 }
 
 static void slab_open_more_than_the_address_space_refused(void **state)
