@@ -1,15 +1,11 @@
 /* test_serve.c - a client's end and a server over a connected pair of links: every operation gives
  * what a local end gives; damage, cuts, silence, floods and lies are found. */
-#include "link_pair.h"
+#include "scratch.h"
+#include "served.h"
 
 #include "haul/budget.h"
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/end_peer.h"
 #include "haul/journal.h"
 #include "haul/num.h"
-#include "haul/serve.h"
-#include "haul/slab.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -21,16 +17,13 @@
 
 #include <cmocka.h>
 
-enum { CHUNK = 64 * 1024, SLOTS = 4, SESSION = 0x5e551011 };
+enum { SLOTS = 4 };
 
 /* ---- the rig ---- */
 
 struct rig {
     struct pair_link *links[2];
-    pthread_t thread;
-    struct serve_config serve;
-    int served;
-    struct error served_error;
+    struct served served;
     struct end *end;
     struct error error;
     struct end_peer_limits limits;
@@ -40,26 +33,6 @@ struct rig {
     struct job job;
     char folder[64], source[96], target[96];
 };
-
-static void *rig_serve(void *argument)
-{
-    struct rig *rig = argument;
-    rig->served = serve_run(&rig->serve, &rig->served_error);
-    link_close(rig->serve.link);
-    return NULL;
-}
-
-static void rig_slots(struct rig *rig)
-{
-    assert_int_equal(slab_open(&rig->slab, SLOTS, CHUNK, &rig->error), 0);
-    for (uint32_t i = 0; i <= SLOTS; i++)
-        rig->slots[i] = (struct slot){
-            .index = i,
-            .buffer = i < SLOTS ? slab_buffer(&rig->slab, i) : NULL,
-            .capacity = i < SLOTS ? CHUNK : 0,
-            .job = &rig->job,
-        };
-}
 
 static void rig_job(struct rig *rig)
 {
@@ -87,32 +60,17 @@ static struct rig *rig_make(void)
     assert_non_null(mkdtemp(rig->folder));
     snprintf(rig->source, sizeof(rig->source), "%s/source", rig->folder);
     snprintf(rig->target, sizeof(rig->target), "%s/target", rig->folder);
-    rig_slots(rig);
+    client_slots(&rig->slab, rig->slots, SLOTS, &rig->job);
     rig_job(rig);
     pair_open(rig->links);
     return rig;
 }
 
-static void rig_start_server(struct rig *rig)
-{
-    rig->serve.link = &rig->links[1]->link;
-    assert_int_equal(pthread_create(&rig->thread, NULL, rig_serve, rig), 0);
-}
-
 static struct end_peer_config rig_config(struct rig *rig, enum end_role role)
 {
-    return (struct end_peer_config){
-        .link = &rig->links[0]->link,
-        .role = role,
-        .session = SESSION,
-        .slots_count = SLOTS,
-        .control_count = 1,
-        .jobs_max = 2,
-        .chunk_bytes = CHUNK,
-        .timeout_ns = 20 * NS_PER_SECOND,
-        .progress = &rig->progress,
-        .log_level = LOG_NOTE,
-    };
+    struct end_peer_config config = client_config(rig->links[0], role, SLOTS);
+    config.progress = &rig->progress;
+    return config;
 }
 
 static int rig_connect(struct rig *rig, enum end_role role)
@@ -129,7 +87,7 @@ static int rig_connect(struct rig *rig, enum end_role role)
 static struct rig *rig_open(enum end_role role)
 {
     struct rig *rig = rig_make();
-    rig_start_server(rig);
+    served_start(&rig->served, rig->links[1]);
     if (rig_connect(rig, role) != 0)
         fail_msg("%s", rig->error.text);
     return rig;
@@ -146,12 +104,12 @@ static void rig_remove_folder(const struct rig *rig)
     rmdir(rig->folder);
 }
 
-/* Ends the session; the server's result stays in rig->served until rig_free(). */
+/* Ends the session; what came of the server stays in rig->served until rig_free(). */
 static void rig_hang_up(struct rig *rig)
 {
     end_close(rig->end);
     rig->end = NULL;
-    pthread_join(rig->thread, NULL);
+    served_end(&rig->served);
 }
 
 static void rig_free(struct rig *rig)
@@ -164,8 +122,8 @@ static void rig_free(struct rig *rig)
 static void rig_close(struct rig *rig)
 {
     rig_hang_up(rig);
-    if (rig->served != 0)
-        fail_msg("%s", rig->served_error.text);
+    if (rig->served.result != 0)
+        fail_msg("%s", rig->served.error.text);
     rig_free(rig);
 }
 
@@ -186,40 +144,6 @@ static void must(struct rig *rig, struct slot *slot, enum end_op op)
         fail_msg("operation %d: %s", op, rig->error.text);
 }
 
-static void fill(uint8_t *data, size_t length, uint64_t seed)
-{
-    uint64_t state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-    for (size_t i = 0; i < length; i++) {
-        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        data[i] = (uint8_t)(state >> 56);
-    }
-}
-
-static uint8_t *content(size_t length, uint64_t seed)
-{
-    uint8_t *data = malloc(length + 1);
-    assert_non_null(data);
-    fill(data, length, seed);
-    return data;
-}
-
-static void write_file(const char *path, size_t length, uint64_t seed)
-{
-    AUTO_FREE uint8_t *data = content(length, seed);
-    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, data, length), (ssize_t)length);
-}
-
-static void assert_file(const char *path, size_t length, uint64_t seed)
-{
-    AUTO_FREE uint8_t *data = content(length, seed), *found = malloc(length + 2);
-    AUTO_CLOSE int fd = open(path, O_RDONLY);
-    assert_true(fd >= 0);
-    assert_int_equal(read(fd, found, length + 1), (ssize_t)length);
-    assert_memory_equal(found, data, length);
-}
-
 static void range(struct rig *rig, struct slot *slot, uint64_t chunk)
 {
     uint64_t size_bytes = rig->job.facts[END_SOURCE].size_bytes;
@@ -232,7 +156,7 @@ static void range(struct rig *rig, struct slot *slot, uint64_t chunk)
 static void chunk_of(struct rig *rig, struct slot *slot, uint64_t chunk, uint64_t seed)
 {
     size_t size_bytes = rig->job.facts[END_SOURCE].size_bytes;
-    AUTO_FREE uint8_t *data = content(size_bytes, seed);
+    AUTO_FREE uint8_t *data = filled(size_bytes, seed);
     range(rig, slot, chunk);
     memcpy(slot->buffer, data + slot->offset, slot->length);
     slot->digest = digest_of(slot->buffer, slot->length);
@@ -291,7 +215,7 @@ static int push(struct rig *rig, uint64_t size_bytes, uint64_t seed)
 /* Pull the rig's source and compare it with what it should be. */
 static int pull(struct rig *rig, uint64_t size_bytes, uint64_t seed)
 {
-    AUTO_FREE uint8_t *expected = content(size_bytes, seed);
+    AUTO_FREE uint8_t *expected = filled(size_bytes, seed);
     int result = call(rig, control(rig), END_OPEN);
     if (result < 0)
         return result;
@@ -327,7 +251,7 @@ static void push_every_size_arrives(void **state)
         struct stat facts;
         if (push(rig, sizes[i], i) != 0)
             fail_msg("%llu bytes: %s", (unsigned long long)sizes[i], rig->error.text);
-        assert_file(rig->target, sizes[i], i);
+        assert_filled(rig->target, sizes[i], i);
         assert_int_equal(stat(rig->target, &facts), 0);
         assert_int_equal(facts.st_mode & 07777, 0640);
         assert_int_equal(facts.st_mtim.tv_sec, 1234567890);
@@ -343,7 +267,7 @@ static void pull_every_size_arrives(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         struct rig *rig = rig_open(END_SOURCE);
-        write_file(rig->source, sizes[i], i);
+        write_filled(rig->source, sizes[i], i);
         if (pull(rig, sizes[i], i) != 0)
             fail_msg("%llu bytes: %s", (unsigned long long)sizes[i], rig->error.text);
         assert_true(rig->progress.wire_bytes_received > sizes[i]);
@@ -440,7 +364,7 @@ static void source_operations_equal_those_of_a_local_end(void **state)
     struct digest far, near;
     struct job far_job, near_job;
     (void)state;
-    write_file(rig->source, CHUNK, 5);
+    write_filled(rig->source, CHUNK, 5);
     assert_int_equal(truncate(rig->source, 4 * CHUNK), 0);
     AUTO_CLOSE int fd = open(rig->source, O_WRONLY);
     assert_int_equal(pwrite(fd, "end", 3, 5 * CHUNK + 17), 3);
@@ -483,7 +407,7 @@ static void walk_target(struct rig *rig, struct digest *seen, struct job *job)
     struct slot *slot = &rig->slots[2];
     struct digest_fold *fold = digest_fold_open();
     rig_job(rig);
-    write_file(rig->target, 10 * CHUNK, 1);
+    write_filled(rig->target, 10 * CHUNK, 1);
     pretend_source(rig, 10 * CHUNK + 100);
     must(rig, control(rig), END_DESCRIBE);
     assert_false(rig->job.journal_present);
@@ -527,7 +451,7 @@ static void target_operations_equal_those_of_a_local_end(void **state)
     struct job far_job, near_job;
     (void)state;
     walk_target(rig, &far, &far_job);
-    AUTO_FREE uint8_t *first = content(10 * CHUNK + 100, 0), *second = content(10 * CHUNK + 100, 0);
+    AUTO_FREE uint8_t *first = filled(10 * CHUNK + 100, 0), *second = filled(10 * CHUNK + 100, 0);
     AUTO_CLOSE int fd = open(rig->target, O_RDONLY);
     assert_int_equal(read(fd, first, 10 * CHUNK + 101), 10 * CHUNK + 100);
 
@@ -570,9 +494,9 @@ static void commit_of_a_changed_source_fails_and_reports(void **state)
 {
     struct rig *rig = rig_open(END_SOURCE);
     (void)state;
-    write_file(rig->source, 2 * CHUNK, 3);
+    write_filled(rig->source, 2 * CHUNK, 3);
     must(rig, control(rig), END_OPEN);
-    write_file(rig->source, 2 * CHUNK + 1, 3);
+    write_filled(rig->source, 2 * CHUNK + 1, 3);
     rig->job.reports[END_SOURCE].policy = POLICY_AUTO;
     assert_int_equal(call(rig, control(rig), END_COMMIT), -ESTALE);
     assert_int_equal(rig->error.class, ERROR_CHANGED);
@@ -611,10 +535,10 @@ static void small_sends_still_carry_everything(void **state)
     (void)state;
     rig->links[0]->send_most = 7;
     rig->links[1]->send_most = 5;
-    rig_start_server(rig);
+    served_start(&rig->served, rig->links[1]);
     assert_int_equal(rig_connect(rig, END_TARGET), 0);
     assert_int_equal(push(rig, CHUNK + 10, 8), 0);
-    assert_file(rig->target, CHUNK + 10, 8);
+    assert_filled(rig->target, CHUNK + 10, 8);
     rig_close(rig);
 }
 
@@ -626,12 +550,12 @@ static void engines_of_every_kind_serve(void **state)
         struct rig *rig = rig_make();
         struct end_peer_config config = rig_config(rig, END_TARGET);
         config.engine = kinds[i];
-        rig_start_server(rig);
+        served_start(&rig->served, rig->links[1]);
         if (end_peer_open(&rig->end, &config, &rig->error) != 0)
             fail_msg("%s", rig->error.text);
         assert_int_equal(push(rig, 9 * CHUNK + 1, i), 0);
         assert_int_equal(rig->job.reports[END_TARGET].engine, kinds[i]);
-        assert_file(rig->target, 9 * CHUNK + 1, i);
+        assert_filled(rig->target, 9 * CHUNK + 1, i);
         rig_close(rig);
     }
 }
@@ -657,8 +581,8 @@ static void limits_of_the_server_bound_its_memory(void **state)
     (void)state;
     config.slots_count = 0;
     config.chunk_bytes = 0;
-    rig->serve.memory_bytes = 1024 * 1024;
-    rig_start_server(rig);
+    rig->served.config.memory_bytes = 1024 * 1024;
+    served_start(&rig->served, rig->links[1]);
     assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
     end_peer_limits(rig->end, &rig->limits);
     assert_true(rig->limits.slots_count >= 2);
@@ -673,14 +597,14 @@ static void hello_that_needs_too_much_memory_is_refused_in_words(void **state)
     struct end_peer_config config = rig_config(rig, END_TARGET);
     (void)state;
     config.chunk_bytes = 16 * 1024 * 1024;
-    rig->serve.memory_bytes = 1024 * 1024;
-    rig_start_server(rig);
+    rig->served.config.memory_bytes = 1024 * 1024;
+    served_start(&rig->served, rig->links[1]);
     assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), -ENOMEM);
     assert_int_equal(rig->error.class, ERROR_MEMORY);
     assert_memory_equal(rig->error.text, "farhost: ", 9);
     link_close(&rig->links[0]->link);
-    pthread_join(rig->thread, NULL);
-    assert_int_equal(rig->served_error.class, ERROR_MEMORY);
+    served_end(&rig->served);
+    assert_int_equal(rig->served.error.class, ERROR_MEMORY);
     rig_free(rig);
 }
 
@@ -693,7 +617,7 @@ static void flip_once(enum end_role role)
     struct pair_link *link = rig->links[role == END_TARGET ? 0 : 1];
     uint64_t sent;
     if (role == END_SOURCE)
-        write_file(rig->source, 9 * CHUNK, 4);
+        write_filled(rig->source, 9 * CHUNK, 4);
     rig->job.wish.journal = false;
     pretend_source(rig, 9 * CHUNK);
     link->flip_at = link->sent + 2 * CHUNK; /* past every head: within the second or third chunk */
@@ -703,7 +627,7 @@ static void flip_once(enum end_role role)
     assert_int_equal(link->flip_at, UINT64_MAX);
     assert_int_equal(end_peer_resent(rig->end), 1);
     if (role == END_TARGET)
-        assert_file(rig->target, 9 * CHUNK, 4);
+        assert_filled(rig->target, 9 * CHUNK, 4);
     sent = role == END_TARGET ? rig->progress.wire_bytes_sent : rig->progress.wire_bytes_received;
     assert_true(sent > 10 * CHUNK && sent < 11 * CHUNK); /* that chunk again, nothing else */
     rig_close(rig);
@@ -738,7 +662,7 @@ static void payload_that_is_always_damaged_ends_with_that_slot(void **state)
     rig->links[0]->flip_at = UINT64_MAX;
     must(rig, slot, END_STORE); /* the session is in order */
     must(rig, control(rig), END_COMMIT);
-    assert_file(rig->target, CHUNK, 9);
+    assert_filled(rig->target, CHUNK, 9);
     rig_close(rig);
 }
 
@@ -759,9 +683,9 @@ static void flipped_bit_outside_of_payloads_ends_the_session(void **state)
             struct rig *rig = rig_make();
             struct end_peer_config config = rig_config(rig, END_TARGET);
             config.timeout_ns = config.hello_timeout_ns = 40 * NS_PER_MS;
-            rig->serve.hello_timeout_ns = rig->serve.silence_ns = 40 * NS_PER_MS;
+            rig->served.config.hello_timeout_ns = rig->served.config.silence_ns = 40 * NS_PER_MS;
             rig->links[side]->flip_at = at;
-            rig_start_server(rig);
+            served_start(&rig->served, rig->links[1]);
             int result = end_peer_open(&rig->end, &config, &rig->error);
             bool opened = result == 0;
             if (opened)
@@ -771,7 +695,7 @@ static void flipped_bit_outside_of_payloads_ends_the_session(void **state)
                 end_close(rig->end);
             else
                 link_close(&rig->links[0]->link);
-            pthread_join(rig->thread, NULL);
+            served_end(&rig->served);
             /* Only the goodbye, and the words of a version, do not matter any more. */
             if (committed && at < lengths[side] - 40 && !(at >= 10 && at < 32))
                 fail_msg("byte %llu of side %d was flipped and nobody saw it",
@@ -799,13 +723,13 @@ static bool cut_session(int side, uint64_t at, uint64_t *sent_bytes)
     struct rig *rig = rig_make();
     struct end_peer_config config = rig_config(rig, END_TARGET);
     rig->links[side]->cut_at = at;
-    rig_start_server(rig);
+    served_start(&rig->served, rig->links[1]);
     int result = end_peer_open(&rig->end, &config, &rig->error);
     bool opened = result == 0;
     if (opened)
         result = push(rig, 100, 6);
     if (result == 0)
-        assert_file(rig->target, 100, 6);
+        assert_filled(rig->target, 100, 6);
     else
         assert_true(error_is_set(&rig->error));
     if (opened && result < 0) { /* it is final, and harmless */
@@ -818,8 +742,8 @@ static bool cut_session(int side, uint64_t at, uint64_t *sent_bytes)
         end_close(rig->end);
     else
         link_close(&rig->links[0]->link);
-    pthread_join(rig->thread, NULL);
-    assert_true(rig->served == 0 || error_is_set(&rig->served_error));
+    served_end(&rig->served);
+    assert_true(rig->served.result == 0 || error_is_set(&rig->served.error));
     rig_free(rig);
     return result == 0;
 }
@@ -851,14 +775,14 @@ static void cut_in_mid_copy_leaves_a_journal_of_what_was_stored(void **state)
         must(rig, &rig->slots[0], END_STORE);
     }
     shutdown(rig->links[0]->fd, SHUT_RDWR); /* no SYNC was asked for */
-    pthread_join(rig->thread, NULL);
-    assert_int_equal(rig->served_error.class, ERROR_SOCKET);
+    served_end(&rig->served);
+    assert_int_equal(rig->served.error.class, ERROR_SOCKET);
     end_close(rig->end);
 
     slab_close(&rig->slab);
     pair_open(rig->links);
-    rig_slots(rig);
-    rig_start_server(rig);
+    client_slots(&rig->slab, rig->slots, SLOTS, &rig->job);
+    served_start(&rig->served, rig->links[1]);
     assert_int_equal(rig_connect(rig, END_TARGET), 0);
     must(rig, control(rig), END_OPEN);
     assert_int_equal(rig->job.journal, JOURNAL_FITS);
@@ -933,7 +857,7 @@ static int against(void (*act)(struct fake *), enum end_role role, enum end_op o
     struct fake fake = {.rig = rig, .act = act};
     struct end_peer_config config = rig_config(rig, role);
     config.timeout_ns = 200 * NS_PER_MS;
-    assert_int_equal(pthread_create(&rig->thread, NULL, fake_serve, &fake), 0);
+    assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fake), 0);
     int result = end_peer_open(&rig->end, &config, &rig->error);
     if (result != 0)
         fail_msg("%s", rig->error.text);
@@ -988,16 +912,16 @@ static void silent_client_is_given_up(void **state)
 {
     struct rig *rig = rig_make();
     (void)state;
-    rig->serve.silence_ns = 50 * NS_PER_MS;
-    rig_start_server(rig);
+    rig->served.config.silence_ns = 50 * NS_PER_MS;
+    served_start(&rig->served, rig->links[1]);
     assert_int_equal(rig_connect(rig, END_TARGET), 0);
     struct pollfd goodbye = {.fd = rig->links[0]->fd, .events = POLLIN};
     assert_int_equal(poll(&goodbye, 1, -1), 1);
     assert_true(call(rig, control(rig), END_DESCRIBE) < 0);
     assert_int_equal(rig->error.class, ERROR_TIMEOUT); /* it said why */
     rig_hang_up(rig);
-    assert_int_equal(rig->served, -ETIMEDOUT);
-    assert_int_equal(rig->served_error.class, ERROR_TIMEOUT);
+    assert_int_equal(rig->served.result, -ETIMEDOUT);
+    assert_int_equal(rig->served.error.class, ERROR_TIMEOUT);
     rig_free(rig);
 }
 
@@ -1006,15 +930,15 @@ static void told_to_stop_the_server_says_so(void **state)
     struct rig *rig = rig_make();
     atomic_bool stop = false;
     (void)state;
-    rig->serve.stop = &stop;
-    rig_start_server(rig);
+    rig->served.config.stop = &stop;
+    served_start(&rig->served, rig->links[1]);
     assert_int_equal(rig_connect(rig, END_TARGET), 0);
     stop = true;
     while (call(rig, control(rig), END_DESCRIBE) == 0)
         ;
     assert_int_equal(rig->error.class, ERROR_INTERRUPTED);
     rig_hang_up(rig);
-    assert_int_equal(rig->served_error.class, ERROR_INTERRUPTED);
+    assert_int_equal(rig->served.error.class, ERROR_INTERRUPTED);
     rig_free(rig);
 }
 
@@ -1220,7 +1144,7 @@ static void commit_of_other_bytes_is_not_believed(void **state)
     struct rig *rig = rig_make();
     struct fake fake = {.rig = rig, .act = answer_open_then_tally};
     (void)state;
-    assert_int_equal(pthread_create(&rig->thread, NULL, fake_serve, &fake), 0);
+    assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fake), 0);
     assert_int_equal(rig_connect(rig, END_TARGET), 0);
     pretend_source(rig, CHUNK);
     must(rig, control(rig), END_OPEN);
@@ -1426,7 +1350,7 @@ static int lie(const enum lie_word *words, struct error *err)
                 .ping_ms = WIRE_PING_MS,
             },
     };
-    rig_start_server(rig);
+    served_start(&rig->served, rig->links[1]);
     wire_init(&liar.wire, &rig->links[0]->link, WIRE_CLIENT);
     assert_int_equal(wire_greet(&liar.wire, "0.0", NS_PER_SECOND, NULL), 0);
     assert_int_equal(wire_send_now(&liar.wire, &message, NS_PER_SECOND, NULL), 0);
@@ -1435,9 +1359,9 @@ static int lie(const enum lie_word *words, struct error *err)
         liar_say(&liar, words[i]);
     (void)link_shutdown(&rig->links[0]->link, 10 * NS_PER_SECOND, NULL);
     link_close(&rig->links[0]->link);
-    pthread_join(rig->thread, NULL);
-    *err = rig->served_error;
-    int result = rig->served;
+    served_end(&rig->served);
+    *err = rig->served.error;
+    int result = rig->served.result;
     rig_free(rig);
     return result;
 }

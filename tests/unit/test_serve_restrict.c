@@ -1,15 +1,11 @@
 /* test_serve_restrict.c - a server that is restricted to a folder, and clients that ask for more:
  * over a connected pair of links, as in test_serve.c. How paths are resolved is in test_place.c. */
-#include "link_pair.h"
+#include "scratch.h"
+#include "served.h"
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/end_peer.h"
 #include "haul/journal.h"
 #include "haul/num.h"
 #include "haul/place.h"
-#include "haul/serve.h"
-#include "haul/slab.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,18 +16,15 @@
 
 #include <cmocka.h>
 
-enum { CHUNK = 64 * 1024, SLOTS = 2, SESSION = 0x5e551011, SIZE = 3 * CHUNK + 511 };
+enum { SLOTS = 2, SIZE = 3 * CHUNK + 511 };
 
 /* ---- the rig ---- */
 
 /* BASE/jail is what the server may use; BASE/outside/secret is what the client is after. */
 struct rig {
     struct pair_link *links[2];
-    pthread_t thread;
-    struct serve_config serve;
+    struct served served;
     struct place place;
-    int served;
-    struct error served_error;
     struct end *end;
     enum end_role role;
     struct error error;
@@ -50,32 +43,6 @@ static const char *in(const char *folder, const char *name)
     return path;
 }
 
-static void fill(uint8_t *data, size_t length, uint64_t seed)
-{
-    for (size_t i = 0; i < length; i++)
-        data[i] = (uint8_t)((i * 2654435761u + seed * 977) >> 8);
-}
-
-static void make_file(const char *path, size_t length, uint64_t seed)
-{
-    AUTO_FREE uint8_t *data = malloc(length + 1);
-    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_non_null(data);
-    assert_true(fd >= 0);
-    fill(data, length, seed);
-    assert_int_equal(write(fd, data, length), (ssize_t)length);
-}
-
-static void assert_file(const char *path, size_t length, uint64_t seed)
-{
-    AUTO_FREE uint8_t *data = malloc(length + 1), *found = malloc(length + 2);
-    AUTO_CLOSE int fd = open(path, O_RDONLY);
-    assert_true(data && found && fd >= 0);
-    fill(data, length, seed);
-    assert_int_equal(read(fd, found, length + 1), (ssize_t)length);
-    assert_memory_equal(found, data, length);
-}
-
 static bool exists(const char *path)
 {
     struct stat st;
@@ -91,8 +58,8 @@ static void rig_files(struct rig *rig)
     assert_int_equal(mkdir(rig->jail, 0700), 0);
     assert_int_equal(mkdir(rig->outside, 0700), 0);
     assert_int_equal(mkdir(in(rig->jail, "sub"), 0700), 0);
-    make_file(in(rig->outside, "secret"), SIZE, 99);
-    make_file(in(rig->jail, "inside"), SIZE, 1);
+    write_filled(in(rig->outside, "secret"), SIZE, 99);
+    write_filled(in(rig->jail, "inside"), SIZE, 1);
     assert_int_equal(symlink("../outside", in(rig->jail, "link")), 0);
     assert_int_equal(symlink("../outside/secret", in(rig->jail, "secret")), 0);
     assert_int_equal(symlink("../outside/new", in(rig->jail, "new")), 0);
@@ -121,39 +88,9 @@ static void rig_job(struct rig *rig, const char *path)
         };
 }
 
-static void *rig_serve(void *argument)
-{
-    struct rig *rig = argument;
-    rig->served = serve_run(&rig->serve, &rig->served_error);
-    link_close(rig->serve.link);
-    return NULL;
-}
-
-static void rig_slots(struct rig *rig)
-{
-    assert_int_equal(slab_open(&rig->slab, SLOTS, CHUNK, &rig->error), 0);
-    for (uint32_t i = 0; i <= SLOTS; i++)
-        rig->slots[i] = (struct slot){
-            .index = i,
-            .buffer = i < SLOTS ? slab_buffer(&rig->slab, i) : NULL,
-            .capacity = i < SLOTS ? CHUNK : 0,
-            .job = &rig->job,
-        };
-}
-
 static int rig_connect(struct rig *rig)
 {
-    const struct end_peer_config config = {
-        .link = &rig->links[0]->link,
-        .role = rig->role,
-        .session = SESSION,
-        .slots_count = SLOTS,
-        .control_count = 1,
-        .jobs_max = 2,
-        .chunk_bytes = CHUNK,
-        .timeout_ns = 20 * NS_PER_SECOND,
-        .log_level = LOG_NOTE,
-    };
+    const struct end_peer_config config = client_config(rig->links[0], rig->role, SLOTS);
     int result = end_peer_open(&rig->end, &config, &rig->error);
     if (result < 0)
         link_close(&rig->links[0]->link);
@@ -169,13 +106,12 @@ static struct rig *rig_try(enum end_role role, const char *suffix)
     assert_non_null(rig);
     rig->role = role;
     rig_files(rig);
-    rig_slots(rig);
+    client_slots(&rig->slab, rig->slots, SLOTS, &rig->job);
     snprintf(text, sizeof(text), "%s%s", rig->jail, suffix);
     assert_int_equal(place_open(&rig->place, text, &rig->error), 0);
-    rig->serve.place = &rig->place;
+    rig->served.config.place = &rig->place;
     pair_open(rig->links);
-    rig->serve.link = &rig->links[1]->link;
-    assert_int_equal(pthread_create(&rig->thread, NULL, rig_serve, rig), 0);
+    served_start(&rig->served, rig->links[1]);
     (void)rig_connect(rig);
     return rig;
 }
@@ -191,9 +127,9 @@ static struct rig *rig_open(enum end_role role, const char *suffix)
 static void rig_close(struct rig *rig)
 {
     char command[64];
-    assert_file(in(rig->outside, "secret"), SIZE, 99);
+    assert_filled(in(rig->outside, "secret"), SIZE, 99);
     end_close(rig->end);
-    pthread_join(rig->thread, NULL);
+    served_end(&rig->served);
     assert_false(exists(in(rig->outside, "new")));
     assert_false(exists(in(rig->outside, ".new.haul")));
     place_close(&rig->place);
@@ -268,9 +204,9 @@ static void target_in_the_folder_is_written(void **state)
     (void)state;
     struct rig *rig = rig_open(END_TARGET, "");
     push(rig, "copied", 7);
-    assert_file(in(rig->jail, "copied"), SIZE, 7);
+    assert_filled(in(rig->jail, "copied"), SIZE, 7);
     push(rig, in(rig->jail, "sub/copied"), 8);
-    assert_file(in(rig->jail, "sub/copied"), SIZE, 8);
+    assert_filled(in(rig->jail, "sub/copied"), SIZE, 8);
     rig_close(rig);
 }
 
@@ -303,7 +239,7 @@ static void target_whose_journal_is_a_link_writes_nothing_outside(void **state)
     assert_int_equal(symlink("../outside/secret", in(rig->jail, ".other.haul")), 0);
     push(rig, "copied", 7);
     push(rig, "other", 8);
-    assert_file(in(rig->jail, "copied"), SIZE, 7);
+    assert_filled(in(rig->jail, "copied"), SIZE, 7);
     rig_close(rig);
 }
 
@@ -412,7 +348,7 @@ static void assert_no_session(struct rig *rig, const char *word)
     assert_int_equal(rig->error.errnum, EACCES);
     if (!strstr(rig->error.text, word) || strstr(rig->error.text, rig->base))
         fail_msg("%s", rig->error.text);
-    assert_file(in(rig->jail, "inside"), SIZE, 1);
+    assert_filled(in(rig->jail, "inside"), SIZE, 1);
     rig_close(rig);
 }
 
@@ -434,13 +370,13 @@ static void wo_writes_new_and_over_old(void **state)
 {
     (void)state;
     struct rig *rig = rig_open(END_TARGET, ",wo");
-    make_file(in(rig->jail, "longer"), 2 * SIZE, 2);
+    write_filled(in(rig->jail, "longer"), 2 * SIZE, 2);
     push(rig, "fresh", 7);
     push(rig, "inside", 8);
     push(rig, "longer", 9);
-    assert_file(in(rig->jail, "fresh"), SIZE, 7);
-    assert_file(in(rig->jail, "inside"), SIZE, 8);
-    assert_file(in(rig->jail, "longer"), SIZE, 9);
+    assert_filled(in(rig->jail, "fresh"), SIZE, 7);
+    assert_filled(in(rig->jail, "inside"), SIZE, 8);
+    assert_filled(in(rig->jail, "longer"), SIZE, 9);
     rig_close(rig);
 }
 
@@ -450,8 +386,8 @@ static void wo_tells_nothing_of_old_files(void **state)
     (void)state;
     struct rig *rig = rig_open(END_TARGET, ",wo");
     const char *const names[] = {"inside", "missing", "partial", "secret"};
-    make_file(in(rig->jail, "partial"), SIZE, 3);
-    make_file(in(rig->jail, ".partial.haul"), 128, 3);
+    write_filled(in(rig->jail, "partial"), SIZE, 3);
+    write_filled(in(rig->jail, ".partial.haul"), 128, 3);
     const struct facts none = {.kind = FILE_NONE}, opened = {.kind = FILE_REGULAR};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         rig_job(rig, names[i]);
@@ -510,7 +446,7 @@ static void wo_reads_nothing_back(void **state)
     rig->slots[0].length = CHUNK;
     refused(rig, 0, END_RECALL);
     must(rig, SLOTS, END_COMMIT);
-    assert_file(in(rig->jail, "copied"), SIZE, 7);
+    assert_filled(in(rig->jail, "copied"), SIZE, 7);
     rig_close(rig);
 }
 
@@ -522,7 +458,7 @@ static void wo_compares_nothing(void **state)
     rig->job.wish.compare_only = true;
     rig->job.wish.journal = false;
     refused(rig, SLOTS, END_OPEN);
-    assert_file(in(rig->jail, "inside"), SIZE, 1);
+    assert_filled(in(rig->jail, "inside"), SIZE, 1);
     rig_close(rig);
 }
 

@@ -1,0 +1,79 @@
+/* served.h - a server in a thread of the test, and what its client is opened with. */
+#ifndef HAUL_TESTS_SERVED_H
+#define HAUL_TESTS_SERVED_H
+
+#include "link_pair.h"
+
+#include "haul/clock.h"
+#include "haul/end_peer.h"
+#include "haul/serve.h"
+#include "haul/slab.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { CHUNK = 64 * 1024, SESSION = 0x5e551011 };
+
+struct served {
+    struct serve_config config;
+    pthread_t thread;
+    int result; /* both of serve_run(), after served_end() */
+    struct error error;
+};
+
+static inline void *served_thread(void *argument)
+{
+    struct served *served = argument;
+    served->result = serve_run(&served->config, &served->error);
+    link_close(served->config.link);
+    return NULL;
+}
+
+/* Serves the link, with what else is in served->config, and closes it. */
+static inline void served_start(struct served *served, struct pair_link *link)
+{
+    served->config.link = &link->link;
+    assert_int_equal(pthread_create(&served->thread, NULL, served_thread, served), 0);
+}
+
+/* The client has gone, or what the test did ends the server. */
+static inline void served_end(struct served *served)
+{
+    pthread_join(served->thread, NULL);
+}
+
+static inline struct end_peer_config client_config(struct pair_link *link, enum end_role role,
+                                                   uint32_t slots_count)
+{
+    return (struct end_peer_config){
+        .link = &link->link,
+        .role = role,
+        .session = SESSION,
+        .slots_count = slots_count,
+        .control_count = 1,
+        .jobs_max = 2,
+        .chunk_bytes = CHUNK,
+        .timeout_ns = 20 * NS_PER_SECOND,
+        .log_level = LOG_NOTE,
+    };
+}
+
+/* slots_count with buffers of CHUNK from the slab, and one more without. */
+static inline void client_slots(struct slab *slab, struct slot *slots, uint32_t slots_count,
+                                struct job *job)
+{
+    assert_int_equal(slab_open(slab, slots_count, CHUNK, NULL), 0);
+    for (uint32_t i = 0; i <= slots_count; i++)
+        slots[i] = (struct slot){
+            .index = i,
+            .buffer = i < slots_count ? slab_buffer(slab, i) : NULL,
+            .capacity = i < slots_count ? CHUNK : 0,
+            .job = job,
+        };
+}
+
+#endif
