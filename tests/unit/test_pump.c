@@ -271,6 +271,15 @@ static const struct end_ops fake_ops = {
     .close = fake_close,
 };
 
+/* The nth of these operations fails. */
+static void fake_fail(struct fake *fake, enum end_op op, uint32_t nth, int errnum)
+{
+    fake->fail_op = op;
+    fake->fail_nth = nth;
+    fake->fail_errno = errnum;
+    fake->fail_seen = 0;
+}
+
 /* ---- the world around ---- */
 
 static int world_setup(void **state)
@@ -349,6 +358,15 @@ static void world_old(struct world *world, uint64_t chunk, uint64_t version)
     world->target_bytes[chunk] = CHUNK;
 }
 
+/* So many chunks are there, and listed. */
+static void world_journalled(struct world *world, uint64_t chunks_count)
+{
+    for (uint64_t i = 0; i < chunks_count; i++) {
+        world->listed[i] = true;
+        world_old(world, i, 1);
+    }
+}
+
 static void world_plan(struct world *world, struct plan_config plan)
 {
     plan.size_bytes = world->chunks_count * CHUNK;
@@ -399,6 +417,12 @@ static void assert_all_right(struct world *world)
                      world->chunks_count * CHUNK);
 }
 
+static void world_completes(struct world *world)
+{
+    assert_int_equal(world_run(world), 0);
+    assert_all_right(world);
+}
+
 /* ---- the paths of a chunk ---- */
 
 static void pump_run_fresh_target_fetches_and_stores_each_once(void **state)
@@ -406,8 +430,7 @@ static void pump_run_fresh_target_fetches_and_stores_each_once(void **state)
     struct world *world = *state;
     world_fill(world, 100, 4);
     world_plan(world, (struct plan_config){0});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->source.ops[END_FETCH], 100);
     assert_int_equal(world->target.ops[END_STORE], 100);
     assert_int_equal(world->target.ops[END_EXAMINE], 0);
@@ -429,8 +452,7 @@ static void pump_run_one_slot_is_enough(void **state)
     struct world *world = *state;
     world_fill(world, 20, 1);
     world_plan(world, (struct plan_config){.verify = true, .verify_lag = 5});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
 }
 
 /* Same: kept. Another: stored. Shorter than the chunk: nothing to compare with, stored. */
@@ -443,8 +465,7 @@ static void pump_run_old_target_stores_only_what_differs(void **state)
     world->target_bytes[29] = 100;
     world->target_digest[29] = world->source_digest[29]; /* a trap: the digest of 100 bytes */
     world_plan(world, (struct plan_config){.compare_bytes = 30 * CHUNK});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->target.ops[END_EXAMINE], 30);
     assert_int_equal(world->source.ops[END_FETCH], 30);
     assert_int_equal(world->target.ops[END_STORE], 20);
@@ -460,8 +481,7 @@ static void pump_run_kept_chunks_are_told_to_the_journal(void **state)
     for (uint64_t i = 0; i < 10; i++)
         world_old(world, i, i < 6 ? 1 : 2);
     world_plan(world, (struct plan_config){.compare_bytes = 10 * CHUNK});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->target.ops[END_KEEP], 6);
     assert_int_equal(world->target.ops[END_STORE], 4);
 }
@@ -477,8 +497,7 @@ static void pump_run_holes_are_left_out_or_erased(void **state)
             world_old(world, i, 2);
     }
     world_plan(world, (struct plan_config){.sparse = true, .compare_bytes = 20 * CHUNK});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->target.ops[END_ERASE], 10);
     assert_int_equal(world->progress.bytes_holes, 20 * CHUNK);
     assert_int_equal(world->source.ops[END_FETCH], 20);
@@ -489,8 +508,7 @@ static void pump_run_verify_reads_back_from_the_medium(void **state)
     struct world *world = *state;
     world_fill(world, 30, 4);
     world_plan(world, (struct plan_config){.verify = true, .verify_lag = 3});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->target.ops[END_EXAMINE], 30);
     assert_int_equal(world->progress.bytes_verified, 30 * CHUNK);
 }
@@ -528,13 +546,9 @@ static void pump_run_audit_right_chunks_are_not_fetched(void **state)
 {
     struct world *world = *state;
     world_fill(world, 40, 4);
-    for (uint64_t i = 0; i < 25; i++) {
-        world->listed[i] = true;
-        world_old(world, i, 1);
-    }
+    world_journalled(world, 25);
     world_resume(world, &(struct plan_config){.resume = true});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->target.ops[END_EXAMINE], 25);
     assert_int_equal(world->source.ops[END_FETCH], 15);
     assert_int_equal(world->target.ops[END_STORE], 15);
@@ -546,14 +560,11 @@ static void pump_run_audit_wrong_chunk_is_repaired_alone(void **state)
 {
     struct world *world = *state;
     world_fill(world, 40, 4);
-    for (uint64_t i = 0; i < 25; i++) {
-        world->listed[i] = true;
-        world_old(world, i, i == 11 ? 2 : 1);
-    }
+    world_journalled(world, 25);
+    world_old(world, 11, 2);
     world->target_bytes[12] = 5; /* and one that ends early */
     world_resume(world, &(struct plan_config){.resume = true});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->target.ops[END_STORE], 15 + 2);
     assert_int_equal(world->progress.bytes_repaired, 2 * CHUNK);
     assert_int_equal(world->progress.chunks_repaired, 2);
@@ -564,14 +575,10 @@ static void pump_run_audit_against_the_source_finds_what_the_journal_does_not(vo
 {
     struct world *world = *state;
     world_fill(world, 20, 4);
-    for (uint64_t i = 0; i < 20; i++) {
-        world->listed[i] = true;
-        world_old(world, i, 1);
-    }
+    world_journalled(world, 20);
     world->source_digest[7] = digest_for(7, 3); /* written since, size and time put back */
     world_resume(world, &(struct plan_config){.resume = true, .against_source = true});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->source.ops[END_FETCH], 20);
     assert_int_equal(world->target.ops[END_STORE], 1);
 }
@@ -580,13 +587,9 @@ static void pump_run_trusted_chunks_are_not_touched(void **state)
 {
     struct world *world = *state;
     world_fill(world, 20, 4);
-    for (uint64_t i = 0; i < 12; i++) {
-        world->listed[i] = true;
-        world_old(world, i, 1);
-    }
+    world_journalled(world, 12);
     world_resume(world, &(struct plan_config){.resume = true, .trust = true});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->target.ops[END_EXAMINE], 0);
     assert_int_equal(world->source.ops[END_FETCH], 8);
 }
@@ -601,15 +604,11 @@ static void pump_run_audit_goes_beside_the_copy(void **state)
 {
     struct world *world = *state;
     world_fill(world, 40, 8);
-    for (uint64_t i = 0; i < 20; i++) {
-        world->listed[i] = true;
-        world_old(world, i, 1);
-    }
+    world_journalled(world, 20);
     world->target.holds =
         holds_examine; /* the medium is slow: the first audit ends after 3 stores */
     world_resume(world, &(struct plan_config){.resume = true});
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
 }
 
 /* ---- failures ---- */
@@ -641,10 +640,7 @@ static void world_mixed(struct world *world, bool resume)
 
 static void fail_and_heal(struct world *world, struct fake *fake, enum end_op op, uint32_t nth)
 {
-    fake->fail_op = op;
-    fake->fail_nth = nth;
-    fake->fail_seen = 0;
-    fake->fail_errno = EIO;
+    fake_fail(fake, op, nth, EIO);
     int result = world_run(world);
     if (fake->fail_seen < nth) {
         assert_int_equal(result, 0); /* there were not so many */
@@ -658,8 +654,7 @@ static void fail_and_heal(struct world *world, struct fake *fake, enum end_op op
     assert_int_equal(world->starts_after_failure, 0);
     /* Every item was given back to the plan, once: the rest is done and the result is right. */
     world_heal(world);
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
 }
 
 static void pump_run_failure_anywhere_drains_and_can_go_on(void **state)
@@ -701,12 +696,8 @@ static void pump_run_two_failures_the_first_is_told(void **state)
     struct world *world = *state;
     world_fill(world, 50, 8);
     world->target.holds = holds_until_failure;
-    world->source.fail_op = END_FETCH;
-    world->source.fail_errno = EIO;
-    world->source.fail_nth = 5;
-    world->target.fail_op = END_STORE;
-    world->target.fail_errno = ENOSPC;
-    world->target.fail_nth = 1;
+    fake_fail(&world->source, END_FETCH, 5, EIO);
+    fake_fail(&world->target, END_STORE, 1, ENOSPC);
     world->target.fail_lasting = true;
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
@@ -721,17 +712,14 @@ static void pump_run_failure_waits_for_stores_and_counts_them(void **state)
     struct world *world = *state;
     world_fill(world, 50, 8);
     world->target.holds = holds_until_failure;
-    world->source.fail_op = END_FETCH;
-    world->source.fail_errno = EIO;
-    world->source.fail_nth = 5;
+    fake_fail(&world->source, END_FETCH, 5, EIO);
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
     assert_int_equal(world->target.ops[END_STORE], 4);
     assert_int_equal(world->stored_bytes, 4 * CHUNK);
     assert_int_equal(world->progress.bytes_copied, 4 * CHUNK);
     world_heal(world);
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
     assert_int_equal(world->target.ops[END_STORE], 50); /* none of the four again */
 }
 
@@ -763,8 +751,7 @@ static void pump_run_stopped_anywhere_drains_and_can_go_on(void **state)
         assert_int_equal(world->err.class, ERROR_INTERRUPTED);
         assert_non_null(strstr(world->err.text, "the target"));
         world_heal(world);
-        assert_int_equal(world_run(world), 0);
-        assert_all_right(world);
+        world_completes(world);
         assert_int_equal(world_teardown(&own), 0);
     }
 }
@@ -774,12 +761,8 @@ static void pump_run_stop_after_a_failure_the_failure_is_told(void **state)
     struct world *world = *state;
     world_fill(world, 50, 8);
     world->target.holds = holds_until_failure;
-    world->source.fail_op = END_FETCH;
-    world->source.fail_errno = EIO;
-    world->source.fail_nth = 5;
-    world->target.fail_op = END_STORE;
-    world->target.fail_errno = ENOSPC;
-    world->target.fail_nth = 100; /* never */
+    fake_fail(&world->source, END_FETCH, 5, EIO);
+    fake_fail(&world->target, END_STORE, 100, ENOSPC); /* never */
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
     assert_int_equal(world->err.class, ERROR_FILE);
@@ -804,8 +787,7 @@ static void pump_run_checkpoint_goes_beside_the_copy(void **state)
     world->config.sync_every_bytes = 10 * CHUNK;
     world->config.sync_every_ns = UINT64_MAX;
     world_plan(world, (struct plan_config){0});
-    assert_int_equal(world_run(world), 0); /* without overlap the sync would never come back */
-    assert_all_right(world);
+    world_completes(world); /* without overlap the sync would never come back */
     assert_true(world->target.ops[END_SYNC] >= 5);
     assert_true(world->target.ops[END_SYNC] <= 10);
 }
@@ -830,9 +812,7 @@ static void pump_run_checkpoint_failed_counts_nothing(void **state)
     world_fill(world, 100, 4);
     world->config.sync_every_bytes = 10 * CHUNK;
     world->config.sync_every_ns = UINT64_MAX;
-    world->target.fail_op = END_SYNC;
-    world->target.fail_errno = EIO;
-    world->target.fail_nth = 1;
+    fake_fail(&world->target, END_SYNC, 1, EIO);
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
     assert_int_equal(world->progress.bytes_durable, 0);
@@ -868,8 +848,7 @@ static void pump_run_bandwidth_limited_is_complete(void **state)
     world_fill(world, 40, 4);
     world_plan(world, (struct plan_config){.verify = true, .verify_lag = 2});
     world->config.bandwidth_bytes = 64 * MIB;
-    assert_int_equal(world_run(world), 0);
-    assert_all_right(world);
+    world_completes(world);
 }
 
 static void pump_run_bandwidth_limited_can_be_stopped(void **state)
@@ -894,19 +873,24 @@ static bool holds_fetches_until_broken(const struct world *world, const struct s
     return world->target.starts_count >= 5 && slot->op == END_FETCH && !world->target.broken;
 }
 
-/* Its own slots come back when it is closed; the other end's are waited for now. */
+/* The slots of the end that broke come back when it is closed; the other's are waited for now. */
+static void assert_breaks(struct world *world, const struct fake *other)
+{
+    world_plan(world, (struct plan_config){0});
+    assert_int_equal(world_run(world), -ENOTCONN);
+    assert_non_null(strstr(world->err.text, "the end broke"));
+    assert_int_equal(other->end.inflight, 0);
+    assert_int_equal(world->starts_after_failure, 0);
+    assert_false(plan_complete(world->plan));
+}
+
 static void pump_run_source_breaks_the_target_is_drained(void **state)
 {
     struct world *world = *state;
     world_fill(world, 50, 8);
     world->target.holds = holds_stores_until_broken;
     world->source.break_at_given = 3;
-    world_plan(world, (struct plan_config){0});
-    assert_int_equal(world_run(world), -ENOTCONN);
-    assert_non_null(strstr(world->err.text, "the end broke"));
-    assert_int_equal(world->target.end.inflight, 0);
-    assert_int_equal(world->starts_after_failure, 0);
-    assert_false(plan_complete(world->plan));
+    assert_breaks(world, &world->target);
 }
 
 static void pump_run_target_breaks_the_source_is_drained(void **state)
@@ -915,12 +899,7 @@ static void pump_run_target_breaks_the_source_is_drained(void **state)
     world_fill(world, 50, 8);
     world->source.holds = holds_fetches_until_broken;
     world->target.break_at_given = 3;
-    world_plan(world, (struct plan_config){0});
-    assert_int_equal(world_run(world), -ENOTCONN);
-    assert_non_null(strstr(world->err.text, "the end broke"));
-    assert_int_equal(world->source.end.inflight, 0);
-    assert_int_equal(world->starts_after_failure, 0);
-    assert_false(plan_complete(world->plan));
+    assert_breaks(world, &world->source);
 }
 
 /* ---- any order, with and without descriptors ---- */
@@ -940,8 +919,7 @@ static void pump_run_any_order_is_complete(void **state)
             world->source.fd = eventfd(0, EFD_CLOEXEC);
         if (seed % 8 >= 4)
             world->target.fd = eventfd(0, EFD_CLOEXEC);
-        assert_int_equal(world_run(world), 0);
-        assert_all_right(world);
+        world_completes(world);
         assert_int_equal(world_teardown(&own), 0);
     }
 }
