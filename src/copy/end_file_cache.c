@@ -11,12 +11,23 @@
 #include <stdio.h>
 
 enum {
+    CHECK_STRICT_BYTES = 1024 * 1024,
     CHECK_FIRST_BYTES = 16 * 1024 * 1024,
     CHECK_LATER_BYTES = 64 * 1024 * 1024,
     /* Beyond the bytes in flight: the tail's page, file system blocks around it, a partial folio.
      */
     CACHE_SLACK_BYTES = 2 * 1024 * 1024,
 };
+
+/* When to look again: each look costs time in proportion to what is cached of the file. A budget
+ * that must hold is for small files too. */
+static uint64_t end_file_check_next(const struct open_file *open)
+{
+    if (open->moved_bytes >= CHECK_LATER_BYTES)
+        return open->moved_bytes + CHECK_LATER_BYTES;
+    bool small = open->strict && open->moved_bytes < CHECK_FIRST_BYTES;
+    return open->moved_bytes + (small ? CHECK_STRICT_BYTES : CHECK_FIRST_BYTES);
+}
 
 static uint64_t end_file_resident(const struct open_file *open)
 {
@@ -30,7 +41,7 @@ void end_file_measure_start(struct open_file *open)
     residency_init(&open->residency, open->file.fd);
     open->resident_before_bytes = end_file_resident(open);
     open->resident_peak_bytes = open->resident_before_bytes;
-    open->check_at_bytes = CHECK_FIRST_BYTES;
+    open->check_at_bytes = end_file_check_next(open);
 }
 
 /* What came into the cache since the file was opened; 0 when nobody knows. */
@@ -74,8 +85,7 @@ static void end_file_catch_lie(struct end_file *self, struct open_file *open, ui
 void end_file_measure(struct end_file *self, struct open_file *open)
 {
     uint64_t resident_bytes = end_file_resident(open);
-    bool early = open->moved_bytes < CHECK_LATER_BYTES;
-    open->check_at_bytes = open->moved_bytes + (early ? CHECK_FIRST_BYTES : CHECK_LATER_BYTES);
+    open->check_at_bytes = end_file_check_next(open);
     if (resident_bytes == NUM_UNKNOWN)
         return;
     if (open->resident_peak_bytes == NUM_UNKNOWN || resident_bytes > open->resident_peak_bytes)

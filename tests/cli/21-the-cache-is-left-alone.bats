@@ -88,6 +88,10 @@ cached_source_is_kept() { # POLICY ENGINE
     pages --evict source
     copied --strict --cache=direct --cache-max=64K source target
     uncached source target
+    random_file small 3M
+    copy --strict --cache=window --cache-max=64K small target
+    expect_status 42
+    expect_clear_error
 }
 
 @test "--strict on tmpfs, which is page cache itself" {
