@@ -5,7 +5,7 @@
 #   make install    DESTDIR, PREFIX                       bench-resume, bench-remote (see bench/run*)
 #   make deps       only install the packages
 #
-# Settings: CC, CFLAGS, SAN=address,undefined, WITH_URING=0, WITH_SSH=0.
+# Settings: CC, CFLAGS, SAN=address,undefined, WITH_URING=0, WITH_SSH=0; V=1 shows the commands.
 
 CC         ?= cc
 PREFIX     ?= /usr/local
@@ -31,12 +31,18 @@ TOOLS      := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(sort $(wildcard te
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCHES    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
 
+# As many at a time as there are processors, unless the command line says how many.
+PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# One short line for each step.
+say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
+
 .PHONY: all build demo check bench bench-resume bench-remote stress install deps deps-test tests-build clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 all: deps
-	@$(MAKE) --no-print-directory build
+	@+$(PARALLEL) build
 
 build: $(BUILD)/haul
 
@@ -49,39 +55,39 @@ FORCE:
 
 $(BUILD)/%.o: %.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The library is everything but main(), so that the tests can link it.
 $(LIBRARY): $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)$(AR) rcs $@ $^
 
 $(BUILD)/haul: $(BUILD)/src/cli/main.o $(LIBRARY)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(LIBRARY)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # Fuzz targets, replaying and mutating their corpora (tests/fuzz/replay.c is the driver).
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # Test tools stand alone: they must not share haul's mistakes. FUSE ones link libfuse3.
 $(BUILD)/tests/lib/fuse_%: tests/lib/fuse_%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
+	$(call say,CC)$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
 	  $(shell pkg-config --libs fuse3 2>/dev/null)
 
 $(BUILD)/tests/lib/%: tests/lib/%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
+	$(call say,CC)$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
 
 $(BUILD)/bench/%: bench/%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
+	$(call say,CC)$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
 
 deps:
 	@tests/lib/deps build
@@ -92,19 +98,19 @@ deps-test:
 tests-build: $(BUILD)/haul $(UNIT_TESTS) $(SIM_TESTS) $(TOOLS) $(FUZZERS)
 
 demo: deps
-	@$(MAKE) --no-print-directory build
+	@+$(PARALLEL) build
 	@tests/lib/demo $(BUILD)/haul
 
 check: deps-test
-	@$(MAKE) --no-print-directory tests-build
+	@+$(PARALLEL) tests-build
 	@tests/lib/check $(BUILD)
 
 stress: deps-test
-	@$(MAKE) --no-print-directory tests-build
+	@+$(PARALLEL) tests-build
 	@tests/lib/stress $(BUILD)
 
 bench bench-resume bench-remote: deps-test
-	@$(MAKE) --no-print-directory build $(BENCHES) $(TOOLS)
+	@+$(PARALLEL) build $(BENCHES) $(TOOLS)
 	@bench/$(@:bench%=run%) $(BUILD)
 
 install: build
