@@ -45,85 +45,44 @@ void wire_slot_no_report(struct side_report *report)
     };
 }
 
-static struct wire_facts facts_out(const struct facts *facts)
+/* Fields that have the same name and type on both sides, listed once for both directions. */
+#define SAME(field) .field = from->field
+#define SAME_FACTS                                                                                 \
+    SAME(size_bytes), SAME(allocated_bytes), SAME(mode), SAME(uid), SAME(gid),                     \
+        SAME(mtime_seconds), SAME(mtime_ns), SAME(ctime_seconds), SAME(ctime_ns), SAME(device),    \
+        SAME(inode)
+#define SAME_WISH                                                                                  \
+    SAME(strict), SAME(cache_max_set), SAME(write_devices), SAME(sparse), SAME(preallocate),       \
+        SAME(join), SAME(mode), SAME(owner), SAME(times), SAME(journal), SAME(journal_early),      \
+        SAME(compare_only), SAME(cache_max_bytes), SAME(session)
+
+static struct wire_facts facts_out(const struct facts *from)
 {
-    return (struct wire_facts){
-        .kind = (uint8_t)facts->kind,
-        .size_bytes = facts->size_bytes,
-        .allocated_bytes = facts->allocated_bytes,
-        .mode = facts->mode,
-        .uid = facts->uid,
-        .gid = facts->gid,
-        .mtime_seconds = facts->mtime_seconds,
-        .mtime_ns = facts->mtime_ns,
-        .ctime_seconds = facts->ctime_seconds,
-        .ctime_ns = facts->ctime_ns,
-        .device = facts->device,
-        .inode = facts->inode,
-    };
+    return (struct wire_facts){.kind = (uint8_t)from->kind, SAME_FACTS};
 }
 
-static struct facts facts_in(const struct wire_facts *facts)
+static struct facts facts_in(const struct wire_facts *from)
 {
-    return (struct facts){
-        .kind = (enum file_kind)facts->kind,
-        .size_bytes = facts->size_bytes,
-        .allocated_bytes = facts->allocated_bytes,
-        .mode = facts->mode,
-        .uid = facts->uid,
-        .gid = facts->gid,
-        .mtime_seconds = facts->mtime_seconds,
-        .mtime_ns = facts->mtime_ns,
-        .ctime_seconds = facts->ctime_seconds,
-        .ctime_ns = facts->ctime_ns,
-        .device = facts->device,
-        .inode = facts->inode,
-    };
+    return (struct facts){.kind = (enum file_kind)from->kind, SAME_FACTS};
 }
 
-static struct wire_wish wish_out(const struct job_wish *wish)
+static struct wire_wish wish_out(const struct job_wish *from)
 {
     return (struct wire_wish){
-        .cache = (uint8_t)wish->cache,
-        .resume = (uint8_t)wish->resume,
-        .strict = wish->strict,
-        .cache_max_set = wish->cache_max_set,
-        .write_devices = wish->write_devices,
-        .sparse = wish->sparse,
-        .preallocate = wish->preallocate,
-        .join = wish->join,
-        .mode = wish->mode,
-        .owner = wish->owner,
-        .times = wish->times,
-        .journal = wish->journal,
-        .journal_early = wish->journal_early,
-        .compare_only = wish->compare_only,
-        .cache_max_bytes = wish->cache_max_bytes,
-        .session = wish->session,
-        .journal_path = wish->journal_path ? wish->journal_path : "",
+        .cache = (uint8_t)from->cache,
+        .resume = (uint8_t)from->resume,
+        .journal_path = from->journal_path ? from->journal_path : "",
+        SAME_WISH,
     };
 }
 
-static struct job_wish wish_in(const struct wire_wish *wish)
+static struct job_wish wish_in(const struct wire_wish *from)
 {
     return (struct job_wish){
-        .cache = (enum policy_kind)wish->cache,
-        .resume = (enum resume_wish)wish->resume,
-        .strict = wish->strict,
-        .cache_max_set = wish->cache_max_set,
-        .write_devices = wish->write_devices,
-        .sparse = wish->sparse,
-        .preallocate = wish->preallocate,
-        .join = wish->join,
-        .mode = wish->mode,
-        .owner = wish->owner,
-        .times = wish->times,
-        .journal = wish->journal,
-        .journal_early = wish->journal_early,
-        .compare_only = wish->compare_only,
-        .cache_max_bytes = wish->cache_max_bytes,
-        .session = wish->session,
-        .journal_path = wish->journal_path[0] ? wish->journal_path : NULL,
+        .cache = (enum policy_kind)from->cache,
+        .resume = (enum resume_wish)from->resume,
+        .journal_path = from->journal_path[0] ? from->journal_path : NULL,
+        SAME_WISH,
     };
 }
 
