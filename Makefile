@@ -37,7 +37,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 # One short line for each step.
 say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 
-.PHONY: all build demo check bench bench-resume bench-remote stress install deps deps-test tests-build clean FORCE
+.PHONY: all build demo check bench bench-resume bench-remote stress install deps deps-test tests-build syntax clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -88,6 +88,11 @@ $(BUILD)/tests/lib/%: tests/lib/%.c $(BUILD)/config
 $(BUILD)/bench/%: bench/%.c $(BUILD)/config
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
+
+# Compiled, and nothing kept: for another kind of machine, whose libraries are not here.
+syntax: $(addprefix syntax/,$(SOURCES) $(wildcard tests/unit/*.c tests/sim/*.c tests/fuzz/*.c))
+syntax/%: FORCE
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only $*
 
 deps:
 	@tests/lib/deps build

@@ -61,6 +61,12 @@ struct plan {
     uint64_t differs_start, differs_end; /* compare only: the range under way */
 };
 
+/* A bit for each chunk. More of them than this machine can address are no memory either. */
+static uint8_t *plan_bits(uint64_t chunks_count)
+{
+    return chunks_count / 8 < PTRDIFF_MAX ? calloc(1, (size_t)(chunks_count / 8) + 1) : NULL;
+}
+
 int plan_open(struct plan **out, const struct plan_config *config, struct progress *progress,
               struct error *err)
 {
@@ -76,8 +82,8 @@ int plan_open(struct plan **out, const struct plan_config *config, struct progre
     plan->progress = progress;
     plan->chunks_count = div_ceil(config->size_bytes, config->chunk_bytes);
     if (config->resume) {
-        plan->listed = calloc(1, plan->chunks_count / 8 + 1);
-        plan->audited = calloc(1, plan->chunks_count / 8 + 1);
+        plan->listed = plan_bits(plan->chunks_count);
+        plan->audited = plan_bits(plan->chunks_count);
         if (!plan->listed || !plan->audited) {
             plan_close(plan);
             return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the plan");

@@ -35,7 +35,7 @@ static struct command_link *of(struct link *link)
 static ssize_t command_send(struct link *link, const void *data, size_t length, struct error *err)
 {
     struct command_link *command = of(link);
-    ssize_t sent = write(command->child.input_fd, data, min_u64(length, LINK_WRITE_BYTES));
+    ssize_t sent = write(command->child.input_fd, data, min_size(length, LINK_WRITE_BYTES));
 
     if (sent >= 0)
         return sent;

@@ -31,7 +31,7 @@ static struct stdio_link *of(struct link *link)
 
 static ssize_t stdio_send(struct link *link, const void *data, size_t length, struct error *err)
 {
-    ssize_t sent = write(of(link)->output_fd, data, min_u64(length, LINK_WRITE_BYTES));
+    ssize_t sent = write(of(link)->output_fd, data, min_size(length, LINK_WRITE_BYTES));
 
     if (sent >= 0)
         return sent;

@@ -464,7 +464,7 @@ int wire_decode_header(const uint8_t header[WIRE_HEADER_BYTES], uint32_t *body_b
 static const char *decode(const uint8_t *frame, size_t length, enum wire_side from,
                           struct wire_message *message, struct wire_texts *texts)
 {
-    struct bytes header = bytes_reader(frame, min_u64(length, WIRE_HEADER_BYTES));
+    struct bytes header = bytes_reader(frame, min_size(length, WIRE_HEADER_BYTES));
     uint32_t body_bytes;
     uint8_t type;
     if (!header_take(&header, &type, &body_bytes, message))
@@ -522,7 +522,7 @@ void wire_encode_preamble(uint8_t out[WIRE_PREAMBLE_BYTES], const char *program,
 
 bool wire_is_magic(const uint8_t *data, size_t length, enum wire_side from)
 {
-    return memcmp(data, magics[from], min_u64(length, WIRE_MAGIC_BYTES)) == 0;
+    return memcmp(data, magics[from], min_size(length, WIRE_MAGIC_BYTES)) == 0;
 }
 
 uint16_t wire_decode_preamble(const uint8_t preamble[WIRE_PREAMBLE_BYTES],

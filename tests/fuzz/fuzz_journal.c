@@ -172,8 +172,8 @@ static void put_right(uint8_t *data, size_t length)
         uint64_t bytes = 32 + 24 * get(data + at + 12, 4);
         if (bytes > length - at)
             return;
-        put(data + at, checksum_of(data + at + 8, bytes - 8, session ^ 0x6861756c2d626174));
-        at += bytes;
+        put(data + at, checksum_of(data + at + 8, (size_t)bytes - 8, session ^ 0x6861756c2d626174));
+        at += (size_t)bytes;
     }
 }
 

@@ -125,7 +125,7 @@ static int reclaim(int fd)
     if (base == MAP_FAILED) {
         return -errno;
     }
-    for (size_t at = 0; at < length; at += page_bytes()) {
+    for (size_t at = 0; at < length; at += (size_t)page_bytes()) {
         (void)base[at];
     }
     int rc = madvise((void *)(uintptr_t)base, length, MADV_PAGEOUT) == 0 ? 0 : -errno;

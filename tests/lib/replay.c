@@ -110,7 +110,7 @@ static struct log log_open(const char *path)
         log_check(&log, &record);
         if (log.count == room) {
             room = room == 0 ? 4096 : room * 2;
-            log.entries = reallocarray(log.entries, room, sizeof(*log.entries));
+            log.entries = reallocarray(log.entries, (size_t)room, sizeof(*log.entries));
             if (log.entries == NULL)
                 die("out of memory");
         }

@@ -51,7 +51,7 @@ int residency_map(const struct residency *residency, int fd, uint64_t offset, ui
                   uint8_t *map, uint32_t map_bits)
 {
     const struct sim_file *file = sim_file_of(fd);
-    memset(map, 0, div_ceil(map_bits, 8));
+    memset(map, 0, (size_t)div_ceil(map_bits, 8));
     if (residency->method == RESIDENCY_NONE || !file)
         return -ENODATA;
     for (uint64_t i = 0; i < length / SIM_PAGE_BYTES; i++) {

@@ -155,7 +155,7 @@ static void range(struct rig *rig, struct slot *slot, uint64_t chunk)
 /* The slot gets the chunk's content (of a file with that seed) and digest. */
 static void chunk_of(struct rig *rig, struct slot *slot, uint64_t chunk, uint64_t seed)
 {
-    size_t size_bytes = rig->job.facts[END_SOURCE].size_bytes;
+    size_t size_bytes = (size_t)rig->job.facts[END_SOURCE].size_bytes;
     AUTO_FREE uint8_t *data = filled(size_bytes, seed);
     range(rig, slot, chunk);
     memcpy(slot->buffer, data + slot->offset, slot->length);
