@@ -169,6 +169,7 @@ void copy_begin(struct copy *copy, const char *source_path, const char *target_p
     const struct copy_wish *wish = &copy->wish;
     copy_reset_progress(&copy->progress);
     copy->lead = copy->lanes[0];
+    copy->manifest_made = false;
     copy->lead->job = (struct job){
         .number = copy->jobs_count++,
         .source_path = source_path,

@@ -119,7 +119,7 @@ static int copy_recall_all(struct copy *copy, const struct job *job, struct jour
 
 /* The manifest is bound to what the target will be after the commit: its inode, the source's size
  * and time. */
-static int manifest_open(struct journal **out, const struct copy *copy, const struct job *job,
+static int manifest_open(struct journal **out, struct copy *copy, const struct job *job,
                          struct error *err)
 {
     const struct facts *source = &job->facts[END_SOURCE];
@@ -135,6 +135,7 @@ static int manifest_open(struct journal **out, const struct copy *copy, const st
     int result = journal_open(out, &header, err);
     if (result == 0)
         result = journal_create(*out, AT_FDCWD, copy->wish.manifest_path, err);
+    copy->manifest_made = result == 0;
     return result;
 }
 
@@ -164,6 +165,6 @@ int copy_digest(struct copy *copy, struct plan *plan, struct receipt *receipt, s
 void copy_digest_undo(const struct copy *copy)
 {
     struct error ignored = {.class = ERROR_NONE};
-    if (copy->wish.manifest_path)
+    if (copy->manifest_made)
         (void)journal_remove(AT_FDCWD, copy->wish.manifest_path, &ignored);
 }

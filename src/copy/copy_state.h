@@ -19,6 +19,7 @@ struct copy {
     struct lane_config lane_config;
     struct lane *lanes[LANES_MAX]; /* [0] opens files */
     struct lane *lead;             /* the lane that commits: the first that is alive */
+    bool manifest_made;            /* by this run: the file of that name is ours */
 };
 
 /* copy.c */
@@ -37,7 +38,7 @@ int copy_list_journal(struct copy *copy, struct plan *plan, struct error *err);
 /* The digest of digests, and the manifest where one was wished. The chunks are stored. */
 int copy_digest(struct copy *copy, struct plan *plan, struct receipt *receipt, struct error *err);
 
-/* The copy failed after all: a manifest of it would be a lie. */
+/* The copy failed after all: a manifest of it would be a lie. What else has that name stays. */
 void copy_digest_undo(const struct copy *copy);
 
 #endif

@@ -32,6 +32,25 @@ setup() {
     cmp target before
 }
 
+# It said "it was left alone", and then the failed copy took its manifest away again: that file.
+@test "--manifest=FILE never removes a file that is not a manifest, nor an older one when the copy fails" {
+    echo precious >file
+    copy --manifest=file source target
+    expect_status 11
+    expect_clear_error
+    expect_words 'file: is there and is not a journal'
+    expect "content" "$(cat file)" precious
+    copy --manifest=file missing target
+    expect_status 24
+    expect "content" "$(cat file)" precious
+    copied --manifest=manifest source other
+    cp manifest before
+    copy --manifest=manifest missing another
+    expect_status 24
+    cmp manifest before
+    haul verify --manifest=manifest other
+}
+
 # To 34. The first one's journal is unlinked under it, so that its durable chunks are forgotten.
 @test "--journal=FILE in use by another copy is refused" {
     JOURNAL=journal
