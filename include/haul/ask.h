@@ -14,8 +14,9 @@ enum { ASK_SECRET_BYTES = 1024, ASK_PROMPT_BYTES = 1024, ASK_MEMORY_MAX = 8 };
 
 /* Ask on /dev/tty; the answer without its newline goes to `out`. Without a terminal, or when
  * SSH_ASKPASS_REQUIRE says so, SSH_ASKPASS is run for secrets (echo false). Blocks. -ENOTTY: there
- * is nobody to ask; -EINTR: a signal came; -ECANCELED: end of file, or askpass was cancelled. err
- * (ERROR_SOCKET, ERROR_INTERRUPTED) says so. `prompt` may come from outside: it is escaped. */
+ * is nobody to ask; -EINTR: a signal came; -ECANCELED: end of file, or askpass was cancelled;
+ * -E2BIG: a longer answer. err (ERROR_SOCKET, ERROR_INTERRUPTED) says so, and `out` is wiped.
+ * `prompt` may come from outside: it is escaped. */
 int ask_line(char *out, size_t capacity, const char *prompt, bool echo, struct error *err);
 
 /* Overwrite, in a way that the compiler does not remove. */

@@ -18,7 +18,7 @@ struct budget_facts {
     uint64_t cgroup_limit_bytes;  /* NUM_UNKNOWN: none */
     uint64_t cgroup_usage_bytes;  /* of the cgroup that has that limit; page cache of others can be
                                      reclaimed, so this is usage without inactive file pages */
-    uint64_t available_bytes;     /* MemAvailable, or MemFree + Cached on old kernels */
+    uint64_t available_bytes;     /* MemAvailable, or MemFree + Cached - Shmem on old kernels */
     uint64_t low_free_bytes;      /* LowFree; NUM_UNKNOWN on 64-bit */
     uint64_t address_space_bytes; /* least of RLIMIT_AS and RLIMIT_DATA; NUM_UNKNOWN: unlimited */
     char limited_by[64]; /* "cgroup /a/b", "MemAvailable", ...: the one that decides, for -v */

@@ -35,9 +35,9 @@ enum child_stream { CHILD_PIPES, CHILD_SOCKET };
 /* No process, no descriptors; what child_close() leaves. */
 void child_init(struct child *child);
 
-/* Start argv[0] (searched in PATH). PIPES: three non-blocking pipes. SOCKET: stdin and stdout are
- * one socket, and only output_fd is set. The errors of execvp (ERROR_START) are known when this
- * returns; so blocks until the exec. */
+/* Start argv[0] (searched in PATH). PIPES: three pipes. SOCKET: stdin and stdout are one socket,
+ * output_fd, and there is no input_fd. Our ends do not block. The errors of execvp (ERROR_START)
+ * are known when this returns; so blocks until the exec. */
 int child_open(struct child *child, const char *const *argv, enum child_stream stream,
                struct error *err);
 
@@ -59,7 +59,7 @@ int child_status(int status);
 void child_close(struct child *child, uint64_t grace_ns);
 
 /* Split as a shell does: blanks, '..', "..", backslash. No expansions. argv ends with NULL and
- * points into `store`; -EINVAL: a quote is open; -E2BIG. */
+ * points into `store`. Returns how many words; -EINVAL: a quote is open; -E2BIG. */
 int child_split(const char *text, char *store, size_t store_bytes, const char **argv,
                 uint32_t argv_max);
 

@@ -18,7 +18,8 @@ struct dial_target {
 };
 
 /* A connected, non-blocking, close-on-exec socket with TCP_NODELAY and keep-alive. Each address of
- * the name gets its share of the time. -ETIMEDOUT (ERROR_CONNECT); others ERROR_SOCKET. */
+ * the name gets its share of the time. -ETIMEDOUT (ERROR_CONNECT); -EINTR (ERROR_INTERRUPTED): a
+ * signal came; others ERROR_SOCKET. Blocks. */
 int dial_open(int *fd, const struct dial_target *target, struct error *err);
 
 #endif

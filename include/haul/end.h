@@ -26,17 +26,17 @@ enum end_op {
     END_DESCRIBE, /* role's path -> facts; changes nothing */
     END_OPEN, /* source: open. target: create or open, lock, find the journal, set the final size */
     END_MAP,  /* source: next data at or after slot->offset -> extent_start, extent_end */
-    END_RECALL, /* target: journalled chunks from byte slot->offset of the journal on (0: the first)
-                   -> buffer, count; extent_start: where to go on, 0 at the end */
-    END_FETCH,  /* source: read and digest a chunk; conditional: no payload when its digest is
-                   `expected` */
+    END_RECALL,  /* target: journalled chunks from entry number slot->offset of the journal on ->
+                    buffer, count; extent_start: where to go on, 0 at the end */
+    END_FETCH,   /* source: read and digest a chunk; conditional: no payload when its digest is
+                    `expected` */
     END_EXAMINE, /* target: read a chunk from the medium and digest it; the payload stays there */
     END_STORE,   /* target: write the buffer; it is not durable yet */
     END_KEEP,    /* target: the chunk was found right as it is: journal it with the next sync */
     END_ERASE,   /* target: make the range read as zeros */
     END_SYNC,    /* target: everything stored before becomes durable, and journalled */
-    END_COMMIT,  /* source: check that it is unchanged, leave the cache clean. target: sync,
-                    metadata, remove the journal,  sync the folder, leave the cache clean. Both: fill
+    END_COMMIT,  /* source: leave the cache clean, check that it is unchanged. target: sync, leave
+                    the cache clean, metadata, sync file and folder, remove the journal. Both: fill
                     the side's report */
     END_ABANDON, /* both: close without committing; the journal stays; the report is filled */
 };
@@ -132,8 +132,8 @@ struct slot {
     enum slot_state state;
     enum end_op op;
     struct job *job;
-    uint64_t offset; /* bytes, a multiple of the chunk size; MAP: any */
-    uint32_t length; /* bytes, at most capacity */
+    uint64_t offset; /* bytes, a multiple of the chunk size; MAP: any; RECALL: entries */
+    uint32_t length; /* bytes, at most capacity where there is a buffer */
     bool conditional;
     bool from_medium; /* EXAMINE: not from the page cache */
     struct digest expected;
@@ -141,11 +141,11 @@ struct slot {
 
     /* The outcome. Set by the end before it gives the slot back. */
     int result;           /* 0 or -errno; the words are in end->error */
-    struct digest digest; /* FETCH, EXAMINE: of the content; STORE: given by the pump */
+    struct digest digest; /* FETCH, EXAMINE: of the content; STORE, KEEP: given by the pump */
     bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
     uint32_t count; /* EXAMINE: bytes that were there; RECALL: entries in the buffer, as struct
                        journal_entry */
-    uint64_t extent_start, extent_end; /* MAP */
+    uint64_t extent_start, extent_end; /* MAP; RECALL: start */
 
     struct slot *next; /* the holder's own: an end's list, while it has the slot */
 };

@@ -35,7 +35,7 @@ struct end_peer_config {
     enum log_level log_level;  /* the other side's lines up to here go to our log */
     uint64_t timeout_ns;       /* nothing heard for so long while waiting: ERROR_TIMEOUT. 0: none.
                                   The other side is asked to say something more often than that */
-    uint64_t hello_timeout_ns; /* for the greeting; 0: WIRE_HELLO_MS */
+    uint64_t hello_timeout_ns; /* for each step of the greeting; 0: WIRE_HELLO_MS */
     struct progress *progress; /* wire_bytes_* are added to; may be NULL */
 };
 
@@ -48,11 +48,11 @@ struct end_peer_limits {
     uint64_t memory_bytes; /* of its slots */
 };
 
-/* Greet the other side. Blocks for at most hello_timeout_ns, and a little longer to learn why a
- * link ended. On success the link is the end's, on failure still the caller's (link_close()).
- * Errors: ERROR_VERSION, ERROR_PROTOCOL (something else is talking there; says what arrived),
- * ERROR_TIMEOUT, ERROR_NOT_FOUND and others of link_shutdown(), what the other side says
- * (ERROR_MEMORY: not even two slots fit there). */
+/* Greet the other side: preambles, our HELLO, its HELLO. Blocks for at most hello_timeout_ns for
+ * each, and a little longer to learn why a link ended. On success the link is the end's, on failure
+ * still the caller's (link_close()). Errors: ERROR_VERSION, ERROR_PROTOCOL (something else is
+ * talking there; says what arrived), ERROR_TIMEOUT, ERROR_NOT_FOUND and others of link_shutdown(),
+ * what the other side says (ERROR_MEMORY: not even two slots fit there). */
 int end_peer_open(struct end **out, const struct end_peer_config *config, struct error *err);
 
 void end_peer_limits(const struct end *end, struct end_peer_limits *limits);

@@ -90,10 +90,11 @@ struct engine {
 
 /* Opens the engine. ENGINE_URING that the kernel refuses is an error that says why; ENGINE_AUTO
  * then opens `threads` and says why in engine->why. Blocks only for thread creation. Errors:
- * -ENOMEM, -EPERM, -ENOSYS, -ENOTSUP (compiled out). */
+ * -ENOMEM; uring: what the kernel answers (-EPERM, -ENOSYS, -ENOMEM, -EINVAL), -ENOSYS also when it
+ * is compiled out; threads: -EAGAIN, not one thread could be started; -ENOTSUP for ENGINE_SIM. */
 int engine_open(struct engine **out, const struct engine_config *config, struct error *err);
 
-/* Each opens one engine, without fallback. uring: -ENOSYS when compiled out. */
+/* Each opens one engine, without fallback, with the errors said above. */
 int engine_uring_open(struct engine **out, const struct engine_config *config, struct error *err);
 int engine_threads_open(struct engine **out, const struct engine_config *config, struct error *err);
 int engine_sync_open(struct engine **out, const struct engine_config *config, struct error *err);
@@ -106,8 +107,8 @@ int engine_submit(struct engine *engine, struct request *request);
  * done >= need is finished; otherwise progress is rounded down to a block and the rest submitted
  * again; no new whole block: the end of the file for a read, -EIO for a write; ENGINE_ATTEMPTS_MAX
  * retries without progress end in the last error. With wait: blocks until there is at least one, if
- * anything is in flight. Returns the count (0 possible without wait, or when all that finished had
- * to go on), or -errno of the engine. */
+ * anything is in flight, or a signal comes. Returns the count (0 when nothing has finished, or
+ * nothing was in flight), or -errno of the engine. */
 int engine_reap(struct engine *engine, struct request **out, uint32_t max, bool wait);
 
 /* See engine_ops.wait_fd. */

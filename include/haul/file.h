@@ -36,7 +36,7 @@ struct file {
     int fd_direct;
     int fd_folder;       /* targets: the folder, to sync it; else -1 */
     char *path;          /* owned */
-    const char *name;    /* targets: the last part of path */
+    const char *name;    /* the last part of path */
     struct facts facts;  /* at open */
     uint64_t filesystem; /* statfs f_type */
     bool writable;
@@ -90,19 +90,20 @@ int file_open_target(struct file *file, const char *path, const struct file_open
 
 /* Give the target its final size: truncate what is longer, then preallocate (or only set the size
  * when `sparse`). fallocate refused by the filesystem: ftruncate. Clears set-id bits first. ENOSPC
- * says how much is needed and free; the size is then as before. Devices: only checks the capacity.
- */
+ * says how much is needed and free; the file is then not longer than it was. Devices: only checks
+ * the capacity. */
 int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct error *err);
 
-/* The same file again with other flags: /proc/self/fd, else by path after comparing device and
- * inode, but not in a place (-ENOENT). Returns a descriptor or -errno. */
+/* The same file again with other flags: /proc/self/fd, or, where there is no /proc, by path and
+ * comparing device and inode (-ESTALE: another file), but not in a place. Returns a descriptor or
+ * -errno. */
 int file_reopen(const struct file *file, int flags);
 
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);
 
-/* Owner (tried only as root), then mode, then mtime onto an open file, all or those
- * asked for. */
+/* Owner (tried only as root; one that can not be kept is noted, no failure), then mode (set-id bits
+ * only with the owner), then mtime onto an open file, all or those asked for. Devices: nothing. */
 struct file_metadata {
     bool owner, mode, times;
     struct facts facts;
@@ -110,7 +111,8 @@ struct file_metadata {
 int file_set_metadata(const struct file *file, const struct file_metadata *metadata,
                       struct error *err);
 
-/* fsync of file and of its folder. */
+/* fsync of file and of its folder. A folder that can not be synced (by its filesystem, or because
+ * it may not be listed) is no failure. */
 int file_sync(const struct file *file, struct error *err);
 int file_sync_folder(const struct file *file, struct error *err);
 
@@ -123,11 +125,12 @@ int file_next_data(const struct file *file, uint64_t offset, uint64_t *start, ui
  * the caller writes zeros. */
 int file_punch(const struct file *file, uint64_t offset, uint64_t length);
 
+/* The same file, not written since: kind, size, inode and mtime to the nanosecond. Not ctime, which
+ * a chmod, a rename or another link of it changes as well. */
+bool facts_unchanged(const struct facts *a, const struct facts *b);
+
 /* Same content expected by rsync's quick check: size and mtime (nanoseconds where both have them).
  */
-bool facts_unchanged(
-    const struct facts *a,
-    const struct facts *b); /* size, mtime, ctime, inode: the same file, untouched */
 bool facts_up_to_date(const struct facts *source, const struct facts *target);
 
 /* Names a filesystem: "ext4", "overlayfs", ...; "filesystem 0x..." otherwise; into out. */

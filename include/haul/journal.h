@@ -17,8 +17,8 @@
  *   REQUEST_WRITE, REQUEST_DATASYNC of the journal, by an engine
  *   journal_recorded()          only this says "durable"
  *
- * Memory is fixed at open. Nothing here blocks but journal_open*, journal_create and the reader
- * (small reads of a local file); one thread. */
+ * Memory is fixed at open. What names a path blocks (small reads, writes and syncs of a local
+ * file), and so does the reader; nothing else does. One thread. */
 #ifndef HAUL_JOURNAL_H
 #define HAUL_JOURNAL_H
 
@@ -86,8 +86,9 @@ int journal_open(struct journal **out, const struct journal_header *header, stru
 /* Create the file (O_EXCL, 0600) in the folder fd_folder (or by path when path is absolute), write
  * the header, fdatasync it and fsync the folder: afterwards batches may be appended. An old file of
  * that name is removed first, but under another name than journal_name()'s only one that is empty
- * or begins like a journal: --journal=disk.img must not cost anybody a disk image (-EEXIST).
- * Blocks. The fd for appending is O_APPEND and kept in the journal: journal_fd(). */
+ * or begins like a journal: --journal=disk.img must not cost anybody a disk image (-EEXIST). -EBUSY
+ * (ERROR_BUSY): a running copy holds it. Blocks. The fd for appending is O_APPEND and kept in the
+ * journal: journal_fd(). */
 int journal_create(struct journal *journal, int fd_folder, const char *path, struct error *err);
 
 /* Go on with an existing file that journal_reader has found fitting: batches are appended behind

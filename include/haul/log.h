@@ -2,8 +2,8 @@
  *
  * No module but src/cli prints. The others hand lines to the sink that main() set; without one they
  * go nowhere. Lines are lower case, no full stop, path first; debug lines are key=value. Control
- * characters in paths are escaped by the sink. Thread-safe: the sink is set before lanes start and
- * is called under a lock. Progress never goes through the log. */
+ * characters in paths are escaped by the sink. Thread-safe: the sink is called under a lock, so it
+ * must not log itself. Progress never goes through the log. */
 #ifndef HAUL_LOG_H
 #define HAUL_LOG_H
 

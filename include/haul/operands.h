@@ -26,12 +26,12 @@ struct operands {
 
 /* Look at the operands before anything is touched; a target on this machine is settled, too.
  * Errors (ERROR_USAGE unless said): what is no address (address.h), pipes, sources of several
- * machines, several sources with -T, and those of operands_settle(); ERROR_MEMORY. The caller
- * closes in either case. */
+ * machines, several sources with -T, two of one name, and those of operands_settle(); ERROR_MEMORY.
+ * The caller closes in either case. */
 int operands_resolve(struct operands *operands, const struct options *options, struct error *err);
 
-/* What the target is decides where the files go. Errors: several sources without a folder, two of
- * one name (ERROR_USAGE); a target that ends in "/" and is no folder, a folder with -T
+/* What the target is decides where the files go. Errors: several sources without a folder
+ * (ERROR_USAGE); a target that ends in "/" and is no folder, a folder with -T
  * (ERROR_FILE). */
 int operands_settle(struct operands *operands, const struct facts *target, struct error *err);
 

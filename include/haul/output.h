@@ -20,7 +20,7 @@ void output_log(enum log_level level, const char *line);
 void output_log_bar(enum log_level level, const char *line);
 
 /* Around several lines on standard output while the copy runs: keeps the log and the bar away (the
- * same terminal may show both) and flushes.  */
+ * same terminal may show both) and flushes. */
 void output_begin(bool bar);
 void output_end(void);
 

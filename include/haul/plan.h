@@ -1,9 +1,10 @@
 /* plan.h - yields the next thing to do for one file: which chunk, and what with it.
  *
- * Shared by all lanes; every function takes the plan's lock and none blocks on anything else.
- * Memory: a few fixed rings, and one bit a chunk when a journal is resumed. The plan also folds the
- * digests of the chunks, in order, into the digest of digests, so it never runs more than
- * PLAN_REORDER chunks ahead of the oldest one that is not done. */
+ * Shared by all lanes from the first plan_next() on; the functions take the plan's lock and none
+ * blocks on anything else. Memory: a few fixed rings, and two bits a chunk when a journal is
+ * resumed. The plan also folds the digests of the chunks, in order, into the digest of digests, so
+ * it never runs more than PLAN_REORDER chunks ahead of the oldest one that is not done (but for a
+ * resume, where it does not fold). */
 #ifndef HAUL_PLAN_H
 #define HAUL_PLAN_H
 
@@ -22,7 +23,7 @@ enum plan_action {
     PLAN_ERASE,  /* a hole of the source over old data */
     PLAN_VERIFY, /* examine what was stored, against its digest */
     PLAN_MAP,    /* ask the source for the next data at or after offset */
-    PLAN_RECALL, /* ask the target for journalled chunks, from `offset` of its journal on */
+    PLAN_RECALL, /* ask the target for journalled chunks, from entry `offset` of its journal on */
 };
 
 enum plan_answer {

@@ -54,7 +54,8 @@ struct policy {
     uint32_t window_bytes;
     bool
         range_writeback; /* sync_file_range works here; else fdatasync (overlayfs, FUSE, unknown) */
-    bool spare; /* never evict what was cached before we came (sources, and targets that existed) */
+    bool spare; /* never evict what was cached before we came: set where something was, or may have
+                   been */
     struct policy_cached ahead[2]; /* of the windows behind those opened last, one a stream */
     uint32_t ahead_last;
     uint64_t clock;
@@ -64,8 +65,8 @@ struct policy {
 
 /* Choose for an open file, as design.md 6 says, and open file->fd_direct when the outcome is
  * direct. `wish` other than AUTO is obeyed where possible; where it is not, the outcome and
- * policy->why say so. Makes one real aligned read where statx does not tell. Never fails: the last
- * resort is window. May block for that one read. */
+ * policy->why say so. Makes one real aligned read where statx does not tell and the file may be
+ * read. Never fails: the last resort is window. May block for that one read. */
 void policy_choose(struct policy *policy, struct file *file, enum policy_kind wish,
                    uint32_t window_bytes);
 
@@ -73,12 +74,12 @@ void policy_choose(struct policy *policy, struct file *file, enum policy_kind wi
  * are. */
 void policy_switch(struct policy *policy, struct file *file, const char *why);
 
-/* The descriptor for a transfer of whole blocks, and for a tail. */
+/* The descriptor for reads and for writes of whole blocks; a tail is written through file->fd. */
 int policy_fd(const struct policy *policy, const struct file *file);
 
 /* A slot wants to read or write [offset, offset + length), which lies in one window. Only under
- * `window`. false: too many windows are open; hold the slot and ask again after the next
- * policy_reaped(). */
+ * `window`. false: too many windows are open, or this one is just being closed; hold the slot and
+ * ask again after the next policy_reaped(). */
 bool policy_begin(struct policy *policy, const struct file *file, const struct residency *residency,
                   uint64_t offset, uint32_t length);
 
@@ -92,8 +93,8 @@ enum policy_urgency { POLICY_RELAXED, POLICY_PRESSED, POLICY_FINISH };
 struct request *policy_next(struct policy *policy, const struct file *file,
                             enum policy_urgency urgency);
 
-/* A request of policy_next() has come back. Returns its result: 0 or -errno (a write-back that
- * failed lost data). */
+/* A request of policy_next() has come back. Returns 0 or -errno: a write-back that failed lost
+ * data; a drop that failed is no failure. */
 int policy_reaped(struct policy *policy, struct request *request);
 
 /* No window open, nothing in flight. */

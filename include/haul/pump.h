@@ -2,9 +2,12 @@
  *
  *   FREE --plan--> [COPY]  FETCHING --------------------> STORING --> FREE
  *                  [CHECK] EXAMINING -> FETCHING -differs-> STORING
- *                                              \-same-> FREE (kept)
+ *                                              \-same-> KEEPING -> FREE (kept)
  *                  [AUDIT] EXAMINING -right-> FREE (kept), -wrong-> FETCHING -> STORING (repaired)
- *                  [VERIFY] VERIFYING, [MAP] MAPPING, [ERASE] ERASING -> FREE
+ *                  [VERIFY] VERIFYING, [MAP] MAPPING, [RECALL] RECALLING, [ERASE] ERASING -> FREE
+ *
+ * KEEPING only where a journal is kept; what is wrong in a sparse file is first ERASED, since zeros
+ * are not stored there; and when files are only compared, nothing is STORED.
  *
  * Only this file knows the states. The first error is recorded; then nothing new is started,
  * everything in flight is waited for, and only then does it return. */
@@ -22,10 +25,11 @@ struct pump_config {
     struct job *job;
     struct plan *plan;
     struct progress *progress;
-    uint64_t bandwidth_bytes;  /* a second, over this pump; 0: no limit */
-    uint64_t sync_every_bytes; /* a checkpoint after so many bytes stored; 0: none */
-    uint64_t sync_every_ns;
-    uint64_t *unsynced_bytes; /* set at the end: stored or kept and not synced; may be NULL */
+    uint64_t bandwidth_bytes;  /* a second, over all lanes; 0: no limit */
+    uint64_t sync_every_bytes; /* a checkpoint after so many bytes stored; 0: only where the journal
+                                  has no more memory for notes */
+    uint64_t sync_every_ns;    /* and after so long; with sync_every_bytes 0: not */
+    uint64_t *unsynced_bytes;  /* set at the end: stored or kept and not synced; may be NULL */
 };
 
 /* Run until the plan has ended, something failed or progress->stop is set (ERROR_INTERRUPTED). When

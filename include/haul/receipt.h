@@ -25,7 +25,7 @@ struct receipt_tally {
 /* The sum over several files, after each of them had its own words. */
 void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally);
 
-/* One line, as cli.md of the project fixes it. event: "receipt" (the last line) or "file" (one of
+/* One line, as haul(1) describes it. event: "receipt" (the last line) or "file" (one of
  * several). error NULL: none. */
 void receipt_json(FILE *out, const struct receipt *receipt, const char *event, int exit_code,
                   const char *error);

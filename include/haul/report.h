@@ -67,7 +67,8 @@ struct receipt {
     uint32_t files;
     uint64_t bytes_total, bytes_copied, bytes_kept, bytes_holes, bytes_repaired, chunks_repaired,
         bytes_verified;
-    uint64_t bytes_durable; /* on the medium, from this run or an earlier one, holes not counted */
+    uint64_t bytes_durable; /* on the medium, from this run or an earlier one; holes are counted
+                               only once all of the file is durable */
     uint64_t duration_ns;   /* to durability */
     bool digest_known;
     struct digest digest; /* of the chunk digests in order */

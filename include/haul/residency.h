@@ -26,9 +26,8 @@ struct residency {
  * unknown). */
 void residency_init(struct residency *residency, int fd);
 
-/* Force RESIDENCY_CGROUP or NONE from outside is done by setting the field; "cachestat", "mincore",
- * "cgroup", "none".
- */
+/* "cachestat", "mincore", "cgroup", "none". Whoever wants another method than the chosen one sets
+ * the field. */
 const char *residency_name(enum residency_method method);
 
 /* Resident bytes of fd in [offset, offset + length); length 0: to the end of the file.
@@ -58,8 +57,9 @@ struct residency_cgroup {
  * where we see it. */
 int residency_cgroup_find(struct residency_cgroup *cgroup, const char *root);
 
-/* Page cache charged to it alone, bytes ("cache" in v1; "file" in v2, children included), or
- * NUM_UNKNOWN. May lag by some seconds: the kernel folds these statistics lazily. */
+/* Page cache charged to our own memory cgroup, bytes: "cache" in v1, to it alone; "file" in v2, its
+ * children included. NUM_UNKNOWN where it can not be seen. May lag by some seconds: the kernel
+ * folds these statistics lazily. */
 uint64_t residency_cgroup_cache(const char *root);
 
 /* One number out of a small file of /proc or a cgroup: that of the first line that begins with

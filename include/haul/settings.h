@@ -15,14 +15,16 @@ const char *settings_find(const struct link_options *options, const char *key);
 /* Whether it is there and is `value` (any case). */
 bool settings_are(const struct link_options *options, const char *key, const char *value);
 
-/* All settings as a configuration file in memory: a descriptor to be closed by the caller.
- * -EINVAL (ERROR_USAGE): not Key=Value, a line break inside, or longer than libssh's line (1023).
+/* All settings but ProxyJump as a configuration file in memory: a descriptor to be closed by the
+ * caller. -EINVAL (ERROR_USAGE): not Key=Value, a line break inside, or longer than libssh's line
+ * (1023).
  */
 int settings_file(int *fd, const struct link_options *options, struct error *err);
 
 /* What a proxy process is started for. */
 struct settings_proxy {
-    const char *command; /* ProxyCommand with %h %p %r %n %%; NULL: options->proxy_jump */
+    const char *command; /* ProxyCommand with %h %p %r %n %%; not looked at where -J or the setting
+                            ProxyJump names a hop */
     const char *host;    /* after the configuration has been applied */
     const char *user;
     uint16_t port;

@@ -90,7 +90,8 @@ struct wire_hello {
         capabilities; /* WIRE_CAN_*; unknown bits are ignored. The server repeats what it will do */
     uint64_t session; /* random; the same for all lanes of a run. The server repeats it */
     uint8_t role;     /* of the server: 0 source, 1 target. Repeated */
-    uint8_t engine;   /* wish for the server's engine; the server: the one it has */
+    uint8_t engine;   /* wish for the server's engine. Repeated; which one it has, and why, comes
+                         with each report */
     uint8_t log_level;      /* notes up to this level. Repeated */
     uint32_t lanes;         /* how many sessions share the server's memory. Repeated */
     uint32_t slots_count;   /* with a buffer: tags 0 .. slots_count - 1 */
@@ -130,7 +131,8 @@ struct wire_request {
     const char *path; /* of the server's role */
     struct wire_wish wish;
     struct wire_facts source;
-    /* MAP, RECALL: offset. The chunk operations: offset and length. RECALL: length is the room. */
+    /* MAP: offset. The chunk operations: offset and length. RECALL: offset is the number of an
+     * entry of the journal, length the room for entries. */
     uint64_t offset;
     uint32_t length;
     bool conditional;     /* FETCH, EXAMINE: digest is the expected one */

@@ -3,14 +3,14 @@
  * Which code hashes was measured, not assumed: 1 MiB buffers, best of 9 x 1 GiB, GB/s with one
  * buffer (in cache) and with 64 in turn; an EPYC with AVX-512, Debian 12, xxhash 0.8.1:
  *
- *   shared library, XXH3_128bits (SSE2)             19.8   17.7
- *   XXH_INLINE_ALL, gcc 12 -O2 (SSE2)               19.9   19.6
- *   XXH_INLINE_ALL, clang 14 -O2 (SSE2)             29.6   27.7
- *   XXH_INLINE_ALL, gcc 12 -O2 -mavx2               54.3   35.0   (dies on a CPU without AVX2)
- *   shared library, XXH3_128bits_dispatch           55.9   35.8   (asks the CPU at run time)
+ *   shared library, XXH3_128bits (SSE2)             20   18-19
+ *   XXH_INLINE_ALL, gcc 12 -O2 (SSE2)               20   19-20
+ *   XXH_INLINE_ALL, clang 14 -O2 (SSE2)             31   26-28
+ *   XXH_INLINE_ALL, gcc 12 -O2 -mavx2               57   30-35   (dies on a CPU without AVX2)
+ *   shared library, XXH3_128bits_dispatch           56   22-36   (asks the CPU at run time)
  *
- * With all cores busy, memory is the limit of the second column: 21-30 for dispatch, 16-18 for the
- * SSE2 ones.
+ * The second column is memory's as much as the hash's: the ranges are a quiet day and one with the
+ * other cores busy.
  *
  * So the library's own run-time choice is used where the library has it. Debian's libxxhash.so for
  * amd64 does, its libxxhash.a does not. A weak reference finds out when the program is linked or
@@ -32,7 +32,7 @@ XXH128_hash_t XXH3_128bits_dispatch(const void *, size_t) __attribute__((weak));
 XXH_errorcode XXH3_128bits_update_dispatch(XXH3_state_t *, const void *, size_t)
     __attribute__((weak));
 
-/* Measured as above: 41.8 GB/s in steps of 4 KiB, 48.6 of 16 KiB and 48.6 of 64 KiB. */
+/* Measured as above: 42-43 GB/s in steps of 4 KiB, 49-51 of 16 KiB and 49-53 of 64 KiB. */
 enum { ZEROS_BYTES = 16384 };
 
 /* The streaming state in memory of our own, because digest_of_zeros may not fail and nothing is

@@ -137,8 +137,6 @@ static int move_away(struct stdio_link *stdio)
     return 0;
 }
 
-/* sshd's child gets sockets, others pipes: epoll takes both. Regular files (in tests) it refuses
- * with EPERM, and they never have to be waited for. */
 /* sshd's child gets sockets, others pipes: epoll takes both. Regular files and /dev/null it refuses
  * with EPERM: they never have to be waited for. */
 static int watch(struct stdio_link *stdio)
