@@ -16,8 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Everything that the command line can say about a copy. All zeros is the default, but for the
- * units noted. */
+/* Everything that the command line can say about a copy. All zeros is the default. */
 struct copy_wish {
     enum policy_kind cache;   /* --cache */
     uint64_t cache_max_bytes; /* --cache-max; with cache_max_set */
@@ -39,19 +38,18 @@ struct copy_wish {
     const char *manifest_path; /* --manifest; NULL: none */
     uint64_t sync_every_bytes; /* --sync-every; with sync_every_set; 0: only at the end */
     bool sync_every_set;
-    uint32_t lanes;      /* -j; 0: automatic */
-    bool compress;       /* -z */
-    uint64_t timeout_ns; /* --timeout; 0: none */
-    struct link_options
-        link; /* how to reach another machine; address, remote_command and memory are set here */
-    const char *remote_path; /* --remote-path; NULL: "haul" */
+    uint32_t lanes;           /* -j; 0: automatic */
+    bool compress;            /* -z */
+    uint64_t timeout_ns;      /* --timeout; 0: none */
+    struct link_options link; /* how to reach another machine; address, remote_command, memory,
+                                 silence_timeout_ns and window_bytes are set for each lane */
+    const char *remote_path;  /* --remote-path; NULL: "haul" */
 };
 
 struct copy;
 
-/* Prepare a run: budget, slots, engines; where a side is on another machine, the link to it too.
- * NULL: this machine.
- * Both addresses' hosts serve every copy_run() of this run. */
+/* Prepare a run: budget, slots, engines; where a side is on another machine, the link to it, too.
+ * An address that is NULL: this machine. The hosts of both serve every copy_run() of this run. */
 int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
               const struct address *target, struct error *err);
 

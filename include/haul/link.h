@@ -62,7 +62,7 @@ struct link_options {
     const char *const *identity_files; /* -i, in order */
     uint32_t identities_count;
     const char *proxy_jump;      /* -J */
-    const char *ciphers;         /* -c */
+    const char *ciphers;         /* --ciphers; ssh's -c */
     const char *const *settings; /* -o "Key=Value" or "Key Value", in order; the first one wins */
     uint32_t settings_count;
     enum link_family family;     /* -4, -6 */
