@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,16 +67,35 @@ static enum journal_state end_file_journal_fits(const struct open_file *open, co
     return usable ? JOURNAL_FITS : JOURNAL_DAMAGED;
 }
 
-/* Read all of it once: how far it is good. */
-static int end_file_journal_scan(struct journal_reader *reader, uint64_t *entries_count,
-                                 struct error *err)
+/* Read all of it once: how far it is good, and which chunks it lists (listed may be NULL). */
+static int end_file_journal_scan(struct journal_reader *reader, uint8_t *listed,
+                                 uint64_t *entries_count, struct error *err)
 {
     struct journal_entry entries[64];
     int count;
     *entries_count = 0;
-    while ((count = journal_reader_next(reader, entries, COUNT_OF(entries), err)) > 0)
+    while ((count = journal_reader_next(reader, entries, COUNT_OF(entries), err)) > 0) {
         *entries_count += (uint64_t)count;
+        for (int i = 0; listed && i < count; i++)
+            listed[entries[i].chunk / 8] |= (uint8_t)(1u << (entries[i].chunk % 8));
+    }
     return count;
+}
+
+/* Is all data of the target in chunks that are listed? Then everything else is holes. */
+static bool end_file_journal_covers(const struct open_file *open,
+                                    const struct journal_header *header, const uint8_t *listed)
+{
+    uint64_t offset = 0, start, end;
+    while (listed && offset < header->size_bytes) {
+        if (file_next_data(&open->file, offset, &start, &end, NULL) < 0)
+            return false;
+        for (uint64_t i = start / header->chunk_bytes; i < div_ceil(end, header->chunk_bytes); i++)
+            if (start < end && !(listed[i / 8] >> (i % 8) & 1))
+                return false;
+        offset = max_u64(end, offset + 1);
+    }
+    return listed != NULL;
 }
 
 static int end_file_journal_resume(struct end_file *self, struct open_file *open, struct job *job,
@@ -83,7 +103,10 @@ static int end_file_journal_resume(struct end_file *self, struct open_file *open
                                    struct journal_reader *reader)
 {
     uint64_t entries_count;
-    int result = end_file_journal_scan(reader, &entries_count, &self->end.error);
+    uint64_t listed_bytes = div_ceil(header->size_bytes, header->chunk_bytes) / 8 + 1;
+    AUTO_FREE uint8_t *listed =
+        job->wish.sparse && listed_bytes <= PTRDIFF_MAX ? calloc(1, (size_t)listed_bytes) : NULL;
+    int result = end_file_journal_scan(reader, listed, &entries_count, &self->end.error);
     if (result == 0)
         result = journal_open(&open->journal, header, &self->end.error);
     if (result == 0)
@@ -94,7 +117,10 @@ static int end_file_journal_resume(struct end_file *self, struct open_file *open
     job->chunk_bytes = header->chunk_bytes;
     /* Behind damage there may have been more: what is not listed may be right all the same. */
     job->journal_compare = header->compare || journal_reader_damaged(reader);
-    /* What is not listed of a file that was new was never written, or with these very bytes. */
+    /* Zeros are left out, so a file that was new must be holes where nothing is listed. It is not
+     * when it was killed in mid-copy, nor when another file got its inode number, and its size. */
+    if (job->wish.sparse && !end_file_journal_covers(open, header, listed))
+        job->journal_compare = true;
     open->sparse =
         job->wish.sparse && !job->journal_compare && open->file.facts.kind == FILE_REGULAR;
     if (journal_reader_damaged(reader))

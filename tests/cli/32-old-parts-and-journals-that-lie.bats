@@ -275,6 +275,22 @@ batches() {
     expect_receipt .bytes_copied $BYTES
 }
 
+# The journal knows a target by its inode, which a new file gets again, and its size.
+@test "another file with the old one's inode and size: nothing of it stays in the holes of the source" {
+    truncate -s 48M source
+    "$TOOLS/fill" --offset=0 source 8M
+    "$TOOLS/fill" --offset=30000001 source 8M
+    random_file other 48M 7
+    local option
+    for option in "" --append-verify -S; do
+        rm -f target
+        partial 10 $option
+        cat other >target # the same inode for certain
+        copied $option source target
+        same source target
+    done
+}
+
 @test "the source has changed since: size, time, content" {
     half
     touch source
