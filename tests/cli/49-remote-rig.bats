@@ -19,6 +19,8 @@ setup() {
     proxy_start --mark-up=200000
     echoed
     cmp noise echo
+    # sshd closes its end a little after the client has gone.
+    for _ in $(seq 200); do [ "$(proxy_count open)" != 0 ] || break; sleep 0.05; done
     proxy_stop
     [ "$(proxy_count connections)" = 1 ]
     [ "$(proxy_count open)" = 0 ]
