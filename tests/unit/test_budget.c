@@ -1,5 +1,7 @@
 /* test_budget.c - finds the limits in trees of files that look like many machines, decides about
  * them, and asks the real kernel through a cgroup of its own. */
+#include "in_child.h"
+
 #include "haul/budget.h"
 #include "haul/num.h"
 #include "haul/residency.h"
@@ -19,7 +21,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define V1_MOUNT(root)                                                                             \
@@ -404,21 +405,19 @@ static void read_root_too_long_is_an_error(void **state)
     free(root);
 }
 
+static int rlimit_is_read(const char *root)
+{
+    const struct rlimit data = {.rlim_cur = 3 * GIB, .rlim_max = RLIM_INFINITY};
+    struct error err = {.class = ERROR_NONE};
+    struct budget_facts facts;
+    CHECK(setrlimit(RLIMIT_DATA, &data) == 0 && budget_read(&facts, root, &err) == 0);
+    CHECK(facts.address_space_bytes == 3 * GIB);
+    return 0;
+}
+
 static void read_rlimits_are_our_own(void **state)
 {
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        struct rlimit data = {.rlim_cur = 3 * GIB, .rlim_max = RLIM_INFINITY};
-        struct error err = {.class = ERROR_NONE};
-        struct budget_facts facts;
-        if (setrlimit(RLIMIT_DATA, &data) || budget_read(&facts, *state, &err))
-            _exit(2);
-        _exit(facts.address_space_bytes == 3 * GIB ? 0 : 1);
-    }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    IN_CHILD(rlimit_is_read(*state));
 }
 
 /* --- decisions ----------------------------------------------------------------------------- */
@@ -715,23 +714,15 @@ static int limited_child(const char *folder, const char *inner)
     struct budget_facts facts;
     char pid[32];
     snprintf(pid, sizeof pid, "%d", (int)getpid());
-    if (!write_text(folder, "/cgroup.procs", pid))
-        return __LINE__;
-    if (budget_read(&facts, "/", &err) || facts.cgroup_limit_bytes != 48 * MIB)
-        return __LINE__;
-    if (facts.cgroup_usage_bytes > 48 * MIB || strncmp(facts.limited_by, "cgroup /", 8) != 0)
-        return __LINE__;
-    if (budget_cgroup_cache("/") > 48 * MIB)
-        return __LINE__;
-    if (!write_text(inner, "/memory.limit_in_bytes", "40M") ||
-        !write_text(inner, "/cgroup.procs", pid))
-        return __LINE__;
-    if (budget_read(&facts, "/", &err) || facts.cgroup_limit_bytes != 40 * MIB)
-        return __LINE__;
-    if (!write_text(inner, "/memory.limit_in_bytes", "100M"))
-        return __LINE__;
-    if (budget_read(&facts, "/", &err) || facts.cgroup_limit_bytes != 48 * MIB)
-        return __LINE__;
+    CHECK(write_text(folder, "/cgroup.procs", pid));
+    CHECK(budget_read(&facts, "/", &err) == 0 && facts.cgroup_limit_bytes == 48 * MIB);
+    CHECK(facts.cgroup_usage_bytes <= 48 * MIB && strncmp(facts.limited_by, "cgroup /", 8) == 0);
+    CHECK(budget_cgroup_cache("/") <= 48 * MIB);
+    CHECK(write_text(inner, "/memory.limit_in_bytes", "40M"));
+    CHECK(write_text(inner, "/cgroup.procs", pid));
+    CHECK(budget_read(&facts, "/", &err) == 0 && facts.cgroup_limit_bytes == 40 * MIB);
+    CHECK(write_text(inner, "/memory.limit_in_bytes", "100M"));
+    CHECK(budget_read(&facts, "/", &err) == 0 && facts.cgroup_limit_bytes == 48 * MIB);
     return 0;
 }
 
@@ -751,12 +742,10 @@ static void read_real_cgroup_sees_its_limit(void **state)
         skip();
     }
     bool ready = mkdir(inner, 0755) == 0 && write_text(folder, "/memory.limit_in_bytes", "48M");
-    int status = -1;
-    pid_t child = ready ? fork() : -1;
+    pid_t child = ready ? child_start() : -1;
     if (child == 0)
-        _exit(limited_child(folder, inner) % 251);
-    if (child > 0)
-        assert_int_equal(waitpid(child, &status, 0), child);
+        child_end(limited_child(folder, inner));
+    int status = child_wait(child);
     rmdir(inner);
     int removed = rmdir(folder);
     assert_true(ready);
