@@ -111,6 +111,10 @@ struct file_metadata {
 int file_set_metadata(const struct file *file, const struct file_metadata *metadata,
                       struct error *err);
 
+/* Is the target still what was opened? Its name leads to it, and its size is size_bytes. Else
+ * -ESTALE with words. Devices: 0. */
+int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err);
+
 /* fsync of file and of its folder. A folder that can not be synced (by its filesystem, or because
  * it may not be listed) is no failure. */
 int file_sync(const struct file *file, struct error *err);

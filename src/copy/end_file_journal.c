@@ -339,6 +339,9 @@ void end_file_sync_done(struct end_file *self, struct work *work)
     case WORK_DATASYNC:
         if (result == 0 && open->writeback_result < 0)
             work->request.result = result = open->writeback_result;
+        if (result == 0) /* what was cut off since is nowhere, durable or not */
+            work->request.result = result =
+                file_check_in_place(&open->file, open->size_bytes, &self->end.error);
         if (result < 0 && open->journal) {
             /* Linux reports a failed write-back once and may have dropped the pages: a later sync
              * that succeeds proves nothing about these chunks. */

@@ -237,7 +237,9 @@ static int end_file_set_metadata(struct end_file *self, struct work *work)
     /* Who may only put files here gets no program that runs with our rights. */
     if (self->config.place)
         metadata.facts.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
-    int result = file_set_metadata(file, &metadata, &self->end.error);
+    int result = file_check_in_place(file, work->open->size_bytes, &self->end.error);
+    if (result == 0)
+        result = file_set_metadata(file, &metadata, &self->end.error);
     if (result == 0)
         result = file_sync(file, &self->end.error);
     if (result == 0)

@@ -492,6 +492,27 @@ int file_set_metadata(const struct file *file, const struct file_metadata *metad
     return 0;
 }
 
+int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err)
+{
+    struct stat st, named;
+    if (file->facts.kind != FILE_REGULAR)
+        return 0;
+    if (fstat(file->fd, &st) != 0)
+        return error_set(err, errno, "%s: can not be looked at", file->path);
+    int looked =
+        fstatat(file->fd_folder, file->name, &named, file->restricted ? AT_SYMLINK_NOFOLLOW : 0);
+    if (looked != 0 ? errno == ENOENT : named.st_ino != st.st_ino || named.st_dev != st.st_dev)
+        return error_set_class(err, ERROR_FILE, ESTALE,
+                               "%s: was removed or replaced while it was written; run it again",
+                               file->path);
+    if ((uint64_t)st.st_size != size_bytes)
+        return error_set_class(err, ERROR_FILE, ESTALE,
+                               "%s: its size was changed while it was written, to %llu bytes; run "
+                               "it again",
+                               file->path, (unsigned long long)st.st_size);
+    return 0;
+}
+
 int file_sync(const struct file *file, struct error *err)
 {
     return fsync(file->fd) == 0 ? 0 : error_set(err, errno, "%s: sync to the disk", file->path);

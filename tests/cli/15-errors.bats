@@ -160,6 +160,28 @@ kill_quietly() {
     expect "mtime of a copy that failed is not the source's" "$([ "$(stat -c %.9Y target)" = "$(stat -c %.9Y source)" ] && echo same)" ""
 }
 
+@test "a target that is removed, replaced or cut while it is written: 11, and nothing else is touched" {
+    options=()
+    change_while_copied rm target
+    failed_with 11 'target: was removed or replaced while it was written'
+    [ ! -e target ]
+    random_file other 10K 2
+    cp other another
+    change_while_copied mv other target
+    failed_with 11 'target: was removed or replaced while it was written'
+    same another target
+    rm -f target
+    change_while_copied truncate -s 7M target
+    failed_with 11 'target: its size was changed while it was written, to 7340032 bytes'
+    # At the next checkpoint, not at the end; and what is gone is not in the journal.
+    rm -f target
+    options=(--chunk-size=64K --sync-every=256K)
+    change_while_copied truncate -s 0 target
+    failed_with 11 'target: its size was changed while it was written'
+    copied source target
+    same source target
+}
+
 @test "--memory that is too small is refused in words" {
     random_file source 1M
     copy --memory=4K source target
