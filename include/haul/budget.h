@@ -1,7 +1,7 @@
 /* budget.h - how much memory this run may use, found before the first byte is allocated.
  *
  * The least of: the memory cgroup and all its ancestors (v1 and v2, nested, in namespaces),
- * MemAvailable, LowFree on 32-bit, RLIMIT_AS, RLIMIT_DATA, what --memory says. Rule (field.md 5):
+ * MemAvailable, LowFree on 32-bit, RLIMIT_AS, RLIMIT_DATA, what --memory says. Rule:
  * budget = clamp((min(room, available) - reserved) / 4, 1 MiB, 64 MiB), at most LowFree /
  * 8; chunks of 1 MiB, 256 KiB below 4 MiB, 64 KiB below 1 MiB; at most 16 slots. Never more than
  * half of what there is, whatever is wished. */

@@ -5,9 +5,9 @@
  * batches in any order and stops at the first bad one. Of a chunk that is listed twice the later
  * entry holds.
  *
- * The order that makes it true (field.md 6 has the power-cut figures) is enforced by the types: a
- * batch can only be had for a `struct journal_proof`, and a proof can only be made of a data sync
- * that succeeded after the chunks were sealed:
+ * The order that makes it true (tests/cli/40-power-cut.bats shows that it is needed) is enforced by
+ * the types: a batch can only be had for a `struct journal_proof`, and a proof can only be made of
+ * a data sync that succeeded after the chunks were sealed:
  *
  *   journal_note()...           a chunk has been written; nothing is known of its durability
  *   journal_seal()              what was noted up to here belongs to the next data sync

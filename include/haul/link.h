@@ -146,7 +146,7 @@ int link_recv_all(struct link *link, void *buffer, size_t length, uint64_t timeo
 /* The orderly end, and after a failed send or recv, or an early LINK_EOF, the way to learn why
  * (give it an error of its own then: the first one stays, and it is a consequence): tell the peer
  * that no more comes, read and drop what it still says until it has closed, too, and learn how it
- * ended. Closing an SSH channel without this loses the last megabytes (field.md 7). 0: it ended
+ * ended. Closing an SSH channel without this loses the last megabytes (measured). 0: it ended
  * well. Else why not, in words, with the peer's last line on its stderr: 126, 127 -ENOENT
  * (ERROR_NOT_FOUND), 255 of a transport -ECONNRESET (ERROR_SOCKET), other statuses -ECHILD
  * (ERROR_START), -ETIMEDOUT (ERROR_TIMEOUT). Close the link afterwards in any case. */

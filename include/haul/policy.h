@@ -3,7 +3,7 @@
  * direct: O_DIRECT in whole blocks, the tail buffered. window: buffered, in windows that are
  * written back, waited for and dropped while the copy goes on. plain: buffered, nothing done (tmpfs
  * *is* page cache, or the user asked for it). The choice is made per side and per file, by
- * evidence, and may change in mid-copy when the measurement says that O_DIRECT lies (design.md 6).
+ * evidence, and may change in mid-copy when the measurement says that O_DIRECT lies.
  */
 #ifndef HAUL_POLICY_H
 #define HAUL_POLICY_H
@@ -63,7 +63,7 @@ struct policy {
     uint32_t windows_limit; /* at most this many open */
 };
 
-/* Choose for an open file, as design.md 6 says, and open file->fd_direct when the outcome is
+/* Choose for an open file, by the evidence above, and open file->fd_direct when the outcome is
  * direct. `wish` other than AUTO is obeyed where possible; where it is not, the outcome and
  * policy->why say so. Makes one real aligned read where statx does not tell and the file may be
  * read. Never fails: the last resort is window. May block for that one read. */

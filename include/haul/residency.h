@@ -3,7 +3,7 @@
  * cachestat(2) (syscall 451, Linux 6.5) where it tells the truth; mincore(2) on overlayfs, where
  * cachestat always reads 0, and on older kernels. cachestat gives EPERM to somebody who neither
  * owns the file nor may write it, and mincore then claims that everything is resident: that is
- * "unknown", not an answer (field.md 3). None of these reads data or brings anything into the
+ * "unknown", not an answer. None of these reads data or brings anything into the
  * cache. They do not sleep on I/O. The file may be a regular one or a block device (a device's
  * cache lives only while somebody has it open). mincore needs a descriptor that may be read:
  * open the target O_RDWR, not O_WRONLY, where it matters. */

@@ -1,7 +1,7 @@
 /* settings.h - the `-o Key=Value` options of ssh, before anybody else sees them.
  *
  * libssh takes them as lines of a configuration file; what it ignores but we can do ourselves
- * (field.md 7) is looked up here. Knows no libssh. */
+ * is looked up here. Knows no libssh. */
 #ifndef HAUL_SETTINGS_H
 #define HAUL_SETTINGS_H
 

@@ -1,7 +1,7 @@
 /* slab.h - the memory of all slots: one mapping, allocated and touched at the start.
  *
  * Huge pages matter: on a virtio disk, 1 MiB in scattered 4 KiB pages exceeds the device's segments
- * and is split; the same copy took 4.4-4.9 s with huge pages and 6.1-11 s without (field.md 4).
+ * and is split; the same copy took 4.4-4.9 s with huge pages and 6.1-11 s without.
  * Without them (sysfs `never`, 32-bit lowmem, tiny cgroups) it runs all the same. */
 #ifndef HAUL_SLAB_H
 #define HAUL_SLAB_H

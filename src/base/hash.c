@@ -91,7 +91,7 @@ struct digest digest_of_zeros(uint64_t length)
 {
     /* The chunks of a hole have one length, and a sparse 2 TiB file has two million of them: 45 s
      * of hashing without the last answer at hand. A thread's own answer needs no lock; it is a
-     * constant that is computed late, so style.md's rule on globals is kept in spirit. The initial
+     * constant that is computed late, so it is no changeable state. The initial
      * value is right as it stands: no length but 0 gives the digest of nothing, and 0 is never
      * looked up. */
     static _Thread_local uint64_t cached_length;

@@ -15,7 +15,7 @@
 
 enum { LOG_LINE_BYTES = 9216 }; /* two paths of 4096 bytes and a sentence around them */
 
-/* The one piece of changeable state that style.md allows: where words go, and how many. Atomic
+/* The one piece of changeable state: where words go, and how many. Atomic
  * because a line below the level is dropped without taking the lock. */
 static _Atomic(log_sink *) log_to;
 static atomic_int log_threshold = LOG_ERROR;

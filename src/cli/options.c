@@ -215,7 +215,7 @@ static int store_word(uint32_t *field, const struct option_row *row, const char 
     return 0;
 }
 
-/* Not refused for being odd: rounded up to the next power of two in range (cli.md, sizes). */
+/* Not refused for being odd: rounded up to the next power of two in range. */
 static int store_chunk(uint32_t *field, const struct option_row *row, const char *text,
                        struct error *err)
 {

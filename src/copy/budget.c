@@ -17,17 +17,17 @@
  * and on 32-bit 2147483647 pages. No limit from there on matters to anybody. */
 static const uint64_t unlimited_from_bytes = (uint64_t)INT32_MAX * 4096;
 
-/* The rule's bounds (field.md 5), and what is assumed where nothing at all can be read. */
+/* The rule's bounds (budget.h), and what is assumed where nothing at all can be read. */
 static const uint64_t limit_bytes_min = 1 * MIB;
 static const uint64_t limit_bytes_max = 64 * MIB;
 static const uint64_t blind_bytes = 64 * MIB;
 
-/* More in flight gains nothing: depth 4-16 of 1 MiB saturates (field.md 4). Only --memory asks for
+/* More in flight gains nothing: depth 4-16 of 1 MiB saturates (measured). Only --memory asks for
  * more. It also keeps the whole process under 28 MiB. */
 static const uint64_t slots_bytes_enough = 16 * MIB;
 
 /* The process without its slots: code, libraries that nobody else had loaded, stacks, ring. A
- * cgroup peak of 9.0 MB was measured with 8 MiB of buffers (field.md 5); this is on the safe side.
+ * cgroup peak of 9.0 MB was measured with 8 MiB of buffers; this is on the safe side.
  */
 static const uint64_t process_bytes = 3 * MIB;
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    /* A libssh session: 1.25 MB, 6 MB of shared libraries (field.md 5), what a peer may send ahead.
+    /* A libssh session: 1.25 MB, 6 MB of shared libraries (measured), what a peer may send ahead.
      */
     SSH_LIBRARY_BYTES = 6 * 1024 * 1024,
     SSH_SESSION_BYTES = 3 * 1024 * 1024,

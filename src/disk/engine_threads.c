@@ -18,7 +18,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* More threads than this only wait for the same disk: depth 4-16 saturates it (field.md 4). */
+/* More threads than this only wait for the same disk: depth 4-16 saturates it (measured). */
 enum { THREADS_MAX = 16 };
 
 /* System calls need little. Default stacks are 8 MiB of address space each, too much for 32-bit. */

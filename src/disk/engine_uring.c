@@ -315,7 +315,7 @@ static int check_entering(struct uring *uring)
 }
 
 /* Registered, the pages are pinned and looked up once. Without (RLIMIT_MEMLOCK, more than 1 GiB),
- * each transfer does it: 0.07-0.10 CPU seconds a GB instead of 0.03-0.06 (field.md 4). */
+ * each transfer does it: 0.07-0.10 CPU seconds a GB instead of 0.03-0.06. */
 static void register_slab(struct uring *uring, const struct engine_config *config)
 {
     struct iovec buffer = {.iov_base = config->slab, .iov_len = config->slab_bytes};

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Memory, offset and length are aligned to this or more everywhere but the tail (field.md 3). */
+/* Memory, offset and length are aligned to this or more everywhere but the tail. */
 enum { POLICY_BLOCK_BYTES = 4096, POLICY_BLOCK_BYTES_MAX = 65536 };
 
 static void policy_because(struct policy *policy, const char *format, ...)
@@ -28,7 +28,7 @@ static void policy_because(struct policy *policy, const char *format, ...)
 }
 
 /* sync_file_range starts and waits for write-back on these. On overlayfs it returns 0 and does
- * nothing, FUSE has no way to pass it on (field.md 3); of others nothing is known, so they get
+ * nothing, FUSE has no way to pass it on; of others nothing is known, so they get
  * fdatasync. */
 static bool policy_range_writeback(uint64_t filesystem)
 {
@@ -73,7 +73,7 @@ static int policy_probe_read(const struct file *file)
     return result;
 }
 
-/* Steps 1 and 2 of design.md 6. 0: direct it is; else why is set. */
+/* What is known before the first transfer (policy.h). 0: direct it is; else why is set. */
 static int policy_try_direct(struct policy *policy, struct file *file)
 {
     char name[32];

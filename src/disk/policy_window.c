@@ -3,10 +3,10 @@
  *
  * A window is opened by the first transfer in it and closed when transfers have moved on to a newer
  * one. Closing a clean window is a drop. A dirty one is first written back: started when a newer
- * window is open, waited for when a newer one has been started, then dropped. Measured (field.md
- * 2): lagged like this, windows of 8, 4 or 1 MiB leave 0 pages and peak at 15, 7 or 1 MiB, while
- * dropping without waiting, or waiting without dropping, leaves the whole file. Dropping half of a
- * large folio does nothing, hence whole windows aligned to 2 MiB. */
+ * window is open, waited for when a newer one has been started, then dropped.
+ * Measured: lagged like this, windows of 8, 4 or 1 MiB leave 0 pages and peak at 15, 7 or 1 MiB,
+ * while dropping without waiting, or waiting without dropping, leaves the whole file. Dropping half
+ * of a large folio does nothing, hence whole windows aligned to 2 MiB. */
 #include "haul/cleanup.h"
 #include "haul/num.h"
 #include "haul/policy.h"

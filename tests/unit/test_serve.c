@@ -1048,6 +1048,12 @@ static void change_chunks(struct wire_message *reply, struct wire_request *reque
     reply->reply.chunk_bytes = request->chunk_bytes * 2;
 }
 
+static void change_chunks_small(struct wire_message *reply, struct wire_request *request)
+{
+    (void)request;
+    reply->reply.chunk_bytes = CHUNK / 2;
+}
+
 static void answer_tag(struct fake *fake)
 {
     answer(fake, change_tag);
@@ -1103,6 +1109,11 @@ static void answer_chunks(struct fake *fake)
     answer(fake, change_chunks);
 }
 
+static void answer_chunks_small(struct fake *fake)
+{
+    answer(fake, change_chunks_small);
+}
+
 /* A commit that acknowledges other bytes: the file has to be open for it. */
 static void answer_open_then_tally(struct fake *fake)
 {
@@ -1123,12 +1134,13 @@ static void servers_that_lie_end_the_session(void **state)
         enum end_role role;
         enum end_op op;
     } lies[] = {
-        {flood_pings, END_TARGET, END_DESCRIBE},  {flood_notes, END_TARGET, END_DESCRIBE},
-        {answer_tag, END_TARGET, END_DESCRIBE},   {answer_tag_beyond, END_TARGET, END_DESCRIBE},
-        {answer_op, END_TARGET, END_DESCRIBE},    {answer_length, END_SOURCE, END_FETCH},
-        {answer_matched, END_SOURCE, END_FETCH},  {answer_map, END_SOURCE, END_MAP},
-        {answer_count, END_TARGET, END_EXAMINE},  {answer_recall, END_TARGET, END_RECALL},
-        {answer_entries, END_TARGET, END_RECALL}, {answer_chunks, END_TARGET, END_OPEN},
+        {flood_pings, END_TARGET, END_DESCRIBE},     {flood_notes, END_TARGET, END_DESCRIBE},
+        {answer_tag, END_TARGET, END_DESCRIBE},      {answer_tag_beyond, END_TARGET, END_DESCRIBE},
+        {answer_op, END_TARGET, END_DESCRIBE},       {answer_length, END_SOURCE, END_FETCH},
+        {answer_matched, END_SOURCE, END_FETCH},     {answer_map, END_SOURCE, END_MAP},
+        {answer_count, END_TARGET, END_EXAMINE},     {answer_recall, END_TARGET, END_RECALL},
+        {answer_entries, END_TARGET, END_RECALL},    {answer_chunks, END_TARGET, END_OPEN},
+        {answer_chunks_small, END_TARGET, END_OPEN},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(lies); i++) {
