@@ -278,10 +278,13 @@ void end_file_io_done(struct end_file *self, struct work *work)
         end_file_write_done(self, work);
         break;
     case WORK_SETTLE:
-        if (work->request.result < 0)
-            end_file_io_fail(self, work, -work->request.result, "write-back error");
-        else
+        if (work->request.result == 0) {
             end_file_settle(self, work, WORK_EVICT);
+            break;
+        }
+        /* What was stored there is lost, and a later sync is not told of it again. */
+        work->open->writeback_result = work->request.result;
+        end_file_io_fail(self, work, -work->request.result, "write-back error");
         break;
     case WORK_EVICT:
         end_file_read(self, work);

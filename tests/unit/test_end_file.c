@@ -952,6 +952,26 @@ static void sync_failed_once_commit_claims_nothing(void **state)
     assert_true(stat_of(bench->target_path).st_mtim.tv_sec != MTIME);
 }
 
+/* Reading back writes back first: the error that this meets is the one report of it. */
+static void examine_writeback_failed_is_never_durable(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 2 * CHUNK);
+    struct scripted *scripted = bench_scripted(bench, END_TARGET);
+    bench->job.wish.cache = POLICY_WINDOW;
+    bench_open_files(bench);
+    copy_all(bench);
+    aim(bench, &bench->slots[0], 0);
+    bench->slots[0].from_medium = true;
+    scripted->fail_kinds = 1u << REQUEST_WRITEBACK_WAIT;
+    scripted->fail_errno = EIO;
+    assert_int_equal(call(bench, bench->target, &bench->slots[0], END_EXAMINE), -EIO);
+    scripted->fail_kinds = 0;
+    assert_int_equal(call(bench, bench->target, control(bench), END_SYNC), -EIO);
+    assert_int_equal(call(bench, bench->target, control(bench), END_COMMIT), -EIO);
+    assert_true(stat_of(bench->target_path).st_mtim.tv_sec != MTIME);
+}
+
 static void engine_broken_is_told_by_reap(void **state)
 {
     struct bench *bench = *state;
@@ -1003,6 +1023,7 @@ int main(void)
         ON_BENCH(store_no_space_says_what_to_do),
         ON_BENCH(writeback_failed_is_never_durable),
         ON_BENCH(sync_failed_once_commit_claims_nothing),
+        ON_BENCH(examine_writeback_failed_is_never_durable),
         ON_BENCH(engine_broken_is_told_by_reap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
