@@ -6,6 +6,7 @@
 #include "haul/hash.h"
 #include "haul/link.h"
 #include "haul/output.h"
+#include "haul/pack.h"
 
 #include <gnu/libc-version.h>
 
@@ -31,9 +32,9 @@ void version_words(FILE *out)
                 usable ? "" : " (not here: ", usable ? "" : err.text, usable ? "" : ")");
     }
     const char *ssh = link_ssh_version();
-    fprintf(out, "\ndigests:   xxh128\nlibraries: %s, glibc %s, %s%s\n", hash_version(),
-            gnu_get_libc_version(), ssh ? "libssh " : "no libssh (-e ssh works without)",
-            ssh ? ssh : "");
+    fprintf(out, "\ndigests:   xxh128\nlibraries: %s, zstd %s, glibc %s, %s%s\n", hash_version(),
+            pack_version(), gnu_get_libc_version(),
+            ssh ? "libssh " : "no libssh (-e ssh works without)", ssh ? ssh : "");
 }
 
 void version_json(FILE *out)
@@ -51,6 +52,7 @@ void version_json(FILE *out)
     }
     fputs("],\"digests\":[\"xxh128\"],\"libraries\":{\"hash\":", out);
     output_json_text(out, hash_version());
+    output_json_string(out, "zstd", pack_version());
     output_json_string(out, "libc", gnu_get_libc_version());
     output_json_string(out, "ssh", link_ssh_version());
     fputs("}}\n", out);

@@ -18,8 +18,8 @@ load ../lib/common
     [ "$status" = 0 ]
     [[ ${lines[0]} == haul* ]]
     [[ $output == *uring* && $output == *threads* && $output == *sync* ]]
-    [[ $output == *xxhash* || $output == *XXH* ]]
-    haul -VV | jq -e 'type == "object"'
+    [[ $output == *xxhash\ [0-9]* && $output == *zstd\ [0-9]* && $output == *glibc\ [0-9]* ]]
+    haul -VV | jq -e '.libraries | .hash and .zstd and .libc'
 }
 
 usage_error() {
