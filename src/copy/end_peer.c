@@ -361,12 +361,15 @@ static void peer_payload(struct end_peer *self)
     peer_finish(self, slot, 0);
 }
 
+/* Until nothing more is there, or a slot has its payload: where the link is faster than we are,
+ * all slots would fill before the first is stored, and nothing be asked for meanwhile. */
 static void peer_receive(struct end_peer *self)
 {
     struct wire_message message;
     struct error why = {.class = ERROR_NONE};
-    while (!self->broken) {
-        int event = wire_get(&self->wire, &message, &why);
+    int event = WIRE_MESSAGE;
+    while (!self->broken && event != WIRE_PAYLOAD) {
+        event = wire_get(&self->wire, &message, &why);
         if (event == WIRE_LATER)
             return;
         if (event == WIRE_MESSAGE)
