@@ -78,10 +78,12 @@ static inline int file_open_source(struct file *file, const char *path, struct e
  *
  * In a place the folder is opened beneath it and the target in the folder, by its last name and
  * never through a symbolic link; devices are refused. Where the place may not be read, the target
- * is opened for writing only and (unless `join`) emptied, and what stands in the way of opening it
- * is told in the same words whatever it is. */
+ * is opened for writing only and emptied, and what stands in the way of opening it is told in the
+ * same words whatever it is; with `join` it is refused unless somebody has it locked, and has given
+ * it size_bytes. */
 struct file_open_wish {
     bool join;
+    uint64_t size_bytes; /* final; only looked at by such a join */
     bool write_devices;
     const struct place *place;
 };

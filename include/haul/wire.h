@@ -27,6 +27,7 @@ enum {
     WIRE_FRAME_BYTES_MAX = WIRE_HEADER_BYTES + WIRE_BODY_BYTES_MAX, /* without the payload */
     WIRE_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024,
     WIRE_CHUNK_BYTES_MIN = 512, /* journals may have such chunks; haul makes none under 64 KiB */
+    WIRE_BUFFER_BYTES_MIN = 64 * 1024,
     WIRE_CHUNK_BYTES_MAX = WIRE_PAYLOAD_BYTES_MAX,
     WIRE_SLOTS_MAX = 256, /* of one session, those without a buffer included */
     WIRE_JOBS_MAX = 256,  /* files open at the same time */

@@ -150,6 +150,7 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
 {
     const struct file_open_wish wish = {
         .join = job->wish.join,
+        .size_bytes = job->facts[END_SOURCE].size_bytes,
         .write_devices = job->wish.write_devices,
         .place = self->config.place,
     };

@@ -2,6 +2,7 @@
  * nothing; the checks here are those that need to know what was asked. */
 #include "wire_slot.h"
 
+#include "haul/budget.h"
 #include "haul/cleanup.h"
 #include "haul/journal.h"
 #include "haul/num.h"
@@ -172,6 +173,9 @@ static const char *opened_in(struct job *job, enum end_role role, const struct w
     if (role == END_TARGET) {
         if (reply->chunk_bytes > job->chunk_bytes)
             return "it wants larger chunks than there is room for";
+        /* Each has its bit in our memory. */
+        if (reply->chunk_bytes < CHUNK_BYTES_MIN)
+            return "it wants smaller chunks than there are";
         job->chunk_bytes = reply->chunk_bytes;
         job->target_fresh = reply->target_fresh;
         job->target_readable = reply->target_readable;

@@ -337,6 +337,19 @@ static int file_empty(struct file *file, struct error *err)
     return file_set_size(file, 0, err);
 }
 
+/* Who may not read joins what another lane has emptied and holds. Whoever says so of any other file
+ * would learn what its old content tells: its size, at a commit, and how much of it is cached. */
+static int file_check_held(const struct file *file, const struct file_open_wish *wish,
+                           struct error *err)
+{
+    bool held = flock(file->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (held && file->facts.size_bytes == wish->size_bytes)
+        return 0;
+    if (file->created)
+        (void)unlinkat(file->fd_folder, file->name, 0);
+    return file_refused(wish->place, file->path, EACCES, "", err);
+}
+
 /* The target is open and locked: may it be what it is? */
 static int file_check_target(struct file *file, const struct file_open_wish *wish,
                              struct error *err)
@@ -347,7 +360,9 @@ static int file_check_target(struct file *file, const struct file_open_wish *wis
     if (file->facts.kind == FILE_DEVICE && !wish->write_devices)
         return error_set_class(err, ERROR_USAGE, EINVAL,
                                "%s: is a device; --write-devices allows writing to it", file->path);
-    return place_may_read(wish->place) || wish->join ? 0 : file_empty(file, err);
+    if (place_may_read(wish->place))
+        return 0;
+    return wish->join ? file_check_held(file, wish, err) : file_empty(file, err);
 }
 
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,

@@ -12,6 +12,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -408,14 +409,39 @@ static void wo_tells_nothing_of_old_files(void **state)
     rig_close(rig);
 }
 
-/* A lane that joins what nobody has opened, and so has not emptied it. */
+static void join(struct rig *rig, const char *name)
+{
+    rig_job(rig, name);
+    rig->job.wish.join = true;
+}
+
+/* What nobody has open was not emptied: its size, what of it is cached and the rest of its content
+ * are not a joining lane's. */
+static void wo_joins_nothing_that_no_lane_holds(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(END_TARGET, ",wo");
+    join(rig, "inside");
+    refused(rig, SLOTS, END_OPEN);
+    assert_filled(in(rig->jail, "inside"), SIZE, 1);
+    join(rig, "missing");
+    refused(rig, SLOTS, END_OPEN);
+    assert_false(exists(in(rig->jail, "missing")));
+    rig_close(rig);
+}
+
 static void wo_tells_nothing_to_a_lane_that_joins(void **state)
 {
     (void)state;
     struct rig *rig = rig_open(END_TARGET, ",wo");
     const struct facts opened = {.kind = FILE_REGULAR};
-    rig_job(rig, "inside");
-    rig->job.wish.join = true;
+    AUTO_CLOSE int other = open(in(rig->jail, "inside"), O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(other, LOCK_EX), 0);
+    assert_int_equal(ftruncate(other, SIZE + 1), 0);
+    join(rig, "inside");
+    refused(rig, SLOTS, END_OPEN);
+    assert_int_equal(ftruncate(other, SIZE), 0);
+    join(rig, "inside");
     must(rig, SLOTS, END_OPEN);
     assert_memory_equal(&rig->job.facts[END_TARGET], &opened, sizeof(opened));
     assert_true(rig->job.target_fresh);
@@ -499,6 +525,7 @@ int main(void)
         cmocka_unit_test(wo_gives_no_source),
         cmocka_unit_test(wo_writes_new_and_over_old),
         cmocka_unit_test(wo_tells_nothing_of_old_files),
+        cmocka_unit_test(wo_joins_nothing_that_no_lane_holds),
         cmocka_unit_test(wo_tells_nothing_to_a_lane_that_joins),
         cmocka_unit_test(wo_reads_nothing_back),
         cmocka_unit_test(wo_compares_nothing),

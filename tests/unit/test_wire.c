@@ -385,6 +385,8 @@ static void values_out_of_range_are_refused_with_a_right_checksum(void **state)
         {"no jobs", hello, WIRE_CLIENT, 47, 4, 0},
         {"odd chunks", hello, WIRE_CLIENT, 51, 4, 65537},
         {"chunks of 32 MiB", hello, WIRE_CLIENT, 51, 4, 32 << 20},
+        {"chunks of 32 KiB", hello, WIRE_CLIENT, 51, 4, 32 << 10},
+        {"chunks of 32 KiB given", hello, WIRE_SERVER, 51, 4, 32 << 10},
         {"pings without a pause", hello, WIRE_CLIENT, 63, 4, 0},
         {"tag 256", fetch, WIRE_CLIENT, 4, 4, WIRE_SLOTS_MAX},
         {"operation 12", fetch, WIRE_CLIENT, 16, 1, 12},
