@@ -66,6 +66,18 @@ void end_file_submit(struct end_file *self, struct work *work)
     }
 }
 
+void end_file_writeback_begun(struct open_file *open, struct owner *owner)
+{
+    owner->epoch = open->epoch;
+    open->writebacks[open->epoch]++;
+}
+
+void end_file_writeback_over(struct open_file *open, const struct owner *owner)
+{
+    assert(open->writebacks[owner->epoch] > 0);
+    open->writebacks[owner->epoch]--;
+}
+
 static struct open_file *end_file_find(struct end_file *self, const struct job *job)
 {
     for (uint32_t i = 0; i < self->config.jobs_max; i++) {
@@ -163,17 +175,15 @@ static void end_file_completed(struct end_file *self, struct request *request)
     struct owner *owner = request->owner;
     struct open_file *open;
     struct work *work;
-    int result;
     switch (owner->kind) {
     case OWNER_WORK:
         work = (struct work *)((char *)owner - offsetof(struct work, owner));
         end_file_request_done(self, work);
         break;
     case OWNER_WINDOW:
-        open = (struct open_file *)((char *)owner - offsetof(struct open_file, window_owner));
-        result = policy_reaped(&open->policy, request);
-        if (result < 0 && open->writeback_result == 0)
-            open->writeback_result = result;
+        open = (struct open_file *)((char *)(owner - owner->epoch) -
+                                    offsetof(struct open_file, window_owners));
+        end_file_window_done(open, request);
         break;
     case OWNER_SWEEP:
         open = (struct open_file *)((char *)owner - offsetof(struct open_file, sweep_owner));
@@ -192,8 +202,8 @@ static void end_file_tend_all(struct end_file *self)
     }
     for (uint32_t i = 0; i < self->config.slots_count; i++) {
         struct work *work = &self->works[i];
-        if (work->step == WORK_WINDOWS)
-            end_file_life_done(self, work);
+        if (work->step == WORK_WINDOWS || work->step == WORK_HEARING)
+            end_file_request_done(self, work);
     }
 }
 
@@ -287,7 +297,7 @@ int end_file_open(struct end **out, const struct end_file_config *config, struct
     if (!self->opens || !self->works)
         goto fail;
     for (uint32_t i = 0; i < config->jobs_max; i++) {
-        self->opens[i].window_owner.kind = OWNER_WINDOW;
+        self->opens[i].window_owners[0].kind = self->opens[i].window_owners[1].kind = OWNER_WINDOW;
         self->opens[i].sweep_owner.kind = OWNER_SWEEP;
         file_init(&self->opens[i].file);
     }

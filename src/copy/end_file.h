@@ -15,12 +15,13 @@ enum owner_kind { OWNER_WORK, OWNER_WINDOW, OWNER_SWEEP };
 
 struct owner {
     enum owner_kind kind;
+    uint8_t epoch; /* of a write-back that is waited for; see struct open_file */
 };
 
 /* One job's file at this end. */
 struct open_file {
-    struct owner window_owner; /* of the policy's requests */
-    struct owner sweep_owner;  /* of sweep_request */
+    struct owner window_owners[2]; /* of the policy's requests, by epoch */
+    struct owner sweep_owner;      /* of sweep_request */
     bool used;
     uint32_t job_number;
     struct file file;
@@ -37,7 +38,12 @@ struct open_file {
     uint64_t check_at_bytes; /* measure again when moved_bytes gets there */
     uint64_t transfer_bytes; /* of transfers under way */
     int writeback_result;    /* first failure of a window's write-back */
-    bool over_budget;        /* strict, and the cache grew beyond it */
+    /* Linux tells of a lost page once, to whoever waits for it first. So a data sync proves nothing
+     * until the write-backs have been heard that were under way beside it: those of the epoch that
+     * it ends. */
+    uint8_t epoch;
+    uint32_t writebacks[2]; /* under way, by epoch */
+    bool over_budget;       /* strict, and the cache grew beyond it */
     struct request sweep_request;
     bool sweeping;
 
@@ -55,6 +61,7 @@ enum work_step {
     WORK_EVICT,  /* ... and drop it, so that the medium is read */
     WORK_WRITE,
     WORK_DATASYNC, /* sync: of the data, then the batch, then the journal */
+    WORK_HEARING,  /* ... but first the write-backs that were under way beside it */
     WORK_JOURNAL_WRITE,
     WORK_JOURNAL_SYNC,
     WORK_WINDOWS, /* commit: every window is being closed */
@@ -91,12 +98,17 @@ struct end_file {
 void end_file_finish(struct end_file *self, struct work *work, int result);
 void end_file_fail(struct end_file *self, struct work *work, int errnum, const char *doing);
 void end_file_submit(struct end_file *self, struct work *work);
+/* A write-back that is waited for begins, in the present epoch; it is over. */
+void end_file_writeback_begun(struct open_file *open, struct owner *owner);
+void end_file_writeback_over(struct open_file *open, const struct owner *owner);
 
 /* end_file_io.c: chunks */
 void end_file_transfer(struct end_file *self,
                        struct work *work); /* FETCH, EXAMINE, STORE from their beginning */
 void end_file_io_done(struct end_file *self, struct work *work); /* a request of theirs came back */
 void end_file_tend(struct end_file *self, struct open_file *open, enum policy_urgency urgency);
+/* A window's request came back, or was not taken. */
+void end_file_window_done(struct open_file *open, struct request *request);
 void end_file_erase(struct end_file *self, struct work *work);
 
 /* end_file_cache.c: measurement */

@@ -13,18 +13,32 @@
 /* Zeros are looked for in blocks of this size, as holes are kept by the common filesystems. */
 enum { ZERO_BLOCK_BYTES = 4096 };
 
+static bool waits_for_writeback(const struct request *request)
+{
+    return request->kind == REQUEST_WRITEBACK_WAIT || request->kind == REQUEST_DATASYNC;
+}
+
 void end_file_tend(struct end_file *self, struct open_file *open, enum policy_urgency urgency)
 {
     struct request *request;
     while ((request = policy_next(&open->policy, &open->file, urgency))) {
-        request->owner = &open->window_owner;
+        struct owner *owner = &open->window_owners[open->epoch];
+        request->owner = owner;
+        if (waits_for_writeback(request))
+            end_file_writeback_begun(open, owner);
         request->result = engine_submit(self->engine, request);
-        if (request->result < 0) {
-            int result = policy_reaped(&open->policy, request);
-            if (result < 0 && open->writeback_result == 0)
-                open->writeback_result = result;
-        }
+        if (request->result < 0)
+            end_file_window_done(open, request);
     }
+}
+
+void end_file_window_done(struct open_file *open, struct request *request)
+{
+    if (waits_for_writeback(request))
+        end_file_writeback_over(open, request->owner);
+    int result = policy_reaped(&open->policy, request);
+    if (result < 0 && open->writeback_result == 0)
+        open->writeback_result = result;
 }
 
 /* The slot waits, in order of arrival, until a window has been closed. */
@@ -128,6 +142,8 @@ static void end_file_settle(struct end_file *self, struct work *work, enum work_
         .length = policy->window_bytes,
     };
     work->step = step;
+    if (step == WORK_SETTLE)
+        end_file_writeback_begun(work->open, &work->owner);
     end_file_submit(self, work);
 }
 
@@ -278,6 +294,7 @@ void end_file_io_done(struct end_file *self, struct work *work)
         end_file_write_done(self, work);
         break;
     case WORK_SETTLE:
+        end_file_writeback_over(work->open, &work->owner);
         if (work->request.result == 0) {
             end_file_settle(self, work, WORK_EVICT);
             break;

@@ -337,6 +337,12 @@ void end_file_sync_done(struct end_file *self, struct work *work)
     int result = work->request.result;
     switch (work->step) {
     case WORK_DATASYNC:
+        open->epoch = 1 - open->epoch;
+        work->step = WORK_HEARING;
+        __attribute__((fallthrough)); /* most often there is none */
+    case WORK_HEARING:
+        if (open->writebacks[1 - open->epoch] > 0)
+            return; /* asked again when one has come back */
         if (result == 0 && open->writeback_result < 0)
             work->request.result = result = open->writeback_result;
         if (result == 0) /* what was cut off since is nowhere, durable or not */

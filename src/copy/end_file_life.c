@@ -45,7 +45,7 @@ static struct open_file *end_file_place(struct end_file *self, const struct job 
         if (open->used)
             continue;
         *open = (struct open_file){
-            .window_owner.kind = OWNER_WINDOW,
+            .window_owners = {{.kind = OWNER_WINDOW}, {.kind = OWNER_WINDOW, .epoch = 1}},
             .sweep_owner.kind = OWNER_SWEEP,
             .used = true,
             .job_number = job->number,

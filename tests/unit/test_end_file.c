@@ -38,6 +38,7 @@ struct scripted {
     uint32_t fail_kinds; /* bits of enum request_kind */
     int fail_errno;
     uint32_t fail_after, fail_seen;
+    uint32_t late_kinds; /* these wait as long as there are others */
     bool broken;
     uint32_t seen[REQUEST_DROP + 1];
 };
@@ -63,19 +64,34 @@ static int scripted_result(struct scripted *scripted, const struct request *requ
     return (int)engine_execute(request);
 }
 
+/* The first that is not late, else the first. */
+static struct request *scripted_take(struct scripted *scripted)
+{
+    struct request **place = &scripted->head;
+    while (*place && scripted->late_kinds & 1u << (*place)->kind)
+        place = &(*place)->next;
+    if (!*place)
+        place = &scripted->head;
+    struct request *request = *place;
+    if (!request)
+        return NULL;
+    *place = request->next;
+    for (scripted->tail = &scripted->head; *scripted->tail;
+         scripted->tail = &(*scripted->tail)->next)
+        continue;
+    return request;
+}
+
 static int scripted_reap(struct engine *engine, struct request **out, uint32_t max, bool wait)
 {
     struct scripted *scripted = (struct scripted *)engine;
-    struct request *request = scripted->head;
     (void)max;
     (void)wait;
     if (scripted->broken)
         return -EBADF;
+    struct request *request = scripted_take(scripted);
     if (!request)
         return 0;
-    scripted->head = request->next;
-    if (!scripted->head)
-        scripted->tail = &scripted->head;
     request->result = scripted_result(scripted, request);
     out[0] = request;
     return 1;
@@ -952,6 +968,23 @@ static void sync_failed_once_commit_claims_nothing(void **state)
     assert_true(stat_of(bench->target_path).st_mtim.tv_sec != MTIME);
 }
 
+/* The error of a page that is lost goes to whoever waits for it first; when that is a window, the
+ * data sync beside it succeeds, and may be back before the window. */
+static void sync_beside_a_failing_writeback_is_never_durable(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 4 * WINDOW);
+    struct scripted *scripted = bench_scripted(bench, END_TARGET);
+    scripted->late_kinds = scripted->fail_kinds = 1u << REQUEST_WRITEBACK_WAIT;
+    scripted->fail_errno = EIO;
+    bench->job.wish.cache = POLICY_WINDOW;
+    bench_open_files(bench);
+    for (uint64_t offset = 0; offset < 3 * WINDOW; offset += WINDOW)
+        copy_chunk(bench, &bench->slots[0], offset);
+    assert_int_equal(call(bench, bench->target, control(bench), END_SYNC), -EIO);
+    assert_int_equal(scripted->fail_seen, 1);
+}
+
 /* Reading back writes back first: the error that this meets is the one report of it. */
 static void examine_writeback_failed_is_never_durable(void **state)
 {
@@ -1023,6 +1056,7 @@ int main(void)
         ON_BENCH(store_no_space_says_what_to_do),
         ON_BENCH(writeback_failed_is_never_durable),
         ON_BENCH(sync_failed_once_commit_claims_nothing),
+        ON_BENCH(sync_beside_a_failing_writeback_is_never_durable),
         ON_BENCH(examine_writeback_failed_is_never_durable),
         ON_BENCH(engine_broken_is_told_by_reap),
     };
