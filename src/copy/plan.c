@@ -230,6 +230,8 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
         }
         if (!plan->config.resume && chunk >= plan->folded_chunks + PLAN_REORDER)
             return PLAN_LATER;
+        if (plan->progress->stop) /* the next item may be hours of holes away */
+            return PLAN_LATER;
         enum plan_place place = plan_place(plan, chunk);
         if (place == PLACE_UNKNOWN)
             return plan_map_item(plan, item);

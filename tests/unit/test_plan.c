@@ -268,6 +268,25 @@ static void plan_digest_holes_count_as_zeros(void **state)
     plan_close(f.plan);
 }
 
+/* 4 PiB are a minute of holes, in one call. */
+static void plan_next_holes_end_at_once_when_asked_to_stop(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct plan_config config = config_of(100);
+    config.sparse = true;
+    start(&f, &config);
+    struct plan_item map = next(f.plan);
+    plan_mapped(f.plan, &map, config.size_bytes, config.size_bytes);
+    f.progress.stop = true;
+    assert_answer(f.plan, PLAN_LATER);
+    assert_int_equal(f.progress.bytes_holes, 0);
+    f.progress.stop = false;
+    assert_answer(f.plan, PLAN_END);
+    assert_true(plan_complete(f.plan));
+    plan_close(f.plan);
+}
+
 static void plan_next_hole_over_old_data_is_erased(void **state)
 {
     (void)state;
@@ -636,6 +655,7 @@ int main(void)
         cmocka_unit_test(plan_next_rewrite_never_checks),
         cmocka_unit_test(plan_next_sparse_source_is_mapped_first),
         cmocka_unit_test(plan_digest_holes_count_as_zeros),
+        cmocka_unit_test(plan_next_holes_end_at_once_when_asked_to_stop),
         cmocka_unit_test(plan_next_hole_over_old_data_is_erased),
         cmocka_unit_test(plan_returned_map_is_asked_again),
         cmocka_unit_test(plan_next_random_extents_cover_all_data),
