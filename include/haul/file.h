@@ -48,6 +48,10 @@ struct file {
     uint32_t dio_offset_bytes;
 };
 
+/* Whatever is larger is refused (-EFBIG): positions in it could not be rounded up to a block, nor
+ * said to a peer. */
+#define FILE_BYTES_MAX ((uint64_t)1 << 62)
+
 /* All fields to "nothing is open". */
 void file_init(struct file *file);
 

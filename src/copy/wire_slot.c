@@ -21,6 +21,7 @@ static_assert(END_SOURCE == 0 && END_TARGET == 1, "roles");
 static_assert(FILE_NONE == 0 && FILE_REGULAR == 1 && FILE_FOLDER == 2 && FILE_DEVICE == 3 &&
                   FILE_OTHER == 4,
               "kinds of files");
+static_assert(FILE_BYTES_MAX <= WIRE_OFFSET_MAX, "sizes of files");
 static_assert(POLICY_AUTO == 0 && POLICY_DIRECT == 1 && POLICY_WINDOW == 2 && POLICY_PLAIN == 3,
               "policies");
 static_assert(ENGINE_AUTO == 0 && ENGINE_URING == 1 && ENGINE_THREADS == 2 && ENGINE_SYNC == 3 &&

@@ -103,6 +103,11 @@ static uint64_t file_device_capacity(const struct stat *st)
     return sectors * 512;
 }
 
+static int file_check_size(const char *path, const struct facts *facts, struct error *err)
+{
+    return facts->size_bytes <= FILE_BYTES_MAX ? 0 : error_set(err, EFBIG, "%s", path);
+}
+
 int file_describe_in(const struct place *place, const char *path, struct facts *facts,
                      struct error *err)
 {
@@ -118,9 +123,9 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
         file_facts_from_stat(facts, &st);
     if (facts->kind == FILE_DEVICE)
         facts->size_bytes = facts->allocated_bytes = file_device_capacity(&st);
-    return result == 0 || result == -ENOENT
-               ? 0
-               : file_refused(place, path, -result, "can not be looked at", err);
+    if (result < 0 && result != -ENOENT)
+        return file_refused(place, path, -result, "can not be looked at", err);
+    return file_check_size(path, facts, err);
 }
 
 int file_facts(const struct file *file, struct facts *facts, struct error *err)
@@ -136,7 +141,7 @@ int file_facts(const struct file *file, struct facts *facts, struct error *err)
         facts->size_bytes = capacity_bytes;
         facts->allocated_bytes = capacity_bytes;
     }
-    return 0;
+    return file_check_size(file->path, facts, err);
 }
 
 /* What statx says of direct I/O. ENOSYS (before 4.11) and kernels that do not answer leave

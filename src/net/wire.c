@@ -153,7 +153,8 @@ static void code_hello(struct coder *coder, struct wire_hello *hello)
     check(coder, (uint64_t)hello->slots_count + hello->control_count, 0, WIRE_SLOTS_MAX);
     code_count(coder, &hello->jobs_max, 1, WIRE_JOBS_MAX);
     code_count(coder, &hello->chunk_bytes, 0, WIRE_CHUNK_BYTES_MAX);
-    bool buffer = is_power_of_two(hello->chunk_bytes) && hello->chunk_bytes >= WIRE_BUFFER_BYTES_MIN;
+    bool buffer =
+        is_power_of_two(hello->chunk_bytes) && hello->chunk_bytes >= WIRE_BUFFER_BYTES_MIN;
     check(coder, hello->chunk_bytes == 0 || buffer, 1, 1);
     code_u64(coder, &hello->memory_bytes);
     code_count(coder, &hello->ping_ms, WIRE_PING_MS_MIN, WIRE_PING_MS_MAX);

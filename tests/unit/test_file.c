@@ -144,6 +144,31 @@ static void file_describe_every_kind(void **state)
     assert_int_equal(facts.kind, FILE_OTHER);
 }
 
+/* As large as filesystems in memory, XFS and Btrfs allow: positions are rounded up, and counted in
+ * messages, that have no room for it. */
+static void file_of_more_than_four_exbibytes_is_too_big(void **state)
+{
+    struct place *place = *state;
+    struct facts facts;
+    char path[] = "/dev/shm/haul-large-XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
+    assert_true(fd >= 0);
+    int most = ftruncate(fd, num_off(FILE_BYTES_MAX));
+    int described = file_describe(path, &facts, &place->err);
+    int larger = ftruncate(fd, num_off(FILE_BYTES_MAX + 1));
+    int refused = file_describe(path, &facts, &place->err);
+    struct error err = {.class = ERROR_NONE};
+    int opened = file_open_source(&place->file, path, &err);
+    close(fd);
+    unlink(path);
+    assert_int_equal(most + larger, 0);
+    assert_int_equal(described, 0);
+    assert_int_equal(refused, -EFBIG);
+    assert_int_equal(opened, -EFBIG);
+    assert_int_equal(err.class, ERROR_FILE);
+    assert_non_null(strstr(err.text, path));
+}
+
 static void file_describe_path_through_a_file_is_an_error(void **state)
 {
     struct place *place = *state;
@@ -851,6 +876,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_PLACE(file_describe_missing_is_no_error),
         IN_PLACE(file_describe_every_kind),
+        IN_PLACE(file_of_more_than_four_exbibytes_is_too_big),
         IN_PLACE(file_describe_path_through_a_file_is_an_error),
         IN_PLACE(file_open_source_regular),
         IN_PLACE(file_open_source_refused),

@@ -574,7 +574,8 @@ static void file_under_wo_begins_empty_and_can_not_be_read(void **state)
         assert_int_equal(errno, EBADF);
         assert_int_equal(write(file.fd, "new", 3), 3);
         struct file other;
-        const struct file_open_wish join = {.place = &rig->place, .join = true};
+        const struct file_open_wish join = {
+            .place = &rig->place, .join = true, .size_bytes = strlen("new")};
         assert_int_equal(file_open_target(&other, names[i], &join, &rig->error), 0);
         file_close(&other);
         file_close(&file);
