@@ -136,6 +136,7 @@ void end_file_journal_note(struct end_file *self, struct work *work);
 void end_file_sync(struct end_file *self, struct work *work);
 void end_file_sync_done(struct end_file *self, struct work *work);
 void end_file_recall(struct end_file *self, struct work *work);
+void end_file_journal_undo(const struct open_file *open, const struct job *job);
 int end_file_journal_end(struct end_file *self, struct work *work);
 void end_file_journal_close(struct open_file *open);
 

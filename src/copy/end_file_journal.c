@@ -455,6 +455,15 @@ int end_file_journal_end(struct end_file *self, struct work *work)
     return result < 0 ? result : file_sync_folder(&open->file, &self->end.error);
 }
 
+/* The target could not be opened after all: a journal that was begun for it says nothing. */
+void end_file_journal_undo(const struct open_file *open, const struct job *job)
+{
+    struct error ignored = {.class = ERROR_NONE};
+    bool begun = open->journal && journal_fd(open->journal) >= 0 && !job->wish.join;
+    if (begun && job->journal != JOURNAL_FITS)
+        (void)journal_remove(journal_folder(open, job), open->journal_path, &ignored);
+}
+
 void end_file_journal_close(struct open_file *open)
 {
     journal_close(open->journal);

@@ -129,9 +129,10 @@ static int end_file_open_reading(struct end_file *self, struct open_file *open, 
     return end_file_refuse_plain(self, open);
 }
 
-/* A target that we made and could not even start to fill: take it away again. */
-static void end_file_undo(const struct open_file *open)
+/* A target that we made and could not even start to fill: take it away again, and its journal. */
+static void end_file_undo(const struct open_file *open, const struct job *job)
 {
+    end_file_journal_undo(open, job);
     if (open->file.created && unlinkat(open->file.fd_folder, open->file.name, 0) != 0)
         log_warning("%s: an empty file is left", open->file.path);
 }
@@ -174,7 +175,7 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
     if (result == 0 && !job->wish.join)
         result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
     if (result < 0)
-        end_file_undo(open);
+        end_file_undo(open, job);
     return result;
 }
 

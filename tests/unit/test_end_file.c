@@ -330,6 +330,20 @@ static void open_target_old_tells_its_facts_from_before(void **state)
     assert_int_equal(stat_of(bench->target_path).st_size, CHUNK);
 }
 
+/* The teardown finds nothing left. */
+static void open_target_without_room_leaves_neither_file_nor_journal(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, CHUNK);
+    bench_open_ends(bench, ENGINE_SYNC);
+    must(bench, bench->source, control(bench), END_OPEN);
+    bench->job.facts[END_SOURCE].size_bytes = (uint64_t)1 << 54; /* of no disk */
+    bench->job.wish.session = 1;
+    bench->job.wish.journal = bench->job.wish.journal_early = true;
+    assert_true(call(bench, bench->target, control(bench), END_OPEN) < 0);
+    assert_int_equal(access(bench->target_path, F_OK), -1);
+}
+
 static void open_target_held_by_another_end_is_busy(void **state)
 {
     struct bench *bench = *state;
@@ -1030,6 +1044,7 @@ int main(void)
         ON_BENCH(open_source_missing_vanished),
         ON_BENCH(open_target_new_is_fresh_and_has_its_final_size),
         ON_BENCH(open_target_old_tells_its_facts_from_before),
+        ON_BENCH(open_target_without_room_leaves_neither_file_nor_journal),
         ON_BENCH(open_target_held_by_another_end_is_busy),
         ON_BENCH(store_every_size_is_equal_and_leaves_no_cache),
         ON_BENCH(fetch_conditional_says_whether_it_is_the_same),
