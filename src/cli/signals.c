@@ -65,6 +65,7 @@ int signals_open(struct error *err)
         if (wanted[i] != SIGHUP || !is_ignored(SIGHUP))
             sigaddset(&set, wanted[i]);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files (setrlimit(2)) is EFBIG then */
     open_wake();
     int errnum = pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (errnum != 0)

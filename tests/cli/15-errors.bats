@@ -160,6 +160,16 @@ kill_quietly() {
     expect "mtime of a copy that failed is not the source's" "$([ "$(stat -c %.9Y target)" = "$(stat -c %.9Y source)" ] && echo same)" ""
 }
 
+@test "a limit on the size of files (ulimit -f) is an error, not a death, and nothing is left" {
+    random_file source 4M
+    under=(bash -c 'ulimit -f 1024; exec "$@"' -)
+    copy source target
+    failed_with 11 'target: .*too large'
+    [ ! -e target ]
+    copy -S source target # no space is asked for in advance
+    failed_with 11 'target: .*too large'
+}
+
 @test "a target that is removed, replaced or cut while it is written: 11, and nothing else is touched" {
     options=()
     change_while_copied rm target
