@@ -12,10 +12,12 @@
 
 struct pack;
 
-/* For chunks of at most chunk_bytes. NULL: no memory. Close accepts NULL. Takes about 2 chunks and
- * 2 MiB. */
+/* For chunks of at most chunk_bytes. NULL: no memory. Close accepts NULL. */
 struct pack *pack_open(uint32_t chunk_bytes);
 void pack_close(struct pack *pack);
+
+/* How much memory that takes, at most: two chunks, and what zstd keeps. */
+uint64_t pack_memory(uint32_t chunk_bytes);
 
 /* `data` as one zstd frame: its length, and *out, which is the pack's until the next call. 0: it
  * does not shrink by a sixteenth, send it as it is. */

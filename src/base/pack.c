@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-enum { PACK_LEVEL = 1, PACK_WORTH_DIVISOR = 16 };
+enum { PACK_LEVEL = 1, PACK_WORTH_DIVISOR = 16, PACK_CONTEXTS_BYTES = 2 * 1024 * 1024 };
 
 struct pack {
     ZSTD_CCtx *shrinker;
@@ -39,6 +39,11 @@ void pack_close(struct pack *pack)
     free(pack->outgoing);
     free(pack->incoming);
     free(pack);
+}
+
+uint64_t pack_memory(uint32_t chunk_bytes)
+{
+    return 2 * (uint64_t)chunk_bytes + PACK_CONTEXTS_BYTES;
 }
 
 uint32_t pack_shrink(struct pack *pack, const void *data, uint32_t length, const void **out)

@@ -5,6 +5,7 @@
 #include "haul/clock.h"
 #include "haul/log.h"
 #include "haul/num.h"
+#include "haul/pack.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +19,6 @@ enum {
      */
     SSH_LIBRARY_BYTES = 6 * 1024 * 1024,
     SSH_SESSION_BYTES = 3 * 1024 * 1024,
-    PACK_BYTES = 4 * 1024 * 1024, /* -z: two chunks, and what zstd keeps */
     TEAM_FILE_BYTES_MIN = 32 * 1024 * 1024,
 };
 
@@ -42,7 +42,10 @@ static uint32_t copy_lanes(const struct copy *copy)
 
 static uint64_t copy_reserved_bytes(const struct copy *copy, uint32_t lanes)
 {
-    uint64_t pack_bytes = copy->wish.compress ? (uint64_t)lanes * PACK_BYTES : 0;
+    uint32_t chunk_bytes = copy->wish.chunk_bytes ? copy->wish.chunk_bytes : CHUNK_BYTES_DEFAULT;
+    uint32_t links = copy_remote(copy, END_SOURCE) + copy_remote(copy, END_TARGET);
+    uint64_t pack_bytes =
+        copy->wish.compress ? (uint64_t)lanes * links * pack_memory(chunk_bytes) : 0;
     if (!copy_any_remote(copy))
         return 0;
     if (copy->wish.link.transport)

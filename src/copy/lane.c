@@ -33,8 +33,10 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
     const struct copy_wish *wish = config->wish;
     struct link *link = NULL;
     char command[4096 + 16];
-    snprintf(command, sizeof(command), "%s --server",
-             wish->remote_path ? wish->remote_path : "haul");
+    int length = snprintf(command, sizeof(command), "%s --server",
+                          wish->remote_path ? wish->remote_path : "haul");
+    if (length >= (int)sizeof(command)) /* half a command is another command */
+        return error_set_class(err, ERROR_USAGE, E2BIG, "--remote-path: too long");
     struct link_options options = wish->link;
     options.address = config->addresses[role];
     options.remote_command = command;

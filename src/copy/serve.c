@@ -15,7 +15,6 @@ enum {
     SERVE_JOBS_MAX = 16, /* a file's journal may take 200 KiB */
     SERVE_CONTROL_MAX = 16,
     SERVE_RESERVED_BYTES = 1024 * 1024, /* frames, pipes, stacks */
-    SERVE_PACK_BYTES = 4 * 1024 * 1024, /* two chunks, and what zstd keeps */
 };
 
 static const uint64_t last_words_ns = 5 * NS_PER_SECOND;
@@ -27,7 +26,8 @@ static const uint64_t wait_ns_max = NS_PER_SECOND;
 static uint64_t serve_reserved_bytes(const struct wire_hello *hello)
 {
     bool pack = hello->capabilities & WIRE_CAN_PACK;
-    return SERVE_RESERVED_BYTES + (pack ? hello->lanes * (uint64_t)SERVE_PACK_BYTES : 0);
+    uint32_t chunk_bytes = hello->chunk_bytes ? hello->chunk_bytes : CHUNK_BYTES_DEFAULT;
+    return SERVE_RESERVED_BYTES + (pack ? hello->lanes * pack_memory(chunk_bytes) : 0);
 }
 
 static int serve_memory(struct serve *self, const struct wire_hello *hello, struct error *err)

@@ -37,6 +37,12 @@ fails() {
     fails 127 "no-such-haul"
 }
 
+@test "a command for the far end that is too long: 1, and no half of it is run" {
+    AGENT="touch $SCRATCH/ran; $(printf '%5000s' '')"
+    fails 1 "remote-path.*too long"
+    [ ! -e ran ]
+}
+
 @test "a haul of another version of the protocol: 2, both versions named" {
     # The version follows the 8 bytes of magic; haul-protocol(7).
     agent_make before="$TOOLS/filter --out=8:0x40"

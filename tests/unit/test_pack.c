@@ -1,6 +1,7 @@
 /* test_pack.c - chunks made smaller and whole again. */
 #include "haul/pack.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -107,6 +108,33 @@ static void expand_of_any_bytes_never_writes_beyond(void **state)
     }
 }
 
+/* Under a sanitizer the allocator's figures are all 0. */
+static void takes_no_more_memory_than_it_says(void **state)
+{
+    static const uint32_t sizes[] = {64 * 1024, CHUNK, 16 * CHUNK};
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        uint32_t length = sizes[i];
+        uint8_t *data = malloc(length);
+        assert_non_null(data);
+        fill_words(data, length);
+        struct mallinfo2 before = mallinfo2();
+        struct pack *pack = pack_open(length);
+        const void *out;
+        assert_non_null(pack);
+        uint32_t packed = pack_shrink(pack, data, length, &out);
+        assert_true(packed > 0);
+        memcpy(pack_incoming(pack), out, packed);
+        assert_true(pack_expand(pack, packed, data, length));
+        struct mallinfo2 after = mallinfo2();
+        uint64_t taken = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
+        if (taken > pack_memory(length))
+            fail_msg("%u: %llu bytes", length, (unsigned long long)taken);
+        pack_close(pack);
+        free(data);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +146,7 @@ int main(void)
                                         close_fixture),
         cmocka_unit_test_setup_teardown(expand_of_any_bytes_never_writes_beyond, open_fixture,
                                         close_fixture),
+        cmocka_unit_test(takes_no_more_memory_than_it_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
