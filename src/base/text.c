@@ -302,7 +302,12 @@ static size_t json_piece(char piece[PIECE_BYTES], const uint8_t *text)
         snprintf(piece, PIECE_BYTES, "\\%c", letter);
         return 1;
     }
-    if (length == 0 || *text < 0x20) {
+    /* RFC 8259 allows the others, but somebody may look at it on a terminal. */
+    if (length == 2 && *text == 0xc2 && text[1] < 0xa0) {
+        snprintf(piece, PIECE_BYTES, "\\u%04x", (unsigned)text[1]);
+        return length;
+    }
+    if (length == 0 || *text < 0x20 || *text == 0x7f) {
         snprintf(piece, PIECE_BYTES, "\\u%04x", (unsigned)*text);
         return 1;
     }
