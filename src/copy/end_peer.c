@@ -410,7 +410,7 @@ static void peer_watch(struct end_peer *self)
     end_peer_break(self, &why);
 }
 
-/* Everything that is possible now. true: something was. */
+/* What is possible now, one payload at most. true: something was. */
 bool end_peer_turn(struct end_peer *self)
 {
     const struct link *link = self->wire.link;
