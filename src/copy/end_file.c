@@ -38,6 +38,8 @@ void end_file_fail(struct end_file *self, struct work *work, int errnum, const c
     const char *path = work->open && work->open->file.path ? work->open->file.path : "";
     if (errnum == ENOSPC || errnum == EDQUOT)
         error_set(&self->end.error, errnum, "%s: make room and run it again to go on", path);
+    else if (work->slot->length == 0) /* of the whole file */
+        error_set(&self->end.error, errnum, "%s: %s", path, doing);
     else
         error_set(&self->end.error, errnum, "%s: %s at byte %llu", path, doing,
                   (unsigned long long)work->slot->offset);

@@ -230,9 +230,9 @@ static int end_file_journal_begin(struct end_file *self, struct open_file *open,
                                   bool found)
 {
     const struct journal_header header = end_file_journal_header(open, job);
-    int result = found ? end_file_journal_discard(self, open, job) : 0;
     if (job->wish.resume == RESUME_RESTART)
         job->journal = JOURNAL_ABSENT;
+    int result = found ? end_file_journal_discard(self, open, job) : 0;
     if (result == 0)
         result = journal_open(&open->journal, &header, &self->end.error);
     if (result == 0 && job->wish.journal_early && header.size_bytes > 0)
@@ -321,12 +321,29 @@ static bool end_file_journal_append(struct end_file *self, struct work *work)
     return true;
 }
 
+/* What it lists is asked for in the end, or other lanes append to it, too. */
+static bool end_file_journal_needed(const struct job *job)
+{
+    return job->journal == JOURNAL_FITS || job->wish.journal_early || job->wish.join;
+}
+
+/* A disk that is just large enough for the target has no room for its journal: as where none can be
+ * created, the copy goes on without. */
 static void end_file_journal_recorded(struct end_file *self, struct work *work, int result)
 {
     struct open_file *open = work->open;
+    struct error why = {.class = ERROR_NONE};
     journal_recorded(open->journal, open->proof, result);
-    if (result < 0)
-        error_set(&self->end.error, -result, "%s: its journal can not be written", open->file.path);
+    if (result < 0 && end_file_journal_needed(work->slot->job)) {
+        error_set(&self->end.error, -result,
+                  "%s: its journal can not be written; make room there and run it again",
+                  open->file.path);
+    } else if (result < 0) {
+        (void)journal_remove(journal_folder(open, work->slot->job), open->journal_path, NULL);
+        error_set(&why, -result, "%s: its journal can not be written", open->file.path);
+        end_file_journal_give_up(open, &why);
+        result = 0;
+    }
     end_file_finish(self, work, result);
 }
 

@@ -107,6 +107,9 @@ failed_with() { # EXIT-CODE WORDS
     failed_with 11 'target.*input/output error|input/output error.*target'
     expect "mtime of a copy that failed is not the source's" \
         "$([ "$(stat -c %Y "$FS/target")" = "$(stat -c %Y source)" ] && [ "$(stat -c %.9Y "$FS/target")" = "$(stat -c %.9Y source)" ] && echo same)" ""
+    random_file source 6M
+    copy --chunk-size=64K --sync-every=64K --bwlimit=20M source "$FS/other" # at a checkpoint
+    failed_with 11 'other: sync to the disk failed: input/output error'
 }
 
 @test "a failing source among several does not stop the others, exit 23" {

@@ -142,6 +142,7 @@ completed() { # KEPT OPTIONS...
 @test "--restart takes no notice of a journal" {
     partial 8
     completed 0 --restart
+    expect "lines about a journal" "$(grep -c journal err)" 0
     # And after an interruption of it, the old journal is not believed.
     partial 8
     partial_save

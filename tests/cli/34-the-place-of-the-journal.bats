@@ -91,6 +91,26 @@ setup() {
     expect_words 'nowhere/journal.*no journal is kept'
 }
 
+# As on a disk that the target fills: no space for the journal, but for its beginning.
+@test "no room for the journal to grow: said, and copied without; a resume that needs it says what to do" {
+    on_fs tmpfs 4K
+    copied --chunk-size=64K --sync-every=64K --journal="$FS/journal" source target
+    same source target
+    expect_words 'target: its journal can not be written: No space left.*no journal is kept'
+    expect "files there" "$(find "$FS" -type f | wc -l)" 0
+    rm target
+    JOURNAL=$FS/journal
+    interrupt $MIB INT --chunk-size=64K --sync-every=512K --bwlimit=4M --journal="$FS/journal" source target
+    expect_status 20
+    copy --sync-every=64K --journal="$FS/journal" source target
+    expect_status 11
+    expect_words 'target: its journal can not be written; make room there and run it again'
+    expect_receipt .durable false
+    mount -o remount,size=1M "$FS"
+    copied --journal="$FS/journal" source target
+    same source target
+}
+
 @test "a read-only folder: said, copied, and with --journal resumed" {
     requires root setpriv
     cp "$HAUL" "$SCRATCH/haul"
