@@ -158,8 +158,8 @@ struct end_ops {
      * it. */
     void (*start)(struct end *end, struct slot *slot);
     /* Up to max slots that are done. wait: block until something happened (0 slots are possible
-     * then, too). Returns the count, or -errno: the end is broken and gives back nothing more by
-     * itself. */
+     * then, too). Also asked with nothing in flight, without wait: a connection is kept alive.
+     * Returns the count, or -errno: the end is broken and gives back nothing more by itself. */
     int (*reap)(struct end *end, struct slot **out, uint32_t max, bool wait);
     /* What to poll for: a descriptor and POLLIN/POLLOUT; -1: reap has work now or does it itself.
      */

@@ -925,6 +925,26 @@ static void silent_client_is_given_up(void **state)
     rig_free(rig);
 }
 
+/* As a copy that --bwlimit holds back between two chunks. */
+static void idle_client_that_is_reaped_is_not_silent(void **state)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct slot *none;
+    (void)state;
+    config.timeout_ns = 400 * NS_PER_MS; /* pings after a quarter */
+    rig->served.config.silence_ns = 400 * NS_PER_MS;
+    served_start(&rig->served, rig->links[1]);
+    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
+    for (uint64_t end_ns = clock_now_ns() + NS_PER_SECOND; clock_now_ns() < end_ns;) {
+        assert_int_equal(end_reap(rig->end, &none, 1, false), 0);
+        poll(NULL, 0, 10);
+    }
+    if (call(rig, control(rig), END_DESCRIBE) != 0)
+        fail_msg("%s", rig->error.text);
+    rig_close(rig);
+}
+
 static void told_to_stop_the_server_says_so(void **state)
 {
     struct rig *rig = rig_make();
@@ -1488,6 +1508,7 @@ int main(void)
         cmocka_unit_test(silent_server_is_a_timeout),
         cmocka_unit_test(slow_server_that_says_ping_is_waited_for),
         cmocka_unit_test(silent_client_is_given_up),
+        cmocka_unit_test(idle_client_that_is_reaped_is_not_silent),
         cmocka_unit_test(told_to_stop_the_server_says_so),
         cmocka_unit_test(servers_that_lie_end_the_session),
         cmocka_unit_test(commit_of_other_bytes_is_not_believed),
