@@ -153,12 +153,13 @@ static bool all_zeros(const uint8_t *data, size_t length)
 }
 
 /* The end of the run of blocks from `position` on that are all zeros, or all not. */
-static uint32_t run_end(const uint8_t *data, uint32_t position, uint32_t length, bool *zeros)
+static uint32_t run_end(const struct slot *slot, uint32_t position, uint32_t block, bool *zeros)
 {
-    uint32_t end = (uint32_t)min_u64(position + ZERO_BLOCK_BYTES, length);
+    const uint8_t *data = slot->buffer;
+    uint32_t length = slot->length, end = (uint32_t)min_u64(position + block, length);
     *zeros = all_zeros(data + position, end - position);
     while (end < length) {
-        uint32_t next = (uint32_t)min_u64(end + ZERO_BLOCK_BYTES, length);
+        uint32_t next = (uint32_t)min_u64(end + block, length);
         if (all_zeros(data + end, next - end) != *zeros)
             break;
         end = next;
@@ -174,10 +175,12 @@ static uint64_t end_file_next_part(struct work *work)
     const struct slot *slot = work->slot;
     uint64_t limit = slot->offset + slot->length;
     if (open->sparse && !work->whole) {
+        /* What is written between zeros must keep to the alignment of direct writes. */
+        uint32_t block = (uint32_t)max_u64(ZERO_BLOCK_BYTES, open->policy.block);
         bool zeros = true;
         while (work->cursor < limit) {
             uint32_t position = (uint32_t)(work->cursor - slot->offset);
-            uint32_t end = run_end(slot->buffer, position, slot->length, &zeros);
+            uint32_t end = run_end(slot, position, block, &zeros);
             if (!zeros) {
                 limit = slot->offset + end;
                 break;

@@ -58,6 +58,30 @@ blocks() {
     expect_under "blocks of the target" "$(blocks target)" $((3 * MIB / 512))
 }
 
+# Direct writes keep to it, also around zeros that are left out.
+@test "a disk with blocks of 8 KiB" {
+    requires root loop
+    truncate -s 400M image
+    LOOP=$(losetup --find --show --direct-io=on --sector-size 8192 image) || skip "needs loop devices of 8 KiB sectors"
+    cleanup_fn losetup -d "$LOOP"
+    mkdir disk
+    mkfs.xfs -q -f -K -s size=8192 -b size=8192 "$LOOP"
+    mount "$LOOP" disk || skip "needs a kernel that mounts it"
+    cleanup_fn unmount "$SCRATCH/disk"
+    truncate -s 20M source
+    "$TOOLS/fill" --offset=12K source 4K
+    "$TOOLS/fill" --offset=1204K source 12K
+    "$TOOLS/fill" --offset=20M source 5000003
+    local option
+    for option in --verify --cache=window -S; do
+        rm -f disk/target back
+        copied $option source disk/target
+        same source disk/target
+        copied $option disk/target back
+        same source back
+    done
+}
+
 @test "a sparse file of 2 TiB takes seconds and the memory of a small one" {
     requires root
     on_fs xfs 1G # ext4 with 4 KiB blocks ends at 16 TiB as well; xfs keeps a large hole in no metadata at all
