@@ -70,6 +70,10 @@ void lane_abandon(struct lane *lane);
 /* A link of this lane is gone. */
 bool lane_broken(const struct lane *lane);
 
+/* The same of a lane that nobody has looked after for a while: what its peers have said since, a
+ * goodbye perhaps, is read first. Nothing may be in flight in it. */
+bool lane_lost(struct lane *lane);
+
 void lane_close(struct lane *lane); /* NULL is legal */
 
 /* ---- further lanes of one file ---- */

@@ -179,12 +179,16 @@ static void copy_all(struct transfer *transfer)
         verify_manifest(transfer);
     for (uint32_t i = 0; i < transfer->operands.sources_count; i++) {
         const char *source = transfer->operands.sources[i];
+        uint32_t failed_count = transfer->tally.failed_count;
         if (!skip_folder(transfer, source))
             copy_one(transfer, source);
         /* The signal may have come when the last chunk of this file was already done. */
         bool more = i + 1 < transfer->operands.sources_count;
         transfer->interrupted |= more && atomic_load(&transfer->watch.stop);
-        if (transfer->interrupted || copy_broken(transfer->copy))
+        /* The connection may have ended after all of this file was there: then the next one says so,
+         * rather than nobody. */
+        bool failed = transfer->tally.failed_count > failed_count;
+        if (transfer->interrupted || (failed && copy_broken(transfer->copy)))
             break;
     }
 }

@@ -474,6 +474,19 @@ static int copy_transfer(struct copy *copy, struct receipt *receipt, struct erro
     return result;
 }
 
+/* A first lane that was lost gives its place to another, which leads with the next file. */
+static void copy_promote(struct copy *copy)
+{
+    struct lane **lanes = copy->lanes;
+    for (uint32_t i = 1; i < LANES_MAX && lane_broken(lanes[0]); i++) {
+        struct lane *other = lanes[i];
+        if (!other || lane_broken(other))
+            continue;
+        lanes[i] = lanes[0];
+        lanes[0] = other;
+    }
+}
+
 int copy_run(struct copy *copy, const char *source_path, const char *target_path,
              struct receipt *receipt, struct error *err)
 {
@@ -492,6 +505,7 @@ int copy_run(struct copy *copy, const char *source_path, const char *target_path
             result = copy_transfer(copy, receipt, err);
     }
     copy_fill_receipt(copy, started_ns, receipt);
+    copy_promote(copy);
     return result;
 }
 

@@ -196,6 +196,16 @@ bool lane_broken(const struct lane *lane)
     return false;
 }
 
+bool lane_lost(struct lane *lane)
+{
+    struct slot *none;
+    for (int role = 0; role < 2; role++) {
+        if (lane->remote[role])
+            (void)end_reap(lane->ends[role], &none, 1, false);
+    }
+    return lane_broken(lane);
+}
+
 void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish,
               struct progress *progress)
 {

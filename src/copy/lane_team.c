@@ -85,6 +85,10 @@ static bool team_add(struct lane_team *team, uint32_t number)
     struct lane **lane = &config->lanes[number];
     uint64_t started_ns = clock_now_ns();
     int result = 0;
+    if (*lane && lane_lost(*lane)) { /* with an earlier file, or since */
+        lane_close(*lane);
+        *lane = NULL;
+    }
     if (!*lane)
         result = lane_open(lane, config->lane, &err);
     if (result == 0)

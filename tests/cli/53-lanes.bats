@@ -114,6 +114,23 @@ lane_dies() { # WAY WHICH
 @test "pull: the first lane dies, the others finish" { lane_dies pull 1; }
 @test "pull: the second lane dies, the others finish" { lane_dies pull 2; }
 
+# A lane that dies with the first of two files: the second one is copied, in as many lanes as were asked for.
+lane_dies_before_another_file() { # WHICH
+    server_start
+    folders
+    random_file here/one $SIZE 1
+    random_file here/two $SIZE 2
+    proxy_start --only="$1" --cut-up=$((SIZE / 4))
+    copied -j 3 --chunk-size=256K --bwlimit=24M "${via[@]}" here/one here/two "$FAR:$THERE/"
+    same here/one there/one
+    same here/two there/two
+    expect "lanes of the second file" "$(jq -s 'map(select(.event == "file"))[1].lanes' out)" 3
+    nothing_left
+}
+
+@test "the first lane dies in the first of two files" { lane_dies_before_another_file 1; }
+@test "the second lane dies in the first of two files" { lane_dies_before_another_file 2; }
+
 all_lanes_die() { # WAY
     local durable
     server_start
