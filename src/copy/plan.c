@@ -11,6 +11,9 @@
 #include <stdlib.h>
 
 enum { PLAN_RETURNED_MAX = 256 };
+/* Chunks of a hole that are counted in one call, some 0.1 s: a peer is to be answered, and its
+ * silence noticed, however large the source is, or says that it is. */
+enum { PLAN_HOLES_MAX = 1024 * 1024 };
 
 /* A chunk's digest that waits for its predecessors. */
 struct plan_digest {
@@ -221,6 +224,7 @@ static enum plan_answer plan_map_item(struct plan *plan, struct plan_item *item)
 
 static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *item)
 {
+    uint32_t holes_count = 0;
     while (plan->next_chunk < plan->chunks_count) {
         uint64_t chunk = plan->next_chunk;
         bool old = chunk * plan->config.chunk_bytes < plan->config.compare_bytes;
@@ -235,9 +239,12 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
         enum plan_place place = plan_place(plan, chunk);
         if (place == PLACE_UNKNOWN)
             return plan_map_item(plan, item);
+        if (holes_count == PLAN_HOLES_MAX)
+            return PLAN_LATER;
         plan->next_chunk++;
         if (place == PLACE_HOLE && !old) {
             plan_hole(plan, chunk);
+            holes_count++;
             continue;
         }
         bool check = old && !plan->config.rewrite;

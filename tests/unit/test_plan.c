@@ -313,6 +313,23 @@ static void plan_next_hole_over_old_data_is_erased(void **state)
     plan_close(f.plan);
 }
 
+/* 4 EiB, as a source over there may claim: days of counting. */
+static void plan_next_in_a_hole_without_end_comes_back(void **state)
+{
+    struct fixture f;
+    struct plan_config config = config_of((uint64_t)1 << 46);
+    struct plan_item item;
+    (void)state;
+    config.sparse = true;
+    start(&f, &config);
+    item = next(f.plan);
+    plan_mapped(f.plan, &item, config.size_bytes, config.size_bytes);
+    for (int i = 0; i < 3; i++)
+        assert_answer(f.plan, PLAN_LATER);
+    assert_true(f.progress.bytes_holes > 0 && f.progress.bytes_holes < config.size_bytes);
+    plan_close(f.plan);
+}
+
 static void plan_returned_map_is_asked_again(void **state)
 {
     (void)state;
@@ -657,6 +674,7 @@ int main(void)
         cmocka_unit_test(plan_digest_holes_count_as_zeros),
         cmocka_unit_test(plan_next_holes_end_at_once_when_asked_to_stop),
         cmocka_unit_test(plan_next_hole_over_old_data_is_erased),
+        cmocka_unit_test(plan_next_in_a_hole_without_end_comes_back),
         cmocka_unit_test(plan_returned_map_is_asked_again),
         cmocka_unit_test(plan_next_random_extents_cover_all_data),
         cmocka_unit_test(plan_returned_item_comes_again),
