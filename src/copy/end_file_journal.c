@@ -240,6 +240,22 @@ static int end_file_journal_begin(struct end_file *self, struct open_file *open,
     return result;
 }
 
+/* What is wrong with a journal beside the target is said with the target's path, and what can be
+ * done about it. */
+static void end_file_journal_explain(const struct open_file *open, const struct job *job,
+                                     struct error *err)
+{
+    const struct error why = *err;
+    if (why.class != ERROR_FILE || why.errnum == ENOMEM)
+        return;
+    err->class = ERROR_NONE;
+    error_set_class(err, why.class, why.errnum, "%s%s%s; %s",
+                    job->wish.journal_path ? "" : open->file.path,
+                    job->wish.journal_path ? "" : ": ", why.text,
+                    job->wish.journal_path ? "--journal has to name another file"
+                                           : "remove it, or name another one by --journal=FILE");
+}
+
 int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job)
 {
     struct journal_header header;
@@ -268,6 +284,8 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
         result = end_file_journal_resume(self, open, job, &header, reader);
     else
         result = end_file_journal_begin(self, open, job, found != -ENOENT);
+    if (result < 0)
+        end_file_journal_explain(open, job, &self->end.error);
     journal_reader_close(reader);
     return result;
 }

@@ -279,6 +279,12 @@ static int file_create(struct file *file, const struct place *place, struct erro
     file->readable = file->created && readable;
     if (file->created)
         return 0;
+    struct stat st;
+    if (errno == EEXIST && !place && lstat(file->path, &st) == 0 && S_ISLNK(st.st_mode))
+        return error_set_class(err, ERROR_FILE, EEXIST,
+                               "%s: is a symbolic link to a file that is not there; remove the "
+                               "link, or make the file",
+                               file->path);
     return file_refused(
         place, file->path, errno,
         errno == ENOENT ? "can not be created; does its folder exist?" : "can not be created", err);

@@ -130,6 +130,16 @@ load ../lib/common
     same source real
 }
 
+@test "a broken symlink as the target is reported, and nothing is made behind it" {
+    random_file source 10K
+    ln -s nowhere link
+    copy source link
+    expect_status 11
+    expect_clear_error
+    expect_words 'link: is a symbolic link to a file that is not there; remove the link, or make the file'
+    [ ! -e nowhere ]
+}
+
 @test "a broken symlink as the source is reported" {
     ln -s nowhere source
     copy source target

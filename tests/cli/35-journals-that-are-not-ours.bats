@@ -20,6 +20,22 @@ setup() {
     expect "content" "$(cat file)" precious
 }
 
+@test "what lies where the journal belongs and is in the way is named, with what can be done" {
+    mkdir folder folder/.target.haul
+    copy source folder/target
+    expect_status 11
+    expect_clear_error
+    expect_words 'folder/target: .target.haul: is there and is not a journal.*remove it, or name another one by --journal=FILE'
+    [ ! -e folder/target ]
+    [ -d folder/.target.haul ]
+    copy --journal=folder source target
+    expect_status 11
+    expect_clear_error
+    expect_words 'haul: folder: is there and is not a journal.*--journal has to name another file'
+    copied --journal=journal source folder/target
+    same source folder/target
+}
+
 @test "--journal=SOURCE and --journal=TARGET are refused" {
     cp source before
     copy --journal=source source target
