@@ -139,7 +139,7 @@ int file_punch(const struct file *file, uint64_t offset, uint64_t length);
  * a chmod, a rename or another link of it changes as well. */
 bool facts_unchanged(const struct facts *a, const struct facts *b);
 
-/* Same content expected by rsync's quick check: size and mtime (nanoseconds where both have them).
+/* Same content expected by rsync's quick check: size and mtime (nanoseconds where the target has them).
  */
 bool facts_up_to_date(const struct facts *source, const struct facts *target);
 

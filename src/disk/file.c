@@ -588,11 +588,12 @@ int file_punch(const struct file *file, uint64_t offset, uint64_t length)
     return result == 0 ? 0 : -errno;
 }
 
-static bool facts_same_mtime(const struct facts *a, const struct facts *b)
+static bool facts_same_mtime(const struct facts *source, const struct facts *target)
 {
-    /* Filesystems with whole seconds show 0 ns: compare what both have. */
-    return a->mtime_seconds == b->mtime_seconds &&
-           (a->mtime_ns == b->mtime_ns || a->mtime_ns == 0 || b->mtime_ns == 0);
+    /* A target whose filesystem has whole seconds shows 0 ns. A source that does was copied with
+     * exactly these: other ones are of a part that was written in the same second. */
+    return source->mtime_seconds == target->mtime_seconds &&
+           (source->mtime_ns == target->mtime_ns || target->mtime_ns == 0);
 }
 
 bool facts_unchanged(const struct facts *a, const struct facts *b)
