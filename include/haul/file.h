@@ -139,8 +139,8 @@ int file_punch(const struct file *file, uint64_t offset, uint64_t length);
  * a chmod, a rename or another link of it changes as well. */
 bool facts_unchanged(const struct facts *a, const struct facts *b);
 
-/* Same content expected by rsync's quick check: size and mtime (nanoseconds where the target has them).
- */
+/* Same content expected by rsync's quick check: size and mtime, with nanoseconds where the target
+ * has them. */
 bool facts_up_to_date(const struct facts *source, const struct facts *target);
 
 /* Names a filesystem: "ext4", "overlayfs", ...; "filesystem 0x..." otherwise; into out. */
