@@ -27,17 +27,42 @@ int copy_list_journal(struct copy *copy, struct plan *plan, struct error *err)
     return 0;
 }
 
-/* The chunks [first, first + count) with their digests, into the second slot's buffer. What is not
- * listed is a hole. */
+/* A chunk that no entry lists is a hole. Or a lost lane has stored it since its last sync: its
+ * server makes the entry when it knows of the loss, and that may be long after us. So what the
+ * target has there is compared with the source. */
+static int copy_unlisted(struct copy *copy, const struct job *job, uint64_t chunk,
+                         struct digest *digest, struct error *err)
+{
+    struct slot *slot = &copy->lead->slots[0];
+    slot->offset = chunk * job->chunk_bytes;
+    slot->length =
+        num_u32(min_u64(job->chunk_bytes, job->facts[END_SOURCE].size_bytes - slot->offset));
+    *digest = digest_of_zeros(slot->length);
+    if (!copy->lane_lost)
+        return 0;
+    slot->conditional = slot->from_medium = false;
+    int result = end_call(copy->lead->ends[END_TARGET], slot, END_EXAMINE, err);
+    if (result < 0)
+        return result;
+    *digest = slot->expected = slot->digest;
+    slot->conditional = true;
+    result = end_call(copy->lead->ends[END_SOURCE], slot, END_FETCH, err);
+    if (result == 0 && !slot->matched)
+        result = error_set_class(err, ERROR_MISMATCH, EIO,
+                                 "%s: what a lost lane has stored at byte %llu is not there",
+                                 job->target_path, (unsigned long long)slot->offset);
+    return result;
+}
+
+/* The chunks [first, first + count) with their digests, into the second slot's buffer. */
 static int copy_recall_part(struct copy *copy, const struct job *job, uint64_t first,
                             uint64_t count, struct error *err)
 {
+    static const struct digest unlisted;
     struct slot *slot = &copy->lead->slots[0];
     struct digest *digests = (struct digest *)(void *)copy->lead->slots[1].buffer;
-    uint64_t size_bytes = job->facts[END_SOURCE].size_bytes;
     for (uint64_t i = 0; i < count; i++)
-        digests[i] =
-            digest_of_zeros(min_u64(job->chunk_bytes, size_bytes - (first + i) * job->chunk_bytes));
+        digests[i] = unlisted;
     slot->job = &copy->lead->job;
     slot->offset = 0;
     do {
@@ -52,6 +77,13 @@ static int copy_recall_part(struct copy *copy, const struct job *job, uint64_t f
         }
         slot->offset = slot->extent_start;
     } while (slot->extent_start > 0);
+    for (uint64_t i = 0; i < count; i++) {
+        int result = digest_equal(&digests[i], &unlisted)
+                         ? copy_unlisted(copy, job, first + i, &digests[i], err)
+                         : 0;
+        if (result < 0)
+            return result;
+    }
     return 0;
 }
 

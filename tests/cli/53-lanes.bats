@@ -131,6 +131,36 @@ lane_dies_before_another_file() { # WHICH
 @test "the first lane dies in the first of two files" { lane_dies_before_another_file 1; }
 @test "the second lane dies in the first of two files" { lane_dies_before_another_file 2; }
 
+# What a lane has stored since its last sync is in no journal until its server knows that it is lost, and this one
+# will not for ten minutes. Digests must not take it for holes.
+@test "push: a lane falls silent; digest and manifest are right all the same" {
+    local digest part
+    server_start
+    sides push
+    copied -j 2 --chunk-size=1M "${via[@]}" "$source" "$target"
+    digest=$(receipt .digest)
+    for part in '' some; do # a new file; a resumed one
+        rm -f "$target_file" manifest
+        [ -z "$part" ] || { interrupted_at $((SIZE / 8)); }
+        proxy_start --only=2 --stall-up=$((SIZE / 4))
+        copied -j 2 --timeout=2 --chunk-size=1M --bwlimit=32M --manifest=manifest "${via[@]}" "$source" "$target"
+        proxy_stop
+        expect_words 'lane 2 was lost'
+        expect_receipt .digest "$digest"
+        "$HAUL" verify --manifest=manifest "$target_file"
+        same "$source_file" "$target_file"
+        server_config=$SSH/ssh_config
+        via_libssh
+    done
+}
+
+interrupted_at() { # BYTES
+    copy_start -j 1 --chunk-size=1M --sync-every=4M --bwlimit=16M "${via[@]}" "$source" "$target"
+    waits_until 30 eval '[ "$(durable_bytes "$target_file")" -ge '"$1"' ]'
+    kill -INT "$CLIENT"
+    copy_wait
+}
+
 all_lanes_die() { # WAY
     local durable
     server_start
