@@ -144,7 +144,7 @@ static void end_file_tell_target(const struct end_file *self, const struct open_
     bool tells = place_may_read(self->config.place);
     job->facts[END_TARGET] = tells ? open->file.facts : (struct facts){.kind = FILE_REGULAR};
     job->target_readable = open->file.readable;
-    job->target_fresh = open->file.created || open->file.facts.size_bytes == 0 || !tells;
+    job->target_fresh = open->file.facts.size_bytes == 0 || !tells;
 }
 
 static int end_file_open_target(struct end_file *self, struct open_file *open, struct job *job)

@@ -285,6 +285,13 @@ static int file_create(struct file *file, const struct place *place, struct erro
                                "%s: is a symbolic link to a file that is not there; remove the "
                                "link, or make the file",
                                file->path);
+    if (errno == EEXIST) { /* somebody else was faster: the lock decides */
+        file->fd = file_open_here(file, readable ? O_RDWR : O_WRONLY);
+        file->writable = file->fd >= 0;
+        file->readable = file->writable && readable;
+        if (file->writable)
+            return 0;
+    }
     return file_refused(
         place, file->path, errno,
         errno == ENOENT ? "can not be created; does its folder exist?" : "can not be created", err);
@@ -390,10 +397,11 @@ int file_open_target(struct file *file, const char *path, const struct file_open
         result = file_open_folder(file, wish->place, err);
     if (result == 0)
         result = file_open_writable(file, wish->place, err);
-    if (result == 0)
-        result = file_learn(file, err);
     if (result == 0 && !wish->join)
         result = file_lock(file, err);
+    if (result == 0) /* under the lock: nobody else's copy changes it any more */
+        result = file_learn(file, err);
+    file->created = file->created && file->facts.size_bytes == 0; /* somebody else has filled it */
     if (result == 0)
         result = file_check_target(file, wish, err);
     if (result == 0 && file->created)

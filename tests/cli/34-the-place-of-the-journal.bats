@@ -46,6 +46,43 @@ setup() {
     [ ! -e "$JOURNAL" ]
 }
 
+@test "two that make the same target at once: one copies, the other copies after it or is refused as busy" {
+    local round first second
+    random_file source $MIB
+    for round in {1..40}; do
+        rm -f target
+        "$HAUL" -q source target 2>one 3>&- &
+        first=0 second=0
+        "$HAUL" -q source target 2>two 3>&- || second=$?
+        wait $! || first=$?
+        case $first-$second in
+        0-0 | 0-43 | 43-0) ;;
+        *) echo "exit codes $first and $second"; cat one two; false ;;
+        esac
+        same source target
+    done
+}
+
+# The first makes the target, and the second has filled it before the first holds the lock. What the first knew of the
+# target before is not true any more: taken for new, it would keep the other's bytes in its holes.
+@test "another copy that is over between making the target and locking it leaves nothing behind" {
+    requires strace
+    sanitized && skip "slow under strace"
+    truncate -s $BYTES holes
+    "$TOOLS/fill" --offset=9M holes 1M
+    strace -f -qq -o trace -e trace=flock -e inject=flock:delay_enter=2000000 "$HAUL" -q holes target 3>&- &
+    local pid=$! attempt
+    cleanup_fn end_quietly "$pid"
+    for attempt in {1..100}; do
+        [ ! -e target ] || break
+        sleep 0.01
+    done
+    copied source target
+    same source target
+    wait "$pid"
+    same holes target
+}
+
 @test "the lock is gone with a process that was killed" {
     interrupt $((4 * MIB)) KILL "${SLICE[@]}" --bwlimit=16M source target
     expect_status 137
