@@ -185,8 +185,8 @@ static void copy_all(struct transfer *transfer)
         /* The signal may have come when the last chunk of this file was already done. */
         bool more = i + 1 < transfer->operands.sources_count;
         transfer->interrupted |= more && atomic_load(&transfer->watch.stop);
-        /* The connection may have ended after all of this file was there: then the next one says so,
-         * rather than nobody. */
+        /* The connection may have ended after all of this file was there: then the next one says
+         * so, rather than nobody. */
         bool failed = transfer->tally.failed_count > failed_count;
         if (transfer->interrupted || (failed && copy_broken(transfer->copy)))
             break;
