@@ -77,7 +77,7 @@ static inline int file_open_source(struct file *file, const char *path, struct e
 
 /* Open for writing (and reading, where permitted), create with mode 0600 when it is not there.
  * Never truncates. The folder is synced when the file was created, so that the name survives a
- * power cut from now on. Takes an exclusive lock on the file unless `join`: ERROR_BUSY when
+ * power cut from now on. Takes a lock on the file, which those that `join` share: ERROR_BUSY when
  * somebody else holds it. Devices need `write_devices`.
  *
  * In a place the folder is opened beneath it and the target in the folder, by its last name and

@@ -325,8 +325,18 @@ static int file_open_writable(struct file *file, const struct place *place, stru
  * without. */
 static int file_lock(struct file *file, struct error *err)
 {
-    if (flock(file->fd, LOCK_EX | LOCK_NB) == 0 || errno == ENOLCK || errno == EOPNOTSUPP ||
-        errno == ENOSYS)
+    if (flock(file->fd, LOCK_EX | LOCK_NB) == 0) {
+        /* Shared from now on with the lanes that join, so that it holds as long as one of them is
+         * left. In between another copy may come first. NFS does not share what is not open for
+         * reading: then it stays ours alone. */
+        if (flock(file->fd, LOCK_SH | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK) {
+            (void)flock(file->fd, LOCK_EX | LOCK_NB);
+            return 0;
+        }
+    }
+    if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS)
         return 0;
     if (errno == EWOULDBLOCK)
         return error_set_class(err, ERROR_BUSY, EBUSY,
@@ -406,6 +416,8 @@ int file_open_target(struct file *file, const char *path, const struct file_open
         result = file_check_target(file, wish, err);
     if (result == 0 && file->created)
         result = file_sync_folder(file, err);
+    if (result == 0 && wish->join) /* beside the first lane's; see file_lock() */
+        (void)flock(file->fd, LOCK_SH | LOCK_NB);
     if (result < 0)
         file_close(file);
     return result;

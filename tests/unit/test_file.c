@@ -448,6 +448,21 @@ static void file_open_target_lock_ends_with_its_process(void **state)
     assert_int_equal(open_target(place), 0);
 }
 
+/* The first lane's server is gone, another lane still writes: no second copy comes between. */
+static void file_open_target_is_busy_until_the_last_lane_is_gone(void **state)
+{
+    struct place *place = *state;
+    const struct file_open_wish join = {.join = true}, alone = {.join = false};
+    struct file first, second;
+    assert_int_equal(file_open_target(&first, place->path, &alone, &place->err), 0);
+    assert_int_equal(file_open_target(&second, place->path, &join, &place->err), 0);
+    file_close(&first);
+    assert_int_equal(open_target(place), -EBUSY);
+    assert_int_equal(place->err.class, ERROR_BUSY);
+    file_close(&second);
+    assert_int_equal(open_target(place), 0);
+}
+
 /* ---- final size ---- */
 
 static void file_preallocate_fresh_has_all_its_blocks(void **state)
@@ -898,6 +913,7 @@ int main(void)
         IN_PLACE(file_open_target_device_must_be_allowed),
         IN_PLACE(file_open_target_locked_by_another_process_is_busy),
         IN_PLACE(file_open_target_lock_ends_with_its_process),
+        IN_PLACE(file_open_target_is_busy_until_the_last_lane_is_gone),
         IN_PLACE(file_preallocate_fresh_has_all_its_blocks),
         IN_PLACE(file_preallocate_sparse_has_none),
         IN_PLACE(file_preallocate_longer_is_cut_shorter_is_extended),
