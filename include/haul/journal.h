@@ -100,7 +100,8 @@ int journal_continue(struct journal *journal, int fd_folder, const char *path, u
                      struct error *err);
 
 /* A further lane of the same session, while another one holds the file: append to it, too, cut
- * nothing. The header must be the same one, else -EBADMSG. Blocks. Whole batches of several lanes
+ * nothing. The header must be the same one, else -EBADMSG; -EBUSY (ERROR_BUSY): meanwhile another
+ * copy has it. Blocks. Whole batches of several lanes
  * stay whole where O_APPEND is atomic: every local filesystem, not NFS (open(2)). */
 int journal_join(struct journal *journal, int fd_folder, const char *path, struct error *err);
 

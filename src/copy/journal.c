@@ -163,10 +163,12 @@ static bool content_is_ours(int fd_folder, const char *path)
     return got == 0 || same + 2 >= JOURNAL_MAGIC_BYTES;
 }
 
-/* One run at a time: held as long as fd is open. Filesystems without locks are used without. */
-static int lock_journal(int fd, const char *path, struct error *err)
+/* One run at a time: LOCK_EX for whoever begins with the file, then LOCK_SH for each of its lanes,
+ * which may outlive the first one and its lock on the target. Held as long as fd is open.
+ * Filesystems without locks are used without. */
+static int lock_journal(int fd, int how, const char *path, struct error *err)
 {
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+    if (flock(fd, how | LOCK_NB) == 0 || errno != EWOULDBLOCK)
         return 0;
     return error_set_class(err, ERROR_BUSY, EBUSY, "%s: is the journal of a copy that is running",
                            path);
@@ -184,7 +186,7 @@ int journal_discard(int fd_folder, const char *path, struct error *err)
         return error_set_class(err, ERROR_FILE, EEXIST,
                                "%s: is there and is not a journal; it was left alone", path);
     AUTO_CLOSE int fd = openat(fd_folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    int rc = fd < 0 ? 0 : lock_journal(fd, path, err);
+    int rc = fd < 0 ? 0 : lock_journal(fd, LOCK_EX, path, err);
     return rc < 0 ? rc : journal_remove(fd_folder, path, err);
 }
 
@@ -212,15 +214,17 @@ int journal_create(struct journal *journal, int fd_folder, const char *path, str
     if (rc < 0)
         return rc;
     AUTO_CLOSE int fd =
-        openat(fd_folder, path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        openat(fd_folder, path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set(err, errno, "%s: the journal can not be created", path);
     encode_header(header, &journal->header);
-    rc = lock_journal(fd, path, err);
+    rc = lock_journal(fd, LOCK_EX, path, err);
     if (rc == 0)
         rc = write_header(fd, header, path, err);
     if (rc == 0)
         rc = sync_folder(fd_folder, path, err);
+    if (rc == 0)
+        rc = lock_journal(fd, LOCK_SH, path, err);
     if (rc < 0) {
         unlinkat(fd_folder, path, 0);
         return rc;
@@ -257,7 +261,7 @@ int journal_continue(struct journal *journal, int fd_folder, const char *path, u
     AUTO_CLOSE int fd = open_again(journal, fd_folder, path, err);
     if (fd < 0)
         return fd;
-    int rc = lock_journal(fd, path, err);
+    int rc = lock_journal(fd, LOCK_EX, path, err);
     if (rc < 0)
         return rc;
     if (fstat(fd, &st) != 0)
@@ -270,6 +274,8 @@ int journal_continue(struct journal *journal, int fd_folder, const char *path, u
     if (fdatasync(fd) != 0)
         return error_set(err, errno, "%s: sync of the journal", path);
     rc = sync_folder(fd_folder, path, err);
+    if (rc == 0)
+        rc = lock_journal(fd, LOCK_SH, path, err);
     if (rc < 0)
         return rc;
     journal->fd = take_fd(&fd);
@@ -279,10 +285,11 @@ int journal_continue(struct journal *journal, int fd_folder, const char *path, u
 int journal_join(struct journal *journal, int fd_folder, const char *path, struct error *err)
 {
     assert(journal->fd < 0);
-    int fd = open_again(journal, fd_folder, path, err);
-    if (fd < 0)
-        return fd;
-    journal->fd = fd;
+    AUTO_CLOSE int fd = open_again(journal, fd_folder, path, err);
+    int rc = fd < 0 ? fd : lock_journal(fd, LOCK_SH, path, err);
+    if (rc < 0)
+        return rc;
+    journal->fd = take_fd(&fd);
     return 0;
 }
 

@@ -565,6 +565,29 @@ static void lane(const struct place *place, uint32_t number)
     journal_close(journal);
 }
 
+/* The lock on the target ends with the first lane, while the others still write to it. */
+static void lanes_keep_another_copy_out_after_the_first_is_gone(void **state)
+{
+    struct place *place = *state;
+    struct error err = {0};
+    struct journal *first = create(place, &header_usual), *second = opened(&header_usual);
+    assert_int_equal(journal_join(second, place->fd, NAME, NULL), 0);
+    journal_close(first);
+    assert_int_equal(journal_discard(place->fd, NAME, &err), -EBUSY);
+    assert_int_equal(err.class, ERROR_BUSY);
+    struct journal *other = opened(&header_usual);
+    assert_int_equal(journal_continue(other, place->fd, NAME, 128, NULL), -EBUSY);
+    assert_int_equal(create_at(place->fd, NAME, NULL), -EBUSY);
+    journal_close(second);
+    assert_int_equal(journal_continue(other, place->fd, NAME, 128, NULL), 0);
+    second = opened(&header_usual);
+    assert_int_equal(journal_join(second, place->fd, NAME, NULL), 0);
+    journal_close(other);
+    assert_int_equal(journal_discard(place->fd, NAME, NULL), -EBUSY);
+    journal_close(second);
+    assert_int_equal(journal_discard(place->fd, NAME, NULL), 0);
+}
+
 static void lanes_appending_at_once_replay_to_all(void **state)
 {
     struct place *place = *state;
@@ -1228,6 +1251,7 @@ int main(void)
         TEST(create_over_what_is_no_journal_leaves_it_alone),
         TEST(continue_cuts_the_torn_end_and_appends_behind_the_good_part),
         TEST(continue_with_another_header_or_length_refuses),
+        TEST(lanes_keep_another_copy_out_after_the_first_is_gone),
         TEST(lanes_appending_at_once_replay_to_all),
         TEST(notes_after_a_failed_datasync_wait_again_in_order),
         TEST(notes_during_a_sync_are_not_of_its_seal),
