@@ -43,7 +43,7 @@ enum {
     WIRE_PING_MS = 5000,
     WIRE_PING_MS_MIN = 10,
     WIRE_PING_MS_MAX = 60000,
-    WIRE_SILENCE_MS = 600000, /* a server gives up a client that was silent for so long */
+    WIRE_SILENCE_MS = 120000, /* a server gives up a client that was silent for so long */
     WIRE_HELLO_MS = 30000,    /* for the greeting */
 };
 #define WIRE_CAN_PACK   ((uint64_t)1 << 0) /* payloads of chunks may be packed: see below */

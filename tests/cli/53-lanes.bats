@@ -132,7 +132,7 @@ lane_dies_before_another_file() { # WHICH
 @test "the second lane dies in the first of two files" { lane_dies_before_another_file 2; }
 
 # What a lane has stored since its last sync is in no journal until its server knows that it is lost, and this one
-# will not for ten minutes. Digests must not take it for holes.
+# will not for two minutes. Digests must not take it for holes.
 @test "push: a lane falls silent; digest and manifest are right all the same" {
     local digest part
     server_start
