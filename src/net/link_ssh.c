@@ -910,14 +910,24 @@ static int login(struct ssh_link *ssh, struct error *err)
 
 static int start_command(struct ssh_link *ssh, struct error *err)
 {
+    const char *command = ssh->options->remote_command;
     char words[256];
 
     ssh->channel = ssh->api.ssh_channel_new(ssh->session);
     if (!ssh->channel)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory", ssh->base.peer);
-    if (ssh->api.ssh_channel_open_session(ssh->channel) != SSH_OK)
+    int result = ssh->api.ssh_channel_open_session(ssh->channel);
+    if (result == SSH_AGAIN)
+        return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT,
+                               "%s: the host is silent when the session is opened", ssh->base.peer);
+    if (result != SSH_OK)
         return lost(ssh, "session", err);
-    if (ssh->api.ssh_channel_request_exec(ssh->channel, ssh->options->remote_command) != SSH_OK)
+    result = ssh->api.ssh_channel_request_exec(ssh->channel, command);
+    if (result == SSH_AGAIN)
+        return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT,
+                               "%s: the host is silent when %s is started", ssh->base.peer,
+                               ssh->base.program);
+    if (result != SSH_OK)
         return error_set_class(err, ERROR_START, EACCES, "%s: %s could not be started there: %s",
                                ssh->base.peer, ssh->base.program, reason(ssh, words));
     ssh->api.ssh_set_blocking(ssh->session, 0);

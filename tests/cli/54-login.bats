@@ -235,6 +235,29 @@ user_make() {
     [ $((SECONDS - began)) -lt 15 ]
 }
 
+# The keys are exchanged and the login is done in the first 1950 bytes from there, the channel is open after 2400; where
+# exactly is the two versions' affair, so the whole range is tried.
+@test "a host that falls silent while the session is opened or haul is started: 30 within --contimeout" {
+    local base at began
+    server_start
+    base=$server_config
+    for at in $(seq 1900 50 2500); do
+        server_config=$base
+        proxy_start --stall-down="$at"
+        began=$SECONDS
+        copy --contimeout=1 --timeout=2 "${via[@]}" here/file "$FAR:$THERE/file"
+        expect_status 30
+        expect_clear_error
+        grep -E '^haul: 127' err >>said
+        [ $((SECONDS - began)) -lt 15 ]
+        [ -z "$(ls -A there)" ]
+        proxy_stop
+    done
+    cat said
+    grep -q "the host is silent when the session is opened" said
+    grep -q "the host is silent when .*agent is started" said
+}
+
 @test "a server that is no SSH server: 10" {
     server_start
     proxy_start --flip-down=0
