@@ -1,8 +1,8 @@
 /* link_ssh.c - a link through libssh: connection, host key, login, and one channel.
  *
  * The only file that knows libssh. The library is loaded when the first link is opened and not
- * before: it costs 6 MB of shared libraries, which a small memory cgroup is charged for (field.md
- * 5), and neither a local copy nor the agent needs it.
+ * before: it costs 6 MB of shared libraries, which a small memory cgroup is charged for (measured),
+ * and neither a local copy nor the agent needs it.
  *
  * Read against libssh 0.10.6; where it says "0.10.6" below, the statement was found in that source.
  */
@@ -261,7 +261,7 @@ static uint64_t connect_timeout_ns(const struct link_options *options)
     return seconds * NS_PER_SECOND;
 }
 
-/* libssh's first choice is chacha20: 170 MB/s where AES-GCM makes 300 (field.md 7). */
+/* libssh's first choice is chacha20: 170 MB/s where AES-GCM makes 300 (measured). */
 static bool cpu_has_aes(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -356,9 +356,9 @@ static int set_overrides(struct ssh_link *ssh, struct error *err)
         result = set(ssh, SSH_OPTIONS_PORT, &port, "this port", err);
     /* In a configuration 0.10.6 passes over ciphers that it does not know. */
     if (options->ciphers && result == 0)
-        result = set(ssh, SSH_OPTIONS_CIPHERS_C_S, options->ciphers, "-c", err);
+        result = set(ssh, SSH_OPTIONS_CIPHERS_C_S, options->ciphers, "--ciphers", err);
     if (options->ciphers && result == 0)
-        result = set(ssh, SSH_OPTIONS_CIPHERS_S_C, options->ciphers, "-c", err);
+        result = set(ssh, SSH_OPTIONS_CIPHERS_S_C, options->ciphers, "--ciphers", err);
     for (uint32_t i = options->identities_count; i > 0 && result == 0; i--)
         result = set(ssh, SSH_OPTIONS_ADD_IDENTITY, options->identity_files[i - 1], "this identity",
                      err);
@@ -939,7 +939,7 @@ static int start_command(struct ssh_link *ssh, struct error *err)
 /* Take the far command's stderr; `count` bytes at most.
  *
  * 0.10.6 grows the window to the `count` of a read, when that is more than it has; a plain reader
- * with small buffers never gets beyond 1.28 MB, 11 MB/s at 50 ms (field.md 7). A read of *stderr*
+ * with small buffers never gets beyond 1.28 MB, 11 MB/s at 50 ms (measured). A read of *stderr*
  * with a large count does it without touching the data. `count` bytes may then be written, so the
  * scratch buffer really has them: address space, of which stderr touches a page or two. */
 static int take_words(struct ssh_link *ssh, uint32_t count)
@@ -971,8 +971,8 @@ static ssize_t ssh_link_send(struct link *link, const void *data, size_t length,
     uint32_t chunk = (uint32_t)min_u64(length, LINK_WRITE_BYTES);
 
     ssh->send_mark = MARK_NONE;
-    /* A non-blocking write queues whatever the peer's window allows, megabytes (trap 10): so no new
-     * one before the last has left. */
+    /* A non-blocking write queues whatever the peer's window allows, megabytes (measured): so no
+     * new one before the last has left. */
     if (flush(ssh) == SSH_ERROR)
         return lost(ssh, "write", err);
 

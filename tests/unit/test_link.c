@@ -631,7 +631,7 @@ static void ssh_cipher_is_what_was_asked_for(void **state)
     options.ciphers = "aes256-ctr";
     check_shutdown(open_ssh(&options));
     options.ciphers = "no-such-cipher";
-    check_refused(&options, ERROR_USAGE, "-c is not accepted");
+    check_refused(&options, ERROR_USAGE, "--ciphers is not accepted");
 }
 
 static void ssh_bad_options_are_usage_errors(void **state)
