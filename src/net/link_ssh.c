@@ -48,6 +48,7 @@ const char *link_ssh_version(void)
 #include <libssh/libssh.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,9 +56,12 @@ const char *link_ssh_version(void)
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
 
-#define SSH_LIBRARY "libssh.so.4"
+#define SSH_LIBRARY   "libssh.so.4"
+#define SYSTEM_CONFIG "/etc/ssh/ssh_config"
 
 /* Every function of the library that is used. */
 #define SSH_FUNCTIONS(X)                                                                           \
@@ -155,6 +159,7 @@ struct ssh_link {
 
     /* While it is opened. */
     const struct link_options *options;
+    ssh_session scout; /* never connected: see configure */
     struct ssh_callbacks_struct callbacks;
     char host[ADDRESS_HOST_BYTES]; /* after the configuration: HostName */
     char user[ADDRESS_USER_BYTES];
@@ -286,6 +291,20 @@ static int set(struct ssh_link *ssh, enum ssh_options_e option, const void *valu
                            ssh->base.peer, name, reason(ssh, words));
 }
 
+/* What Host and Match blocks are compared with. */
+static int set_host(struct ssh_link *ssh, ssh_session session, const char *name, struct error *err)
+{
+    char host[ADDRESS_HOST_BYTES + 2];
+    bool v6 = strchr(name, ':') != NULL;
+
+    /* Without brackets 0.10.6 would cut an IPv6 address at its last colon. */
+    snprintf(host, sizeof(host), "%s%s%s", v6 ? "[" : "", name, v6 ? "]" : "");
+    if (ssh->api.ssh_options_set(session, SSH_OPTIONS_HOST, host) == SSH_OK)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "%s: the host name %s is not accepted by libssh", ssh->base.peer, name);
+}
+
 /* What the configuration may override: set before it is read. */
 static int set_defaults(struct ssh_link *ssh, struct error *err)
 {
@@ -293,14 +312,14 @@ static int set_defaults(struct ssh_link *ssh, struct error *err)
                                   "chacha20-poly1305@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr";
     const struct address *address = ssh->options->address;
     long seconds = (long)div_ceil(connect_timeout_ns(ssh->options), NS_PER_SECOND);
-    char host[ADDRESS_HOST_BYTES + 2];
-    bool v6 = strchr(address->host, ':') != NULL;
+    int result = set_host(ssh, ssh->session, address->host, err);
 
-    /* Without brackets 0.10.6 would cut an IPv6 address at its last colon. */
-    snprintf(host, sizeof(host), "%s%s%s", v6 ? "[" : "", address->host, v6 ? "]" : "");
-    int result = set(ssh, SSH_OPTIONS_HOST, host, "this host name", err);
+    if (result == 0)
+        result = set_host(ssh, ssh->scout, address->host, err);
     if (result == 0 && address->user[0] != '\0')
         result = set(ssh, SSH_OPTIONS_USER, address->user, "this user", err);
+    if (result == 0 && address->user[0] != '\0')
+        ssh->api.ssh_options_set(ssh->scout, SSH_OPTIONS_USER, address->user);
     if (result == 0)
         result = set(ssh, SSH_OPTIONS_TIMEOUT, &seconds, "this timeout", err);
     if (result == 0 && cpu_has_aes()) {
@@ -311,36 +330,228 @@ static int set_defaults(struct ssh_link *ssh, struct error *err)
     return result;
 }
 
-/* -o first: in a configuration the first value wins. */
-static int parse_settings(struct ssh_link *ssh, struct error *err)
+static void get_option(const struct ssh_link *ssh, ssh_session session, enum ssh_options_e option,
+                       char *out, size_t capacity)
+{
+    char *value = NULL;
+
+    out[0] = '\0';
+    if (ssh->api.ssh_options_get(session, option, &value) == SSH_OK && value) {
+        snprintf(out, capacity, "%s", value);
+        ssh->api.ssh_string_free_char(value);
+    }
+}
+
+static void get_text(const struct ssh_link *ssh, enum ssh_options_e option, char *out,
+                     size_t capacity)
+{
+    get_option(ssh, ssh->session, option, out, capacity);
+}
+
+static int parse_lines(struct ssh_link *ssh, ssh_session session,
+                       const struct link_options *options, struct error *err)
 {
     AUTO_CLOSE int fd = -1;
     char name[64];
-    int result = settings_file(&fd, ssh->options, err);
+    int result = settings_file(&fd, options, err);
 
     if (result < 0)
         return result;
     snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    if (ssh->api.ssh_options_parse_config(ssh->session, name) != SSH_OK)
+    if (ssh->api.ssh_options_parse_config(session, name) != SSH_OK)
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s: the -o options are not right",
                                ssh->base.peer);
     return 0;
 }
 
-static int parse_config(struct ssh_link *ssh, struct error *err)
+/* In a configuration the first value wins: so ours come first, then -o, then the files.
+ *
+ * A HostName that changes nothing makes the session keep the name as given, see configure; and
+ * LogLevel would print to stderr. */
+static int parse_settings(struct ssh_link *ssh, struct error *err)
 {
-    const char *file = ssh->options->config_file;
+    static const char *const ours[] = {"LogLevel=QUIET", "HostName=%h"};
+    const struct link_options quiet = {.settings = ours, .settings_count = 1};
+    const struct link_options quiet_and_kept = {.settings = ours, .settings_count = 2};
+    int result = parse_lines(ssh, ssh->scout, &quiet, err);
+
+    if (result == 0)
+        result = parse_lines(ssh, ssh->session, &quiet_and_kept, err);
+    if (result == 0) /* %h of an IPv6 address has no brackets */
+        result = set_host(ssh, ssh->session, ssh->options->address->host, err);
+    if (result == 0)
+        result = parse_lines(ssh, ssh->scout, ssh->options, err);
+    if (result == 0)
+        result = parse_lines(ssh, ssh->session, ssh->options, err);
+    return result;
+}
+
+/* A file for both sessions; `so_far`: compared with the HostName so far, and not with the name as
+ * given. */
+static int parse_file(struct ssh_link *ssh, const char *file, bool so_far, struct error *err)
+{
+    char name[ADDRESS_HOST_BYTES];
     char words[256];
 
-    if (file && strcmp(file, "none") == 0)
-        return 0;
-    /* 0.10.6 takes a file that is not there for an empty one. */
-    if (file && access(file, R_OK) < 0)
-        return error_set_class(err, ERROR_USAGE, errno, "-F %s: %s", file, strerror(errno));
+    get_option(ssh, ssh->scout, SSH_OPTIONS_HOST, name, sizeof(name));
+    int result = set_host(ssh, ssh->session, so_far ? name : ssh->options->address->host, err);
+    if (result < 0)
+        return result;
     if (ssh->api.ssh_options_parse_config(ssh->session, file) != SSH_OK)
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s: ssh configuration: %s",
                                ssh->base.peer, reason(ssh, words));
+    /* The same lines: what is wrong with them has been told. */
+    (void)ssh->api.ssh_options_parse_config(ssh->scout, file);
     return 0;
+}
+
+/* The next word of a line of a configuration, between blanks, '=' or quotes; NULL: no more. */
+static char *next_word(char **rest, size_t *length)
+{
+    char *word = *rest + strspn(*rest, " \t\r\n=");
+    bool quoted = *word == '"';
+
+    word += quoted ? 1 : 0;
+    *length = strcspn(word, quoted ? "\"\n" : " \t\r\n=");
+    *rest = word + *length + (word[*length] != '\0');
+    return *length > 0 || quoted ? word : NULL;
+}
+
+static bool word_is(const char *word, size_t length, const char *expected)
+{
+    return length == strlen(expected) && strncasecmp(word, expected, length) == 0;
+}
+
+/* What follows the word Match: whether it asks for the HostName so far. `originalhost`, which
+ * 0.10.6 takes for false, becomes `host`: of the name as given, unless there are both. */
+static bool read_match(char *rest)
+{
+    static const char host[] = "host", originalhost[] = "originalhost";
+    char *original = NULL;
+    bool asks_host = false, asks_exec = false;
+    size_t length;
+
+    for (char *word = next_word(&rest, &length); word; word = next_word(&rest, &length)) {
+        size_t negated = *word == '!';
+        word += negated;
+        length -= negated;
+        if (word_is(word, length, originalhost))
+            original = word;
+        asks_host |= word_is(word, length, host);
+        asks_exec |= word_is(word, length, "exec"); /* its %h */
+        if (!word_is(word, length, "all") && !word_is(word, length, "final") &&
+            !word_is(word, length, "canonical"))
+            next_word(&rest, &length); /* its pattern, user or command */
+    }
+    if (!original)
+        return asks_host || asks_exec;
+    if (!asks_host)
+        memcpy(original, "host        ", sizeof(originalhost) - 1);
+    return asks_host;
+}
+
+/* Lines that are compared with the same name, in a file without a name. */
+struct config_part {
+    FILE *file;
+    uint64_t lines_count;
+    bool so_far;
+};
+
+static int parse_part(struct ssh_link *ssh, struct config_part *part, struct error *err)
+{
+    char name[64];
+
+    if (part->lines_count == 0)
+        return 0;
+    if (fflush(part->file) != 0)
+        return error_set_class(err, ERROR_MEMORY, errno, "ssh configuration: %s", strerror(errno));
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fileno(part->file));
+    int result = parse_file(ssh, name, part->so_far, err);
+    rewind(part->file);
+    if (result == 0 && ftruncate(fileno(part->file), 0) < 0)
+        result =
+            error_set_class(err, ERROR_MEMORY, errno, "ssh configuration: %s", strerror(errno));
+    part->lines_count = 0;
+    return result;
+}
+
+/* Take one line. Those before it are parsed first where it wants another name, or the newest. */
+static int parse_line(struct ssh_link *ssh, struct config_part *part, char *line, struct error *err)
+{
+    char *rest = line;
+    size_t length;
+    const char *word = next_word(&rest, &length);
+    bool match = word && word_is(word, length, "Match");
+    int result = 0;
+
+    if (match || (word && word_is(word, length, "Host"))) {
+        bool so_far = match && read_match(rest);
+        if (so_far || part->so_far)
+            result = parse_part(ssh, part, err);
+        part->so_far = so_far;
+    }
+    if (result == 0 && fwrite(line, strlen(line), 1, part->file) != 1)
+        result = error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the ssh configuration");
+    part->lines_count++;
+    return result;
+}
+
+/* memfd_create(2) needs Linux 3.17. */
+static FILE *open_nameless(void)
+{
+    int fd = memfd_create("haul-ssh-config", MFD_CLOEXEC);
+
+    return fd >= 0 ? fdopen(fd, "w+e") : tmpfile();
+}
+
+static int parse_parts(struct ssh_link *ssh, FILE *stream, struct error *err)
+{
+    struct config_part part = {.file = open_nameless()};
+    AUTO_FREE char *line = NULL;
+    size_t capacity = 0;
+    int result = 0;
+
+    if (!part.file)
+        return error_set_class(err, ERROR_MEMORY, errno, "ssh configuration: %s", strerror(errno));
+    for (int i = 0; i < LINES_MAX && result == 0 && getline(&line, &capacity, stream) >= 0; i++)
+        result = parse_line(ssh, &part, line, err);
+    if (result == 0)
+        result = parse_part(ssh, &part, err);
+    fclose(part.file);
+    return result;
+}
+
+/* ~/.ssh/config, of the home that ssh and libssh go by. False: there is none. */
+static bool user_config(char *out, size_t capacity)
+{
+    const struct passwd *user = getpwuid(getuid());
+    const char *home = user ? user->pw_dir : getenv("HOME");
+
+    return home && snprintf(out, capacity, "%s/.ssh/config", home) < (int)capacity;
+}
+
+static int parse_config(struct ssh_link *ssh, struct error *err)
+{
+    const char *file = ssh->options->config_file;
+    char path[ADDRESS_PATH_BYTES];
+    struct stat facts;
+
+    if (file && strcmp(file, "none") == 0)
+        return 0;
+    FILE *stream = NULL;
+    if (file || user_config(path, sizeof(path)))
+        stream = fopen(file ? file : path, "re");
+    if (file && !stream)
+        return error_set_class(err, ERROR_USAGE, errno, "-F %s: %s", file, strerror(errno));
+    int result = 0;
+    /* Nothing else can be read again for the next lane. */
+    if (stream && fstat(fileno(stream), &facts) == 0 && S_ISREG(facts.st_mode))
+        result = parse_parts(ssh, stream, err);
+    if (stream)
+        fclose(stream);
+    if (result == 0 && !file)
+        result = parse_file(ssh, SYSTEM_CONFIG, false, err);
+    return result;
 }
 
 /* What the command line says and 0.10.6 would let the configuration override (Port), or wants in
@@ -380,19 +591,7 @@ static void note_ignored(const struct ssh_link *ssh)
             log_warning("%s: libssh does not know %s; -e ssh does", ssh->base.peer, ignored[i]);
 }
 
-static void get_text(const struct ssh_link *ssh, enum ssh_options_e option, char *out,
-                     size_t capacity)
-{
-    char *value = NULL;
-
-    out[0] = '\0';
-    if (ssh->api.ssh_options_get(ssh->session, option, &value) == SSH_OK && value) {
-        snprintf(out, capacity, "%s", value);
-        ssh->api.ssh_string_free_char(value);
-    }
-}
-
-static int configure(struct ssh_link *ssh, struct error *err)
+static int read_configuration(struct ssh_link *ssh, struct error *err)
 {
     int result = set_defaults(ssh, err);
 
@@ -403,7 +602,26 @@ static int configure(struct ssh_link *ssh, struct error *err)
         result = parse_config(ssh, err);
     if (result == 0)
         result = set_overrides(ssh, err);
-    get_text(ssh, SSH_OPTIONS_HOST, ssh->host, sizeof(ssh->host));
+    get_option(ssh, ssh->scout, SSH_OPTIONS_HOST, ssh->host, sizeof(ssh->host));
+    if (result == 0)
+        result = set_host(ssh, ssh->session, ssh->host, err);
+    return result;
+}
+
+/* ssh compares Host with the name as given, and Match host with the HostName so far. 0.10.6 has one
+ * name for both, which HostName replaces: a later block for the alias would be passed over. So two
+ * sessions read the same. The scout does it in libssh's way, and so learns HostName, whose first
+ * one counts; the other one has seen a HostName already, keeps the name that it is given for each
+ * part of the file, and in the end gets the scout's. Commands of Match exec run twice. */
+static int configure(struct ssh_link *ssh, struct error *err)
+{
+    ssh->scout = ssh->api.ssh_new();
+    if (!ssh->scout)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for a link",
+                               ssh->base.peer);
+    int result = read_configuration(ssh, err);
+    ssh->api.ssh_free(ssh->scout);
+    ssh->scout = NULL;
     ssh->port = 22;
     ssh->api.ssh_options_get_port(ssh->session, &ssh->port);
     return result;
@@ -442,6 +660,8 @@ static int connect_stream(struct ssh_link *ssh, struct error *err)
     char command[4096];
 
     get_text(ssh, SSH_OPTIONS_PROXYCOMMAND, command, sizeof(command));
+    /* It is our affair; 0.10.6 would stumble over its %n. */
+    (void)ssh->api.ssh_options_set(ssh->session, SSH_OPTIONS_PROXYCOMMAND, "none");
     if (jump ? strcasecmp(jump, "none") != 0 : command[0] != '\0')
         return connect_proxy(ssh, command, err);
 

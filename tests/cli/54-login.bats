@@ -208,6 +208,73 @@ user_make() {
     FAR=localhost works
 }
 
+# --- the configuration ------------------------------------------------------------------------------------------------
+
+# alias_works LINES: "far" is reached with LINES in front of what leads astray (port, user, key), by libssh and by ssh alike.
+# ssh is the measure: what it does not get to is no case. `setting` is for -o.
+alias_works() {
+    {
+        printf '%s\n' "$@"
+        printf '%s\n' "Host *" "Port 1" "User nobodyx" "IdentityFile /dev/null"
+        grep -vE ' (Port|IdentityFile) ' "$SSH/ssh_config"
+    } >"$SSH/ssh_config.far"
+    server_config=$SSH/ssh_config.far
+    for by in via_ssh via_libssh; do
+        "$by"
+        [ -z "$setting" ] || [ "$by" = via_ssh ] || via+=(-o "$setting")
+        [ -z "$setting" ] || [ "$by" = via_libssh ] || via[1]+=" -o $setting"
+        FAR=far works || { printf '%s with:\n' "$by"; printf '    %s\n' "$@"; return 1; }
+    done
+}
+
+# The parts of a configuration that leads to the server, each in a block of its own or after HostName.
+alias_start() {
+    server_start
+    mv "$SSH/user_key" "$SSH/key.127.0.0.1"
+    setting=
+    port="Port $SSHD_PORT" key="IdentityFile $SSH/key.127.0.0.1" name="HostName 127.0.0.1"
+}
+
+@test "blocks for the alias hold after its HostName: Port, User, IdentityFile, ProxyJump, ProxyCommand" {
+    alias_start
+    alias_works "Host far" "$name" "$port" "$key" "Host far" "User root"
+    alias_works "Host far" "$name" "User root" "$key" "Host f*" "$port"
+    alias_works "Host far" "$name" "User root" "$port" "Host *r !near" "$key"
+    alias_works "Host far" "$name" "Host far" "$port" "Host far" "$key" "Host far" "User root"
+    alias_works "Host far" "User root" "$port" "$key" "Host far" "$name" "Host far" "HostName no-such-host.invalid"
+    # What is for the host's own name is not for the alias.
+    alias_works "Host far" "$name" "Host 127.0.0.1" "User nobodyx" "Host far" "User root" "$port" "$key"
+    alias_works "Host far" "$name" "Host far" "User root" "$port" "IdentityFile $SSH/key.%h"
+    printf '%s\n' "Host far" "$name" "Host far" "User root" "Host far" "$port" >"$SSH/included"
+    alias_works "Include $SSH/included" "Host far" "$key"
+    setting=HostName=127.0.0.1
+    alias_works "Host far" "HostName no-such-host.invalid" "Host far" "User root" "$port" "$key"
+    setting=
+
+    printf '#!/bin/sh\necho "$*" >>%q\nexec ssh -F %q -i %q -W "[$1]:$2" root@127.0.0.1\n' \
+        "$SCRATCH/proxied" "$SSH/ssh_config" "$SSH/key.127.0.0.1" >proxy
+    chmod 755 proxy
+    alias_works "Host far" "$name" "Host far" "$port" "User root" "$key" "ProxyCommand $SCRATCH/proxy %h %p %n %r"
+    expect "what ProxyCommand was told" "$(sort -u proxied)" "127.0.0.1 $SSHD_PORT far root"
+    expect "times" "$(wc -l <proxied)" 2
+    : >"$SSH/sshd.log"
+    alias_works "Host far" "$name" "Host far" "$port" "User root" "$key" "ProxyJump root@hop:$SSHD_PORT" \
+        "Host hop" "$name" "$key" "ProxyJump none"
+    expect "connections" "$(grep -c 'Connection from' "$SSH/sshd.log")" 4
+}
+
+@test "Match host is about the HostName so far, Match originalhost about the alias" {
+    alias_start
+    alias_works "Host far" "$name" "$port" "$key" "Match host 127.0.0.*" "User root"
+    alias_works "Host far" "$name" "$port" "$key" "Match host far" "User nobodyx" "Match !host far" "User root"
+    alias_works "Match host far" "$name" "Match host far" "User nobodyx" "Host far" "User root" "$port" "$key"
+    alias_works "Host far" "$port" "$key" "Match host far" "$name" "Match host 127.0.0.1" "User root"
+    alias_works "Host far" "$name" "$port" "$key" "Match originalhost far" "User root"
+    alias_works "Host far" "$name" "$port" "$key" "Match !originalhost far" "User nobodyx" "match originalhost=\"f*\"" "User root"
+    alias_works "Match originalhost far exec true" "$name" "Match originalhost far exec false" "User nobodyx" \
+        "Match exec \"test %h = 127.0.0.1\"" "User root" "Match all" "$port" "Host far" "$key"
+}
+
 @test "the cipher that is asked for is used, and AES-GCM otherwise" {
     server_start "LogLevel DEBUG2"
     works
