@@ -475,6 +475,25 @@ static int parse_part(struct ssh_link *ssh, struct config_part *part, struct err
     return result;
 }
 
+/* What follows the word Host, patterns with '!' in front: in ssh one that matches excludes,
+ * wherever it stands; in 0.10.6 the first pattern that matches decides. */
+static void put_host(FILE *file, char *rest)
+{
+    char *const patterns = rest;
+    size_t length;
+
+    fwrite("Host", 4, 1, file);
+    for (int negated = 1; negated >= 0; negated--) {
+        rest = patterns;
+        for (char *word = next_word(&rest, &length); word; word = next_word(&rest, &length))
+            if ((*word == '!') == negated) {
+                fwrite(" ", 1, 1, file);
+                fwrite(word, length, 1, file);
+            }
+    }
+    fwrite("\n", 1, 1, file);
+}
+
 /* Take one line. Those before it are parsed first where it wants another name, or the newest. */
 static int parse_line(struct ssh_link *ssh, struct config_part *part, char *line, struct error *err)
 {
@@ -482,18 +501,23 @@ static int parse_line(struct ssh_link *ssh, struct config_part *part, char *line
     size_t length;
     const char *word = next_word(&rest, &length);
     bool match = word && word_is(word, length, "Match");
-    int result = 0;
+    bool host = word && word_is(word, length, "Host");
 
-    if (match || (word && word_is(word, length, "Host"))) {
+    if (match || host) {
         bool so_far = match && read_match(rest);
-        if (so_far || part->so_far)
-            result = parse_part(ssh, part, err);
+        int result = so_far || part->so_far ? parse_part(ssh, part, err) : 0;
+        if (result < 0)
+            return result;
         part->so_far = so_far;
     }
-    if (result == 0 && fwrite(line, strlen(line), 1, part->file) != 1)
-        result = error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the ssh configuration");
+    if (host)
+        put_host(part->file, rest);
+    else
+        fwrite(line, strlen(line), 1, part->file);
     part->lines_count++;
-    return result;
+    if (ferror(part->file))
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the ssh configuration");
+    return 0;
 }
 
 /* memfd_create(2) needs Linux 3.17. */

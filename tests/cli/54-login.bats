@@ -245,6 +245,7 @@ alias_start() {
     # What is for the host's own name is not for the alias.
     alias_works "Host far" "$name" "Host 127.0.0.1" "User nobodyx" "Host far" "User root" "$port" "$key"
     alias_works "Host far" "$name" "Host far" "User root" "$port" "IdentityFile $SSH/key.%h"
+    alias_works "Host * !far" "User nobodyx" "Host f* near !far" "Port 1" "Host * !near" "$name" "User root" "$port" "$key"
     printf '%s\n' "Host far" "$name" "Host far" "User root" "Host far" "$port" >"$SSH/included"
     alias_works "Include $SSH/included" "Host far" "$key"
     setting=HostName=127.0.0.1
