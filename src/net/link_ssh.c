@@ -494,6 +494,25 @@ static void put_host(FILE *file, char *rest)
     fwrite("\n", 1, 1, file);
 }
 
+/* What follows the word ProxyJump, the last hop in front: it is the one next to the host, and
+ * 0.10.6 takes the first for it, reached through the rest. */
+static void put_jumps(FILE *file, char *rest)
+{
+    size_t length;
+    const char *jumps = next_word(&rest, &length);
+    const char *comma = jumps ? memrchr(jumps, ',', length) : NULL;
+
+    fwrite("ProxyJump ", 10, 1, file);
+    if (comma) {
+        fwrite(comma + 1, (size_t)(jumps + length - comma - 1), 1, file);
+        fwrite(",", 1, 1, file);
+        length = (size_t)(comma - jumps);
+    }
+    if (jumps)
+        fwrite(jumps, length, 1, file);
+    fwrite("\n", 1, 1, file);
+}
+
 /* Take one line. Those before it are parsed first where it wants another name, or the newest. */
 static int parse_line(struct ssh_link *ssh, struct config_part *part, char *line, struct error *err)
 {
@@ -512,6 +531,8 @@ static int parse_line(struct ssh_link *ssh, struct config_part *part, char *line
     }
     if (host)
         put_host(part->file, rest);
+    else if (word && word_is(word, length, "ProxyJump"))
+        put_jumps(part->file, rest);
     else
         fwrite(line, strlen(line), 1, part->file);
     part->lines_count++;
