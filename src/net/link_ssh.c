@@ -166,6 +166,7 @@ struct ssh_link {
     unsigned int port;
     char answer_key[512]; /* of the last answer, to be remembered if it works */
     char answer[ASK_SECRET_BYTES];
+    bool key_pending;     /* the server has not answered to a key */
     bool asked;           /* somebody was asked for a passphrase in this try */
     struct error refused; /* why a question could not be put */
 };
@@ -1021,6 +1022,7 @@ static int login_by_key(struct ssh_link *ssh)
     for (int i = 0; i < QUESTIONS_MAX && !error_is_set(&ssh->refused); i++) {
         bool asked_before = ssh->asked;
         result = ssh->api.ssh_userauth_publickey_auto(ssh->session, NULL, NULL);
+        ssh->key_pending = result == SSH_AUTH_AGAIN;
         settle_answer(ssh, result == SSH_AUTH_SUCCESS || result == SSH_AUTH_PARTIAL);
         /* Without a question nothing would be different the next time. */
         if (result != SSH_AUTH_DENIED || !ssh->asked || (asked_before && i == 0))
@@ -1353,6 +1355,11 @@ static void ssh_link_close(struct link *link)
 {
     struct ssh_link *ssh = of(link);
 
+    /* What publickey_auto holds is freed only by its own end, which is sure without a socket. */
+    if (ssh->key_pending) {
+        shutdown(ssh->fd, SHUT_RDWR);
+        (void)ssh->api.ssh_userauth_publickey_auto(ssh->session, NULL, NULL);
+    }
     /* Not ssh_disconnect(): 0.10.6 leaves a socket that it was given open. */
     if (ssh->session) {
         ssh->api.ssh_silent_disconnect(ssh->session);
