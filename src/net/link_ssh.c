@@ -39,6 +39,7 @@ const char *link_ssh_version(void)
 #include "haul/log.h"
 #include "haul/num.h"
 #include "haul/settings.h"
+#include "haul/ssh_line.h"
 #include "haul/text.h"
 
 #include <assert.h>
@@ -406,51 +407,6 @@ static int parse_file(struct ssh_link *ssh, const char *file, bool so_far, struc
     return 0;
 }
 
-/* The next word of a line of a configuration, between blanks, '=' or quotes; NULL: no more. */
-static char *next_word(char **rest, size_t *length)
-{
-    char *word = *rest + strspn(*rest, " \t\r\n=");
-    bool quoted = *word == '"';
-
-    word += quoted ? 1 : 0;
-    *length = strcspn(word, quoted ? "\"\n" : " \t\r\n=");
-    *rest = word + *length + (word[*length] != '\0');
-    return *length > 0 || quoted ? word : NULL;
-}
-
-static bool word_is(const char *word, size_t length, const char *expected)
-{
-    return length == strlen(expected) && strncasecmp(word, expected, length) == 0;
-}
-
-/* What follows the word Match: whether it asks for the HostName so far. `originalhost`, which
- * 0.10.6 takes for false, becomes `host`: of the name as given, unless there are both. */
-static bool read_match(char *rest)
-{
-    static const char host[] = "host", originalhost[] = "originalhost";
-    char *original = NULL;
-    bool asks_host = false, asks_exec = false;
-    size_t length;
-
-    for (char *word = next_word(&rest, &length); word; word = next_word(&rest, &length)) {
-        size_t negated = *word == '!';
-        word += negated;
-        length -= negated;
-        if (word_is(word, length, originalhost))
-            original = word;
-        asks_host |= word_is(word, length, host);
-        asks_exec |= word_is(word, length, "exec"); /* its %h */
-        if (!word_is(word, length, "all") && !word_is(word, length, "final") &&
-            !word_is(word, length, "canonical"))
-            next_word(&rest, &length); /* its pattern, user or command */
-    }
-    if (!original)
-        return asks_host || asks_exec;
-    if (!asks_host)
-        memcpy(original, "host        ", sizeof(originalhost) - 1);
-    return asks_host;
-}
-
 /* Lines that are compared with the same name, in a file without a name. */
 struct config_part {
     FILE *file;
@@ -476,66 +432,19 @@ static int parse_part(struct ssh_link *ssh, struct config_part *part, struct err
     return result;
 }
 
-/* What follows the word Host, patterns with '!' in front: in ssh one that matches excludes,
- * wherever it stands; in 0.10.6 the first pattern that matches decides. */
-static void put_host(FILE *file, char *rest)
-{
-    char *const patterns = rest;
-    size_t length;
-
-    fwrite("Host", 4, 1, file);
-    for (int negated = 1; negated >= 0; negated--) {
-        rest = patterns;
-        for (char *word = next_word(&rest, &length); word; word = next_word(&rest, &length))
-            if ((*word == '!') == negated) {
-                fwrite(" ", 1, 1, file);
-                fwrite(word, length, 1, file);
-            }
-    }
-    fwrite("\n", 1, 1, file);
-}
-
-/* What follows the word ProxyJump, the last hop in front: it is the one next to the host, and
- * 0.10.6 takes the first for it, reached through the rest. */
-static void put_jumps(FILE *file, char *rest)
-{
-    size_t length;
-    const char *jumps = next_word(&rest, &length);
-    const char *comma = jumps ? memrchr(jumps, ',', length) : NULL;
-
-    fwrite("ProxyJump ", 10, 1, file);
-    if (comma) {
-        fwrite(comma + 1, (size_t)(jumps + length - comma - 1), 1, file);
-        fwrite(",", 1, 1, file);
-        length = (size_t)(comma - jumps);
-    }
-    if (jumps)
-        fwrite(jumps, length, 1, file);
-    fwrite("\n", 1, 1, file);
-}
-
 /* Take one line. Those before it are parsed first where it wants another name, or the newest. */
 static int parse_line(struct ssh_link *ssh, struct config_part *part, char *line, struct error *err)
 {
-    char *rest = line;
-    size_t length;
-    const char *word = next_word(&rest, &length);
-    bool match = word && word_is(word, length, "Match");
-    bool host = word && word_is(word, length, "Host");
+    enum ssh_line_name name = ssh_line_read(line);
 
-    if (match || host) {
-        bool so_far = match && read_match(rest);
+    if (name != SSH_LINE_EITHER) {
+        bool so_far = name == SSH_LINE_SO_FAR;
         int result = so_far || part->so_far ? parse_part(ssh, part, err) : 0;
         if (result < 0)
             return result;
         part->so_far = so_far;
     }
-    if (host)
-        put_host(part->file, rest);
-    else if (word && word_is(word, length, "ProxyJump"))
-        put_jumps(part->file, rest);
-    else
-        fwrite(line, strlen(line), 1, part->file);
+    ssh_line_put(part->file, line);
     part->lines_count++;
     if (ferror(part->file))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the ssh configuration");
