@@ -14,6 +14,7 @@
 #include "haul/plan.h"
 #include "haul/slab.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,7 +45,8 @@ struct lane {
     uint32_t chunk_bytes; /* the most that both ends take */
     struct job job;       /* this lane's own view of the file */
     bool source_open, target_open;
-    int result; /* of the pump: 0, or what ended it */
+    atomic_bool retired; /* see pump.h */
+    int result;          /* of the pump: 0, or what ended it */
     struct error error;
 };
 
@@ -86,7 +88,8 @@ struct lane_team_config {
     const struct lane_config *lane;
     struct lane **lanes; /* LANES_MAX places; [0] is the first lane; open ones are used again for
                             the next file */
-    uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, while each more helps by a tenth */
+    uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, while each more helps by a tenth; one that
+                            slows the others down is retired */
     struct plan *plan;
 };
 

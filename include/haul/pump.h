@@ -17,6 +17,8 @@
 #include "haul/end.h"
 #include "haul/plan.h"
 
+#include <stdatomic.h>
+
 struct pump_config {
     struct end *source, *target;
     struct slot *slots; /* with buffers */
@@ -29,6 +31,8 @@ struct pump_config {
     uint64_t sync_every_bytes; /* a checkpoint after so many bytes stored; 0: only where the journal
                                   has no more memory for notes */
     uint64_t sync_every_ns;    /* and after so long; with sync_every_bytes 0: not */
+    atomic_bool *retired;      /* leave the work to other lanes; unset when there are none left; may
+                                  be NULL */
     uint64_t *unsynced_bytes;  /* set at the end: stored or kept and not synced; may be NULL */
 };
 

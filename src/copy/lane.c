@@ -176,6 +176,7 @@ int lane_join(struct lane *lane, const struct job *lead, struct error *err)
     lane->result = 0;
     lane->error.class = ERROR_NONE;
     lane->source_open = lane->target_open = false;
+    lane->retired = false;
     int result = lane_call(lane, END_SOURCE, END_OPEN, err);
     lane->source_open = result == 0;
     if (result == 0 && !facts_unchanged(&lead->facts[END_SOURCE], &lane->job.facts[END_SOURCE]))
@@ -223,6 +224,7 @@ void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish
         .sync_every_bytes =
             wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default,
         .sync_every_ns = sync_every_ns_default,
+        .retired = &lane->retired,
         .unsynced_bytes = &unsynced_bytes,
     };
     struct error ignored = {.class = ERROR_NONE};

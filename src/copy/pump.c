@@ -273,6 +273,19 @@ static bool pump_throttled(const struct pump *pump)
            clock_now_ns() < pump->config->progress->fetch_allowed_ns;
 }
 
+/* A retired lane goes on turning, so that its link stays alive, and is there when all others have
+ * been lost. */
+static enum plan_answer pump_next(struct pump *pump, struct plan_item *item)
+{
+    atomic_bool *retired = pump->config->retired;
+    if (!retired || !*retired)
+        return plan_next(pump->config->plan, item);
+    enum plan_answer answer = plan_next_alone(pump->config->plan, item);
+    if (answer == PLAN_ITEM)
+        *retired = false;
+    return answer;
+}
+
 static void pump_fill(struct pump *pump)
 {
     for (uint32_t i = 0; i < pump->config->slots_count && !pump_throttled(pump); i++) {
@@ -284,7 +297,7 @@ static void pump_fill(struct pump *pump)
         if (pump->unsynced_chunks + pump->busy_count >= PUMP_UNSYNCED_MAX - 1 &&
             pump->config->control->state != SLOT_FREE)
             return;
-        enum plan_answer answer = plan_next(pump->config->plan, &item);
+        enum plan_answer answer = pump_next(pump, &item);
         pump->plan_ended = answer == PLAN_END;
         if (answer != PLAN_ITEM)
             return;

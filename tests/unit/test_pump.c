@@ -449,6 +449,31 @@ static void pump_run_empty_file_asks_nothing(void **state)
     assert_int_equal(world->source.starts_count + world->target.starts_count, 0);
 }
 
+static void pump_run_retired_and_alone_works_all_the_same(void **state)
+{
+    struct world *world = *state;
+    atomic_bool retired = true;
+    world_fill(world, 20, 4);
+    world_plan(world, (struct plan_config){0});
+    world->config.retired = &retired;
+    world_completes(world);
+    assert_false(retired);
+}
+
+static void pump_run_retired_ends_when_the_others_have_done_all(void **state)
+{
+    struct world *world = *state;
+    atomic_bool retired = true;
+    world_fill(world, 20, 4);
+    world_plan(world, (struct plan_config){0});
+    world_completes(world);
+    uint32_t starts = world->source.starts_count + world->target.starts_count;
+    world->config.retired = &retired;
+    assert_int_equal(world_run(world), 0);
+    assert_true(retired);
+    assert_int_equal(world->source.starts_count + world->target.starts_count, starts);
+}
+
 static void pump_run_one_slot_is_enough(void **state)
 {
     struct world *world = *state;
@@ -933,6 +958,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(pump_run_fresh_target_fetches_and_stores_each_once),
         IN_WORLD(pump_run_empty_file_asks_nothing),
+        IN_WORLD(pump_run_retired_and_alone_works_all_the_same),
+        IN_WORLD(pump_run_retired_ends_when_the_others_have_done_all),
         IN_WORLD(pump_run_one_slot_is_enough),
         IN_WORLD(pump_run_old_target_stores_only_what_differs),
         IN_WORLD(pump_run_kept_chunks_are_told_to_the_journal),
