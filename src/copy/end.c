@@ -17,7 +17,7 @@ void end_start(struct end *end, struct slot *slot, enum end_op op)
 
 int end_reap(struct end *end, struct slot **out, uint32_t max, bool wait)
 {
-    /* Idle, too: a peer that hears nothing for ten minutes gives up, and a copy may be held back
+    /* Idle, too: a peer that hears nothing for two minutes gives up, and a copy may be held back
      * for longer (--bwlimit). */
     int count = end->ops->reap(end, out, max, wait && end->inflight > 0);
     if (count > 0) {
