@@ -21,6 +21,10 @@ bool settings_are(const struct link_options *options, const char *key, const cha
  */
 int settings_file(int *fd, const struct link_options *options, struct error *err);
 
+/* A file in memory, or in /tmp and without a name where memfd_create(2) (Linux 3.17) is missing: a
+ * descriptor to be closed by the caller, or -1 and errno. */
+int settings_nameless(void);
+
 /* What a proxy process is started for. */
 struct settings_proxy {
     const char *command; /* ProxyCommand with %h %p %r %n %%; not looked at where -J or the setting

@@ -451,23 +451,17 @@ static int parse_line(struct ssh_link *ssh, struct config_part *part, char *line
     return 0;
 }
 
-/* memfd_create(2) needs Linux 3.17. */
-static FILE *open_nameless(void)
-{
-    int fd = memfd_create("haul-ssh-config", MFD_CLOEXEC);
-
-    return fd >= 0 ? fdopen(fd, "w+e") : tmpfile();
-}
-
 static int parse_parts(struct ssh_link *ssh, FILE *stream, struct error *err)
 {
-    struct config_part part = {.file = open_nameless()};
+    AUTO_CLOSE int fd = settings_nameless();
+    struct config_part part = {.file = fd >= 0 ? fdopen(fd, "w+e") : NULL};
     AUTO_FREE char *line = NULL;
     size_t capacity = 0;
     int result = 0;
 
     if (!part.file)
         return error_set_class(err, ERROR_MEMORY, errno, "ssh configuration: %s", strerror(errno));
+    (void)take_fd(&fd); /* the stream has it */
     for (int i = 0; i < LINES_MAX && result == 0 && getline(&line, &capacity, stream) >= 0; i++)
         result = parse_line(ssh, &part, line, err);
     if (result == 0)

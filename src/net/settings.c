@@ -63,8 +63,7 @@ static int write_line(int fd, const char *key, size_t key_bytes, const char *val
     return 0;
 }
 
-/* memfd_create(2) needs Linux 3.17. */
-static int open_nameless(void)
+int settings_nameless(void)
 {
     char name[] = "/tmp/haul-options-XXXXXX";
     int fd = memfd_create("haul-ssh-options", MFD_CLOEXEC);
@@ -79,7 +78,7 @@ static int open_nameless(void)
 
 int settings_file(int *fd, const struct link_options *options, struct error *err)
 {
-    AUTO_CLOSE int file = open_nameless();
+    AUTO_CLOSE int file = settings_nameless();
     int result = 0;
 
     if (file < 0)
