@@ -118,8 +118,8 @@ int journal_open(struct journal **out, const struct journal_header *header, stru
     return 0;
 }
 
-/* The folder that holds `path`, for fsync: without that the file's name may not survive. */
-static int sync_folder(int fd_folder, const char *path, struct error *err)
+/* The folder that holds `path`. */
+static int open_folder(int fd_folder, const char *path, struct error *err)
 {
     char folder[PATH_MAX] = ".";
     const char *slash = strrchr(path, '/');
@@ -130,9 +130,16 @@ static int sync_folder(int fd_folder, const char *path, struct error *err)
         memcpy(folder, path, length);
         folder[length] = '\0';
     }
-    AUTO_CLOSE int fd = openat(fd_folder, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(fd_folder, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 ? fd : error_set(err, errno, "%s: its folder can not be opened", path);
+}
+
+/* Without this the file's name may not survive. */
+static int sync_folder(int fd_folder, const char *path, struct error *err)
+{
+    AUTO_CLOSE int fd = open_folder(fd_folder, path, err);
     if (fd < 0)
-        return error_set(err, errno, "%s: its folder can not be opened", path);
+        return fd;
     /* EINVAL, EROFS: filesystems without synchronisable folders, as in file_sync_folder(). */
     if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
         return error_set(err, errno, "%s: sync of its folder", path);
@@ -206,6 +213,44 @@ static int write_header(int fd, const uint8_t *data, const char *path, struct er
     return 0;
 }
 
+static int begin_file(int fd, const uint8_t *header, const char *path, struct error *err)
+{
+    int rc = lock_journal(fd, LOCK_EX, path, err);
+    return rc < 0 ? rc : write_header(fd, header, path, err);
+}
+
+/* A file that gets its name when it is locked and its header is on the medium: whenever we are
+ * killed, what has the name of a journal is one. -1: not here (O_TMPFILE is Linux 3.11 and not of
+ * every filesystem, open(2); the name needs /proc), or for a reason that create_named() meets and
+ * tells. */
+static int create_nameless(int fd_folder, const char *path, const uint8_t *header)
+{
+    struct error ignored = {.class = ERROR_NONE};
+    char name[64];
+    AUTO_CLOSE int fd_parent = open_folder(fd_folder, path, &ignored);
+    AUTO_CLOSE int fd = -1;
+    if (fd_parent >= 0)
+        fd = openat(fd_parent, ".", O_RDWR | O_APPEND | O_TMPFILE | O_CLOEXEC, 0600);
+    if (fd < 0 || begin_file(fd, header, path, &ignored) < 0)
+        return -1;
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    bool named = linkat(AT_FDCWD, name, fd_folder, path, AT_SYMLINK_FOLLOW) == 0;
+    return named ? take_fd(&fd) : -1;
+}
+
+static int create_named(int fd_folder, const char *path, const uint8_t *header, struct error *err)
+{
+    AUTO_CLOSE int fd =
+        openat(fd_folder, path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_set(err, errno, "%s: the journal can not be created", path);
+    int rc = begin_file(fd, header, path, err);
+    if (rc == 0)
+        return take_fd(&fd);
+    unlinkat(fd_folder, path, 0);
+    return rc;
+}
+
 int journal_create(struct journal *journal, int fd_folder, const char *path, struct error *err)
 {
     uint8_t header[JOURNAL_HEADER_BYTES];
@@ -213,16 +258,13 @@ int journal_create(struct journal *journal, int fd_folder, const char *path, str
     int rc = journal_discard(fd_folder, path, err);
     if (rc < 0)
         return rc;
-    AUTO_CLOSE int fd =
-        openat(fd_folder, path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_set(err, errno, "%s: the journal can not be created", path);
     encode_header(header, &journal->header);
-    rc = lock_journal(fd, LOCK_EX, path, err);
-    if (rc == 0)
-        rc = write_header(fd, header, path, err);
-    if (rc == 0)
-        rc = sync_folder(fd_folder, path, err);
+    AUTO_CLOSE int fd = create_nameless(fd_folder, path, header);
+    if (fd < 0)
+        fd = create_named(fd_folder, path, header, err);
+    if (fd < 0)
+        return fd;
+    rc = sync_folder(fd_folder, path, err);
     if (rc == 0)
         rc = lock_journal(fd, LOCK_SH, path, err);
     if (rc < 0) {

@@ -52,8 +52,7 @@ left_true() {
     local durable
     durable=$(sed -n 's/.*"event":"progress".*"bytes_durable":\([0-9]*\).*/\1/p' out | tail -n 1)
     journalled_bytes=0
-    # Killed while the journal was being made: without its header of 128 bytes it names nothing.
-    if [ -e "$JOURNAL" ] && [ "$(stat -c %s "$JOURNAL")" -ge 128 ]; then
+    if [ -e "$JOURNAL" ]; then
         journal_true "$JOURNAL" "$FS/target" || return 1
         with_journal=$((with_journal + 1))
     elif [ -e "$FS/target" ] && cmp -s "$FS/source" "$FS/target"; then
