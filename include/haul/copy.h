@@ -76,7 +76,7 @@ struct progress *copy_progress(struct copy *copy);
 /* What the budget came to, for -v. */
 const struct budget *copy_budget(const struct copy *copy);
 
-/* The run can not go on (the link is gone): do not try further files. */
+/* The run cannot go on (the link is gone): do not try further files. */
 bool copy_broken(const struct copy *copy);
 
 /* Frees everything; NULL is legal. */

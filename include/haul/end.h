@@ -46,7 +46,7 @@ enum journal_state {
     JOURNAL_FITS,           /* of this very source and target */
     JOURNAL_SOURCE_CHANGED, /* the source is another one, or has changed since */
     JOURNAL_TARGET_CHANGED, /* the target was replaced or truncated since */
-    JOURNAL_DAMAGED,        /* can not be read; it was not trusted */
+    JOURNAL_DAMAGED,        /* cannot be read; it was not trusted */
 };
 
 enum resume_wish {

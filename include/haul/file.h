@@ -108,7 +108,7 @@ int file_reopen(const struct file *file, int flags);
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);
 
-/* Owner (tried only as root; one that can not be kept is noted, no failure), then mode (set-id bits
+/* Owner (tried only as root; one that cannot be kept is noted, no failure), then mode (set-id bits
  * only with the owner), then mtime onto an open file, all or those asked for. Devices: nothing. */
 struct file_metadata {
     bool owner, mode, times;
@@ -121,7 +121,7 @@ int file_set_metadata(const struct file *file, const struct file_metadata *metad
  * -ESTALE with words. Devices: 0. */
 int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err);
 
-/* fsync of file and of its folder. A folder that can not be synced (by its filesystem, or because
+/* fsync of file and of its folder. A folder that cannot be synced (by its filesystem, or because
  * it may not be listed) is no failure. */
 int file_sync(const struct file *file, struct error *err);
 int file_sync_folder(const struct file *file, struct error *err);

@@ -32,7 +32,7 @@ struct progress {
     _Atomic uint64_t
         bytes_repaired; /* the part of bytes_copied that replaced wrong bytes of an earlier run */
     _Atomic uint64_t chunks_repaired;
-    _Atomic uint64_t bytes_durable; /* written or kept, and synced: what a power cut can not take */
+    _Atomic uint64_t bytes_durable;  /* written or kept, and synced: what a power cut cannot take */
     _Atomic uint64_t bytes_verified; /* --verify: read back */
     _Atomic uint64_t wire_bytes_sent;
     _Atomic uint64_t wire_bytes_received;

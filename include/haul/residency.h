@@ -32,14 +32,14 @@ const char *residency_name(enum residency_method method);
 
 /* Resident bytes of fd in [offset, offset + length); length 0: to the end of the file.
  * Counted in whole pages, so it may exceed a length that is not a multiple of them.
- * 0 and *bytes, or -ENODATA when it can not be known. CGROUP gives the cache of our own memory
+ * 0 and *bytes, or -ENODATA when it cannot be known. CGROUP gives the cache of our own memory
  * cgroup, whatever the range: only differences of it mean anything. */
 int residency_measure(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                       uint64_t *bytes);
 
 /* Which pages of [offset, offset + length) are resident: bit i of `map` (least significant bit
  * first) is page i of the range. offset is a multiple of the page size; map holds map_bits bits;
- * the range may not be longer. 0, or -ENODATA when it can not be known (map is then all zeros).
+ * the range may not be longer. 0, or -ENODATA when it cannot be known (map is then all zeros).
  * Uses mincore on a mapping of this range only (never of the whole file: 32-bit address space). */
 int residency_map(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                   uint8_t *map, uint32_t map_bits);
@@ -58,7 +58,7 @@ struct residency_cgroup {
 int residency_cgroup_find(struct residency_cgroup *cgroup, const char *root);
 
 /* Page cache charged to our own memory cgroup, bytes: "cache" in v1, to it alone; "file" in v2, its
- * children included. NUM_UNKNOWN where it can not be seen. May lag by some seconds: the kernel
+ * children included. NUM_UNKNOWN where it cannot be seen. May lag by some seconds: the kernel
  * folds these statistics lazily. */
 uint64_t residency_cgroup_cache(const char *root);
 

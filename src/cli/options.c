@@ -1,6 +1,6 @@
 /* options.c - the table of options, and the parser and the --help that are driven by it.
  *
- * Deliberately not getopt_long(3): its messages can not be had as one line in our own words, and it
+ * Deliberately not getopt_long(3): its messages cannot be had as one line in our own words, and it
  * keeps global state. The rules are the same: "--name=value", "--name value", abbreviations that
  * are unambiguous, "-nvP", "-Tvalue", options after operands, "--". */
 #include "haul/options.h"
@@ -142,7 +142,7 @@ static const struct option_row table[] = {
     FLAG("no-preallocate", 0, wish.no_preallocate, "do not reserve the target's space first"),
     FLAG("write-devices", 0, wish.write_devices, "TARGET may be a block device"),
     ALREADY("perms", 'p', "keep permissions (always so)"),
-    ALREADY("times", 't', "keep the time of change (always so)"),
+    ALREADY("times", 't', "keep the modification time (always so)"),
     ALREADY("owner", 'o', "keep the owner (always so, as root); but see --ssh-option"),
     ALREADY("group", 'g', "keep the group (always so, as root)"),
 

@@ -21,7 +21,7 @@ struct server {
     struct error err;
 };
 
-/* The write to an eventfd that is 0 can not fail. */
+/* The write to an eventfd that is 0 cannot fail. */
 static void *server_thread(void *argument)
 {
     struct server *server = argument;

@@ -193,7 +193,7 @@ static void copy_all(struct transfer *transfer)
     }
 }
 
-/* The copy's thread. The write to an eventfd that is 0 can not fail. */
+/* The copy's thread. The write to an eventfd that is 0 cannot fail. */
 static void *transfer_thread(void *argument)
 {
     struct transfer *transfer = argument;

@@ -108,7 +108,7 @@ static int manifest_write(struct journal *manifest, struct error *err)
     int64_t written = engine_execute(&write);
     int result = written == length ? 0 : written < 0 ? (int)written : -EIO;
     journal_recorded(manifest, proof, result);
-    return result < 0 ? error_set(err, -result, "the manifest can not be written") : 0;
+    return result < 0 ? error_set(err, -result, "the manifest cannot be written") : 0;
 }
 
 static int manifest_add(struct journal *manifest, uint64_t first, const struct digest *digests,

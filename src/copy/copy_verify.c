@@ -100,7 +100,7 @@ static int verify_run(struct copy *copy, struct receipt *receipt, struct error *
         result = copy_pump(copy, plan, err);
     if (result == 0 && !plan_complete(plan))
         result = error_set_class(err, ERROR_FILE, EBADMSG,
-                                 "%s: does not list every chunk in order; it can not be used",
+                                 "%s: does not list every chunk in order; it cannot be used",
                                  copy->wish.manifest_path);
     if (result == 0)
         receipt->digest_known = plan_digest(plan, &receipt->digest);

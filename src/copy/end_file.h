@@ -77,7 +77,7 @@ struct work {
     struct open_file *open;
     struct request request;
     uint64_t cursor; /* next byte of the file to store */
-    bool whole;      /* zeros are stored, too: they replace what can not be punched out */
+    bool whole;      /* zeros are stored, too: they replace what cannot be punched out */
     bool windowed;   /* policy_begin() said true for the slot's range */
     bool counted;    /* its bytes are in transfer_bytes */
 };

@@ -61,7 +61,7 @@ static enum journal_state end_file_journal_fits(const struct open_file *open, co
         (open->file.facts.kind == FILE_REGULAR &&
          open->file.facts.size_bytes != header->size_bytes))
         return JOURNAL_TARGET_CHANGED;
-    /* Larger chunks than this run's buffers hold can not be audited one by one. */
+    /* Larger chunks than this run's buffers hold cannot be audited one by one. */
     bool usable = is_power_of_two(header->chunk_bytes) && header->chunk_bytes >= CHUNK_BYTES_MIN &&
                   header->chunk_bytes <= job->chunk_bytes && !header->manifest;
     return usable ? JOURNAL_FITS : JOURNAL_DAMAGED;
@@ -143,7 +143,7 @@ static int end_file_journal_refuse(struct end_file *self, const struct open_file
     if ((st.st_ino == source->inode && st.st_dev == source->device) ||
         (st.st_ino == target->inode && st.st_dev == target->device))
         return error_set_class(&self->end.error, ERROR_USAGE, EINVAL,
-                               "%s: can not be the journal, it is copied itself",
+                               "%s: cannot be the journal, it is copied itself",
                                open->journal_path);
     return 0;
 }
@@ -156,7 +156,7 @@ static const char *journal_state_words(enum journal_state state)
     case JOURNAL_TARGET_CHANGED:
         return "the target was replaced or resized since; comparing every chunk";
     default:
-        return "the journal can not be used; comparing every chunk";
+        return "the journal cannot be used; comparing every chunk";
     }
 }
 
@@ -354,11 +354,11 @@ static void end_file_journal_recorded(struct end_file *self, struct work *work, 
     journal_recorded(open->journal, open->proof, result);
     if (result < 0 && end_file_journal_needed(work->slot->job)) {
         error_set(&self->end.error, -result,
-                  "%s: its journal can not be written; make room there and run it again",
+                  "%s: its journal cannot be written; make room there and run it again",
                   open->file.path);
     } else if (result < 0) {
         (void)journal_remove(journal_folder(open, work->slot->job), open->journal_path, NULL);
-        error_set(&why, -result, "%s: its journal can not be written", open->file.path);
+        error_set(&why, -result, "%s: its journal cannot be written", open->file.path);
         end_file_journal_give_up(open, &why);
         result = 0;
     }

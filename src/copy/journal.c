@@ -131,7 +131,7 @@ static int open_folder(int fd_folder, const char *path, struct error *err)
         folder[length] = '\0';
     }
     int fd = openat(fd_folder, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 ? fd : error_set(err, errno, "%s: its folder can not be opened", path);
+    return fd >= 0 ? fd : error_set(err, errno, "%s: its folder cannot be opened", path);
 }
 
 /* Without this the file's name may not survive. */
@@ -185,7 +185,7 @@ int journal_discard(int fd_folder, const char *path, struct error *err)
 {
     struct stat st;
     if (fstatat(fd_folder, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? 0 : error_set(err, errno, "%s: can not be looked at", path);
+        return errno == ENOENT ? 0 : error_set(err, errno, "%s: cannot be looked at", path);
     bool ours = name_is_ours(path);
     /* A symbolic link by our name: only the link goes, whatever it points to. */
     bool regular = S_ISREG(st.st_mode) || (S_ISLNK(st.st_mode) && ours);
@@ -243,7 +243,7 @@ static int create_named(int fd_folder, const char *path, const uint8_t *header, 
     AUTO_CLOSE int fd =
         openat(fd_folder, path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return error_set(err, errno, "%s: the journal can not be created", path);
+        return error_set(err, errno, "%s: the journal cannot be created", path);
     int rc = begin_file(fd, header, path, err);
     if (rc == 0)
         return take_fd(&fd);
@@ -283,7 +283,7 @@ static int open_again(const struct journal *journal, int fd_folder, const char *
     AUTO_CLOSE int fd =
         openat(fd_folder, path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
-        return error_set(err, errno, "%s: the journal can not be opened", path);
+        return error_set(err, errno, "%s: the journal cannot be opened", path);
     ssize_t got = pread(fd, found, sizeof(found), 0);
     if (got < 0)
         return error_set(err, errno, "%s: header of the journal", path);
@@ -307,12 +307,12 @@ int journal_continue(struct journal *journal, int fd_folder, const char *path, u
     if (rc < 0)
         return rc;
     if (fstat(fd, &st) != 0)
-        return error_set(err, errno, "%s: can not be looked at", path);
+        return error_set(err, errno, "%s: cannot be looked at", path);
     if (good_bytes > (uint64_t)st.st_size)
         return error_set_class(err, ERROR_FILE, EBADMSG,
                                "%s: the journal became shorter while it was read", path);
     if (good_bytes < (uint64_t)st.st_size && ftruncate(fd, num_off(good_bytes)) != 0)
-        return error_set(err, errno, "%s: the journal's torn end can not be cut off", path);
+        return error_set(err, errno, "%s: the journal's torn end cannot be cut off", path);
     if (fdatasync(fd) != 0)
         return error_set(err, errno, "%s: sync of the journal", path);
     rc = sync_folder(fd_folder, path, err);
@@ -344,7 +344,7 @@ int journal_remove(int fd_folder, const char *path, struct error *err)
 {
     if (unlinkat(fd_folder, path, 0) == 0 || errno == ENOENT)
         return 0;
-    return error_set(err, errno, "%s: the journal can not be removed", path);
+    return error_set(err, errno, "%s: the journal cannot be removed", path);
 }
 
 void journal_close(struct journal *journal)

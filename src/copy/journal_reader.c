@@ -107,7 +107,7 @@ static int read_header(struct journal_reader *reader, struct journal_header *hea
     uint8_t data[JOURNAL_HEADER_BYTES];
     struct stat st;
     if (fstat(reader->fd, &st) != 0)
-        return error_set(err, errno, "%s: can not be looked at", path);
+        return error_set(err, errno, "%s: cannot be looked at", path);
     if (!S_ISREG(st.st_mode))
         return error_set_class(err, ERROR_FILE, EBADMSG, "%s: is not a regular file", path);
     reader->size_bytes = (uint64_t)st.st_size;
@@ -137,7 +137,7 @@ int journal_reader_open(struct journal_reader **out, int fd_folder, const char *
     reader->fd = openat(fd_folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (reader->fd < 0) {
         rc = errno == ENOENT ? -ENOENT
-                             : error_set(err, errno, "%s: the journal can not be opened", path);
+                             : error_set(err, errno, "%s: the journal cannot be opened", path);
         goto fail;
     }
     rc = read_header(reader, header, path, err);
@@ -231,7 +231,7 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ent
     if (reader->entries_given == reader->entries_count) {
         int rc = load_batch(reader);
         if (rc < 0)
-            return error_set(err, -rc, "the journal can not be read");
+            return error_set(err, -rc, "the journal cannot be read");
         if (rc == 0)
             return 0;
     }

@@ -75,7 +75,7 @@ static int team_thread(pthread_t *thread, void *(*function)(void *), void *argum
     return errnum;
 }
 
-/* One more lane. A lane that can not be opened is not the copy's failure: it goes on with those
+/* One more lane. A lane that cannot be opened is not the copy's failure: it goes on with those
  * that it has. */
 static bool team_add(struct lane_team *team, uint32_t number)
 {

@@ -95,7 +95,7 @@ int engine_submit(struct engine *engine, struct request *request)
 
 /* Takes `moved` bytes into account. true: finished, with result and done as the caller gets them.
  *
- * Direct I/O can not go on at an unaligned position (EINVAL), and going back to the block before it
+ * Direct I/O cannot go on at an unaligned position (EINVAL), and going back to the block before it
  * may give the same short answer for ever. So only new whole blocks count as progress; without one,
  * a read has met the end of the file and keeps the odd bytes, a write is not getting anywhere. */
 static bool advance(struct request *request, uint32_t moved)

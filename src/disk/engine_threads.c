@@ -196,7 +196,7 @@ int engine_threads_open(struct engine **out, const struct engine_config *config,
     pool->engine.depth = config->depth;
     list_init(&pool->queued);
     list_init(&pool->finished);
-    pthread_mutex_init(&pool->lock, NULL); /* the default kinds can not fail in glibc */
+    pthread_mutex_init(&pool->lock, NULL); /* the default kinds cannot fail in glibc */
     pthread_cond_init(&pool->work, NULL);
     int status = 0;
     pool->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

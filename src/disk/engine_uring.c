@@ -144,7 +144,7 @@ static int issue(struct uring *uring, struct part *part)
     prepare(uring, sqe, part);
     int status = flush(uring);
     if (status < 0) {
-        /* An entry can not be taken back, but until the kernel has taken it, it can be changed. */
+        /* An entry cannot be taken back, but until the kernel has taken it, it can be changed. */
         io_uring_prep_nop(sqe);
         io_uring_sqe_set_data(sqe, NULL);
     }

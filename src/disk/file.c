@@ -73,12 +73,12 @@ static bool file_tells_names(int errnum)
     return false;
 }
 
-/* `path` can not be had; `doing` completes the sentence. */
+/* `path` cannot be had; `doing` completes the sentence. */
 static int file_refused(const struct place *place, const char *path, int errnum, const char *doing,
                         struct error *err)
 {
     if (!place_may_read(place) && file_tells_names(errnum))
-        return error_set_class(err, ERROR_FILE, EACCES, "%s: can not be written there", path);
+        return error_set_class(err, ERROR_FILE, EACCES, "%s: cannot be written there", path);
     if (place && errnum == EXDEV)
         return error_set_class(err, ERROR_FILE, EACCES,
                                "%s: leads out of the folder that haul is restricted to there",
@@ -124,7 +124,7 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
     if (facts->kind == FILE_DEVICE)
         facts->size_bytes = facts->allocated_bytes = file_device_capacity(&st);
     if (result < 0 && result != -ENOENT)
-        return file_refused(place, path, -result, "can not be looked at", err);
+        return file_refused(place, path, -result, "cannot be looked at", err);
     return file_check_size(path, facts, err);
 }
 
@@ -132,7 +132,7 @@ int file_facts(const struct file *file, struct facts *facts, struct error *err)
 {
     struct stat st;
     if (fstat(file->fd, &st) != 0)
-        return error_set(err, errno, "%s: can not be looked at", file->path);
+        return error_set(err, errno, "%s: cannot be looked at", file->path);
     file_facts_from_stat(facts, &st);
     if (facts->kind == FILE_DEVICE) {
         uint64_t capacity_bytes = 0;
@@ -222,7 +222,7 @@ static int file_open_reading(struct file *file, const struct place *place, struc
         return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file",
                                file->path);
     if (result < 0)
-        return file_refused(place, file->path, -result, "can not be opened for reading", err);
+        return file_refused(place, file->path, -result, "cannot be opened for reading", err);
     file->fd = result;
     file->readable = true;
     return 0;
@@ -253,12 +253,12 @@ int file_open_source_in(struct file *file, const struct place *place, const char
 static int file_open_folder(struct file *file, const struct place *place, struct error *err)
 {
     int fd = place_reach_folder(place, file->path, O_RDONLY | O_DIRECTORY);
-    /* A folder that may be entered but not listed can not be opened for syncing; writing into it
+    /* A folder that may be entered but not listed cannot be opened for syncing; writing into it
      * still works. */
     if (fd == -EACCES)
         fd = place_reach_folder(place, file->path, O_PATH | O_DIRECTORY);
     if (fd < 0)
-        return file_refused(place, file->path, -fd, "its folder can not be opened", err);
+        return file_refused(place, file->path, -fd, "its folder cannot be opened", err);
     file->fd_folder = fd;
     return 0;
 }
@@ -294,7 +294,7 @@ static int file_create(struct file *file, const struct place *place, struct erro
     }
     return file_refused(
         place, file->path, errno,
-        errno == ENOENT ? "can not be created; does its folder exist?" : "can not be created", err);
+        errno == ENOENT ? "cannot be created; does its folder exist?" : "cannot be created", err);
 }
 
 static int file_open_writable(struct file *file, const struct place *place, struct error *err)
@@ -315,7 +315,7 @@ static int file_open_writable(struct file *file, const struct place *place, stru
     if (file->fd < 0 && errno == ENOENT)
         return file_create(file, place, err);
     if (file->fd < 0)
-        return file_refused(place, file->path, errno, "can not be opened for writing", err);
+        return file_refused(place, file->path, errno, "cannot be opened for writing", err);
     file->writable = true;
     return 0;
 }
@@ -342,7 +342,7 @@ static int file_lock(struct file *file, struct error *err)
         return error_set_class(err, ERROR_BUSY, EBUSY,
                                "%s: another transfer to it is running; wait for it or stop it",
                                file->path);
-    return error_set(err, errno, "%s: can not be locked", file->path);
+    return error_set(err, errno, "%s: cannot be locked", file->path);
 }
 
 static int file_set_size(const struct file *file, uint64_t size_bytes, struct error *err)
@@ -352,7 +352,7 @@ static int file_set_size(const struct file *file, uint64_t size_bytes, struct er
         result = ftruncate(file->fd, num_off(size_bytes));
     while (result != 0 && errno == EINTR);
     return result == 0 ? 0
-                       : error_set(err, errno, "%s: can not be given its final size", file->path);
+                       : error_set(err, errno, "%s: cannot be given its final size", file->path);
 }
 
 /* What may not be read back is written anew: so nothing can be learnt from what is left of it, not
@@ -474,7 +474,7 @@ int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct
             return file_no_space(file, size_bytes, err);
         }
         if (result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL)
-            return error_set(err, -result, "%s: can not be preallocated", file->path);
+            return error_set(err, -result, "%s: cannot be preallocated", file->path);
     }
     return file_set_size(file, size_bytes, err);
 }
@@ -512,7 +512,7 @@ static bool file_set_owner(const struct file *file, const struct facts *facts)
         return false;
     if (fchown(file->fd, facts->uid, facts->gid) == 0)
         return true;
-    log_note("%s: the owner can not be kept here: %s", file->path, strerror(errno));
+    log_note("%s: the owner cannot be kept here: %s", file->path, strerror(errno));
     return false;
 }
 
@@ -526,14 +526,14 @@ int file_set_metadata(const struct file *file, const struct file_metadata *metad
     /* Set-id bits mean another owner's rights: as cp -p, never without the owner. */
     uint32_t mode = owned ? facts->mode : facts->mode & 01777;
     if (metadata->mode && fchmod(file->fd, mode) != 0)
-        return error_set(err, errno, "%s: permissions can not be set", file->path);
+        return error_set(err, errno, "%s: permissions cannot be set", file->path);
     if (metadata->times) {
         struct timespec times[2] = {
             {.tv_sec = 0, .tv_nsec = UTIME_OMIT},
             {.tv_sec = (time_t)facts->mtime_seconds, .tv_nsec = (long)facts->mtime_ns},
         };
         if (futimens(file->fd, times) != 0)
-            return error_set(err, errno, "%s: modification time can not be set", file->path);
+            return error_set(err, errno, "%s: modification time cannot be set", file->path);
     }
     return 0;
 }
@@ -544,7 +544,7 @@ int file_check_in_place(const struct file *file, uint64_t size_bytes, struct err
     if (file->facts.kind != FILE_REGULAR)
         return 0;
     if (fstat(file->fd, &st) != 0)
-        return error_set(err, errno, "%s: can not be looked at", file->path);
+        return error_set(err, errno, "%s: cannot be looked at", file->path);
     int looked =
         fstatat(file->fd_folder, file->name, &named, file->restricted ? AT_SYMLINK_NOFOLLOW : 0);
     if (looked != 0 ? errno == ENOENT : named.st_ino != st.st_ino || named.st_dev != st.st_dev)
@@ -568,7 +568,7 @@ int file_sync_folder(const struct file *file, struct error *err)
 {
     if (file->fd_folder < 0 || fsync(file->fd_folder) == 0)
         return 0;
-    /* Filesystems whose folders can not be synced; a folder that may not be listed (O_PATH). */
+    /* Filesystems whose folders cannot be synced; a folder that may not be listed (O_PATH). */
     if (errno == EINVAL || errno == EROFS || errno == EBADF)
         return 0;
     return error_set(err, errno, "%s: sync of its folder", file->path);

@@ -191,7 +191,7 @@ int place_open(struct place *place, const char *text, struct error *err)
     if (place->path)
         place->fd = open(place->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (place->fd < 0) {
-        int result = error_set(err, errno, "--restrict=%s: its folder can not be opened", text);
+        int result = error_set(err, errno, "--restrict=%s: its folder cannot be opened", text);
         place_close(place);
         return result;
     }

@@ -132,7 +132,7 @@ batches() {
         expect_receipt .resumed false
         partial_restore
         "$TOOLS/fill" --flip=$at "$JOURNAL"
-        mended_and_kept "the journal can not be used; comparing every chunk" --append
+        mended_and_kept "the journal cannot be used; comparing every chunk" --append
     done
 }
 

@@ -69,7 +69,7 @@ setup() {
     requires strace
     truncate -s $BYTES holes
     "$TOOLS/fill" --offset=9M holes 1M
-    # The leak checker can not run below a tracer.
+    # The leak checker cannot run below a tracer.
     ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 strace -f -qq -o trace -e trace=flock \
         -e inject=flock:delay_enter=2000000 "$HAUL" -q holes target 3>&- &
     local pid=$! attempt
@@ -149,7 +149,7 @@ setup() {
     on_fs tmpfs 4K
     copied --chunk-size=64K --sync-every=64K --journal="$FS/journal" source target
     same source target
-    expect_words 'target: its journal can not be written: No space left.*no journal is kept'
+    expect_words 'target: its journal cannot be written: No space left.*no journal is kept'
     expect "files there" "$(find "$FS" -type f | wc -l)" 0
     rm target
     JOURNAL=$FS/journal
@@ -157,7 +157,7 @@ setup() {
     expect_status 20
     copy --sync-every=64K --journal="$FS/journal" source target
     expect_status 11
-    expect_words 'target: its journal can not be written; make room there and run it again'
+    expect_words 'target: its journal cannot be written; make room there and run it again'
     expect_receipt .durable false
     mount -o remount,size=1M "$FS"
     copied --journal="$FS/journal" source target

@@ -351,7 +351,7 @@ static int sim_write(struct sim_engine *sim, const struct request *request)
         struct stat st;
         int fd = open(sim->file->path, O_WRONLY | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) != 0 || pwrite(fd, &wrong, 1, num_off(offset)) != 1)
-            sim_fatal("%s: can not be damaged: %s", sim->file->path, strerror(errno));
+            sim_fatal("%s: cannot be damaged: %s", sim->file->path, strerror(errno));
         close(fd);
         sim->file->live[offset] = wrong;
         sim_cause(ERROR_MISMATCH, EBADMSG);

@@ -267,14 +267,14 @@ static void write_file(const char *path, const uint8_t *data, uint64_t length, b
 {
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || ftruncate(fd, num_off(length)) != 0)
-        sim_fatal("%s: can not be made: %s", path, strerror(errno));
+        sim_fatal("%s: cannot be made: %s", path, strerror(errno));
     uint64_t step = sparse ? SIM_PAGE_BYTES : MIB;
     for (uint64_t offset = 0; offset < length; offset += step) {
         size_t part = (size_t)min_u64(step, length - offset);
         if (sparse && is_zeros(data + offset, part))
             continue;
         if (pwrite(fd, data + offset, part, num_off(offset)) != (ssize_t)part)
-            sim_fatal("%s: can not be written: %s", path, strerror(errno));
+            sim_fatal("%s: cannot be written: %s", path, strerror(errno));
     }
     const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
     if (futimens(fd, old) != 0)
@@ -313,7 +313,7 @@ static uint64_t read_file(const char *path, uint8_t *data)
     ssize_t got = pread(fd, data, SIM_SIZE_BYTES_MAX, 0);
     close(fd);
     if (got < 0)
-        sim_fatal("%s: can not be read: %s", path, strerror(errno));
+        sim_fatal("%s: cannot be read: %s", path, strerror(errno));
     return (uint64_t)got;
 }
 

@@ -191,7 +191,7 @@ static void sim_events(void)
         int fd = open(source->path, O_WRONLY | O_CLOEXEC);
         if (fd < 0 || (shrinks && ftruncate(fd, num_off(world.change_size_bytes)) != 0) ||
             (!shrinks && futimens(fd, NULL) != 0))
-            sim_fatal("%s: can not be changed: %s", source->path, strerror(errno));
+            sim_fatal("%s: cannot be changed: %s", source->path, strerror(errno));
         close(fd);
     }
 }

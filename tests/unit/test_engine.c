@@ -1030,7 +1030,7 @@ static void engine_open_unprivileged_without_memlock_works(void **state)
     IN_CHILD(open_limited_as_nobody(&limited));
 }
 
-/* Linux then has no worker thread for what io_uring can not do at once, and cancels it. */
+/* Linux then has no worker thread for what io_uring cannot do at once, and cancels it. */
 static void engine_uring_no_worker_threads_does_it_itself(void **state)
 {
     (void)state;

@@ -350,7 +350,7 @@ static void file_open_target_write_only_can_be_written(void **state)
     IN_CHILD(body_write_only(*state));
 }
 
-/* A folder that may be entered and written, but not listed: it can not be opened for syncing. */
+/* A folder that may be entered and written, but not listed: it cannot be opened for syncing. */
 static int body_hidden_folder(struct place *place)
 {
     CHECK(chmod(place->folder, 0333) == 0 && be_nobody() == 0);

@@ -294,7 +294,7 @@ static void journal_elsewhere_is_refused(void **state)
     rig_close(rig);
 }
 
-/* A target that was created, and can not be given its size, goes again. */
+/* A target that was created, and cannot be given its size, goes again. */
 static void target_that_can_not_be_begun_is_removed(void **state)
 {
     (void)state;

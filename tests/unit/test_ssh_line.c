@@ -62,7 +62,7 @@ static void line_read_originalhost_becomes_host(void **state)
     reads("Match originalhost far\n", SSH_LINE_GIVEN, "Match host         far\n");
     reads("Match all !OriginalHost far", SSH_LINE_GIVEN, "Match all !host         far");
     reads("Match originalhost far exec true", SSH_LINE_GIVEN, "Match host         far exec true");
-    /* Both can not be had: then it stays, and does not hold. */
+    /* Both cannot be had: then it stays, and does not hold. */
     reads("Match originalhost far host x", SSH_LINE_SO_FAR, NULL);
 }
 
