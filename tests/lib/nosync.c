@@ -3,6 +3,10 @@
  *
  *   nosync PATH COMMAND [ARGUMENT...]
  *
+ * The file is the one that has the name PATH at the moment of the call, told by its inode: one that
+ * was made without a name and linked later (O_TMPFILE) is "#12345 (deleted)" in /proc for ever.
+ * What is synced before it has the name, as a journal's header is, goes to the medium.
+ *
  * This is the mutation of the power-cut test: a rig that does not notice a missing sync of the
  * data proves nothing when it passes. How the calls are caught: notify.h.
  *
@@ -10,6 +14,18 @@
  * not one sync was swallowed: a mutation that did not happen must not look like one.
  */
 #include "notify.h"
+
+#include <sys/stat.h>
+
+/* Is the descriptor of the call open on the file that is at PATH now? */
+static bool is_of(const struct seccomp_notif *call, const char *path)
+{
+    struct stat wanted, found;
+    char link[NOTIFY_LINK_BYTES];
+    notify_link(call, link);
+    return stat(path, &wanted) == 0 && stat(link, &found) == 0 && wanted.st_dev == found.st_dev &&
+           wanted.st_ino == found.st_ino;
+}
 
 static int run(const char *swallowed_path, char **command)
 {
@@ -19,9 +35,7 @@ static int run(const char *swallowed_path, char **command)
     uint64_t swallowed = 0;
     notify_start(&notify, calls, sizeof(calls) / sizeof(calls[0]), command);
     while (notify_next(&notify, &call)) {
-        char path[PATH_MAX];
-        notify_path(&call, path);
-        bool swallow = strcmp(path, swallowed_path) == 0;
+        bool swallow = is_of(&call, swallowed_path);
         swallowed += notify_answer(&notify, &call, !swallow) && swallow;
     }
     int status = notify_end(&notify);

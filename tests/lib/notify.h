@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NOTIFY_CALLS_MAX = 8, EXIT_NOT_DONE = 125 };
+enum { NOTIFY_CALLS_MAX = 8, EXIT_NOT_DONE = 125, NOTIFY_LINK_BYTES = 64 };
 
 struct notify {
     pid_t child;
@@ -133,11 +133,17 @@ static bool notify_answer(const struct notify *notify, const struct seccomp_noti
     return ioctl(notify->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0;
 }
 
-/* The file of the descriptor that is the call's first argument; "": unknown. */
-static void notify_path(const struct seccomp_notif *call, char path[PATH_MAX])
+/* The link in /proc that stands for the descriptor that is the call's first argument. */
+static inline void notify_link(const struct seccomp_notif *call, char link[NOTIFY_LINK_BYTES])
 {
-    char link[64];
-    snprintf(link, sizeof(link), "/proc/%u/fd/%d", call->pid, (int)call->data.args[0]);
+    snprintf(link, NOTIFY_LINK_BYTES, "/proc/%u/fd/%d", call->pid, (int)call->data.args[0]);
+}
+
+/* The file of that descriptor; "": unknown. */
+static inline void notify_path(const struct seccomp_notif *call, char path[PATH_MAX])
+{
+    char link[NOTIFY_LINK_BYTES];
+    notify_link(call, link);
     ssize_t length = readlink(link, path, PATH_MAX - 1);
     path[length < 0 ? 0 : length] = '\0';
 }
