@@ -1,0 +1,233 @@
+"""haul-protocol(7) a second time: frames and their fields, written from the page and not from src/.
+
+The page's tables stand here as tables, so that a difference between page and program shows. A violation of the other
+side raises Violation; the caller says BYE and ends.
+"""
+
+import os
+import select
+import struct
+import time
+
+import xxhash
+
+VERSION = 1
+MAGIC = {"client": b"haul>\r\n\0", "server": b"haul<\r\n\0"}
+SEED = {"client": 0x6861756C00000001, "server": 0x6861756C00000002}
+TALLY_SEED = 0x6861756C00000001
+CHUNK_MIN = 65536
+BODY_MAX, PAYLOAD_MAX, OFFSET_MAX = 12288, 16777216, 1 << 62
+NO_TAG = 0xFFFFFFFF
+UNKNOWN = (1 << 64) - 1
+
+HELLO, REQUEST, REPLY, NOTE, PING, PONG, BYE = range(1, 8)
+SENDERS = {HELLO: "both", REQUEST: "client", REPLY: "server", NOTE: "server", PING: "both", PONG: "both", BYE: "both"}
+
+DONE, FAILED, DAMAGED = range(3)
+CLASS_FILE, CLASS_CHANGED, CLASS_VERIFICATION, CLASS_PROTOCOL = 2, 4, 6, 10
+
+(DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON) = range(12)
+
+KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER = range(5)
+JOURNAL_NONE, JOURNAL_FITS, JOURNAL_SOURCE_CHANGED, JOURNAL_TARGET_CHANGED, JOURNAL_DAMAGED = range(5)
+NO_DIGEST = bytes(16)
+
+# --- fields: (name, type); a type is a number, bool, text, digest, or another table -----------------------------------
+
+FACTS = [
+    ("kind", "u8"), ("size", "u64"), ("allocated", "u64"), ("mode", "u32"), ("uid", "u32"), ("gid", "u32"),
+    ("mtime_s", "i64"), ("mtime_ns", "u32"), ("ctime_s", "i64"), ("ctime_ns", "u32"), ("device", "u64"),
+    ("inode", "u64"),
+]
+FILE = [
+    ("chunk", "u32"), ("path", "text"), ("cache", "u8"), ("resume", "u8"), ("strict", "bool"), ("budget_set", "bool"),
+    ("devices", "bool"), ("sparse", "bool"), ("preallocate", "bool"), ("join", "bool"), ("set_mode", "bool"),
+    ("set_owner", "bool"), ("set_times", "bool"), ("journal", "bool"), ("journal_early", "bool"),
+    ("compare_only", "bool"), ("budget", "u64"), ("session", "u64"), ("journal_path", "text"), ("source", FACTS),
+]
+OPENED = [("fresh", "bool"), ("readable", "bool"), ("journal", "u8"), ("compare", "bool"), ("chunk", "u32")]
+REPORT = [
+    ("policy", "u8"), ("engine", "u8"), ("policy_why", "text"), ("engine_why", "text"), ("resident_before", "u64"),
+    ("resident_peak", "u64"), ("resident_after", "u64"), ("memory_peak", "u64"), ("tally_bytes", "u64"),
+    ("tally_sum", "u64"),
+]
+RANGE = [("offset", "u64"), ("length", "u32")]
+CONDITION = [("conditional", "bool"), ("expected", "digest")]
+FAILURE = [("class", "u8"), ("errno", "u32"), ("words", "text")]
+HELLO_FIELDS = [
+    ("capabilities", "u64"), ("session", "u64"), ("role", "u8"), ("engine", "u8"), ("log_level", "u8"),
+    ("lanes", "u32"), ("slots", "u32"), ("controls", "u32"), ("files", "u32"), ("chunk", "u32"), ("memory", "u64"),
+    ("ping", "u32"),
+]
+NOTE_FIELDS = [("level", "u8"), ("line", "text")]
+
+# What follows the operation and the job in a request; what follows the status of a reply that is done.
+ASKED = {
+    DESCRIBE: [("file", FILE)], OPEN: [("file", FILE)], MAP: [("offset", "u64")],
+    RECALL: [("offset", "u64"), ("length", "u32")], FETCH: RANGE + CONDITION,
+    EXAMINE: RANGE + CONDITION + [("medium", "bool")], STORE: RANGE + [("digest", "digest")],
+    KEEP: RANGE + [("digest", "digest")], ERASE: RANGE, SYNC: [], COMMIT: [("file", FILE)], ABANDON: [],
+}
+ANSWERED = {
+    DESCRIBE: [("facts", FACTS), ("journal", "bool")], OPEN: [("facts", FACTS), ("opened", OPENED)],
+    MAP: [("start", "u64"), ("end", "u64")], RECALL: [("next", "u64"), ("count", "u32"), ("digest", "digest")],
+    FETCH: [("matched", "bool"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
+    STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [], ABANDON: [],
+}
+REPORTED = (COMMIT, ABANDON)
+
+NUMBERS = {"u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q", "i64": "<q"}
+
+
+class Violation(Exception):
+    """The other side said what the page does not allow."""
+
+
+class Ended(Exception):
+    """The other side is gone, or said BYE."""
+
+
+def digest_of(data):
+    return xxhash.xxh3_128_digest(data)
+
+
+def pack(fields, values):
+    """The bytes of a table's fields."""
+    out = b""
+    for name, kind in fields:
+        value = values[name]
+        if isinstance(kind, list):
+            out += pack(kind, value)
+        elif kind == "bool":
+            out += bytes([1 if value else 0])
+        elif kind == "text":
+            out += struct.pack("<H", len(value)) + value
+        elif kind == "digest":
+            out += value
+        else:
+            out += struct.pack(NUMBERS[kind], value)
+    return out
+
+
+def unpack_some(fields, data, at):
+    """A table's fields from data[at:] on, and where they end."""
+    values = {}
+    for name, kind in fields:
+        if isinstance(kind, list):
+            values[name], at = unpack_some(kind, data, at)
+            continue
+        if kind == "text":
+            length = 2 + struct.unpack_from("<H", need(data, at, 2))[0]
+        else:
+            length = 1 if kind == "bool" else 16 if kind == "digest" else struct.calcsize(NUMBERS[kind])
+        raw = need(data, at, length)
+        at += length
+        if kind == "bool":
+            if raw[0] > 1:
+                raise Violation(f"{name}: a bool of {raw[0]}")
+            values[name] = raw[0] == 1
+        elif kind == "text":
+            values[name] = raw[2:]
+            if b"\0" in raw[2:]:
+                raise Violation(f"{name}: a text with NUL in it")
+        elif kind == "digest":
+            values[name] = raw
+        else:
+            values[name] = struct.unpack(NUMBERS[kind], raw)[0]
+    return values, at
+
+
+def unpack(fields, data):
+    values, end = unpack_some(fields, data, 0)
+    if end != len(data):
+        raise Violation(f"{len(data) - end} bytes too many")
+    return values
+
+
+def need(data, at, length):
+    if at + length > len(data):
+        raise Violation("a body that is too short")
+    return data[at:at + length]
+
+
+def tally(offset, length, digest):
+    return xxhash.xxh3_64_intdigest(struct.pack("<QI", offset, length) + digest, seed=TALLY_SEED)
+
+
+class Wire:
+    """One end of a session: preambles, frames, keepalive. `us` is "client" or "server"."""
+
+    def __init__(self, us, fd_in, fd_out):
+        self.us, self.them = us, "server" if us == "client" else "client"
+        self.fd_in, self.fd_out = fd_in, fd_out
+        self.ping_s = 1.0
+        self.said = time.monotonic()
+        self.pending = b""
+
+    def greet(self):
+        self.write(MAGIC[self.us] + struct.pack("<HHI", VERSION, 0, 0) + b"python".ljust(16, b"\0"))
+        preamble = self.read(32)
+        if preamble[:8] != MAGIC[self.them]:
+            raise Violation(f"no haul there: {preamble[:8]!r}")
+        version = struct.unpack_from("<H", preamble, 8)[0]
+        if version != VERSION:
+            raise Violation(f"version {version}")
+
+    def write(self, data):
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd_out, view):]
+        self.said = time.monotonic()
+
+    def read(self, count):
+        """Exactly so many bytes; meanwhile PING says that we are here."""
+        while len(self.pending) < count:
+            quiet = self.said + self.ping_s - time.monotonic()
+            ready, _, _ = select.select([self.fd_in], [], [], max(quiet, 0))
+            if not ready:
+                self.send(PING)
+                continue
+            data = os.read(self.fd_in, 1 << 20)
+            if not data:
+                raise Ended("the connection is at its end")
+            self.pending += data
+        data, self.pending = self.pending[:count], self.pending[count:]
+        return data
+
+    def send(self, kind, body=b"", payload=b"", tag=NO_TAG):
+        head = struct.pack("<BBHII", kind, 0, len(body), tag, len(payload))
+        self.write(head + struct.pack("<I", self.checksum(self.us, head, body)) + body + payload)
+
+    @staticmethod
+    def checksum(sender, head, body):
+        seed = xxhash.xxh3_64_intdigest(head, seed=SEED[sender])
+        return xxhash.xxh3_64_intdigest(body, seed=seed) & 0xFFFFFFFF
+
+    def receive_any(self):
+        head = self.read(16)
+        kind, zero, body_length, tag, payload_length, checksum = struct.unpack("<BBHIII", head)
+        if zero or body_length > BODY_MAX or payload_length > PAYLOAD_MAX:
+            raise Violation("the head of a frame")
+        if SENDERS.get(kind) not in ("both", self.them):
+            raise Violation(f"a frame of type {kind}")
+        if (tag == NO_TAG) == (kind in (REQUEST, REPLY)):
+            raise Violation(f"the tag {tag:#x} of a frame of type {kind}")
+        body = self.read(body_length)
+        if self.checksum(self.them, head[:12], body) != checksum:
+            raise Violation("a frame with a wrong checksum")
+        return kind, tag, body, self.read(payload_length)
+
+    def receive(self):
+        """The next frame that is not keepalive; BYE raises Ended."""
+        while True:
+            kind, tag, body, payload = self.receive_any()
+            if kind == PING:
+                self.send(PONG)
+            elif kind == BYE:
+                why = unpack(FAILURE, body)
+                raise Ended(why["words"].decode(errors="replace") if why["class"] else "bye")
+            elif kind != PONG:
+                return kind, tag, body, payload
+
+    def bye(self, failure_class=0, number=0, words=b""):
+        self.send(BYE, pack(FAILURE, {"class": failure_class, "errno": number, "words": words}))
