@@ -94,6 +94,11 @@ struct file_open_wish {
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
                      struct error *err);
 
+/* flock(2) of what nobody should hold: LOCK_EX or LOCK_SH, waiting for a second at most, as the
+ * ring of a process that was killed holds its files until a kernel thread has taken it down. 0 or
+ * -errno (-EWOULDBLOCK: somebody has it). Blocks. */
+int file_flock(int fd, int how);
+
 /* Give the target its final size: truncate what is longer, then preallocate (or only set the size
  * when `sparse`). fallocate refused by the filesystem: ftruncate. Clears set-id bits first. ENOSPC
  * says how much is needed and free; the file is then not longer than it was. Devices: only checks

@@ -175,7 +175,7 @@ static bool content_is_ours(int fd_folder, const char *path)
  * Filesystems without locks are used without. */
 static int lock_journal(int fd, int how, const char *path, struct error *err)
 {
-    if (flock(fd, how | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+    if (file_flock(fd, how) != -EWOULDBLOCK)
         return 0;
     return error_set_class(err, ERROR_BUSY, EBUSY, "%s: is the journal of a copy that is running",
                            path);

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -320,29 +321,44 @@ static int file_open_writable(struct file *file, const struct place *place, stru
     return 0;
 }
 
+enum { LOCK_WAIT_MS = 1000, LOCK_LOOK_MS = 20 };
+
+int file_flock(int fd, int how)
+{
+    for (int waited_ms = 0;; waited_ms += LOCK_LOOK_MS) {
+        if (flock(fd, how | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK || waited_ms >= LOCK_WAIT_MS)
+            return -errno;
+        (void)poll(NULL, 0, LOCK_LOOK_MS);
+    }
+}
+
 /* An advisory lock on the target itself: it works on every filesystem, needs no file of its own and
  * ends with the process, however it ends. A filesystem without locks (ENOLCK, EOPNOTSUPP) is used
  * without. */
 static int file_lock(struct file *file, struct error *err)
 {
-    if (flock(file->fd, LOCK_EX | LOCK_NB) == 0) {
+    int result = file_flock(file->fd, LOCK_EX);
+    if (result == 0) {
         /* Shared from now on with the lanes that join, so that it holds as long as one of them is
          * left. In between another copy may come first. NFS does not share what is not open for
          * reading: then it stays ours alone. */
         if (flock(file->fd, LOCK_SH | LOCK_NB) == 0)
             return 0;
-        if (errno != EWOULDBLOCK) {
+        result = -errno;
+        if (result != -EWOULDBLOCK) {
             (void)flock(file->fd, LOCK_EX | LOCK_NB);
             return 0;
         }
     }
-    if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS)
+    if (result == -ENOLCK || result == -EOPNOTSUPP || result == -ENOSYS)
         return 0;
-    if (errno == EWOULDBLOCK)
+    if (result == -EWOULDBLOCK)
         return error_set_class(err, ERROR_BUSY, EBUSY,
                                "%s: another transfer to it is running; wait for it or stop it",
                                file->path);
-    return error_set(err, errno, "%s: cannot be locked", file->path);
+    return error_set(err, -result, "%s: cannot be locked", file->path);
 }
 
 static int file_set_size(const struct file *file, uint64_t size_bytes, struct error *err)

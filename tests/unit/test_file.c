@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -446,6 +447,23 @@ static void file_open_target_lock_ends_with_its_process(void **state)
     struct place *place = *state;
     IN_CHILD(body_lock_and_die(place));
     assert_int_equal(open_target(place), 0);
+}
+
+/* The ring of a killed process keeps its files a moment longer than the process lives. */
+static void file_open_target_waits_for_a_lock_that_is_about_to_end(void **state)
+{
+    struct place *place = *state;
+    const struct file_open_wish alone = {.join = false};
+    struct file dead;
+    assert_int_equal(file_open_target(&dead, place->path, &alone, &place->err), 0);
+    pid_t child = fork();
+    if (child == 0) { /* has inherited the lock */
+        usleep(300 * 1000);
+        _exit(0);
+    }
+    file_close(&dead);
+    assert_int_equal(open_target(place), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
 /* The first lane's server is gone, another lane still writes: no second copy comes between. */
@@ -913,6 +931,7 @@ int main(void)
         IN_PLACE(file_open_target_device_must_be_allowed),
         IN_PLACE(file_open_target_locked_by_another_process_is_busy),
         IN_PLACE(file_open_target_lock_ends_with_its_process),
+        IN_PLACE(file_open_target_waits_for_a_lock_that_is_about_to_end),
         IN_PLACE(file_open_target_is_busy_until_the_last_lane_is_gone),
         IN_PLACE(file_preallocate_fresh_has_all_its_blocks),
         IN_PLACE(file_preallocate_sparse_has_none),

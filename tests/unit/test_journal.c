@@ -565,6 +565,23 @@ static void lane(const struct place *place, uint32_t number)
     journal_close(journal);
 }
 
+/* The ring of a killed process keeps its journal's lock, too. */
+static void continue_waits_for_a_lock_that_is_about_to_end(void **state)
+{
+    struct place *place = *state;
+    struct journal *dead = create(place, &header_usual);
+    pid_t child = fork();
+    if (child == 0) { /* has inherited the lock */
+        usleep(300 * 1000);
+        _exit(0);
+    }
+    journal_close(dead);
+    struct journal *journal = opened(&header_usual);
+    assert_int_equal(journal_continue(journal, place->fd, NAME, 128, NULL), 0);
+    journal_close(journal);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 /* The lock on the target ends with the first lane, while the others still write to it. */
 static void lanes_keep_another_copy_out_after_the_first_is_gone(void **state)
 {
@@ -1251,6 +1268,7 @@ int main(void)
         TEST(create_over_what_is_no_journal_leaves_it_alone),
         TEST(continue_cuts_the_torn_end_and_appends_behind_the_good_part),
         TEST(continue_with_another_header_or_length_refuses),
+        TEST(continue_waits_for_a_lock_that_is_about_to_end),
         TEST(lanes_keep_another_copy_out_after_the_first_is_gone),
         TEST(lanes_appending_at_once_replay_to_all),
         TEST(notes_after_a_failed_datasync_wait_again_in_order),
