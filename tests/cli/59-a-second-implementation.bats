@@ -202,3 +202,15 @@ never_wrong() { # LIE ARGS
     never_wrong store --verify source "far:$SCRATCH/target"
     expect_status 40
 }
+
+# The replies of a server that does one thing after the other cannot show that it was asked two at once.
+@test "what the page forbids is a violation to either server, what it just allows is done" {
+    mkdir probed
+    run "$PROTOCOL/probe" "$HAUL --server" probed
+    echo "$output"
+    [ "$status" = 0 ]
+    [ "$(grep -c ': violation$' <<<"$output")" -ge 14 ]
+    run "$PROTOCOL/probe" "$PROTOCOL/server" probed
+    echo "$output"
+    [ "$(grep 'expected' <<<"$output")" = "two syncs at once: done, expected violation" ]
+}
