@@ -37,7 +37,7 @@ enum { ERROR_TEXT_BYTES = 4608 }; /* the longest path (4096) and a sentence arou
 
 struct error {
     enum error_class class;
-    int errnum; /* positive errno, 0 where there is none */
+    int errnum; /* positive errno of an error that is set */
     char text[ERROR_TEXT_BYTES];
 };
 
@@ -55,8 +55,15 @@ int error_set_class(struct error *err, enum error_class class, int errnum, const
 /* Put context in front of a recorded error: "CONTEXT: old text". No effect on an unset error. */
 void error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Take over `other` if err is unset; returns -err->errnum. */
+/* Take over `other` if err is unset. For failures only: where neither is set err gets words (EIO).
+ * Returns -errno of err, never 0. */
 int error_take(struct error *err, const struct error *other);
+
+/* The one question whether something went well, where a result comes with an error: only when both
+ * say so. A result < 0 without words gets some, "TEXT: strerror(-result)"; an error that is set is
+ * a failure whatever the result is. Returns 0 or -errno of err, which may not be NULL. */
+int error_settle(struct error *err, int result, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static inline bool error_is_set(const struct error *err)
 {

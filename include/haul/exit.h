@@ -6,10 +6,12 @@
 #define HAUL_EXIT_H
 
 #include "haul/error.h"
+#include "haul/outcome.h"
 
 #include <stdint.h>
 
 enum {
+    EXIT_CODE_DONE = 0, /* of commands that copy nothing; a copy's is made by exit_of_outcome() */
     EXIT_CODE_INTERRUPTED = 20,
     EXIT_CODE_PARTIAL = 23, /* some of several files failed, or a folder was skipped */
 };
@@ -20,8 +22,11 @@ struct exit_row {
     const char *text;       /* what it means, as the man page says it */
 };
 
-/* The code for a class; every class has one. */
+/* The code for a failure of a class, never 0; every class has one. */
 int exit_code(enum error_class class);
+
+/* The code for a copy that has ended so: 0 only for what outcome_good() calls a success. */
+int exit_of_outcome(const struct outcome *outcome);
 
 const struct exit_row *exit_table(uint32_t *rows_count);
 

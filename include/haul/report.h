@@ -8,6 +8,7 @@
 
 #include "haul/engine.h"
 #include "haul/hash.h"
+#include "haul/outcome.h"
 #include "haul/policy.h"
 
 #include <stdatomic.h>
@@ -58,10 +59,9 @@ struct side_report {
 };
 
 struct receipt {
-    bool durable;
-    bool up_to_date; /* the quick check found nothing to do */
-    bool resumed;    /* a journal was found and used */
-    bool dry_run;
+    struct outcome outcome; /* how it has ended; nothing else says whether it went well */
+    bool resumed;           /* a journal was found and used */
+    bool dry_run;           /* -n: nothing was to be changed */
     bool compared; /* haul verify: nothing was written; kept are the bytes that are equal */
     uint64_t bytes_differing;
     uint32_t files;
@@ -80,6 +80,16 @@ struct receipt {
     const char *target_path, *target_host;
     struct side_report source, target;
 };
+
+static inline bool receipt_durable(const struct receipt *receipt)
+{
+    return receipt->outcome.kind == OUTCOME_DURABLE;
+}
+
+static inline bool receipt_up_to_date(const struct receipt *receipt)
+{
+    return receipt->outcome.kind == OUTCOME_UP_TO_DATE;
+}
 
 /* Add a finished file's receipt to the sum over all files: counts added, peaks taken, digest only
  * with one file. */

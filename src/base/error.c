@@ -5,6 +5,7 @@
 #include "haul/error.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -63,7 +64,7 @@ int error_set(struct error *err, int errnum, const char *format, ...)
 int error_set_class(struct error *err, enum error_class class, int errnum, const char *format, ...)
 {
     assert(class != ERROR_NONE);
-    assert(errnum >= 0);
+    assert(errnum > 0); /* 0 would be returned as success */
     if (!err || error_is_set(err))
         return -errnum;
 
@@ -107,9 +108,26 @@ void error_prefix(struct error *err, const char *format, ...)
 
 int error_take(struct error *err, const struct error *other)
 {
+    bool words = error_is_set(other);
     if (!err)
-        return -other->errnum;
-    if (!error_is_set(err) && error_is_set(other))
+        return words ? -other->errnum : -EIO;
+    if (!error_is_set(err) && words)
         *err = *other;
+    if (!error_is_set(err))
+        error_set(err, EIO, "failed without a reason");
     return -err->errnum;
+}
+
+int error_settle(struct error *err, int result, const char *format, ...)
+{
+    if (error_is_set(err))
+        return -err->errnum;
+    if (result >= 0)
+        return 0;
+    char context[ERROR_TEXT_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    format_into(context, sizeof(context), format, arguments);
+    va_end(arguments);
+    return error_set(err, -result, "%s", context);
 }

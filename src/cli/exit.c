@@ -30,11 +30,20 @@ static const struct exit_row table[] = {
 
 int exit_code(enum error_class class)
 {
+    if (class == ERROR_NONE) /* a failure that nobody has given a class is one all the same */
+        class = ERROR_FILE;
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (table[i].class == class)
             return table[i].code;
     assert(false && "a class of error without an exit code");
     return 1;
+}
+
+int exit_of_outcome(const struct outcome *outcome)
+{
+    if (!outcome_good(outcome))
+        return exit_code(outcome->class);
+    return outcome->lacking ? EXIT_CODE_PARTIAL : EXIT_CODE_DONE;
 }
 
 const struct exit_row *exit_table(uint32_t *rows_count)

@@ -198,7 +198,7 @@ int inspect_journal(const struct options *options)
     int rc = inspect(&inspection, options, &err);
     journal_reader_close(inspection.reader);
     if (rc == 0)
-        return exit_code(ERROR_NONE);
+        return EXIT_CODE_DONE;
     log_error("%s", err.text);
     return exit_code(err.class);
 }

@@ -43,7 +43,7 @@ static int run(const struct options *options)
         return server_command(options);
     else
         return run_command(options);
-    return exit_code(ERROR_NONE);
+    return EXIT_CODE_DONE;
 }
 
 int main(int argc, char **argv)

@@ -60,9 +60,9 @@ static void print_durable(FILE *out, const struct receipt *receipt)
     uint64_t bytes = receipt->bytes_copied + receipt->bytes_kept;
     text_seconds(seconds, receipt->duration_ns);
     text_rate(rate, clock_rate(bytes, receipt->duration_ns));
-    if (receipt->compared)
+    if (receipt->outcome.kind == OUTCOME_EQUAL)
         fprintf(out, "equal, compared in %s, %s", seconds, rate);
-    else if (receipt->durable)
+    else if (receipt_durable(receipt))
         fprintf(out, "durable after %s, %s", seconds, rate);
     else
         fprintf(out, "NOT durable, ended after %s", seconds);
@@ -189,9 +189,9 @@ static void words_full(FILE *out, const struct receipt *receipt)
 
 void receipt_words(FILE *out, const struct receipt *receipt, bool full)
 {
-    if (receipt->up_to_date || receipt->dry_run) {
+    if (receipt_up_to_date(receipt) || receipt->dry_run) {
         print_path(out, receipt->source_host, receipt->source_path);
-        if (receipt->up_to_date)
+        if (receipt_up_to_date(receipt))
             fputs(": up to date\n", out);
         else
             print_size(out, ": would be copied, ", receipt->bytes_total, " (dry run)\n");
@@ -209,8 +209,9 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
     fprintf(out, "%" PRIu32 " file%s", sum->files, sum->files == 1 ? "" : "s");
     if (tally->failed_count > 0)
         fprintf(out, " and %" PRIu32 " failed", tally->failed_count);
-    if (sum->files == 0 || sum->dry_run || sum->up_to_date) {
-        fputs(sum->files == 0 ? "\n" : sum->up_to_date ? ": up to date\n" : " (dry run)\n", out);
+    bool up_to_date = receipt_up_to_date(sum);
+    if (sum->files == 0 || sum->dry_run || up_to_date) {
+        fputs(sum->files == 0 ? "\n" : up_to_date ? ": up to date\n" : " (dry run)\n", out);
         return;
     }
     if (tally->up_to_date_count > 0)
@@ -274,12 +275,13 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     flockfile(out); /* the other thread may print its events */
     fprintf(out, "{\"v\":1,\"event\":\"%s\",\"exit\":%d", event, exit_code);
     output_json_string(out, "error", error);
-    output_json_bool(out, "durable", receipt->durable);
+    output_json_string(out, "outcome", outcome_name(receipt->outcome.kind));
+    output_json_bool(out, "durable", receipt_durable(receipt));
     output_json_number(out, "bytes_durable", receipt->bytes_durable);
     output_json_bool(out, "compared", receipt->compared);
     output_json_number(out, "bytes_differing", receipt->bytes_differing);
     output_json_bool(out, "dry_run", receipt->dry_run);
-    output_json_bool(out, "up_to_date", receipt->up_to_date);
+    output_json_bool(out, "up_to_date", receipt_up_to_date(receipt));
     output_json_bool(out, "resumed", receipt->resumed);
     json_counts(out, receipt);
     json_side(out, "source", receipt->source_path, receipt->source_host, &receipt->source);

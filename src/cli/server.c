@@ -18,6 +18,7 @@
 struct server {
     struct serve_config config;
     struct watch watch;
+    int result;
     struct error err;
 };
 
@@ -25,7 +26,7 @@ struct server {
 static void *server_thread(void *argument)
 {
     struct server *server = argument;
-    serve_run(&server->config, &server->err);
+    server->result = serve_run(&server->config, &server->err);
     eventfd_write(server->watch.fd_done, 1);
     return NULL;
 }
@@ -48,7 +49,7 @@ static int run(struct server *server, struct error *err)
         return error_set(err, errnum, "start a thread");
     watch_run(&server->watch);
     pthread_join(thread, NULL);
-    return error_take(err, &server->err);
+    return server->result < 0 ? error_take(err, &server->err) : 0;
 }
 
 /* A person who types this, or `ssh -t`, which would garble the protocol. */
@@ -93,7 +94,7 @@ int server_command(const struct options *options)
         rc = serve(options, link, &err);
     link_close(link);
     if (rc == 0)
-        return exit_code(ERROR_NONE);
+        return EXIT_CODE_DONE;
     /* The client was told, if it still listens; this is for whoever reads standard error. */
     log_init(LOG_ERROR, output_log);
     log_error("server: %s", err.text);

@@ -26,9 +26,10 @@ struct transfer {
     struct receipt sum; /* of all files; of the only one */
     char *target_path;  /* of the file at work; the receipt points to it */
     struct receipt_tally tally;
-    bool begun;     /* with the first file */
-    bool undurable; /* a file was copied and is not durable; one that is up to date says nothing */
-    bool skipped;   /* a folder: some of what was asked for is not done */
+    struct outcome outcome; /* of all files that have had their turn */
+    uint32_t ended_count;   /* these */
+    bool begun;             /* with the first file */
+    bool skipped;           /* a folder: some of what was asked for is not done */
     bool interrupted;
     bool verify;      /* compare only */
     pthread_t thread; /* the copy's */
@@ -41,24 +42,43 @@ static bool single(const struct transfer *transfer)
 }
 
 /* One line for each failure; the first is what the whole run failed with. */
-static void fail(struct transfer *transfer, const struct error *err)
+static void fail(struct transfer *transfer, struct error *err)
 {
+    transfer->outcome = outcome_add(transfer->outcome, outcome_failed(err));
     log_error("%s", err->text);
     transfer->tally.failed_count++;
     transfer->interrupted |= err->class == ERROR_INTERRUPTED;
     /* A login that a signal has broken off fails in many ways. */
     transfer->interrupted |= !transfer->copy && atomic_load(&transfer->watch.stop);
-    error_take(&transfer->err, err);
+    (void)error_take(&transfer->err, err);
 }
 
-static int transfer_code(const struct transfer *transfer)
+/* A file has had its turn. Whatever is no success is told, and counts, as a failure. */
+static void ended(struct transfer *transfer, const struct outcome *outcome, struct error *err)
+{
+    bool first = transfer->ended_count++ == 0 && transfer->tally.failed_count == 0;
+    if (!outcome_good(outcome))
+        fail(transfer, err);
+    else
+        transfer->outcome = first ? *outcome : outcome_add(transfer->outcome, *outcome);
+}
+
+static uint32_t files_count(const struct transfer *transfer)
+{
+    /* Against a manifest there is only the target. */
+    return (uint32_t)max_u64(transfer->operands.sources_count, 1);
+}
+
+/* 0 only by the outcome of every file that was named. */
+static int transfer_code(struct transfer *transfer)
 {
     if (transfer->interrupted)
         return EXIT_CODE_INTERRUPTED;
-    if (transfer->tally.failed_count == 0)
-        return exit_code(ERROR_NONE);
     if (transfer->skipped)
         return EXIT_CODE_PARTIAL;
+    bool all = transfer->ended_count == files_count(transfer);
+    if (transfer->tally.failed_count == 0 && all)
+        return exit_of_outcome(&transfer->outcome);
     bool whole = single(transfer) || !transfer->begun || copy_broken(transfer->copy);
     return whole ? exit_code(transfer->err.class) : EXIT_CODE_PARTIAL;
 }
@@ -77,9 +97,10 @@ static void print_receipt(const struct transfer *transfer, const struct receipt 
 static void print_one(const struct transfer *transfer, const struct receipt *receipt,
                       const struct error *err)
 {
-    bool failed = error_is_set(err);
+    bool failed = !outcome_good(&receipt->outcome);
     if (transfer->options->json) {
-        receipt_json(stdout, receipt, "file", exit_code(err->class), failed ? err->text : NULL);
+        receipt_json(stdout, receipt, "file", exit_of_outcome(&receipt->outcome),
+                     failed ? err->text : NULL);
         fflush(stdout);
     } else if (!failed) {
         print_receipt(transfer, receipt);
@@ -95,6 +116,7 @@ static bool skip_folder(struct transfer *transfer, const char *source)
     if (copy_describe(transfer->copy, false, source, &facts, &err) < 0 || facts.kind != FILE_FOLDER)
         return false;
     error_set_class(&err, ERROR_FILE, EISDIR, "%s: skipped, it is a folder", source);
+    transfer->ended_count++;
     fail(transfer, &err);
     transfer->skipped = true;
     return true;
@@ -109,22 +131,22 @@ static void copy_one(struct transfer *transfer, const char *source)
     transfer->target_path = operands_target(&transfer->operands, source);
     one.source_path = source;
     one.target_path = transfer->target_path;
-    if (!transfer->target_path)
+    if (!transfer->target_path) {
         error_set_class(&err, ERROR_MEMORY, ENOMEM, "%s: no memory for the target's name", source);
-    else if (transfer->verify)
+        one.outcome = outcome_failed(&err);
+    } else if (transfer->verify) {
         copy_verify(transfer->copy, source, transfer->target_path, &one, &err);
-    else
+    } else {
         copy_run(transfer->copy, source, transfer->target_path, &one, &err);
-    if (error_is_set(&err))
-        fail(transfer, &err);
+    }
+    ended(transfer, &one.outcome, &err);
     if (!single(transfer)) {
         print_one(transfer, &one, &err);
-        if (error_is_set(&err))
+        if (!outcome_good(&one.outcome))
             return;
         receipt_add(&transfer->sum, &one);
-        transfer->tally.up_to_date_count += one.up_to_date;
-        transfer->tally.bytes_up_to_date += one.up_to_date ? one.bytes_kept : 0;
-        transfer->undurable |= !one.durable && !one.up_to_date && !one.dry_run;
+        transfer->tally.up_to_date_count += receipt_up_to_date(&one);
+        transfer->tally.bytes_up_to_date += receipt_up_to_date(&one) ? one.bytes_kept : 0;
         return;
     }
     transfer->sum = one;
@@ -135,8 +157,7 @@ static void verify_manifest(struct transfer *transfer)
 {
     struct error err = {0};
     copy_verify(transfer->copy, NULL, transfer->operands.target.path, &transfer->sum, &err);
-    if (error_is_set(&err))
-        fail(transfer, &err);
+    ended(transfer, &transfer->sum.outcome, &err);
 }
 
 /* Whether the files go inside is known on the target's machine only. */
@@ -265,7 +286,8 @@ static void print_end(struct transfer *transfer, int code)
     if (!single(transfer)) {
         if (transfer->copy)
             name_sides(transfer);
-        sum->durable = sum->files > 0 && !transfer->undurable && !(options->json && failed);
+        if (options->json && failed) /* in words the failures have been told, this is of the rest */
+            sum->outcome = transfer->outcome;
     }
     print_resume(transfer);
     if (options->json)

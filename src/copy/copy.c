@@ -196,7 +196,11 @@ void copy_begin(struct copy *copy, const char *source_path, const char *target_p
             },
     };
     copy_no_reports(&copy->lead->job);
-    *receipt = (struct receipt){.source_path = source_path, .target_path = target_path};
+    *receipt = (struct receipt){
+        .source_path = source_path,
+        .target_path = target_path,
+        .dry_run = wish->dry_run,
+    };
 }
 
 /* For messages: a path of another machine with its host. */
@@ -347,17 +351,18 @@ static int copy_lanes_outcome(struct copy *copy, struct plan *plan, struct error
         else if (lane->result < 0 && complete)
             log_note("lane %u was lost, the others did its work: %s", i + 1, lane->error.text);
         else if (lane->result < 0)
-            error_take(err, &lane->error);
+            (void)error_take(err, &lane->error);
     }
     if (complete && whole) {
         copy->lead = whole;
         return 0;
     }
     for (uint32_t i = 0; i < LANES_MAX; i++) {
-        if (copy->lanes[i])
+        if (copy->lanes[i] && error_is_set(&copy->lanes[i]->error))
             error_take(err, &copy->lanes[i]->error);
     }
-    return error_is_set(err) ? -err->errnum : -EIO;
+    return error_settle(err, -EIO, "%s: not every chunk of it was copied",
+                        copy->lead->job.target_path);
 }
 
 int copy_pump(struct copy *copy, struct plan *plan, struct error *err)
@@ -377,8 +382,10 @@ int copy_pump(struct copy *copy, struct plan *plan, struct error *err)
         return result;
     lane_run(copy->lead, plan, &copy->wish, &copy->progress);
     lane_team_finish(team);
-    return copy->lead->job.wish.compare_only ? error_take(err, &copy->lead->error)
-                                             : copy_lanes_outcome(copy, plan, err);
+    if (!copy->lead->job.wish.compare_only)
+        return copy_lanes_outcome(copy, plan, err);
+    result = copy->lead->result;
+    return result < 0 ? error_take(err, &copy->lead->error) : 0;
 }
 
 /* Lanes that do not commit let go of the file. */
@@ -392,7 +399,7 @@ static void copy_release_others(struct copy *copy)
 }
 
 /* The source first: only an unchanged source makes the target a copy. */
-static int copy_commit(struct copy *copy, struct error *err)
+static int copy_commit(struct copy *copy, struct outcome_proof *proof, struct error *err)
 {
     struct lane *lane = copy->lead;
     copy->progress.phase = PHASE_SYNCING;
@@ -401,8 +408,10 @@ static int copy_commit(struct copy *copy, struct error *err)
     lane->source_open = false; /* a commit closes it, however it ends */
     if (result < 0)
         return result;
+    proof->source_unchanged = true;
     result = lane_call(lane, END_TARGET, END_COMMIT, err);
     lane->target_open = false;
+    proof->target_committed = result == 0;
     return result;
 }
 
@@ -450,6 +459,7 @@ void copy_fill_receipt(const struct copy *copy, uint64_t started_ns, struct rece
 static int copy_transfer(struct copy *copy, struct receipt *receipt, struct error *err)
 {
     struct plan *plan = NULL;
+    struct outcome_proof proof = {.complete = false};
     int result = copy_open_job(copy, err);
     if (result == 0)
         result = copy_make_plan(copy, &plan, err);
@@ -462,9 +472,10 @@ static int copy_transfer(struct copy *copy, struct receipt *receipt, struct erro
     if (result == 0)
         result = copy_digest(copy, plan, receipt, err);
     if (result == 0)
-        result = copy_commit(copy, err);
+        result = copy_commit(copy, &proof, err);
     if (result == 0) {
-        receipt->durable = true;
+        proof.complete = plan_complete(plan);
+        receipt->outcome = outcome_durable(&proof, err);
         copy->progress.bytes_durable = copy->progress.bytes_total;
         copy->progress.phase = PHASE_DONE;
     } else {
@@ -498,16 +509,19 @@ int copy_run(struct copy *copy, const char *source_path, const char *target_path
     int result = copy_look(copy, err);
     copy->progress.bytes_total = result == 0 ? job->facts[END_SOURCE].size_bytes : NUM_UNKNOWN;
     if (result == 0) {
-        receipt->dry_run = copy->wish.dry_run;
-        receipt->up_to_date = copy_up_to_date(copy, job);
-        if (receipt->up_to_date)
+        if (copy_up_to_date(copy, job)) {
+            receipt->outcome = outcome_up_to_date("size and modification time");
             copy->progress.bytes_kept = copy->progress.bytes_total;
-        else if (!copy->wish.dry_run)
+        } else if (copy->wish.dry_run) {
+            receipt->outcome = outcome_dry(err);
+        } else {
             result = copy_transfer(copy, receipt, err);
+        }
     }
+    receipt->outcome = outcome_settle(receipt->outcome, result, err);
     copy_fill_receipt(copy, started_ns, receipt);
     copy_promote(copy);
-    return result;
+    return outcome_good(&receipt->outcome) ? 0 : -err->errnum;
 }
 
 int copy_describe(struct copy *copy, bool target, const char *path, struct facts *facts,

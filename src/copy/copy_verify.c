@@ -65,7 +65,9 @@ static int verify_plan(struct copy *copy, const struct job *job, struct plan **o
     return plan_open(out, &config, &copy->progress, err);
 }
 
-static int verify_outcome(struct copy *copy, const struct job *job, struct error *err)
+/* Every chunk was compared: are they equal, and their lengths? */
+static struct outcome verify_outcome(struct copy *copy, const struct job *job, bool complete,
+                                     struct error *err)
 {
     uint64_t source_bytes = job->facts[END_SOURCE].size_bytes;
     uint64_t target_bytes = job->facts[END_TARGET].size_bytes;
@@ -74,10 +76,10 @@ static int verify_outcome(struct copy *copy, const struct job *job, struct error
         log_error("%s: %llu bytes more than there should be, from byte %llu on", job->target_path,
                   (unsigned long long)(target_bytes - source_bytes),
                   (unsigned long long)source_bytes);
-    if (copy->progress.bytes_differing == 0 && target_bytes == source_bytes)
-        return 0;
-    return error_set_class(err, ERROR_MISMATCH, EBADMSG, "%s: differs from %s", job->target_path,
-                           other);
+    if (copy->progress.bytes_differing > 0 || target_bytes != source_bytes)
+        error_set_class(err, ERROR_MISMATCH, EBADMSG, "%s: differs from %s", job->target_path,
+                        other);
+    return outcome_equal(complete, copy->progress.bytes_differing, err);
 }
 
 static void verify_close(struct copy *copy, struct error *err)
@@ -89,7 +91,7 @@ static void verify_close(struct copy *copy, struct error *err)
     (void)lane_call(lane, END_TARGET, op, err);
 }
 
-static int verify_run(struct copy *copy, struct receipt *receipt, struct error *err)
+static int verify_run(struct copy *copy, struct receipt *receipt, bool *complete, struct error *err)
 {
     const struct job *job = &copy->lead->job;
     struct plan *plan = NULL;
@@ -98,7 +100,8 @@ static int verify_run(struct copy *copy, struct receipt *receipt, struct error *
         result = copy_list_journal(copy, plan, err);
     if (result == 0)
         result = copy_pump(copy, plan, err);
-    if (result == 0 && !plan_complete(plan))
+    *complete = result == 0 && plan_complete(plan);
+    if (result == 0 && !*complete && !job->source_path)
         result = error_set_class(err, ERROR_FILE, EBADMSG,
                                  "%s: does not list every chunk in order; it cannot be used",
                                  copy->wish.manifest_path);
@@ -113,6 +116,7 @@ int copy_verify(struct copy *copy, const char *source_path, const char *target_p
 {
     uint64_t started_ns = clock_now_ns();
     const char *manifest_path = copy->wish.manifest_path;
+    bool complete = false;
     copy_begin(copy, source_path, target_path, receipt);
     struct job *job = &copy->lead->job;
     job->wish.compare_only = true;
@@ -125,13 +129,14 @@ int copy_verify(struct copy *copy, const char *source_path, const char *target_p
         result = verify_open(copy, err);
     copy->progress.bytes_total = job->facts[END_SOURCE].size_bytes;
     if (result == 0)
-        result = verify_run(copy, receipt, err);
+        result = verify_run(copy, receipt, &complete, err);
     verify_close(copy, err);
-    if (!error_is_set(err))
-        result = verify_outcome(copy, job, err);
+    if (result == 0 && !error_is_set(err))
+        receipt->outcome = verify_outcome(copy, job, complete, err);
+    receipt->outcome = outcome_settle(receipt->outcome, result, err);
     copy->progress.phase = PHASE_DONE;
     copy_fill_receipt(copy, started_ns, receipt);
     receipt->compared = true;
     receipt->bytes_differing = copy->progress.bytes_differing;
-    return error_is_set(err) ? -err->errnum : result;
+    return outcome_good(&receipt->outcome) ? 0 : -err->errnum;
 }

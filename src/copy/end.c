@@ -4,6 +4,15 @@
 #include <assert.h>
 #include <errno.h>
 
+static const char *const op_names[] = {
+    [END_DESCRIBE] = "look at it",  [END_OPEN] = "open it",
+    [END_MAP] = "search for holes", [END_RECALL] = "read its journal",
+    [END_FETCH] = "read a chunk",   [END_EXAMINE] = "read a chunk back",
+    [END_STORE] = "write a chunk",  [END_KEEP] = "keep a chunk",
+    [END_ERASE] = "make a hole",    [END_SYNC] = "sync to the disk",
+    [END_COMMIT] = "finish it",     [END_ABANDON] = "let go of it",
+};
+
 void end_start(struct end *end, struct slot *slot, enum end_op op)
 {
     slot->op = op;
@@ -15,11 +24,24 @@ void end_start(struct end *end, struct slot *slot, enum end_op op)
     end->ops->start(end, slot);
 }
 
+/* What failed has words, whoever made it fail: nobody above may take their absence for success. */
+static void end_words(struct end *end, const struct slot *slot)
+{
+    const char *path = end->role == END_SOURCE ? slot->job->source_path : slot->job->target_path;
+    if (slot->result < 0)
+        (void)error_settle(&end->error, slot->result, "%s: %s", path ? path : "",
+                           op_names[slot->op]);
+}
+
 int end_reap(struct end *end, struct slot **out, uint32_t max, bool wait)
 {
     /* Idle, too: a peer that hears nothing for two minutes gives up, and a copy may be held back
      * for longer (--bwlimit). */
     int count = end->ops->reap(end, out, max, wait && end->inflight > 0);
+    if (count < 0)
+        (void)error_settle(&end->error, count, "an end of the copy broke");
+    for (int i = 0; i < count; i++)
+        end_words(end, out[i]);
     if (count > 0) {
         assert((uint32_t)count <= end->inflight);
         end->inflight -= (uint32_t)count;

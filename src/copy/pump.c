@@ -35,8 +35,9 @@ static void pump_fail(struct pump *pump, int result, const struct error *cause)
 {
     if (pump->result != 0)
         return;
-    pump->result = error_is_set(cause) && cause->errnum > 0 ? -cause->errnum : result;
-    error_take(pump->err, cause);
+    pump->result = error_is_set(cause) ? error_take(pump->err, cause)
+                                       : error_settle(pump->err, result, "%s: the copy failed",
+                                                      pump->config->job->target_path);
 }
 
 static void pump_start(struct pump *pump, struct slot *slot, enum slot_state state, enum end_op op)

@@ -44,8 +44,7 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
         *sum = *one;
         return;
     }
-    sum->durable = sum->durable && one->durable;
-    sum->up_to_date = sum->up_to_date && one->up_to_date;
+    sum->outcome = outcome_add(sum->outcome, one->outcome);
     sum->resumed = sum->resumed || one->resumed;
     sum->files += one->files;
     sum->bytes_total += one->bytes_total;

@@ -104,7 +104,7 @@ static int run_paths(struct place *place, const char *source, const char *target
     int result = copy_run(place->copy, source, target, &place->receipt, &place->err);
     assert_int_equal(result < 0, error_is_set(&place->err));
     if (result < 0)
-        assert_false(place->receipt.durable);
+        assert_false(receipt_durable(&place->receipt));
     return result;
 }
 
@@ -167,8 +167,8 @@ static void copy_run_fresh_target_is_equal_and_the_receipt_says_so(void **state)
 
     const struct receipt *receipt = &place->receipt;
     struct digest expected = digest_of_digests(place);
-    assert_true(receipt->durable);
-    assert_false(receipt->up_to_date || receipt->resumed || receipt->dry_run);
+    assert_true(receipt_durable(receipt));
+    assert_false(receipt_up_to_date(receipt) || receipt->resumed || receipt->dry_run);
     assert_int_equal(receipt->files, 1);
     assert_int_equal(receipt->bytes_total, place->size_bytes);
     assert_int_equal(receipt->bytes_copied, place->size_bytes);
@@ -225,7 +225,7 @@ static void copy_run_every_way_gives_the_same_digest(void **state)
         assert_content(place->target_path, place->content, place->size_bytes);
         assert_metadata(place);
         assert_int_equal(count_files(place->folder), 2); /* checkpoints' journal is gone, too */
-        assert_true(place->receipt.durable);
+        assert_true(receipt_durable(&place->receipt));
         assert_int_equal(place->receipt.bytes_copied, place->size_bytes);
         assert_true(digest_equal(&place->receipt.digest, &expected));
         assert_int_equal(place->receipt.bytes_verified, wishes[i].verify ? place->size_bytes : 0);
@@ -246,7 +246,7 @@ static void copy_run_small_sizes_are_equal(void **state)
         must_run(place);
         assert_content(place->target_path, place->content, sizes[i]);
         assert_metadata(place);
-        assert_true(place->receipt.durable);
+        assert_true(receipt_durable(&place->receipt));
         assert_int_equal(place->receipt.bytes_total, sizes[i]);
         assert_int_equal(place->receipt.bytes_copied, sizes[i]);
         assert_int_equal(unlink(place->target_path), 0);
@@ -366,7 +366,7 @@ static void copy_run_up_to_date_is_skipped_unless_overridden(void **state)
         struct stat before = stat_of(place->target_path);
         reopen(place, &rows[i].wish);
         must_run(place);
-        assert_int_equal(place->receipt.up_to_date, rows[i].skipped);
+        assert_int_equal(receipt_up_to_date(&place->receipt), rows[i].skipped);
         assert_int_equal(place->receipt.bytes_total, place->size_bytes);
         bool all_again = rows[i].wish.resume == RESUME_RESTART;
         assert_int_equal(place->receipt.bytes_kept, all_again ? 0 : place->size_bytes);
@@ -374,7 +374,7 @@ static void copy_run_up_to_date_is_skipped_unless_overridden(void **state)
         if (rows[i].skipped)
             assert_int_equal(stat_of(place->target_path).st_ctim.tv_nsec, before.st_ctim.tv_nsec);
         else
-            assert_true(place->receipt.durable);
+            assert_true(receipt_durable(&place->receipt));
         assert_content(place->target_path, place->content, place->size_bytes);
     }
 }
@@ -386,7 +386,7 @@ static void copy_run_dry_changes_nothing(void **state)
     place_source(place, 10 * CHUNK);
     must_run(place);
     assert_true(place->receipt.dry_run);
-    assert_false(place->receipt.durable);
+    assert_false(receipt_durable(&place->receipt));
     assert_false(is_there(place->target_path));
     assert_int_equal(place->receipt.bytes_total, place->size_bytes);
     assert_int_equal(place->receipt.bytes_copied, 0);
@@ -544,7 +544,7 @@ static int body_no_space(struct place *place)
         place->copy = NULL;
         CHECK(child_run(place, place->source_path, target) == -ENOSPC);
         CHECK(strstr(place->err.text, target) && strstr(place->err.text, "make room"));
-        CHECK(!place->receipt.durable);
+        CHECK(!receipt_durable(&place->receipt));
         CHECK(i == 1 || count_files("/mnt") == 0); /* nothing is left of what never began */
         /* The next failure's words are its own. */
         CHECK(child_run(place, place->source_path, nowhere) == -ENOENT);
@@ -554,7 +554,7 @@ static int body_no_space(struct place *place)
         CHECK(truncate(place->source_path, 100 * 1000) == 0);
         unlink(target);
         CHECK(child_run(place, place->source_path, target) == 0);
-        CHECK(place->receipt.durable && stat_of(target).st_size == 100 * 1000);
+        CHECK(receipt_durable(&place->receipt) && stat_of(target).st_size == 100 * 1000);
         unlink(target);
         write_file(place->source_path, place->content, place->size_bytes, MODE);
     }
@@ -579,10 +579,10 @@ static int body_commit_fails(struct place *place)
     int result = child_run(place, place->source_path, place->target_path);
     CHECK(result == -EPERM);
     CHECK(place->err.class == ERROR_FILE && strstr(place->err.text, place->target_path));
-    CHECK(!place->receipt.durable);
+    CHECK(!receipt_durable(&place->receipt));
     /* The same run goes on with the next file. */
     CHECK(child_run(place, place->source_path, other) == 0);
-    CHECK(place->receipt.durable);
+    CHECK(receipt_durable(&place->receipt));
     copy_close(place->copy);
     CHECK(unlink(other) == 0);
     return 0;

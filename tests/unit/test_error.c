@@ -81,10 +81,10 @@ static void set_class_records_the_sentence_alone(void **state)
     struct error err = {0};
 
     (void)state;
-    assert_int_equal(error_set_class(&err, ERROR_CHANGED, 0, "%s: changed", "a"), 0);
+    assert_int_equal(error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed", "a"), -ESTALE);
     assert_true(error_is_set(&err));
     assert_int_equal(err.class, ERROR_CHANGED);
-    assert_int_equal(err.errnum, 0);
+    assert_int_equal(err.errnum, ESTALE);
     assert_string_equal(err.text, "a: changed");
 }
 
@@ -211,15 +211,32 @@ static void take_into_a_set_error_keeps_the_first(void **state)
     assert_int_equal(error_take(&err, &err), -EAGAIN);
 }
 
-static void take_of_nothing_or_into_nothing_is_legal(void **state)
+static void take_of_nothing_is_a_failure_with_words(void **state)
 {
     struct error err = {0}, other = {0};
 
     (void)state;
-    assert_int_equal(error_take(&err, &other), 0);
-    assert_false(error_is_set(&err));
-    error_set(&other, EIO, "x");
     assert_int_equal(error_take(NULL, &other), -EIO);
+    assert_int_equal(error_take(&err, &other), -EIO);
+    assert_int_equal(err.class, ERROR_FILE);
+    assert_true(strlen(err.text) > 0);
+    error_set(&other, ENOSPC, "x");
+    assert_int_equal(error_take(NULL, &other), -ENOSPC);
+}
+
+static void settle_is_success_only_when_result_and_error_say_so(void **state)
+{
+    struct error err = {0};
+
+    (void)state;
+    assert_int_equal(error_settle(&err, 0, "x"), 0);
+    assert_int_equal(error_settle(&err, 3, "x"), 0);
+    assert_false(error_is_set(&err));
+    assert_int_equal(error_settle(&err, -ENOSPC, "%s of %d", "chunk", 7), -ENOSPC);
+    assert_string_equal(err.text, "chunk of 7: No space left on device");
+    assert_int_equal(error_settle(&err, -EIO, "later"), -ENOSPC);
+    assert_int_equal(error_settle(&err, 0, "later"), -ENOSPC);
+    assert_string_equal(err.text, "chunk of 7: No space left on device");
 }
 
 int main(void)
@@ -237,7 +254,8 @@ int main(void)
         cmocka_unit_test(prefix_that_does_not_fit_cuts_the_end),
         cmocka_unit_test(take_into_a_fresh_error_copies_everything),
         cmocka_unit_test(take_into_a_set_error_keeps_the_first),
-        cmocka_unit_test(take_of_nothing_or_into_nothing_is_legal),
+        cmocka_unit_test(take_of_nothing_is_a_failure_with_words),
+        cmocka_unit_test(settle_is_success_only_when_result_and_error_say_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

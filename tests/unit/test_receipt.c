@@ -29,7 +29,7 @@ static struct receipt good(void)
 {
     struct receipt receipt;
     receipt_init(&receipt);
-    receipt.durable = true;
+    receipt.outcome.kind = OUTCOME_DURABLE;
     receipt.files = 1;
     receipt.bytes_total = 4 * GIB;
     receipt.bytes_copied = 4 * GIB;
@@ -130,7 +130,7 @@ static void receipt_words_not_durable_is_always_said(void **state)
     (void)state;
     char out[TEXT_BYTES];
     struct receipt receipt = good();
-    receipt.durable = false;
+    receipt.outcome.kind = OUTCOME_FAILED;
     assert_says(words(out, &receipt, false), "NOT durable");
     assert_says(words(out, &receipt, true), "NOT durable");
 }
@@ -164,9 +164,10 @@ static void receipt_words_nothing_done_is_said_so(void **state)
     char out[TEXT_BYTES];
     struct receipt receipt = good();
     receipt.dry_run = true;
+    receipt.outcome.kind = OUTCOME_DRY;
     assert_string_equal(words(out, &receipt, true),
                         "disk.img: would be copied, 4.00 GiB (dry run)\n");
-    receipt.up_to_date = true;
+    receipt.outcome.kind = OUTCOME_UP_TO_DATE;
     assert_string_equal(words(out, &receipt, true), "disk.img: up to date\n");
 }
 
@@ -178,7 +179,8 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
     receipt.source_path = "a\"b\xff";
     assert_string_equal(
         json(out, &receipt, NULL),
-        "{\"v\":1,\"event\":\"receipt\",\"exit\":0,\"error\":null,\"durable\":true,"
+        "{\"v\":1,\"event\":\"receipt\",\"exit\":0,\"error\":null,\"outcome\":\"durable\","
+        "\"durable\":true,"
         "\"bytes_durable\":4294967296,\"compared\":false,\"bytes_differing\":0,\"dry_run\":false,"
         "\"up_to_date\":false,"
         "\"resumed\":false,\"files\":1,"

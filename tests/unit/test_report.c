@@ -26,7 +26,7 @@ static struct side_report some_side(uint64_t scale)
 static struct receipt some_receipt(uint64_t scale)
 {
     return (struct receipt){
-        .durable = true,
+        .outcome = {.kind = OUTCOME_DURABLE},
         .files = 1,
         .bytes_total = 1000 * scale,
         .bytes_copied = 600 * scale,
@@ -57,7 +57,7 @@ static void receipt_add_first_file_is_the_sum(void **state)
     struct receipt sum = {0}, one = some_receipt(3);
     receipt_add(&sum, &one);
     assert_int_equal(sum.files, 1);
-    assert_true(sum.durable);
+    assert_true(receipt_durable(&sum));
     assert_int_equal(sum.bytes_total, 3000);
     assert_true(sum.digest_known);
     assert_true(digest_equal(&sum.digest, &one.digest));
@@ -71,7 +71,7 @@ static void receipt_add_two_files_adds_counts(void **state)
     receipt_add(&sum, &first);
     receipt_add(&sum, &second);
     assert_int_equal(sum.files, 2);
-    assert_true(sum.durable);
+    assert_true(receipt_durable(&sum));
     assert_int_equal(sum.bytes_total, 3000);
     assert_int_equal(sum.bytes_copied, 1800);
     assert_int_equal(sum.bytes_kept, 900);
@@ -132,23 +132,23 @@ static void receipt_add_one_not_durable_none_is(void **state)
 {
     (void)state;
     struct receipt sum = {0}, good = some_receipt(1), bad = some_receipt(1);
-    bad.durable = false;
+    bad.outcome = (struct outcome){.kind = OUTCOME_FAILED};
     receipt_add(&sum, &good);
     receipt_add(&sum, &bad);
     receipt_add(&sum, &good);
-    assert_false(sum.durable);
+    assert_false(receipt_durable(&sum));
 }
 
 static void receipt_add_flags_are_combined(void **state)
 {
     (void)state;
     struct receipt sum = {0}, one = some_receipt(1), other = some_receipt(1);
-    one.up_to_date = true;
+    one.outcome.kind = OUTCOME_UP_TO_DATE;
     other.resumed = true;
     receipt_add(&sum, &one);
     receipt_add(&sum, &other);
-    assert_false(sum.up_to_date); /* only when all of them were */
-    assert_true(sum.resumed);     /* when any was */
+    assert_false(receipt_up_to_date(&sum)); /* only when all of them were */
+    assert_true(sum.resumed);               /* when any was */
 }
 
 static void receipt_add_policy_and_reason_belong_together(void **state)
