@@ -45,6 +45,8 @@ const char *link_ssh_version(void)
 #include <assert.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+/* ssh_channel_get_exit_status is deprecated in 0.11; its successor is not in 0.10. */
+#define SSH_SUPPRESS_DEPRECATED
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
 #include <malloc.h>
@@ -1106,6 +1108,15 @@ static int start_command(struct ssh_link *ssh, struct error *err)
     return 0;
 }
 
+/* What has arrived of the far command's stdout or stderr, without waiting. Nothing there is 0, as
+ * with 0.10; 0.11 says SSH_AGAIN, which is negative. */
+static int read_now(const struct ssh_link *ssh, void *out, uint32_t count, bool is_stderr)
+{
+    int received = ssh->api.ssh_channel_read_timeout(ssh->channel, out, count, is_stderr, 0);
+
+    return received == SSH_AGAIN ? 0 : received;
+}
+
 /* Take the far command's stderr; `count` bytes at most.
  *
  * 0.10.6 grows the window to the `count` of a read, when that is more than it has; a plain reader
@@ -1114,7 +1125,7 @@ static int start_command(struct ssh_link *ssh, struct error *err)
  * scratch buffer really has them: address space, of which stderr touches a page or two. */
 static int take_words(struct ssh_link *ssh, uint32_t count)
 {
-    int received = ssh->api.ssh_channel_read_timeout(ssh->channel, ssh->scratch, count, 1, 0);
+    int received = read_now(ssh, ssh->scratch, count, true);
 
     if (received > 0)
         child_words_add(&ssh->words, (const char *)ssh->scratch, (size_t)received, ssh->base.peer);
@@ -1171,7 +1182,7 @@ static ssize_t ssh_link_recv(struct link *link, void *buffer, size_t capacity, s
     for (int round = 0; round < RECV_ROUNDS_MAX && total < capacity; round++) {
         uint32_t count = (uint32_t)min_u64(capacity - total, LINK_WINDOW_BYTES_MIN / 2);
         uint64_t bytes = ssh->socket.in_bytes, packets = ssh->packets.in_packets;
-        received = ssh->api.ssh_channel_read_timeout(ssh->channel, next + total, count, 0, 0);
+        received = read_now(ssh, next + total, count, false);
         if (received > 0)
             total += (size_t)received;
         else if (received < 0 || ssh->socket.in_bytes == bytes ||
