@@ -23,9 +23,9 @@ int signals_open(struct error *err);
 enum signals_event signals_next(int fd);
 
 /* The work is over and only a goodbye is left, which another machine may keep waiting: from now on
- * INT, TERM and HUP end the process at once, with exit code 20. Those that came before are
- * forgotten. To be called by the thread that called signals_open(). */
-void signals_release(void);
+ * INT, TERM and HUP end the process at once, with the exit code that the receipt has told. Those
+ * that came before are forgotten. To be called by the thread that called signals_open(). */
+void signals_release(int code);
 
 /* A thread that waits in a system call (for a password, for a connection) gets EINTR. When it does
  * not wait just now nothing happens: call again. */

@@ -2,7 +2,6 @@
 #include "haul/signals.h"
 
 #include "haul/cleanup.h"
-#include "haul/exit.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -34,17 +33,21 @@ void signals_wake(pthread_t thread)
     pthread_kill(thread, SIGUSR2);
 }
 
+/* A handler has no other way to it. */
+static volatile sig_atomic_t code_released;
+
 static void end_at_once(int number)
 {
     (void)number;
-    _exit(EXIT_CODE_INTERRUPTED);
+    _exit(code_released);
 }
 
-void signals_release(void)
+void signals_release(int code)
 {
     static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = end_at_once};
     sigset_t set;
+    code_released = code;
     sigemptyset(&set);
     for (size_t i = 0; i < COUNT_OF(ending); i++) {
         if (ending[i] == SIGHUP && is_ignored(SIGHUP))

@@ -332,7 +332,7 @@ static int transfer_run(struct transfer *at, const struct options *options)
     print_end(&transfer, code);
     if (any_remote(&transfer.operands)) {
         fflush(stdout);
-        signals_release();
+        signals_release(code);
     }
     copy_close(transfer.copy);
     operands_close(&transfer.operands);

@@ -124,6 +124,26 @@ kill_client() { # SIGNAL
 @test "pull: the client is killed" { ended_client pull KILL 137; }
 @test "pull: the client is interrupted" { ended_client pull TERM 20; }
 
+# What the receipt has said stays so. The other side keeps its pipe open for as long as the signal needs to come.
+@test "push: interrupted between the receipt and the end: the exit code is that of the receipt" {
+    folders
+    random_file here/file 1M
+    agent_make program="sh -c '$HAUL \"\$@\"; exec sleep 60' sh"
+    copy_start -e "env -u %h" --remote-path="$AGENT" here/file "anyhost:$THERE/file"
+    waits_until 20 grep -q '"event":"receipt","exit":0' out
+    waits_until 20 signal_is_handled "$CLIENT"
+    kill_client INT
+    copy_wait 20
+    kill_agent KILL
+    expect_status 0
+    same here/file there/file
+}
+
+# INT is not blocked (any more), in the form of proc(5).
+signal_is_handled() { # PID
+    [ $((0x$(sed -n 's/^SigBlk:\t//p' "/proc/$1/status") & 2)) = 0 ]
+}
+
 ended_client() { # WAY SIGNAL CODE
     server_start
     sides "$1"
