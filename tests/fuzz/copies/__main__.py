@@ -1,0 +1,181 @@
+"""A differential fuzzer of the real program: /usr/bin/python3 tests/fuzz/copies [OPTIONS] BUILD
+
+Each seed is a story (story.py): a source, an old target, runs of haul with random options, signals and far sides, and
+damage between them (world.py). After each run a model that shares no code with haul says what must be true (model.py).
+A broken promise is printed with the seed and the line that replays it; the exit code is then 1.
+
+  --seconds=N    how long (60)          --story=SEED   only this one, said step by step; --times=N repeats it
+  --seed=N       the first seed (1); the next story has the next one. `random` takes a random one and prints it.
+  --known=report   also what known.py excuses
+  --dir=FOLDER   where the files lie (a new folder below /var/tmp)
+"""
+import argparse
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+
+import known  # noqa: E402
+import model  # noqa: E402
+import runner  # noqa: E402
+import story as stories  # noqa: E402
+import world as worlds  # noqa: E402
+
+FAILURES_MAX = 5
+
+
+class Player:
+    def __init__(self, haul, folder, loud, report_known):
+        self.haul, self.folder, self.loud, self.report_known = haul, folder, loud, report_known
+        self.devices = worlds.Devices(folder)
+        self.runs = 0
+        self.known = {}
+
+    def close(self):
+        self.devices.close()
+
+    def play(self, seed):
+        """The broken promises of one story. The first run that breaks one ends it."""
+        story = stories.draw(seed, bool(self.devices.paths))
+        self.world = worlds.World(os.path.join(self.folder, "story"), story, self.devices)
+        trust = model.Trust()
+        self.say(*story.lines())
+        for step in story.steps:
+            if isinstance(step, stories.Tamper):
+                if worlds.tamper(self.world, step.kind, step.seed):
+                    trust.after_tamper(step.kind)
+                    self.say(f"{step.kind}")
+                continue
+            case, broken = self.run(story, step, trust)
+            if broken:
+                return self.without_known(case, broken)
+        return []
+
+    def without_known(self, case, broken):
+        names = [known.name_of(case, words) for words in broken]
+        for name in filter(None, names):
+            self.known[name] = self.known.get(name, 0) + 1
+        if self.report_known or None in names:
+            return [f"{shlex.join(case.outcome.arguments)}\n    {words}" for words in broken]
+        return []
+
+    def say(self, *lines):
+        if self.loud:
+            print(*lines, sep="\n", flush=True)
+
+    def arguments(self, story, step):
+        manifest = self.world.path("elsewhere", "manifest")
+        source, target = self.world.source_argument, self.world.target_argument
+        options = [f"--manifest={manifest}" if option == "--manifest" else option for option in step.options]
+        if story.way != "local":
+            options += [f"--rsh={self.world.path('rsh')}", f"--remote-path={self.haul}"]
+        if not step.verify_only and (story.target in stories.DEVICE_BYTES):
+            options.append("--write-devices")
+        if story.way in ("pull", "both"):
+            source = "one:" + source
+        if story.way in ("push", "both"):
+            target = "two:" + target
+        if step.verify_only and story.target == "folder":
+            target = ("two:" if story.way in ("push", "both") else "") + self.world.target
+        return [self.haul] + ["verify"] * step.verify_only + ["--json"] + options + [source, target]
+
+    def run(self, story, step, trust):
+        manifest = self.world.path("elsewhere", "manifest")
+        before = self.world.moment()
+        if os.path.exists(manifest):
+            os.unlink(manifest)
+        self.world.forget_servers()
+        arguments = self.arguments(story, step)
+        outcome = runner.run(arguments, self.world, step.stop)
+        self.runs += 1
+        case = model.Case(story, step, outcome, before, self.world.moment(), trust, self.world.target, manifest,
+                          self.journal_chunks())
+        broken = model.judge(case)
+        self.say(f"$ {shlex.join(arguments)}", f"  exit code {outcome.code}" + " (signalled)" * outcome.stopped)
+        if broken:
+            self.say(outcome.words)
+        if outcome.code == 0 and case.right and not step.verify_only and not step.dry:
+            trust.__init__()
+        trust.killed_before = step.stop is not None
+        self.world.keep_journal()
+        return case, broken
+
+    def journal_chunks(self):
+        path = self.world.journal()
+        if not os.path.isfile(path):
+            return None
+        done = subprocess.run([self.haul, "journal", "--json", path], capture_output=True, text=True, check=False)
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return [(e["offset"], e["length"], e["digest"]) for e in events if e["event"] == "chunk"]
+
+
+def options_of(arguments):
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("build")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--story", type=int)
+    parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--known", choices=["count", "report"], default="count")
+    parser.add_argument("--dir")
+    return parser.parse_args(arguments)
+
+
+def report(seed, build, broken):
+    print(f"BROKEN PROMISE in story {seed}:", *broken, sep="\n  ")
+    print(f"  replay: /usr/bin/python3 tests/fuzz/copies --story={seed} {shlex.quote(build)}", flush=True)
+
+
+def play_all(player, options):
+    first = random.SystemRandom().getrandbits(40) if options.seed == "random" else int(options.seed)
+    end, seed, failures = time.monotonic() + options.seconds, first, 0
+    while time.monotonic() < end and failures < FAILURES_MAX:
+        broken = player.play(seed)
+        if broken:
+            failures += 1
+            report(seed, options.build, broken)
+        seed += 1
+    print(f"seeds {first} to {seed - 1}: {seed - first} stories, {player.runs} runs, {failures} broken promises" +
+          "".join(f", {name} {count} times" for name, count in sorted(player.known.items())))
+    return failures
+
+
+def play_one(player, options):
+    failures = 0
+    for _ in range(options.times):
+        broken = player.play(options.story)
+        if broken:
+            failures += 1
+            report(options.story, options.build, broken)
+    return failures
+
+
+def main():
+    options = options_of(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.environ.update(LC_ALL="C.UTF-8", ASAN_OPTIONS="exitcode=99", TSAN_OPTIONS="exitcode=99", UBSAN_OPTIONS="print_stacktrace=1")
+    for name in ("HAUL_RSH", "SSH_AUTH_SOCK"):
+        os.environ.pop(name, None)
+    runner.adopt_orphans()
+    folder = options.dir or tempfile.mkdtemp(prefix="haul-copies.", dir="/var/tmp")
+    os.makedirs(folder, exist_ok=True)
+    player = Player(os.path.abspath(os.path.join(options.build, "haul")), folder,
+                    options.story is not None, options.known == "report")
+    try:
+        failures = play_one(player, options) if options.story is not None else play_all(player, options)
+    finally:
+        player.close()
+        if not options.dir:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failures else 0
+
+
+sys.exit(main())

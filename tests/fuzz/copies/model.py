@@ -1,0 +1,257 @@
+"""What must be true after a run of haul, said once more and without its code. One function a promise; each gives the
+broken promises as sentences."""
+import os
+import re
+from dataclasses import dataclass
+
+from content import digest, digest_of_digests, first_difference
+
+EXIT_USAGE, EXIT_FILE, EXIT_SIGNAL, EXIT_MISMATCH, EXIT_BUSY = 1, 11, 20, 40, 43
+SIGNALLED_CODES = range(1, 44)  # of a client whose server was killed: any failure, but an honest one
+
+JOURNAL_NAME = re.compile(r"\.[^/]+\.haul$")
+
+
+@dataclass
+class Trust:
+    """What haul cannot know, and by its contract need not: whose hands were on the files since the journal began."""
+    target_touched: bool = False  # --append trusts the journal
+    source_quietly_changed: bool = False  # same size and time
+    journal_not_ours: bool = False  # something that is no journal lies in its place: refused, and left alone
+    killed_before: bool = False
+
+    def after_tamper(self, kind):
+        if kind.startswith("target-") and kind not in ("target-touch", "target-evict") or kind.startswith("journal-"):
+            self.target_touched = True
+        if kind == "source-change-quietly":
+            self.source_quietly_changed = True
+        self.journal_not_ours |= kind in ("journal-garbage", "journal-cut", "journal-flip", "journal-of-before")
+
+
+@dataclass
+class Case:
+    """One run, with all that there is to judge it by."""
+    story: object
+    run: object
+    outcome: object
+    before: object  # Moment
+    after: object
+    trust: Trust
+    target_path: str
+    manifest: str
+    journal_chunks: list | None  # (offset, length, digest) of the journal that is there now
+
+    @property
+    def facts_equal_before(self):
+        source, target = self.before.source, self.before.target
+        return bool(target and not source.device and not target.device and source.size == target.size and
+                    source.mtime_ns == target.mtime_ns)
+
+    @property
+    def right(self):
+        """Is the target what the source is? Of a device, its front."""
+        source, target = self.after.source, self.after.target
+        return bool(target) and self.difference is None and (target.device or target.size == source.size)
+
+    @property
+    def difference(self):
+        """Where it begins; None: there is none, but a target that is longer, or no target at all."""
+        source, target = self.after.source, self.after.target
+        return first_difference(source.data, target.data[:source.size]) if target else None
+
+    @property
+    def up_to_date(self):
+        return bool(self.outcome.receipt and self.outcome.receipt.get("up_to_date"))
+
+    @property
+    def trusts_wrongly(self):
+        """--append believes the journal, by its contract also when other hands were on the target."""
+        if self.run.resume == "append" and (self.trust.target_touched or self.trust.source_quietly_changed):
+            return True
+        return self.run.resume == "default" and self.trust.source_quietly_changed
+
+
+def judge(case):
+    found = list(_of_any_run(case)) + list(_of_the_source(case)) + list(_of_json(case))
+    if case.run.verify_only:
+        return found + list(_of_verify(case)) + list(_of_nothing_changed(case))
+    if case.run.dry:
+        return found + list(_of_nothing_changed(case))
+    found += list(_of_names(case)) + list(_of_behind_the_image(case)) + list(_of_facts(case))
+    if case.outcome.code == 0:
+        found += list(_of_success(case))
+    else:
+        found += list(_of_the_journal(case))
+    return found
+
+
+# --- every run --------------------------------------------------------------------------------------------------------
+
+
+def codes_allowed(case):
+    run, stop = case.run, case.run.stop
+    if run.verify_only:
+        return {0, EXIT_MISMATCH} if case.before.target else {EXIT_FILE, 24}
+    if case.story.target == "link" and not case.before.target:
+        return {EXIT_FILE}  # nothing is made behind a link that leads nowhere
+    codes = {0}
+    if case.trust.journal_not_ours:
+        codes.add(EXIT_FILE)
+    if stop and case.outcome.stopped:
+        codes |= set(SIGNALLED_CODES) if stop.victim == "server" else {-stop.signal} if stop.signal == 9 else {EXIT_SIGNAL}
+    return codes
+
+
+def _of_any_run(case):
+    outcome = case.outcome
+    if outcome.hung:
+        yield "hangs"
+    elif outcome.code not in codes_allowed(case):
+        yield f"exit code {outcome.code}, allowed: {sorted(codes_allowed(case))}"
+    if outcome.crash:
+        yield f"complains: {outcome.crash}"
+    for command in outcome.left:
+        yield f"left a process behind: {command}"
+
+
+def _of_the_source(case):
+    if case.before.source != case.after.source:
+        yield "the source is not as it was"
+
+
+def _of_json(case):
+    outcome, receipt = case.outcome, case.outcome.receipt
+    for line in outcome.broken_lines:
+        yield f"not JSON: {line!r}"
+    if any(event.get("v") != 1 for event in outcome.events):
+        yield "an event without v 1"
+    if outcome.code < 0 or case.run.stop and case.run.stop.twice and outcome.code == EXIT_SIGNAL:
+        return  # no time for a receipt
+    if not receipt:
+        yield "no receipt at the end"
+    elif receipt["exit"] != outcome.code:
+        yield f"the receipt says exit {receipt['exit']}, the exit code is {outcome.code}"
+    elif receipt["durable"] and outcome.code != 0:
+        yield "durable, and yet a failure"
+    elif outcome.code == 0 and not (receipt["durable"] or receipt["up_to_date"] or receipt["dry_run"] or receipt["compared"]):
+        yield "exit 0 without a proof in the receipt"
+
+
+def _of_nothing_changed(case):
+    if case.before != case.after:
+        yield "something changed, and nothing was to"
+
+
+# --- a copy, however it ended -----------------------------------------------------------------------------------------
+
+
+def _of_names(case):
+    """Beside the target a journal may lie, while it is not finished."""
+    new = set(case.after.names) - set(case.before.names)
+    journals = {name for name in case.after.names if JOURNAL_NAME.search(name)}
+    for name in sorted(new - journals - {case.target_path}):
+        yield f"left behind: {name}"
+    if case.outcome.code == 0:
+        for name in sorted(journals):
+            yield f"a journal is left after success: {name}"
+
+
+def _of_behind_the_image(case):
+    before, after, size = case.before.target, case.after.target, case.before.source.size
+    if after and after.device and before.data[size:] != after.data[size:]:
+        yield "what lies on the device behind the image has changed"
+
+
+def _of_facts(case):
+    """Whatever has the source's size and time has its bytes: the next run would believe it."""
+    source, target = case.after.source, case.after.target
+    if target is None or target.device or source.device or case.right or case.trusts_wrongly:
+        return
+    lie_before = case.facts_equal_before and case.before.target.data == target.data
+    if (source.size, source.mtime_ns) == (target.size, target.mtime_ns) and not lie_before:
+        yield "the target has the source's size and time, and other bytes"
+
+
+def _of_the_journal(case):
+    """Chunks that are listed as durable are in the target."""
+    if case.journal_chunks is None or case.trust.target_touched or not case.after.target:
+        return
+    last = {offset: (length, wanted) for offset, length, wanted in case.journal_chunks}
+    for offset, (length, wanted) in sorted(last.items()):
+        if digest(case.after.target.data[offset:offset + length]).hex() != wanted:
+            yield f"the journal lists {length} bytes at {offset}, which are not in the target"
+            return
+
+
+# --- success ----------------------------------------------------------------------------------------------------------
+
+
+def _of_success(case):
+    if case.up_to_date:
+        yield from _of_up_to_date(case)
+        return
+    if not case.right and not case.trusts_wrongly:
+        yield f"exit 0, and the target differs from the source at byte {case.difference}"
+    yield from _of_metadata(case)
+    yield from _of_counts(case)
+    yield from _of_digest(case)
+    yield from _of_manifest(case)
+
+
+def _of_up_to_date(case):
+    if case.run.has("-I", "-c", "--restart"):
+        yield "up to date, in spite of an option that says to look"
+    if not case.facts_equal_before:
+        yield "up to date, and yet of another size or time"
+
+
+def _of_metadata(case):
+    source, target = case.after.source, case.after.target
+    if target is None or target.device or source.device:
+        return
+    if target.mtime_ns != source.mtime_ns:
+        yield "the target has another modification time"
+    if target.mode != source.mode:
+        yield f"the target has mode {target.mode:o}, not {source.mode:o}"
+    if target.owner != source.owner:
+        yield "the target has another owner"
+
+
+def _of_counts(case):
+    receipt, size = case.outcome.receipt, case.after.source.size
+    if not receipt:
+        return
+    if receipt["bytes_total"] != size:
+        yield f"bytes_total {receipt['bytes_total']}, the source has {size}"
+    parts = receipt["bytes_copied"] + receipt["bytes_kept"] + receipt["bytes_holes"]
+    if parts != size:
+        yield f"copied, kept and holes make {parts} of {size}"
+    if receipt["bytes_repaired"] > receipt["bytes_copied"]:
+        yield "more was repaired than copied"
+    if receipt["bytes_durable"] != size:
+        yield f"bytes_durable {receipt['bytes_durable']}, the source has {size}"
+
+
+def _of_digest(case):
+    receipt = case.outcome.receipt
+    if not receipt or receipt["digest"] is None or not case.right:
+        return
+    wanted = digest_of_digests(case.after.source.data, receipt["chunk_bytes"])
+    if receipt["digest"] != wanted:
+        yield f"digest {receipt['digest']}, computed: {wanted}"
+
+
+def _of_manifest(case):
+    if case.run.has("--manifest") and not os.path.exists(case.manifest):
+        yield "no manifest, and exit 0"
+
+
+# --- haul verify ------------------------------------------------------------------------------------------------------
+
+
+def _of_verify(case):
+    if case.before.target is None or case.outcome.code not in (0, EXIT_MISMATCH):
+        return
+    equal = case.right
+    if case.outcome.code == (EXIT_MISMATCH if equal else 0):
+        yield f"verify says {case.outcome.code} of files that are {'equal' if equal else 'different'}"
