@@ -172,7 +172,7 @@ void copy_begin(struct copy *copy, const char *source_path, const char *target_p
     const struct copy_wish *wish = &copy->wish;
     copy_reset_progress(&copy->progress);
     copy->lead = copy->lanes[0];
-    copy->manifest_made = copy->lane_lost = false;
+    copy->manifest_made = false;
     copy->lead->job = (struct job){
         .number = copy->jobs_count++,
         .source_path = source_path,
@@ -345,7 +345,6 @@ static int copy_lanes_outcome(struct copy *copy, struct plan *plan, struct error
         struct lane *lane = copy->lanes[i];
         if (!lane || lane->job.number != copy->lanes[0]->job.number)
             continue;
-        copy->lane_lost |= lane->result < 0;
         if (lane->result == 0 && lane->target_open && !whole)
             whole = lane;
         else if (lane->result < 0 && complete)

@@ -27,19 +27,35 @@ int copy_list_journal(struct copy *copy, struct plan *plan, struct error *err)
     return 0;
 }
 
+/* Is the slot's chunk a hole of the source? *data_start is where its next data begin, as far as the
+ * last answer tells; 0 at first. 1, 0 or -errno. */
+static int copy_is_hole(struct copy *copy, struct slot *slot, uint64_t *data_start,
+                        struct error *err)
+{
+    if (*data_start < slot->offset + slot->length) {
+        int result = end_call(copy->lead->ends[END_SOURCE], slot, END_MAP, err);
+        if (result < 0)
+            return result;
+        *data_start = slot->extent_start;
+    }
+    return *data_start >= slot->offset + slot->length;
+}
+
 /* A chunk that no entry lists is a hole. Or a lost lane has stored it since its last sync: its
- * server makes the entry when it knows of the loss, and that may be long after us. So what the
- * target has there is compared with the source. */
-static int copy_unlisted(struct copy *copy, const struct job *job, uint64_t chunk,
+ * server makes the entry when it knows of the loss, and that may be long after us. Or the journal
+ * was damaged meanwhile. So what the target has there is compared with the source. */
+static int copy_unlisted(struct copy *copy, uint64_t chunk, uint64_t *data_start,
                          struct digest *digest, struct error *err)
 {
+    const struct job *job = &copy->lead->job;
     struct slot *slot = &copy->lead->slots[0];
     slot->offset = chunk * job->chunk_bytes;
     slot->length =
         num_u32(min_u64(job->chunk_bytes, job->facts[END_SOURCE].size_bytes - slot->offset));
     *digest = digest_of_zeros(slot->length);
-    if (!copy->lane_lost)
-        return 0;
+    int hole = copy_is_hole(copy, slot, data_start, err);
+    if (hole != 0)
+        return hole < 0 ? hole : 0;
     slot->conditional = slot->from_medium = false;
     int result = end_call(copy->lead->ends[END_TARGET], slot, END_EXAMINE, err);
     if (result < 0)
@@ -49,15 +65,16 @@ static int copy_unlisted(struct copy *copy, const struct job *job, uint64_t chun
     result = end_call(copy->lead->ends[END_SOURCE], slot, END_FETCH, err);
     if (result == 0 && !slot->matched)
         result = error_set_class(err, ERROR_MISMATCH, EIO,
-                                 "%s: what a lost lane has stored at byte %llu is not there",
+                                 "%s: byte %llu on is in no journal and not what the source has; "
+                                 "run it again",
                                  job->target_path, (unsigned long long)slot->offset);
     return result;
 }
 
 /* The chunks [first, first + count) with their digests, into the second slot's buffer. */
-static int copy_recall_part(struct copy *copy, const struct job *job, uint64_t first,
-                            uint64_t count, struct error *err)
+static int copy_recall_part(struct copy *copy, uint64_t first, uint64_t count, struct error *err)
 {
+    uint64_t data_start = 0;
     static const struct digest unlisted;
     struct slot *slot = &copy->lead->slots[0];
     struct digest *digests = (struct digest *)(void *)copy->lead->slots[1].buffer;
@@ -79,7 +96,7 @@ static int copy_recall_part(struct copy *copy, const struct job *job, uint64_t f
     } while (slot->extent_start > 0);
     for (uint64_t i = 0; i < count; i++) {
         int result = digest_equal(&digests[i], &unlisted)
-                         ? copy_unlisted(copy, job, first + i, &digests[i], err)
+                         ? copy_unlisted(copy, first + i, &data_start, &digests[i], err)
                          : 0;
         if (result < 0)
             return result;
@@ -135,7 +152,7 @@ static int copy_recall_all(struct copy *copy, const struct job *job, struct jour
     int result = fold ? 0 : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a digest");
     for (uint64_t first = 0; result == 0 && first < chunks_count; first += room) {
         uint64_t count = min_u64(room, chunks_count - first);
-        result = copy_recall_part(copy, job, first, count, err);
+        result = copy_recall_part(copy, first, count, err);
         for (uint64_t i = 0; result == 0 && i < count; i++)
             digest_fold_add(fold, &digests[i]);
         if (result == 0 && manifest)

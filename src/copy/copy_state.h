@@ -20,7 +20,6 @@ struct copy {
     struct lane *lanes[LANES_MAX]; /* [0] opens files */
     struct lane *lead;             /* the lane that commits: the first that is alive */
     bool manifest_made;            /* by this run: the file of that name is ours */
-    bool lane_lost;                /* while this file was copied */
 };
 
 /* copy.c */

@@ -54,8 +54,9 @@ struct plan {
     uint32_t recalled_first, recalled_count;
     uint64_t recall_next;
     bool recall_pending, recall_ended;
-    uint64_t audited_count;
-    bool audit_turn; /* old and new chunks take turns */
+    uint64_t listed_count, audited_count;
+    uint64_t forgotten_next; /* all listed chunks before it are audited */
+    bool audit_turn;         /* old and new chunks take turns */
 
     uint64_t done_chunks;
     struct plan_digest waiting[PLAN_REORDER]; /* ring over chunk % PLAN_REORDER */
@@ -259,6 +260,31 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
     return PLAN_END;
 }
 
+static void plan_audit_begin(struct plan *plan, struct plan_item *item, uint64_t chunk)
+{
+    plan->audited_count++;
+    bit_set(plan->audited, chunk);
+    plan_item_set(plan, item, PLAN_AUDIT, chunk);
+    if (plan->next_chunk == plan->chunks_count) /* nothing new is left to copy */
+        plan->progress->phase = PHASE_AUDITING;
+    plan->outstanding++;
+}
+
+/* What the journal listed at first and not when it was read again: it was damaged in between, or
+ * the other side is. Nobody knows a digest of it now, so the source decides. */
+static enum plan_answer plan_forgotten_item(struct plan *plan, struct plan_item *item)
+{
+    while (plan->audited_count < plan->listed_count && plan->forgotten_next < plan->chunks_count) {
+        uint64_t chunk = plan->forgotten_next++;
+        if (!bit_is_set(plan->listed, chunk) || bit_is_set(plan->audited, chunk))
+            continue;
+        plan_audit_begin(plan, item, chunk);
+        item->against_source = true;
+        return PLAN_ITEM;
+    }
+    return PLAN_END;
+}
+
 /* The old part of a resumed file: its chunks are taken from the journal, a bufferful at a time. */
 static enum plan_answer plan_audit_item(struct plan *plan, struct plan_item *item)
 {
@@ -270,18 +296,15 @@ static enum plan_answer plan_audit_item(struct plan *plan, struct plan_item *ite
             continue; /* listed twice: it was repaired once */
         if (plan->config.compare_only && entry->chunk != plan->audited_count)
             continue; /* a manifest lists all in order, or it will not come out complete */
-        plan->audited_count++;
-        bit_set(plan->audited, entry->chunk);
-        plan_item_set(plan, item, PLAN_AUDIT, entry->chunk);
+        plan_audit_begin(plan, item, entry->chunk);
         item->expected = entry->digest;
         item->against_source = plan->config.against_source;
-        if (plan->next_chunk == plan->chunks_count) /* nothing new is left to copy */
-            plan->progress->phase = PHASE_AUDITING;
-        plan->outstanding++;
         return PLAN_ITEM;
     }
-    if (plan->recall_ended || !plan->config.resume || plan->config.trust)
+    if (!plan->config.resume || plan->config.trust)
         return PLAN_END;
+    if (plan->recall_ended) /* a manifest has no source behind it */
+        return plan->config.compare_only ? PLAN_END : plan_forgotten_item(plan, item);
     if (plan->recall_pending)
         return PLAN_LATER;
     plan->recall_pending = true;
@@ -356,6 +379,7 @@ int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t
         if (bit_is_set(plan->listed, chunk))
             continue;
         bit_set(plan->listed, chunk);
+        plan->listed_count++;
         plan->progress->bytes_durable += plan_length(plan, chunk);
         if (!plan->config.trust)
             continue;

@@ -1,4 +1,5 @@
 /* test_plan.c - which chunk comes next, and what with it; the digest of digests out of order. */
+#include "haul/cleanup.h"
 #include "haul/num.h"
 #include "haul/plan.h"
 
@@ -684,6 +685,50 @@ static void plan_copied_audited_chunk_counts_as_repaired(void **state)
     plan_close(f.plan);
 }
 
+/* The journal lists chunks 0 to 3 when the copy begins; read again it tells of those in `again`. */
+static void recalled_as(struct fixture *f, const uint64_t *again, uint32_t again_count)
+{
+    struct plan_config config = config_of(4);
+    struct journal_entry entries[4], told[4];
+    struct error err = {0};
+    config.resume = true;
+    start(f, &config);
+    for (uint64_t chunk = 0; chunk < 4; chunk++)
+        entries[chunk] = (struct journal_entry){.chunk = chunk, .digest = digest_for(chunk)};
+    for (uint32_t i = 0; i < again_count; i++)
+        told[i] = entries[again[i]];
+    assert_int_equal(plan_listed(f->plan, entries, 4, &err), 0);
+    struct plan_item item = next(f->plan);
+    assert_int_equal(item.action, PLAN_RECALL);
+    plan_recalled(f->plan, &item, told, again_count, 0);
+}
+
+static void plan_next_chunks_that_the_journal_forgets_are_compared_with_the_source(void **state)
+{
+    (void)state;
+    static const uint64_t again[] = {2, 0, 2};
+    for (uint32_t told = 0; told <= COUNT_OF(again); told++) {
+        struct fixture f;
+        bool seen[4] = {false};
+        recalled_as(&f, again, told);
+        for (int i = 0; i < 4; i++) {
+            assert_false(plan_complete(f.plan));
+            struct plan_item item = next(f.plan);
+            struct digest journalled = digest_for(item.chunk);
+            bool as_told = (item.chunk == 2 && told > 0) || (item.chunk == 0 && told > 1);
+            assert_int_equal(item.action, PLAN_AUDIT);
+            assert_false(seen[item.chunk]);
+            assert_int_equal(item.against_source, !as_told);
+            assert_int_equal(digest_equal(&item.expected, &journalled), as_told);
+            seen[item.chunk] = true;
+            kept(f.plan, &item);
+        }
+        assert_answer(f.plan, PLAN_END);
+        assert_true(plan_complete(f.plan));
+        plan_close(f.plan);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -711,6 +756,7 @@ int main(void)
         cmocka_unit_test(plan_next_holes_behind_a_missing_chunk_stop_at_the_reorder_bound),
         cmocka_unit_test(plan_digest_out_of_order_equals_in_order),
         cmocka_unit_test(plan_copied_audited_chunk_counts_as_repaired),
+        cmocka_unit_test(plan_next_chunks_that_the_journal_forgets_are_compared_with_the_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
