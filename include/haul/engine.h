@@ -21,6 +21,9 @@ enum request_kind {
     REQUEST_WRITEBACK_START, /* sync_file_range(WRITE) */
     REQUEST_WRITEBACK_WAIT,  /* sync_file_range(WAIT_BEFORE | WRITE | WAIT_AFTER) */
     REQUEST_DROP, /* posix_fadvise(DONTNEED); does nothing for dirty or half-covered large folios */
+    REQUEST_SYNC, /* fsync(fd): the metadata, too; otherwise as DATASYNC */
+    REQUEST_CALL, /* call(argument): any function that may block, on a thread of the engine's own
+                     (`sync`: in reap). It runs once: an EINTR or EAGAIN of its own is its result */
 };
 
 /* Owned by the caller, who must leave it and its buffer alone between engine_submit() and the
@@ -31,13 +34,16 @@ struct request {
     enum request_kind kind;
     int fd;
     uint64_t offset; /* bytes */
-    uint64_t length; /* bytes to transfer, a multiple of `block`; the range for the last three kinds
-                        (0: to the end of the file) */
+    uint64_t length; /* bytes to transfer, a multiple of `block`; WRITEBACK, DROP: the range (0: to
+                        the end of the file) */
     uint32_t need;   /* READ, WRITE: bytes that must be transferred, at most `length` */
     uint32_t block; /* READ, WRITE: progress is kept in whole blocks: 1 when buffered, the alignment
                        when direct */
     void *buffer;   /* READ, WRITE: `length` bytes, aligned to `block` */
-    void *owner;    /* the caller's own, returned untouched */
+    int (*call)(void *argument); /* CALL: 0 or -errno. It may touch only what nobody else touches
+                                    until it is reaped */
+    void *argument;
+    void *owner; /* the caller's own, returned untouched */
 
     /* Set by the engine when it is reaped. */
     int result;    /* 0, or -errno: nothing is known about the bytes then */
@@ -66,16 +72,18 @@ struct engine;
  * -errno. */
 struct engine_ops {
     enum engine_kind kind;
-    /* Start the part of `request` that is not done yet: buffer + done, offset + done, length -
-     * done. May not block. The caller keeps to the depth. 0, or -errno when the request was not
+    /* Take the part of `request` that is not done yet: buffer + done, offset + done, length - done.
+     * May not block, and may leave the start to the next reap or wait_fd, so that many requests
+     * cost one system call. The caller keeps to the depth. 0, or -errno when the request was not
      * taken. */
     int (*submit)(struct engine *engine, struct request *request);
-    /* Up to `max` finished requests, with request->result = raw. With wait: at least one when any
-     * is in flight. Returns the count, or -errno of the engine itself. */
+    /* Start what was only taken; up to `max` finished requests, with request->result = raw. With
+     * wait: at least one when any is in flight. Returns the count, or -errno of the engine
+     * itself. */
     int (*reap)(struct engine *engine, struct request **out, uint32_t max, bool wait);
-    /* A descriptor that is readable when reap would return something at once; -1: reap never waits,
-     * it does the work itself. */
-    int (*wait_fd)(const struct engine *engine);
+    /* Start what was only taken; a descriptor that is readable when reap would return something at
+     * once; -1: reap never waits, it does the work itself. */
+    int (*wait_fd)(struct engine *engine);
     /* Waits until nothing is in flight, then frees everything. */
     void (*close)(struct engine *engine);
 };
@@ -99,8 +107,9 @@ int engine_uring_open(struct engine **out, const struct engine_config *config, s
 int engine_threads_open(struct engine **out, const struct engine_config *config, struct error *err);
 int engine_sync_open(struct engine **out, const struct engine_config *config, struct error *err);
 
-/* Hand a request over. May not block. At most `depth` may be in flight: more is a programmer error
- * (assert). 0, or -errno: the request was not taken and stays the caller's. */
+/* Hand a request over. May not block, and may not start it before the next engine_reap() or
+ * engine_wait_fd(), one of which has to follow. At most `depth` may be in flight: more is a
+ * programmer error (assert). 0, or -errno: the request was not taken and stays the caller's. */
 int engine_submit(struct engine *engine, struct request *request);
 
 /* Up to max finished requests. EINTR, EAGAIN and short transfers have been dealt with:
@@ -112,7 +121,7 @@ int engine_submit(struct engine *engine, struct request *request);
 int engine_reap(struct engine *engine, struct request **out, uint32_t max, bool wait);
 
 /* See engine_ops.wait_fd. */
-int engine_wait_fd(const struct engine *engine);
+int engine_wait_fd(struct engine *engine);
 
 /* Drains, then frees. NULL is legal. */
 void engine_close(struct engine *engine);

@@ -39,7 +39,7 @@ static int sync_reap(struct engine *engine, struct request **out, uint32_t max, 
     return 1;
 }
 
-static int sync_wait_fd(const struct engine *engine)
+static int sync_wait_fd(struct engine *engine)
 {
     (void)engine;
     return -1;

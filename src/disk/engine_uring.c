@@ -1,9 +1,12 @@
 /* engine_uring.c - requests through io_uring. The only file that knows liburing.
  *
  * A request becomes one submission queue entry at a time; a range longer than an entry can name
- * becomes several, one after the other. What a kernel or container refuses while the engine is
- * opened is an error here; the choice of another engine is made in engine.c. */
-#include "haul/engine.h"
+ * becomes several, one after the other. Entries are staged, and given to the kernel all at once by
+ * the next reap. What io_uring has no operation for (REQUEST_CALL) goes to a few threads; the ring
+ * watches their eventfd, so that there is one descriptor to wait for. What a kernel or container
+ * refuses while the engine is opened is an error here; the choice of another engine is made in
+ * engine.c. */
+#include "engine_pool.h"
 
 #include <errno.h>
 
@@ -22,6 +25,10 @@
 /* Most bytes one entry names. The length is 32 bits wide, and results are int; a multiple of every
  * block and page size. */
 #define PART_BYTES_MAX GIB
+
+/* Calls are few, and most are short; several at a time, so that one slow disk does not keep the
+ * files on another waiting. */
+enum { CALL_THREADS = 4 };
 
 /* Completions without interrupting this thread (5.19), which is in a system call often enough; with
  * the flag that tells liburing when one is needed. Tried first, then nothing. */
@@ -42,7 +49,13 @@ struct uring {
     bool ring_open;
     uint8_t *slab; /* registered as buffer 0; NULL: no registered buffer */
     size_t slab_bytes;
-    uint32_t kernel_owned; /* entries that the kernel took and has not completed */
+    uint32_t kernel_owned;    /* entries that the kernel took and has not completed */
+    uint32_t flushes_failed;  /* one after the other, with nothing in flight */
+    struct engine_pool *pool; /* for calls; opened for the first one. NULL: none, or no threads */
+    bool pool_refused;
+    uint32_t calls; /* in the pool */
+    bool watching;  /* an entry waits for the pool's eventfd */
+    struct part watch;
     struct part *free;
     struct part parts[]; /* engine.depth of them */
 };
@@ -108,7 +121,12 @@ static void prepare(const struct uring *uring, struct io_uring_sqe *sqe, struct 
         prepare_transfer(uring, sqe, part->request);
         break;
     case REQUEST_DATASYNC:
-        io_uring_prep_fsync(sqe, part->request->fd, IORING_FSYNC_DATASYNC);
+    case REQUEST_SYNC:
+        io_uring_prep_fsync(sqe, part->request->fd,
+                            part->request->kind == REQUEST_SYNC ? 0 : IORING_FSYNC_DATASYNC);
+        break;
+    case REQUEST_CALL: /* there are no threads: it is executed when this comes back */
+        io_uring_prep_nop(sqe);
         break;
     case REQUEST_WRITEBACK_START:
     case REQUEST_WRITEBACK_WAIT:
@@ -119,36 +137,38 @@ static void prepare(const struct uring *uring, struct io_uring_sqe *sqe, struct 
     io_uring_sqe_set_data(sqe, part);
 }
 
-/* Gives the kernel every entry that it has not taken yet. 0, or -errno when some remain. */
-static int flush(struct uring *uring)
+/* Gives the kernel every entry that it has not taken yet, and waits for a completion if that is
+ * wanted. 0, or -errno when some remain or nothing was waited for. */
+static int flush(struct uring *uring, bool wait)
 {
-    int taken = io_uring_submit(&uring->ring);
+    unsigned staged = io_uring_sq_ready(&uring->ring);
+    if (staged == 0 && !wait)
+        return 0;
+    int taken = io_uring_submit_and_wait(&uring->ring, wait ? 1 : 0);
     if (taken > 0)
         uring->kernel_owned += (uint32_t)taken;
-    if (io_uring_sq_ready(&uring->ring) == 0)
-        return 0;
-    return taken < 0 ? taken : -EAGAIN;
+    if (taken < 0)
+        return taken;
+    return io_uring_sq_ready(&uring->ring) == 0 ? 0 : -EAGAIN;
 }
 
-/* Starts the next part. -errno: the kernel has not seen it. */
-static int issue(struct uring *uring, struct part *part)
+/* A free entry. NULL: the queue is full of entries that the kernel does not take now. */
+static struct io_uring_sqe *stage(struct uring *uring)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
-    if (!sqe) { /* full of entries that were given up below */
-        int status = flush(uring);
-        if (status < 0)
-            return status;
+    if (!sqe && flush(uring, false) == 0)
         sqe = io_uring_get_sqe(&uring->ring);
-        assert(sqe);
-    }
+    return sqe;
+}
+
+/* Stages the next part. -EAGAIN: there is no room. */
+static int issue(struct uring *uring, struct part *part)
+{
+    struct io_uring_sqe *sqe = stage(uring);
+    if (!sqe)
+        return -EAGAIN;
     prepare(uring, sqe, part);
-    int status = flush(uring);
-    if (status < 0) {
-        /* An entry cannot be taken back, but until the kernel has taken it, it can be changed. */
-        io_uring_prep_nop(sqe);
-        io_uring_sqe_set_data(sqe, NULL);
-    }
-    return status;
+    return 0;
 }
 
 static void part_free(struct uring *uring, struct part *part)
@@ -158,9 +178,34 @@ static void part_free(struct uring *uring, struct part *part)
     uring->free = part;
 }
 
+/* false: there are no threads for calls, and none can be had. */
+static bool has_pool(struct uring *uring)
+{
+    struct error ignored = {.class = ERROR_NONE};
+    if (!uring->pool && !uring->pool_refused)
+        uring->pool_refused = engine_pool_open(&uring->pool, CALL_THREADS, &ignored) < 0;
+    return uring->pool != NULL;
+}
+
+/* While there are calls the ring tells when one is over. Once: it is asked again when that came. */
+static void watch_pool(struct uring *uring)
+{
+    struct io_uring_sqe *sqe;
+    if (uring->calls == 0 || uring->watching || !(sqe = stage(uring)))
+        return;
+    io_uring_prep_poll_add(sqe, engine_pool_event_fd(uring->pool), POLLIN);
+    io_uring_sqe_set_data(sqe, &uring->watch);
+    uring->watching = true;
+}
+
 static int uring_submit(struct engine *engine, struct request *request)
 {
     struct uring *uring = (struct uring *)engine;
+    if (request->kind == REQUEST_CALL && has_pool(uring)) {
+        engine_pool_submit(uring->pool, request);
+        uring->calls++;
+        return 0;
+    }
     struct part *part = uring->free;
     assert(part);
     uring->free = part->next;
@@ -188,53 +233,89 @@ static bool range_goes_on(struct uring *uring, struct part *part, int *result)
 /* The request that this completion finishes, with its raw result; NULL: none. */
 static struct request *complete(struct uring *uring, struct part *part, int result)
 {
-    if (!part || range_goes_on(uring, part, &result))
+    if (part == &uring->watch)
+        uring->watching = false;
+    if (!part || part == &uring->watch || range_goes_on(uring, part, &result))
         return NULL;
     struct request *request = part->request;
     part_free(uring, part);
     /* The kernel could not start a worker thread (RLIMIT_NPROC, a pids cgroup; seen on 6.18 with
      * fdatasync). The work itself is fine: it is done here. */
-    if (result == -ECANCELED)
+    if (result == -ECANCELED || request->kind == REQUEST_CALL)
         result = (int)engine_execute(request);
     request->result = result;
     return request;
 }
 
-/* Everything that is there, without waiting. */
-static uint32_t collect(struct uring *uring, struct request **out, uint32_t max)
+/* Everything that is there, without waiting. *seen: completions, also those that finish nothing. */
+static uint32_t collect(struct uring *uring, struct request **out, uint32_t max, uint32_t *seen)
 {
     uint32_t count = 0;
     struct io_uring_cqe *cqe;
+    *seen = 0;
     while (count < max && io_uring_peek_cqe(&uring->ring, &cqe) == 0) {
         struct part *part = io_uring_cqe_get_data(cqe);
         int result = cqe->res;
         io_uring_cqe_seen(&uring->ring, cqe);
         assert(uring->kernel_owned > 0);
         uring->kernel_owned--;
+        ++*seen;
         struct request *request = complete(uring, part, result);
         if (request)
             out[count++] = request;
     }
+    /* Only when the ring has told: so a watch that is set always ends, and none is left at close.
+     */
+    if (uring->calls > 0 && !uring->watching && count < max) {
+        uint32_t calls = engine_pool_collect(uring->pool, out + count, max - count);
+        uring->calls -= calls;
+        count += calls;
+    }
     return count;
+}
+
+/* What is staged goes to the kernel. One that is out of memory for the moment says so (EAGAIN,
+ * EBUSY: io_uring_enter(2)): what is in flight comes back first, and with nothing in flight there
+ * is patience for a while. */
+static int flush_patiently(struct uring *uring, bool wait)
+{
+    watch_pool(uring);
+    int status = flush(uring, wait);
+    bool passing = status == -EINTR || status == -EAGAIN || status == -EBUSY;
+    if (status == 0 || uring->kernel_owned > 0 || uring->calls > 0)
+        uring->flushes_failed = 0;
+    else
+        uring->flushes_failed++;
+    return passing && uring->flushes_failed <= ENGINE_ATTEMPTS_MAX ? 0 : status;
 }
 
 static int uring_reap(struct engine *engine, struct request **out, uint32_t max, bool wait)
 {
     struct uring *uring = (struct uring *)engine;
+    uint32_t seen;
+    int status = flush_patiently(uring, false);
+    if (status < 0)
+        return status;
     for (;;) { /* each turn takes at least one completion of at most kernel_owned, or returns */
-        uint32_t count = collect(uring, out, max);
-        if (count > 0 || !wait || uring->kernel_owned == 0)
+        uint32_t count = collect(uring, out, max, &seen);
+        if (count > 0 || !wait)
             return (int)count;
-        struct io_uring_cqe *cqe;
-        int status = io_uring_wait_cqe(&uring->ring, &cqe);
+        if (uring->kernel_owned == 0 && io_uring_sq_ready(&uring->ring) == 0 && uring->calls == 0)
+            return 0;
+        status = flush_patiently(uring, true);
         if (status < 0)
-            return status == -EINTR || status == -EAGAIN ? 0 : status;
+            return status;
+        count = collect(uring, out, max, &seen);
+        if (count > 0 || seen == 0) /* a signal: the caller wants to look at its flags */
+            return (int)count;
     }
 }
 
-static int uring_wait_fd(const struct engine *engine)
+static int uring_wait_fd(struct engine *engine)
 {
-    return ((const struct uring *)engine)->ring.ring_fd;
+    struct uring *uring = (struct uring *)engine;
+    (void)flush_patiently(uring, false); /* what is wrong is said by the next reap */
+    return uring->ring.ring_fd;
 }
 
 /* Until the kernel owns no buffer any more. If even waiting fails, completions still arrive. */
@@ -255,6 +336,8 @@ static void drain(struct uring *uring)
 static void uring_close(struct engine *engine)
 {
     struct uring *uring = (struct uring *)engine;
+    /* Calls first: a watch that a failed engine left behind hears of the last one and ends. */
+    engine_pool_close(uring->pool);
     if (uring->ring_open) {
         drain(uring);
         /* Closing the ring alone unpins the buffers some time later, in a kernel worker. */
@@ -287,8 +370,8 @@ static int open_ring(struct uring *uring)
 static int check_operations(struct uring *uring)
 {
     static const int needed[] = {
-        IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,     IORING_OP_READ,   IORING_OP_WRITE,
-        IORING_OP_FSYNC,      IORING_OP_SYNC_FILE_RANGE, IORING_OP_FADVISE};
+        IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,     IORING_OP_READ,    IORING_OP_WRITE,
+        IORING_OP_FSYNC,      IORING_OP_SYNC_FILE_RANGE, IORING_OP_FADVISE, IORING_OP_POLL_ADD};
     struct io_uring_probe *probe = io_uring_get_probe_ring(&uring->ring);
     if (!probe)
         return -ENOSYS;
@@ -308,7 +391,7 @@ static int check_entering(struct uring *uring)
     assert(sqe);
     io_uring_prep_nop(sqe);
     io_uring_sqe_set_data(sqe, NULL);
-    int status = flush(uring);
+    int status = flush(uring, false);
     if (status == 0)
         drain(uring);
     return status;

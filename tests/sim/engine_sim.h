@@ -60,7 +60,7 @@ struct sim_engine {
 };
 
 static const char *const sim_kind_names[] = {
-    "read", "write", "datasync", "start", "wait for written", "drop"};
+    "read", "write", "datasync", "start", "wait for written", "drop", "sync", "call"};
 
 static bool sim_is_transfer(const struct request *request)
 {
@@ -365,6 +365,9 @@ static int sim_other(const struct sim_engine *sim, const struct sim_request *min
     struct sim_file *file = sim->file;
     bool ranges = file->filesystem == 0xef53 || file->filesystem == 0x58465342;
     switch (request->kind) {
+    case REQUEST_CALL:
+        return request->call(request->argument);
+    case REQUEST_SYNC:
     case REQUEST_DATASYNC:
         sim_pages_clear(file, 0, SIM_SIZE_BYTES_MAX, PAGE_DIRTY);
         sim_synced(file, mine->submit_step);
@@ -488,7 +491,7 @@ static int sim_engine_reap(struct engine *engine, struct request **out, uint32_t
     return (int)count;
 }
 
-static int sim_engine_wait_fd(const struct engine *engine)
+static int sim_engine_wait_fd(struct engine *engine)
 {
     return ((const struct sim_engine *)engine)->ready_fd;
 }

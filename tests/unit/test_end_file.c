@@ -97,7 +97,7 @@ static int scripted_reap(struct engine *engine, struct request **out, uint32_t m
     return 1;
 }
 
-static int scripted_wait_fd(const struct engine *engine)
+static int scripted_wait_fd(struct engine *engine)
 {
     (void)engine;
     return -1;

@@ -15,6 +15,7 @@
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -314,7 +315,7 @@ static void engine_write_over_a_gib_goes_on(void **state)
 static void engine_bad_descriptor_every_kind_ebadf(void **state)
 {
     struct fixture *fixture = *state;
-    for (int kind = REQUEST_READ; kind <= REQUEST_DROP; kind++) {
+    for (int kind = REQUEST_READ; kind <= REQUEST_SYNC; kind++) {
         struct request request =
             transfer((enum request_kind)kind, 987654, 0, slab_buffer(&fixture->slab, 0), BLOCK);
         run(fixture->engine, &request);
@@ -461,7 +462,7 @@ static void engine_wait_fd_readable_while_something_is_finished(void **state)
             assert_int_equal(engine_submit(fixture->engine, &requests[i]), 0);
         }
         for (uint32_t reaped = 0; reaped < 2;) { /* one at a time: stays readable for the other */
-            assert_true(readable(fd, 60000));
+            assert_true(readable(engine_wait_fd(fixture->engine), 60000));
             int count = engine_reap(fixture->engine, out, 1, false);
             assert_in_range(count, 0, 1);
             reaped += (uint32_t)count;
@@ -476,6 +477,121 @@ static void engine_reap_nothing_in_flight_0_at_once(void **state)
     struct request *out[1];
     assert_int_equal(engine_reap(fixture->engine, out, 1, true), 0);
     assert_int_equal(engine_reap(fixture->engine, out, 1, false), 0);
+}
+
+/* ---- calls ---- */
+
+/* What a call gets, and what it leaves. */
+struct errand {
+    int pipe_fd; /* -1, or nothing is returned before a byte comes from here */
+    int returned;
+    uint32_t runs;
+    pthread_t thread;
+};
+
+static int run_errand(void *argument)
+{
+    struct errand *errand = argument;
+    char byte;
+    if (errand->pipe_fd >= 0 && read(errand->pipe_fd, &byte, 1) != 1)
+        return -EIO;
+    errand->thread = pthread_self();
+    errand->runs++;
+    return errand->returned;
+}
+
+static struct request call_of(struct errand *errand)
+{
+    return (struct request){.kind = REQUEST_CALL, .call = run_errand, .argument = errand};
+}
+
+/* Its result is what it returned, whatever that is, and it is not run again for it. */
+static void engine_call_any_result_runs_once(void **state)
+{
+    static const int results[] = {0, -ENOSPC, -EINTR, -EAGAIN, -ECANCELED};
+    struct fixture *fixture = *state;
+    for (uint32_t i = 0; i < COUNT_OF(results); i++) {
+        struct errand errand = {.pipe_fd = -1, .returned = results[i]};
+        struct request request = call_of(&errand);
+        run(fixture->engine, &request);
+        assert_int_equal(request.result, results[i]);
+        assert_int_equal(errand.runs, 1);
+        bool own = pthread_equal(errand.thread, pthread_self()) != 0;
+        assert_int_equal(own, fixture->variant->kind == ENGINE_SYNC);
+    }
+}
+
+/* One that waits keeps neither transfers nor other calls from being done, and its end is told by
+ * the same descriptor. */
+static void engine_call_that_waits_holds_nobody_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct engine *engine = fixture->engine;
+    int pipe_fds[2];
+    if (fixture->variant->kind == ENGINE_SYNC)
+        return; /* does everything in order, and waits */
+    assert_int_equal(pipe(pipe_fds), 0);
+    for (int round = 0; round < 20; round++) {
+        struct errand slow = {.pipe_fd = pipe_fds[0]}, quick = {.pipe_fd = -1};
+        struct request requests[3] = {
+            call_of(&slow), call_of(&quick),
+            transfer(REQUEST_WRITE, fixture->fd, 0, slab_buffer(&fixture->slab, 0), BLOCK)};
+        struct request *out[3];
+        for (uint32_t i = 0; i < 3; i++)
+            assert_int_equal(engine_submit(engine, &requests[i]), 0);
+        for (uint32_t reaped = 0; reaped < 2;) {
+            assert_true(readable(engine_wait_fd(engine), 60000));
+            int count = engine_reap(engine, out, 1, false);
+            assert_in_range(count, 0, 1);
+            assert_true(count == 0 || out[0] != &requests[0]);
+            reaped += (uint32_t)count;
+        }
+        assert_int_equal(engine_reap(engine, out, 3, false), 0);
+        assert_int_equal(write(pipe_fds[1], "x", 1), 1);
+        while (engine->inflight > 0) {
+            assert_true(readable(engine_wait_fd(engine), 60000));
+            (void)engine_reap(engine, out, 3, false);
+        }
+        assert_int_equal(slow.runs, 1);
+    }
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+static void engine_call_as_many_as_the_depth_all_run(void **state)
+{
+    struct fixture *fixture = *state;
+    struct errand errands[DEPTH];
+    struct request requests[DEPTH], *out[DEPTH];
+    for (int round = 0; round < 100; round++) {
+        for (uint32_t i = 0; i < DEPTH; i++) {
+            errands[i] = (struct errand){.pipe_fd = -1, .returned = -(int)(i + 1)};
+            requests[i] = call_of(&errands[i]);
+            assert_int_equal(engine_submit(fixture->engine, &requests[i]), 0);
+        }
+        while (fixture->engine->inflight > 0)
+            assert_true(engine_reap(fixture->engine, out, DEPTH, true) >= 0);
+        for (uint32_t i = 0; i < DEPTH; i++) {
+            assert_int_equal(errands[i].runs, 1);
+            assert_int_equal(requests[i].result, -(int)(i + 1));
+        }
+    }
+}
+
+static void engine_close_calls_in_flight_are_finished(void **state)
+{
+    struct fixture *fixture = *state;
+    struct errand errands[DEPTH];
+    struct request requests[DEPTH];
+    for (uint32_t i = 0; i < DEPTH; i++) {
+        errands[i] = (struct errand){.pipe_fd = -1};
+        requests[i] = call_of(&errands[i]);
+        assert_int_equal(engine_submit(fixture->engine, &requests[i]), 0);
+    }
+    engine_close(fixture->engine);
+    fixture->engine = NULL;
+    for (uint32_t i = 0; i < DEPTH; i++)
+        assert_int_equal(errands[i].runs, 1);
 }
 
 /* ---- signals ---- */
@@ -668,7 +784,7 @@ static int scripted_reap(struct engine *engine, struct request **out, uint32_t m
     return 1;
 }
 
-static int scripted_wait_fd(const struct engine *engine)
+static int scripted_wait_fd(struct engine *engine)
 {
     (void)engine;
     return -1;
@@ -878,18 +994,22 @@ struct wish {
 
 static bool round_trip(struct engine *engine, const struct slab *slab, int fd)
 {
-    static const enum request_kind kinds[] = {REQUEST_WRITE, REQUEST_DATASYNC, REQUEST_READ};
+    static const enum request_kind kinds[] = {REQUEST_WRITE, REQUEST_DATASYNC, REQUEST_READ,
+                                              REQUEST_CALL};
+    struct errand errand = {.pipe_fd = -1};
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         struct request request =
             transfer(kinds[i], fd, 0, slab_buffer(slab, (uint32_t)i), SLOT_BYTES);
         struct request *out[1];
+        request.call = run_errand;
+        request.argument = &errand;
         int count = engine_submit(engine, &request);
         while (count == 0)
             count = engine_reap(engine, out, 1, true);
         if (count != 1 || request.result != 0)
             return false;
     }
-    return memcmp(slab_buffer(slab, 0), slab_buffer(slab, 2), SLOT_BYTES) == 0;
+    return errand.runs == 1 && memcmp(slab_buffer(slab, 0), slab_buffer(slab, 2), SLOT_BYTES) == 0;
 }
 
 /* Writes and reads back through whatever opens; 0 when that works and it is what was expected. */
@@ -1129,6 +1249,10 @@ static int run_each(struct variant *variant)
         EACH(engine_close_in_flight_drains),
         EACH(engine_wait_fd_readable_while_something_is_finished),
         EACH(engine_reap_nothing_in_flight_0_at_once),
+        EACH(engine_call_any_result_runs_once),
+        EACH(engine_call_that_waits_holds_nobody_up),
+        EACH(engine_call_as_many_as_the_depth_all_run),
+        EACH(engine_close_calls_in_flight_are_finished),
         EACH(engine_reap_among_signals_nothing_lost),
         EACH(engine_reap_waiting_returns_on_a_signal),
     };

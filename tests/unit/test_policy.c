@@ -325,6 +325,8 @@ static struct request *model_next(struct model *model, enum policy_urgency urgen
         break;
     case REQUEST_READ:
     case REQUEST_WRITE:
+    case REQUEST_SYNC:
+    case REQUEST_CALL:
         fail_msg("a policy moves no data");
     }
     model->pending[model->pending_count++] = request;

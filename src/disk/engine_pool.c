@@ -1,0 +1,185 @@
+/* engine_pool.c - threads that execute requests with plain system calls, for the engine `threads`
+ * and for what io_uring has no operation for. */
+#include "engine_pool.h"
+
+#include "haul/num.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* More threads than this only wait for the same disk: depth 4-16 saturates it (measured). */
+enum { THREADS_MAX = 16 };
+
+/* System calls need little. Default stacks are 8 MiB of address space each, too much for 32-bit. */
+enum { STACK_BYTES = 128 * 1024 };
+
+struct request_list {
+    struct request *head; /* oldest first */
+    struct request **tail;
+};
+
+struct engine_pool {
+    pthread_mutex_t lock; /* guards everything below but threads */
+    pthread_cond_t work;  /* queued is not empty, or stopping */
+    struct request_list queued;
+    struct request_list finished;
+    bool stopping;
+    int event_fd;
+    uint32_t threads_count;
+    pthread_t threads[THREADS_MAX];
+};
+
+static void list_init(struct request_list *list)
+{
+    list->head = NULL;
+    list->tail = &list->head;
+}
+
+static void list_put(struct request_list *list, struct request *request)
+{
+    request->next = NULL;
+    *list->tail = request;
+    list->tail = &request->next;
+}
+
+static struct request *list_take(struct request_list *list)
+{
+    struct request *request = list->head;
+    if (!request)
+        return NULL;
+    list->head = request->next;
+    if (!list->head)
+        list->tail = &list->head;
+    return request;
+}
+
+/* Readable from now on, or not any more. With the lock held, so that it always tells the state of
+ * the finished list. Neither can fail: the counter goes from 0 to 1 and back. */
+static void announce(struct engine_pool *pool, bool finished)
+{
+    uint64_t value = 1;
+    ssize_t moved = finished ? write(pool->event_fd, &value, sizeof(value))
+                             : read(pool->event_fd, &value, sizeof(value));
+    assert(moved == sizeof(value));
+    (void)moved;
+}
+
+static void *worker(void *argument)
+{
+    struct engine_pool *pool = argument;
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        while (!pool->queued.head && !pool->stopping)
+            pthread_cond_wait(&pool->work, &pool->lock);
+        struct request *request = list_take(&pool->queued);
+        if (!request)
+            break; /* stopping, and everything that was submitted has been executed */
+        pthread_mutex_unlock(&pool->lock);
+        int result = (int)engine_execute(request);
+        pthread_mutex_lock(&pool->lock);
+        request->result = result;
+        bool was_empty = !pool->finished.head;
+        list_put(&pool->finished, request);
+        if (was_empty)
+            announce(pool, true);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+void engine_pool_submit(struct engine_pool *pool, struct request *request)
+{
+    pthread_mutex_lock(&pool->lock);
+    list_put(&pool->queued, request);
+    pthread_cond_signal(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+uint32_t engine_pool_collect(struct engine_pool *pool, struct request **out, uint32_t max)
+{
+    uint32_t count = 0;
+    pthread_mutex_lock(&pool->lock);
+    while (count < max && pool->finished.head)
+        out[count++] = list_take(&pool->finished);
+    if (count > 0 && !pool->finished.head)
+        announce(pool, false);
+    pthread_mutex_unlock(&pool->lock);
+    return count;
+}
+
+int engine_pool_event_fd(const struct engine_pool *pool)
+{
+    return pool->event_fd;
+}
+
+void engine_pool_close(struct engine_pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->stopping = true;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    for (uint32_t i = 0; i < pool->threads_count; i++)
+        pthread_join(pool->threads[i], NULL);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->lock);
+    if (pool->event_fd >= 0)
+        close(pool->event_fd);
+    free(pool);
+}
+
+/* Signals are for the thread that owns the engine: here they are blocked. */
+static int start_threads(struct engine_pool *pool, uint32_t wanted)
+{
+    pthread_attr_t attributes;
+    int status = pthread_attr_init(&attributes);
+    if (status != 0)
+        return -status;
+    size_t stack_bytes = (size_t)max_u64(STACK_BYTES, (uint64_t)PTHREAD_STACK_MIN);
+    status = pthread_attr_setstacksize(&attributes, stack_bytes);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (status == 0 && pool->threads_count < wanted) {
+        pthread_t *thread = &pool->threads[pool->threads_count];
+        status = pthread_create(thread, &attributes, worker, pool);
+        if (status == 0)
+            pool->threads_count++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return pool->threads_count > 0 ? 0 : -status;
+}
+
+int engine_pool_open(struct engine_pool **out, uint32_t wanted, struct error *err)
+{
+    struct engine_pool *pool = calloc(1, sizeof(*pool));
+    if (!pool)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the engine threads");
+    list_init(&pool->queued);
+    list_init(&pool->finished);
+    pthread_mutex_init(&pool->lock, NULL); /* the default kinds cannot fail in glibc */
+    pthread_cond_init(&pool->work, NULL);
+    int status = 0;
+    pool->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (pool->event_fd < 0)
+        status = error_set(err, errno, "eventfd for the engine threads");
+    if (status == 0) {
+        status = start_threads(pool, (uint32_t)min_u64(wanted, THREADS_MAX));
+        if (status < 0)
+            error_set(err, -status, "no thread for the engine threads");
+    }
+    if (status < 0) {
+        engine_pool_close(pool);
+        return status;
+    }
+    *out = pool;
+    return 0;
+}
