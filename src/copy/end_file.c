@@ -46,10 +46,39 @@ void end_file_fail(struct end_file *self, struct work *work, int errnum, const c
     end_file_finish(self, work, -errnum);
 }
 
+static int end_file_run_call(void *argument)
+{
+    struct work *work = argument;
+    return work->call(work->self, work);
+}
+
+void end_file_call(struct end_file *self, struct work *work, end_file_step *call)
+{
+    work->self = self;
+    work->call = call;
+    work->error.class = ERROR_NONE;
+    work->request = (struct request){
+        .kind = REQUEST_CALL,
+        .call = end_file_run_call,
+        .argument = work,
+    };
+    work->step = WORK_CALL;
+    end_file_submit(self, work);
+}
+
+static void end_file_call_done(struct end_file *self, struct work *work)
+{
+    if (work->request.result < 0 && error_is_set(&work->error))
+        (void)error_take(&self->end.error, &work->error);
+    end_file_finish(self, work, work->request.result);
+}
+
 /* A request of a slot came back, to the file that sent it. */
 static void end_file_request_done(struct end_file *self, struct work *work)
 {
-    if (work->step < WORK_DATASYNC)
+    if (work->step == WORK_CALL)
+        end_file_call_done(self, work);
+    else if (work->step < WORK_DATASYNC)
         end_file_io_done(self, work);
     else if (work->step <= WORK_JOURNAL_SYNC)
         end_file_sync_done(self, work);
@@ -132,7 +161,7 @@ static void end_file_start(struct end *end, struct slot *slot)
         end_file_open_job(self, work);
         break;
     case END_MAP:
-        end_file_map(self, work);
+        end_file_call(self, work, end_file_map);
         break;
     case END_RECALL:
         end_file_recall(self, work);

@@ -67,7 +67,16 @@ enum work_step {
     WORK_WINDOWS, /* commit: every window is being closed */
     WORK_SYNC_ALL,
     WORK_DROP_ALL,
+    WORK_CALL, /* a call that may block, on a thread of the engine's */
 };
+
+struct end_file;
+struct work;
+
+/* What a call does for a slot, away from the end's own thread: it may touch work->slot, work->open
+ * and what belongs to them, as nobody else does so meanwhile, and of the end only its
+ * configuration. 0, or -errno with words in work->error. */
+typedef int end_file_step(struct end_file *self, struct work *work);
 
 /* What a slot is doing at this end, one for each slot of the lane. */
 struct work {
@@ -76,10 +85,13 @@ struct work {
     struct slot *slot;
     struct open_file *open;
     struct request request;
-    uint64_t cursor; /* next byte of the file to store */
-    bool whole;      /* zeros are stored, too: they replace what cannot be punched out */
-    bool windowed;   /* policy_begin() said true for the slot's range */
-    bool counted;    /* its bytes are in transfer_bytes */
+    struct end_file *self; /* CALL: whose slot it is ... */
+    end_file_step *call;   /* ... and what is done for it */
+    struct error error;    /* CALL: in words what failed */
+    uint64_t cursor;       /* next byte of the file to store */
+    bool whole;            /* zeros are stored, too: they replace what cannot be punched out */
+    bool windowed;         /* policy_begin() said true for the slot's range */
+    bool counted;          /* its bytes are in transfer_bytes */
 };
 
 struct end_file {
@@ -98,6 +110,8 @@ struct end_file {
 void end_file_finish(struct end_file *self, struct work *work, int result);
 void end_file_fail(struct end_file *self, struct work *work, int errnum, const char *doing);
 void end_file_submit(struct end_file *self, struct work *work);
+/* Run `call` away from this thread, then finish the slot with its result. */
+void end_file_call(struct end_file *self, struct work *work, end_file_step *call);
 /* A write-back that is waited for begins, in the present epoch; it is over. */
 void end_file_writeback_begun(struct open_file *open, struct owner *owner);
 void end_file_writeback_over(struct open_file *open, const struct owner *owner);
@@ -121,7 +135,7 @@ void end_file_sweep(struct end_file *self, struct open_file *open);
 /* end_file_life.c: open, commit */
 void end_file_open_job(struct end_file *self, struct work *work);
 void end_file_describe(struct end_file *self, struct work *work);
-void end_file_map(struct end_file *self, struct work *work);
+int end_file_map(struct end_file *self, struct work *work);    /* a step for end_file_call() */
 void end_file_leave(struct end_file *self, struct work *work); /* COMMIT, ABANDON */
 void end_file_life_done(struct end_file *self, struct work *work);
 void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,

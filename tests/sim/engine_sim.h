@@ -184,12 +184,12 @@ static void sim_check_overlap(const struct sim_engine *sim, const struct request
 
 static void sim_check_request(struct sim_engine *sim, const struct request *request)
 {
-    if (sim_file_of(request->fd) != sim->file)
+    if (request->kind != REQUEST_CALL && sim_file_of(request->fd) != sim->file)
         sim_fatal("a %s went to the wrong file", sim_kind_names[request->kind]);
     if (sim->count >= sim->engine.depth)
         sim_fatal("more than %u requests in flight", sim->engine.depth);
     if (sim->file->role == END_SOURCE && request->kind != REQUEST_READ &&
-        request->kind != REQUEST_DROP)
+        request->kind != REQUEST_DROP && request->kind != REQUEST_CALL)
         sim_fatal("the source gets a %s", sim_kind_names[request->kind]);
     if (!sim_is_transfer(request))
         return;
@@ -365,8 +365,6 @@ static int sim_other(const struct sim_engine *sim, const struct sim_request *min
     struct sim_file *file = sim->file;
     bool ranges = file->filesystem == 0xef53 || file->filesystem == 0x58465342;
     switch (request->kind) {
-    case REQUEST_CALL:
-        return request->call(request->argument);
     case REQUEST_SYNC:
     case REQUEST_DATASYNC:
         sim_pages_clear(file, 0, SIM_SIZE_BYTES_MAX, PAGE_DIRTY);
@@ -382,6 +380,7 @@ static int sim_other(const struct sim_engine *sim, const struct sim_request *min
     case REQUEST_WRITEBACK_START:
     case REQUEST_READ:
     case REQUEST_WRITE:
+    case REQUEST_CALL:
         break;
     }
     return 0;
@@ -414,6 +413,8 @@ static bool sim_transient(struct sim_engine *sim, const struct request *request)
 static int sim_work(struct sim_engine *sim, const struct sim_request *mine)
 {
     const struct request *request = mine->request;
+    if (request->kind == REQUEST_CALL) /* late and in any order; it fails as the system does */
+        return request->call(request->argument);
     if (sim_transient(sim, request))
         return sim_chance(500) ? -EINTR : -EAGAIN;
     if (sim->plan.refuse_direct_nth > 0 && sim_is_transfer(request) && request->block > 1 &&
