@@ -5,6 +5,7 @@
 #define HAUL_FILE_H
 
 #include "haul/error.h"
+#include "haul/evidence.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,7 @@ struct facts {
     uint32_t ctime_ns;
     uint64_t device;
     uint64_t inode;
+    struct evidence evidence; /* what all this proves */
 };
 
 /* An open file. fd is buffered; fd_direct is the same file with O_DIRECT, or -1. */
@@ -139,14 +141,6 @@ int file_next_data(const struct file *file, uint64_t offset, uint64_t *start, ui
 /* Make [offset, offset + length) read as zeros without storing them: punches a hole. -EOPNOTSUPP:
  * the caller writes zeros. */
 int file_punch(const struct file *file, uint64_t offset, uint64_t length);
-
-/* The same file, not written since: kind, size, inode and mtime to the nanosecond. Not ctime, which
- * a chmod, a rename or another link of it changes as well. */
-bool facts_unchanged(const struct facts *a, const struct facts *b);
-
-/* Same content expected by rsync's quick check: size and mtime, with nanoseconds where the target
- * has them. */
-bool facts_up_to_date(const struct facts *source, const struct facts *target);
 
 /* Names a filesystem: "ext4", "overlayfs", ...; "filesystem 0x..." otherwise; into out. */
 const char *file_filesystem_name(uint64_t type, char *out, uint32_t capacity);

@@ -57,4 +57,7 @@ const char *place_name(const char *path);
 /* stat(2) of what is at `path`, nothing is opened. 0 or -errno as place_reach(). */
 int place_look(const struct place *place, const char *path, struct stat *st);
 
+/* The same, and *fd is an O_PATH descriptor of it, the caller's; -1 when it fails. */
+int place_look_open(const struct place *place, const char *path, struct stat *st, int *fd);
+
 #endif

@@ -103,6 +103,17 @@ struct wire_hello {
     uint32_t ping_ms;      /* whoever has been silent for so long says PING. Repeated */
 };
 
+/* As struct evidence. */
+struct wire_evidence {
+    uint8_t grade;
+    uint64_t identity, change;
+    uint32_t granularity_ns;
+    bool keeps_change;
+    uint64_t machine;
+    int64_t seen_ns;
+    uint64_t medium_device, medium_inode, medium_offset;
+};
+
 struct wire_facts {
     uint8_t kind;
     uint64_t size_bytes, allocated_bytes;
@@ -112,6 +123,7 @@ struct wire_facts {
     int64_t ctime_seconds;
     uint32_t ctime_ns;
     uint64_t device, inode;
+    struct wire_evidence evidence;
 };
 
 struct wire_wish {

@@ -264,9 +264,16 @@ static int copy_look(struct copy *copy, struct error *err)
 static bool copy_up_to_date(const struct copy *copy, const struct job *job)
 {
     const struct copy_wish *wish = &copy->wish;
-    return !wish->ignore_times && !wish->checksum && !job->journal_present &&
-           wish->resume != RESUME_RESTART &&
-           facts_up_to_date(&job->facts[END_SOURCE], &job->facts[END_TARGET]);
+    const char *why = NULL;
+    if (wish->ignore_times || wish->checksum || job->journal_present ||
+        wish->resume == RESUME_RESTART)
+        return false;
+    enum evidence_grade grade =
+        evidence_up_to_date(&job->facts[END_SOURCE], &job->facts[END_TARGET], 0, &why);
+    if (grade == EVIDENCE_WEAK)
+        log_note("%s: size and time are those of the source, and prove nothing: %s; comparing",
+                 job->target_path, why);
+    return grade == EVIDENCE_STRONG;
 }
 
 static bool copy_has_holes(const struct facts *source)

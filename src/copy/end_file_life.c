@@ -217,7 +217,7 @@ static int end_file_check_source(struct end_file *self, const struct open_file *
 {
     struct facts now;
     int result = file_facts(&open->file, &now, &self->end.error);
-    if (result < 0 || facts_unchanged(&open->file.facts, &now))
+    if (result < 0 || evidence_compare(&open->file.facts, &now) != EVIDENCE_CHANGED)
         return result;
     return error_set_class(&self->end.error, ERROR_CHANGED, ESTALE,
                            "%s: changed while it was copied; the target is not a copy of it, run "

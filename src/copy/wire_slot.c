@@ -21,6 +21,7 @@ static_assert(END_SOURCE == 0 && END_TARGET == 1, "roles");
 static_assert(FILE_NONE == 0 && FILE_REGULAR == 1 && FILE_FOLDER == 2 && FILE_DEVICE == 3 &&
                   FILE_OTHER == 4,
               "kinds of files");
+static_assert(EVIDENCE_NONE == 0 && EVIDENCE_WEAK == 1 && EVIDENCE_STRONG == 2, "grades");
 static_assert(FILE_BYTES_MAX <= WIRE_OFFSET_MAX, "sizes of files");
 static_assert(POLICY_AUTO == 0 && POLICY_DIRECT == 1 && POLICY_WINDOW == 2 && POLICY_PLAIN == 3,
               "policies");
@@ -52,7 +53,10 @@ void wire_slot_no_report(struct side_report *report)
 #define SAME_FACTS                                                                                 \
     SAME(size_bytes), SAME(allocated_bytes), SAME(mode), SAME(uid), SAME(gid),                     \
         SAME(mtime_seconds), SAME(mtime_ns), SAME(ctime_seconds), SAME(ctime_ns), SAME(device),    \
-        SAME(inode)
+        SAME(inode), SAME(evidence.grade), SAME(evidence.identity), SAME(evidence.change),         \
+        SAME(evidence.granularity_ns), SAME(evidence.keeps_change), SAME(evidence.machine),        \
+        SAME(evidence.seen_ns), SAME(evidence.medium_device), SAME(evidence.medium_inode),         \
+        SAME(evidence.medium_offset)
 #define SAME_WISH                                                                                  \
     SAME(strict), SAME(cache_max_set), SAME(write_devices), SAME(sparse), SAME(preallocate),       \
         SAME(join), SAME(mode), SAME(owner), SAME(times), SAME(journal), SAME(journal_early),      \

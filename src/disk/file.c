@@ -114,7 +114,8 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
 {
     struct stat st;
     *facts = (struct facts){.kind = FILE_NONE};
-    int result = place_look(place, path, &st);
+    AUTO_CLOSE int fd = -1;
+    int result = place_look_open(place, path, &st, &fd);
     if (!place_may_read(place)) {
         if (result == 0 && S_ISDIR(st.st_mode))
             facts->kind = FILE_FOLDER;
@@ -124,6 +125,8 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
         file_facts_from_stat(facts, &st);
     if (facts->kind == FILE_DEVICE)
         facts->size_bytes = facts->allocated_bytes = file_device_capacity(&st);
+    if (result == 0)
+        evidence_take(facts, fd, &st);
     if (result < 0 && result != -ENOENT)
         return file_refused(place, path, -result, "cannot be looked at", err);
     return file_check_size(path, facts, err);
@@ -142,6 +145,7 @@ int file_facts(const struct file *file, struct facts *facts, struct error *err)
         facts->size_bytes = capacity_bytes;
         facts->allocated_bytes = capacity_bytes;
     }
+    evidence_take(facts, file->fd, &st);
     return file_check_size(file->path, facts, err);
 }
 
@@ -229,6 +233,17 @@ static int file_open_reading(struct file *file, const struct place *place, struc
     return 0;
 }
 
+/* Whatever changes the file from now on shall be seen at the end. One that is written all the time
+ * does not come to rest: that will be seen, too. */
+static int file_settle(struct file *file, struct error *err)
+{
+    bool settled = evidence_settle(&file->facts);
+    int result = file_facts(file, &file->facts, err);
+    if (!settled && file->facts.evidence.grade == EVIDENCE_STRONG)
+        file->facts.evidence.grade = EVIDENCE_WEAK;
+    return result;
+}
+
 int file_open_source_in(struct file *file, const struct place *place, const char *path,
                         struct error *err)
 {
@@ -245,6 +260,8 @@ int file_open_source_in(struct file *file, const struct place *place, const char
         result = file_learn(file, err);
     if (result == 0)
         result = file_check_kind(place, path, file->facts.kind, err);
+    if (result == 0)
+        result = file_settle(file, err);
     if (result < 0)
         file_close(file);
     return result;
@@ -622,26 +639,6 @@ int file_punch(const struct file *file, uint64_t offset, uint64_t length)
                            num_off(length));
     while (result != 0 && errno == EINTR);
     return result == 0 ? 0 : -errno;
-}
-
-static bool facts_same_mtime(const struct facts *source, const struct facts *target)
-{
-    /* A target whose filesystem has whole seconds shows 0 ns. A source that does was copied with
-     * exactly these: other ones are of a part that was written in the same second. */
-    return source->mtime_seconds == target->mtime_seconds &&
-           (source->mtime_ns == target->mtime_ns || target->mtime_ns == 0);
-}
-
-bool facts_unchanged(const struct facts *a, const struct facts *b)
-{
-    return a->kind == b->kind && a->size_bytes == b->size_bytes && a->inode == b->inode &&
-           a->mtime_seconds == b->mtime_seconds && a->mtime_ns == b->mtime_ns;
-}
-
-bool facts_up_to_date(const struct facts *source, const struct facts *target)
-{
-    return target->kind == FILE_REGULAR && source->size_bytes == target->size_bytes &&
-           facts_same_mtime(source, target);
 }
 
 static const struct {

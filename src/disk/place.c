@@ -148,16 +148,26 @@ int place_reach_folder(const struct place *place, const char *path, int flags)
     return place_reach(place, folder, flags | O_DIRECTORY);
 }
 
+int place_look_open(const struct place *place, const char *path, struct stat *st, int *fd)
+{
+    AUTO_CLOSE int opened = place_reach(place, path, O_PATH);
+    *fd = -1;
+    if (opened < 0)
+        return opened;
+    if (fstat(opened, st) != 0)
+        return -errno;
+    if (S_ISLNK(st->st_mode)) /* a walk does not follow it */
+        return -ELOOP;
+    *fd = take_fd(&opened);
+    return 0;
+}
+
 int place_look(const struct place *place, const char *path, struct stat *st)
 {
+    AUTO_CLOSE int fd = -1;
     if (!place)
         return stat(path, st) == 0 ? 0 : -errno;
-    AUTO_CLOSE int fd = place_reach(place, path, O_PATH);
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, st) != 0)
-        return -errno;
-    return S_ISLNK(st->st_mode) ? -ELOOP : 0; /* a walk does not follow it */
+    return place_look_open(place, path, st, &fd);
 }
 
 /* ---- the place itself ---- */

@@ -25,6 +25,8 @@ enum {
     ERROR_CLASS_MAX = ERROR_TIMEOUT,
     ERRNO_MAX = 4095, /* MAX_ERRNO of the kernel */
     MODE_MAX = 07777,
+    EVIDENCE_MAX = 2,
+    GRANULARITY_NS_MAX = 2000000000,
     NANOSECONDS_MAX = 999999999,
 };
 
@@ -160,6 +162,20 @@ static void code_hello(struct coder *coder, struct wire_hello *hello)
     code_count(coder, &hello->ping_ms, WIRE_PING_MS_MIN, WIRE_PING_MS_MAX);
 }
 
+static void code_evidence(struct coder *coder, struct wire_evidence *evidence)
+{
+    code_u8(coder, &evidence->grade, EVIDENCE_MAX);
+    code_u64(coder, &evidence->identity);
+    code_u64(coder, &evidence->change);
+    code_count(coder, &evidence->granularity_ns, 0, GRANULARITY_NS_MAX);
+    code_bool(coder, &evidence->keeps_change);
+    code_u64(coder, &evidence->machine);
+    code_i64(coder, &evidence->seen_ns);
+    code_u64(coder, &evidence->medium_device);
+    code_u64(coder, &evidence->medium_inode);
+    code_u64(coder, &evidence->medium_offset);
+}
+
 static void code_facts(struct coder *coder, struct wire_facts *facts)
 {
     code_u8(coder, &facts->kind, FILE_KIND_MAX);
@@ -174,6 +190,7 @@ static void code_facts(struct coder *coder, struct wire_facts *facts)
     code_count(coder, &facts->ctime_ns, 0, NANOSECONDS_MAX);
     code_u64(coder, &facts->device);
     code_u64(coder, &facts->inode);
+    code_evidence(coder, &facts->evidence);
 }
 
 static void code_wish(struct coder *coder, struct wire_wish *wish)

@@ -821,76 +821,7 @@ static void file_close_twice_and_never_opened(void **state)
     assert_int_equal(place->file.fd, -1);
 }
 
-/* ---- comparing ---- */
-
-static struct facts some_facts(void)
-{
-    return (struct facts){
-        .kind = FILE_REGULAR,
-        .size_bytes = 1000,
-        .mode = 0644,
-        .mtime_seconds = 100,
-        .mtime_ns = 5,
-        .ctime_seconds = 200,
-        .ctime_ns = 6,
-        .device = 1,
-        .inode = 77,
-    };
-}
-
-static void facts_unchanged_size_mtime_inode_and_kind_count(void **state)
-{
-    (void)state;
-    struct facts a = some_facts(), b = some_facts();
-    assert_true(facts_unchanged(&a, &b));
-    b.size_bytes++;
-    assert_false(facts_unchanged(&a, &b));
-    b = some_facts();
-    b.mtime_seconds++;
-    assert_false(facts_unchanged(&a, &b));
-    b = some_facts();
-    b.mtime_ns = 0; /* a whole second is another time, here */
-    assert_false(facts_unchanged(&a, &b));
-    b = some_facts();
-    b.inode++;
-    assert_false(facts_unchanged(&a, &b));
-    b = some_facts();
-    b.kind = FILE_DEVICE;
-    assert_false(facts_unchanged(&a, &b));
-    b = some_facts();
-    b.allocated_bytes = 4096; /* write-back allocates late: no change */
-    assert_true(facts_unchanged(&a, &b));
-}
-
-static void facts_up_to_date_as_rsyncs_quick_check(void **state)
-{
-    (void)state;
-    struct facts source = some_facts(), target = some_facts();
-    target.inode = 5;
-    target.device = 9;
-    target.mode = 0600;
-    target.ctime_seconds = 1;
-    assert_true(facts_up_to_date(&source, &target));
-    target.mtime_ns = 0; /* a filesystem with whole seconds */
-    assert_true(facts_up_to_date(&source, &target));
-    target.mtime_ns = 6;
-    assert_false(facts_up_to_date(&source, &target));
-    /* A part, killed in the second in which the source was finished on such a filesystem: what is
-     * complete has exactly that time. */
-    source.mtime_ns = 0;
-    assert_false(facts_up_to_date(&source, &target));
-    source = target = some_facts();
-    target.mtime_seconds--;
-    assert_false(facts_up_to_date(&source, &target));
-    target = some_facts();
-    target.size_bytes--;
-    assert_false(facts_up_to_date(&source, &target));
-    target = some_facts();
-    target.kind = FILE_NONE;
-    assert_false(facts_up_to_date(&source, &target));
-    target.kind = FILE_DEVICE; /* has no content of its own to be up to date */
-    assert_false(facts_up_to_date(&source, &target));
-}
+/* ---- file systems ---- */
 
 static void file_filesystem_name_known_and_unknown(void **state)
 {
@@ -953,8 +884,6 @@ int main(void)
         IN_PLACE(file_reopen_without_proc_never_another_file),
         IN_PLACE(file_facts_are_those_of_now),
         IN_PLACE(file_close_twice_and_never_opened),
-        cmocka_unit_test(facts_unchanged_size_mtime_inode_and_kind_count),
-        cmocka_unit_test(facts_up_to_date_as_rsyncs_quick_check),
         cmocka_unit_test(file_filesystem_name_known_and_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -304,6 +304,11 @@ static void assert_facts(const struct facts *a, const struct facts *b)
     assert_int_equal(a->ctime_ns, b->ctime_ns);
     assert_int_equal(a->device, b->device);
     assert_int_equal(a->inode, b->inode);
+    assert_int_equal(a->evidence.grade, b->evidence.grade);
+    assert_int_equal(a->evidence.identity, b->evidence.identity);
+    assert_int_equal(a->evidence.change, b->evidence.change);
+    assert_int_equal(a->evidence.machine, b->evidence.machine);
+    assert_int_equal(a->evidence.medium_inode, b->evidence.medium_inode);
 }
 
 static void assert_report(const struct side_report *a, const struct side_report *b)

@@ -26,6 +26,16 @@ static const struct wire_facts facts = {
     .ctime_ns = 1,
     .device = 0x0123456789abcdef,
     .inode = UINT64_MAX,
+    .evidence = {.grade = 2,
+                 .identity = UINT64_MAX,
+                 .change = 1,
+                 .granularity_ns = 2000000000,
+                 .keeps_change = true,
+                 .machine = 2,
+                 .seen_ns = INT64_MIN,
+                 .medium_device = 3,
+                 .medium_inode = 4,
+                 .medium_offset = 5},
 };
 
 static struct wire_request request_of(enum wire_op op)
@@ -248,6 +258,17 @@ static void fields_of_replies_arrive(void **state)
     assert_int_equal(out.reply.journal, 4);
     assert_int_equal(out.reply.chunk_bytes, WIRE_CHUNK_BYTES_MIN);
     assert_int_equal(out.reply.facts.inode, UINT64_MAX);
+    const struct wire_evidence *evidence = &out.reply.facts.evidence;
+    assert_int_equal(evidence->grade, 2);
+    assert_int_equal(evidence->identity, UINT64_MAX);
+    assert_int_equal(evidence->change, 1);
+    assert_int_equal(evidence->granularity_ns, 2000000000);
+    assert_true(evidence->keeps_change);
+    assert_int_equal(evidence->machine, 2);
+    assert_int_equal(evidence->seen_ns, INT64_MIN);
+    assert_int_equal(evidence->medium_device, 3);
+    assert_int_equal(evidence->medium_inode, 4);
+    assert_int_equal(evidence->medium_offset, 5);
 }
 
 /* The layout is a promise to other implementations: haul-protocol(7). */

@@ -34,10 +34,14 @@ NO_DIGEST = bytes(16)
 
 # --- fields: (name, type); a type is a number, bool, text, digest, or another table -----------------------------------
 
+EVIDENCE = [
+    ("grade", "u8"), ("identity", "u64"), ("change", "u64"), ("granularity", "u32"), ("keeps_change", "bool"),
+    ("machine", "u64"), ("seen", "i64"), ("medium_device", "u64"), ("medium_inode", "u64"), ("medium_offset", "u64"),
+]
 FACTS = [
     ("kind", "u8"), ("size", "u64"), ("allocated", "u64"), ("mode", "u32"), ("uid", "u32"), ("gid", "u32"),
     ("mtime_s", "i64"), ("mtime_ns", "u32"), ("ctime_s", "i64"), ("ctime_ns", "u32"), ("device", "u64"),
-    ("inode", "u64"),
+    ("inode", "u64"), ("evidence", EVIDENCE),
 ]
 FILE = [
     ("chunk", "u32"), ("path", "text"), ("cache", "u8"), ("resume", "u8"), ("strict", "bool"), ("budget_set", "bool"),
@@ -89,6 +93,15 @@ class Ended(Exception):
 
 def digest_of(data):
     return xxhash.xxh3_128_digest(data)
+
+
+def evidence(**known):
+    """What the facts prove; what is not named is unknown."""
+    return dict.fromkeys([name for name, _ in EVIDENCE], 0) | known
+
+
+def no_facts():
+    return dict.fromkeys([name for name, _ in FACTS], 0) | {"evidence": evidence()}
 
 
 def pack(fields, values):
