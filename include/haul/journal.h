@@ -151,6 +151,10 @@ uint32_t journal_recorded(struct journal *journal, struct journal_proof proof, i
 /* Frees memory and closes the file; the file stays. NULL is legal. */
 void journal_close(struct journal *journal);
 
+/* May a journal take the place of what lies there? 0 also where nothing does; -EEXIST as below.
+ * Changes nothing. */
+int journal_check_replaceable(int fd_folder, const char *path, struct error *err);
+
 /* Remove an old file before a new journal takes its place: only what is a journal by its beginning,
  * or by a name of journal_name()'s form; -EEXIST for anything else, which is left alone: a journal
  * must not cost anybody a disk image. -EBUSY (ERROR_BUSY): a running copy holds it. -ENOENT is

@@ -38,6 +38,9 @@ int operands_settle(struct operands *operands, const struct facts *target, struc
 /* The target's path for a source, in memory that the caller frees; NULL: no memory. */
 char *operands_target(const struct operands *operands, const char *source);
 
+/* Are the sources and the target on one machine, by what was typed? */
+bool operands_one_machine(const struct operands *operands);
+
 /* The host for a receipt; NULL: this machine. */
 const char *operands_host(const struct address *address);
 

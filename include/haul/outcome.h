@@ -32,6 +32,7 @@ struct outcome_proof {
     bool complete;         /* the plan: each item was yielded and has ended well */
     bool source_unchanged; /* the source's side has acknowledged COMMIT */
     bool target_committed; /* the target's side has */
+    bool options_kept;     /* what was asked for beside it: manifest, reading back */
 };
 
 /* DURABLE; with a proof that lacks something FAILED, and err gets words that say what. */

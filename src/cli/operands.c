@@ -161,6 +161,11 @@ char *operands_target(const struct operands *operands, const char *source)
     return path;
 }
 
+bool operands_one_machine(const struct operands *operands)
+{
+    return same_machine(&operands->source, &operands->target);
+}
+
 const char *operands_host(const struct address *address)
 {
     return address->kind == ADDRESS_REMOTE ? address->host : NULL;

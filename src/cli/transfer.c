@@ -9,6 +9,7 @@
 #include "haul/operands.h"
 #include "haul/output.h"
 #include "haul/receipt.h"
+#include "haul/reserve.h"
 #include "haul/signals.h"
 #include "haul/text.h"
 #include "haul/watch.h"
@@ -185,7 +186,10 @@ static int open_all(struct transfer *transfer, struct error *err)
     atomic_store(&transfer->watch.progress, progress);
     if (atomic_load(&transfer->watch.stop))
         atomic_store(&progress->stop, true);
-    return settle_there(transfer, err);
+    rc = settle_there(transfer, err);
+    return rc < 0 ? rc
+                  : reserve_paths(copy, &transfer->operands, &transfer->options->wish,
+                                  transfer->verify, err);
 }
 
 static void copy_all(struct transfer *transfer)
@@ -286,9 +290,10 @@ static void print_end(struct transfer *transfer, int code)
     if (!single(transfer)) {
         if (transfer->copy)
             name_sides(transfer);
-        if (options->json && failed) /* in words the failures have been told, this is of the rest */
-            sum->outcome = transfer->outcome;
     }
+    /* In words the failures of several have been told, and the sum is of the rest. */
+    if (failed && (single(transfer) || options->json))
+        sum->outcome = transfer->outcome;
     print_resume(transfer);
     if (options->json)
         receipt_json(stdout, sum, "receipt", code, failed ? transfer->err.text : NULL);
@@ -308,6 +313,20 @@ static int refuse_manifest_there(const struct operands *operands, struct error *
                            operands->target.host);
 }
 
+/* Each is a file about one copy; the next copy would take its place. */
+static int refuse_of_several(const struct operands *operands, const struct copy_wish *wish,
+                             struct error *err)
+{
+    const char *given = wish->manifest_path  ? "--manifest"
+                        : wish->journal_path ? "--journal"
+                                             : NULL;
+    if (!given || operands->sources_count <= 1)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "%s is about one file, and there are %u sources: copy them one by one",
+                           given, operands->sources_count);
+}
+
 static int transfer_run(struct transfer *at, const struct options *options)
 {
     struct transfer transfer = *at;
@@ -322,6 +341,8 @@ static int transfer_run(struct transfer *at, const struct options *options)
     int rc = operands_resolve(&transfer.operands, options, &err);
     if (rc == 0)
         rc = refuse_manifest_there(&transfer.operands, &err);
+    if (rc == 0)
+        rc = refuse_of_several(&transfer.operands, &options->wish, &err);
     if (rc == 0) {
         name_sides(&transfer);
         rc = run(&transfer, &err);

@@ -268,6 +268,8 @@ static bool copy_up_to_date(const struct copy *copy, const struct job *job)
     if (wish->ignore_times || wish->checksum || job->journal_present ||
         wish->resume == RESUME_RESTART)
         return false;
+    if (wish->verify || wish->manifest_path) /* both want the content to be read */
+        return false;
     enum evidence_grade grade =
         evidence_up_to_date(&job->facts[END_SOURCE], &job->facts[END_TARGET], 0, &why);
     if (grade == EVIDENCE_WEAK)
@@ -335,7 +337,7 @@ static int copy_make_plan(struct copy *copy, struct plan **out, struct error *er
         .rewrite = !job->target_readable || wish->resume == RESUME_RESTART,
         .sparse = copy_has_holes(&job->facts[END_SOURCE]),
         .resume = job->journal == JOURNAL_FITS,
-        .trust = wish->resume == RESUME_APPEND,
+        .trust = wish->resume == RESUME_APPEND && !wish->verify,
         .against_source = wish->resume == RESUME_APPEND_VERIFY,
         .verify = wish->verify,
         .verify_lag = (uint32_t)min_u64(lag_bytes / job->chunk_bytes, PLAN_VERIFY_MAX / 2 - 1),
@@ -461,6 +463,15 @@ void copy_fill_receipt(const struct copy *copy, uint64_t started_ns, struct rece
     receipt->target = job->reports[END_TARGET];
 }
 
+/* What was asked for beside the copy: the manifest is there, every byte was read back. */
+static bool copy_options_kept(const struct copy *copy)
+{
+    const struct progress *progress = &copy->progress;
+    uint64_t there_bytes = progress->bytes_verified + progress->bytes_holes;
+    return (!copy->wish.manifest_path || copy->manifest_made) &&
+           (!copy->wish.verify || there_bytes == progress->bytes_total);
+}
+
 /* From OPEN to COMMIT. */
 static int copy_transfer(struct copy *copy, struct receipt *receipt, struct error *err)
 {
@@ -481,6 +492,7 @@ static int copy_transfer(struct copy *copy, struct receipt *receipt, struct erro
         result = copy_commit(copy, &proof, err);
     if (result == 0) {
         proof.complete = plan_complete(plan);
+        proof.options_kept = copy_options_kept(copy);
         receipt->outcome = outcome_durable(&proof, err);
         copy->progress.bytes_durable = copy->progress.bytes_total;
         copy->progress.phase = PHASE_DONE;

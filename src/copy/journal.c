@@ -181,7 +181,7 @@ static int lock_journal(int fd, int how, const char *path, struct error *err)
                            path);
 }
 
-int journal_discard(int fd_folder, const char *path, struct error *err)
+int journal_check_replaceable(int fd_folder, const char *path, struct error *err)
 {
     struct stat st;
     if (fstatat(fd_folder, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
@@ -192,8 +192,16 @@ int journal_discard(int fd_folder, const char *path, struct error *err)
     if (!regular || (!ours && !content_is_ours(fd_folder, path)))
         return error_set_class(err, ERROR_FILE, EEXIST,
                                "%s: is there and is not a journal; it was left alone", path);
+    return 0;
+}
+
+int journal_discard(int fd_folder, const char *path, struct error *err)
+{
+    int rc = journal_check_replaceable(fd_folder, path, err);
+    if (rc < 0)
+        return rc;
     AUTO_CLOSE int fd = openat(fd_folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    int rc = fd < 0 ? 0 : lock_journal(fd, LOCK_EX, path, err);
+    rc = fd < 0 ? 0 : lock_journal(fd, LOCK_EX, path, err);
     return rc < 0 ? rc : journal_remove(fd_folder, path, err);
 }
 

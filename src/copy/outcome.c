@@ -20,6 +20,8 @@ struct outcome outcome_durable(const struct outcome_proof *proof, struct error *
         error_set_class(err, ERROR_FILE, EIO, "nobody has said that the source is unchanged");
     if (!proof->target_committed)
         error_set_class(err, ERROR_FILE, EIO, "nobody has said that the target is durable");
+    if (!proof->options_kept)
+        error_set_class(err, ERROR_FILE, EIO, "an option that was given was not heeded");
     if (error_is_set(err))
         return outcome_failed(err);
     return (struct outcome){.kind = OUTCOME_DURABLE};

@@ -420,6 +420,8 @@ void plan_kept(struct plan *plan, const struct plan_item *item, const struct dig
     plan_lock_outcome(plan);
     plan_done(plan, item->chunk, digest, false);
     plan->progress->bytes_kept += item->length;
+    if (plan->config.verify) /* it was read from the medium to find that */
+        plan->progress->bytes_verified += item->length;
     pthread_mutex_unlock(&plan->lock);
 }
 

@@ -109,6 +109,7 @@ static void pump_begin(struct pump *pump, struct slot *slot, const struct plan_i
                    END_EXAMINE);
         break;
     case PLAN_CHECK:
+        slot->from_medium = true; /* a good copy in the cache says nothing of what is below */
         pump_start(pump, slot, SLOT_EXAMINING, END_EXAMINE);
         break;
     case PLAN_ERASE:

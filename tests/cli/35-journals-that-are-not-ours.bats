@@ -57,7 +57,7 @@ setup() {
     expect_words 'file: is there and is not a journal'
     expect "content" "$(cat file)" precious
     copy --manifest=file missing target
-    expect_status 24
+    expect_status 11
     expect "content" "$(cat file)" precious
     copied --manifest=manifest source other
     cp manifest before

@@ -355,9 +355,8 @@ static void copy_run_up_to_date_is_skipped_unless_overridden(void **state)
         struct copy_wish wish;
         bool skipped;
     } rows[] = {
-        {{.verify = true}, true},
-        {{.ignore_times = true}, false},
-        {{.checksum = true}, false},
+        {{.no_preallocate = true}, true},    {{.verify = true}, false},
+        {{.ignore_times = true}, false},     {{.checksum = true}, false},
         {{.resume = RESUME_RESTART}, false},
     };
     place_source(place, 10 * CHUNK);
@@ -367,6 +366,8 @@ static void copy_run_up_to_date_is_skipped_unless_overridden(void **state)
         reopen(place, &rows[i].wish);
         must_run(place);
         assert_int_equal(receipt_up_to_date(&place->receipt), rows[i].skipped);
+        assert_int_equal(place->receipt.bytes_verified,
+                         rows[i].wish.verify ? place->size_bytes : 0);
         assert_int_equal(place->receipt.bytes_total, place->size_bytes);
         bool all_again = rows[i].wish.resume == RESUME_RESTART;
         assert_int_equal(place->receipt.bytes_kept, all_again ? 0 : place->size_bytes);

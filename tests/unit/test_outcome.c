@@ -36,15 +36,16 @@ static void outcome_of_zeros_is_no_success(void **state)
 static void outcome_durable_needs_each_part_of_the_proof(void **state)
 {
     (void)state;
-    for (unsigned int parts = 0; parts < 8; parts++) {
+    for (unsigned int parts = 0; parts < 16; parts++) {
         struct error err = {0};
         const struct outcome_proof proof = {
             .complete = parts & 1,
             .source_unchanged = parts & 2,
             .target_committed = parts & 4,
+            .options_kept = parts & 8,
         };
         struct outcome outcome = outcome_durable(&proof, &err);
-        if (parts < 7) {
+        if (parts < 15) {
             assert_failed(&outcome, &err);
             continue;
         }

@@ -1,0 +1,163 @@
+/* reserve.c - the paths of one command, put into a reservation. */
+#include "haul/reserve.h"
+
+#include "haul/cleanup.h"
+#include "haul/journal.h"
+#include "haul/place.h"
+#include "haul/probe.h"
+#include "haul/reservation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct reserve {
+    struct copy *copy;
+    const struct operands *operands;
+    const struct copy_wish *wish;
+    struct reservation *reservation;
+    uint32_t machines[2]; /* of sources and target */
+    bool verify;
+};
+
+static bool remote(const struct address *address)
+{
+    return address->kind == ADDRESS_REMOTE;
+}
+
+/* What is there; nothing where nobody tells. Another machine is asked only where several files
+ * could be one: each question is a round trip. What is wrong with a path is the copy's to say. */
+static struct facts look(const struct reserve *self, bool target, const char *path)
+{
+    struct facts facts = {.kind = FILE_NONE};
+    struct error ignored = {.class = ERROR_NONE};
+    if (self->machines[target] == 0)
+        (void)file_describe(path, &facts, &ignored);
+    else if (self->operands->sources_count > 1)
+        (void)copy_describe(self->copy, target, path, &facts, &ignored);
+    return facts;
+}
+
+static int add_path(const struct reserve *self, enum reservation_use use, const char *path,
+                    uint32_t number, struct error *err)
+{
+    bool target = use != RESERVATION_SOURCE;
+    const struct reservation_entry entry = {
+        .use = use,
+        .path = path,
+        .number = number,
+        .machine = self->machines[target],
+        .facts = look(self, target, path),
+    };
+    return reservation_add(self->reservation, &entry, err);
+}
+
+/* By its name only; what lies there is looked at when it is opened. */
+static int add_journal(const struct reserve *self, const char *target, uint32_t number,
+                       struct error *err)
+{
+    char name[JOURNAL_NAME_BYTES], path[4096 + JOURNAL_NAME_BYTES];
+    const char *last = place_name(target);
+    if (self->wish->journal_path)
+        return 0;
+    journal_name(name, last);
+    snprintf(path, sizeof(path), "%.*s%s", (int)(last - target), target, name);
+    const struct reservation_entry entry = {
+        .use = RESERVATION_JOURNAL,
+        .path = path,
+        .number = number,
+        .machine = self->machines[true],
+    };
+    return reservation_add(self->reservation, &entry, err);
+}
+
+/* A file that an option names. */
+static int add_own(const struct reserve *self, const char *what, const char *path, bool there,
+                   struct error *err)
+{
+    struct reservation_entry entry = {
+        .use = self->verify ? RESERVATION_COMPARED : RESERVATION_OWN,
+        .what = what,
+        .path = path,
+        .number = UINT32_MAX,
+        .machine = there ? self->machines[true] : 0,
+    };
+    if (!path)
+        return 0;
+    if (entry.machine == 0)
+        (void)file_describe(path, &entry.facts, NULL);
+    return reservation_add(self->reservation, &entry, err);
+}
+
+static int add_file(const struct reserve *self, uint32_t number, struct error *err)
+{
+    const char *source = self->operands->sources[number];
+    AUTO_FREE char *target = operands_target(self->operands, source);
+    if (!target)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    int result = add_path(self, RESERVATION_SOURCE, source, number, err);
+    if (result == 0)
+        result = add_path(self, self->verify ? RESERVATION_COMPARED : RESERVATION_TARGET, target,
+                          number, err);
+    if (result == 0 && !self->verify)
+        result = add_journal(self, target, number, err);
+    return result;
+}
+
+/* A manifest is written at the end of the copy: what would keep it from being written is found now.
+ */
+static int check_manifest(const char *path, struct error *err)
+{
+    struct journal_reader *reader = NULL;
+    struct journal_header header;
+    struct error ignored = {.class = ERROR_NONE};
+    int result = journal_check_replaceable(AT_FDCWD, path, err);
+    if (result == 0)
+        result = probe_folder(NULL, path, err);
+    if (result < 0)
+        return result;
+    bool old = journal_reader_open(&reader, AT_FDCWD, path, &header, &ignored) == 0;
+    journal_reader_close(reader);
+    if (old && !header.manifest)
+        return error_set_class(err, ERROR_FILE, EEXIST,
+                               "%s: is the journal of an unfinished copy, and no manifest; it was "
+                               "left alone",
+                               path);
+    return 0;
+}
+
+static int add_all(const struct reserve *self, struct error *err)
+{
+    const struct copy_wish *wish = self->wish;
+    const struct operands *operands = self->operands;
+    int result = reservation_add_output(self->reservation, STDOUT_FILENO, "standard output", err);
+    if (result == 0)
+        result = reservation_add_output(self->reservation, STDERR_FILENO, "standard error", err);
+    if (result == 0)
+        result = add_own(self, "--manifest", wish->manifest_path, false, err);
+    if (result == 0 && !self->verify)
+        result = add_own(self, "--journal", wish->journal_path, true, err);
+    for (uint32_t i = 0; result == 0 && i < operands->sources_count; i++)
+        result = add_file(self, i, err);
+    if (result == 0 && operands->sources_count == 0)
+        result = add_path(self, RESERVATION_COMPARED, operands->target.path, 0, err);
+    if (result == 0 && !self->verify && wish->manifest_path)
+        result = check_manifest(wish->manifest_path, err);
+    return result;
+}
+
+int reserve_paths(struct copy *copy, const struct operands *operands, const struct copy_wish *wish,
+                  bool verify, struct error *err)
+{
+    struct reserve self = {.copy = copy, .operands = operands, .wish = wish, .verify = verify};
+    bool there = remote(&operands->target);
+    self.machines[false] = operands->sources_count > 0 && remote(&operands->source) ? 1 : 0;
+    self.machines[true] = !there ? 0 : operands_one_machine(operands) ? 1 : 2;
+    int result = reservation_open(&self.reservation, err);
+    if (result == 0)
+        result = add_all(&self, err);
+    reservation_close(self.reservation);
+    return result;
+}
