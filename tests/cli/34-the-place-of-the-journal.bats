@@ -16,7 +16,7 @@ setup() {
 # --- two at a time ----------------------------------------------------------------------------------------------------
 
 @test "a second haul to the same target is refused in one line, and the first is unharmed" {
-    begin "${SLICE[@]}" --bwlimit=3M source target
+    begin "${SLICE[@]}" --bwlimit=1M source target
     wait_for_journal $((2 * MIB))
     local pid=$running option
     ln -s target link
