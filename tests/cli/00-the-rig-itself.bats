@@ -142,3 +142,65 @@ number_of() { # errno of a system call, by number, under deny
     sync -f "$FS"
     expect_under "cached bytes of the image" "$(pages --bytes "$FS.img")" $MIB
 }
+
+# --- the runner -------------------------------------------------------------------------------------------------------
+
+# A tree with the runner and one bats file of a test that does BODY; `check_tree NAME &` runs it.
+tree_make() { # NAME BODY [LINE]
+    mkdir -p "$1/tests/lib" "$1/tests/check" "$1/tests/cli" "$1/build"
+    cp "$HAUL_ROOT/tests/lib/check" "$1/tests/lib/"
+    printf '#!/bin/sh\necho nothing to see\n' >"$1/tests/check/none"
+    chmod +x "$1/tests/check/none"
+    printf '%s\n' "${3:-# Beside others.}" 'teardown() { umount mnt || :; }' '@test "one" {' "cd '$PWD/$1'" "$2" '}' >"$1/tests/cli/one.bats"
+}
+
+check_tree() { # NAME
+    HAUL_CHECK_LOCKS=$PWD JOBS=2 ONLY='none|bats' exec "$1/tests/lib/check" "$1/build" >"$1/out" 2>&1
+}
+
+wait_until() { # COMMAND...
+    local tries
+    for ((tries = 0; tries < 600; tries++)); do
+        "$@" && return
+        sleep 0.05
+    done
+    echo "never: $*"
+    return 1
+}
+
+@test "TERM to a check ends all that it started, wherever that went, and the tests undo what they have mounted" {
+    requires root
+    # shellcheck disable=SC2016
+    tree_make tree '
+        mkdir mnt && mount -t tmpfs haul-test mnt
+        setsid sleep 1000 3>&- & echo $! >pids
+        timeout 1000 sleep 1000 3>&- & echo $! >>pids
+        touch begun && sleep 1000'
+    check_tree tree 3>&- &
+    local check=$! pid code=0
+    cleanup_fn umount -q "$PWD/tree/mnt"
+    wait_until test -e tree/begun
+    kill -TERM $check
+    wait $check || code=$?
+    expect "exit code" "$code" 143
+    ! mountpoint -q tree/mnt
+    while read -r pid; do
+        ps -o stat=,args= -p "$pid" | grep -v '^Z' && return 1 # a zombie may never be reaped in a container
+    done <tree/pids
+    return 0
+}
+
+@test "a file that changes the whole machine never runs beside a file of another check" {
+    tree_make a 'echo begin >>../log; sleep 0.5; echo end >>../log'
+    tree_make b 'echo begin >>../log; sleep 0.5; echo end >>../log'
+    tree_make c 'echo alone >>../log; sleep 0.2; echo over >>../log' "# Alone: in truth it changes nothing."
+    local pids=()
+    for tree in a c b; do
+        check_tree $tree 3>&- &
+        pids+=($!)
+    done
+    wait "${pids[@]}"
+    expect "lines" "$(grep -c . log)" 6
+    # What is alone is over before anything else begins, and nothing else goes on meanwhile.
+    awk '/begin/ { open++ } /end/ { open-- } /alone/ { alone = 1; if (open) exit 1 } /over/ { alone = 0 } alone && /begin|end/ { exit 1 }' log
+}
