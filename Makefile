@@ -3,24 +3,44 @@
 #   make            build/haul            make check      install what the tests need, build, run every test
 #   make demo       the main job, shown   make bench      haul beside its peers, as ratios; also
 #   make install    DESTDIR, PREFIX                       bench-resume, bench-remote (see bench/run*)
-#   make deps       only install the packages
+#   make deps       install the packages that are missing; so do demo, check and bench. `make` itself only looks for them.
 #
-# Settings: CC, CFLAGS, SAN=address,undefined, WITH_URING=0, WITH_SSH=0; V=1 shows the commands.
+# Settings: CC, CFLAGS, LDFLAGS, PKG_CONFIG, SAN=address,undefined; WITH_SSH=0, WITH_URING=0, WITH_ZSTD=0 leave a library out;
+# WERROR=1 makes warnings errors, as `make check` does; V=1 shows the commands.
 
 CC         ?= cc
 PREFIX     ?= /usr/local
-WITH_URING ?= 1
-WITH_SSH   ?= 1
+PKG_CONFIG ?= pkg-config
 CFLAGS     ?= -O2 -g
+# A static program cannot load a library of another C library's copy: it would crash when a host is named.
+STATIC     := $(filter -static -static-pie,$(CC) $(CFLAGS) $(LDFLAGS))
+WITH_URING ?= 1
+WITH_ZSTD  ?= 1
+WITH_SSH   ?= $(if $(STATIC),0,1)
 BUILD      := build$(if $(SAN),/san)
 
+ifneq ($(and $(STATIC),$(filter-out 0,$(WITH_SSH))),)
+$(error a static program cannot load libssh: leave out WITH_SSH=$(WITH_SSH) (-e ssh works all the same) or $(STATIC))
+endif
+
+quoted      = '$(subst ','\'',$(1))'
+ASKED      := $(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
+
+# What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
+LOOSE_GOALS := all demo check stress bench bench-resume bench-remote deps deps-test syntax clean
+ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
+WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
+$(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
+include $(BUILD)/found.mk
+endif
+
 VERSION    := $(shell sed -n 's/^## \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
-WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror
+WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 CPPFLAGS   += -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -DHAUL_VERSION='"$(VERSION)"' \
-              -DWITH_URING=$(WITH_URING) -DWITH_SSH=$(WITH_SSH)
+              -DWITH_SSH=$(WITH_SSH) -DWITH_URING=$(WITH_URING) -DWITH_ZSTD=$(WITH_ZSTD) $(FOUND_CPPFLAGS)
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
               -fno-omit-frame-pointer)
-LIBS       := $(if $(filter 1,$(WITH_URING)),-luring) -lxxhash -lzstd
+LIBS       := $(FOUND_LIBS)
 
 SOURCES    := $(sort $(wildcard src/*/*.c))
 OBJECTS    := $(SOURCES:%.c=$(BUILD)/%.o)
@@ -41,7 +61,7 @@ say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: deps
+all:
 	@+$(PARALLEL) build
 
 build: $(BUILD)/haul
@@ -50,7 +70,7 @@ build: $(BUILD)/haul
 CONFIG := $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LIBS)
 $(BUILD)/config: FORCE
 	@mkdir -p $(@D)
-	@echo '$(subst ','\'',$(CONFIG))' | cmp -s - $@ || echo '$(subst ','\'',$(CONFIG))' >$@
+	@echo $(call quoted,$(CONFIG)) | cmp -s - $@ || echo $(call quoted,$(CONFIG)) >$@
 FORCE:
 
 $(BUILD)/%.o: %.c $(BUILD)/config
@@ -95,10 +115,10 @@ syntax/%: FORCE
 	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only $*
 
 deps:
-	@tests/lib/deps build
+	@$(ASKED) tests/lib/deps build
 
 deps-test:
-	@tests/lib/deps test
+	@$(ASKED) tests/lib/deps test
 
 tests-build: $(BUILD)/haul $(UNIT_TESTS) $(SIM_TESTS) $(TOOLS) $(FUZZERS)
 
@@ -107,7 +127,7 @@ demo: deps
 	@tests/lib/demo $(BUILD)/haul
 
 check: deps-test
-	@+$(PARALLEL) tests-build
+	@+$(PARALLEL) tests-build WERROR=1
 	@tests/lib/check $(BUILD)
 
 stress: deps-test

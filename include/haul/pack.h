@@ -30,7 +30,7 @@ void *pack_incoming(struct pack *pack);
  * unspecified. */
 bool pack_expand(struct pack *pack, uint32_t packed, void *out, uint32_t length);
 
-/* The library's version, for -V. */
+/* The library's version. NULL: this haul was built without it, and packs nothing. */
 const char *pack_version(void);
 
 #endif

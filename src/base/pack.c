@@ -2,6 +2,10 @@
  * measured); higher levels are slower than the link that they would relieve. */
 #include "haul/pack.h"
 
+#include <stddef.h>
+
+#if WITH_ZSTD
+
 #include <stdlib.h>
 #include <zstd.h>
 
@@ -76,3 +80,46 @@ const char *pack_version(void)
 {
     return ZSTD_versionString();
 }
+
+#else /* Nobody opens one: the command line refuses -z, and a server does not say that it can. */
+
+struct pack *pack_open(uint32_t chunk_bytes)
+{
+    (void)chunk_bytes;
+    return NULL;
+}
+
+void pack_close(struct pack *pack)
+{
+    (void)pack;
+}
+
+uint64_t pack_memory(uint32_t chunk_bytes)
+{
+    (void)chunk_bytes;
+    return 0;
+}
+
+uint32_t pack_shrink(struct pack *pack, const void *data, uint32_t length, const void **out)
+{
+    (void)pack, (void)data, (void)length, (void)out;
+    return 0;
+}
+
+void *pack_incoming(struct pack *pack)
+{
+    return pack;
+}
+
+bool pack_expand(struct pack *pack, uint32_t packed, void *out, uint32_t length)
+{
+    (void)pack, (void)packed, (void)out, (void)length;
+    return false;
+}
+
+const char *pack_version(void)
+{
+    return NULL;
+}
+
+#endif

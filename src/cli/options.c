@@ -8,6 +8,7 @@
 #include "haul/cleanup.h"
 #include "haul/lane.h"
 #include "haul/num.h"
+#include "haul/pack.h"
 #include "haul/text.h"
 
 #include <errno.h>
@@ -529,6 +530,14 @@ static int check_transport(const struct options *options, struct error *err)
                            link->transport);
 }
 
+static int check_built_in(const struct options *options, struct error *err)
+{
+    if (!options->wish.compress || pack_version() || options->help || options->version > 0)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, ENOTSUP,
+                           "-z: this haul was built without zstd: leave it out");
+}
+
 /* When every word is read: the lists, and what the environment says. */
 static void finish(struct options *options)
 {
@@ -592,7 +601,9 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
         return rc;
     finish(options);
     rc = check_operands(options, err);
-    return rc < 0 ? rc : check_transport(options, err);
+    if (rc == 0)
+        rc = check_transport(options, err);
+    return rc < 0 ? rc : check_built_in(options, err);
 }
 
 void options_close(struct options *options)

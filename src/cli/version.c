@@ -8,7 +8,19 @@
 #include "haul/output.h"
 #include "haul/pack.h"
 
+#ifdef __GLIBC__
 #include <gnu/libc-version.h>
+#endif
+
+/* NULL: another C library than glibc; musl has no name and no number to ask for. */
+static const char *libc_version(void)
+{
+#ifdef __GLIBC__
+    return gnu_get_libc_version();
+#else
+    return NULL;
+#endif
+}
 
 /* The way to know whether the kernel lets us use an engine is to open it. */
 static bool engine_usable(enum engine_kind kind, struct error *err)
@@ -22,6 +34,14 @@ static bool engine_usable(enum engine_kind kind, struct error *err)
 
 static const enum engine_kind kinds[] = {ENGINE_URING, ENGINE_THREADS, ENGINE_SYNC};
 
+static void library_words(FILE *out, const char *name, const char *version, const char *without)
+{
+    if (version)
+        fprintf(out, ", %s %s", name, version);
+    else
+        fprintf(out, ", %s", without);
+}
+
 void version_words(FILE *out)
 {
     fprintf(out, "haul %s\nengines:   ", HAUL_VERSION);
@@ -31,10 +51,11 @@ void version_words(FILE *out)
         fprintf(out, "%s%s%s%s%s", i > 0 ? ", " : "", engine_name(kinds[i]),
                 usable ? "" : " (not here: ", usable ? "" : err.text, usable ? "" : ")");
     }
-    const char *ssh = link_ssh_version();
-    fprintf(out, "\ndigests:   xxh128\nlibraries: %s, zstd %s, glibc %s, %s%s\n", hash_version(),
-            pack_version(), gnu_get_libc_version(),
-            ssh ? "libssh " : "no libssh (-e ssh works without)", ssh ? ssh : "");
+    fprintf(out, "\ndigests:   xxh128\nlibraries: %s", hash_version());
+    library_words(out, "zstd", pack_version(), "no zstd (so no -z)");
+    library_words(out, "glibc", libc_version(), "not glibc");
+    library_words(out, "libssh", link_ssh_version(), "no libssh (-e ssh works without)");
+    fputc('\n', out);
 }
 
 void version_json(FILE *out)
@@ -53,7 +74,7 @@ void version_json(FILE *out)
     fputs("],\"digests\":[\"xxh128\"],\"libraries\":{\"hash\":", out);
     output_json_text(out, hash_version());
     output_json_string(out, "zstd", pack_version());
-    output_json_string(out, "libc", gnu_get_libc_version());
+    output_json_string(out, "libc", libc_version());
     output_json_string(out, "ssh", link_ssh_version());
     fputs("}}\n", out);
 }

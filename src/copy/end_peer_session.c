@@ -64,8 +64,11 @@ static int peer_settle(struct end_peer *self, const struct wire_hello *given, st
     self->works = calloc(self->works_count, sizeof(*self->works));
     self->jobs = calloc(given->jobs_max, sizeof(*self->jobs));
     self->wire.payload_bytes_max = given->chunk_bytes;
-    if (self->config.compress && (given->capabilities & WIRE_CAN_PACK) &&
-        !(self->pack = pack_open(given->chunk_bytes)))
+    if (self->config.compress && !(given->capabilities & WIRE_CAN_PACK))
+        return error_set_class(err, ERROR_USAGE, ENOTSUP,
+                               "%s: haul there was built without zstd: leave out -z",
+                               self->wire.link->peer);
+    if (self->config.compress && !(self->pack = pack_open(given->chunk_bytes)))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to pack payloads");
     if (self->works && self->jobs)
         return 0;

@@ -107,7 +107,7 @@ static int serve_prepare(struct serve *self, const struct wire_hello *hello, str
     if (result == 0)
         result = serve_open_end(self, hello, err);
     self->wire.payload_bytes_max = self->budget.chunk_bytes;
-    if (result == 0 && (hello->capabilities & WIRE_CAN_PACK) &&
+    if (result == 0 && (hello->capabilities & WIRE_CAN_PACK) && pack_version() &&
         !(self->pack = pack_open(self->budget.chunk_bytes)))
         result = error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to pack payloads");
     return result;
