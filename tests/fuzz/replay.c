@@ -16,11 +16,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 
-enum { INPUTS_MAX = 10000, INPUT_BYTES_MAX = 1 << 20, PATH_BYTES_MAX = 4096, CHANGES_MAX = 8 };
+enum {
+    INPUTS_MAX = 10000,
+    INPUT_BYTES_MAX = 1 << 20,
+    PATH_BYTES_MAX = 4096,
+    CHANGES_MAX = 8,
+    SHOWN_BYTES = 200
+};
 
 struct input {
     uint8_t *data;
@@ -34,6 +41,24 @@ struct corpus {
 
 /* For the signal handler: what is being run. */
 static char current[PATH_BYTES_MAX + 64];
+static const uint8_t *current_data;
+static size_t current_length;
+
+/* Short inputs as bytes for `xxd -r -p`. */
+static void print_bytes(void)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[2 * SHOWN_BYTES + 1];
+    size_t length = 0;
+    if (!current_data || current_length > SHOWN_BYTES)
+        return;
+    for (size_t i = 0; i < current_length; i++) {
+        text[length++] = digits[current_data[i] >> 4];
+        text[length++] = digits[current_data[i] & 15];
+    }
+    text[length++] = '\n';
+    (void)!write(STDERR_FILENO, text, length);
+}
 
 static void on_crash(int number)
 {
@@ -41,6 +66,7 @@ static void on_crash(int number)
     (void)!write(STDERR_FILENO, before, sizeof(before) - 1);
     (void)!write(STDERR_FILENO, current, strlen(current));
     (void)!write(STDERR_FILENO, "\n", 1);
+    print_bytes();
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -55,7 +81,10 @@ static void run(const uint8_t *data, size_t length)
     if (length) {
         memcpy(copy, data, length);
     }
+    current_data = copy;
+    current_length = length;
     LLVMFuzzerTestOneInput(copy, length);
+    current_data = NULL;
     free(copy);
 }
 
@@ -130,13 +159,16 @@ static size_t change(uint8_t *data, size_t length, const struct corpus *corpus, 
     return length;
 }
 
-static void mutate(const struct corpus *corpus, uint64_t count, uint64_t seed)
+/* Returns how many. */
+static uint64_t mutate(const struct corpus *corpus, uint64_t count, time_t seconds, uint64_t seed)
 {
+    time_t end = time(NULL) + seconds;
+    uint64_t i;
     uint8_t *data = malloc(INPUT_BYTES_MAX);
     if (!data) {
         abort();
     }
-    for (uint64_t i = 0; i < count; i++) {
+    for (i = 0; i < count || (seconds > 0 && time(NULL) < end); i++) {
         uint64_t state = seed * UINT64_C(0x2545f4914f6cdd1d) + i;
         const struct input *base = &corpus->inputs[next_random(&state) % corpus->count];
         size_t length = base->length;
@@ -148,19 +180,23 @@ static void mutate(const struct corpus *corpus, uint64_t count, uint64_t seed)
         run(data, length);
     }
     free(data);
+    return i;
 }
 
 int main(int argc, char **argv)
 {
     static struct corpus corpus;
     uint64_t count = 0, seed = 1;
-    const int crashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+    time_t seconds = 0;
+    const int crashes[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGALRM};
     for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++) {
         signal(crashes[i], on_crash);
     }
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--random=", 9) == 0) {
             count = strtoull(argv[i] + 9, NULL, 10);
+        } else if (strncmp(argv[i], "--seconds=", 10) == 0) {
+            seconds = (time_t)strtoul(argv[i] + 10, NULL, 10);
         } else if (strncmp(argv[i], "--seed=", 7) == 0) {
             seed = strtoull(argv[i] + 7, NULL, 10);
         } else {
@@ -171,7 +207,7 @@ int main(int argc, char **argv)
         fputs("replay: no inputs\n", stderr);
         return 77;
     }
-    mutate(&corpus, count, seed);
+    count = mutate(&corpus, count, seconds, seed);
     printf("%zu inputs, %" PRIu64 " mutations\n", corpus.count, count);
     for (size_t i = 0; i < corpus.count; i++) {
         free(corpus.inputs[i].data);

@@ -1,0 +1,185 @@
+/* lie.h - well-formed lies: which field of which message is told otherwise, and how.
+ *
+ * In a fuzz input a lie is five bytes: operation (bit 7: of the request, else of the reply), the
+ * how manieth of its kind (255: each), what is done, which field, a value. */
+#ifndef HAUL_TESTS_FUZZ_LIE_H
+#define HAUL_TESTS_FUZZ_LIE_H
+
+#include "haul/cleanup.h"
+#include "haul/num.h"
+#include "haul/wire.h"
+
+#include <string.h>
+
+enum { LIE_BYTES = 5, LIES_MAX = 16, LIE_EACH = 255, LIE_OPS = 12 };
+
+enum lie_deed {
+    LIE_FIELD,     /* a field has another value */
+    LIE_FIELD_TOO, /* as often again: most of what there is to find is found by this one */
+    LIE_OLD,       /* the whole message is the one before of its operation */
+    LIE_TWICE,     /* it comes twice */
+    LIE_LATE,      /* behind the next one, where that is there already */
+    LIE_EARLY,     /* the reply before comes once more when the request has hardly been sent */
+    LIE_FAILED,    /* it failed, with words, or without */
+    LIE_STATUS,    /* any other status */
+    LIE_PAYLOAD,   /* a flipped bit, which its digest does not know of */
+    LIE_LENGTH,    /* the payload is longer or shorter */
+    LIE_ENTRIES,   /* of RECALL: other chunks are listed, under a good digest */
+    LIE_CUT,       /* the connection ends */
+    LIE_DEEDS
+};
+
+struct lie {
+    bool request;
+    uint8_t op, number, deed, field, value;
+};
+
+/* believed: the client has nothing to hold against it. What is in a source only the source's side
+ * knows, and whether a target was empty only the target's. */
+struct lie_field {
+    enum wire_op op;
+    uint16_t offset, bytes;
+    bool truth; /* a bool */
+    bool believed;
+};
+
+#define LIE_OF(op, member, believed)                                                               \
+    {                                                                                              \
+        op, offsetof(struct wire_message, member), sizeof(((struct wire_message *)0)->member),     \
+            _Generic(((struct wire_message *)0)->member, bool                                      \
+                     : true, default                                                               \
+                     : false),                                                                     \
+            believed                                                                               \
+    }
+#define LIE_OF_FACTS(op)                                                                           \
+    LIE_OF(op, reply.facts.kind, false), LIE_OF(op, reply.facts.size_bytes, true),                 \
+        LIE_OF(op, reply.facts.allocated_bytes, true), LIE_OF(op, reply.facts.mode, false),        \
+        LIE_OF(op, reply.facts.mtime_seconds, false), LIE_OF(op, reply.facts.mtime_ns, false),     \
+        LIE_OF(op, reply.facts.ctime_seconds, false), LIE_OF(op, reply.facts.device, false),       \
+        LIE_OF(op, reply.facts.inode, false)
+
+static const struct lie_field lie_reply_fields[] = {
+    LIE_OF_FACTS(WIRE_DESCRIBE),
+    LIE_OF(WIRE_DESCRIBE, reply.journal_present, false),
+    LIE_OF_FACTS(WIRE_OPEN),
+    LIE_OF(WIRE_OPEN, reply.target_fresh, true),
+    LIE_OF(WIRE_OPEN, reply.target_readable, false),
+    LIE_OF(WIRE_OPEN, reply.journal, true),
+    LIE_OF(WIRE_OPEN, reply.journal_compare, true),
+    LIE_OF(WIRE_OPEN, reply.chunk_bytes, false),
+    LIE_OF(WIRE_MAP, reply.extent_start, true),
+    LIE_OF(WIRE_MAP, reply.extent_end, true),
+    LIE_OF(WIRE_RECALL, reply.extent_start, false),
+    LIE_OF(WIRE_RECALL, reply.count, false),
+    LIE_OF(WIRE_RECALL, reply.digest, false),
+    LIE_OF(WIRE_FETCH, reply.matched, true),
+    LIE_OF(WIRE_FETCH, reply.digest, false),
+    LIE_OF(WIRE_EXAMINE, reply.count, false),
+    LIE_OF(WIRE_EXAMINE, reply.digest, false),
+    LIE_OF(WIRE_COMMIT, reply.report.policy, false),
+    LIE_OF(WIRE_COMMIT, reply.report.resident_after_bytes, false),
+    LIE_OF(WIRE_COMMIT, reply.tally.bytes, false),
+    LIE_OF(WIRE_COMMIT, reply.tally.sum, false),
+    LIE_OF(WIRE_ABANDON, reply.tally.sum, false),
+};
+
+/* A request that is changed on its way is another wish, and what comes of it is nobody's lie; only
+ * what the tally covers must be noticed. Paths stay: nothing outside of the folder is touched. */
+static const struct lie_field lie_request_fields[] = {
+    LIE_OF(WIRE_DESCRIBE, request.job, true),
+    LIE_OF(WIRE_OPEN, request.job, true),
+    LIE_OF(WIRE_OPEN, request.chunk_bytes, true),
+    LIE_OF(WIRE_OPEN, request.wish.cache, true),
+    LIE_OF(WIRE_OPEN, request.wish.resume, true),
+    LIE_OF(WIRE_OPEN, request.wish.sparse, true),
+    LIE_OF(WIRE_OPEN, request.wish.join, true),
+    LIE_OF(WIRE_OPEN, request.wish.journal, true),
+    LIE_OF(WIRE_OPEN, request.wish.journal_early, true),
+    LIE_OF(WIRE_OPEN, request.wish.compare_only, true),
+    LIE_OF(WIRE_OPEN, request.wish.session, true),
+    LIE_OF(WIRE_OPEN, request.source.kind, true),
+    LIE_OF(WIRE_OPEN, request.source.size_bytes, true),
+    LIE_OF(WIRE_OPEN, request.source.mtime_seconds, true),
+    LIE_OF(WIRE_MAP, request.offset, true),
+    LIE_OF(WIRE_RECALL, request.offset, true),
+    LIE_OF(WIRE_RECALL, request.length, true),
+    LIE_OF(WIRE_FETCH, request.offset, true),
+    LIE_OF(WIRE_FETCH, request.length, true),
+    LIE_OF(WIRE_FETCH, request.conditional, true),
+    LIE_OF(WIRE_FETCH, request.digest, true),
+    LIE_OF(WIRE_EXAMINE, request.offset, true),
+    LIE_OF(WIRE_EXAMINE, request.length, true),
+    LIE_OF(WIRE_EXAMINE, request.from_medium, false),
+    LIE_OF(WIRE_STORE, request.job, false),
+    LIE_OF(WIRE_STORE, request.offset, false),
+    LIE_OF(WIRE_STORE, request.length, false),
+    LIE_OF(WIRE_STORE, request.digest, false),
+    LIE_OF(WIRE_KEEP, request.offset, false),
+    LIE_OF(WIRE_KEEP, request.digest, false),
+    LIE_OF(WIRE_ERASE, request.offset, true),
+    LIE_OF(WIRE_ERASE, request.length, true),
+    LIE_OF(WIRE_SYNC, request.job, true),
+    LIE_OF(WIRE_COMMIT, request.job, true),
+    LIE_OF(WIRE_COMMIT, request.source.size_bytes, false),
+    LIE_OF(WIRE_COMMIT, request.source.mtime_seconds, true),
+    LIE_OF(WIRE_COMMIT, request.wish.times, true),
+};
+
+/* The field-th of an operation, modulo how many there are; NULL: it has none. */
+static inline const struct lie_field *lie_field_of(const struct lie *lie)
+{
+    const struct lie_field *fields = lie->request ? lie_request_fields : lie_reply_fields;
+    uint32_t all = lie->request ? sizeof(lie_request_fields) / sizeof(*fields)
+                                : sizeof(lie_reply_fields) / sizeof(*fields);
+    uint32_t count = 0, wanted = 0;
+    for (uint32_t i = 0; i < all; i++)
+        count += fields[i].op == lie->op;
+    for (uint32_t i = 0; count > 0 && i < all; i++) {
+        if (fields[i].op == lie->op && wanted++ == lie->field % count)
+            return &fields[i];
+    }
+    return NULL;
+}
+
+/* Another number in place of the old one, among them those that programs stumble over. */
+static inline uint64_t lie_number(uint64_t old, uint8_t value)
+{
+    switch (value % 8) {
+    case 0:
+        return 0;
+    case 1:
+        return UINT64_MAX;
+    case 2:
+        return old + 1;
+    case 3:
+        return old - 1;
+    case 4:
+        return old ^ (uint64_t)1 << (value / 8);
+    case 5:
+        return (uint64_t)1 << (value / 4);
+    case 6:
+        return old + (uint64_t)(value / 8) * 64 * 1024;
+    default:
+        return value / 8;
+    }
+}
+
+static inline void lie_about_field(struct wire_message *message, const struct lie_field *field,
+                                   uint8_t value)
+{
+    uint8_t *at = (uint8_t *)message + field->offset;
+    uint64_t number = 0;
+    if (field->truth) {
+        *at = !*at;
+        return;
+    }
+    if (field->bytes > sizeof(number)) { /* a digest */
+        at[value % field->bytes] ^= (uint8_t)(1 + value / field->bytes);
+        return;
+    }
+    memcpy(&number, at, field->bytes);
+    number = field->bytes == 1 ? value % 6u : lie_number(number, value);
+    memcpy(at, &number, field->bytes); /* the lower bytes: little-endian machines only */
+}
+
+#endif
