@@ -23,7 +23,7 @@
 enum end_role { END_SOURCE, END_TARGET };
 
 enum end_op {
-    END_DESCRIBE, /* role's path -> facts; changes nothing */
+    END_DESCRIBE, /* role's path -> facts; changes nothing. wish.dry: and fails where OPEN would */
     END_OPEN, /* source: open. target: create or open, lock, find the journal, set the final size */
     END_MAP,  /* source: next data at or after slot->offset -> extent_start, extent_end */
     END_RECALL,  /* target: journalled chunks from entry number slot->offset of the journal on ->
@@ -75,6 +75,7 @@ struct job_wish {
     const char *journal_path; /* NULL: beside the target */
     uint64_t session;         /* random; the same for all lanes of a run */
     bool compare_only;        /* haul verify: the target is only read */
+    bool dry;                 /* DESCRIBE: is OPEN possible? Nothing else is asked */
 };
 
 /* One file to be copied. Owned by the client; ends may read it while a slot of it is with them, and

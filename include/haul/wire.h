@@ -130,7 +130,7 @@ struct wire_wish {
     uint8_t cache;
     uint8_t resume;
     bool strict, cache_max_set, write_devices, sparse, preallocate, join, mode, owner, times,
-        journal, journal_early, compare_only;
+        journal, journal_early, compare_only, dry;
     uint64_t cache_max_bytes;
     uint64_t session;
     const char *journal_path; /* "": beside the target */

@@ -187,6 +187,14 @@ static void words_full(FILE *out, const struct receipt *receipt)
             receipt->digest_known ? digest_text(digest, &receipt->digest) : "unknown");
 }
 
+static void print_would(FILE *out, const struct receipt *receipt)
+{
+    fputs(" -> ", out);
+    print_path(out, receipt->target_host, receipt->target_path);
+    fprintf(out, ": would %s, ", receipt->would ? receipt->would : "be copied");
+    print_size(out, "", receipt->bytes_total, " (dry run)\n");
+}
+
 void receipt_words(FILE *out, const struct receipt *receipt, bool full)
 {
     if (receipt_up_to_date(receipt) || receipt->dry_run) {
@@ -194,7 +202,7 @@ void receipt_words(FILE *out, const struct receipt *receipt, bool full)
         if (receipt_up_to_date(receipt))
             fputs(": up to date\n", out);
         else
-            print_size(out, ": would be copied, ", receipt->bytes_total, " (dry run)\n");
+            print_would(out, receipt);
         return;
     }
     if (full)
@@ -281,6 +289,7 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     output_json_bool(out, "compared", receipt->compared);
     output_json_number(out, "bytes_differing", receipt->bytes_differing);
     output_json_bool(out, "dry_run", receipt->dry_run);
+    output_json_string(out, "would", receipt->would);
     output_json_bool(out, "up_to_date", receipt_up_to_date(receipt));
     output_json_bool(out, "resumed", receipt->resumed);
     json_counts(out, receipt);

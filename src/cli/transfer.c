@@ -292,7 +292,8 @@ static void print_end(struct transfer *transfer, int code)
             name_sides(transfer);
     }
     /* In words the failures of several have been told, and the sum is of the rest. */
-    if (failed && (single(transfer) || options->json))
+    bool begun = single(transfer) && sum->outcome.kind != OUTCOME_NONE;
+    if (failed && !begun && (single(transfer) || options->json))
         sum->outcome = transfer->outcome;
     print_resume(transfer);
     if (options->json)
@@ -333,6 +334,7 @@ static int transfer_run(struct transfer *at, const struct options *options)
     struct error err = {0};
     transfer.options = options;
     receipt_init(&transfer.sum);
+    transfer.sum.dry_run = options->wish.dry_run;
     transfer.sum.source_path = options->operands_count == 2 ? options->operands[0] : NULL;
     transfer.sum.target_path = options->operands[options->operands_count - 1];
     transfer.watch.style = watch_choose(options->json, options->quiet, options->progress);

@@ -278,7 +278,7 @@ static bool copy_up_to_date(const struct copy *copy, const struct job *job)
     return grade == EVIDENCE_STRONG;
 }
 
-static bool copy_has_holes(const struct facts *source)
+bool copy_has_holes(const struct facts *source)
 {
     return source->kind == FILE_REGULAR && source->allocated_bytes < source->size_bytes;
 }
@@ -531,7 +531,7 @@ int copy_run(struct copy *copy, const char *source_path, const char *target_path
             receipt->outcome = outcome_up_to_date("size and modification time");
             copy->progress.bytes_kept = copy->progress.bytes_total;
         } else if (copy->wish.dry_run) {
-            receipt->outcome = outcome_dry(err);
+            result = copy_dry(copy, receipt, err);
         } else {
             result = copy_transfer(copy, receipt, err);
         }

@@ -30,6 +30,11 @@ int copy_pump(struct copy *copy, struct plan *plan, struct error *err);
 void copy_abandon(struct copy *copy);
 void copy_fill_receipt(const struct copy *copy, uint64_t started_ns, struct receipt *receipt);
 
+bool copy_has_holes(const struct facts *source);
+
+/* copy_dry.c: both sides look at all that OPEN would meet; fills outcome and `would`. */
+int copy_dry(struct copy *copy, struct receipt *receipt, struct error *err);
+
 /* copy_digest.c: what the journal knows of all chunks */
 
 /* A journal fits: let the plan know all that it lists. */

@@ -143,6 +143,8 @@ void end_file_whole(struct end_file *self, struct work *work, enum request_kind 
 
 /* end_file_journal.c: sync and the target's journal */
 void end_file_journal_place(struct open_file *open, const struct job *job);
+/* --dry-run: is something in the way of a journal? */
+int end_file_journal_probe(const struct end_file *self, const struct job *job, struct error *err);
 bool end_file_journal_present(const struct end_file *self, const struct job *job);
 int end_file_journal_join(struct end_file *self, struct open_file *open, struct job *job);
 int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job);

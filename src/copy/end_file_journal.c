@@ -48,6 +48,29 @@ bool end_file_journal_present(const struct end_file *self, const struct job *job
     return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+int end_file_journal_probe(const struct end_file *self, const struct job *job, struct error *err)
+{
+    char name[JOURNAL_NAME_BYTES];
+    struct journal_reader *reader = NULL;
+    struct journal_header header;
+    struct error ignored = {.class = ERROR_NONE};
+    const char *path = job->wish.journal_path ? job->wish.journal_path : name;
+    if (!end_file_journal_wanted(self, job))
+        return 0;
+    AUTO_CLOSE int fd = place_reach_folder(self->config.place, job->target_path, O_PATH);
+    int fd_folder = job->wish.journal_path ? AT_FDCWD : fd;
+    journal_name(name, place_name(job->target_path));
+    int result = journal_check_replaceable(fd_folder, path, err);
+    if (result < 0)
+        return result;
+    bool found = journal_reader_open(&reader, fd_folder, path, &header, &ignored) == 0;
+    journal_reader_close(reader);
+    if (found && header.manifest)
+        return error_set_class(err, ERROR_FILE, EEXIST, "%s: is a manifest; it was left alone",
+                               path);
+    return 0;
+}
+
 /* Does a journal with this header belong to this very copy? */
 static enum journal_state end_file_journal_fits(const struct open_file *open, const struct job *job,
                                                 const struct journal_header *header)

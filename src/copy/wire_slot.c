@@ -60,7 +60,7 @@ void wire_slot_no_report(struct side_report *report)
 #define SAME_WISH                                                                                  \
     SAME(strict), SAME(cache_max_set), SAME(write_devices), SAME(sparse), SAME(preallocate),       \
         SAME(join), SAME(mode), SAME(owner), SAME(times), SAME(journal), SAME(journal_early),      \
-        SAME(compare_only), SAME(cache_max_bytes), SAME(session)
+        SAME(compare_only), SAME(dry), SAME(cache_max_bytes), SAME(session)
 
 static struct wire_facts facts_out(const struct facts *from)
 {

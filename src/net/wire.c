@@ -209,6 +209,7 @@ static void code_wish(struct coder *coder, struct wire_wish *wish)
     code_bool(coder, &wish->journal);
     code_bool(coder, &wish->journal_early);
     code_bool(coder, &wish->compare_only);
+    code_bool(coder, &wish->dry);
     code_u64(coder, &wish->cache_max_bytes);
     code_u64(coder, &wish->session);
     code_text(coder, &wish->journal_path, WIRE_PATH_BYTES_MAX);

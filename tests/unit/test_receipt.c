@@ -164,9 +164,10 @@ static void receipt_words_nothing_done_is_said_so(void **state)
     char out[TEXT_BYTES];
     struct receipt receipt = good();
     receipt.dry_run = true;
+    receipt.would = "be created";
     receipt.outcome.kind = OUTCOME_DRY;
     assert_string_equal(words(out, &receipt, true),
-                        "disk.img: would be copied, 4.00 GiB (dry run)\n");
+                        "disk.img -> /mnt/disk.img: would be created, 4.00 GiB (dry run)\n");
     receipt.outcome.kind = OUTCOME_UP_TO_DATE;
     assert_string_equal(words(out, &receipt, true), "disk.img: up to date\n");
 }
@@ -182,6 +183,7 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "{\"v\":1,\"event\":\"receipt\",\"exit\":0,\"error\":null,\"outcome\":\"durable\","
         "\"durable\":true,"
         "\"bytes_durable\":4294967296,\"compared\":false,\"bytes_differing\":0,\"dry_run\":false,"
+        "\"would\":null,"
         "\"up_to_date\":false,"
         "\"resumed\":false,\"files\":1,"
         "\"bytes_total\":4294967296,\"bytes_copied\":4294967296,\"bytes_kept\":0,"

@@ -47,7 +47,7 @@ FILE = [
     ("chunk", "u32"), ("path", "text"), ("cache", "u8"), ("resume", "u8"), ("strict", "bool"), ("budget_set", "bool"),
     ("devices", "bool"), ("sparse", "bool"), ("preallocate", "bool"), ("join", "bool"), ("set_mode", "bool"),
     ("set_owner", "bool"), ("set_times", "bool"), ("journal", "bool"), ("journal_early", "bool"),
-    ("compare_only", "bool"), ("budget", "u64"), ("session", "u64"), ("journal_path", "text"), ("source", FACTS),
+    ("compare_only", "bool"), ("dry", "bool"), ("budget", "u64"), ("session", "u64"), ("journal_path", "text"), ("source", FACTS),
 ]
 OPENED = [("fresh", "bool"), ("readable", "bool"), ("journal", "u8"), ("compare", "bool"), ("chunk", "u32")]
 REPORT = [

@@ -1,0 +1,200 @@
+#!/usr/bin/env bats
+# Goal: -n looks at all that a run would meet, names the target, changes nothing, and ends with the exit code that the run
+# would begin with.
+load ../lib/common
+load ../lib/remote
+load ../lib/resume
+
+setup() {
+    scratch_open
+    random_file source $((2 * MIB + 77))
+}
+
+# What there is, its times and contents, but for what `copy` itself writes.
+state() {
+    find . "$@" -not -name out -not -name err -not -path './state*' -printf '%p %i %s %T@ %C@ %M\n' 2>/dev/null | sort
+}
+
+# -n ARGS ends with the code of ARGS, and changes nothing; of both the messages are clear.
+foretells() { # EXIT-CODE ARGS...
+    local code=$1
+    shift
+    state >"$SCRATCH/state.before"
+    copy -n "$@"
+    expect_status "$code"
+    expect_receipt .exit "$code"
+    expect_receipt .dry_run true
+    [ "$code" = 0 ] || expect_clear_error
+    state >"$SCRATCH/state.after"
+    grep -v ' \./ \|^\. ' "$SCRATCH/state.before" >"$SCRATCH/state.a"
+    grep -v ' \./ \|^\. ' "$SCRATCH/state.after" >"$SCRATCH/state.b"
+    diff "$SCRATCH/state.a" "$SCRATCH/state.b" || { show_run; return 1; }
+    copy "$@"
+    expect_status "$code"
+}
+
+@test "-n names the target and what would become of it" {
+    run haul -n source target
+    [ "$status" = 0 ]
+    [[ $output == *"source -> target: would be created, 2.00 MiB"* ]]
+    [ ! -e target ]
+    echo old >target
+    run haul -n source target
+    [[ $output == *"target: would be compared"* ]]
+    run haul -n --restart source target
+    [[ $output == *"target: would be written anew"* ]]
+    mkdir folder
+    run haul -n source folder
+    [[ $output == *"source -> folder/source: would be created"* ]]
+    copied source folder
+    run haul -n source folder
+    [ "$status" = 0 ]
+    [[ $output == *"up to date"* ]]
+    copy -n source folder
+    expect_receipt .up_to_date true
+    expect_receipt .would null
+}
+
+@test "-n of a folder that is missing, of a source that is missing or a folder" {
+    foretells 11 source nowhere/target
+    foretells 11 source nowhere/
+    foretells 24 missing target
+    mkdir folder
+    foretells 23 folder target
+    foretells 11 -T source folder
+}
+
+@test "-n of targets that cannot be written: fifo, link to nothing, what is in the journal's place" {
+    mkfifo pipe
+    foretells 11 source pipe
+    ln -s nothing link
+    foretells 11 source link
+    mkdir .target.haul
+    foretells 11 source target
+    rmdir .target.haul
+    copied --manifest=sums source other
+    cp sums .target.haul
+    foretells 11 source target
+    echo precious >file
+    foretells 11 --journal=file source target
+    foretells 11 --manifest=file source target
+}
+
+@test "-n of what is immutable, may only be appended to, or is mounted read-only" {
+    requires root chattr
+    mkdir fixed
+    touch file log
+    chattr +i fixed file && chattr +a log || skip "needs chattr"
+    cleanup_fn chattr -i "$SCRATCH/fixed" "$SCRATCH/file"
+    cleanup_fn chattr -a "$SCRATCH/log"
+    foretells 11 source fixed/target
+    foretells 11 source file
+    foretells 11 source log
+    mkdir here
+    cp -p source here/same
+    echo old >here/old
+    mount --bind here here
+    cleanup_fn umount "$SCRATCH/here"
+    mount -o remount,ro,bind here
+    foretells 11 source here/target
+    foretells 11 source here/old
+    copy -n source here/same
+    expect_status "$(copy source here/same && echo "$status")"
+}
+
+@test "-n as a user who may not write, or not read" {
+    requires root setpriv
+    chmod 777 .
+    mkdir closed
+    echo old >closed/old
+    cp "$HAUL" haul
+    chmod 755 haul
+    local HAUL=$SCRATCH/haul
+    under=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    chmod 644 source
+    foretells 11 source closed/target
+    foretells 11 source closed/old
+    chmod 600 source
+    foretells 11 source target
+}
+
+@test "-n of devices: without --write-devices, too small, read-only, mounted" {
+    requires root loop
+    local device small
+    truncate -s 8M disk
+    truncate -s 1M tiny
+    device=$(losetup -f --show disk)
+    cleanup_fn losetup -d "$device"
+    small=$(losetup -f --show tiny)
+    cleanup_fn losetup -d "$small"
+    foretells 1 source "$device"
+    foretells 11 --write-devices source "$small"
+    blockdev --setro "$device"
+    foretells 11 --write-devices source "$device"
+    blockdev --setrw "$device"
+    run haul -n --write-devices source "$device"
+    [ "$status" = 0 ]
+    [[ $output == *"$device: would be compared"* ]]
+    mkfs.ext4 -q "$device"
+    mkdir mounted
+    mount "$device" mounted
+    cleanup_fn umount "$SCRATCH/mounted"
+    copy -n --write-devices source "$device"
+    expect_status 43
+    expect_words "$device.*in use"
+}
+
+@test "-n where there is no room" {
+    on_fs ext4 8M
+    random_file "$SCRATCH/large" $((16 * MIB))
+    foretells 11 large "$FS/target"
+    expect_words 'make room'
+    truncate -s 1G "$SCRATCH/sparse"
+    foretells 0 sparse "$FS/sparse"
+}
+
+@test "-n beside a transfer that is running" {
+    random_file source $((16 * MIB))
+    begin "${SLICE[@]}" --bwlimit=2M source target
+    JOURNAL=.target.haul
+    wait_for_journal $MIB
+    local pid=$running
+    copy -n source target
+    expect_status 43
+    kill -0 "$pid"
+    kill -KILL "$pid"
+    wait "$pid" || true
+    run haul -n source target
+    [ "$status" = 0 ]
+    [[ $output == *"gone on with from its journal"* ]]
+    copied source target
+    same source target
+}
+
+@test "-n of several: 23 where one of them would fail, 0 where none would" {
+    cp source other
+    mkdir folder
+    foretells 23 source missing other folder/
+    rm folder/*
+    copy -n source other folder/
+    expect_status 0
+    [ -z "$(ls -A folder)" ]
+}
+
+@test "-n by push and by pull tells the same" {
+    local via=(-e "sh -c 'shift; exec \"\$@\"' -" --remote-path="$HAUL") far="h:$SCRATCH"
+    foretells 11 "${via[@]}" source "$far/nowhere/target"
+    mkfifo pipe
+    foretells 11 "${via[@]}" source "$far/pipe"
+    mkdir .file.haul
+    foretells 11 "${via[@]}" source "$far/file"
+    foretells 24 "${via[@]}" "$far/missing" target
+    foretells 11 "${via[@]}" "$far/source" nowhere/target
+    run haul -n "${via[@]}" source "$far/target"
+    [ "$status" = 0 ]
+    [[ $output == *"h:$SCRATCH/target: would be created"* ]]
+    [ ! -e target ]
+    copied "${via[@]}" source "$far/target"
+    copy -n "${via[@]}" "$far/source" target
+    expect_receipt .up_to_date true
+}
