@@ -72,11 +72,17 @@ static struct outcome verify_outcome(struct copy *copy, const struct job *job, b
     uint64_t source_bytes = job->facts[END_SOURCE].size_bytes;
     uint64_t target_bytes = job->facts[END_TARGET].size_bytes;
     const char *other = job->source_path ? job->source_path : copy->wish.manifest_path;
-    if (target_bytes > source_bytes)
+    /* A device has the size that it has. */
+    bool behind = target_bytes > source_bytes && job->facts[END_TARGET].kind == FILE_DEVICE;
+    if (behind)
+        log_note("%s: is a device and larger than %s; the %llu bytes behind are not "
+                 "compared",
+                 job->target_path, other, (unsigned long long)(target_bytes - source_bytes));
+    else if (target_bytes > source_bytes)
         log_error("%s: %llu bytes more than there should be, from byte %llu on", job->target_path,
                   (unsigned long long)(target_bytes - source_bytes),
                   (unsigned long long)source_bytes);
-    if (copy->progress.bytes_differing > 0 || target_bytes != source_bytes)
+    if (copy->progress.bytes_differing > 0 || (target_bytes != source_bytes && !behind))
         error_set_class(err, ERROR_MISMATCH, EBADMSG, "%s: differs from %s", job->target_path,
                         other);
     return outcome_equal(complete, copy->progress.bytes_differing, err);

@@ -47,3 +47,49 @@ load ../lib/common
         expect_words 'target'
     done
 }
+
+@test "verify of an image on a larger device compares up to the image's end, and says what lies behind" {
+    requires root loop
+    local device size=$((3 * MIB + 512)) via=(-e "sh -c 'shift; exec \"\$@\"' -" --remote-path="$HAUL")
+    random_file source $size
+    random_file behind $((8 * MIB)) 7
+    device=$(losetup -f --show behind)
+    cleanup_fn losetup -d "$device"
+    copied --manifest=sums --write-devices source "$device"
+    run haul verify source "$device"
+    [ "$status" = 0 ]
+    [[ $output == *"$((8 * MIB - size)) bytes behind"* ]]
+    run haul verify --manifest=sums "$device"
+    [ "$status" = 0 ]
+    [[ $output == *"$((8 * MIB - size)) bytes behind"* ]]
+    copy "${via[@]}" verify source "h:$device"
+    expect_status 0
+    expect_receipt .exit 0
+    expect_receipt .outcome equal
+    printf x | dd of="$device" bs=1 seek=$((size - 1)) conv=notrunc oflag=sync status=none
+    run haul verify source "$device"
+    [ "$status" = 40 ]
+    run haul verify --manifest=sums "$device"
+    [ "$status" = 40 ]
+}
+
+@test "verify of a longer file, and of an image that is cut off, is no match" {
+    local device
+    random_file source $((2 * MIB))
+    random_file target $((2 * MIB + 1))
+    run haul verify source target
+    [ "$status" = 40 ]
+    run haul verify target source
+    [ "$status" = 40 ]
+    requires root loop
+    device=$(losetup -f --show --sizelimit=$MIB source)
+    cleanup_fn losetup -d "$device"
+    run haul verify source "$device"
+    [ "$status" = 40 ]
+    losetup -d "$device"
+    device=$(losetup -f --show source)
+    cleanup_fn losetup -d "$device"
+    head -c $MIB source >image
+    run haul verify "$device" image
+    [ "$status" = 40 ]
+}

@@ -14,12 +14,7 @@ def _settled_too_late(case, words):
     return case.story.way in ("pull", "both") and "exit code 12," in words and "not a chunk" in case.outcome.words
 
 
-def _device_longer_than_image(case, words):
-    """verify of an image with a larger device."""
-    return case.story.target in DEVICES and words.startswith("verify says 40")
-
-
-FAULTS = {"K1.1": _device_up_to_date, "K4.1": _settled_too_late, "K2.7": _device_longer_than_image}
+FAULTS = {"K1.1": _device_up_to_date, "K4.1": _settled_too_late}
 
 
 def name_of(case, words):
