@@ -34,8 +34,12 @@ struct copy_wish {
     bool sparse;              /* -S: make holes of zeros */
     bool no_preallocate;      /* --no-preallocate */
     enum resume_wish resume;
-    const char *journal_path;  /* --journal; NULL: beside the target */
-    const char *manifest_path; /* --manifest; NULL: none */
+    const char *journal_path;              /* --journal; NULL: beside the target */
+    const char *manifest_path;             /* --manifest; NULL: none */
+    uint32_t attributes[ATTRIBUTES_COUNT]; /* --perms, --no-owner, -a ...: enum attribute_wish */
+    struct mode_changes chmod;             /* --chmod */
+    uint32_t umask_bits;                   /* of this process, for --chmod=+x */
+    const char *chown;                     /* --chown; NULL */
     uint64_t sync_every_bytes; /* --sync-every; with sync_every_set; 0: only at the end */
     bool sync_every_set;
     uint32_t lanes;           /* -j; 0: automatic */

@@ -12,6 +12,7 @@
 #ifndef HAUL_END_H
 #define HAUL_END_H
 
+#include "haul/attributes.h"
 #include "haul/error.h"
 #include "haul/file.h"
 #include "haul/hash.h"
@@ -39,6 +40,8 @@ enum end_op {
                     the cache clean, metadata, sync file and folder, remove the journal. Both: fill
                     the side's report */
     END_ABANDON, /* both: close without committing; the journal stays; the report is filled */
+    END_ADJUST,  /* target that is not open: its attributes become those of facts[END_SOURCE], where
+                    they are others; data are not looked at. Fills the report's outcome of them */
 };
 
 enum journal_state {
@@ -67,7 +70,9 @@ struct job_wish {
     bool sparse; /* zeros in whole blocks of the buffer become holes in a new file */
     bool preallocate;
     bool join; /* another lane of this session has the file open and locked */
-    bool mode, owner, times;
+    uint8_t attributes[ATTRIBUTES_COUNT]; /* enum attribute_wish, of facts[END_SOURCE] */
+    bool set_id;                          /* set-id bits may be set, too */
+    const char *chown;                    /* USER:GROUP of the target's machine; NULL */
     enum resume_wish resume;
     bool journal;       /* keep one */
     bool journal_early; /* create it at OPEN, not with the first checkpoint: it will be recalled, or
@@ -75,7 +80,7 @@ struct job_wish {
     const char *journal_path; /* NULL: beside the target */
     uint64_t session;         /* random; the same for all lanes of a run */
     bool compare_only;        /* haul verify: the target is only read */
-    bool dry;                 /* DESCRIBE: is OPEN possible? Nothing else is asked */
+    bool dry; /* DESCRIBE: is OPEN possible? ADJUST: what would be changed? Nothing else is asked */
 };
 
 /* One file to be copied. Owned by the client; ends may read it while a slot of it is with them, and

@@ -91,6 +91,8 @@ struct file_open_wish {
     bool join;
     uint64_t size_bytes; /* final; only looked at by such a join */
     bool write_devices;
+    uint32_t
+        create_mode; /* of a new file, less the umask; its owner may read and write it anyway */
     const struct place *place;
 };
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
@@ -114,15 +116,6 @@ int file_reopen(const struct file *file, int flags);
 
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);
-
-/* Owner (tried only as root; one that cannot be kept is noted, no failure), then mode (set-id bits
- * only with the owner), then mtime onto an open file, all or those asked for. Devices: nothing. */
-struct file_metadata {
-    bool owner, mode, times;
-    struct facts facts;
-};
-int file_set_metadata(const struct file *file, const struct file_metadata *metadata,
-                      struct error *err);
 
 /* Is the target still what was opened? Its name leads to it, and its size is size_bytes. Else
  * -ESTALE with words. Devices: 0. */

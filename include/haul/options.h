@@ -57,6 +57,8 @@ enum option_kind {
     OPTION_LANES,   /* uint32_t: 0 to LANES_MAX */
     OPTION_INFO,    /* bool: --info=progress2 */
     OPTION_DIGEST,  /* nothing stored: only one digest exists */
+    OPTION_CHMOD,   /* struct mode_changes: more of them */
+    OPTION_ARCHIVE, /* uint32_t[ATTRIBUTES_COUNT]: all as -a wishes them */
     OPTION_ALREADY, /* nothing stored: accepted, because it is always so */
     OPTION_REFUSED, /* not built: `help` says what; not listed by --help */
 };

@@ -56,6 +56,9 @@ struct side_report {
     uint64_t resident_peak_bytes;
     uint64_t resident_after_bytes;
     uint64_t memory_peak_bytes; /* of that end's process */
+    /* Of a target: sets of attributes.h. Changed ones are those that an older target had
+     * otherwise. */
+    uint8_t attributes_changed, attributes_lost, attributes_asked;
 };
 
 struct receipt {

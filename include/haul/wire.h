@@ -35,6 +35,8 @@ enum {
     WIRE_PATH_BYTES_MAX = 4096, /* with its NUL, as PATH_MAX */
     WIRE_PROGRAM_BYTES = 16,    /* a version such as "1.0.2", with its NUL */
     WIRE_WHY_BYTES = 256,
+    WIRE_CHOWN_BYTES = 512,
+    WIRE_ATTRIBUTES_COUNT = 4,
     WIRE_NOTE_BYTES = 1024,
     WIRE_ENTRY_BYTES = 24,    /* of a RECALL's payload: chunk number and digest */
     WIRE_RESENDS_MAX = 3,     /* of one chunk that arrives damaged */
@@ -76,6 +78,7 @@ enum wire_op {
     WIRE_SYNC,
     WIRE_COMMIT,
     WIRE_ABANDON,
+    WIRE_ADJUST,
 };
 
 enum wire_status {
@@ -129,17 +132,19 @@ struct wire_facts {
 struct wire_wish {
     uint8_t cache;
     uint8_t resume;
-    bool strict, cache_max_set, write_devices, sparse, preallocate, join, mode, owner, times,
-        journal, journal_early, compare_only, dry;
+    bool strict, cache_max_set, write_devices, sparse, preallocate, join;
+    uint8_t attributes[WIRE_ATTRIBUTES_COUNT]; /* owner, group, mode, times: enum attribute_wish */
+    bool set_id, journal, journal_early, compare_only, dry;
     uint64_t cache_max_bytes;
     uint64_t session;
     const char *journal_path; /* "": beside the target */
+    const char *chown;        /* "USER:GROUP" of the target's machine, or "" */
 };
 
 struct wire_request {
     enum wire_op op;
     uint32_t job;
-    /* DESCRIBE, OPEN, COMMIT */
+    /* DESCRIBE, OPEN, COMMIT, ADJUST */
     uint32_t chunk_bytes;
     const char *path; /* of the server's role */
     struct wire_wish wish;
@@ -157,6 +162,7 @@ struct wire_report {
     uint8_t policy, engine;
     const char *policy_why, *engine_why;
     uint64_t resident_before_bytes, resident_peak_bytes, resident_after_bytes, memory_peak_bytes;
+    uint8_t attributes_changed, attributes_lost, attributes_asked; /* bit 0 owner, ... 3 times */
 };
 
 /* What a server has settled of a job in this session, so that an acknowledged COMMIT can be
@@ -174,7 +180,7 @@ struct wire_reply {
     enum error_class class;
     uint32_t errnum;
     const char *words;
-    /* DONE, and COMMIT and ABANDON also when FAILED */
+    /* DONE, and COMMIT, ABANDON and ADJUST also when FAILED */
     struct wire_facts facts;                             /* DESCRIBE, OPEN */
     bool journal_present;                                /* DESCRIBE */
     bool target_fresh, target_readable, journal_compare; /* OPEN */
@@ -185,8 +191,8 @@ struct wire_reply {
     uint32_t count;            /* EXAMINE, RECALL */
     struct digest digest;      /* FETCH, EXAMINE: of the content; RECALL: of the payload */
     bool matched;              /* FETCH */
-    struct wire_report report; /* COMMIT, ABANDON */
-    struct wire_tally tally;   /* COMMIT, ABANDON */
+    struct wire_report report; /* COMMIT, ABANDON, ADJUST */
+    struct wire_tally tally;   /* the same */
 };
 
 struct wire_note {
@@ -249,6 +255,9 @@ void wire_entries(void *entries, uint32_t count);
 /* Adds one STORE or KEEP. */
 void wire_tally_add(struct wire_tally *tally, uint64_t offset, uint32_t length,
                     const struct digest *digest);
+
+/* Does a report come with its reply, also when it has failed? */
+bool wire_op_reports(enum wire_op op);
 
 const char *wire_op_name(enum wire_op op); /* "describe", ... */
 

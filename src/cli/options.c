@@ -10,10 +10,12 @@
 #include "haul/num.h"
 #include "haul/pack.h"
 #include "haul/text.h"
+#include "haul/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct option_word cache_words[] = {{"auto", POLICY_AUTO},
                                                  {"direct", POLICY_DIRECT},
@@ -68,6 +70,12 @@ static const struct option_word digest_words[] = {
 #define ALREADY(name, letter, help)                                                                \
     {                                                                                              \
         name, letter, OPTION_ALREADY, NULL, help, 0, 0, 0, NULL                                    \
+    }
+#define ATTRIBUTE(name, letter, which, wished, help)                                               \
+    SET(name, letter, wish.attributes[ATTRIBUTE_##which], ATTRIBUTE_##wished, help)
+#define ARCHIVE(name, letter, help)                                                                \
+    {                                                                                              \
+        name, letter, OPTION_ARCHIVE, NULL, help, AT(wish.attributes), 0, 0, NULL                  \
     }
 #define REFUSED(name, letter, help)                                                                \
     {                                                                                              \
@@ -142,10 +150,25 @@ static const struct option_row table[] = {
     CLEAR("preallocate", 0, wish.no_preallocate, "reserve the target's space first (the default)"),
     FLAG("no-preallocate", 0, wish.no_preallocate, "do not reserve the target's space first"),
     FLAG("write-devices", 0, wish.write_devices, "TARGET may be a block device"),
-    ALREADY("perms", 'p', "keep permissions (always so)"),
-    ALREADY("times", 't', "keep the modification time (always so)"),
-    ALREADY("owner", 'o', "keep the owner (always so, as root); but see --ssh-option"),
-    ALREADY("group", 'g', "keep the group (always so, as root)"),
+
+    ARCHIVE("archive", 'a', "the same as -rptgo; owner and group only as root"),
+    ALREADY("recursive", 'r', "accepted for files; folders are not copied yet"),
+    ALREADY("links", 'l', "accepted for files; what a symbolic link points to is copied"),
+    ATTRIBUTE("perms", 'p', MODE, ASKED, "keep permissions, or exit 23; also set-id bits"),
+    ATTRIBUTE("times", 't', TIMES, ASKED, "keep the modification time, or exit 23"),
+    ATTRIBUTE("owner", 'o', OWNER, ASKED, "keep the owner, or exit 23; but see --ssh-option"),
+    ATTRIBUTE("group", 'g', GROUP, ASKED, "keep the group, or exit 23"),
+    ATTRIBUTE("no-perms", 0, MODE, LEAVE, "leave the target's permissions as they are"),
+    ATTRIBUTE("no-p", 0, MODE, LEAVE, "the same as --no-perms"),
+    ATTRIBUTE("no-times", 0, TIMES, LEAVE, "do not set the modification time"),
+    ATTRIBUTE("no-t", 0, TIMES, LEAVE, "the same as --no-times"),
+    ATTRIBUTE("no-owner", 0, OWNER, LEAVE, "do not set the owner"),
+    ATTRIBUTE("no-o", 0, OWNER, LEAVE, "the same as --no-owner"),
+    ATTRIBUTE("no-group", 0, GROUP, LEAVE, "do not set the group"),
+    ATTRIBUTE("no-g", 0, GROUP, LEAVE, "the same as --no-group"),
+    VALUE(CHMOD, "chmod", "MODES", AT(wish.chmod), 0, "change permissions, as chmod or rsync"),
+    VALUE(TEXT, "chown", "USER:GROUP", AT(wish.chown), 0, "give the target to these"),
+    ALREADY("numeric-ids", 0, "owner and group go by their numbers (always so)"),
 
     FLAG("progress", 0, progress, "show progress, also when not on a terminal"),
     FLAG(NULL, 'P', progress, "the same as --partial --progress"),
@@ -153,9 +176,6 @@ static const struct option_row table[] = {
     FLAG("stats", 0, stats, "print the whole receipt"),
     FLAG("json", 0, json, "progress and receipt as JSON, one event a line"),
 
-    REFUSED("recursive", 'r', "folders are not copied yet: name the files"),
-    REFUSED("archive", 'a', "it means -rlptgo, and folders are not copied yet: name the files"),
-    REFUSED("links", 'l', "symbolic links are not copied as links yet: what they point to is"),
     REFUSED("acls", 'A', "access control lists are not copied yet"),
     REFUSED("xattrs", 'X', "extended attributes are not copied yet"),
     REFUSED("hard-links", 'H', "hard links are not kept yet"),
@@ -311,6 +331,14 @@ static int store_item(struct option_list *list, const struct option_row *row, co
     return 0;
 }
 
+static int store_chmod(struct mode_changes *field, const char *text, struct error *err)
+{
+    if (mode_changes_parse(field, text))
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "--chmod=%s: not permissions such as 644 or u=rw,go=r", text);
+}
+
 /* A value that is more than a word of argv. */
 static int store_value(void *field, const struct option_row *row, const char *text,
                        struct error *err)
@@ -336,6 +364,8 @@ static int store_value(void *field, const struct option_row *row, const char *te
         return store_info(field, text, err);
     case OPTION_DIGEST:
         return check_digest(row, text, err);
+    case OPTION_CHMOD:
+        return store_chmod(field, text, err);
     default:
         assert(false && "a kind without a case");
         return -EINVAL;
@@ -360,6 +390,10 @@ static int store(struct options *options, const struct option_row *row, const ch
     case OPTION_SET:
         *(uint32_t *)field = row->value;
         return 0;
+    case OPTION_ARCHIVE:
+        for (int i = 0; i < ATTRIBUTES_COUNT; i++)
+            ((uint32_t *)field)[i] = ATTRIBUTE_ARCHIVE;
+        return 0;
     case OPTION_TEXT:
         *(const char **)field = text;
         return 0;
@@ -372,15 +406,24 @@ static int store(struct options *options, const struct option_row *row, const ch
     }
 }
 
+static const struct option_row *find_exact(const char *name, size_t length)
+{
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        if (table[i].name && strncmp(table[i].name, name, length) == 0 && !table[i].name[length])
+            return &table[i];
+    }
+    return NULL;
+}
+
 /* The row of a long name: exact, or the only one that begins so. NULL with words. */
 static const struct option_row *find_long(const char *name, size_t length, struct error *err)
 {
-    const struct option_row *found = NULL;
+    const struct option_row *found = find_exact(name, length);
+    if (found)
+        return found;
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         if (!table[i].name || strncmp(table[i].name, name, length) != 0)
             continue;
-        if (table[i].name[length] == '\0')
-            return &table[i];
         if (found) {
             error_set_class(err, ERROR_USAGE, EINVAL, "--%.*s: could be --%s or --%s", (int)length,
                             name, found->name, table[i].name);
@@ -499,6 +542,10 @@ static int check_operands(const struct options *options, struct error *err)
                                options->operands[0]);
     if (options->server)
         return 0;
+    if (options->wish.chown &&
+        (options->wish.chown[0] == '\0' || strlen(options->wish.chown) >= WIRE_CHOWN_BYTES))
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%.64s: not USER:GROUP",
+                               options->wish.chown);
     if (options->operands_count == 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "SOURCE and TARGET are missing");
     if (options->operands_count == 1)
@@ -545,6 +592,10 @@ static void finish(struct options *options)
     const char *transport = getenv("HAUL_RSH");
     if (!link->transport && transport && transport[0] != '\0')
         link->transport = transport;
+    if (options->wish.chmod.count > 0) {
+        options->wish.umask_bits = umask(0);
+        umask(options->wish.umask_bits);
+    }
     if (options->identities.count > 0)
         link->identity_files = options->identities.items;
     link->identities_count = options->identities.count;

@@ -1,6 +1,7 @@
 /* receipt.c - what a run did, in words for people and as one line of JSON. */
 #include "haul/receipt.h"
 
+#include "haul/attributes.h"
 #include "haul/clock.h"
 #include "haul/num.h"
 #include "haul/output.h"
@@ -117,6 +118,16 @@ static void print_parts(FILE *out, const struct receipt *receipt)
         print_size(out, ", ", receipt->bytes_verified, " read back from the medium");
 }
 
+/* What changed of the source without the data. */
+static void print_carried_over(FILE *out, const struct receipt *receipt)
+{
+    char names[ATTRIBUTES_TEXT_BYTES];
+    uint8_t set = receipt->target.attributes_changed;
+    if (set && receipt->bytes_copied == 0)
+        fprintf(out, ", %s %s", attributes_text(names, set),
+                receipt->dry_run ? "would be carried over" : "carried over");
+}
+
 static void words_compact(FILE *out, const struct receipt *receipt)
 {
     print_path(out, receipt->source_host, receipt->source_path);
@@ -124,6 +135,7 @@ static void words_compact(FILE *out, const struct receipt *receipt)
     if (!receipt->compared) {
         print_size(out, "", receipt->bytes_copied, " copied");
         print_parts(out, receipt);
+        print_carried_over(out, receipt);
         fputs(", ", out);
     }
     print_durable(out, receipt);
@@ -199,10 +211,13 @@ void receipt_words(FILE *out, const struct receipt *receipt, bool full)
 {
     if (receipt_up_to_date(receipt) || receipt->dry_run) {
         print_path(out, receipt->source_host, receipt->source_path);
-        if (receipt_up_to_date(receipt))
-            fputs(": up to date\n", out);
-        else
+        if (receipt_up_to_date(receipt)) {
+            fputs(": up to date", out);
+            print_carried_over(out, receipt);
+            fputs("\n", out);
+        } else {
             print_would(out, receipt);
+        }
         return;
     }
     if (full)
@@ -234,6 +249,20 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
 
 /* ---- JSON ---- */
 
+static void json_attributes(FILE *out, const char *key, uint8_t set)
+{
+    static const char *const names[ATTRIBUTES_COUNT] = {"owner", "group", "mode", "mtime"};
+    const char *comma = "";
+    fprintf(out, ",\"%s\":[", key);
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++) {
+        if (!(set & ATTRIBUTE_BIT(i)))
+            continue;
+        fprintf(out, "%s\"%s\"", comma, names[i]);
+        comma = ",";
+    }
+    fputs("]", out);
+}
+
 /* A choice that was never made is unknown: null. */
 static void json_side(FILE *out, const char *key, const char *path, const char *host,
                       const struct side_report *side)
@@ -243,10 +272,10 @@ static void json_side(FILE *out, const char *key, const char *path, const char *
     output_json_string(out, "host", host);
     output_json_string(out, "policy",
                        side->policy == POLICY_AUTO ? NULL : policy_name(side->policy));
-    output_json_string(out, "why", side->policy_why);
+    output_json_string(out, "why", side->policy_why[0] ? side->policy_why : NULL);
     output_json_string(out, "engine",
                        side->engine == ENGINE_AUTO ? NULL : engine_name(side->engine));
-    output_json_string(out, "engine_why", side->engine_why);
+    output_json_string(out, "engine_why", side->engine_why[0] ? side->engine_why : NULL);
     output_json_number(out, "resident_before_bytes", side->resident_before_bytes);
     output_json_number(out, "resident_peak_bytes", side->resident_peak_bytes);
     output_json_number(out, "resident_after_bytes", side->resident_after_bytes);
@@ -293,6 +322,8 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     output_json_bool(out, "up_to_date", receipt_up_to_date(receipt));
     output_json_bool(out, "resumed", receipt->resumed);
     json_counts(out, receipt);
+    json_attributes(out, "attributes_changed", receipt->target.attributes_changed);
+    json_attributes(out, "attributes_lost", receipt->target.attributes_lost);
     json_side(out, "source", receipt->source_path, receipt->source_host, &receipt->source);
     json_side(out, "target", receipt->target_path, receipt->target_host, &receipt->target);
     fputs("}\n", out);

@@ -185,9 +185,6 @@ void copy_begin(struct copy *copy, const char *source_path, const char *target_p
                 .cache_max_set = wish->cache_max_set,
                 .cache_max_bytes = wish->cache_max_bytes,
                 .write_devices = wish->write_devices,
-                .mode = true,
-                .owner = true,
-                .times = true,
                 .resume = wish->resume,
                 .journal = true,
                 .journal_early = wish->manifest_path != NULL,
@@ -195,6 +192,7 @@ void copy_begin(struct copy *copy, const char *source_path, const char *target_p
                 .session = copy->session,
             },
     };
+    copy_attributes_wish(copy, &copy->lead->job.wish);
     copy_no_reports(&copy->lead->job);
     *receipt = (struct receipt){
         .source_path = source_path,
@@ -258,6 +256,7 @@ static int copy_look(struct copy *copy, struct error *err)
     int result = lane_call(copy->lead, END_SOURCE, END_DESCRIBE, err);
     if (result == 0)
         result = lane_call(copy->lead, END_TARGET, END_DESCRIBE, err);
+    copy_attributes_want(copy, &copy->lead->job);
     return result < 0 ? result : copy_refuse(copy, err);
 }
 
@@ -300,6 +299,7 @@ static int copy_open_job(struct copy *copy, struct error *err)
     if (result < 0)
         return result;
     struct job_wish *wish = &lane->job.wish;
+    copy_attributes_want(copy, &lane->job);
     copy->progress.bytes_total = lane->job.facts[END_SOURCE].size_bytes; /* may have grown since */
     wish->sparse = copy_has_holes(&lane->job.facts[END_SOURCE]) || copy->wish.sparse;
     wish->preallocate = !wish->sparse && !copy->wish.no_preallocate;
@@ -530,6 +530,7 @@ int copy_run(struct copy *copy, const char *source_path, const char *target_path
         if (copy_up_to_date(copy, job)) {
             receipt->outcome = outcome_up_to_date("size and modification time");
             copy->progress.bytes_kept = copy->progress.bytes_total;
+            result = copy_attributes_adjust(copy, err);
         } else if (copy->wish.dry_run) {
             result = copy_dry(copy, receipt, err);
         } else {
@@ -537,6 +538,7 @@ int copy_run(struct copy *copy, const char *source_path, const char *target_path
         }
     }
     receipt->outcome = outcome_settle(receipt->outcome, result, err);
+    receipt->outcome.lacking = job->reports[END_TARGET].attributes_asked != 0;
     copy_fill_receipt(copy, started_ns, receipt);
     copy_promote(copy);
     return outcome_good(&receipt->outcome) ? 0 : -err->errnum;

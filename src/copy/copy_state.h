@@ -35,6 +35,15 @@ bool copy_has_holes(const struct facts *source);
 /* copy_dry.c: both sides look at all that OPEN would meet; fills outcome and `would`. */
 int copy_dry(struct copy *copy, struct receipt *receipt, struct error *err);
 
+/* copy_attributes.c: owner, group, mode, times */
+
+/* What the options say of them, for the job's wish. */
+void copy_attributes_wish(const struct copy *copy, struct job_wish *wish);
+/* --chmod, onto facts of the source that have just been learnt. */
+void copy_attributes_want(const struct copy *copy, struct job *job);
+/* The data are up to date: carry over what else differs (-n: only see what would be). */
+int copy_attributes_adjust(struct copy *copy, struct error *err);
+
 /* copy_digest.c: what the journal knows of all chunks */
 
 /* A journal fits: let the plan know all that it lists. */

@@ -5,12 +5,13 @@
 #include <errno.h>
 
 static const char *const op_names[] = {
-    [END_DESCRIBE] = "look at it",  [END_OPEN] = "open it",
-    [END_MAP] = "search for holes", [END_RECALL] = "read its journal",
-    [END_FETCH] = "read a chunk",   [END_EXAMINE] = "read a chunk back",
-    [END_STORE] = "write a chunk",  [END_KEEP] = "keep a chunk",
-    [END_ERASE] = "make a hole",    [END_SYNC] = "sync to the disk",
-    [END_COMMIT] = "finish it",     [END_ABANDON] = "let go of it",
+    [END_DESCRIBE] = "look at it",       [END_OPEN] = "open it",
+    [END_MAP] = "search for holes",      [END_RECALL] = "read its journal",
+    [END_FETCH] = "read a chunk",        [END_EXAMINE] = "read a chunk back",
+    [END_STORE] = "write a chunk",       [END_KEEP] = "keep a chunk",
+    [END_ERASE] = "make a hole",         [END_SYNC] = "sync to the disk",
+    [END_COMMIT] = "finish it",          [END_ABANDON] = "let go of it",
+    [END_ADJUST] = "set its attributes",
 };
 
 void end_start(struct end *end, struct slot *slot, enum end_op op)

@@ -120,7 +120,7 @@ static struct open_file *end_file_find(struct end_file *self, const struct job *
 
 static bool end_file_needs_no_open(enum end_op op)
 {
-    return op == END_DESCRIBE || op == END_OPEN || op == END_ABANDON;
+    return op == END_DESCRIBE || op == END_OPEN || op == END_ABANDON || op == END_ADJUST;
 }
 
 /* Where nothing may be told of a target, no operation reads it: not its digests, which would let a
@@ -180,6 +180,9 @@ static void end_file_start(struct end *end, struct slot *slot)
         break;
     case END_SYNC:
         end_file_sync(self, work);
+        break;
+    case END_ADJUST:
+        end_file_call(self, work, end_file_adjust);
         break;
     case END_COMMIT:
     case END_ABANDON:

@@ -51,6 +51,7 @@ struct open_file {
     struct journal_reader *reader;
     struct journal_proof proof; /* of the sync under way */
     uint64_t recalled_count;
+    struct attributes_outcome attributes; /* of the commit */
     char journal_path[4096];
 };
 
@@ -140,6 +141,10 @@ void end_file_leave(struct end_file *self, struct work *work); /* COMMIT, ABANDO
 void end_file_life_done(struct end_file *self, struct work *work);
 void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,
                     enum work_step step);
+
+/* end_file_attributes.c: owner, group, mode, times */
+int end_file_set_attributes(struct end_file *self, struct open_file *open, const struct job *job);
+int end_file_adjust(struct end_file *self, struct work *work); /* a step for end_file_call() */
 
 /* end_file_journal.c: sync and the target's journal */
 void end_file_journal_place(struct open_file *open, const struct job *job);

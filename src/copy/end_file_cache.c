@@ -106,6 +106,9 @@ void end_file_measure_end(struct end_file *self, struct open_file *open, struct 
         .resident_peak_bytes = open->resident_peak_bytes,
         .resident_after_bytes = resident_bytes,
         .memory_peak_bytes = budget_memory_peak(),
+        .attributes_changed = open->attributes.changed,
+        .attributes_lost = open->attributes.lost,
+        .attributes_asked = open->attributes.asked,
     };
     if (resident_bytes != NUM_UNKNOWN && resident_bytes > report->resident_peak_bytes)
         report->resident_peak_bytes = resident_bytes;

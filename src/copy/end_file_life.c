@@ -54,6 +54,9 @@ void end_file_describe(struct end_file *self, struct work *work)
     if (result == 0)
         result = file_describe_in(self->config.place, job_path(self, job),
                                   &job->facts[self->end.role], &self->end.error);
+    if (result == 0 && self->end.role == END_TARGET && job->wish.chown)
+        result =
+            attributes_owners(job->wish.chown, &(struct facts){0}, &(uint8_t){0}, &self->end.error);
     if (result == 0 && self->end.role == END_TARGET)
         job->journal_present = end_file_journal_present(self, job);
     if (result == 0 && job->wish.dry)
@@ -176,6 +179,9 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
         .join = job->wish.join,
         .size_bytes = job->facts[END_SOURCE].size_bytes,
         .write_devices = job->wish.write_devices,
+        .create_mode = job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE
+                           ? job->facts[END_SOURCE].mode
+                           : 0,
         .place = self->config.place,
     };
     struct error *err = &self->end.error;
@@ -251,20 +257,10 @@ static int end_file_check_source(struct end_file *self, const struct open_file *
 /* From here on the target is what the source was, and its journal has done its work. */
 static int end_file_set_metadata(struct end_file *self, struct work *work)
 {
-    const struct job *job = work->slot->job;
-    struct file_metadata metadata = {
-        .owner = job->wish.owner,
-        .mode = job->wish.mode,
-        .times = job->wish.times,
-        .facts = job->facts[END_SOURCE],
-    };
     const struct file *file = &work->open->file;
-    /* Who may only put files here gets no program that runs with our rights. */
-    if (self->config.place)
-        metadata.facts.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
     int result = file_check_in_place(file, work->open->size_bytes, &self->end.error);
     if (result == 0)
-        result = file_set_metadata(file, &metadata, &self->end.error);
+        result = end_file_set_attributes(self, work->open, work->slot->job);
     if (result == 0)
         result = file_sync(file, &self->end.error);
     if (result == 0)

@@ -223,7 +223,7 @@ static void peer_failed(struct end_peer *self, struct slot *slot, const struct w
 {
     error_set_class(&self->end.error, reply->class, (int)reply->errnum, "%s: %s",
                     self->wire.link->peer, reply->words);
-    if (slot->op == END_COMMIT || slot->op == END_ABANDON)
+    if (wire_op_reports(reply->op))
         (void)wire_slot_take_reply(slot, self->end.role, reply);
     peer_finish(self, slot, -(int)reply->errnum);
 }

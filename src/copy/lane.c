@@ -179,6 +179,7 @@ int lane_join(struct lane *lane, const struct job *lead, struct error *err)
     lane->retired = false;
     int result = lane_call(lane, END_SOURCE, END_OPEN, err);
     lane->source_open = result == 0;
+    lane->job.facts[END_SOURCE].mode = lead->facts[END_SOURCE].mode; /* as it is wanted */
     if (result == 0 && evidence_compare(&lead->facts[END_SOURCE], &lane->job.facts[END_SOURCE]) ==
                            EVIDENCE_CHANGED)
         result = error_set_class(err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",

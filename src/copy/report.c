@@ -31,11 +31,16 @@ static void side_report_add(struct side_report *sum, const struct side_report *o
     uint64_t peak = max_known(sum->resident_peak_bytes, one->resident_peak_bytes);
     uint64_t after = sum_known(sum->resident_after_bytes, one->resident_after_bytes);
     uint64_t memory = max_known(sum->memory_peak_bytes, one->memory_peak_bytes);
+    uint8_t changed = sum->attributes_changed, lost = sum->attributes_lost;
+    uint8_t asked = sum->attributes_asked;
     *sum = *one; /* policy and reason of the last one */
     sum->resident_before_bytes = before;
     sum->resident_peak_bytes = peak;
     sum->resident_after_bytes = after;
     sum->memory_peak_bytes = memory;
+    sum->attributes_changed |= changed;
+    sum->attributes_lost |= lost;
+    sum->attributes_asked |= asked;
 }
 
 void receipt_add(struct receipt *sum, const struct receipt *one)

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Which operations a role has, and which of them need a buffer. */
 struct op_rule {
@@ -31,7 +32,14 @@ static const struct op_rule rules[] = {
     [END_SYNC] = {.target = true},
     [END_COMMIT] = {.source = true, .target = true},
     [END_ABANDON] = {.source = true, .target = true},
+    [END_ADJUST] = {.target = true},
 };
+
+/* Says all of a job, which is not open before. */
+static bool op_names_file(enum wire_op op)
+{
+    return op == WIRE_DESCRIBE || op == WIRE_OPEN || op == WIRE_ADJUST;
+}
 
 /* ---- jobs ---- */
 
@@ -74,8 +82,11 @@ static void job_take(struct serve *self, struct serve_job *job, const struct wir
     job->job.source_path = self->role == END_SOURCE ? job->path : "";
     job->job.target_path = self->role == END_TARGET ? job->path : "";
     snprintf(job->journal_path, sizeof(job->journal_path), "%s", request->wish.journal_path);
+    snprintf(job->chown, sizeof(job->chown), "%s", request->wish.chown);
     if (job->job.wish.journal_path)
         job->job.wish.journal_path = job->journal_path;
+    if (job->job.wish.chown)
+        job->job.wish.chown = job->chown;
 }
 
 /* COMMIT repeats what OPEN said; only what the metadata needs may have changed. */
@@ -86,9 +97,8 @@ static const char *job_commit(struct serve_job *job, const struct wire_request *
     if (now.facts[END_SOURCE].size_bytes != job->job.facts[END_SOURCE].size_bytes)
         return "a commit with another size than the file was opened with";
     job->job.facts[END_SOURCE] = now.facts[END_SOURCE];
-    job->job.wish.mode = now.wish.mode;
-    job->job.wish.owner = now.wish.owner;
-    job->job.wish.times = now.wish.times;
+    memcpy(job->job.wish.attributes, now.wish.attributes, sizeof(now.wish.attributes));
+    job->job.wish.set_id = now.wish.set_id;
     return NULL;
 }
 
@@ -128,6 +138,8 @@ static const char *check_order(const struct serve_job *job, enum wire_op op)
     switch (op) {
     case WIRE_DESCRIBE:
         return NULL;
+    case WIRE_ADJUST:
+        return job ? "the attributes of a file that is open" : NULL;
     case WIRE_OPEN:
         return job ? "a file is opened twice" : NULL;
     case WIRE_ABANDON:
@@ -154,7 +166,7 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
         return "an operation that this role does not have";
     if (rule->buffer && !slot->slot.buffer)
         return "data in a slot without a buffer";
-    if (request->op == WIRE_DESCRIBE || request->op == WIRE_OPEN || request->op == WIRE_COMMIT)
+    if (op_names_file(request->op) || request->op == WIRE_COMMIT)
         return check_job(self, request);
     if (request->op == WIRE_RECALL && request->length < sizeof(struct journal_entry))
         return "a recall without room for an answer";
@@ -250,7 +262,7 @@ static struct serve_job *serve_job_for(struct serve *self, struct serve_job *job
 {
     if (request->op == WIRE_DESCRIBE || !job)
         job = job_place(self, request->op != WIRE_OPEN);
-    if (request->op == WIRE_DESCRIBE || request->op == WIRE_OPEN)
+    if (op_names_file(request->op))
         job_take(self, job, request);
     job->job.number = request->job;
     job->inflight++;

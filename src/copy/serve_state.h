@@ -28,6 +28,7 @@ struct serve_job {
     struct job job;
     struct wire_tally tally;
     char path[WIRE_PATH_BYTES_MAX], journal_path[WIRE_PATH_BYTES_MAX];
+    char chown[WIRE_CHOWN_BYTES];
 };
 
 struct serve_slot {

@@ -15,7 +15,8 @@ static_assert((int)WIRE_DESCRIBE == END_DESCRIBE && (int)WIRE_OPEN == END_OPEN &
                   (int)WIRE_FETCH == END_FETCH && (int)WIRE_EXAMINE == END_EXAMINE &&
                   (int)WIRE_STORE == END_STORE && (int)WIRE_KEEP == END_KEEP &&
                   (int)WIRE_ERASE == END_ERASE && (int)WIRE_SYNC == END_SYNC &&
-                  (int)WIRE_COMMIT == END_COMMIT && (int)WIRE_ABANDON == END_ABANDON,
+                  (int)WIRE_COMMIT == END_COMMIT && (int)WIRE_ABANDON == END_ABANDON &&
+                  (int)WIRE_ADJUST == END_ADJUST,
               "operations");
 static_assert(END_SOURCE == 0 && END_TARGET == 1, "roles");
 static_assert(FILE_NONE == 0 && FILE_REGULAR == 1 && FILE_FOLDER == 2 && FILE_DEVICE == 3 &&
@@ -31,6 +32,12 @@ static_assert(ENGINE_AUTO == 0 && ENGINE_URING == 1 && ENGINE_THREADS == 2 && EN
 static_assert(RESUME_AUTO == 0 && RESUME_APPEND == 1 && RESUME_APPEND_VERIFY == 2 &&
                   RESUME_RESTART == 3,
               "wishes to resume");
+static_assert((int)ATTRIBUTES_COUNT == WIRE_ATTRIBUTES_COUNT && ATTRIBUTE_OWNER == 0 &&
+                  ATTRIBUTE_GROUP == 1 && ATTRIBUTE_MODE == 2 && ATTRIBUTE_TIMES == 3,
+              "attributes");
+static_assert(ATTRIBUTE_DEFAULT == 0 && ATTRIBUTE_LEAVE == 1 && ATTRIBUTE_ARCHIVE == 2 &&
+                  ATTRIBUTE_ASKED == 3,
+              "wishes for attributes");
 static_assert(JOURNAL_ABSENT == 0 && JOURNAL_FITS == 1 && JOURNAL_SOURCE_CHANGED == 2 &&
                   JOURNAL_TARGET_CHANGED == 3 && JOURNAL_DAMAGED == 4,
               "states of a journal");
@@ -59,8 +66,11 @@ void wire_slot_no_report(struct side_report *report)
         SAME(evidence.medium_offset)
 #define SAME_WISH                                                                                  \
     SAME(strict), SAME(cache_max_set), SAME(write_devices), SAME(sparse), SAME(preallocate),       \
-        SAME(join), SAME(mode), SAME(owner), SAME(times), SAME(journal), SAME(journal_early),      \
-        SAME(compare_only), SAME(dry), SAME(cache_max_bytes), SAME(session)
+        SAME(join), SAME(set_id), SAME(journal), SAME(journal_early), SAME(compare_only),          \
+        SAME(dry), SAME(cache_max_bytes), SAME(session)
+#define SAME_ATTRIBUTES                                                                            \
+    .attributes = {from->attributes[0], from->attributes[1], from->attributes[2],                  \
+                   from->attributes[3]}
 
 static struct wire_facts facts_out(const struct facts *from)
 {
@@ -78,7 +88,9 @@ static struct wire_wish wish_out(const struct job_wish *from)
         .cache = (uint8_t)from->cache,
         .resume = (uint8_t)from->resume,
         .journal_path = from->journal_path ? from->journal_path : "",
+        .chown = from->chown ? from->chown : "",
         SAME_WISH,
+        SAME_ATTRIBUTES,
     };
 }
 
@@ -88,7 +100,9 @@ static struct job_wish wish_in(const struct wire_wish *from)
         .cache = (enum policy_kind)from->cache,
         .resume = (enum resume_wish)from->resume,
         .journal_path = from->journal_path[0] ? from->journal_path : NULL,
+        .chown = from->chown[0] ? from->chown : NULL,
         SAME_WISH,
+        SAME_ATTRIBUTES,
     };
 }
 
@@ -118,6 +132,7 @@ void wire_slot_request(struct wire_message *message, const struct slot *slot, en
     case END_DESCRIBE:
     case END_OPEN:
     case END_COMMIT:
+    case END_ADJUST:
         job_out(request, slot->job, role);
         break;
     case END_MAP:
@@ -165,6 +180,9 @@ static void report_in(struct side_report *report, const struct wire_report *wire
     report->resident_peak_bytes = wire->resident_peak_bytes;
     report->resident_after_bytes = wire->resident_after_bytes;
     report->memory_peak_bytes = wire->memory_peak_bytes;
+    report->attributes_changed = wire->attributes_changed;
+    report->attributes_lost = wire->attributes_lost;
+    report->attributes_asked = wire->attributes_asked;
 }
 
 static const char *opened_in(struct job *job, enum end_role role, const struct wire_reply *reply)
@@ -249,6 +267,7 @@ const char *wire_slot_take_reply(struct slot *slot, enum end_role role,
         return chunk_in(slot, reply);
     case END_COMMIT:
     case END_ABANDON:
+    case END_ADJUST:
         report_in(&slot->job->reports[role], &reply->report);
         return NULL;
     case END_STORE:
@@ -293,6 +312,9 @@ static struct wire_report report_out(const struct side_report *report)
         .resident_peak_bytes = report->resident_peak_bytes,
         .resident_after_bytes = report->resident_after_bytes,
         .memory_peak_bytes = report->memory_peak_bytes,
+        .attributes_changed = report->attributes_changed,
+        .attributes_lost = report->attributes_lost,
+        .attributes_asked = report->attributes_asked,
     };
 }
 
@@ -348,7 +370,7 @@ void wire_slot_reply(struct wire_message *message, const struct slot *slot, enum
         failure_out(reply, slot, why);
     else
         outcome_out(message, slot, op, role);
-    if (op == END_COMMIT || op == END_ABANDON)
+    if (wire_op_reports(reply->op))
         reply->report = report_out(&slot->job->reports[role]);
 }
 

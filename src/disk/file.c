@@ -282,17 +282,19 @@ static int file_open_folder(struct file *file, const struct place *place, struct
 }
 
 /* In a place: by one name in the folder that is open. */
-static int file_open_here(const struct file *file, int flags)
+static int file_open_here(const struct file *file, int flags, mode_t mode)
 {
     return file->restricted
-               ? openat(file->fd_folder, file->name, flags | FILE_FLAGS | O_NOFOLLOW, 0600)
-               : open(file->path, flags | FILE_FLAGS, 0600);
+               ? openat(file->fd_folder, file->name, flags | FILE_FLAGS | O_NOFOLLOW, mode)
+               : open(file->path, flags | FILE_FLAGS, mode);
 }
 
-static int file_create(struct file *file, const struct place *place, struct error *err)
+static int file_create(struct file *file, const struct file_open_wish *wish, struct error *err)
 {
+    const struct place *place = wish->place;
     bool readable = place_may_read(place);
-    file->fd = file_open_here(file, (readable ? O_RDWR : O_WRONLY) | O_CREAT | O_EXCL);
+    mode_t mode = 0600 | (wish->create_mode & 0777); /* it must open again, to be resumed */
+    file->fd = file_open_here(file, (readable ? O_RDWR : O_WRONLY) | O_CREAT | O_EXCL, mode);
     file->created = file->writable = file->fd >= 0;
     file->readable = file->created && readable;
     if (file->created)
@@ -304,7 +306,7 @@ static int file_create(struct file *file, const struct place *place, struct erro
                                "link, or make the file",
                                file->path);
     if (errno == EEXIST) { /* somebody else was faster: the lock decides */
-        file->fd = file_open_here(file, readable ? O_RDWR : O_WRONLY);
+        file->fd = file_open_here(file, readable ? O_RDWR : O_WRONLY, 0);
         file->writable = file->fd >= 0;
         file->readable = file->writable && readable;
         if (file->writable)
@@ -315,8 +317,10 @@ static int file_create(struct file *file, const struct place *place, struct erro
         errno == ENOENT ? "cannot be created; does its folder exist?" : "cannot be created", err);
 }
 
-static int file_open_writable(struct file *file, const struct place *place, struct error *err)
+static int file_open_writable(struct file *file, const struct file_open_wish *wish,
+                              struct error *err)
 {
+    const struct place *place = wish->place;
     struct stat st = {0};
     int looked = place ? fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW) : 0;
     if (looked == 0 && !S_ISLNK(st.st_mode)) {
@@ -326,12 +330,12 @@ static int file_open_writable(struct file *file, const struct place *place, stru
     }
     errno = EACCES;
     if (place_may_read(place))
-        file->fd = file_open_here(file, O_RDWR);
+        file->fd = file_open_here(file, O_RDWR, 0);
     file->readable = file->fd >= 0;
     if (file->fd < 0 && errno == EACCES) /* may be write-only: it can be written, not compared */
-        file->fd = file_open_here(file, O_WRONLY);
+        file->fd = file_open_here(file, O_WRONLY, 0);
     if (file->fd < 0 && errno == ENOENT)
-        return file_create(file, place, err);
+        return file_create(file, wish, err);
     if (file->fd < 0)
         return file_refused(place, file->path, errno, "cannot be opened for writing", err);
     file->writable = true;
@@ -426,6 +430,14 @@ static int file_check_target(struct file *file, const struct file_open_wish *wis
     return wish->join ? file_check_held(file, wish, err) : file_empty(file, err);
 }
 
+/* What is written to keeps no set-id bits, whoever opens it, and as what. A write clears them
+ * anyway (unless it is root's), under a lock and once more for each: do it once, before. */
+static void file_clear_set_id(struct file *file)
+{
+    if (file->facts.kind == FILE_REGULAR && (file->facts.mode & (S_ISUID | S_ISGID)))
+        (void)fchmod(file->fd, file->facts.mode & 01777);
+}
+
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
                      struct error *err)
 {
@@ -439,7 +451,7 @@ int file_open_target(struct file *file, const char *path, const struct file_open
     if (result == 0)
         result = file_open_folder(file, wish->place, err);
     if (result == 0)
-        result = file_open_writable(file, wish->place, err);
+        result = file_open_writable(file, wish, err);
     if (result == 0 && !wish->join)
         result = file_lock(file, err);
     if (result == 0) /* under the lock: nobody else's copy changes it any more */
@@ -447,6 +459,8 @@ int file_open_target(struct file *file, const char *path, const struct file_open
     file->created = file->created && file->facts.size_bytes == 0; /* somebody else has filled it */
     if (result == 0)
         result = file_check_target(file, wish, err);
+    if (result == 0)
+        file_clear_set_id(file);
     if (result == 0 && file->created)
         result = file_sync_folder(file, err);
     if (result == 0 && wish->join) /* beside the first lane's; see file_lock() */
@@ -486,10 +500,6 @@ int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct
     }
     if (size_bytes > NUM_OFFSET_MAX)
         return error_set(err, EFBIG, "%s", file->path);
-    /* A write clears set-id bits anyway, under a lock and once more for each; do it once, before.
-     */
-    if (file->facts.mode & (S_ISUID | S_ISGID))
-        (void)fchmod(file->fd, file->facts.mode & 0777);
 
     if (file->facts.size_bytes > size_bytes) {
         int result = file_set_size(file, size_bytes, err);
@@ -533,42 +543,6 @@ int file_reopen(const struct file *file, int flags)
         return -ESTALE;
     }
     return fd;
-}
-
-/* As root the owner is set. A filesystem without owners (FAT) is no reason to refuse the copy: said
- * once. */
-static bool file_set_owner(const struct file *file, const struct facts *facts)
-{
-    if (file->facts.uid == facts->uid && file->facts.gid == facts->gid)
-        return true;
-    if (geteuid() != 0)
-        return false;
-    if (fchown(file->fd, facts->uid, facts->gid) == 0)
-        return true;
-    log_note("%s: the owner cannot be kept here: %s", file->path, strerror(errno));
-    return false;
-}
-
-int file_set_metadata(const struct file *file, const struct file_metadata *metadata,
-                      struct error *err)
-{
-    const struct facts *facts = &metadata->facts;
-    if (file->facts.kind != FILE_REGULAR)
-        return 0;
-    bool owned = metadata->owner && file_set_owner(file, facts);
-    /* Set-id bits mean another owner's rights: as cp -p, never without the owner. */
-    uint32_t mode = owned ? facts->mode : facts->mode & 01777;
-    if (metadata->mode && fchmod(file->fd, mode) != 0)
-        return error_set(err, errno, "%s: permissions cannot be set", file->path);
-    if (metadata->times) {
-        struct timespec times[2] = {
-            {.tv_sec = 0, .tv_nsec = UTIME_OMIT},
-            {.tv_sec = (time_t)facts->mtime_seconds, .tv_nsec = (long)facts->mtime_ns},
-        };
-        if (futimens(file->fd, times) != 0)
-            return error_set(err, errno, "%s: modification time cannot be set", file->path);
-    }
-    return 0;
 }
 
 int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err)

@@ -27,6 +27,8 @@ enum {
     MODE_MAX = 07777,
     EVIDENCE_MAX = 2,
     GRANULARITY_NS_MAX = 2000000000,
+    ATTRIBUTE_WISH_MAX = 3,
+    ATTRIBUTE_SET_MAX = (1 << WIRE_ATTRIBUTES_COUNT) - 1,
     NANOSECONDS_MAX = 999999999,
 };
 
@@ -203,9 +205,9 @@ static void code_wish(struct coder *coder, struct wire_wish *wish)
     code_bool(coder, &wish->sparse);
     code_bool(coder, &wish->preallocate);
     code_bool(coder, &wish->join);
-    code_bool(coder, &wish->mode);
-    code_bool(coder, &wish->owner);
-    code_bool(coder, &wish->times);
+    for (int i = 0; i < WIRE_ATTRIBUTES_COUNT; i++)
+        code_u8(coder, &wish->attributes[i], ATTRIBUTE_WISH_MAX);
+    code_bool(coder, &wish->set_id);
     code_bool(coder, &wish->journal);
     code_bool(coder, &wish->journal_early);
     code_bool(coder, &wish->compare_only);
@@ -213,9 +215,10 @@ static void code_wish(struct coder *coder, struct wire_wish *wish)
     code_u64(coder, &wish->cache_max_bytes);
     code_u64(coder, &wish->session);
     code_text(coder, &wish->journal_path, WIRE_PATH_BYTES_MAX);
+    code_text(coder, &wish->chown, WIRE_CHOWN_BYTES);
 }
 
-/* DESCRIBE, OPEN, COMMIT. */
+/* DESCRIBE, OPEN, COMMIT, ADJUST. */
 static void code_job(struct coder *coder, struct wire_request *request)
 {
     code_chunk_bytes(coder, &request->chunk_bytes);
@@ -241,7 +244,7 @@ static void code_condition(struct coder *coder, struct wire_request *request)
 static void code_op(struct coder *coder, enum wire_op *op)
 {
     uint8_t byte = (uint8_t)*op;
-    code_u8(coder, &byte, WIRE_ABANDON);
+    code_u8(coder, &byte, WIRE_ADJUST);
     *op = coder->bytes.failed ? WIRE_DESCRIBE : (enum wire_op)byte;
 }
 
@@ -253,6 +256,7 @@ static void code_request(struct coder *coder, struct wire_request *request)
     case WIRE_DESCRIBE:
     case WIRE_OPEN:
     case WIRE_COMMIT:
+    case WIRE_ADJUST:
         code_job(coder, request);
         break;
     case WIRE_MAP:
@@ -292,6 +296,9 @@ static void code_report(struct coder *coder, struct wire_report *report)
     code_u64(coder, &report->resident_peak_bytes);
     code_u64(coder, &report->resident_after_bytes);
     code_u64(coder, &report->memory_peak_bytes);
+    code_u8(coder, &report->attributes_changed, ATTRIBUTE_SET_MAX);
+    code_u8(coder, &report->attributes_lost, ATTRIBUTE_SET_MAX);
+    code_u8(coder, &report->attributes_asked, ATTRIBUTE_SET_MAX);
 }
 
 static void code_failure(struct coder *coder, enum error_class *class, uint32_t *errnum,
@@ -341,10 +348,16 @@ static void code_outcome(struct coder *coder, struct wire_reply *reply)
     case WIRE_KEEP:
     case WIRE_ERASE:
     case WIRE_SYNC:
-    case WIRE_COMMIT: /* these two: below */
+    case WIRE_COMMIT: /* these three: below */
     case WIRE_ABANDON:
+    case WIRE_ADJUST:
         break;
     }
+}
+
+bool wire_op_reports(enum wire_op op)
+{
+    return op == WIRE_COMMIT || op == WIRE_ABANDON || op == WIRE_ADJUST;
 }
 
 static void code_reply(struct coder *coder, struct wire_reply *reply)
@@ -359,7 +372,7 @@ static void code_reply(struct coder *coder, struct wire_reply *reply)
     } else if (reply->status == WIRE_DONE) {
         code_outcome(coder, reply);
     }
-    if (reply->op == WIRE_COMMIT || reply->op == WIRE_ABANDON) {
+    if (wire_op_reports(reply->op)) {
         code_report(coder, &reply->report);
         code_u64(coder, &reply->tally.bytes);
         code_u64(coder, &reply->tally.sum);
@@ -588,6 +601,7 @@ const char *wire_op_name(enum wire_op op)
         [WIRE_RECALL] = "recall",     [WIRE_FETCH] = "fetch",   [WIRE_EXAMINE] = "examine",
         [WIRE_STORE] = "store",       [WIRE_KEEP] = "keep",     [WIRE_ERASE] = "erase",
         [WIRE_SYNC] = "sync",         [WIRE_COMMIT] = "commit", [WIRE_ABANDON] = "abandon",
+        [WIRE_ADJUST] = "adjust",
     };
     assert(op < COUNT_OF(names));
     return names[op];

@@ -122,7 +122,7 @@ static const struct lie_field lie_request_fields[] = {
     LIE_OF(WIRE_COMMIT, request.job, true),
     LIE_OF(WIRE_COMMIT, request.source.size_bytes, false),
     LIE_OF(WIRE_COMMIT, request.source.mtime_seconds, true),
-    LIE_OF(WIRE_COMMIT, request.wish.times, true),
+    LIE_OF(WIRE_COMMIT, request.wish.attributes[3], true),
 };
 
 /* The field-th of an operation, modulo how many there are; NULL: it has none. */

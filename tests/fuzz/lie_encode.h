@@ -18,6 +18,7 @@
 #define wire_entries         lie_entries
 #define wire_tally_add       lie_tally_add
 #define wire_op_name         lie_op_name
+#define wire_op_reports      lie_op_reports
 #include "../../src/net/wire.c"
 #undef wire_encode
 #undef wire_decode_header
@@ -28,6 +29,7 @@
 #undef wire_entries
 #undef wire_tally_add
 #undef wire_op_name
+#undef wire_op_reports
 #undef NDEBUG
 #pragma GCC diagnostic pop
 

@@ -15,6 +15,13 @@
  *   --short-reads         at most one block, and never more than half of what was asked (implies
  *                         --uncached: the kernel takes a short answer for the end of file
  * otherwise)
+ *   --chmod-deny          chmod fails with EPERM, as bindfs --chmod-deny and SMB do
+ *   --chown-deny          chown fails with EPERM
+ *   --utimens-deny        utimens fails with EPERM
+ *   --chmod-ignore        chmod says yes and does nothing, as some FAT drivers do
+ *   --utimens-ignore      utimens says yes and does nothing
+ *   --omit-is-zero        UTIME_OMIT is taken for the time 0, and yes is said: libfuse 2
+ *   --time-unit=NS        times are kept rounded down to multiples of this
  *   --slow=MS             each read and write takes so many milliseconds longer
  *
  * Otherwise a plain passthrough by path. Its own files are read through the page cache: cgroup
@@ -37,6 +44,8 @@
 struct faults {
     char *file;
     long long read_eio, write_eio, write_enospc, lose_write;
+    int chmod_deny, chown_deny, utimens_deny, chmod_ignore, utimens_ignore, omit_is_zero;
+    long long time_unit;
     int fsync_eio, no_fallocate, no_direct, uncached, short_reads, slow_ms;
     char *folder;
     int folder_fd; /* paths are resolved below it: the mount may cover the folder itself */
@@ -160,18 +169,48 @@ static int faulty_link(const char *from, const char *to)
 
 static int faulty_chmod(const char *path, mode_t mode, struct fuse_file_info *info)
 {
+    if (faults()->chmod_deny) {
+        return -EPERM;
+    }
+    if (faults()->chmod_ignore) {
+        return 0;
+    }
     return result(info ? fchmod((int)info->fh, mode) : fchmodat(top(), below(path), mode, 0));
 }
 
 static int faulty_chown(const char *path, uid_t user, gid_t group, struct fuse_file_info *info)
 {
+    if (faults()->chown_deny) {
+        return -EPERM;
+    }
     return result(info ? fchown((int)info->fh, user, group)
                        : fchownat(top(), below(path), user, group, AT_SYMLINK_NOFOLLOW));
 }
 
-static int faulty_utimens(const char *path, const struct timespec times[2],
+static struct timespec kept_time(struct timespec time)
+{
+    const struct faults *f = faults();
+    if (time.tv_nsec == UTIME_OMIT && f->omit_is_zero) {
+        return (struct timespec){0, 0};
+    }
+    if (f->time_unit > 0 && time.tv_nsec < 1000000000) {
+        long long ns = time.tv_sec * 1000000000LL + time.tv_nsec;
+        ns -= ns % f->time_unit;
+        return (struct timespec){ns / 1000000000, ns % 1000000000};
+    }
+    return time;
+}
+
+static int faulty_utimens(const char *path, const struct timespec wanted[2],
                           struct fuse_file_info *info)
 {
+    const struct timespec times[2] = {kept_time(wanted[0]), kept_time(wanted[1])};
+    if (faults()->utimens_deny) {
+        return -EPERM;
+    }
+    if (faults()->utimens_ignore) {
+        return 0;
+    }
     return result(info ? futimens((int)info->fh, times)
                        : utimensat(top(), below(path), times, AT_SYMLINK_NOFOLLOW));
 }
@@ -336,6 +375,13 @@ static const struct fuse_opt options[] = {
     FAULT("--no-direct", no_direct),
     FAULT("--uncached", uncached),
     FAULT("--short-reads", short_reads),
+    FAULT("--chmod-deny", chmod_deny),
+    FAULT("--chown-deny", chown_deny),
+    FAULT("--utimens-deny", utimens_deny),
+    FAULT("--chmod-ignore", chmod_ignore),
+    FAULT("--utimens-ignore", utimens_ignore),
+    FAULT("--omit-is-zero", omit_is_zero),
+    FAULT("--time-unit=%lld", time_unit),
     FAULT("--slow=%d", slow_ms),
     FUSE_OPT_END,
 };

@@ -693,7 +693,6 @@ static int attempt(struct run *run, uint32_t number)
         .source_path = world.files[END_SOURCE].path,
         .target_path = world.files[END_TARGET].path,
         .chunk_bytes = run->scenario.chunk_bytes,
-        .wish = {.mode = true, .owner = true, .times = true},
     };
     if (!run->ends[0])
         open_ends(run);

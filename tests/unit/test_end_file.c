@@ -163,7 +163,7 @@ static int bench_setup(void **state)
         .source_path = bench->source_path,
         .target_path = bench->target_path,
         .chunk_bytes = CHUNK,
-        .wish = {.mode = true, .owner = true, .times = true, .preallocate = true},
+        .wish = {.preallocate = true},
     };
     *state = bench;
     return 0;

@@ -573,75 +573,6 @@ static void file_preallocate_no_space_leaves_all_as_before(void **state)
     IN_CHILD(body_no_space(*state));
 }
 
-/* ---- metadata ---- */
-
-static void file_set_metadata_all_or_those_asked_for(void **state)
-{
-    struct place *place = *state;
-    for (int asked = 0; asked < 8; asked++) {
-        const struct file_metadata metadata = {
-            .owner = asked & 1,
-            .mode = asked & 2,
-            .times = asked & 4,
-            .facts = {.uid = 1234,
-                      .gid = 4321,
-                      .mode = 0651,
-                      .mtime_seconds = -5,
-                      .mtime_ns = 123456789},
-        };
-        make_file(place->path, 10, 0600);
-        assert_int_equal(chown(place->path, 0, 0), 0);
-        struct stat before = stat_of(place->path);
-        assert_int_equal(open_target(place), 0);
-        assert_int_equal(file_set_metadata(&place->file, &metadata, &place->err), 0);
-        struct stat st = stat_of(place->path);
-        assert_int_equal(st.st_uid, asked & 1 ? 1234 : 0);
-        assert_int_equal(st.st_gid, asked & 1 ? 4321 : 0);
-        assert_int_equal(st.st_mode & 07777, asked & 2 ? 0651 : 0600);
-        assert_true(st.st_mtim.tv_sec == (asked & 4 ? -5 : before.st_mtim.tv_sec));
-        assert_int_equal(st.st_mtim.tv_nsec, asked & 4 ? 123456789 : before.st_mtim.tv_nsec);
-        file_close(&place->file);
-    }
-}
-
-/* The owner first: a change of owner clears these bits. */
-static void file_set_metadata_set_id_bits_survive_the_change_of_owner(void **state)
-{
-    struct place *place = *state;
-    const struct file_metadata metadata = {
-        .owner = true, .mode = true, .facts = {.uid = 1234, .gid = 4321, .mode = 06755}};
-    assert_int_equal(open_target(place), 0);
-    assert_int_equal(file_set_metadata(&place->file, &metadata, &place->err), 0);
-    assert_int_equal(stat_of(place->path).st_mode & 07777, 06755);
-}
-
-static int body_metadata_as_nobody(struct place *place)
-{
-    const struct file_metadata metadata = {
-        .owner = true, .mode = true, .facts = {.uid = 0, .gid = 0, .mode = 06755}};
-    CHECK(be_nobody() == 0);
-    CHECK(open_target(place) == 0);
-    CHECK(file_set_metadata(&place->file, &metadata, &place->err) == 0); /* owner: not tried */
-    struct stat st = stat_of(place->path);
-    CHECK(st.st_uid == NOBODY);
-    CHECK((st.st_mode & 07777) == 0755); /* root's set-id bits are not ours to give */
-    file_close(&place->file);
-    /* A file of somebody else: writable, but not ours to change. */
-    strcpy(place->path, place->other);
-    CHECK(open_target(place) == 0);
-    CHECK(file_set_metadata(&place->file, &metadata, &place->err) == -EPERM);
-    CHECK(strstr(place->err.text, place->path));
-    file_close(&place->file);
-    return 0;
-}
-
-static void file_set_metadata_not_root(void **state)
-{
-    struct place *place = *state;
-    make_file(place->other, 10, 0666);
-    IN_CHILD(body_metadata_as_nobody(place));
-}
-
 static void file_sync_file_and_folder(void **state)
 {
     struct place *place = *state;
@@ -870,9 +801,6 @@ int main(void)
         IN_PLACE(file_preallocate_set_id_bits_are_cleared_first),
         IN_PLACE(file_preallocate_beyond_all_limits_is_too_big),
         IN_PLACE(file_preallocate_no_space_leaves_all_as_before),
-        IN_PLACE(file_set_metadata_all_or_those_asked_for),
-        IN_PLACE(file_set_metadata_set_id_bits_survive_the_change_of_owner),
-        IN_PLACE(file_set_metadata_not_root),
         IN_PLACE(file_sync_file_and_folder),
         IN_PLACE(file_next_data_between_holes),
         IN_PLACE(file_next_data_no_data_and_no_holes),

@@ -101,11 +101,67 @@ static void options_cluster_sets_each_letter(void **state)
 static void options_flags_of_rsync_are_already_true(void **state)
 {
     (void)state;
-    struct options options = accept(WORDS("--inplace", "--partial", "--times", "--perms", "--owner",
-                                          "--group", "--human-readable", "a", "b"));
+    struct options options = accept(
+        WORDS("--inplace", "--partial", "--human-readable", "-rl", "--numeric-ids", "a", "b"));
     const struct copy_wish none = {0};
     assert_memory_equal(&options.wish, &none, sizeof(none));
     options_close(&options);
+}
+
+/* One row for each way to say it: the four wishes that it leaves, in the order owner, group, mode,
+ * times. */
+static void options_attributes_the_last_word_counts(void **state)
+{
+    static const struct {
+        const char *words[4];
+        uint32_t owner, group, mode, times;
+    } cases[] = {
+        {{"-v"}, ATTRIBUTE_DEFAULT, ATTRIBUTE_DEFAULT, ATTRIBUTE_DEFAULT, ATTRIBUTE_DEFAULT},
+        {{"-ptgo"}, ATTRIBUTE_ASKED, ATTRIBUTE_ASKED, ATTRIBUTE_ASKED, ATTRIBUTE_ASKED},
+        {{"-avP"}, ATTRIBUTE_ARCHIVE, ATTRIBUTE_ARCHIVE, ATTRIBUTE_ARCHIVE, ATTRIBUTE_ARCHIVE},
+        {{"--no-p"}, ATTRIBUTE_DEFAULT, ATTRIBUTE_DEFAULT, ATTRIBUTE_LEAVE, ATTRIBUTE_DEFAULT},
+        {{"--no-perms"}, ATTRIBUTE_DEFAULT, ATTRIBUTE_DEFAULT, ATTRIBUTE_LEAVE, ATTRIBUTE_DEFAULT},
+        {{"--no-o", "--no-g"},
+         ATTRIBUTE_LEAVE,
+         ATTRIBUTE_LEAVE,
+         ATTRIBUTE_DEFAULT,
+         ATTRIBUTE_DEFAULT},
+        {{"--no-t"}, ATTRIBUTE_DEFAULT, ATTRIBUTE_DEFAULT, ATTRIBUTE_DEFAULT, ATTRIBUTE_LEAVE},
+        {{"-a", "--no-perms", "--no-times"},
+         ATTRIBUTE_ARCHIVE,
+         ATTRIBUTE_ARCHIVE,
+         ATTRIBUTE_LEAVE,
+         ATTRIBUTE_LEAVE},
+        {{"--no-owner", "--no-group", "-a"},
+         ATTRIBUTE_ARCHIVE,
+         ATTRIBUTE_ARCHIVE,
+         ATTRIBUTE_ARCHIVE,
+         ATTRIBUTE_ARCHIVE},
+        {{"--no-perms", "--perms"},
+         ATTRIBUTE_DEFAULT,
+         ATTRIBUTE_DEFAULT,
+         ATTRIBUTE_ASKED,
+         ATTRIBUTE_DEFAULT},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const char *const *words = cases[i].words;
+        struct options options = accept(
+            WORDS(words[0], words[1] ? words[1] : "-v", words[2] ? words[2] : "-v", "a", "b"));
+        assert_int_equal(options.wish.attributes[ATTRIBUTE_OWNER], cases[i].owner);
+        assert_int_equal(options.wish.attributes[ATTRIBUTE_GROUP], cases[i].group);
+        assert_int_equal(options.wish.attributes[ATTRIBUTE_MODE], cases[i].mode);
+        assert_int_equal(options.wish.attributes[ATTRIBUTE_TIMES], cases[i].times);
+        assert_false(options.wish.no_preallocate);
+        options_close(&options);
+    }
+    struct options options =
+        accept(WORDS("--chmod=F644,u+x", "--chmod", "g-w", "--chown=a:b", "a", "b"));
+    assert_int_equal(options.wish.chmod.count, 3);
+    assert_string_equal(options.wish.chown, "a:b");
+    options_close(&options);
+    refuse(WORDS("--chmod=rw", "a", "b"), "--chmod=rw: not permissions such as");
+    refuse(WORDS("--chown=", "a", "b"), "not USER:GROUP");
 }
 
 static void options_aliases_mean_the_same(void **state)
@@ -331,10 +387,10 @@ static void options_server_takes_no_files(void **state)
 static void options_unbuilt_ones_say_so(void **state)
 {
     (void)state;
-    static const char *const unbuilt[] = {"-r", "-a", "-A", "-X", "-H", "-l", "--archive"};
+    static const char *const unbuilt[] = {"-A", "-X", "-H", "--acls"};
     for (size_t i = 0; i < COUNT_OF(unbuilt); i++)
         refuse(WORDS(unbuilt[i], "a", "b"), "yet");
-    refuse(WORDS("-nr", "a", "b"), "-r: folders are not copied yet");
+    refuse(WORDS("-nA", "a", "b"), "-A: access control lists are not copied yet");
 }
 
 static void options_quiet_leaves_only_errors(void **state)
@@ -462,6 +518,7 @@ int main(void)
         cmocka_unit_test(options_every_form_of_a_value_is_taken),
         cmocka_unit_test(options_cluster_sets_each_letter),
         cmocka_unit_test(options_flags_of_rsync_are_already_true),
+        cmocka_unit_test(options_attributes_the_last_word_counts),
         cmocka_unit_test(options_aliases_mean_the_same),
         cmocka_unit_test(options_last_one_of_a_kind_wins),
         cmocka_unit_test(options_chunk_size_is_rounded_up_not_refused),

@@ -191,12 +191,13 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "\"seconds\":8.000000,\"digest\":\"abababababababababababababababab\","
         "\"chunk_bytes\":1048576,\"lanes\":1,\"memory_peak_bytes\":18874368,"
         "\"memory_budget_bytes\":16777216,\"wire_bytes_sent\":0,\"wire_bytes_received\":0,"
+        "\"attributes_changed\":[],\"attributes_lost\":[],"
         "\"source\":{\"path\":\"a\\\"b\\u00ff\",\"host\":null,\"policy\":\"direct\","
-        "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":\"\","
+        "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":null,"
         "\"resident_before_bytes\":0,\"resident_peak_bytes\":4096,\"resident_after_bytes\":0,"
         "\"memory_peak_bytes\":18874368},"
         "\"target\":{\"path\":\"/mnt/disk.img\",\"host\":null,\"policy\":\"direct\","
-        "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":\"\","
+        "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":null,"
         "\"resident_before_bytes\":0,\"resident_peak_bytes\":4096,\"resident_after_bytes\":0,"
         "\"memory_peak_bytes\":18874368}}\n");
 }

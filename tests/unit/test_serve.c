@@ -43,8 +43,7 @@ static void rig_job(struct rig *rig)
         .chunk_bytes = CHUNK,
         .wish =
             {
-                .mode = true,
-                .times = true,
+                .attributes = {ATTRIBUTE_LEAVE, ATTRIBUTE_LEAVE},
                 .preallocate = true,
                 .journal = true,
                 .session = SESSION,
@@ -1246,7 +1245,7 @@ static void liar_job(struct liar *liar, struct wire_request *request)
 {
     request->chunk_bytes = CHUNK;
     request->path = liar->rig->target;
-    request->wish.journal_path = "";
+    request->wish.journal_path = request->wish.chown = "";
     request->wish.journal = true;
     request->wish.session = 1;
     request->source.kind = FILE_REGULAR;

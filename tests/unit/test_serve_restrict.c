@@ -73,8 +73,10 @@ static void rig_job(struct rig *rig, const char *path)
         .source_path = rig->role == END_SOURCE ? path : "x",
         .target_path = rig->role == END_TARGET ? path : "x",
         .chunk_bytes = CHUNK,
-        .wish =
-            {.mode = true, .times = true, .preallocate = true, .journal = true, .session = SESSION},
+        .wish = {.attributes = {ATTRIBUTE_LEAVE, ATTRIBUTE_LEAVE},
+                 .preallocate = true,
+                 .journal = true,
+                 .session = SESSION},
     };
     if (rig->role == END_TARGET)
         rig->job.facts[END_SOURCE] = (struct facts){

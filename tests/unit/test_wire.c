@@ -51,7 +51,9 @@ static struct wire_request request_of(enum wire_op op)
                 .resume = 3,
                 .strict = true,
                 .sparse = true,
-                .owner = true,
+                .attributes = {3, 0, 2, 1},
+                .set_id = true,
+                .chown = "me:us",
                 .compare_only = true,
                 .cache_max_bytes = 12345678901,
                 .session = UINT64_MAX,
@@ -210,10 +212,11 @@ static void fields_of_an_open_arrive(void **state)
     assert_int_equal(in->chunk_bytes, WIRE_CHUNK_BYTES_MAX);
     assert_string_equal(in->path, sent->path);
     assert_string_equal(in->wish.journal_path, "/j");
-    assert_true(in->wish.strict && in->wish.sparse && in->wish.owner && in->wish.compare_only);
+    assert_true(in->wish.strict && in->wish.sparse && in->wish.set_id && in->wish.compare_only);
     assert_false(in->wish.cache_max_set || in->wish.write_devices || in->wish.preallocate ||
-                 in->wish.join || in->wish.mode || in->wish.times || in->wish.journal ||
-                 in->wish.journal_early);
+                 in->wish.join || in->wish.dry || in->wish.journal || in->wish.journal_early);
+    assert_memory_equal(in->wish.attributes, sent->wish.attributes, WIRE_ATTRIBUTES_COUNT);
+    assert_string_equal(in->wish.chown, "me:us");
     assert_int_equal(in->wish.cache_max_bytes, 12345678901);
     assert_int_equal(in->source.mtime_seconds, INT64_MIN);
     assert_int_equal(in->source.ctime_seconds, -1);

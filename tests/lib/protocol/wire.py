@@ -26,7 +26,7 @@ SENDERS = {HELLO: "both", REQUEST: "client", REPLY: "server", NOTE: "server", PI
 DONE, FAILED, DAMAGED = range(3)
 CLASS_FILE, CLASS_CHANGED, CLASS_VERIFICATION, CLASS_PROTOCOL = 2, 4, 6, 10
 
-(DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON) = range(12)
+(DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON, ADJUST) = range(13)
 
 KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER = range(5)
 JOURNAL_NONE, JOURNAL_FITS, JOURNAL_SOURCE_CHANGED, JOURNAL_TARGET_CHANGED, JOURNAL_DAMAGED = range(5)
@@ -45,15 +45,16 @@ FACTS = [
 ]
 FILE = [
     ("chunk", "u32"), ("path", "text"), ("cache", "u8"), ("resume", "u8"), ("strict", "bool"), ("budget_set", "bool"),
-    ("devices", "bool"), ("sparse", "bool"), ("preallocate", "bool"), ("join", "bool"), ("set_mode", "bool"),
-    ("set_owner", "bool"), ("set_times", "bool"), ("journal", "bool"), ("journal_early", "bool"),
-    ("compare_only", "bool"), ("dry", "bool"), ("budget", "u64"), ("session", "u64"), ("journal_path", "text"), ("source", FACTS),
+    ("devices", "bool"), ("sparse", "bool"), ("preallocate", "bool"), ("join", "bool"), ("owner", "u8"),
+    ("group", "u8"), ("mode", "u8"), ("times", "u8"), ("set_id", "bool"), ("journal", "bool"),
+    ("journal_early", "bool"), ("compare_only", "bool"), ("dry", "bool"), ("budget", "u64"), ("session", "u64"),
+    ("journal_path", "text"), ("chown", "text"), ("source", FACTS),
 ]
 OPENED = [("fresh", "bool"), ("readable", "bool"), ("journal", "u8"), ("compare", "bool"), ("chunk", "u32")]
 REPORT = [
     ("policy", "u8"), ("engine", "u8"), ("policy_why", "text"), ("engine_why", "text"), ("resident_before", "u64"),
-    ("resident_peak", "u64"), ("resident_after", "u64"), ("memory_peak", "u64"), ("tally_bytes", "u64"),
-    ("tally_sum", "u64"),
+    ("resident_peak", "u64"), ("resident_after", "u64"), ("memory_peak", "u64"), ("changed", "u8"),
+    ("lost", "u8"), ("asked", "u8"), ("tally_bytes", "u64"), ("tally_sum", "u64"),
 ]
 RANGE = [("offset", "u64"), ("length", "u32")]
 CONDITION = [("conditional", "bool"), ("expected", "digest")]
@@ -71,14 +72,18 @@ ASKED = {
     RECALL: [("offset", "u64"), ("length", "u32")], FETCH: RANGE + CONDITION,
     EXAMINE: RANGE + CONDITION + [("medium", "bool")], STORE: RANGE + [("digest", "digest")],
     KEEP: RANGE + [("digest", "digest")], ERASE: RANGE, SYNC: [], COMMIT: [("file", FILE)], ABANDON: [],
+    ADJUST: [("file", FILE)],
 }
 ANSWERED = {
     DESCRIBE: [("facts", FACTS), ("journal", "bool")], OPEN: [("facts", FACTS), ("opened", OPENED)],
     MAP: [("start", "u64"), ("end", "u64")], RECALL: [("next", "u64"), ("count", "u32"), ("digest", "digest")],
     FETCH: [("matched", "bool"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
-    STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [], ABANDON: [],
+    STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [], ABANDON: [], ADJUST: [],
 }
-REPORTED = (COMMIT, ABANDON)
+REPORTED = (COMMIT, ABANDON, ADJUST)
+
+# Wishes for owner, group, mode and times; one that is not LEAVE is kept where that is possible.
+KEEP_IT, LEAVE, ARCHIVE, ASKED_FOR = range(4)
 
 NUMBERS = {"u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q", "i64": "<q"}
 

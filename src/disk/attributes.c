@@ -1,0 +1,466 @@
+/* attributes.c - owner, group, mode and times of a file: one table for setting and comparing. */
+#include "haul/attributes.h"
+
+#include "haul/cleanup.h"
+#include "haul/log.h"
+#include "haul/num.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    SET_ID_BITS = S_ISUID | S_ISGID,
+    FD_LINK_BYTES = 64,
+    GROUPS_MAX = 65536,
+    NAME_BUFFER_BYTES = 32768
+};
+
+/* What an O_PATH descriptor does not do by itself is done by its name in /proc. */
+static const char *fd_link(char out[FD_LINK_BYTES], int fd)
+{
+    snprintf(out, FD_LINK_BYTES, "/proc/self/fd/%d", fd);
+    return out;
+}
+
+/* ---- the table ---- */
+
+struct attribute_row {
+    const char *name;
+    bool (*right)(const struct stat *now, const struct facts *wanted);
+    int (*set)(int fd, const struct stat *now, const struct facts *wanted);
+};
+
+static bool owner_right(const struct stat *now, const struct facts *wanted)
+{
+    return now->st_uid == wanted->uid;
+}
+
+static int owner_set(int fd, const struct stat *now, const struct facts *wanted)
+{
+    (void)now;
+    return fchownat(fd, "", wanted->uid, (gid_t)-1, AT_EMPTY_PATH);
+}
+
+static bool group_right(const struct stat *now, const struct facts *wanted)
+{
+    return now->st_gid == wanted->gid;
+}
+
+static int group_set(int fd, const struct stat *now, const struct facts *wanted)
+{
+    (void)now;
+    return fchownat(fd, "", (uid_t)-1, wanted->gid, AT_EMPTY_PATH);
+}
+
+static bool mode_right(const struct stat *now, const struct facts *wanted)
+{
+    return (now->st_mode & 07777) == wanted->mode;
+}
+
+static int mode_set(int fd, const struct stat *now, const struct facts *wanted)
+{
+    char link[FD_LINK_BYTES];
+    (void)now;
+    if (fchmod(fd, wanted->mode) == 0)
+        return 0;
+    return errno == EBADF ? chmod(fd_link(link, fd), wanted->mode) : -1;
+}
+
+/* What a file system keeps of a time: down to units of 100 ns (NTFS), 1 us, 1 ms, 10 ms (exFAT), a
+ * second (ext3), two (FAT). It may round up. */
+static bool time_kept(int64_t seen_ns, int64_t wanted_ns)
+{
+    static const int64_t units_ns[] = {1, 100, 1000, 1000000, 10000000, 1000000000, 2000000000};
+    for (size_t i = 0; i < COUNT_OF(units_ns); i++) {
+        int64_t apart_ns = seen_ns > wanted_ns ? seen_ns - wanted_ns : wanted_ns - seen_ns;
+        if (seen_ns % units_ns[i] == 0 && apart_ns < units_ns[i])
+            return true;
+    }
+    return false;
+}
+
+static bool times_right(const struct stat *now, const struct facts *wanted)
+{
+    int64_t apart_seconds = (int64_t)now->st_mtim.tv_sec - wanted->mtime_seconds;
+    if (apart_seconds < -2 || apart_seconds > 2)
+        return false;
+    /* Both counted from an even second that is near. */
+    int64_t wanted_ns = (wanted->mtime_seconds & 1) * 1000000000 + wanted->mtime_ns;
+    int64_t seen_ns = ((wanted->mtime_seconds & 1) + apart_seconds) * 1000000000;
+    return time_kept(seen_ns + now->st_mtim.tv_nsec, wanted_ns);
+}
+
+/* Both times in numbers: file systems of libfuse 2 take UTIME_OMIT for one, and answer yes. */
+static int times_set(int fd, const struct stat *now, const struct facts *wanted)
+{
+    char link[FD_LINK_BYTES];
+    const struct timespec times[2] = {
+        now->st_atim,
+        {.tv_sec = (time_t)wanted->mtime_seconds, .tv_nsec = (long)wanted->mtime_ns},
+    };
+    if (futimens(fd, times) == 0)
+        return 0;
+    return errno == EBADF ? utimensat(AT_FDCWD, fd_link(link, fd), times, 0) : -1;
+}
+
+static const struct attribute_row table[ATTRIBUTES_COUNT] = {
+    [ATTRIBUTE_OWNER] = {"owner", owner_right, owner_set},
+    [ATTRIBUTE_GROUP] = {"group", group_right, group_set},
+    [ATTRIBUTE_MODE] = {"permissions", mode_right, mode_set},
+    [ATTRIBUTE_TIMES] = {"modification time", times_right, times_set},
+};
+
+const char *attribute_name(enum attribute attribute)
+{
+    return table[attribute].name;
+}
+
+const char *attributes_text(char out[ATTRIBUTES_TEXT_BYTES], uint8_t set)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++) {
+        if (!(set & ATTRIBUTE_BIT(i)))
+            continue;
+        int length = snprintf(out + used, ATTRIBUTES_TEXT_BYTES - used, "%s%s",
+                              used > 0 ? ", " : "", table[i].name);
+        assert(length > 0 && (size_t)length < ATTRIBUTES_TEXT_BYTES - used);
+        used += (size_t)length;
+    }
+    return out;
+}
+
+/* ---- what is wanted of whom ---- */
+
+static bool in_group(gid_t group)
+{
+    if (group == getegid())
+        return true;
+    int count = getgroups(0, NULL);
+    AUTO_FREE gid_t *groups =
+        count > 0 && count <= GROUPS_MAX ? calloc((size_t)count, sizeof(*groups)) : NULL;
+    count = groups ? getgroups(count, groups) : 0;
+    for (int i = 0; i < count; i++) {
+        if (groups[i] == group)
+            return true;
+    }
+    return false;
+}
+
+/* Only root gives files away, and others give them to their own groups: as in rsync and cp that is
+ * no failure, unless just this was asked for. */
+static bool attempted(enum attribute attribute, const struct attributes *wanted,
+                      const struct facts *facts, const struct stat *now)
+{
+    enum attribute_wish wish = (enum attribute_wish)wanted->wish[attribute];
+    if (wish == ATTRIBUTE_LEAVE)
+        return false;
+    if (attribute > ATTRIBUTE_GROUP || wish == ATTRIBUTE_ASKED || geteuid() == 0)
+        return true;
+    return attribute == ATTRIBUTE_GROUP && now->st_uid == geteuid() && in_group(facts->gid);
+}
+
+/* Set-id bits mean another owner's rights: as with cp -p never without the owner, unless they were
+ * asked for. Those that are there already give nothing away. */
+static uint32_t mode_wanted(const struct attributes *wanted, const struct facts *facts,
+                            const struct stat *now)
+{
+    bool owned = owner_right(now, facts) && group_right(now, facts);
+    bool asked = wanted->wish[ATTRIBUTE_MODE] >= ATTRIBUTE_ARCHIVE;
+    uint32_t withheld = wanted->set_id && (owned || asked) ? 0 : SET_ID_BITS & ~now->st_mode;
+    return facts->mode & ~withheld;
+}
+
+static bool asked_for(enum attribute attribute, const struct attributes *wanted)
+{
+    return wanted->wish[attribute] >= ATTRIBUTE_ARCHIVE;
+}
+
+static int look_at(int fd, const char *path, struct stat *now, struct error *err)
+{
+    return fstat(fd, now) == 0 ? 0 : error_set(err, errno, "%s: cannot be looked at", path);
+}
+
+/* One row: look, set what is wrong, look again. */
+static int attribute_apply(int fd, const char *path, enum attribute attribute,
+                           const struct attributes *wanted, bool look,
+                           struct attributes_outcome *outcome, struct error *err)
+{
+    const struct attribute_row *row = &table[attribute];
+    struct facts facts = wanted->facts;
+    struct stat now;
+    int result = look_at(fd, path, &now, err);
+    if (result < 0 || !attempted(attribute, wanted, &facts, &now))
+        return result;
+    if (attribute == ATTRIBUTE_MODE)
+        facts.mode = mode_wanted(wanted, &facts, &now);
+    bool withheld = attribute == ATTRIBUTE_MODE && facts.mode != wanted->facts.mode, lost = false;
+    if (!row->right(&now, &facts)) {
+        int errnum = look || row->set(fd, &now, &facts) == 0 ? 0 : errno;
+        result = look ? 0 : look_at(fd, path, &now, err);
+        if (result < 0)
+            return result;
+        bool right = look || row->right(&now, &facts);
+        if (right)
+            outcome->changed |= ATTRIBUTE_BIT(attribute);
+        if (!right && outcome->lost == 0)
+            outcome->errnum = errnum;
+        lost = !right;
+    }
+    if (lost || withheld)
+        outcome->lost |= ATTRIBUTE_BIT(attribute);
+    if ((lost || (withheld && wanted->set_id_asked)) && asked_for(attribute, wanted))
+        outcome->asked |= ATTRIBUTE_BIT(attribute);
+    return 0;
+}
+
+int attributes_apply(int fd, const char *path, const struct attributes *given, bool look,
+                     struct attributes_outcome *outcome, struct error *err)
+{
+    struct attributes wanted = *given;
+    struct stat now;
+    uint8_t chown = 0;
+    *outcome = (struct attributes_outcome){.changed = 0};
+    int result = look_at(fd, path, &now, err);
+    if (result < 0 || !S_ISREG(now.st_mode))
+        return result;
+    if (given->chown)
+        result = attributes_owners(given->chown, &wanted.facts, &chown, err);
+    for (int i = 0; result == 0 && i < ATTRIBUTES_COUNT; i++) {
+        if (chown & ATTRIBUTE_BIT(i))
+            wanted.wish[i] = ATTRIBUTE_ASKED;
+        result = attribute_apply(fd, path, (enum attribute)i, &wanted, look, outcome, err);
+    }
+    return result;
+}
+
+/* ---- words ---- */
+
+static const char *lost_why(const struct attributes *wanted,
+                            const struct attributes_outcome *outcome, bool set_id_only)
+{
+    if (outcome->errnum)
+        return strerror(outcome->errnum);
+    if (!set_id_only)
+        return "the file system has it otherwise";
+    return wanted->set_id ? "the owner is another one (-p keeps them all the same)"
+                          : wanted->why_no_set_id;
+}
+
+void attributes_tell(const char *path, const struct attributes *wanted,
+                     const struct attributes_outcome *outcome)
+{
+    char names[ATTRIBUTES_TEXT_BYTES];
+    bool set_id_only = outcome->lost == ATTRIBUTE_BIT(ATTRIBUTE_MODE) && outcome->errnum == 0 &&
+                       wanted->facts.mode & SET_ID_BITS;
+    if (outcome->lost == 0)
+        return;
+    attributes_text(names, outcome->lost);
+    const char *what = set_id_only ? "set-user-ID and set-group-ID bits" : names;
+    const char *why = lost_why(wanted, outcome, set_id_only);
+    if (outcome->asked)
+        log_error("%s: %s not kept, which was asked for: %s", path, what, why);
+    else
+        log_note("%s: %s not kept: %s", path, what, why);
+}
+
+/* ---- --chown ---- */
+
+/* A number, or a name of this machine. */
+static bool find_user(const char *text, uint32_t *id)
+{
+    uint64_t number;
+    char buffer[NAME_BUFFER_BYTES];
+    struct passwd record, *entry = NULL;
+    if (num_parse_u64(text, &number) && number < UINT32_MAX) {
+        *id = (uint32_t)number;
+        return true;
+    }
+    if (getpwnam_r(text, &record, buffer, sizeof(buffer), &entry) == 0 && entry)
+        *id = entry->pw_uid;
+    return entry != NULL;
+}
+
+static bool find_group(const char *text, uint32_t *id)
+{
+    uint64_t number;
+    char buffer[NAME_BUFFER_BYTES];
+    struct group record, *entry = NULL;
+    if (num_parse_u64(text, &number) && number < UINT32_MAX) {
+        *id = (uint32_t)number;
+        return true;
+    }
+    if (getgrnam_r(text, &record, buffer, sizeof(buffer), &entry) == 0 && entry)
+        *id = entry->gr_gid;
+    return entry != NULL;
+}
+
+int attributes_owners(const char *text, struct facts *facts, uint8_t *given, struct error *err)
+{
+    char user[256];
+    const char *colon = strchr(text, ':');
+    const char *group = colon ? colon + 1 : "";
+    size_t length = colon ? (size_t)(colon - text) : strlen(text);
+    *given = 0;
+    if (length >= sizeof(user) || (length == 0 && group[0] == '\0'))
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%s: not USER:GROUP", text);
+    memcpy(user, text, length);
+    user[length] = '\0';
+    if (length > 0 && !find_user(user, &facts->uid))
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%s: there is no user %s", text,
+                               user);
+    if (group[0] && !find_group(group, &facts->gid))
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%s: there is no group %s", text,
+                               group);
+    *given = (uint8_t)((length > 0 ? ATTRIBUTE_BIT(ATTRIBUTE_OWNER) : 0) |
+                       (group[0] ? ATTRIBUTE_BIT(ATTRIBUTE_GROUP) : 0));
+    return 0;
+}
+
+/* ---- --chmod ---- */
+
+/* "644", up to "7777". */
+static bool parse_octal(const char *clause, size_t length, struct mode_change *change)
+{
+    uint32_t bits = 0;
+    if (length == 0 || length > 5)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (clause[i] < '0' || clause[i] > '7')
+            return false;
+        bits = bits * 8 + (uint32_t)(clause[i] - '0');
+    }
+    *change = (struct mode_change){.who = 07777, .bits = bits, .operation = '='};
+    return bits <= 07777;
+}
+
+/* One letter behind the operation. */
+static bool parse_right(char letter, struct mode_change *change)
+{
+    static const struct {
+        char letter;
+        uint32_t bits, copied;
+    } rights[] = {{'r', 0444, 0},
+                  {'w', 0222, 0},
+                  {'x', 0111, 0},
+                  {'X', 0, 0},
+                  {'s', S_ISUID | S_ISGID, 0},
+                  {'t', S_ISVTX, 0},
+                  {'u', 0, 0400},
+                  {'g', 0, 0040},
+                  {'o', 0, 0004}};
+    for (size_t i = 0; i < COUNT_OF(rights); i++) {
+        if (rights[i].letter != letter)
+            continue;
+        change->bits |= rights[i].bits;
+        change->copied |= rights[i].copied;
+        change->execute_kept |= letter == 'X';
+        return true;
+    }
+    return false;
+}
+
+static uint32_t who_bits(char letter)
+{
+    switch (letter) {
+    case 'u':
+        return 04700;
+    case 'g':
+        return 02070;
+    case 'o':
+        return 00007;
+    default:
+        return letter == 'a' ? 06777 : 0;
+    }
+}
+
+/* "ugo+rwx", and more operations behind it: "u=rw-x". Adds them; false: it is none. */
+static bool parse_symbolic(struct mode_changes *changes, const char *clause, size_t length)
+{
+    uint32_t who = 0;
+    size_t at = 0;
+    while (at < length && who_bits(clause[at]))
+        who |= who_bits(clause[at++]);
+    if (at == length)
+        return false;
+    while (at < length) {
+        struct mode_change change = {.who = who, .operation = clause[at]};
+        if (!strchr("+-=", clause[at++]))
+            return false;
+        while (at < length && !strchr("+-=", clause[at])) {
+            if (!parse_right(clause[at++], &change))
+                return false;
+        }
+        if (changes->count == MODE_CHANGES_MAX)
+            return false;
+        changes->items[changes->count++] = change;
+    }
+    return true;
+}
+
+bool mode_changes_parse(struct mode_changes *changes, const char *text)
+{
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        const char *clause = text;
+        struct mode_changes parsed = {.count = 0};
+        bool folders = clause[0] == 'D', marked = folders || clause[0] == 'F';
+        size_t rest = marked && length > 0 ? length - 1 : length;
+        clause += length - rest;
+        if (parse_octal(clause, rest, &parsed.items[0]))
+            parsed.count = 1;
+        else if (!parse_symbolic(&parsed, clause, rest))
+            return false;
+        if (!folders && parsed.count > MODE_CHANGES_MAX - changes->count)
+            return false;
+        for (uint32_t i = 0; !folders && i < parsed.count; i++)
+            changes->items[changes->count++] = parsed.items[i];
+        if (text[length] == '\0')
+            return true;
+        text += length + 1;
+    }
+}
+
+/* The three bits of one class (0400, 0040, 0004 say which), for all three. */
+static uint32_t class_everywhere(uint32_t mode, uint32_t class)
+{
+    uint32_t shift = class == 0400 ? 6 : class == 0040 ? 3 : 0;
+    return (mode >> shift & 7) * 0111;
+}
+
+static uint32_t mode_change_apply(const struct mode_change *change, uint32_t mode,
+                                  uint32_t umask_bits)
+{
+    uint32_t who = change->who ? change->who : 07777 & ~umask_bits;
+    uint32_t bits = change->bits;
+    for (uint32_t class = 0400; class; class >>= 3)
+        bits |= change->copied & class ? class_everywhere(mode, class) : 0;
+    if (change->execute_kept && mode & 0111)
+        bits |= 0111;
+    /* The sticky bit belongs to nobody: it goes with "a", and with no letter at all. */
+    if (who & 0777 && (bits & S_ISVTX) && (!change->who || (change->who & 0777) == 0777))
+        who |= S_ISVTX;
+    switch (change->operation) {
+    case '+':
+        return mode | (bits & who);
+    case '-':
+        return mode & ~(bits & who);
+    default:
+        return (mode & ~who) | (bits & who);
+    }
+}
+
+uint32_t mode_changes_apply(const struct mode_changes *changes, uint32_t mode, uint32_t umask_bits)
+{
+    for (uint32_t i = 0; i < changes->count; i++)
+        mode = mode_change_apply(&changes->items[i], mode, umask_bits);
+    return mode & 07777;
+}
