@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { ASK_SECRET_BYTES = 1024, ASK_PROMPT_BYTES = 1024, ASK_MEMORY_MAX = 8 };
+enum { ASK_SECRET_BYTES = 1024, ASK_PROMPT_BYTES = 1024, ASK_MEMORY_MAX = 32 };
 
 /* Ask on /dev/tty; the answer without its newline goes to `out`. Without a terminal, or when
  * SSH_ASKPASS_REQUIRE says so, SSH_ASKPASS is run for secrets (echo false). Blocks. -ENOTTY: there
@@ -22,11 +22,13 @@ int ask_line(char *out, size_t capacity, const char *prompt, bool echo, struct e
 /* Overwrite, in a way that the compiler does not remove. */
 void ask_wipe(void *data, size_t length);
 
-/* Answers that worked, so that the second lane does not ask again. Keyed by who asks and what. */
+/* Answers that worked, of people and of ssh, so that the second lane does not ask again. Keyed by
+ * who asks and what. */
 struct ask_memory;
 
 struct ask_memory *ask_memory_open(void); /* NULL: no memory */
 bool ask_memory_get(const struct ask_memory *memory, const char *key, char *out, size_t capacity);
+bool ask_memory_has(const struct ask_memory *memory, const char *key);
 void ask_memory_put(struct ask_memory *memory, const char *key, const char *answer);
 void ask_memory_forget(struct ask_memory *memory, const char *key);
 void ask_memory_close(struct ask_memory *memory); /* wipes; NULL is legal */

@@ -41,12 +41,18 @@ void child_init(struct child *child);
 int child_open(struct child *child, const char *const *argv, enum child_stream stream,
                struct error *err);
 
-/* Take what is on stderr now; whole lines go to the verbose log as "name: line". */
+/* Take what is on stderr now; whole lines go to the verbose log as "name: line" (NULL: to none). */
 void child_listen(struct child *child, const char *name);
 
 /* Add to the words / the last line that is not blank, escaped for a terminal. */
 void child_words_add(struct child_words *words, const char *data, size_t length, const char *name);
 const char *child_words_last(struct child_words *words);
+
+/* Run a program to its end: `input` (NULL: nothing) goes to its stdin, what it prints to `out` as a
+ * text, what it says on its stderr to `words`. Its status as a shell's $?; -ENOENT and the like: it
+ * cannot be started; -E2BIG: it prints more; -EINTR: a signal came. Blocks. */
+int child_ask(const char *const *argv, const char *input, char *out, size_t capacity,
+              struct child_words *words);
 
 /* Has it ended? Waits at most until deadline_ns of clock_now_ns(). 0 and child->status, or
  * -EAGAIN. */

@@ -11,6 +11,7 @@
 
 struct dial_target {
     const char *host;
+    const char *bind_address; /* of this machine; NULL: the kernel's choice */
     uint16_t port;
     int family;                  /* AF_UNSPEC, AF_INET, AF_INET6 */
     uint64_t timeout_ns;         /* for all addresses together; name resolution has its own */

@@ -152,7 +152,7 @@ int ask_line(char *out, size_t capacity, const char *prompt, bool echo, struct e
 
 struct answer {
     char key[512];
-    char text[ASK_SECRET_BYTES];
+    char *text;
 };
 
 struct ask_memory {
@@ -192,20 +192,40 @@ bool ask_memory_get(const struct ask_memory *memory, const char *key, char *out,
     return fits;
 }
 
-/* Full, or too long to be kept: then the next lane asks again, that is all. */
+bool ask_memory_has(const struct ask_memory *memory, const char *key)
+{
+    struct ask_memory *writable = (struct ask_memory *)(uintptr_t)memory;
+
+    if (!memory)
+        return false;
+    pthread_mutex_lock(&writable->lock);
+    bool has = find(writable, key) != NULL;
+    pthread_mutex_unlock(&writable->lock);
+    return has;
+}
+
+static void drop(struct answer *answer)
+{
+    if (answer->text)
+        ask_wipe(answer->text, strlen(answer->text));
+    free(answer->text);
+    ask_wipe(answer, sizeof(*answer));
+}
+
+/* Full, or no memory: then the next lane asks again, that is all. */
 void ask_memory_put(struct ask_memory *memory, const char *key, const char *answer)
 {
-    if (!memory || key[0] == '\0' || strlen(key) >= sizeof(memory->answers[0].key) ||
-        strlen(answer) >= sizeof(memory->answers[0].text))
+    if (!memory || key[0] == '\0' || strlen(key) >= sizeof(memory->answers[0].key))
         return;
     pthread_mutex_lock(&memory->lock);
     struct answer *place = find(memory, key);
     if (!place)
         place = find(memory, "");
     if (place) {
-        ask_wipe(place->text, sizeof(place->text));
-        strcpy(place->key, key);
-        strcpy(place->text, answer);
+        drop(place);
+        place->text = strdup(answer);
+        if (place->text)
+            strcpy(place->key, key);
     }
     pthread_mutex_unlock(&memory->lock);
 }
@@ -217,7 +237,7 @@ void ask_memory_forget(struct ask_memory *memory, const char *key)
     pthread_mutex_lock(&memory->lock);
     struct answer *place = find(memory, key);
     if (place)
-        ask_wipe(place, sizeof(*place));
+        drop(place);
     pthread_mutex_unlock(&memory->lock);
 }
 
@@ -226,6 +246,8 @@ void ask_memory_close(struct ask_memory *memory)
     if (!memory)
         return;
     pthread_mutex_destroy(&memory->lock);
+    for (size_t i = 0; i < ASK_MEMORY_MAX; i++)
+        drop(&memory->answers[i]);
     ask_wipe(memory, sizeof(*memory));
     free(memory);
 }

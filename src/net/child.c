@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,7 +196,7 @@ static void log_lines(const char *data, size_t length, const char *name)
         line[kept] = '\0';
         if (kept > 0 && line[kept - 1] == '\r')
             line[kept - 1] = '\0';
-        if (line[0] != '\0')
+        if (line[0] != '\0' && name)
             log_verbose("%s: %s", name, text_escape(shown, sizeof(shown), line));
         size_t used = line_length + (end ? 1 : 0);
         data += used;
@@ -298,6 +299,55 @@ void child_close(struct child *child, uint64_t grace_ns)
     kill(child->pid, SIGKILL);
     /* Only a process in uninterruptible sleep outlives this; it must not hold us for ever. */
     child_reap(child, clock_now_ns() + 5 * NS_PER_SECOND);
+}
+
+/* Take what it prints until it closes its output. Its stderr is emptied meanwhile: a pipe that is
+ * full would stop it. */
+static int read_answer(struct child *child, char *out, size_t capacity)
+{
+    struct pollfd polls[2] = {{.events = POLLIN}, {.events = POLLIN}};
+    size_t used = 0;
+
+    for (;;) {
+        polls[0].fd = child->output_fd;
+        polls[1].fd = child->error_fd;
+        if (poll(polls, 2, -1) < 0)
+            return -errno;
+        child_listen(child, NULL);
+        ssize_t length = read(child->output_fd, out + used, capacity - 1 - used);
+        if (length < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        if (length > 0)
+            used += (size_t)length;
+        out[used] = '\0';
+        if (length == 0)
+            return used + 1 < capacity ? 0 : -E2BIG;
+    }
+}
+
+int child_ask(const char *const *argv, const char *input, char *out, size_t capacity,
+              struct child_words *words)
+{
+    struct child child;
+    int result = child_open(&child, argv, CHILD_PIPES, NULL);
+
+    if (result < 0)
+        return result;
+    /* A short text: a pipe holds it, whether the program reads it or not. */
+    if (input && write(child.input_fd, input, strlen(input)) < 0)
+        result = -errno;
+    close_fd(&child.input_fd);
+    if (result == 0)
+        result = read_answer(&child, out, capacity);
+    if (result == 0) {
+        while (child_reap(&child, clock_now_ns() + NS_PER_SECOND) < 0)
+            continue; /* it has closed its output and ends */
+        child_listen(&child, NULL);
+        result = child_status(child.status);
+    }
+    *words = child.words;
+    child_close(&child, 0);
+    return result;
 }
 
 /* One character of a word goes to *out; quotes and backslashes are interpreted. `quote` is the

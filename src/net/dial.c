@@ -55,6 +55,19 @@ static int await(int fd, uint64_t deadline_ns)
     return -outcome;
 }
 
+/* -EAFNOSUPPORT: the address is of the other family. */
+static int bind_to(int fd, const char *address, int family)
+{
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+
+    if (getaddrinfo(address, NULL, &hints, &list) != 0)
+        return -EAFNOSUPPORT;
+    int result = bind(fd, list->ai_addr, list->ai_addrlen) < 0 ? -errno : 0;
+    freeaddrinfo(list);
+    return result;
+}
+
 static int dial_one(int *out, const struct addrinfo *info, const struct dial_target *target,
                     uint64_t deadline_ns)
 {
@@ -63,6 +76,9 @@ static int dial_one(int *out, const struct addrinfo *info, const struct dial_tar
     if (fd < 0)
         return -errno;
     tune(fd, target);
+    int bound = target->bind_address ? bind_to(fd, target->bind_address, info->ai_family) : 0;
+    if (bound < 0)
+        return bound;
     if (connect(fd, info->ai_addr, info->ai_addrlen) < 0) {
         int result = errno == EINPROGRESS ? await(fd, deadline_ns) : -errno;
         if (result < 0)
