@@ -21,18 +21,19 @@ struct copy_wish {
     enum policy_kind cache;   /* --cache */
     uint64_t cache_max_bytes; /* --cache-max; with cache_max_set */
     bool cache_max_set;
-    bool strict;              /* --strict */
-    enum engine_kind engine;  /* --engine */
-    uint64_t memory_bytes;    /* --memory; 0: automatic */
-    uint32_t chunk_bytes;     /* --chunk-size; 0: automatic */
-    uint64_t bandwidth_bytes; /* --bwlimit, bytes a second; 0: none */
-    bool verify;              /* --verify: re-read the target from the medium */
-    bool dry_run;             /* -n */
-    bool ignore_times;        /* -I */
-    bool checksum;            /* -c */
-    bool write_devices;       /* --write-devices */
-    bool sparse;              /* -S: make holes of zeros */
-    bool no_preallocate;      /* --no-preallocate */
+    bool strict;               /* --strict */
+    enum engine_kind engine;   /* --engine */
+    uint64_t memory_bytes;     /* --memory; 0: automatic */
+    uint32_t chunk_bytes;      /* --chunk-size; 0: automatic */
+    uint64_t bandwidth_bytes;  /* --bwlimit, bytes a second; 0: none */
+    bool verify;               /* --verify: re-read the target from the medium */
+    bool dry_run;              /* -n */
+    bool ignore_times;         /* -I */
+    bool checksum;             /* -c */
+    uint64_t modify_window_ns; /* --modify-window; 0: as coarse as the file systems keep times */
+    bool write_devices;        /* --write-devices */
+    bool sparse;               /* -S: make holes of zeros */
+    bool no_preallocate;       /* --no-preallocate */
     enum resume_wish resume;
     const char *journal_path;              /* --journal; NULL: beside the target */
     const char *manifest_path;             /* --manifest; NULL: none */

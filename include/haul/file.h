@@ -43,9 +43,11 @@ struct file {
     uint64_t filesystem; /* statfs f_type */
     bool writable;
     bool readable;
-    bool created;              /* by this open */
-    bool restricted;           /* to a place: its path is not used again */
-    bool dio_known;            /* statx said something about direct I/O */
+    bool created;    /* by this open */
+    bool exclusive;  /* a device that nobody else has claimed, or may as long as this is open */
+    bool snapshot;   /* fd is a copy in memory, see snapshot.h: facts stay as they are */
+    bool restricted; /* to a place: its path is not used again */
+    bool dio_known;  /* statx said something about direct I/O */
     uint32_t dio_memory_bytes; /* alignment; 0 with dio_known: the kernel would silently buffer */
     uint32_t dio_offset_bytes;
 };
@@ -68,8 +70,10 @@ static inline int file_describe(const char *path, struct facts *facts, struct er
 }
 
 /* Open for reading: a regular file or, but in no place, a block device; never hangs on a FIFO.
- * Errors: ENOENT (ERROR_VANISHED), EACCES (also: the path leads out of the place), EISDIR, EINVAL
- * for other kinds. */
+ * Waits until the file's last change is old enough for the next one to show (evidence_settle()). A
+ * size of 0 is believed after a read; what tells no size is read as a whole into memory, up to 1
+ * MiB. A device without a medium: ENOMEDIUM. Errors: ENOENT (ERROR_VANISHED), EACCES (also: the
+ * path leads out of the place), EISDIR, EINVAL for other kinds. */
 int file_open_source_in(struct file *file, const struct place *place, const char *path,
                         struct error *err);
 static inline int file_open_source(struct file *file, const char *path, struct error *err)
@@ -80,7 +84,8 @@ static inline int file_open_source(struct file *file, const char *path, struct e
 /* Open for writing (and reading, where permitted), create with mode 0600 when it is not there.
  * Never truncates. The folder is synced when the file was created, so that the name survives a
  * power cut from now on. Takes a lock on the file, which those that `join` share: ERROR_BUSY when
- * somebody else holds it. Devices need `write_devices`.
+ * somebody else holds it. Devices need `write_devices`, and may not be in use by anybody else
+ * (mounted, swap, member of something): EBUSY, with words.
  *
  * In a place the folder is opened beneath it and the target in the folder, by its last name and
  * never through a symbolic link; devices are refused. Where the place may not be read, the target
@@ -116,6 +121,10 @@ int file_reopen(const struct file *file, int flags);
 
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);
+
+/* A commit has failed: take back what says "finished", the modification time, as far as that goes.
+ */
+void file_take_back(const struct file *file);
 
 /* Is the target still what was opened? Its name leads to it, and its size is size_bytes. Else
  * -ESTALE with words. Devices: 0. */

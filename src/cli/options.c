@@ -93,6 +93,8 @@ static const struct option_row table[] = {
          "TARGET is a file, never a folder to copy into"),
 
     FLAG("ignore-times", 'I', wish.ignore_times, "do not skip files of the same size and time"),
+    LETTER(TIME, "modify-window", '@', "SECONDS", wish.modify_window_ns,
+           "times that are no further apart are equal"),
     FLAG("checksum", 'c', wish.checksum, "compare by content, not by size and time"),
     FLAG("verify", 0, wish.verify, "read the target back from the medium and compare"),
     DIGEST("checksum-choice", "xxh128 or auto (there is only this one)"),

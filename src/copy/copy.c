@@ -243,10 +243,13 @@ static int copy_refuse(const struct copy *copy, struct error *err)
     }
     if (target->kind == FILE_FOLDER)
         return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", target_name);
-    if (copy_same_machine(copy) && target->kind != FILE_NONE && source->device == target->device &&
-        source->inode == target->inode)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s and %s are the same file", source_name,
-                               target_name);
+    bool same = copy_same_machine(copy) && target->kind != FILE_NONE &&
+                source->device == target->device && source->inode == target->inode;
+    if (same || evidence_overlap(source, target))
+        return error_set_class(
+            err, ERROR_USAGE, EINVAL, "%s and %s are the same %s", source_name, target_name,
+            source->kind == FILE_DEVICE || target->kind == FILE_DEVICE ? "disk, or parts of it"
+                                                                       : "file");
     return 0;
 }
 
@@ -269,8 +272,8 @@ static bool copy_up_to_date(const struct copy *copy, const struct job *job)
         return false;
     if (wish->verify || wish->manifest_path) /* both want the content to be read */
         return false;
-    enum evidence_grade grade =
-        evidence_up_to_date(&job->facts[END_SOURCE], &job->facts[END_TARGET], 0, &why);
+    enum evidence_grade grade = evidence_up_to_date(
+        &job->facts[END_SOURCE], &job->facts[END_TARGET], wish->modify_window_ns, &why);
     if (grade == EVIDENCE_WEAK)
         log_note("%s: size and time are those of the source, and prove nothing: %s; comparing",
                  job->target_path, why);

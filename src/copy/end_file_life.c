@@ -201,8 +201,10 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
     if (result == 0)
         result = job->wish.join ? end_file_journal_join(self, open, job)
                                 : end_file_journal_find(self, open, job);
-    if (result == 0 && !job->wish.join)
+    if (result == 0 && !job->wish.join) {
+        evidence_settle_target(&job->facts[END_SOURCE], &open->file.facts);
         result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
+    }
     if (result < 0)
         end_file_undo(open, job);
     return result;
@@ -246,8 +248,15 @@ static int end_file_check_source(struct end_file *self, const struct open_file *
 {
     struct facts now;
     int result = file_facts(&open->file, &now, &self->end.error);
-    if (result < 0 || evidence_compare(&open->file.facts, &now) != EVIDENCE_CHANGED)
+    if (result < 0)
         return result;
+    enum evidence_change change = evidence_compare(&open->file.facts, &now);
+    if (change == EVIDENCE_UNSEEN && !open->file.snapshot)
+        log_note("%s: whether it changed while it was copied cannot be told: nobody counts the "
+                 "writes to it",
+                 open->file.path);
+    if (change != EVIDENCE_CHANGED)
+        return 0;
     return error_set_class(&self->end.error, ERROR_CHANGED, ESTALE,
                            "%s: changed while it was copied; the target is not a copy of it, run "
                            "it again",
@@ -265,7 +274,11 @@ static int end_file_set_metadata(struct end_file *self, struct work *work)
         result = file_sync(file, &self->end.error);
     if (result == 0)
         result = file_sync_folder(file, &self->end.error);
-    return result < 0 ? result : end_file_journal_end(self, work);
+    if (result == 0)
+        result = end_file_journal_end(self, work);
+    if (result < 0)
+        file_take_back(file);
+    return result;
 }
 
 static void end_file_left(struct end_file *self, struct work *work, int result)

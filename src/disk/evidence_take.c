@@ -284,7 +284,8 @@ static void device_medium(struct evidence *evidence, const struct stat *st,
 
 /* Writes and discards that went through the device since the machine was started, through whatever
  * node or mounted file system (Documentation/block/stat.rst); and the file behind a loop device,
- * which may be written beside it. 0: nobody counts. */
+ * which may be written beside it (not for a partition: its neighbours write that file, too). 0:
+ * nobody counts. */
 static uint64_t device_change(const struct sys_device *sys, const struct stat *behind)
 {
     char text[512];
@@ -317,6 +318,8 @@ static void take_device(struct facts *facts, int fd, const struct stat *st)
     sys_find(&sys, st);
     device_medium(&facts->evidence, st, &sys, &behind);
     facts->evidence.identity = device_identity(facts, fd, &sys);
+    if (sys.partition)
+        behind = (struct stat){0};
     facts->evidence.change = device_change(&sys, &behind);
 }
 

@@ -3,10 +3,12 @@
 #include "haul/file.h"
 
 #include "haul/cleanup.h"
+#include "haul/device.h"
 #include "haul/log.h"
 #include "haul/num.h"
 #include "haul/place.h"
 #include "haul/residency.h"
+#include "haul/snapshot.h"
 #include "haul/text.h"
 
 #include <dirent.h>
@@ -135,6 +137,10 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
 int file_facts(const struct file *file, struct facts *facts, struct error *err)
 {
     struct stat st;
+    if (file->snapshot) { /* what was read at once cannot change */
+        *facts = file->facts;
+        return 0;
+    }
     if (fstat(file->fd, &st) != 0)
         return error_set(err, errno, "%s: cannot be looked at", file->path);
     file_facts_from_stat(facts, &st);
@@ -237,11 +243,53 @@ static int file_open_reading(struct file *file, const struct place *place, struc
  * does not come to rest: that will be seen, too. */
 static int file_settle(struct file *file, struct error *err)
 {
+    /* What was written to a device and waits in the cache would be written, and counted, when it is
+     * read. */
+    if (file->facts.kind == FILE_DEVICE)
+        (void)fsync(file->fd);
     bool settled = evidence_settle(&file->facts);
     int result = file_facts(file, &file->facts, err);
     if (!settled && file->facts.evidence.grade == EVIDENCE_STRONG)
         file->facts.evidence.grade = EVIDENCE_WEAK;
     return result;
+}
+
+/* /proc, /sys: what their files tell of their size is nothing, or room. */
+static int file_snapshot(struct file *file, struct error *err)
+{
+    uint64_t size_bytes;
+    int fd = snapshot_take(file->fd, file->path, &size_bytes, err);
+    if (fd < 0)
+        return fd;
+    close(file->fd);
+    file->fd = fd;
+    file->snapshot = true;
+    file->facts.size_bytes = file->facts.allocated_bytes = size_bytes;
+    file->filesystem = TMPFS_MAGIC;
+    file->dio_known = false;
+    return 0;
+}
+
+/* A size is believed when a read has said so, too. */
+static int file_check_extent(struct file *file, struct error *err)
+{
+    const struct facts *facts = &file->facts;
+    char byte;
+    if (facts->kind == FILE_DEVICE && facts->size_bytes == 0)
+        return error_set_class(err, ERROR_FILE, ENOMEDIUM,
+                               "%s: there is no medium in it, or nothing behind it", file->path);
+    if (facts->kind == FILE_DEVICE || facts->size_bytes > SNAPSHOT_BYTES_MAX)
+        return 0;
+    if (facts->evidence.grade == EVIDENCE_NONE)
+        return file_snapshot(file, err);
+    if (facts->size_bytes > 0)
+        return 0;
+    ssize_t got = pread(file->fd, &byte, 1, 0);
+    if (got < 0)
+        return error_set(err, errno, "%s: cannot be read", file->path);
+    int result = got > 0 ? file_facts(file, &file->facts, err) : 0; /* perhaps it has just grown */
+    return got > 0 && result == 0 && file->facts.size_bytes == 0 ? file_snapshot(file, err)
+                                                                 : result;
 }
 
 int file_open_source_in(struct file *file, const struct place *place, const char *path,
@@ -262,6 +310,8 @@ int file_open_source_in(struct file *file, const struct place *place, const char
         result = file_check_kind(place, path, file->facts.kind, err);
     if (result == 0)
         result = file_settle(file, err);
+    if (result == 0)
+        result = file_check_extent(file, err);
     if (result < 0)
         file_close(file);
     return result;
@@ -280,6 +330,9 @@ static int file_open_folder(struct file *file, const struct place *place, struct
     file->fd_folder = fd;
     return 0;
 }
+
+/* A lock, or a claim, may outlive a killed process for a moment. */
+enum { LOCK_WAIT_MS = 1000, LOCK_LOOK_MS = 20 };
 
 /* In a place: by one name in the folder that is open. */
 static int file_open_here(const struct file *file, int flags, mode_t mode)
@@ -317,11 +370,52 @@ static int file_create(struct file *file, const struct file_open_wish *wish, str
         errno == ENOENT ? "cannot be created; does its folder exist?" : "cannot be created", err);
 }
 
+/* Somebody else has claimed it: who? */
+static int file_device_busy(const struct file *file, dev_t device, struct error *err)
+{
+    char use[512];
+    if (!device_use(device, use, sizeof(use)))
+        return error_set_class(err, ERROR_BUSY, EBUSY,
+                               "%s: is in use by another program; nothing was written", file->path);
+    return error_set_class(err, ERROR_BUSY, EBUSY, "%s: is %s; nothing was written", file->path,
+                           use);
+}
+
+/* Claims it as mount does, open(2) O_EXCL. A killed copy may hold it for a moment. */
+static int file_open_device(struct file *file, dev_t device, struct error *err)
+{
+    char use[512];
+    for (int waited_ms = 0;; waited_ms += LOCK_LOOK_MS) {
+        file->fd = file_open_here(file, O_RDWR | O_EXCL, 0);
+        file->readable = file->fd >= 0;
+        if (file->fd < 0 && errno == EACCES)
+            file->fd = file_open_here(file, O_WRONLY | O_EXCL, 0);
+        if (file->fd >= 0 || errno != EBUSY)
+            break;
+        if (waited_ms >= LOCK_WAIT_MS || device_use(device, use, sizeof(use)))
+            return file_device_busy(file, device, err);
+        (void)poll(NULL, 0, LOCK_LOOK_MS);
+    }
+    if (file->fd < 0)
+        return error_set(err, errno, "%s: cannot be opened for writing", file->path);
+    file->writable = file->exclusive = true;
+    return 0;
+}
+
+static int file_refuse_device(const struct file *file, struct error *err)
+{
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "%s: is a device; --write-devices allows writing to it", file->path);
+}
+
 static int file_open_writable(struct file *file, const struct file_open_wish *wish,
                               struct error *err)
 {
     const struct place *place = wish->place;
     struct stat st = {0};
+    if (!place && !wish->join && stat(file->path, &st) == 0 && S_ISBLK(st.st_mode))
+        return wish->write_devices ? file_open_device(file, st.st_rdev, err)
+                                   : file_refuse_device(file, err);
     int looked = place ? fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW) : 0;
     if (looked == 0 && !S_ISLNK(st.st_mode)) {
         int result = file_check_before(place, looked, &st, file->path, err);
@@ -341,8 +435,6 @@ static int file_open_writable(struct file *file, const struct file_open_wish *wi
     file->writable = true;
     return 0;
 }
-
-enum { LOCK_WAIT_MS = 1000, LOCK_LOOK_MS = 20 };
 
 int file_flock(int fd, int how)
 {
@@ -423,8 +515,9 @@ static int file_check_target(struct file *file, const struct file_open_wish *wis
     if (result < 0)
         return result;
     if (file->facts.kind == FILE_DEVICE && !wish->write_devices)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "%s: is a device; --write-devices allows writing to it", file->path);
+        return file_refuse_device(file, err);
+    if (file->facts.kind == FILE_DEVICE && !file->exclusive && !wish->join)
+        return error_set_class(err, ERROR_FILE, ESTALE, "%s: has just become a device", file->path);
     if (place_may_read(wish->place))
         return 0;
     return wish->join ? file_check_held(file, wish, err) : file_empty(file, err);
@@ -543,6 +636,18 @@ int file_reopen(const struct file *file, int flags)
         return -ESTALE;
     }
     return fd;
+}
+
+/* Now: no time that its source can have, see evidence_settle_target(). */
+void file_take_back(const struct file *file)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+    if (file->facts.kind != FILE_REGULAR)
+        return;
+    if (futimens(file->fd, times) != 0)
+        log_warning("%s: is not finished, and has the modification time of a finished file: %s",
+                    file->path, strerror(errno));
+    (void)fsync(file->fd); /* the disk may be what failed */
 }
 
 int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err)

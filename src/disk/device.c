@@ -1,0 +1,132 @@
+/* device.c - finds in /proc and /sys by what a block device is in use. Knows nothing of opening or
+ * copying one. */
+#include "haul/device.h"
+
+#include "haul/cleanup.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+static void close_file(FILE **file)
+{
+    if (*file)
+        fclose(*file);
+}
+
+static void close_folder(DIR **folder)
+{
+    if (*folder)
+        closedir(*folder);
+}
+
+dev_t device_disk(dev_t device)
+{
+    char path[96];
+    unsigned major_number, minor_number;
+    struct stat st;
+    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/partition", major(device), minor(device));
+    if (stat(path, &st) != 0)
+        return device;
+    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../dev", major(device), minor(device));
+    FILE *file __attribute__((cleanup(close_file))) = fopen(path, "re");
+    bool known = file && fscanf(file, "%u:%u", &major_number, &minor_number) == 2;
+    return known ? makedev(major_number, minor_number) : device;
+}
+
+/* Claiming a disk claims its partitions, and the other way round. */
+static bool related(dev_t a, dev_t b)
+{
+    return a == b || device_disk(a) == b || device_disk(b) == a;
+}
+
+/* Names in /proc/self/mountinfo have blanks and the like as \040; in place. */
+static void unescape(char *text)
+{
+    char *out = text;
+    for (const char *at = text; *at;) {
+        unsigned code;
+        if (at[0] == '\\' && sscanf(at + 1, "%3o", &code) == 1 && strlen(at) >= 4) {
+            *out++ = (char)code;
+            at += 4;
+        } else {
+            *out++ = *at++;
+        }
+    }
+    *out = '\0';
+}
+
+/* One line of mountinfo: numbers, device, root, mount point, ... " - " type, what was mounted. By
+ * the latter for file systems with device numbers of their own (btrfs). */
+static bool line_mounts(char *line, dev_t device, char mount_point[4096])
+{
+    unsigned major_number, minor_number;
+    char source[4096];
+    struct stat st;
+    if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major_number, &minor_number, mount_point) != 3)
+        return false;
+    unescape(mount_point);
+    if (major_number != 0)
+        return related(makedev(major_number, minor_number), device);
+    const char *rest = strstr(line, " - ");
+    if (!rest || sscanf(rest, " - %*s %4095s", source) != 1 || source[0] != '/')
+        return false;
+    unescape(source);
+    return stat(source, &st) == 0 && S_ISBLK(st.st_mode) && related(st.st_rdev, device);
+}
+
+static bool is_mounted(dev_t device, char *out, size_t capacity)
+{
+    AUTO_FREE char *line = NULL;
+    size_t room = 0;
+    char mount_point[4096];
+    FILE *file __attribute__((cleanup(close_file))) = fopen("/proc/self/mountinfo", "re");
+    while (file && getline(&line, &room, file) > 0) {
+        if (!line_mounts(line, device, mount_point))
+            continue;
+        snprintf(out, capacity, "mounted on %s", mount_point);
+        return true;
+    }
+    return false;
+}
+
+static bool is_swap(dev_t device, char *out, size_t capacity)
+{
+    AUTO_FREE char *line = NULL;
+    size_t room = 0;
+    struct stat st;
+    FILE *file __attribute__((cleanup(close_file))) = fopen("/proc/swaps", "re");
+    while (file && getline(&line, &room, file) > 0) {
+        line[strcspn(line, " \t")] = '\0';
+        unescape(line);
+        if (line[0] != '/' || stat(line, &st) != 0 || !S_ISBLK(st.st_mode) ||
+            !related(st.st_rdev, device))
+            continue;
+        snprintf(out, capacity, "used as swap");
+        return true;
+    }
+    return false;
+}
+
+static bool is_member(dev_t device, char *out, size_t capacity)
+{
+    char path[96];
+    const struct dirent *entry;
+    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/holders", major(device), minor(device));
+    DIR *folder __attribute__((cleanup(close_folder))) = opendir(path);
+    while (folder && (entry = readdir(folder))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(out, capacity, "part of %.200s", entry->d_name);
+        return true;
+    }
+    return false;
+}
+
+bool device_use(dev_t device, char *out, size_t capacity)
+{
+    return is_mounted(device, out, capacity) || is_swap(device, out, capacity) ||
+           is_member(device, out, capacity);
+}

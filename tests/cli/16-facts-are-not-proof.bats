@@ -1,0 +1,299 @@
+#!/usr/bin/env bats
+# Goal: size, time and name of a file say what it may be, not what is in it. Where they prove nothing (devices, times that
+# are coarse, just now or put back, files that tell no size) the content is compared, and what cannot be compared is
+# refused; so exit 0 is said of a target that has the source's bytes, and of no other.
+
+load ../lib/common
+load ../lib/resume
+
+MAKE_EXT4="mkfs.ext4 -q -F -E nodiscard"
+
+# A loop device of ./image: LOOP.
+loop_of() { # IMAGE [OPTIONS...]
+    requires root loop
+    LOOP=$(losetup --find --show "${@:2}" "$1")
+    cleanup_fn losetup -d "$LOOP"
+}
+
+# A mounted file system on a loop device: LOOP and its folder ./mounted.
+mounted_loop() { # SIZE [MKFS-OPTIONS...]
+    truncate -s "$1" image
+    loop_of image --direct-io=on
+    $MAKE_EXT4 "${@:2}" "$LOOP"
+    mkdir -p mounted
+    mount "$LOOP" mounted
+    cleanup_fn unmount_if "$SCRATCH/mounted"
+}
+
+unmount_if() {
+    ! mountpoint -q "$1" || unmount "$1"
+}
+
+# Changes the device as a user does: through the file system on it.
+change_by_mount() { # FILE
+    mount "$LOOP" mounted
+    head -c 1M /dev/urandom >"mounted/$1"
+    umount mounted
+    sync "$LOOP"
+}
+
+# Stops a copy that runs slowly, when it has some of the target in its journal.
+half_copied() { # OPTIONS... SOURCE TARGET
+    interrupt $((4 * MIB)) INT "${SLICE[@]}" --bwlimit=20M "$@"
+    expect_status 20
+}
+
+kept_all() {
+    expect_receipt .bytes_copied 0
+    expect_receipt .up_to_date false
+}
+
+# --- devices: never up to date ----------------------------------------------------------------------------------------
+
+@test "a device is compared by content, whatever the times say, by each of its names" {
+    local option name
+    requires root loop
+    truncate -s 16M image
+    loop_of image --direct-io=on
+    $MAKE_EXT4 "$LOOP"
+    mkdir mounted
+    ln -s "$LOOP" link
+    mknod node b $((0x$(stat -c %t "$LOOP"))) $((0x$(stat -c %T "$LOOP")))
+    copied "$LOOP" target
+    for option in "" --append --append-verify --modify-window=3; do
+        for name in "$LOOP" link node; do
+            touch -r "$name" target
+            change_by_mount "file$RANDOM"
+            copied $option "$name" target
+            same image target
+            expect_receipt .up_to_date false
+        done
+    done
+}
+
+# --- devices that change in mid-copy ----------------------------------------------------------------------------------
+
+# The copy is slow; when some of the target is there, CHANGE is run.
+changed_meanwhile() { # SOURCE CHANGE...
+    rm -f target
+    begin --bwlimit=8M --memory=1M --chunk-size=256K "$1" target
+    until [ -s target ] && [ "$(stat -c %b target)" -gt 0 ]; do
+        kill -0 "$running" || break
+        sleep 0.02
+    done
+    sleep 0.2
+    "${@:2}"
+    finished
+}
+
+write_and_sync() {
+    head -c 100K /dev/urandom >mounted/new
+    sync -f mounted
+}
+
+@test "a device that is changed through its file system in mid-copy: 41; one that is only read: 0" {
+    mounted_loop 16M
+    changed_meanwhile "$LOOP" write_and_sync
+    expect_status 41
+    expect_clear_error
+    mount -o remount,ro mounted
+    changed_meanwhile "$LOOP" ls mounted
+    expect_status 0
+    same image target
+}
+
+@test "a partition that is changed in mid-copy: 41; its neighbour may be" {
+    requires addpart
+    truncate -s 40M image
+    loop_of image --direct-io=on
+    local number # they outlive the loop device unless they are taken away
+    for number in 1 2; do
+        addpart "$LOOP" $number $((2048 + 32768 * (number - 1))) 32768
+        cleanup_fn delpart "$LOOP" $number
+    done
+    $MAKE_EXT4 "${LOOP}p1"
+    $MAKE_EXT4 "${LOOP}p1"
+    mkdir mounted
+    mount "${LOOP}p1" mounted
+    cleanup_fn unmount "$SCRATCH/mounted"
+    changed_meanwhile "${LOOP}p1" write_and_sync
+    expect_status 41
+    changed_meanwhile "${LOOP}p2" write_and_sync
+    expect_status 0
+    changed_meanwhile "$LOOP" write_and_sync
+    expect_status 41
+    copy --write-devices target "$LOOP" # a partition of it is mounted
+    expect_status 43
+    expect_words 'mounted on'
+}
+
+@test "a loop device whose file is written beside it in mid-copy: 41" {
+    random_file image 12M
+    loop_of image
+    changed_meanwhile "$LOOP" dd if=/dev/urandom of=image bs=4096 count=1 seek=5 conv=notrunc status=none
+    expect_status 41
+}
+
+# --- devices that are written -----------------------------------------------------------------------------------------
+
+@test "a device that is mounted or swap is not written: one line, before the first byte" {
+    mounted_loop 16M
+    echo content >mounted/file
+    sync -f mounted
+    random_file source 1M
+    ln -s "$LOOP" link
+    for target in "$LOOP" link; do
+        copy --write-devices source "$target"
+        expect_status 43
+        expect_clear_error
+        expect_words "mounted on $SCRATCH/mounted"
+    done
+    [ "$(cat mounted/file)" = content ]
+    mount -o remount,ro mounted
+    copy --write-devices source "$LOOP"
+    expect_status 43
+    umount mounted
+    e2fsck -fn "$LOOP" >fsck
+    mkswap "$LOOP" >/dev/null
+    if swapon "$LOOP" 2>/dev/null; then
+        cleanup_fn swapoff "$LOOP"
+        copy --write-devices source "$LOOP"
+        expect_status 43
+        expect_words 'used as swap'
+        swapoff "$LOOP"
+    fi
+    copied --write-devices source "$LOOP"
+    cmp -n 1M source image
+}
+
+@test "verify and a copy from it need no device for themselves" {
+    mounted_loop 8M
+    mount -o remount,ro mounted
+    copied "$LOOP" target
+    haul verify target "$LOOP"
+    haul verify "$LOOP" target
+}
+
+@test "a disk is not copied onto itself by another name, nor onto what lies behind it" {
+    random_file image 8M
+    cp image before
+    loop_of image
+    mknod node b $((0x$(stat -c %t "$LOOP"))) $((0x$(stat -c %T "$LOOP")))
+    ln image other
+    local pair
+    for pair in "$LOOP node" "node $LOOP" "$LOOP image" "image $LOOP" "image other"; do
+        # shellcheck disable=SC2086
+        copy -I --write-devices $pair
+        expect_status 1
+        expect_words 'same'
+    done
+    same image before
+}
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+@test "a file of /proc that tells no size is copied with its content, and never empties the target" {
+    local file
+    for file in /proc/version /proc/filesystems /sys/kernel/mm/transparent_hugepage/enabled; do
+        [ -r "$file" ] || continue
+        random_file target 1M
+        copied "$file" target
+        cmp "$file" target
+        expect_receipt .bytes_total "$(cat "$file" | wc -c)"
+        haul verify "$file" target
+        copied "$file" target
+        cmp "$file" target
+        expect_receipt .up_to_date false
+    done
+    : >empty
+    copied empty target
+    [ -e target ] && [ ! -s target ]
+}
+
+@test "a device without a medium empties nothing" {
+    requires root loop
+    random_file target 1M
+    cp target before
+    : >nothing
+    loop_of nothing
+    copy "$LOOP" target
+    expect_status 11
+    expect_clear_error
+    expect_words 'no medium'
+    same target before
+}
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+@test "whole seconds: a copy that is killed within the second of its source is not finished" {
+    local attempt
+    mounted_loop 64M -I 128
+    for attempt in 1 2 3; do
+        rm -f mounted/source mounted/target mounted/.target.haul
+        random_file mounted/source 12M "$attempt"
+        begin --bwlimit=16M mounted/source mounted/target
+        sleep 0.3
+        kill -KILL "$running"
+        finished
+        chmod 644 mounted/target 2>/dev/null || : # another status change, long after
+        copied mounted/source mounted/target
+        same mounted/source mounted/target
+    done
+    copied mounted/source mounted/target
+    expect_receipt .up_to_date true
+}
+
+@test "whole seconds: a source that is written in the second of its copy is seen" {
+    mounted_loop 32M -I 128
+    random_file mounted/source 8M
+    changed_meanwhile mounted/source "$TOOLS/fill" --flip=7000000 mounted/source
+    expect_status 41
+}
+
+@test "a time that was put back proves nothing: compared, and said" {
+    random_file source 4M
+    copied source target
+    copied source target
+    expect_receipt .up_to_date true
+    touch -r source reference
+    "$TOOLS/fill" --flip=3000000 source
+    touch -r reference source
+    copied source target
+    same source target
+    expect_words 'comparing'
+    mv source renamed # might be another one as well
+    copied renamed target
+    kept_all
+    copied renamed target
+    expect_receipt .up_to_date true
+}
+
+@test "a commit that fails leaves nothing that says finished" {
+    requires strace
+    local when
+    for when in 1 2 3 4; do
+        rm -f target .target.haul
+        random_file source 3M "$when"
+        status=0
+        strace -f -qq -o /dev/null -e inject=fsync:error=EIO:when="$when" "$HAUL" source target >out 2>err || status=$?
+        [ "$status" != 0 ] || continue
+        expect_status 11
+        copied source target
+        expect_receipt .up_to_date false
+        same source target
+    done
+    [ "$when" != 1 ]
+}
+
+# --- --append ---------------------------------------------------------------------------------------------------------
+
+@test "--append goes on without reading where nothing was touched" {
+    random_file source 16M
+    JOURNAL=.target.haul
+    half_copied source target
+    journal_true "$JOURNAL" target
+    copied --append source target
+    same source target
+    expect_receipt .bytes_kept "$journalled_bytes"
+    ! grep -q 'comparing' err
+}
