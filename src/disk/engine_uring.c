@@ -104,7 +104,7 @@ static void prepare_range(struct io_uring_sqe *sqe, struct part *part)
     part->end = part_end(request, part->position);
     uint32_t length = num_u32(part->end - part->position);
     if (request->kind == REQUEST_DROP) {
-        io_uring_prep_fadvise(sqe, request->fd, part->position, (off_t)length, POSIX_FADV_DONTNEED);
+        io_uring_prep_fadvise(sqe, request->fd, part->position, length, POSIX_FADV_DONTNEED);
         return;
     }
     unsigned flags = SYNC_FILE_RANGE_WRITE;

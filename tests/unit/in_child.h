@@ -3,10 +3,14 @@
 #ifndef HAUL_TESTS_IN_CHILD_H
 #define HAUL_TESTS_IN_CHILD_H
 
+#include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,5 +56,26 @@ static inline int child_wait(pid_t child)
         if (!(condition))                                                                          \
             return __LINE__;                                                                       \
     } while (0)
+
+/* A mount namespace of the child's own, from which nothing reaches others. Where "/" is no mount
+ * point, as in a chroot, the mount to make private lies above it: the child goes up there, from a
+ * folder outside of a root of its own, and comes back. */
+static inline bool child_own_mounts(void)
+{
+    if (unshare(CLONE_NEWNS) != 0)
+        return false;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+        return true;
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool up = root >= 0 && here >= 0 && fchdir(root) == 0 && chroot("tmp") == 0;
+    for (int i = 0; up && i < 64; i++)
+        up = chdir("..") == 0;
+    bool private = up && chroot(".") == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    bool back = root >= 0 && fchdir(root) == 0 && chroot(".") == 0 && fchdir(here) == 0;
+    close(root);
+    close(here);
+    return private && back;
+}
 
 #endif

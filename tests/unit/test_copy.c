@@ -535,7 +535,7 @@ static int child_run(struct place *place, const char *source, const char *target
 static int body_no_space(struct place *place)
 {
     char target[160], nowhere[160];
-    CHECK(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(child_own_mounts());
     CHECK(mount("tmpfs", "/mnt", "tmpfs", 0, "size=1m") == 0);
     snprintf(target, sizeof(target), "/mnt/target");
     snprintf(nowhere, sizeof(nowhere), "/mnt/nowhere/target");

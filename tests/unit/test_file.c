@@ -544,7 +544,7 @@ static void file_preallocate_beyond_all_limits_is_too_big(void **state)
 static int body_no_space(struct place *place)
 {
     struct stat st;
-    CHECK(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(child_own_mounts());
     CHECK(mount("tmpfs", "/mnt", "tmpfs", 0, "size=1m") == 0);
     strcpy(place->path, "/mnt/file");
     for (uint64_t old = 0; old <= 100000; old += 50000) {
@@ -711,7 +711,7 @@ static int body_reopen_without_proc(struct place *place)
 {
     make_file(place->path, BLOCK, 0600);
     CHECK(open_source(place) == 0);
-    CHECK(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(child_own_mounts());
     CHECK(mount("tmpfs", "/proc", "tmpfs", 0, "size=1m") == 0);
     int fd = file_reopen(&place->file, O_RDONLY | O_DIRECT);
     CHECK(fd >= 0 && fcntl(fd, F_GETFL) & O_DIRECT);

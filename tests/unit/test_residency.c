@@ -1,5 +1,7 @@
 /* test_residency.c - what is said of the page cache, against pages that the test itself brought in
  * or kept out, on real filesystems: ext4 in /var/tmp, tmpfs, overlayfs, a loop device. */
+#include "in_child.h"
+
 #include "haul/cleanup.h"
 #include "haul/num.h"
 #include "haul/residency.h"
@@ -134,12 +136,6 @@ static void in_child(int (*test)(const struct place *), const struct place *plac
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
 }
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return __LINE__;                                                                       \
-    } while (0)
 
 static void init_ext4_uses_cachestat(void **state)
 {
@@ -431,8 +427,7 @@ static int overlay_mount(const struct place *place, char merged[192])
 {
     char options[512], folder[192];
     static const char *const names[] = {"lower", "upper", "work", "merged"};
-    CHECK(unshare(CLONE_NEWNS) == 0);
-    CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    CHECK(child_own_mounts());
 
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         snprintf(folder, sizeof folder, "%s/%s", place->folder, names[i]);
