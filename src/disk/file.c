@@ -84,7 +84,8 @@ static int file_refused(const struct place *place, const char *path, int errnum,
         return error_set_class(err, ERROR_FILE, EACCES, "%s: cannot be written there", path);
     if (place && errnum == EXDEV)
         return error_set_class(err, ERROR_FILE, EACCES,
-                               "%s: leads out of the folder that haul is restricted to there",
+                               "%s: leads out of the folder that haul is restricted to there, or "
+                               "through a link with an absolute path",
                                path);
     if (place && errnum == ELOOP)
         return error_set_class(err, ERROR_FILE, EACCES,

@@ -86,6 +86,16 @@ links_make() {
     done < <(outside_names secret; echo secret; echo "root$SCRATCH/outside/secret")
 }
 
+@test "links inside: relative ones are followed, absolute ones are not" {
+    ln -s inside jail/relative
+    ln -s "$SCRATCH/jail/inside" jail/absolute
+    jail ''
+    copied "${via[@]}" "$FAR:relative" here/back
+    same jail/inside here/back
+    refused_to "$FAR:absolute" here/leak
+    expect_words "link with an absolute path"
+}
+
 @test "no writing outside: .., absolute paths, links" {
     local name
     links_make
@@ -142,6 +152,29 @@ links_make() {
     refused_to --restart here/file "$FAR:inside"
     cmp jail/inside inside.before
     expect "the folder" "$(stat -c '%n %a %Y %Z %s' jail jail/*)" "$before"
+    [ -z "$(ls -A jail | grep -vx inside)" ]
+}
+
+compared() { # SOURCE TARGET
+    status=0
+    "${under[@]}" "$HAUL" verify "${via[@]}" "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+}
+
+@test "ro: verify compares a file of here with one of there, and writes nothing" {
+    local before
+    jail ,ro
+    cp jail/inside here/same
+    before=$(stat -c '%n %a %X %Y %Z %s' jail jail/*)
+    compared here/same "$FAR:inside"
+    expect_status 0
+    printf x | dd of=here/same bs=1 seek=1000 conv=notrunc status=none
+    compared here/same "$FAR:inside"
+    expect_status 40
+    compared here/same "$FAR:missing"
+    [ "$status" = 24 ] || expect_status 11
+    refused_to here/same "$FAR:inside"
+    refused_to -n here/same "$FAR:inside"
+    cmp jail/inside inside.before
     [ -z "$(ls -A jail | grep -vx inside)" ]
 }
 
