@@ -8,15 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 /* Large enough for "user@host:path" of any address. */
 enum { SHOWN_BYTES = ADDRESS_TEXT_BYTES };
 
 static int parse(struct address *address, const char *operand, struct error *err)
 {
+    struct stat st;
     int rc = address_parse(address, operand, err);
     if (rc < 0)
         return rc;
+    if (address->kind == ADDRESS_REMOTE && lstat(operand, &st) == 0)
+        return error_set_class(
+            err, ERROR_USAGE, EINVAL,
+            "%s: a file of that name is here: write ./%s for it, or ssh://%s/~/... "
+            "for the other machine",
+            operand, operand, address->host);
     if (address->kind == ADDRESS_PIPE)
         return error_set_class(err, ERROR_USAGE, EINVAL, "-: pipes are not supported yet");
     return 0;

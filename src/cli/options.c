@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct option_word cache_words[] = {{"auto", POLICY_AUTO},
                                                  {"direct", POLICY_DIRECT},
@@ -618,6 +619,32 @@ static int open_lists(struct options *options, int argc, struct error *err)
     return 0;
 }
 
+/* Other people's habits: scp's -P and ssh's -p are ports there, and -c of both names ciphers. Here
+ * they take no value, so it would be a file's name. */
+static int refuse_habit(const struct arguments *arguments, const char *word, struct error *err)
+{
+    const char *next = arguments->next < arguments->count ? arguments->values[arguments->next] : "";
+    char letter = word[strlen(word) - 1];
+    bool attached = (word[1] == 'P' || word[1] == 'p') && word[2] != '\0';
+    const char *value = attached ? word + 2 : next;
+    uint64_t port;
+    if (word[1] == '-' || (!attached && access(value, F_OK) == 0))
+        return 0;
+    if (attached)
+        letter = word[1];
+    if ((letter == 'P' || letter == 'p') && num_parse_u64(value, &port) && port <= UINT16_MAX)
+        return error_set_class(
+            err, ERROR_USAGE, EINVAL, "-%c %s: -%c is %s here, as with rsync; a port is --port=%s",
+            letter, value, letter, letter == 'P' ? "--partial --progress" : "--perms", value);
+    if (letter == 'c' && (strncmp(value, "aes", 3) == 0 || strncmp(value, "3des", 4) == 0 ||
+                          strncmp(value, "chacha20", 8) == 0))
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "-c %s: -c is --checksum here, as with rsync; ciphers are "
+                               "--ciphers=%s",
+                               value, value);
+    return 0;
+}
+
 static int parse_words(struct options *options, struct arguments *arguments, struct error *err)
 {
     bool ended = false;
@@ -630,7 +657,7 @@ static int parse_words(struct options *options, struct arguments *arguments, str
             ended = true;
         else if (word[1] == '-')
             rc = parse_long(options, arguments, word, err);
-        else
+        else if ((rc = refuse_habit(arguments, word, err)) == 0)
             rc = parse_cluster(options, arguments, word, err);
         if (rc < 0)
             return rc;

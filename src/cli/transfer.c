@@ -8,6 +8,7 @@
 #include "haul/num.h"
 #include "haul/operands.h"
 #include "haul/output.h"
+#include "haul/probe.h"
 #include "haul/receipt.h"
 #include "haul/reserve.h"
 #include "haul/signals.h"
@@ -18,6 +19,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 struct transfer {
     const struct options *options;
@@ -328,6 +330,59 @@ static int refuse_of_several(const struct operands *operands, const struct copy_
                            given, operands->sources_count);
 }
 
+static int look_at_source(const char *source, struct error *err)
+{
+    struct facts facts;
+    int rc = file_describe(source, &facts, err);
+    if (rc < 0)
+        return rc;
+    if (facts.kind == FILE_NONE)
+        return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file", source);
+    if (facts.kind == FILE_FOLDER)
+        return error_set_class(err, ERROR_FILE, EISDIR, "%s: skipped, it is a folder", source);
+    return access(source, R_OK) == 0 ? 0 : error_set(err, errno, "%s: cannot be opened", source);
+}
+
+/* The last of them fails with the words of its own; those before it are told. */
+static int look_at_sources(struct transfer *transfer, struct error *err)
+{
+    const struct operands *operands = &transfer->operands;
+    struct error each;
+    for (uint32_t i = 0; i < operands->sources_count; i++) {
+        each.class = ERROR_NONE;
+        if (look_at_source(operands->sources[i], &each) == 0)
+            return 0;
+    }
+    for (uint32_t i = 0; i + 1 < operands->sources_count; i++) {
+        each.class = ERROR_NONE;
+        look_at_source(operands->sources[i], &each);
+        fail(transfer, &each);
+    }
+    return look_at_source(operands->sources[operands->sources_count - 1], err);
+}
+
+static int look_at_target(struct transfer *transfer, struct error *err)
+{
+    const struct copy_wish *wish = &transfer->options->wish;
+    const struct probe_wish probe = {.write_devices = wish->write_devices};
+    AUTO_FREE char *target = operands_target(&transfer->operands, transfer->operands.sources[0]);
+    if (!target)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the target's name");
+    return transfer->verify ? look_at_source(target, err) : probe_target(NULL, target, &probe, err);
+}
+
+/* Before anybody is called: may there be anything to do? Of several sources one that is right is
+ * enough. */
+static int look_here(struct transfer *transfer, struct error *err)
+{
+    const struct operands *operands = &transfer->operands;
+    bool source_here = operands->source.kind == ADDRESS_LOCAL;
+    bool target_here = operands->target.kind == ADDRESS_LOCAL;
+    if (operands->sources_count == 0 || source_here == target_here)
+        return 0;
+    return source_here ? look_at_sources(transfer, err) : look_at_target(transfer, err);
+}
+
 static int transfer_run(struct transfer *at, const struct options *options)
 {
     struct transfer transfer = *at;
@@ -345,6 +400,8 @@ static int transfer_run(struct transfer *at, const struct options *options)
         rc = refuse_manifest_there(&transfer.operands, &err);
     if (rc == 0)
         rc = refuse_of_several(&transfer.operands, &options->wish, &err);
+    if (rc == 0)
+        rc = look_here(&transfer, &err);
     if (rc == 0) {
         name_sides(&transfer);
         rc = run(&transfer, &err);

@@ -92,13 +92,17 @@ static const char *take_peer(struct address *address, const char *text, size_t l
     return fault ? fault : name_fault(address->host, true);
 }
 
-/* Remote paths never pass a shell, so the home is spelled here: ~ and ~/x. */
+/* Remote paths never pass a shell, so the home is spelled here: ~ and ~/x. Other people's homes are
+ * the shell's to know. */
 static const char *take_path(struct address *address, const char *path)
 {
     if (strcmp(path, "~") == 0)
         path = "";
     else if (strncmp(path, "~/", 2) == 0)
         path += 2;
+    else if (path[0] == '~')
+        return "~user is not known, as no shell looks at the path: write the home in full, or ./~ "
+               "for a name that begins so";
     if (path[0] == '\0')
         path = ".";
     return take(address->path, sizeof(address->path), path, strlen(path)) ? NULL

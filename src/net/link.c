@@ -216,8 +216,11 @@ static int judge(struct link *link, int status, struct error *err)
     if (status == 0)
         return 0;
     if (status == 126 || status == 127)
-        return error_set_class(err, ERROR_NOT_FOUND, ENOENT, "%s: %s was not found there%s%s",
-                               link->peer, link->program, colon, words);
+        return error_set_class(
+            err, ERROR_NOT_FOUND, ENOENT,
+            "%s: %s was not found there; install haul, or say by --remote-path where it "
+            "is%s%s",
+            link->peer, link->program, colon, words);
     if (status == 255)
         return error_set_class(err, ERROR_SOCKET, ECONNRESET, "%s: connection failed%s%s",
                                link->peer, colon, words);

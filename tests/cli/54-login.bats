@@ -422,6 +422,50 @@ alias_start() {
     grep -q 'server->client cipher: aes256-ctr' "$SSH/sshd.log"
 }
 
+# --- before anybody is called ------------------------------------------------------------------------------------------
+
+# refused_here CODE WORDS ARGS: there is no such host, and nobody asks for it.
+refused_here() {
+    local code=$1 words=$2
+    shift 2
+    copy -e "$SCRATCH/call" "$@"
+    expect_status "$code"
+    expect_clear_error
+    expect_words "$words"
+    [ ! -e called ]
+}
+
+@test "what is here is looked at before anybody is called" {
+    printf '#!/bin/sh\ntouch %q\n' "$SCRATCH/called" >call
+    chmod 755 call
+    refused_here 24 "here/missing: there is no such file" here/missing far:x
+    refused_here 11 "it is a folder" here far:x
+    refused_here 11 "no such folder" far:x missing/
+    refused_here 11 "missing/file: its folder" far:x missing/file
+    copy -e "$SCRATCH/call" here/missing here far:x
+    [ ! -e called ]
+    expect_words "here/missing: there is no such file"
+    copy -e "$SCRATCH/call" here/missing here/file far:x
+    [ -e called ]
+    : >a:b
+    refused_here 1 "write ./a:b" a:b far:x
+    refused_here 1 "write ./a:b" here/file a:b
+    refused_here 1 "rsync modules" here/file far::module/x
+    refused_here 1 "rsync daemons" here/file rsync://far/module/x
+    refused_here 1 "~user is not known" here/file far:~bob/x
+}
+
+@test "no haul at the other end: 127, and the message names --remote-path" {
+    server_start
+    copy -F "$SSH/ssh_config" --remote-path=/no/such/haul here/file "$FAR:$THERE/file"
+    expect_status 127
+    expect_clear_error
+    expect_words "remote-path"
+    copy -e "ssh -F $SSH/ssh_config" --remote-path=no-such-haul here/file "$FAR:$THERE/file"
+    expect_status 127
+    expect_words "remote-path"
+}
+
 # --- nobody there -----------------------------------------------------------------------------------------------------
 
 @test "a port where nobody listens: 10; a name that is none: 10" {

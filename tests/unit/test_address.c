@@ -63,7 +63,7 @@ static void address_parse_remote_names_are_split(void **state)
         {"h:a::b", ADDRESS_REMOTE, "", "h", 0, "a::b"},
         {"h:~/x", ADDRESS_REMOTE, "", "h", 0, "x"},
         {"h:~", ADDRESS_REMOTE, "", "h", 0, "."},
-        {"h:~bob/x", ADDRESS_REMOTE, "", "h", 0, "~bob/x"},
+        {"h:./~bob/x", ADDRESS_REMOTE, "", "h", 0, "./~bob/x"},
         {"h: sp ace", ADDRESS_REMOTE, "", "h", 0, " sp ace"},
         {"h:$(id);x", ADDRESS_REMOTE, "", "h", 0, "$(id);x"},
         {"u@h.example.org:p", ADDRESS_REMOTE, "u", "h.example.org", 0, "p"},
@@ -96,6 +96,8 @@ static void address_parse_bad_names_are_refused_in_words(void **state)
     } cases[] = {
         {"", "empty"},
         {"h::module", "rsync modules"},
+        {"h:~bob/x", "~user is not known"},
+        {"h:~bob", "~user is not known"},
         {"u@h::m/p", "rsync modules"},
         {"[::1]::m", "rsync modules"},
         {"rsync://h/m", "rsync daemons"},

@@ -264,6 +264,13 @@ static void options_wrong_line_is_refused_in_one_clear_line(void **state)
     refuse(WORDS("a", ""), "an empty name");
     refuse(WORDS("--frobnicate", "a", "b"), "--frobnicate: no such option");
     refuse(WORDS("-nZ", "a", "b"), "-Z: no such option");
+    refuse(WORDS("-P", "22", "a", "h:"), "a port is --port=22");
+    refuse(WORDS("-vP", "2222", "a", "h:"), "a port is --port=2222");
+    refuse(WORDS("-p", "22", "a", "h:"), "a port is --port=22");
+    refuse(WORDS("-P22", "a", "h:"), "a port is --port=22");
+    refuse(WORDS("-p22", "a", "h:"), "a port is --port=22");
+    refuse(WORDS("-c", "aes128-ctr", "a", "h:"), "ciphers are --ciphers=aes128-ctr");
+    refuse(WORDS("-c", "chacha20-poly1305@openssh.com", "a", "h:"), "ciphers are --ciphers=");
     refuse(WORDS("--dry-run=1", "a", "b"), "--dry-run: takes no value");
     refuse(WORDS("a", "b", "--memory"), "--memory: a value is missing");
     refuse(WORDS("--memory=", "a", "b"), "--memory=: not a size");
