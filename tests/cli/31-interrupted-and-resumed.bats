@@ -154,11 +154,12 @@ setup() {
 }
 
 @test "interrupted again and again" {
-    random_file source 32M
+    random_file source 48M
     local had=0 turn
     JOURNAL=.target.haul
     for turn in 1 2 3 4; do
-        interrupt $((turn * 6 * MIB)) TERM "${SLICE[@]}" --bwlimit=30M source target
+        # More than it begins with: else the signal could come before haul has begun.
+        interrupt $((had + 4 * MIB)) TERM "${SLICE[@]}" --bwlimit=30M source target
         stopped_well
         [ "$journalled_bytes" -gt "$had" ]
         had=$journalled_bytes

@@ -96,7 +96,7 @@ pulled() {
     folders
     big_file here/file
     under+=("HAUL_RSH=ssh -F $SSH/ssh_config")
-    copied --remote-path="$AGENT" here/file "$FAR:$THERE/file"
+    copied -j 1 --remote-path="$AGENT" here/file "$FAR:$THERE/file" # how many lanes there are is haul's choice
     same here/file there/file
     expect "logins" "$(sessions_ever)" 1
 }
