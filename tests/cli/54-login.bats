@@ -428,6 +428,7 @@ alias_start() {
 refused_here() {
     local code=$1 words=$2
     shift 2
+    rm -f called
     copy -e "$SCRATCH/call" "$@"
     expect_status "$code"
     expect_clear_error
@@ -445,6 +446,7 @@ refused_here() {
     copy -e "$SCRATCH/call" here/missing here far:x
     [ ! -e called ]
     expect_words "here/missing: there is no such file"
+    rm -f called
     copy -e "$SCRATCH/call" here/missing here/file far:x
     [ -e called ]
     : >a:b
