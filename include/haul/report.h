@@ -59,6 +59,8 @@ struct side_report {
     /* Of a target: sets of attributes.h. Changed ones are those that an older target had
      * otherwise. */
     uint8_t attributes_changed, attributes_lost, attributes_asked;
+    /* Read to be compared with the medium, and may have come from the cache all the same. */
+    uint64_t reread_cached_bytes;
 };
 
 struct receipt {

@@ -163,6 +163,7 @@ struct wire_report {
     const char *policy_why, *engine_why;
     uint64_t resident_before_bytes, resident_peak_bytes, resident_after_bytes, memory_peak_bytes;
     uint8_t attributes_changed, attributes_lost, attributes_asked; /* bit 0 owner, ... 3 times */
+    uint64_t reread_cached_bytes;
 };
 
 /* What a server has settled of a job in this session, so that an acknowledged COMMIT can be

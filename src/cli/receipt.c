@@ -82,6 +82,13 @@ static void print_left(FILE *out, const struct side_report *side)
         print_size(out, "", after - before, " left");
 }
 
+/* A comparison with what the cache holds says little of the medium. */
+static void print_reread(FILE *out, const struct side_report *side)
+{
+    if (side->reread_cached_bytes > 0)
+        print_size(out, ", ", side->reread_cached_bytes, " read from the page cache");
+}
+
 static void side_compact(FILE *out, const char *name, const struct side_report *side)
 {
     fprintf(out, "%s %s", name, policy_name(side->policy));
@@ -89,6 +96,7 @@ static void side_compact(FILE *out, const char *name, const struct side_report *
         print_why(out, side->policy_why);
     fputs(", ", out);
     print_left(out, side);
+    print_reread(out, side);
 }
 
 static void side_full(FILE *out, const char *name, const struct side_report *side)
@@ -99,7 +107,9 @@ static void side_full(FILE *out, const char *name, const struct side_report *sid
     print_why(out, side->engine_why);
     print_size(out, "; cached ", side->resident_before_bytes, " before");
     print_size(out, ", ", side->resident_peak_bytes, " peak");
-    print_size(out, ", ", side->resident_after_bytes, " after\n");
+    print_size(out, ", ", side->resident_after_bytes, " after");
+    print_reread(out, side);
+    fputs("\n", out);
 }
 
 /* The parts of the whole that are not simply copied, where there are any. */
@@ -115,7 +125,9 @@ static void print_parts(FILE *out, const struct receipt *receipt)
     if (receipt->bytes_holes > 0)
         print_size(out, ", ", receipt->bytes_holes, " holes");
     if (receipt->bytes_verified > 0)
-        print_size(out, ", ", receipt->bytes_verified, " read back from the medium");
+        print_size(out, ", ", receipt->bytes_verified,
+                   receipt->target.reread_cached_bytes > 0 ? " read back"
+                                                           : " read back from the medium");
 }
 
 /* What changed of the source without the data. */
@@ -280,6 +292,7 @@ static void json_side(FILE *out, const char *key, const char *path, const char *
     output_json_number(out, "resident_peak_bytes", side->resident_peak_bytes);
     output_json_number(out, "resident_after_bytes", side->resident_after_bytes);
     output_json_number(out, "memory_peak_bytes", side->memory_peak_bytes);
+    output_json_number(out, "reread_cached_bytes", side->reread_cached_bytes);
     fputs("}", out);
 }
 

@@ -18,6 +18,8 @@ struct owner {
     uint8_t epoch; /* of a write-back that is waited for; see struct open_file */
 };
 
+enum medium { MEDIUM_UNKNOWN, MEDIUM_DIRECT, MEDIUM_BUFFERED };
+
 /* One job's file at this end. */
 struct open_file {
     struct owner window_owners[2]; /* of the policy's requests, by epoch */
@@ -42,8 +44,10 @@ struct open_file {
      * until the write-backs have been heard that were under way beside it: those of the epoch that
      * it ends. */
     uint8_t epoch;
-    uint32_t writebacks[2]; /* under way, by epoch */
-    bool over_budget;       /* strict, and the cache grew beyond it */
+    uint32_t writebacks[2];       /* under way, by epoch */
+    bool over_budget;             /* strict, and the cache grew beyond it */
+    enum medium medium;           /* how to read what the cache must not answer */
+    uint64_t reread_cached_bytes; /* of these: what it may have answered all the same */
     struct request sweep_request;
     bool sweeping;
 
@@ -125,6 +129,15 @@ void end_file_tend(struct end_file *self, struct open_file *open, enum policy_ur
 /* A window's request came back, or was not taken. */
 void end_file_window_done(struct open_file *open, struct request *request);
 void end_file_erase(struct end_file *self, struct work *work);
+
+/* end_file_medium.c: reads that the cache must not answer */
+
+/* EXAMINE where it is asked for, and all that haul verify reads. */
+bool end_file_wants_medium(const struct work *work);
+/* Can it be read by file.fd_direct, although the file is not copied so? *block: the alignment. */
+bool end_file_medium_direct(struct open_file *open, uint32_t *block);
+/* Such a read is about to begin, buffered: count what of it is cached. */
+void end_file_medium_cached(struct work *work);
 
 /* end_file_cache.c: measurement */
 void end_file_measure_start(struct open_file *open);

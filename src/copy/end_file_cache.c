@@ -109,6 +109,7 @@ void end_file_measure_end(struct end_file *self, struct open_file *open, struct 
         .attributes_changed = open->attributes.changed,
         .attributes_lost = open->attributes.lost,
         .attributes_asked = open->attributes.asked,
+        .reread_cached_bytes = open->reread_cached_bytes,
     };
     if (resident_bytes != NUM_UNKNOWN && resident_bytes > report->resident_peak_bytes)
         report->resident_peak_bytes = resident_bytes;

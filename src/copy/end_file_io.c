@@ -111,15 +111,25 @@ static void end_file_io_fail(struct end_file *self, struct work *work, int errnu
 
 static void end_file_read(struct end_file *self, struct work *work)
 {
-    const struct policy *policy = &work->open->policy;
+    struct open_file *open = work->open;
     const struct slot *slot = work->slot;
+    uint32_t block = open->policy.block;
+    int fd = policy_fd(&open->policy, &open->file);
+    if (open->policy.kind != POLICY_DIRECT && end_file_wants_medium(work)) {
+        if (end_file_medium_direct(open, &block)) {
+            fd = open->file.fd_direct;
+        } else {
+            block = open->policy.block;
+            end_file_medium_cached(work);
+        }
+    }
     work->request = (struct request){
         .kind = REQUEST_READ,
-        .fd = policy_fd(policy, &work->open->file),
+        .fd = fd,
         .offset = slot->offset,
-        .length = align_up(slot->length, policy->block),
+        .length = align_up(slot->length, block),
         .need = slot->length,
-        .block = policy->block,
+        .block = block,
         .buffer = slot->buffer,
     };
     assert(work->request.length <= slot->capacity);
@@ -221,14 +231,16 @@ static void end_file_write(struct end_file *self, struct work *work)
 void end_file_transfer(struct end_file *self, struct work *work)
 {
     const struct slot *slot = work->slot;
+    uint32_t block;
     assert(slot->length > 0 && slot->length <= slot->capacity);
     if (!end_file_begin(self, work))
         return;
     work->cursor = slot->offset;
     if (slot->op == END_STORE)
         end_file_write(self, work);
-    else if (slot->op == END_EXAMINE && slot->from_medium &&
-             work->open->policy.kind == POLICY_WINDOW)
+    else if (slot->op == END_EXAMINE && end_file_wants_medium(work) &&
+             work->open->policy.kind == POLICY_WINDOW &&
+             !end_file_medium_direct(work->open, &block))
         end_file_settle(self, work, WORK_SETTLE);
     else
         end_file_read(self, work);
@@ -241,6 +253,8 @@ static bool end_file_refused(struct end_file *self, struct work *work)
     struct open_file *open = work->open;
     if (work->request.result != -EINVAL || work->request.block == 1)
         return false;
+    if (open->policy.kind != POLICY_DIRECT)
+        open->medium = MEDIUM_BUFFERED;
     if (open->policy.kind == POLICY_DIRECT) {
         policy_switch(&open->policy, &open->file,
                       "O_DIRECT was accepted at open and refused at work");
@@ -256,8 +270,13 @@ static void end_file_read_done(struct end_file *self, struct work *work)
     struct slot *slot = work->slot;
     const struct request *request = &work->request;
     if (request->result < 0) {
-        if (!end_file_refused(self, work))
-            end_file_io_fail(self, work, -request->result, "read error");
+        if (end_file_refused(self, work))
+            return;
+        /* A direct read writes back first what is dirty there; its error may have been that. */
+        if (!work->open->reading && end_file_wants_medium(work) &&
+            work->open->policy.kind != POLICY_DIRECT)
+            work->open->writeback_result = request->result;
+        end_file_io_fail(self, work, -request->result, "read error");
         return;
     }
     slot->count = request->done;
@@ -298,6 +317,12 @@ void end_file_io_done(struct end_file *self, struct work *work)
         break;
     case WORK_SETTLE:
         end_file_writeback_over(work->open, &work->owner);
+        if (work->request.result == 0 && work->open->policy.spare && !work->slot->conditional) {
+            /* For a comparison others' pages are not dropped, and the receipt says so. Who is to
+             * read back what was written asks by condition. */
+            end_file_read(self, work);
+            break;
+        }
         if (work->request.result == 0) {
             end_file_settle(self, work, WORK_EVICT);
             break;

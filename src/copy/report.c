@@ -33,6 +33,7 @@ static void side_report_add(struct side_report *sum, const struct side_report *o
     uint64_t memory = max_known(sum->memory_peak_bytes, one->memory_peak_bytes);
     uint8_t changed = sum->attributes_changed, lost = sum->attributes_lost;
     uint8_t asked = sum->attributes_asked;
+    uint64_t cached = sum->reread_cached_bytes + one->reread_cached_bytes;
     *sum = *one; /* policy and reason of the last one */
     sum->resident_before_bytes = before;
     sum->resident_peak_bytes = peak;
@@ -41,6 +42,7 @@ static void side_report_add(struct side_report *sum, const struct side_report *o
     sum->attributes_changed |= changed;
     sum->attributes_lost |= lost;
     sum->attributes_asked |= asked;
+    sum->reread_cached_bytes = cached;
 }
 
 void receipt_add(struct receipt *sum, const struct receipt *one)

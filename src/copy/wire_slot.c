@@ -183,6 +183,7 @@ static void report_in(struct side_report *report, const struct wire_report *wire
     report->attributes_changed = wire->attributes_changed;
     report->attributes_lost = wire->attributes_lost;
     report->attributes_asked = wire->attributes_asked;
+    report->reread_cached_bytes = wire->reread_cached_bytes;
 }
 
 static const char *opened_in(struct job *job, enum end_role role, const struct wire_reply *reply)
@@ -315,6 +316,7 @@ static struct wire_report report_out(const struct side_report *report)
         .attributes_changed = report->attributes_changed,
         .attributes_lost = report->attributes_lost,
         .attributes_asked = report->attributes_asked,
+        .reread_cached_bytes = report->reread_cached_bytes,
     };
 }
 

@@ -299,6 +299,7 @@ static void code_report(struct coder *coder, struct wire_report *report)
     code_u8(coder, &report->attributes_changed, ATTRIBUTE_SET_MAX);
     code_u8(coder, &report->attributes_lost, ATTRIBUTE_SET_MAX);
     code_u8(coder, &report->attributes_asked, ATTRIBUTE_SET_MAX);
+    code_u64(coder, &report->reread_cached_bytes);
 }
 
 static void code_failure(struct coder *coder, enum error_class *class, uint32_t *errnum,

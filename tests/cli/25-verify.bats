@@ -93,3 +93,60 @@ load ../lib/common
     run haul verify "$device" image
     [ "$status" = 40 ]
 }
+
+# One byte of FILE on $FS is another on the disk than in the cache.
+rot_below_the_cache() { # FILE OFFSET
+    local block
+    sync -f "$FS"
+    cat "$FS/$1" >/dev/null
+    block=$(filefrag -v -b4096 "$FS/$1" | awk -v at=$(($2 / 4096)) '
+        $1 ~ /^[0-9]+:$/ { first = $2 + 0; last = $3 + 0; physical = $4 + 0
+            if (at >= first && at <= last) print physical + at - first }')
+    printf '\377\000\377' | dd of="$FS.img" bs=1 seek=$((block * 4096 + $2 % 4096)) conv=notrunc,fsync status=none
+    [ "$(pages "$FS/$1")" -gt 0 ]
+}
+
+@test "rot below the cache is seen by verify, -c and --verify, whatever the policy" {
+    requires filefrag
+    on_fs ext4 64M
+    local policy
+    random_file source $((3 * MIB))
+    for policy in direct window plain; do
+        cp source "$FS/target"
+        touch -r source "$FS/target"
+        rot_below_the_cache target $((MIB + 12345))
+        cmp source "$FS/target" # the cache has it right
+        run haul verify --cache=$policy source "$FS/target"
+        [ "$status" = 40 ]
+        [[ $output == *"bytes 1048576 to 2097151 differ"* ]]
+        run haul verify --cache=$policy "$FS/target" source
+        [ "$status" = 40 ]
+        copied -c --cache=$policy source "$FS/target"
+        expect_receipt .bytes_copied $MIB
+        run haul verify --cache=direct source "$FS/target"
+        [ "$status" = 0 ]
+        rot_below_the_cache target $((MIB + 12345))
+        copied --verify --cache=$policy source "$FS/target"
+        expect_receipt .bytes_copied $MIB
+        expect_receipt .target.reread_cached_bytes 0
+        rm "$FS/target"
+    done
+}
+
+@test "what is read back from the cache is not called the medium" {
+    on_fs tmpfs 64M
+    random_file source $((2 * MIB))
+    run haul --verify --cache=plain source target
+    [ "$status" = 0 ]
+    [[ $output == *"2.00 MiB read back from the medium"* ]]
+    run haul --verify source "$FS/target"
+    [ "$status" = 0 ]
+    [[ $output == *"2.00 MiB read back"* ]]
+    [[ $output != *"from the medium"* ]]
+    [[ $output == *"2.00 MiB read from the page cache"* ]]
+    copied --verify -I source "$FS/target"
+    expect_receipt .target.reread_cached_bytes $((2 * MIB))
+    run haul verify source "$FS/target"
+    [ "$status" = 0 ]
+    [[ $output == *"2.00 MiB read from the page cache"* ]]
+}

@@ -591,9 +591,10 @@ static void check_success(const struct run *run)
                   (unsigned long long)progress->bytes_copied,
                   (unsigned long long)progress->bytes_kept,
                   (unsigned long long)progress->bytes_holes, (unsigned long long)size_bytes);
-    if (progress->bytes_verified != (run->scenario.verify ? progress->bytes_copied : 0))
+    uint64_t there_bytes = progress->bytes_copied + progress->bytes_kept;
+    if (progress->bytes_verified != (run->scenario.verify ? there_bytes : 0))
         sim_fatal("%llu bytes verified of %llu", (unsigned long long)progress->bytes_verified,
-                  (unsigned long long)progress->bytes_copied);
+                  (unsigned long long)there_bytes);
     if (file_describe(world.files[END_TARGET].path, &target, NULL) != 0 ||
         target.mtime_seconds != run->job.facts[END_SOURCE].mtime_seconds)
         sim_fatal("the target has not the source's time");

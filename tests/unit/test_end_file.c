@@ -1010,7 +1010,7 @@ static void examine_writeback_failed_is_never_durable(void **state)
     copy_all(bench);
     aim(bench, &bench->slots[0], 0);
     bench->slots[0].from_medium = true;
-    scripted->fail_kinds = 1u << REQUEST_WRITEBACK_WAIT;
+    scripted->fail_kinds = 1u << REQUEST_WRITEBACK_WAIT | 1u << REQUEST_READ; /* a direct one */
     scripted->fail_errno = EIO;
     assert_int_equal(call(bench, bench->target, &bench->slots[0], END_EXAMINE), -EIO);
     scripted->fail_kinds = 0;

@@ -195,11 +195,11 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "\"source\":{\"path\":\"a\\\"b\\u00ff\",\"host\":null,\"policy\":\"direct\","
         "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":null,"
         "\"resident_before_bytes\":0,\"resident_peak_bytes\":4096,\"resident_after_bytes\":0,"
-        "\"memory_peak_bytes\":18874368},"
+        "\"memory_peak_bytes\":18874368,\"reread_cached_bytes\":0},"
         "\"target\":{\"path\":\"/mnt/disk.img\",\"host\":null,\"policy\":\"direct\","
         "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":null,"
         "\"resident_before_bytes\":0,\"resident_peak_bytes\":4096,\"resident_after_bytes\":0,"
-        "\"memory_peak_bytes\":18874368}}\n");
+        "\"memory_peak_bytes\":18874368,\"reread_cached_bytes\":0}}\n");
 }
 
 static void receipt_json_unknown_is_null_never_zero(void **state)
