@@ -17,7 +17,8 @@
 
 enum phase {
     PHASE_OPENING,
-    PHASE_AUDITING,
+    PHASE_COMPARING, /* both sides are read; nothing is written */
+    PHASE_AUDITING,  /* what an earlier run wrote is read back */
     PHASE_COPYING,
     PHASE_VERIFYING,
     PHASE_SYNCING,
@@ -43,8 +44,8 @@ struct progress {
     _Atomic bool stop; /* set from a signal: drain, sync, journal, end with ERROR_INTERRUPTED */
 };
 
-const char *
-phase_name(enum phase phase); /* "opening", "auditing", "copying", "verifying", "syncing", "done" */
+const char *phase_name(enum phase phase); /* "opening", "comparing", "auditing", "copying",
+                                             "verifying", "syncing", "done" */
 
 /* One end's own account of one file. It travels over the wire. */
 struct side_report {

@@ -1,8 +1,9 @@
 /* signals.h - signals as events that one thread waits for; no handler runs while the copy does, but
  * for an empty one by which signals_wake() takes another thread out of a system call.
  *
- * INT, TERM and HUP ask the copy to stop, USR1 asks for a status line (Linux has no SIGINFO), PIPE
- * is ignored (a write then fails with EPIPE). */
+ * INT, TERM and HUP ask the copy to stop, USR1 asks for a status line (INFO, too, where there is
+ * one: Linux has none), WINCH tells of a new size of the terminal, PIPE is ignored (a write then
+ * fails with EPIPE). */
 #ifndef HAUL_SIGNALS_H
 #define HAUL_SIGNALS_H
 
@@ -10,7 +11,7 @@
 
 #include <pthread.h>
 
-enum signals_event { SIGNALS_NONE, SIGNALS_STOP, SIGNALS_STATUS };
+enum signals_event { SIGNALS_NONE, SIGNALS_STOP, SIGNALS_STATUS, SIGNALS_RESIZED };
 
 /* Block the signals in this thread and all that it starts from now on, and make them readable. A
  * HUP that was ignored when the program started stays so (nohup): as a blocked signal it would be

@@ -31,6 +31,14 @@ bool text_parse_duration(const char *text, uint64_t *duration_ns);
  * Returns out. */
 const char *text_escape(char *out, size_t capacity, const char *text);
 
+/* How many columns of a terminal that takes, which is no more than its bytes: wide characters two,
+ * combining ones none. For what text_escape() has made. */
+uint32_t text_columns(const char *text);
+
+/* The same text in at most `columns`, with "..." (or "~") for what was left out of its middle, so
+ * that beginning and end of a name can be told. Into out; returns it. */
+const char *text_fit(char *out, size_t capacity, const char *text, uint32_t columns);
+
 /* `text` as the inside of a JSON string (without the quotes): RFC 8259 escapes; bytes that are not
  * UTF-8 become \u00XX of the byte, so that the output is always valid JSON. Truncates at a whole
  * escape. */

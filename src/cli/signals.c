@@ -61,7 +61,12 @@ void signals_release(int code)
 
 int signals_open(struct error *err)
 {
-    static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+    static const int wanted[] = {
+        SIGINT,  SIGTERM, SIGHUP, SIGUSR1, SIGWINCH,
+#ifdef SIGINFO
+        SIGINFO,
+#endif
+    };
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < COUNT_OF(wanted); i++)
@@ -85,5 +90,16 @@ enum signals_event signals_next(int fd)
     ssize_t length = read(fd, &info, sizeof(info));
     if (length != (ssize_t)sizeof(info))
         return SIGNALS_NONE;
-    return info.ssi_signo == SIGUSR1 ? SIGNALS_STATUS : SIGNALS_STOP;
+    switch (info.ssi_signo) {
+    case SIGUSR1:
+        return SIGNALS_STATUS;
+    case SIGWINCH:
+        return SIGNALS_RESIZED;
+    case SIGINT:
+    case SIGTERM:
+    case SIGHUP:
+        return SIGNALS_STOP;
+    default:
+        return SIGNALS_STATUS; /* INFO */
+    }
 }

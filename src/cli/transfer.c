@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -125,6 +126,14 @@ static bool skip_folder(struct transfer *transfer, const char *source)
     return true;
 }
 
+/* What the progress is of. The path lives as long as the operands. */
+static void show_file(struct transfer *transfer, uint32_t number, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    atomic_store(&transfer->watch.number, number);
+    atomic_store(&transfer->watch.name, slash && slash[1] ? slash + 1 : path);
+}
+
 static void copy_one(struct transfer *transfer, const char *source)
 {
     struct receipt one;
@@ -159,6 +168,7 @@ static void copy_one(struct transfer *transfer, const char *source)
 static void verify_manifest(struct transfer *transfer)
 {
     struct error err = {0};
+    show_file(transfer, 1, transfer->operands.target.path);
     copy_verify(transfer->copy, NULL, transfer->operands.target.path, &transfer->sum, &err);
     ended(transfer, &transfer->sum.outcome, &err);
 }
@@ -207,6 +217,7 @@ static void copy_all(struct transfer *transfer)
     for (uint32_t i = 0; i < transfer->operands.sources_count; i++) {
         const char *source = transfer->operands.sources[i];
         uint32_t failed_count = transfer->tally.failed_count;
+        show_file(transfer, i + 1, source);
         if (!skip_folder(transfer, source))
             copy_one(transfer, source);
         /* The signal may have come when the last chunk of this file was already done. */
@@ -243,6 +254,7 @@ static int run(struct transfer *transfer, struct error *err)
     AUTO_CLOSE int fd_done = eventfd(0, EFD_CLOEXEC);
     if (fd_done < 0)
         return error_set(err, errno, "eventfd");
+    transfer->watch.count = files_count(transfer);
     transfer->watch.fd_signals = fd_signals;
     transfer->watch.fd_done = fd_done;
     int errnum = pthread_create(&transfer->thread, NULL, transfer_thread, transfer);

@@ -17,7 +17,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, LINE_MS = 1000, COLUMNS_DEFAULT = 80 };
+enum { TICK_MS = 100, PACE_MS = 1000, COLUMNS_DEFAULT = 80 };
 
 /* A login that was asked to stop and still waits, for a name server say, is left after this. */
 #define OPENING_NS_MAX (2 * NS_PER_SECOND)
@@ -49,6 +49,7 @@ struct watching {
     struct progress_meter meter;
     struct progress_view view;
     bool known;        /* view holds something */
+    bool resized;      /* the terminal, since then */
     uint64_t drawn_ns; /* when progress was shown last */
     bool stopping;
     uint64_t stopping_ns;    /* since then */
@@ -86,8 +87,18 @@ static void measure(struct watching *state)
     if (!progress)
         return;
     progress_read(&state->view, progress);
+    state->view.name = atomic_load(&state->watch->name);
+    state->view.number = atomic_load(&state->watch->number);
+    state->view.count = state->watch->count;
     progress_measure(&state->meter, &state->view, clock_now_ns());
     state->known = true;
+}
+
+/* Whoever has sent us into the background wants the line for something else. */
+static bool in_foreground(void)
+{
+    pid_t group = tcgetpgrp(STDERR_FILENO);
+    return group < 0 || group == getpgrp();
 }
 
 /* A bar stays one column away from the edge: some terminals wrap at the last one. */
@@ -99,6 +110,8 @@ static void draw(struct watching *state)
     case WATCH_SERVER:
         break;
     case WATCH_BAR:
+        if (!in_foreground())
+            break;
         fprintf(stderr, "\r%s\033[K",
                 progress_line(line, &state->view, &state->meter, terminal_columns() - 1));
         break;
@@ -149,13 +162,16 @@ static void wake_opener(const struct watching *state)
 
 static void handle_signals(struct watching *state)
 {
-    /* Bounded: equal signals do not queue, so there are at most four. */
-    for (int i = 0; i < 4; i++) {
+    /* Bounded: equal signals do not queue, so there are at most six. */
+    for (int i = 0; i < 6; i++) {
         switch (signals_next(state->watch->fd_signals)) {
         case SIGNALS_NONE:
             return;
         case SIGNALS_STOP:
             request_stop(state);
+            break;
+        case SIGNALS_RESIZED:
+            state->resized = state->watch->style == WATCH_BAR;
             break;
         case SIGNALS_STATUS:
             if (state->watch->style != WATCH_SERVER)
@@ -168,7 +184,6 @@ static void handle_signals(struct watching *state)
 void watch_run(struct watch *watch)
 {
     struct watching state = {.watch = watch, .drawn_ns = clock_now_ns()};
-    uint64_t pace_ns = (watch->style == WATCH_BAR ? TICK_MS : LINE_MS) * NS_PER_MS;
     struct pollfd fds[2] = {{.fd = watch->fd_signals, .events = POLLIN},
                             {.fd = watch->fd_done, .events = POLLIN}};
     if (watch->opener)
@@ -182,9 +197,10 @@ void watch_run(struct watch *watch)
             wake_opener(&state);
         /* Signals may wake us at any pace; the display keeps its own. */
         uint64_t now_ns = clock_now_ns();
-        if (state.known && now_ns - state.drawn_ns >= pace_ns) {
+        if (state.known && (state.resized || now_ns - state.drawn_ns >= PACE_MS * NS_PER_MS)) {
             draw(&state);
             state.drawn_ns = now_ns;
+            state.resized = false;
         }
     }
     if (watch->style == WATCH_BAR)

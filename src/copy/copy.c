@@ -386,7 +386,7 @@ int copy_pump(struct copy *copy, struct plan *plan, struct error *err)
         .lanes_wish = copy->wish.lanes,
         .plan = plan,
     };
-    copy->progress.phase = PHASE_COPYING;
+    copy->progress.phase = copy->lead->job.wish.compare_only ? PHASE_COMPARING : PHASE_COPYING;
     if (copy_wants_team(copy))
         result = lane_team_start(&team, &config, err);
     if (result < 0)

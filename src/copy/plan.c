@@ -265,7 +265,8 @@ static void plan_audit_begin(struct plan *plan, struct plan_item *item, uint64_t
     plan->audited_count++;
     bit_set(plan->audited, chunk);
     plan_item_set(plan, item, PLAN_AUDIT, chunk);
-    if (plan->next_chunk == plan->chunks_count) /* nothing new is left to copy */
+    if (plan->next_chunk == plan->chunks_count &&
+        !plan->config.compare_only) /* nothing new is left to copy */
         plan->progress->phase = PHASE_AUDITING;
     plan->outstanding++;
 }

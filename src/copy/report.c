@@ -8,8 +8,10 @@
 const char *phase_name(enum phase phase)
 {
     static const char *const names[] = {
-        [PHASE_OPENING] = "opening",     [PHASE_AUDITING] = "auditing", [PHASE_COPYING] = "copying",
-        [PHASE_VERIFYING] = "verifying", [PHASE_SYNCING] = "syncing",   [PHASE_DONE] = "done",
+        [PHASE_OPENING] = "opening",     [PHASE_AUDITING] = "auditing",
+        [PHASE_COMPARING] = "comparing", [PHASE_COPYING] = "copying",
+        [PHASE_VERIFYING] = "verifying", [PHASE_SYNCING] = "syncing",
+        [PHASE_DONE] = "done",
     };
     return names[phase];
 }

@@ -583,6 +583,47 @@ static void json_of_random_bytes_is_valid_in_every_room(void **state)
     iconv_close(converter);
 }
 
+/* ---- columns ---- */
+
+static void text_columns_wide_and_combining_characters(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t columns;
+    } cases[] = {
+        {"", 0},
+        {"abc", 3},
+        {"\xc3\xa4", 1},         /* a with dots */
+        {"a\xcc\x88", 1},        /* the same in two characters */
+        {"\xe6\x97\xa5", 2},     /* CJK */
+        {"\xf0\x9f\x98\x80", 2}, /* emoji */
+        {"\xe2\x80\x8f"
+         "a",
+         1},                 /* a mark of direction */
+        {"\xef\xbc\xa1", 2}, /* fullwidth A */
+        {"\xe6\x97", 1},     /* cut off: never beyond its end */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        assert_int_equal(text_columns(cases[i].text), cases[i].columns);
+}
+
+static void text_fit_keeps_beginning_and_end(void **state)
+{
+    char out[64];
+    (void)state;
+    assert_string_equal(text_fit(out, sizeof(out), "short", 5), "short");
+    assert_string_equal(text_fit(out, sizeof(out), "disk-2026-11-28.img", 12), "disk-....img");
+    assert_string_equal(text_fit(out, sizeof(out), "disk.img", 6), "dis~mg");
+    assert_string_equal(text_fit(out, sizeof(out), "disk.img", 1), "~");
+    assert_string_equal(text_fit(out, sizeof(out), "disk.img", 0), "");
+    /* Two columns each: what does not fit is left out whole. */
+    assert_string_equal(text_fit(out, sizeof(out), "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", 5),
+                        "\xe6\x97\xa5~\xe8\xaa\x9e");
+    char small[6];
+    assert_string_equal(text_fit(small, sizeof(small), "disk.img", 8), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -604,6 +645,8 @@ int main(void)
         cmocka_unit_test(escape_that_just_fits_has_no_dots),
         cmocka_unit_test(json_of_special_characters_uses_rfc_8259_escapes),
         cmocka_unit_test(json_of_random_bytes_is_valid_in_every_room),
+        cmocka_unit_test(text_columns_wide_and_combining_characters),
+        cmocka_unit_test(text_fit_keeps_beginning_and_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
