@@ -145,12 +145,17 @@ sshd_change_host_key() { # DIR
     : >"$1/known_hosts_kept"
 }
 
+# useradd and its like do not wait for each other; another check may be adding its user now.
+sshd_users_lock() { # COMMAND...
+    flock "${TMPDIR:-/tmp}/haul-users.lock" "$@"
+}
+
 sshd_user_add() { # NAME PASSWORD
-    useradd --create-home --shell /bin/sh "$1" && printf '%s:%s\n' "$1" "$2" | chpasswd
+    sshd_users_lock useradd --create-home --shell /bin/sh "$1" && printf '%s:%s\n' "$1" "$2" | sshd_users_lock chpasswd
 }
 
 sshd_user_del() { # NAME
-    userdel --remove "$1" 2>/dev/null
+    sshd_users_lock userdel --remove "$1" 2>/dev/null
 }
 
 sshd_agent_start() { # DIR
