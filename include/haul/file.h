@@ -90,10 +90,13 @@ static inline int file_open_source(struct file *file, const char *path, struct e
  * In a place the folder is opened beneath it and the target in the folder, by its last name and
  * never through a symbolic link; devices are refused. Where the place may not be read, the target
  * is opened for writing only and emptied, and what stands in the way of opening it is told in the
- * same words whatever it is; with `join` it is refused unless somebody has it locked, and has given
- * it size_bytes. */
+ * same words whatever it is; with `join` it is refused unless it has size_bytes.
+ *
+ * With `join` it must be open already by a lane of the same `session`, in whatever process:
+ * ERROR_BUSY. */
 struct file_open_wish {
     bool join;
+    uint64_t session;    /* whose lanes may join each other */
     uint64_t size_bytes; /* final; only looked at by such a join */
     bool write_devices;
     uint32_t

@@ -177,6 +177,7 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
 {
     const struct file_open_wish wish = {
         .join = job->wish.join,
+        .session = job->wish.session,
         .size_bytes = job->facts[END_SOURCE].size_bytes,
         .write_devices = job->wish.write_devices,
         .create_mode = job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE

@@ -100,6 +100,7 @@ static int serve_prepare(struct serve *self, const struct wire_hello *hello, str
     if (hello->control_count > SERVE_CONTROL_MAX || hello->engine == ENGINE_SIM)
         return wire_violation(&self->wire, err, "wishes that cannot be met");
     self->role = (enum end_role)hello->role;
+    self->session = hello->session;
     self->ping_ns = hello->ping_ms * NS_PER_MS;
     int result = serve_memory(self, hello, err);
     if (result == 0)

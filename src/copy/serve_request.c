@@ -114,6 +114,8 @@ static const char *check_job(const struct serve *self, const struct wire_request
         return "chunks of a size that was not agreed on";
     if (request->wish.journal && request->wish.session == 0)
         return "a journal without a session";
+    if (request->wish.join && request->wish.session != self->session)
+        return "a lane that joins another session";
     return NULL;
 }
 

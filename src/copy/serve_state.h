@@ -46,6 +46,7 @@ struct serve {
     const struct serve_config *config;
     struct wire wire;
     enum end_role role;
+    uint64_t session; /* of HELLO */
     struct budget budget;
     struct slab slab;
     struct end *end;

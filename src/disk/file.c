@@ -334,6 +334,7 @@ static int file_open_folder(struct file *file, const struct place *place, struct
 
 /* A lock, or a claim, may outlive a killed process for a moment. */
 enum { LOCK_WAIT_MS = 1000, LOCK_LOOK_MS = 20 };
+enum { LANE_MARKS = 16 }; /* of a session: see file_mark_of */
 
 /* In a place: by one name in the folder that is open. */
 static int file_open_here(const struct file *file, int flags, mode_t mode)
@@ -475,6 +476,36 @@ static int file_lock(struct file *file, struct error *err)
     return error_set(err, -result, "%s: cannot be locked", file->path);
 }
 
+/* Whose lanes have a file open is told by locks beyond every file's end: a session has a byte for
+ * each of its lanes, at a place made of its number. They belong to the open file, and so end with
+ * it. */
+static struct flock file_mark_of(uint64_t session, uint64_t lane, uint64_t lanes_count)
+{
+    uint64_t place = session % (FILE_BYTES_MAX / LANE_MARKS) * LANE_MARKS;
+    return (struct flock){
+        .l_type = F_WRLCK,
+        .l_whence = SEEK_SET,
+        .l_start = num_off(FILE_BYTES_MAX + place + lane),
+        .l_len = num_off(lanes_count),
+    };
+}
+
+/* Without such locks (Linux before 3.15, some filesystems) no lane can join: they say so. */
+static void file_mark(const struct file *file, uint64_t session)
+{
+    for (uint64_t lane = 0; lane < LANE_MARKS; lane++) {
+        struct flock mark = file_mark_of(session, lane, 1);
+        if (fcntl(file->fd, F_OFD_SETLK, &mark) == 0 || (errno != EAGAIN && errno != EACCES))
+            return;
+    }
+}
+
+static bool file_is_marked(const struct file *file, uint64_t session)
+{
+    struct flock mark = file_mark_of(session, 0, LANE_MARKS);
+    return fcntl(file->fd, F_OFD_GETLK, &mark) == 0 && mark.l_type != F_UNLCK;
+}
+
 static int file_set_size(const struct file *file, uint64_t size_bytes, struct error *err)
 {
     int result;
@@ -495,17 +526,22 @@ static int file_empty(struct file *file, struct error *err)
     return file_set_size(file, 0, err);
 }
 
-/* Who may not read joins what another lane has emptied and holds. Whoever says so of any other file
+/* A lane joins what its own session has open and locked, and nothing else: it would pass the lock
+ * of another copy. And who may not read joins what was emptied; whoever says so of any other file
  * would learn what its old content tells: its size, at a commit, and how much of it is cached. */
-static int file_check_held(const struct file *file, const struct file_open_wish *wish,
-                           struct error *err)
+static int file_check_joined(const struct file *file, const struct file_open_wish *wish,
+                             struct error *err)
 {
-    bool held = flock(file->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (held && file->facts.size_bytes == wish->size_bytes)
+    bool told = place_may_read(wish->place);
+    bool ours = file_is_marked(file, wish->session);
+    if (ours && (told || file->facts.size_bytes == wish->size_bytes))
         return 0;
     if (file->created)
         (void)unlinkat(file->fd_folder, file->name, 0);
-    return file_refused(wish->place, file->path, EACCES, "", err);
+    if (!told)
+        return file_refused(wish->place, file->path, EACCES, "", err);
+    return error_set_class(err, ERROR_BUSY, EBUSY, "%s: no lane of this copy has it open",
+                           file->path);
 }
 
 /* The target is open and locked: may it be what it is? */
@@ -519,9 +555,9 @@ static int file_check_target(struct file *file, const struct file_open_wish *wis
         return file_refuse_device(file, err);
     if (file->facts.kind == FILE_DEVICE && !file->exclusive && !wish->join)
         return error_set_class(err, ERROR_FILE, ESTALE, "%s: has just become a device", file->path);
-    if (place_may_read(wish->place))
-        return 0;
-    return wish->join ? file_check_held(file, wish, err) : file_empty(file, err);
+    if (wish->join)
+        return file_check_joined(file, wish, err);
+    return place_may_read(wish->place) ? 0 : file_empty(file, err);
 }
 
 /* What is written to keeps no set-id bits, whoever opens it, and as what. A write clears them
@@ -559,6 +595,8 @@ int file_open_target(struct file *file, const char *path, const struct file_open
         result = file_sync_folder(file, err);
     if (result == 0 && wish->join) /* beside the first lane's; see file_lock() */
         (void)flock(file->fd, LOCK_SH | LOCK_NB);
+    if (result == 0)
+        file_mark(file, wish->session);
     if (result < 0)
         file_close(file);
     return result;

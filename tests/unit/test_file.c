@@ -419,6 +419,10 @@ static int body_try_locked(struct place *place)
     err.class = ERROR_NONE;
     CHECK(file_open_target(&second, place->path, &join, &err) == 0);
     file_close(&second);
+    /* One of another does not. */
+    const struct file_open_wish stranger = {.join = true, .session = 7};
+    CHECK(file_open_target(&second, place->path, &stranger, &err) == -EBUSY);
+    CHECK(err.class == ERROR_BUSY && strstr(err.text, "no lane of this copy"));
     CHECK(file_open_source(&second, place->path, &err) == 0);
     file_close(&second);
     return 0;
@@ -479,6 +483,31 @@ static void file_open_target_is_busy_until_the_last_lane_is_gone(void **state)
     assert_int_equal(place->err.class, ERROR_BUSY);
     file_close(&second);
     assert_int_equal(open_target(place), 0);
+}
+
+/* Each lane marks the file for its session, and a lane of another one, or of none, is not let in.
+ */
+static void file_open_target_is_joined_by_lanes_of_its_session_only(void **state)
+{
+    static const uint64_t sessions[] = {0, 1, UINT64_MAX, UINT64_C(1) << 58, 12345678901234567};
+    struct place *place = *state;
+    struct file lanes[20], stranger;
+    for (size_t i = 0; i < COUNT_OF(sessions); i++) {
+        const struct file_open_wish lead = {.session = sessions[i]};
+        const struct file_open_wish join = {.join = true, .session = sessions[i]};
+        const struct file_open_wish other = {.join = true, .session = sessions[i] ^ 16};
+        assert_int_equal(file_open_target(&lanes[0], place->path, &lead, &place->err), 0);
+        for (size_t lane = 1; lane < COUNT_OF(lanes); lane++)
+            assert_int_equal(file_open_target(&lanes[lane], place->path, &join, &place->err), 0);
+        file_close(&lanes[0]);
+        assert_int_equal(file_open_target(&stranger, place->path, &other, &place->err), -EBUSY);
+        place->err.class = ERROR_NONE;
+        assert_int_equal(file_open_target(&lanes[0], place->path, &join, &place->err), 0);
+        for (size_t lane = 0; lane < COUNT_OF(lanes); lane++)
+            file_close(&lanes[lane]);
+        assert_int_equal(file_open_target(&stranger, place->path, &join, &place->err), -EBUSY);
+        place->err.class = ERROR_NONE;
+    }
 }
 
 /* ---- final size ---- */
@@ -796,6 +825,7 @@ int main(void)
         IN_PLACE(file_open_target_lock_ends_with_its_process),
         IN_PLACE(file_open_target_waits_for_a_lock_that_is_about_to_end),
         IN_PLACE(file_open_target_is_busy_until_the_last_lane_is_gone),
+        IN_PLACE(file_open_target_is_joined_by_lanes_of_its_session_only),
         IN_PLACE(file_preallocate_fresh_has_all_its_blocks),
         IN_PLACE(file_preallocate_sparse_has_none),
         IN_PLACE(file_preallocate_longer_is_cut_shorter_is_extended),

@@ -399,7 +399,7 @@ static bool race_last(struct rig *rig)
 {
     struct file file;
     struct error err = {.class = ERROR_NONE};
-    const struct file_open_wish wish = {.place = &rig->place, .join = true};
+    const struct file_open_wish wish = {.place = &rig->place};
     if (file_open_target(&file, "sub/last", &wish, &err) < 0)
         return false;
     assert_string_equal(text_of(file.fd), "inside");

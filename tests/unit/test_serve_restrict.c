@@ -355,10 +355,21 @@ static void assert_no_session(struct rig *rig, const char *word)
     rig_close(rig);
 }
 
-static void ro_takes_no_target(void **state)
+static void ro_compares_a_target_and_writes_none(void **state)
 {
     (void)state;
-    assert_no_session(rig_try(END_TARGET, ",ro"), ",ro");
+    struct rig *rig = rig_open(END_TARGET, ",ro");
+    rig_job(rig, "inside");
+    refused(rig, SLOTS, END_OPEN);
+    rig_job(rig, "missing");
+    refused(rig, SLOTS, END_OPEN);
+    assert_false(exists(in(rig->jail, "missing")));
+    rig_job(rig, "inside");
+    rig->job.wish.compare_only = true;
+    must(rig, SLOTS, END_OPEN);
+    must(rig, SLOTS, END_ABANDON);
+    assert_filled(in(rig->jail, "inside"), SIZE, 1);
+    rig_close(rig);
 }
 
 /* ---- wo ---- */
@@ -437,12 +448,13 @@ static void wo_tells_nothing_to_a_lane_that_joins(void **state)
     (void)state;
     struct rig *rig = rig_open(END_TARGET, ",wo");
     const struct facts opened = {.kind = FILE_REGULAR};
-    AUTO_CLOSE int other = open(in(rig->jail, "inside"), O_RDWR | O_CLOEXEC);
-    assert_int_equal(flock(other, LOCK_EX), 0);
-    assert_int_equal(ftruncate(other, SIZE + 1), 0);
+    struct file lead;
+    const struct file_open_wish wish = {.session = SESSION};
+    assert_int_equal(file_open_target(&lead, in(rig->jail, "inside"), &wish, NULL), 0);
+    assert_int_equal(ftruncate(lead.fd, SIZE + 1), 0);
     join(rig, "inside");
     refused(rig, SLOTS, END_OPEN);
-    assert_int_equal(ftruncate(other, SIZE), 0);
+    assert_int_equal(ftruncate(lead.fd, SIZE), 0);
     join(rig, "inside");
     must(rig, SLOTS, END_OPEN);
     assert_memory_equal(&rig->job.facts[END_TARGET], &opened, sizeof(opened));
@@ -523,7 +535,7 @@ int main(void)
         cmocka_unit_test(target_that_can_not_be_begun_is_removed),
         cmocka_unit_test(target_gets_no_set_id_bits),
         cmocka_unit_test(ro_gives_files_out),
-        cmocka_unit_test(ro_takes_no_target),
+        cmocka_unit_test(ro_compares_a_target_and_writes_none),
         cmocka_unit_test(wo_gives_no_source),
         cmocka_unit_test(wo_writes_new_and_over_old),
         cmocka_unit_test(wo_tells_nothing_of_old_files),
