@@ -41,6 +41,20 @@ static int copy_is_hole(struct copy *copy, struct slot *slot, uint64_t *data_sta
     return *data_start >= slot->offset + slot->length;
 }
 
+/* If the source has changed meanwhile, that is what is to be said. */
+static int copy_unlisted_differs(struct copy *copy, uint64_t offset, struct error *err)
+{
+    struct lane *lane = copy->lead;
+    int result = lane_call(lane, END_SOURCE, END_COMMIT, err);
+    lane->source_open = false; /* a commit closes it, however it ends */
+    if (result < 0)
+        return result;
+    return error_set_class(err, ERROR_MISMATCH, EIO,
+                           "%s: byte %llu on is in no journal and not what the source has; run it "
+                           "again",
+                           lane->job.target_path, (unsigned long long)offset);
+}
+
 /* A chunk that no entry lists is a hole. Or a lost lane has stored it since its last sync: its
  * server makes the entry when it knows of the loss, and that may be long after us. Or the journal
  * was damaged meanwhile. So what the target has there is compared with the source. */
@@ -64,10 +78,7 @@ static int copy_unlisted(struct copy *copy, uint64_t chunk, uint64_t *data_start
     slot->conditional = true;
     result = end_call(copy->lead->ends[END_SOURCE], slot, END_FETCH, err);
     if (result == 0 && !slot->matched)
-        result = error_set_class(err, ERROR_MISMATCH, EIO,
-                                 "%s: byte %llu on is in no journal and not what the source has; "
-                                 "run it again",
-                                 job->target_path, (unsigned long long)slot->offset);
+        result = copy_unlisted_differs(copy, slot->offset, err);
     return result;
 }
 

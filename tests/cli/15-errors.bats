@@ -124,7 +124,7 @@ failed_with() { # EXIT-CODE WORDS
 
 # The copy is held up by --bwlimit; the source is changed when a part of the target is written.
 change_while_copied() { # CHANGE...
-    random_file source 6M
+    [ -e source ] || random_file source 6M
     touch -d '2001-01-01' source
     "$HAUL" --json --bwlimit=3M --memory=1M "${options[@]}" source target >out 2>err 3>&- &
     local pid=$!
@@ -161,6 +161,16 @@ kill_quietly() {
     change_while_copied "$TOOLS/fill" --flip=5 source
     failed_with 41 'source.*chang'
     expect "mtime of a copy that failed is not the source's" "$([ "$(stat -c %.9Y target)" = "$(stat -c %.9Y source)" ] && echo same)" ""
+}
+
+# What was a hole and has data now is in no journal: it is the source that has changed, not the target that is wrong.
+@test "a hole of the source that is filled while it is copied, with --manifest: exit 41" {
+    truncate -s 2M source
+    "$TOOLS/fill" --offset=2M source 4M
+    options=(--manifest=manifest)
+    change_while_copied "$TOOLS/fill" --offset=0 source 64K
+    failed_with 41 'source.*chang'
+    [ ! -e manifest ]
 }
 
 @test "a limit on the size of files (ulimit -f) is an error, not a death, and nothing is left" {
