@@ -45,7 +45,7 @@ class Player:
     def play(self, seed):
         """The broken promises of one story. The first run that breaks one ends it."""
         story = stories.draw(seed, bool(self.devices.paths))
-        self.world = worlds.World(os.path.join(self.folder, "story"), story, self.devices)
+        self.world = worlds.World(os.path.join(self.folder, "story"), story, self.devices, self.haul)
         trust = model.Trust()
         self.say(*story.lines())
         for step in story.steps:
@@ -72,44 +72,49 @@ class Player:
             print(*lines, sep="\n", flush=True)
 
     def arguments(self, story, step):
-        manifest = self.world.path("elsewhere", "manifest")
         source, target = self.world.source_argument, self.world.target_argument
-        options = [f"--manifest={manifest}" if option == "--manifest" else option for option in step.options]
+        far = self.haul + "".join(f" --memory={size}" for size in [step.value("--far-memory")] if size)
+        options = [self.option(option) for option in step.options if not option.startswith("--far-memory")]
         if story.way != "local":
-            options += [f"--rsh={self.world.path('rsh')}", f"--remote-path={self.haul}"]
-        if not step.verify_only and (story.target in stories.DEVICE_BYTES):
+            options += [f"--rsh={self.world.path('rsh')}", f"--remote-path={far}"]
+        if not step.verify_only and story.target in stories.DEVICE_BYTES:
             options.append("--write-devices")
+        if step.verify_only and story.target == "folder":
+            target = self.world.target
         if story.way in ("pull", "both"):
             source = "one:" + source
         if story.way in ("push", "both"):
             target = "two:" + target
-        if step.verify_only and story.target == "folder":
-            target = ("two:" if story.way in ("push", "both") else "") + self.world.target
-        return [self.haul] + ["verify"] * step.verify_only + ["--json"] + options + [source, target]
+        return [self.haul] + ["verify"] * step.verify_only + ["--json"] * (not step.words) + options + [source, target]
+
+    def option(self, option):
+        files = {"--manifest": self.manifest(), "--journal": self.world.journal(elsewhere=True)}
+        return f"{option}={files[option]}" if option in files else option
+
+    def manifest(self):
+        return self.world.path("elsewhere", "manifest")
 
     def run(self, story, step, trust):
-        manifest = self.world.path("elsewhere", "manifest")
-        before = self.world.moment()
-        if os.path.exists(manifest):
-            os.unlink(manifest)
+        before, journal = self.world.moment(), self.world.journal(step.has("--journal"))
+        if os.path.exists(self.manifest()):
+            os.unlink(self.manifest())
         self.world.forget_servers()
+        journal_before = self.chunks_of(journal)
         arguments = self.arguments(story, step)
         outcome = runner.run(arguments, self.world, step.stop)
         self.runs += 1
-        case = model.Case(story, step, outcome, before, self.world.moment(), trust, self.world.target, manifest,
-                          self.journal_chunks())
+        case = model.Case(story, step, outcome, before, self.world.moment(), trust, self.world.target,
+                          self.chunks_of(self.manifest()), journal_before, self.chunks_of(journal))
         broken = model.judge(case)
         self.say(f"$ {shlex.join(arguments)}", f"  exit code {outcome.code}" + " (signalled)" * outcome.stopped)
         if broken:
             self.say(outcome.words)
-        if outcome.code == 0 and case.right and not step.verify_only and not step.dry:
-            trust.__init__()
-        trust.killed_before = step.stop is not None
+        trust.after_run(case)
         self.world.keep_journal()
         return case, broken
 
-    def journal_chunks(self):
-        path = self.world.journal()
+    def chunks_of(self, path):
+        """What a journal or manifest lists, as haul prints it."""
         if not os.path.isfile(path):
             return None
         done = subprocess.run([self.haul, "journal", "--json", path], capture_output=True, text=True, check=False)

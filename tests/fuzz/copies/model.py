@@ -1,12 +1,11 @@
 """What must be true after a run of haul, said once more and without its code. One function a promise; each gives the
 broken promises as sentences."""
-import os
 import re
 from dataclasses import dataclass
 
 from content import digest, digest_of_digests, first_difference
 
-EXIT_USAGE, EXIT_FILE, EXIT_SIGNAL, EXIT_MISMATCH, EXIT_BUSY = 1, 11, 20, 40, 43
+EXIT_FILE, EXIT_VANISHED, EXIT_SIGNAL, EXIT_MISMATCH, EXIT_CHANGED = 11, 24, 20, 40, 41
 SIGNALLED_CODES = range(1, 44)  # of a client whose server was killed: any failure, but an honest one
 
 JOURNAL_NAME = re.compile(r"\.[^/]+\.haul$")
@@ -18,14 +17,22 @@ class Trust:
     target_touched: bool = False  # --append trusts the journal
     source_quietly_changed: bool = False  # same size and time
     journal_not_ours: bool = False  # something that is no journal lies in its place: refused, and left alone
-    killed_before: bool = False
+    journal_true: bool = True  # nobody but haul has changed anything since the last run
 
     def after_tamper(self, kind):
+        self.journal_true &= kind in ("target-evict", "source-mode")
         if kind.startswith("target-") and kind not in ("target-touch", "target-evict") or kind.startswith("journal-"):
             self.target_touched = True
         if kind == "source-change-quietly":
             self.source_quietly_changed = True
         self.journal_not_ours |= kind in ("journal-garbage", "journal-cut", "journal-flip", "journal-of-before")
+
+
+    def after_run(self, case):
+        """A copy that has succeeded leaves nothing to be wrong about."""
+        if case.outcome.code == 0 and case.right and not case.run.verify_only and not case.run.dry:
+            self.__init__()
+        self.journal_true = not case.source_moved
 
 
 @dataclass
@@ -38,8 +45,9 @@ class Case:
     after: object
     trust: Trust
     target_path: str
-    manifest: str
-    journal_chunks: list | None  # (offset, length, digest) of the journal that is there now
+    manifest_chunks: list | None  # as of a journal
+    journal_before: list | None  # (offset, length, digest) of the journal that this run finds ...
+    journal_chunks: list | None  # ... and leaves
 
     @property
     def facts_equal_before(self):
@@ -61,7 +69,14 @@ class Case:
 
     @property
     def up_to_date(self):
-        return bool(self.outcome.receipt and self.outcome.receipt.get("up_to_date"))
+        if self.run.words:
+            return self.facts_equal_before and not self.run.has("-I", "-c", "--restart")
+        return bool(self.outcome.receipt and self.outcome.receipt["up_to_date"])
+
+    @property
+    def source_moved(self):
+        """The story has written into the source while it was copied."""
+        return bool(self.run.stop and self.run.stop.signal == 0 and self.outcome.stopped)
 
     @property
     def trusts_wrongly(self):
@@ -77,6 +92,8 @@ def judge(case):
         return found + list(_of_verify(case)) + list(_of_nothing_changed(case))
     if case.run.dry:
         return found + list(_of_nothing_changed(case))
+    if case.source_moved:
+        return found + list(_of_a_moving_source(case))
     found += list(_of_names(case)) + list(_of_behind_the_image(case)) + list(_of_facts(case))
     if case.outcome.code == 0:
         found += list(_of_success(case))
@@ -90,8 +107,10 @@ def judge(case):
 
 def codes_allowed(case):
     run, stop = case.run, case.run.stop
+    if case.source_moved:
+        return {0, EXIT_CHANGED}
     if run.verify_only:
-        return {0, EXIT_MISMATCH} if case.before.target else {EXIT_FILE, 24}
+        return {0, EXIT_MISMATCH} if case.before.target else {EXIT_FILE, EXIT_VANISHED}
     if case.story.target == "link" and not case.before.target:
         return {EXIT_FILE}  # nothing is made behind a link that leads nowhere
     codes = {0}
@@ -115,12 +134,14 @@ def _of_any_run(case):
 
 
 def _of_the_source(case):
-    if case.before.source != case.after.source:
+    if case.before.source != case.after.source and not case.source_moved:
         yield "the source is not as it was"
 
 
 def _of_json(case):
     outcome, receipt = case.outcome, case.outcome.receipt
+    if case.run.words:
+        return
     for line in outcome.broken_lines:
         yield f"not JSON: {line!r}"
     if any(event.get("v") != 1 for event in outcome.events):
@@ -137,6 +158,15 @@ def _of_json(case):
         yield "exit 0 without a proof in the receipt"
 
 
+def _of_a_moving_source(case):
+    """It was copied before or after the change, or that is said; a mixture is no copy."""
+    lie = case.up_to_date and case.facts_equal_before
+    if case.outcome.code == 0 and not case.right and not case.trusts_wrongly and not lie:
+        source, target = case.before.source, case.after.target
+        if not target or target.data[:source.size] != source.data:
+            yield "exit 0, and the target is neither what the source was nor what it is"
+
+
 def _of_nothing_changed(case):
     if case.before != case.after:
         yield "something changed, and nothing was to"
@@ -151,7 +181,7 @@ def _of_names(case):
     journals = {name for name in case.after.names if JOURNAL_NAME.search(name)}
     for name in sorted(new - journals - {case.target_path}):
         yield f"left behind: {name}"
-    if case.outcome.code == 0:
+    if case.outcome.code == 0 and not case.run.has("--journal"):
         for name in sorted(journals):
             yield f"a journal is left after success: {name}"
 
@@ -187,6 +217,8 @@ def _of_the_journal(case):
 
 
 def _of_success(case):
+    if case.run.has("--journal") and case.journal_chunks is not None:
+        yield "the file of --journal is left after success"
     if case.up_to_date:
         yield from _of_up_to_date(case)
         return
@@ -194,6 +226,7 @@ def _of_success(case):
         yield f"exit 0, and the target differs from the source at byte {case.difference}"
     yield from _of_metadata(case)
     yield from _of_counts(case)
+    yield from _of_what_was_copied(case)
     yield from _of_digest(case)
     yield from _of_manifest(case)
 
@@ -232,6 +265,23 @@ def _of_counts(case):
         yield f"bytes_durable {receipt['bytes_durable']}, the source has {size}"
 
 
+def _of_what_was_copied(case):
+    """Without a journal, no more than the chunks that differed; with one that nobody has touched, no durable chunk."""
+    receipt, source, target = case.outcome.receipt, case.after.source, case.before.target
+    if not receipt or case.run.resume == "restart" or not target or target.size == 0:
+        return
+    if case.journal_before is None:
+        chunk = receipt["chunk_bytes"]
+        wrong = [at for at in range(0, source.size, chunk) if source.data[at:at + chunk] != target.data[at:at + chunk]]
+        most = sum(min(chunk, source.size - at) for at in wrong)
+    elif case.trust.journal_true:
+        most = source.size - sum(length for _, length, _ in {entry[0]: entry for entry in case.journal_before}.values())
+    else:
+        return
+    if receipt["bytes_copied"] > most:
+        yield f"{receipt['bytes_copied']} bytes were copied, where {most} were enough"
+
+
 def _of_digest(case):
     receipt = case.outcome.receipt
     if not receipt or receipt["digest"] is None or not case.right:
@@ -242,8 +292,20 @@ def _of_digest(case):
 
 
 def _of_manifest(case):
-    if case.run.has("--manifest") and not os.path.exists(case.manifest):
+    """It lists every chunk of the target, with the digest that this has."""
+    if not case.run.has("--manifest"):
+        return
+    if case.manifest_chunks is None:
         yield "no manifest, and exit 0"
+        return
+    end = 0
+    for offset, length, wanted in case.manifest_chunks:
+        if offset != end or digest(case.after.target.data[offset:offset + length]).hex() != wanted:
+            yield f"the manifest is wrong or not in order at byte {end}"
+            return
+        end = offset + length
+    if end != case.after.source.size:
+        yield f"the manifest ends at byte {end} of {case.after.source.size}"
 
 
 # --- haul verify ------------------------------------------------------------------------------------------------------

@@ -68,6 +68,9 @@ def _reap_orphans(seconds):
 
 
 def _signal(process, stop, world):
+    if stop.signal == 0:
+        world.change_source()
+        return True
     pids = world.server_pids() if stop.victim == "server" else [process.pid]
     for pid in pids:
         for _ in range(2 if stop.twice else 1):

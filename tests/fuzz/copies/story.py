@@ -16,12 +16,13 @@ OLD_TARGETS = ["none", "none", "none", "other", "changed", "changed", "equal", "
 TAMPERS = ["target-flip", "target-flip", "target-touch", "target-replace", "target-remove", "target-longer",
            "target-shorter", "target-time-of-source", "source-change", "source-change-quietly", "source-replace-quietly",
            "source-longer", "source-shorter", "source-touch", "source-mode", "journal-cut", "journal-flip",
-           "journal-garbage", "journal-empty", "journal-of-before", "journal-remove", "target-evict"]
+           "journal-garbage", "journal-empty", "journal-of-before", "journal-of-another", "journal-remove", "target-evict"]
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A signal for client or server, after so many seconds, or when the journal has its first entries."""
+    """A signal for client or server, after so many seconds, or when the journal has its first entries besides. Signal 0:
+    other bytes are written into the source instead, while it is copied."""
     signal: int
     victim: str
     seconds: float
@@ -35,6 +36,7 @@ class Run:
     stop: Stop | None = None
     seconds: float = 0  # a stopped run is slowed down to about this, by --bwlimit
     verify_only: bool = False
+    words: bool = False  # without --json
 
     def has(self, *options):
         return any(option in self.options for option in options)
@@ -46,7 +48,7 @@ class Run:
     def resume(self):
         """The last of the options about resuming wins."""
         found = [o for o in self.options if o in ("--append", "--append-verify", "--restart")]
-        return found[-1] if found else "default"
+        return found[-1].lstrip("-") if found else "default"
 
     @property
     def dry(self):
@@ -114,10 +116,10 @@ def draw_run(rng, story):
         return Run(draw_speed(rng, story), verify_only=True)
     options = draw_options(rng, story)
     if dice < 0.45 or story.size < 64 * KIB:
-        return Run(options)
+        return Run(options, words=rng.random() < 0.1)
     seconds = rng.choice([0.15, 0.3, 0.5])
     victim = "server" if story.way != "local" and rng.random() < 0.3 else "client"
-    stop = Stop(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]), victim,
+    stop = Stop(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, 0]), victim,
                 rng.uniform(0, seconds * 1.2), rng.random() < 0.5, rng.random() < 0.1)
     # Small steps, so that there is something in the journal.
     steps = (f"--sync-every={rng.choice(['64K', '256K', '1M'])}", f"--bwlimit={max(64, int(story.size / seconds) // KIB)}K")
@@ -144,6 +146,8 @@ def draw_speed(rng, story):
             options.append(f"--lanes={rng.randint(1, 4)}")
         if rng.random() < 0.2:
             options.append("--timeout=60")
+        if rng.random() < 0.2:
+            options.append(f"--far-memory={rng.choice(['1M', '2M', '8M'])}")
     return tuple(options)
 
 
@@ -163,6 +167,7 @@ def draw_options(rng, story, calm=False):
     maybe(0.3, "--no-preallocate", "--preallocate")
     maybe(0.3, "--sync-every=0", "--sync-every=64K", "--sync-every=256K", "--sync-every=1M")
     maybe(0.15, "--manifest")
+    maybe(0.5 if story.target in DEVICE_BYTES else 0.1, "--journal")
     maybe(0.1, "-v", "--stats", "--progress", "-q", "-P")
     if not calm:
         maybe(0.05, "-n")

@@ -4,6 +4,7 @@ import random
 import shutil
 import stat
 import subprocess
+import time
 from dataclasses import dataclass
 
 import content
@@ -41,6 +42,9 @@ class Devices:
     def close(self):
         for path in self.paths.values():
             subprocess.run(["losetup", "--detach", path], check=False)
+            journal = f"/dev/.{os.path.basename(path)}.haul"
+            if os.path.exists(journal):
+                os.unlink(journal)
         self.paths = {}
 
 
@@ -65,6 +69,13 @@ class Moment:
     names: tuple  # what lies in the folders of both
 
 
+def has_entries(journal):
+    try:
+        return os.stat(journal).st_size > JOURNAL_HEADER_BYTES
+    except FileNotFoundError:
+        return False
+
+
 def look(path):
     try:
         facts = os.stat(path)
@@ -77,8 +88,8 @@ def look(path):
 
 
 class World:
-    def __init__(self, root, story, devices):
-        self.root, self.story, self.devices = root, story, devices
+    def __init__(self, root, story, devices, haul):
+        self.root, self.story, self.devices, self.haul = root, story, devices, haul
         shutil.rmtree(root, ignore_errors=True)
         for name in ("here", "there", "elsewhere"):
             os.makedirs(self.path(name))
@@ -118,6 +129,8 @@ class World:
         elif story.target == "link":
             self.target = os.path.join(folder, "behind-the-link")
             os.symlink("behind-the-link", self.target_argument)
+        if os.path.exists(self.journal()):
+            os.unlink(self.journal())  # beside a device: of an earlier story
         self._make_old_target(random.Random(story.seed + 2))
         if story.target == "hard-link" and os.path.exists(self.target):
             os.link(self.target, os.path.join(folder, "other-name"))
@@ -167,16 +180,39 @@ class World:
         except FileNotFoundError:
             return []
 
-    def journal(self):
-        """Where a copy without --journal keeps it; for a device there is none."""
-        folder, name = os.path.split(self.target)
-        return os.path.join(folder, f".{name}.haul")
+    def change_source(self):
+        """While it is copied. Its time moves, as for any program that writes."""
+        data = content.changed(random.Random(self.story.seed + 3), content.read(self.source))
+        content.write(self.source, data, keep_inode=True)
+
+    def journal(self, elsewhere=False):
+        """Beside the target, or where --journal=FILE says."""
+        if elsewhere:
+            return self.path("elsewhere", "kept-here")
+        name = NAME if self.story.target == "link" else os.path.basename(self.target)
+        return os.path.join(os.path.dirname(self.target), f".{name}.haul")
 
     def journal_has_entries(self):
-        try:
-            return os.stat(self.journal()).st_size > JOURNAL_HEADER_BYTES
-        except FileNotFoundError:
+        return any(has_entries(self.journal(elsewhere)) for elsewhere in (False, True))
+
+    def make_another_journal(self, rng):
+        """In elsewhere/another-journal; false: the file is too small for that."""
+        source, target = self.path("elsewhere", "another"), self.path("elsewhere", "another-target")
+        size, journal = os.stat(self.source).st_size, self.path("elsewhere", ".another-target.haul")
+        if size < 256 * content.KIB:
             return False
+        content.write(source, rng.randbytes(size))
+        self.set_time(source, os.stat(self.source).st_mtime_ns)
+        options = ["--chunk-size=64K", "--sync-every=64K", f"--bwlimit={size // content.KIB}K"]
+        process = subprocess.Popen([self.haul, "-q"] + options + [source, target])
+        while process.poll() is None and not has_entries(journal):
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        if not has_entries(journal):
+            return False
+        os.replace(journal, self.path("elsewhere", "another-journal"))
+        return True
 
     def keep_journal(self):
         """The first one of the story, for the time when it is not true any more."""
@@ -203,6 +239,8 @@ def tamper(world, kind, seed):
     path = {"target": world.target, "source": world.source, "journal": world.journal()}[subject]
     if what == "of-before":
         there = os.path.exists(world.path("elsewhere", "journal"))
+    elif what == "of-another":
+        there = world.make_another_journal(rng)
     else:
         there = os.path.isfile(path) or what in ("flip", "change", "evict") and os.path.exists(path)
     if not there:
@@ -303,6 +341,11 @@ def _journal_garbage(world, path, rng):
 
 def _journal_empty(world, path, rng):
     os.truncate(path, min(os.stat(path).st_size, JOURNAL_HEADER_BYTES))
+
+
+def _journal_of_another(world, path, rng):
+    """Of another file that was interrupted, of the same size and time."""
+    shutil.copyfile(world.path("elsewhere", "another-journal"), path)
 
 
 def _journal_of_before(world, path, rng):
