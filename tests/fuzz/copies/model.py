@@ -30,9 +30,11 @@ class Trust:
 
     def after_run(self, case):
         """A copy that has succeeded leaves nothing to be wrong about."""
-        if case.outcome.code == 0 and case.right and not case.run.verify_only and not case.run.dry:
+        if case.run.verify_only or case.run.dry:
+            return
+        if case.outcome.code == 0 and case.right:
             self.__init__()
-        self.journal_true = not case.source_moved
+        self.journal_true = not case.source_moved and not case.story.keeps_journals_elsewhere
 
 
 @dataclass

@@ -74,6 +74,11 @@ class Story:
     mtime_ns: int
     steps: list = field(default_factory=list)
 
+    @property
+    def keeps_journals_elsewhere(self):
+        """Then there may be two, of which one is of an earlier day."""
+        return any(isinstance(step, Run) and step.has("--journal") for step in self.steps)
+
     def lines(self):
         yield (f"source {self.source} of {self.size} bytes, {len(self.layout)} pieces; target {self.target}, "
                f"before: {self.old_target}; {self.way}")
