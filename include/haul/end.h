@@ -49,7 +49,8 @@ enum journal_state {
     JOURNAL_FITS,           /* of this very source and target */
     JOURNAL_SOURCE_CHANGED, /* the source is another one, or has changed since */
     JOURNAL_TARGET_CHANGED, /* the target was replaced or truncated since */
-    JOURNAL_DAMAGED,        /* cannot be read; it was not trusted */
+    JOURNAL_DAMAGED,        /* its content makes no sense; it was not trusted */
+    JOURNAL_CHUNKS,         /* fits, but its chunks are larger than the buffers of either side */
 };
 
 enum resume_wish {
@@ -67,7 +68,6 @@ struct job_wish {
     bool cache_max_set;
     uint64_t cache_max_bytes;
     bool write_devices;
-    bool sparse; /* zeros in whole blocks of the buffer become holes in a new file */
     bool preallocate;
     bool join; /* another lane of this session has the file open and locked */
     uint8_t attributes[ATTRIBUTES_COUNT]; /* enum attribute_wish, of facts[END_SOURCE] */
@@ -98,7 +98,8 @@ struct job {
     bool target_fresh;    /* created now, or was empty: nothing to compare with */
     bool target_readable; /* else nothing can be compared, and all is written */
     enum journal_state journal;
-    bool journal_compare; /* FITS: chunks that are not listed may be right, too (see journal.h) */
+    uint64_t old_bytes; /* chunks from before here may hold old content, right or wrong, unless the
+                           journal lists them. A file reads as zeros from here on */
     bool journal_present; /* DESCRIBE of the target: a journal lies beside it, so it is not finished
                            */
     /* COMMIT, ABANDON. */
@@ -124,6 +125,7 @@ struct plan_item {
     uint64_t chunk;
     uint64_t offset;
     uint32_t length;
+    bool blank;             /* COPY: the target reads as zeros there, and zeros may be left out */
     struct digest expected; /* VERIFY, AUDIT */
     bool against_source; /* AUDIT: a chunk that is as journalled is compared with the source, too */
 };
@@ -142,6 +144,8 @@ struct slot {
     uint32_t length; /* bytes, at most capacity where there is a buffer */
     bool conditional;
     bool from_medium; /* EXAMINE: not from the page cache */
+    bool blank;       /* STORE: the range reads as zeros, so whole blocks of zeros may be left out.
+                         Else every byte is written: something else may stand there */
     struct digest expected;
     struct plan_item item;
 

@@ -30,7 +30,7 @@ struct lane_config {
     const struct address *addresses[2]; /* by role; NULL or local: this machine */
     const struct budget *budget;        /* slots_count is for all lanes together */
     uint32_t lanes;                     /* that may share both sides' memory */
-    uint32_t chunk_bytes;               /* further lanes: the first one's, exactly; else 0 */
+    uint32_t chunk_bytes;               /* further lanes: the first one's at most; else 0 */
     uint64_t session;
     struct progress *progress;
     struct ask_memory *memory; /* passwords for the next lane */
@@ -58,7 +58,7 @@ struct slot *lane_control(struct lane *lane);
 /* One operation on the lane's own job with the control slot, from start to finish. */
 int lane_call(struct lane *lane, enum end_role role, enum end_op op, struct error *err);
 
-/* Open the file of `lead` at this lane's ends, too. */
+/* Open the file of `lead` at this lane's ends, too. ERROR_MEMORY: its chunks do not fit in here. */
 int lane_join(struct lane *lane, const struct job *lead, struct error *err);
 
 /* The pump of this lane until the plan ends, and a sync of what it stored. The outcome is in

@@ -41,9 +41,10 @@ struct plan_config {
     uint32_t chunk_bytes;
     uint64_t compare_bytes; /* the target has old content up to here: CHECK; beyond it: COPY */
     bool sparse;            /* the source has holes: MAP first */
-    bool rewrite;           /* never CHECK: old content is written over */
-    bool resume; /* a journal fits: only what is not listed is copied, the rest is audited */
-    bool trust;  /* resume: no audit (--append) */
+    bool blank;   /* the target reads as zeros beyond compare_bytes: zeros may be left out there */
+    bool rewrite; /* never CHECK: old content is written over */
+    bool resume;  /* a journal fits: only what is not listed is copied, the rest is audited */
+    bool trust;   /* resume: no audit (--append) */
     bool against_source;      /* resume: audit against the source, too (--append-verify) */
     const char *compare_only; /* haul verify: the target's name for messages; nothing is stored.
                                  Else NULL */

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 enum {
-    WIRE_VERSION = 1,
+    WIRE_VERSION = 2,
     WIRE_PREAMBLE_BYTES = 32,
     WIRE_MAGIC_BYTES = 8,
     WIRE_HEADER_BYTES = 16,
@@ -47,6 +47,7 @@ enum {
     WIRE_PING_MS_MAX = 60000,
     WIRE_SILENCE_MS = 120000, /* a server gives up a client that was silent for so long */
     WIRE_HELLO_MS = 30000,    /* for the greeting */
+    WIRE_SIGN_BYTES = 1024,   /* less than this within a frame is no sign of life */
 };
 #define WIRE_CAN_PACK   ((uint64_t)1 << 0) /* payloads of chunks may be packed: see below */
 #define WIRE_TAG_NONE   UINT32_MAX
@@ -132,7 +133,7 @@ struct wire_facts {
 struct wire_wish {
     uint8_t cache;
     uint8_t resume;
-    bool strict, cache_max_set, write_devices, sparse, preallocate, join;
+    bool strict, cache_max_set, write_devices, preallocate, join;
     uint8_t attributes[WIRE_ATTRIBUTES_COUNT]; /* owner, group, mode, times: enum attribute_wish */
     bool set_id, journal, journal_early, compare_only, dry;
     uint64_t cache_max_bytes;
@@ -153,8 +154,9 @@ struct wire_request {
      * entry of the journal, length the room for entries. */
     uint64_t offset;
     uint32_t length;
-    bool conditional;     /* FETCH, EXAMINE: digest is the expected one */
-    bool from_medium;     /* EXAMINE */
+    bool conditional; /* FETCH, EXAMINE: digest is the expected one */
+    bool from_medium; /* EXAMINE */
+    bool blank;       /* STORE: the range reads as zeros, whole blocks of them may be left out */
     struct digest digest; /* STORE, KEEP: of the content */
 };
 
@@ -182,18 +184,19 @@ struct wire_reply {
     uint32_t errnum;
     const char *words;
     /* DONE, and COMMIT, ABANDON and ADJUST also when FAILED */
-    struct wire_facts facts;                             /* DESCRIBE, OPEN */
-    bool journal_present;                                /* DESCRIBE */
-    bool target_fresh, target_readable, journal_compare; /* OPEN */
-    uint8_t journal;                                     /* OPEN */
-    uint32_t chunk_bytes;      /* OPEN: as asked, or less: that of the journal that fits */
-    uint64_t extent_start;     /* MAP, RECALL */
-    uint64_t extent_end;       /* MAP */
-    uint32_t count;            /* EXAMINE, RECALL */
-    struct digest digest;      /* FETCH, EXAMINE: of the content; RECALL: of the payload */
-    bool matched;              /* FETCH */
-    struct wire_report report; /* COMMIT, ABANDON, ADJUST */
-    struct wire_tally tally;   /* the same */
+    struct wire_facts facts;            /* DESCRIBE, OPEN */
+    bool journal_present;               /* DESCRIBE */
+    bool target_fresh, target_readable; /* OPEN */
+    uint8_t journal;                    /* OPEN */
+    uint64_t old_bytes;                 /* OPEN */
+    uint32_t chunk_bytes;               /* OPEN: as asked, or less: that of the journal that fits */
+    uint64_t extent_start;              /* MAP, RECALL */
+    uint64_t extent_end;                /* MAP */
+    uint32_t count;                     /* EXAMINE, RECALL */
+    struct digest digest;               /* FETCH, EXAMINE: of the content; RECALL: of the payload */
+    bool matched;                       /* FETCH */
+    struct wire_report report;          /* COMMIT, ABANDON, ADJUST */
+    struct wire_tally tally;            /* the same */
 };
 
 struct wire_note {
@@ -218,6 +221,8 @@ struct wire_message {
         struct wire_reply reply;
         struct wire_note note;
         struct wire_bye bye;
+        uint64_t arrived_bytes; /* PING, PONG: of the other's frames and payloads, at the sender.
+                                   wire_put() sets it */
     };
 };
 
@@ -267,7 +272,16 @@ struct wire {
     struct link *link;
     enum wire_side side;
     uint32_t payload_bytes_max; /* that may arrive */
-    uint64_t sent_ns, heard_ns; /* when bytes last went out, came in */
+    uint64_t sent_ns;           /* when bytes last went out */
+
+    /* Signs of life, in either direction; see wire_alive_ns(). All bytes are those of frames and
+     * payloads since the preambles. */
+    uint64_t heard_ns,
+        heard_bytes;          /* a whole frame, or WIRE_SIGN_BYTES, arrived; then so many had */
+    uint64_t delivered_ns;    /* the other side has got what it was sent by then */
+    uint64_t delivered_bytes; /* it said then that so many had arrived ... */
+    uint64_t put_bytes, arrived_bytes; /* ours up to now, the other's */
+    uint64_t wanted_bytes;             /* ... and has to say so many to be alive */
 
     uint8_t in[WIRE_FRAME_BYTES_MAX];
     uint32_t in_filled, in_length; /* in_length: 0 until the header is there */
@@ -309,6 +323,12 @@ enum wire_event {
  * within a frame), or -errno with words. The texts of the message live until the next call. */
 int wire_get(struct wire *wire, struct wire_message *message, struct error *err);
 void wire_payload_into(struct wire *wire, void *buffer, uint32_t length);
+
+/* Since when there has been no sign of life. That bytes trickle in is none, nor that the other side
+ * says PING but nothing of ours arrives there: a whole frame must come in, or WIRE_SIGN_BYTES of a
+ * payload, and the other side must tell, in PING or PONG, or by a REPLY, that what we said arrives.
+ * (While it sends a payload it cannot tell.) */
+uint64_t wire_alive_ns(const struct wire *wire);
 
 /* wire_put and wire_flush, wire_get until a message is there; blocking, for HELLO and BYE. PINGs
  * and PONGs are not skipped. */

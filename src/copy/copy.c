@@ -285,6 +285,12 @@ bool copy_has_holes(const struct facts *source)
     return source->kind == FILE_REGULAR && source->allocated_bytes < source->size_bytes;
 }
 
+/* Zeros are left out where nothing else stands: the plan says where that is. */
+static bool copy_sparse(const struct copy *copy)
+{
+    return copy->wish.sparse || copy_has_holes(&copy->lead->job.facts[END_SOURCE]);
+}
+
 /* More than one lane: for what takes longer than opening them. */
 static bool copy_wants_team(const struct copy *copy)
 {
@@ -304,8 +310,7 @@ static int copy_open_job(struct copy *copy, struct error *err)
     struct job_wish *wish = &lane->job.wish;
     copy_attributes_want(copy, &lane->job);
     copy->progress.bytes_total = lane->job.facts[END_SOURCE].size_bytes; /* may have grown since */
-    wish->sparse = copy_has_holes(&lane->job.facts[END_SOURCE]) || copy->wish.sparse;
-    wish->preallocate = !wish->sparse && !copy->wish.no_preallocate;
+    wish->preallocate = !copy_sparse(copy) && !copy->wish.no_preallocate;
     wish->journal_early |= copy_wants_team(copy); /* lanes share it */
     result = lane_call(lane, END_TARGET, END_OPEN, err);
     lane->target_open = result == 0;
@@ -318,15 +323,6 @@ static int copy_open_job(struct copy *copy, struct error *err)
     return result;
 }
 
-/* How far the target's old content may be right: all of it, unless the journal says that it was a
- * new file whose other chunks were never written. */
-static uint64_t copy_old_bytes(const struct job *job)
-{
-    if (job->target_fresh || (job->journal == JOURNAL_FITS && !job->journal_compare))
-        return 0;
-    return job->facts[END_TARGET].size_bytes;
-}
-
 static int copy_make_plan(struct copy *copy, struct plan **out, struct error *err)
 {
     const struct job *job = &copy->lead->job;
@@ -336,9 +332,10 @@ static int copy_make_plan(struct copy *copy, struct plan **out, struct error *er
     const struct plan_config config = {
         .size_bytes = job->facts[END_SOURCE].size_bytes,
         .chunk_bytes = job->chunk_bytes,
-        .compare_bytes = copy_old_bytes(job),
+        .compare_bytes = job->old_bytes,
         .rewrite = !job->target_readable || wish->resume == RESUME_RESTART,
         .sparse = copy_has_holes(&job->facts[END_SOURCE]),
+        .blank = copy_sparse(copy) && job->facts[END_TARGET].kind != FILE_DEVICE,
         .resume = job->journal == JOURNAL_FITS,
         .trust = wish->resume == RESUME_APPEND && !wish->verify,
         .against_source = wish->resume == RESUME_APPEND_VERIFY,

@@ -139,7 +139,6 @@ static void end_file_start(struct end *end, struct slot *slot)
     struct work *work = &self->works[slot->index];
     assert(work->step == WORK_IDLE);
     work->slot = slot;
-    work->whole = false;
     work->open = end_file_find(self, slot->job);
     if (!work->open && !end_file_needs_no_open(slot->op)) { /* a peer's mistake can get here */
         error_set(&end->error, EBADF, "a file that is not open was asked for");

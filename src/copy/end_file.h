@@ -31,7 +31,6 @@ struct open_file {
     struct residency residency;
     uint64_t size_bytes; /* final size of the target; size of the source at open */
     bool reading;        /* never written: a source, or a target that is only compared */
-    bool sparse;         /* blocks of zeros are not stored */
     bool strict;
     uint64_t cache_max_bytes; /* growth allowed under strict */
     uint64_t resident_before_bytes;
@@ -52,6 +51,7 @@ struct open_file {
     bool sweeping;
 
     struct journal *journal; /* targets; NULL: none is kept */
+    bool began_fresh;        /* the journal that is gone on with began with an empty target */
     struct journal_reader *reader;
     struct journal_proof proof; /* of the sync under way */
     uint64_t recalled_count;
@@ -94,7 +94,6 @@ struct work {
     end_file_step *call;   /* ... and what is done for it */
     struct error error;    /* CALL: in words what failed */
     uint64_t cursor;       /* next byte of the file to store */
-    bool whole;            /* zeros are stored, too: they replace what cannot be punched out */
     bool windowed;         /* policy_begin() said true for the slot's range */
     bool counted;          /* its bytes are in transfer_bytes */
 };

@@ -36,7 +36,7 @@ static int end_file_new_mode(struct end_file *self, const struct open_file *open
                              const struct job *job, struct attributes *wanted)
 {
     struct facts now;
-    bool ours = open->file.created || (job->journal == JOURNAL_FITS && !job->journal_compare);
+    bool ours = open->file.created || open->began_fresh;
     if (job->wish.attributes[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE || !ours)
         return 0;
     int result = file_facts(&open->file, &now, &self->end.error);

@@ -184,7 +184,7 @@ static uint64_t end_file_next_part(struct work *work)
     const struct open_file *open = work->open;
     const struct slot *slot = work->slot;
     uint64_t limit = slot->offset + slot->length;
-    if (open->sparse && !work->whole) {
+    if (slot->blank) {
         /* What is written between zeros must keep to the alignment of direct writes. */
         uint32_t block = (uint32_t)max_u64(ZERO_BLOCK_BYTES, open->policy.block);
         bool zeros = true;
@@ -357,6 +357,6 @@ void end_file_erase(struct end_file *self, struct work *work)
     memset(slot->buffer, 0, slot->length);
     slot->op = END_STORE;
     slot->digest = digest_of_zeros(slot->length);
-    work->whole = true;
+    slot->blank = false;
     end_file_transfer(self, work);
 }

@@ -84,10 +84,17 @@ static enum journal_state end_file_journal_fits(const struct open_file *open, co
         (open->file.facts.kind == FILE_REGULAR &&
          open->file.facts.size_bytes != header->size_bytes))
         return JOURNAL_TARGET_CHANGED;
-    /* Larger chunks than this run's buffers hold cannot be audited one by one. */
-    bool usable = is_power_of_two(header->chunk_bytes) && header->chunk_bytes >= CHUNK_BYTES_MIN &&
-                  header->chunk_bytes <= job->chunk_bytes && !header->manifest;
-    return usable ? JOURNAL_FITS : JOURNAL_DAMAGED;
+    if (!is_power_of_two(header->chunk_bytes) || header->manifest)
+        return JOURNAL_DAMAGED;
+    /* Larger chunks than this run's buffers hold cannot be audited one by one, and smaller ones
+     * than anybody makes would cost a round trip each. */
+    bool fits = header->chunk_bytes >= CHUNK_BYTES_MIN && header->chunk_bytes <= job->chunk_bytes;
+    return fits ? JOURNAL_FITS : JOURNAL_CHUNKS;
+}
+
+static bool bit_is_set(const uint8_t *bits, uint64_t index)
+{
+    return bits[index / 8] >> (index % 8) & 1;
 }
 
 /* Read all of it once: how far it is good, and which chunks it lists (listed may be NULL). */
@@ -105,20 +112,26 @@ static int end_file_journal_scan(struct journal_reader *reader, uint8_t *listed,
     return count;
 }
 
-/* Is all data of the target in chunks that are listed? Then everything else is holes. */
-static bool end_file_journal_covers(const struct open_file *open,
-                                    const struct journal_header *header, const uint8_t *listed)
+/* Where the last data ends that no listed chunk covers: a run was killed before its checkpoint, or
+ * something was there before it, or another file has got that inode number. Behind it are holes. */
+static uint64_t end_file_journal_old_bytes(const struct open_file *open,
+                                           const struct journal_header *header,
+                                           const uint8_t *listed)
 {
-    uint64_t offset = 0, start, end;
-    while (listed && offset < header->size_bytes) {
+    uint64_t offset = 0, old_bytes = 0, start, end;
+    if (!listed || open->file.facts.kind != FILE_REGULAR)
+        return header->size_bytes;
+    while (offset < header->size_bytes) {
         if (file_next_data(&open->file, offset, &start, &end, NULL) < 0)
-            return false;
-        for (uint64_t i = start / header->chunk_bytes; i < div_ceil(end, header->chunk_bytes); i++)
-            if (start < end && !(listed[i / 8] >> (i % 8) & 1))
-                return false;
+            return header->size_bytes;
+        uint64_t i = div_ceil(end, header->chunk_bytes);
+        while (start < end && i > start / header->chunk_bytes && bit_is_set(listed, i - 1))
+            i--;
+        if (start < end && i > start / header->chunk_bytes)
+            old_bytes = min_u64(i * header->chunk_bytes, header->size_bytes);
         offset = max_u64(end, offset + 1);
     }
-    return listed != NULL;
+    return old_bytes;
 }
 
 static int end_file_journal_resume(struct end_file *self, struct open_file *open, struct job *job,
@@ -128,7 +141,7 @@ static int end_file_journal_resume(struct end_file *self, struct open_file *open
     uint64_t entries_count;
     uint64_t listed_bytes = div_ceil(header->size_bytes, header->chunk_bytes) / 8 + 1;
     AUTO_FREE uint8_t *listed =
-        job->wish.sparse && listed_bytes <= PTRDIFF_MAX ? calloc(1, (size_t)listed_bytes) : NULL;
+        listed_bytes <= PTRDIFF_MAX ? calloc(1, (size_t)listed_bytes) : NULL;
     int result = end_file_journal_scan(reader, listed, &entries_count, &self->end.error);
     if (result == 0)
         result = journal_open(&open->journal, header, &self->end.error);
@@ -138,20 +151,14 @@ static int end_file_journal_resume(struct end_file *self, struct open_file *open
     if (result < 0)
         return result;
     job->chunk_bytes = header->chunk_bytes;
-    /* Behind damage there may have been more: what is not listed may be right all the same. */
-    job->journal_compare = header->compare || journal_reader_damaged(reader);
-    /* Zeros are left out, so a file that was new must be holes where nothing is listed. It is not
-     * when it was killed in mid-copy, nor when another file got its inode number, and its size. */
-    if (job->wish.sparse && !end_file_journal_covers(open, header, listed))
-        job->journal_compare = true;
-    open->sparse =
-        job->wish.sparse && !job->journal_compare && open->file.facts.kind == FILE_REGULAR;
+    open->began_fresh = !header->compare;
+    job->old_bytes = end_file_journal_old_bytes(open, header, listed);
     if (journal_reader_damaged(reader))
         log_note("%s: the end of its journal is torn or damaged; what it does not list is compared",
                  open->file.path);
-    log_verbose("%s: journal: entries=%llu chunk=%u damaged=%d", open->file.path,
+    log_verbose("%s: journal: entries=%llu chunk=%u old=%llu damaged=%d", open->file.path,
                 (unsigned long long)entries_count, header->chunk_bytes,
-                journal_reader_damaged(reader));
+                (unsigned long long)job->old_bytes, journal_reader_damaged(reader));
     return 0;
 }
 
@@ -178,6 +185,9 @@ static const char *journal_state_words(enum journal_state state)
         return "the source has changed since; comparing every chunk with it";
     case JOURNAL_TARGET_CHANGED:
         return "the target was replaced or resized since; comparing every chunk";
+    case JOURNAL_CHUNKS:
+        return "the journal's chunks do not fit into the buffers of this run; comparing every "
+               "chunk";
     default:
         return "the journal cannot be used; comparing every chunk";
     }
@@ -239,7 +249,8 @@ int end_file_journal_join(struct end_file *self, struct open_file *open, struct 
     int result = journal_reader_open(&reader, journal_folder(open, job), open->journal_path,
                                      &header, &ignored);
     journal_reader_close(reader);
-    if (result < 0 || end_file_journal_fits(open, job, &header) != JOURNAL_FITS)
+    if (result < 0 || end_file_journal_fits(open, job, &header) != JOURNAL_FITS ||
+        header.chunk_bytes != job->chunk_bytes)
         return 0;
     result = journal_open(&open->journal, &header, &self->end.error);
     if (result == 0)
@@ -285,7 +296,6 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
     struct journal_reader *reader = NULL;
     struct error why = {.class = ERROR_NONE};
     job->journal = JOURNAL_ABSENT;
-    job->journal_compare = false;
     if (!end_file_journal_wanted(self, job))
         return 0;
     end_file_journal_place(open, job);

@@ -171,6 +171,7 @@ static void end_file_tell_target(const struct end_file *self, const struct open_
     job->facts[END_TARGET] = tells ? open->file.facts : (struct facts){.kind = FILE_REGULAR};
     job->target_readable = open->file.readable;
     job->target_fresh = open->file.facts.size_bytes == 0 || !tells;
+    job->old_bytes = tells ? min_u64(open->file.facts.size_bytes, open->size_bytes) : 0;
 }
 
 static int end_file_open_target(struct end_file *self, struct open_file *open, struct job *job)
@@ -191,11 +192,6 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
         return result;
     open->size_bytes = job->facts[END_SOURCE].size_bytes;
     end_file_tell_target(self, open, job);
-    /* A lane that joins finds the file in its final size already; its client says whether it is
-     * new. */
-    bool fresh = job->target_fresh || job->wish.join;
-    open->sparse = job->wish.sparse && fresh && open->file.facts.kind == FILE_REGULAR;
-
     end_file_measure_start(open);
     end_file_choose(self, open, job);
     result = end_file_refuse_plain(self, open);

@@ -400,7 +400,7 @@ static void peer_count_bytes(struct end_peer *self)
 
 static void peer_watch(struct end_peer *self)
 {
-    uint64_t since_ns = max_u64(self->wire.heard_ns, self->asked_ns);
+    uint64_t since_ns = max_u64(wire_alive_ns(&self->wire), self->asked_ns);
     struct error why = {.class = ERROR_NONE};
     if (self->broken || self->config.timeout_ns == 0 || self->end.inflight == 0 ||
         clock_now_ns() - since_ns < self->config.timeout_ns)

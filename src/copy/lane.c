@@ -116,9 +116,6 @@ static int lane_open_ends(struct lane *lane, const struct lane_config *config, s
         if (lane->remote[role])
             result = lane_open_peer(lane, config, (enum end_role)role, err);
     }
-    if (result == 0 && config->chunk_bytes != 0 && lane->chunk_bytes != config->chunk_bytes)
-        result = error_set_class(err, ERROR_MEMORY, ENOMEM,
-                                 "there is no memory for another lane on the other side");
     if (result == 0)
         result = lane_open_slots(lane, err);
     for (int role = 0; result == 0 && role < 2; role++) {
@@ -172,11 +169,13 @@ int lane_join(struct lane *lane, const struct job *lead, struct error *err)
 {
     lane->job = *lead;
     lane->job.wish.join = true;
-    lane->job.wish.sparse = lead->wish.sparse && lead->target_fresh;
     lane->result = 0;
     lane->error.class = ERROR_NONE;
     lane->source_open = lane->target_open = false;
     lane->retired = false;
+    if (lane->chunk_bytes < lead->chunk_bytes)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM,
+                               "there is no memory for another lane on the other side");
     int result = lane_call(lane, END_SOURCE, END_OPEN, err);
     lane->source_open = result == 0;
     lane->job.facts[END_SOURCE].mode = lead->facts[END_SOURCE].mode; /* as it is wanted */

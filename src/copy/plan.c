@@ -243,7 +243,8 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
         if (holes_count == PLAN_HOLES_MAX)
             return PLAN_LATER;
         plan->next_chunk++;
-        if (place == PLACE_HOLE && !old) {
+        bool blank = plan->config.blank && !old;
+        if (place == PLACE_HOLE && blank) {
             plan_hole(plan, chunk);
             holes_count++;
             continue;
@@ -254,6 +255,7 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
                       : check             ? PLAN_CHECK
                                           : PLAN_COPY,
                       chunk);
+        item->blank = blank;
         plan->outstanding++;
         return PLAN_ITEM;
     }
@@ -486,7 +488,8 @@ void plan_returned(struct plan *plan, const struct plan_item *item)
         plan->recall_pending = false;
     } else {
         assert(plan->returned_count < PLAN_RETURNED_MAX);
-        plan->returned[plan->returned_count++] = *item;
+        plan->returned[plan->returned_count] = *item;
+        plan->returned[plan->returned_count++].blank = false; /* a part of it may be stored */
     }
     pthread_mutex_unlock(&plan->lock);
 }

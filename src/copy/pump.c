@@ -96,6 +96,7 @@ static void pump_begin(struct pump *pump, struct slot *slot, const struct plan_i
     slot->length = item->length;
     slot->conditional = false;
     slot->from_medium = false;
+    slot->blank = item->blank;
     switch ((enum plan_action)item->action) {
     case PLAN_COPY:
         pump_fetch(pump, slot, NULL);
@@ -162,9 +163,6 @@ static void pump_examined(struct pump *pump, struct slot *slot)
     } else if (audited && slot->job->wish.compare_only) { /* by a manifest: there is no source */
         plan_differs(pump->config->plan, &slot->item, &slot->item.expected);
         pump_free(pump, slot);
-    } else if (slot->item.action == PLAN_AUDIT && !slot->matched && slot->job->wish.sparse) {
-        /* Zeros are left out of a sparse file, so what is wrong must go before the right comes. */
-        pump_start(pump, slot, SLOT_ERASING, END_ERASE);
     } else {
         pump_fetch(pump, slot, whole ? &have : NULL);
     }
@@ -212,10 +210,6 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         pump_free(pump, slot);
         break;
     case SLOT_ERASING:
-        if (slot->item.action == PLAN_AUDIT) {
-            pump_fetch(pump, slot, NULL);
-            break;
-        }
         plan_erased(plan, &slot->item);
         pump_free(pump, slot);
         break;
@@ -242,8 +236,7 @@ static void pump_returned(struct pump *pump, struct slot *slot, struct end *end)
 {
     if (slot->result < 0)
         pump_fail(pump, slot->result, &end->error);
-    bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING ||
-                (slot->state == SLOT_ERASING && slot->item.action == PLAN_AUDIT);
+    bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING;
     bool done = slot->result == 0 && !half;
     if (pump->result == 0 || done) {
         pump_advance(pump, slot);

@@ -257,7 +257,7 @@ static int serve_watch(const struct serve *self, struct error *err)
     uint64_t silence_ns = serve_silence_ns(self);
     if (self->config->stop && *self->config->stop)
         return error_set_class(err, ERROR_INTERRUPTED, EINTR, "the server was told to stop");
-    if (clock_now_ns() - self->wire.heard_ns < silence_ns)
+    if (clock_now_ns() - wire_alive_ns(&self->wire) < silence_ns)
         return 0;
     return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT, "%s: silent for %.3g s",
                            self->wire.link->peer, (double)silence_ns / (double)NS_PER_SECOND);

@@ -119,6 +119,19 @@ static const char *check_job(const struct serve *self, const struct wire_request
     return NULL;
 }
 
+/* A source gives any piece that is as aligned as the smallest chunk: which chunks there are is
+ * settled with the target, and it may have been told before. */
+static const char *check_piece(const struct serve_job *job, const struct wire_request *request)
+{
+    uint64_t size_bytes = job->job.facts[END_SOURCE].size_bytes;
+    if (request->offset % CHUNK_BYTES_MIN != 0 || request->offset >= size_bytes ||
+        request->length > job->job.chunk_bytes || request->length > size_bytes - request->offset)
+        return "a range that is not in the file";
+    if (request->length % CHUNK_BYTES_MIN != 0 && request->length != size_bytes - request->offset)
+        return "a range that ends within a chunk";
+    return NULL;
+}
+
 /* Whole chunks of the file, and nothing beyond its end. */
 static const char *check_chunk(const struct serve_job *job, const struct wire_request *request)
 {
@@ -130,8 +143,6 @@ static const char *check_chunk(const struct serve_job *job, const struct wire_re
         return "a range that is not a chunk of the file";
     if (writes && job->job.wish.compare_only)
         return "a write to a file that is only compared";
-    if (request->op == WIRE_ERASE && job->job.wish.sparse && job->job.target_fresh)
-        return "an erasure in a new file";
     return NULL;
 }
 
@@ -174,7 +185,9 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
         return "a recall without room for an answer";
     if (request->op == WIRE_MAP && request->offset >= job->job.facts[END_SOURCE].size_bytes)
         return "a map beyond the end of the file";
-    return rule->chunk ? check_chunk(job, request) : NULL;
+    if (!rule->chunk)
+        return NULL;
+    return self->role == END_SOURCE ? check_piece(job, request) : check_chunk(job, request);
 }
 
 /* ---- answers ---- */

@@ -39,7 +39,7 @@ static_assert(ATTRIBUTE_DEFAULT == 0 && ATTRIBUTE_LEAVE == 1 && ATTRIBUTE_ARCHIV
                   ATTRIBUTE_ASKED == 3,
               "wishes for attributes");
 static_assert(JOURNAL_ABSENT == 0 && JOURNAL_FITS == 1 && JOURNAL_SOURCE_CHANGED == 2 &&
-                  JOURNAL_TARGET_CHANGED == 3 && JOURNAL_DAMAGED == 4,
+                  JOURNAL_TARGET_CHANGED == 3 && JOURNAL_DAMAGED == 4 && JOURNAL_CHUNKS == 5,
               "states of a journal");
 static_assert(sizeof(struct journal_entry) == WIRE_ENTRY_BYTES &&
                   offsetof(struct journal_entry, digest) == sizeof(uint64_t),
@@ -65,9 +65,9 @@ void wire_slot_no_report(struct side_report *report)
         SAME(evidence.seen_ns), SAME(evidence.medium_device), SAME(evidence.medium_inode),         \
         SAME(evidence.medium_offset)
 #define SAME_WISH                                                                                  \
-    SAME(strict), SAME(cache_max_set), SAME(write_devices), SAME(sparse), SAME(preallocate),       \
-        SAME(join), SAME(set_id), SAME(journal), SAME(journal_early), SAME(compare_only),          \
-        SAME(dry), SAME(cache_max_bytes), SAME(session)
+    SAME(strict), SAME(cache_max_set), SAME(write_devices), SAME(preallocate), SAME(join),         \
+        SAME(set_id), SAME(journal), SAME(journal_early), SAME(compare_only), SAME(dry),           \
+        SAME(cache_max_bytes), SAME(session)
 #define SAME_ATTRIBUTES                                                                            \
     .attributes = {from->attributes[0], from->attributes[1], from->attributes[2],                  \
                    from->attributes[3]}
@@ -153,6 +153,7 @@ void wire_slot_request(struct wire_message *message, const struct slot *slot, en
     case END_STORE:
         message->payload_bytes = slot->length;
         range_out(request, slot);
+        request->blank = slot->blank;
         request->digest = slot->digest;
         break;
     case END_KEEP:
@@ -204,7 +205,7 @@ static const char *opened_in(struct job *job, enum end_role role, const struct w
         job->target_fresh = reply->target_fresh;
         job->target_readable = reply->target_readable;
         job->journal = (enum journal_state)reply->journal;
-        job->journal_compare = reply->journal_compare;
+        job->old_bytes = reply->old_bytes;
     } else if (reply->facts.kind != FILE_REGULAR && reply->facts.kind != FILE_DEVICE) {
         return "it opened what is no file";
     }
@@ -288,6 +289,7 @@ void wire_slot_take_request(struct slot *slot, const struct wire_request *reques
     slot->length = request->length;
     slot->conditional = request->conditional;
     slot->from_medium = request->from_medium;
+    slot->blank = request->blank;
     if (request->op == WIRE_STORE || request->op == WIRE_KEEP)
         slot->digest = request->digest;
     else
@@ -343,7 +345,7 @@ static void outcome_out(struct wire_message *message, const struct slot *slot, e
         reply->target_fresh = job->target_fresh;
         reply->target_readable = job->target_readable;
         reply->journal = (uint8_t)job->journal;
-        reply->journal_compare = job->journal_compare;
+        reply->old_bytes = job->old_bytes;
         reply->chunk_bytes = job->chunk_bytes;
         break;
     case END_FETCH:

@@ -20,7 +20,7 @@ enum {
     POLICY_MAX = 3,
     ENGINE_MAX = 4,
     RESUME_MAX = 3,
-    JOURNAL_STATE_MAX = 4,
+    JOURNAL_STATE_MAX = 5,
     LOG_LEVEL_MAX = 4,
     ERROR_CLASS_MAX = ERROR_TIMEOUT,
     ERRNO_MAX = 4095, /* MAX_ERRNO of the kernel */
@@ -202,7 +202,6 @@ static void code_wish(struct coder *coder, struct wire_wish *wish)
     code_bool(coder, &wish->strict);
     code_bool(coder, &wish->cache_max_set);
     code_bool(coder, &wish->write_devices);
-    code_bool(coder, &wish->sparse);
     code_bool(coder, &wish->preallocate);
     code_bool(coder, &wish->join);
     for (int i = 0; i < WIRE_ATTRIBUTES_COUNT; i++)
@@ -272,6 +271,10 @@ static void code_request(struct coder *coder, struct wire_request *request)
         code_bool(coder, &request->from_medium);
         break;
     case WIRE_STORE:
+        code_range(coder, request);
+        code_bool(coder, &request->blank);
+        code_digest(coder, &request->digest);
+        break;
     case WIRE_KEEP:
         code_range(coder, request);
         code_digest(coder, &request->digest);
@@ -324,7 +327,7 @@ static void code_outcome(struct coder *coder, struct wire_reply *reply)
         code_bool(coder, &reply->target_fresh);
         code_bool(coder, &reply->target_readable);
         code_u8(coder, &reply->journal, JOURNAL_STATE_MAX);
-        code_bool(coder, &reply->journal_compare);
+        code_offset(coder, &reply->old_bytes);
         code_chunk_bytes(coder, &reply->chunk_bytes);
         break;
     case WIRE_MAP:
@@ -403,6 +406,7 @@ static void code_message(struct coder *coder, struct wire_message *message)
         break;
     case WIRE_PING:
     case WIRE_PONG:
+        code_u64(coder, &message->arrived_bytes);
         break;
     case WIRE_BYE:
         code_failure(coder, &message->bye.class, &message->bye.errnum, &message->bye.words);

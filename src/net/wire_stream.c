@@ -19,7 +19,7 @@ enum {
 void wire_init(struct wire *wire, struct link *link, enum wire_side side)
 {
     *wire = (struct wire){.link = link, .side = side};
-    wire->sent_ns = wire->heard_ns = clock_now_ns();
+    wire->sent_ns = wire->heard_ns = wire->delivered_ns = clock_now_ns();
 }
 
 int wire_violation(const struct wire *wire, struct error *err, const char *format, ...)
@@ -49,9 +49,13 @@ int wire_put(struct wire *wire, const struct wire_message *message, const void *
 {
     assert(!wire_sending(wire));
     assert(payload || message->payload_bytes == 0);
-    int length = wire_encode(wire->out, message, wire->side);
+    struct wire_message telling = *message;
+    if (message->type == WIRE_PING || message->type == WIRE_PONG)
+        telling.arrived_bytes = wire->arrived_bytes;
+    int length = wire_encode(wire->out, &telling, wire->side);
     if (length < 0)
         return length;
+    wire->put_bytes += (uint32_t)length + (uint64_t)message->payload_bytes;
     wire->out_length = (uint32_t)length;
     wire->out_sent = 0;
     wire->payload_out = payload;
@@ -128,6 +132,42 @@ static int wire_take_header(struct wire *wire, struct error *err)
     return 0;
 }
 
+/* ---- signs of life ---- */
+
+static void wire_heard(struct wire *wire)
+{
+    wire->heard_ns = clock_now_ns();
+    wire->heard_bytes = wire->arrived_bytes;
+}
+
+static void wire_delivered(struct wire *wire, uint64_t told_bytes)
+{
+    wire->delivered_ns = clock_now_ns();
+    wire->delivered_bytes = told_bytes;
+    wire->wanted_bytes = wire->put_bytes;
+}
+
+/* What a frame tells of our own ones. */
+static int wire_told(struct wire *wire, const struct wire_message *message, struct error *err)
+{
+    uint64_t told_bytes = message->arrived_bytes;
+    if (message->type == WIRE_REPLY)
+        wire_delivered(wire, wire->delivered_bytes);
+    if (message->type != WIRE_PING && message->type != WIRE_PONG)
+        return 0;
+    if (told_bytes > wire->put_bytes || told_bytes < wire->delivered_bytes)
+        return wire_violation(wire, err, "it counts other bytes than were sent");
+    if (told_bytes >= wire->wanted_bytes || told_bytes - wire->delivered_bytes >= WIRE_SIGN_BYTES)
+        wire_delivered(wire, told_bytes);
+    return 0;
+}
+
+uint64_t wire_alive_ns(const struct wire *wire)
+{
+    bool can_tell = wire->payload_in_left == 0;
+    return can_tell ? min_u64(wire->heard_ns, wire->delivered_ns) : wire->heard_ns;
+}
+
 static int wire_take_frame(struct wire *wire, struct wire_message *message, struct error *err)
 {
     struct error why = {.class = ERROR_NONE};
@@ -141,7 +181,9 @@ static int wire_take_frame(struct wire *wire, struct wire_message *message, stru
     }
     wire->payload_in = NULL;
     wire->payload_in_left = message->payload_bytes;
-    return WIRE_MESSAGE;
+    wire_heard(wire);
+    result = wire_told(wire, message, err);
+    return result < 0 ? result : WIRE_MESSAGE;
 }
 
 /* `count` bytes have come. WIRE_LATER: go on. */
@@ -151,7 +193,11 @@ static int wire_took(struct wire *wire, uint32_t count, struct wire_message *mes
     if (wire->payload_in_left > 0) {
         wire->payload_in += count;
         wire->payload_in_left -= count;
-        return wire->payload_in_left == 0 ? WIRE_PAYLOAD : WIRE_LATER;
+        if (wire->payload_in_left > 0)
+            return WIRE_LATER;
+        wire_heard(wire);
+        wire_delivered(wire, wire->delivered_bytes); /* it could not tell meanwhile */
+        return WIRE_PAYLOAD;
     }
     wire->in_filled += count;
     if (wire->in_length == 0 && wire->in_filled == WIRE_HEADER_BYTES) {
@@ -172,7 +218,9 @@ int wire_get(struct wire *wire, struct wire_message *message, struct error *err)
             return WIRE_LATER;
         if (count < 0)
             return (int)count;
-        wire->heard_ns = clock_now_ns();
+        wire->arrived_bytes += (uint64_t)count;
+        if (wire->arrived_bytes - wire->heard_bytes >= WIRE_SIGN_BYTES)
+            wire_heard(wire);
         int event = wire_took(wire, (uint32_t)count, message, err);
         if (event != WIRE_LATER)
             return event;
@@ -273,7 +321,7 @@ static int wire_greeting(struct wire *wire, uint64_t deadline_ns, struct error *
         if (!wire_is_magic(data, filled, other(wire->side)))
             return wire_foreign(wire, data, filled, err);
     }
-    wire->heard_ns = clock_now_ns();
+    wire->heard_ns = wire->delivered_ns = clock_now_ns();
     uint16_t version = wire_decode_preamble(data, program);
     if (version == WIRE_VERSION)
         return 0;

@@ -112,7 +112,8 @@ setup() {
     journal_true "$JOURNAL" target
     # Slots in flight when the checkpoint began, and those of the next one, which was under way.
     wanted=$((64 * MIB - written * 262144 + 4 * MIB + 2 * 4 * MIB))
-    resumed_well --chunk-size=256K
+    copied --chunk-size=256K source target
+    same source target
     expect_under "bytes written by the resume" "$(receipt .bytes_copied)" $((wanted + 1))
 }
 

@@ -18,25 +18,31 @@ setup() {
 @test "a second haul to the same target is refused in one line, and the first is unharmed" {
     begin "${SLICE[@]}" --bwlimit=1M source target
     wait_for_journal $((2 * MIB))
-    local pid=$running option
+    local pid=$running words number=0 status
     ln -s target link
     ln target hard
     random_file other $BYTES 2
-    for option in "" --restart --append -I -c; do
-        copy $option source target
+    # All at once: each waits a second for a lock that may be about to end.
+    local -a runs=("source target" "--restart source target" "--append source target" "-I source target"
+        "-c source target" "other target" "other link" "other hard") pids=()
+    for words in "${runs[@]}"; do
+        number=$((number + 1))
+        # shellcheck disable=SC2086
+        "$HAUL" --json $words >out.$number 2>err.$number 3>&- &
+        pids+=($!)
+    done
+    for number in "${!pids[@]}"; do
+        status=0
+        wait "${pids[number]}" || status=$?
+        mv out.$((number + 1)) out
+        mv err.$((number + 1)) err
         expect_status 43
         expect_clear_error
         expect "lines" "$(wc -l <err)" 1
-        expect_words 'target: another transfer to it is running; wait for it or stop it'
+        expect_words 'another transfer to it is running; wait for it or stop it'
         expect_receipt .durable false
-        journal_true "$JOURNAL" target
     done
-    for name in link hard; do
-        copy other $name
-        expect_status 43
-    done
-    copy other target
-    expect_status 43
+    journal_true "$JOURNAL" target
     kill -0 "$pid"
     # It goes on to a good end.
     running=$pid
@@ -221,7 +227,7 @@ setup() {
     journal_true "$JOURNAL" target
     copied "$device" target
     cmp source target
-    expect_receipt .bytes_kept "$journalled_bytes"
+    [ "$(receipt .bytes_kept)" -ge "$journalled_bytes" ] || { echo "$journalled_bytes were journalled"; show_run; false; }
 }
 
 # --- names ------------------------------------------------------------------------------------------------------------

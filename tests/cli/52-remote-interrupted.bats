@@ -237,7 +237,7 @@ ended_client() { # WAY SIGNAL CODE
 @test "a second copy to the same remote target is refused, and the first goes on" {
     server_start
     sides push
-    copy_start "${COPY[@]}" --bwlimit=24M "${via[@]}" "$source" "$target"
+    copy_start "${COPY[@]}" --bwlimit=8M "${via[@]}" "$source" "$target"
     waits_until 20 test -e "$THERE/.file.haul"
     local code=0
     "${under[@]}" "$HAUL" "${via[@]}" "$source" "$target" >out2 2>err2 || code=$?

@@ -395,8 +395,8 @@ static int open_job(struct run *run)
         return result;
     const struct facts *source = &job->facts[END_SOURCE];
     job->wish.cache = run->scenario.wish[END_TARGET];
-    job->wish.sparse = source->allocated_bytes < source->size_bytes;
-    job->wish.preallocate = !job->wish.sparse && run->scenario.preallocate;
+    bool holes = source->allocated_bytes < source->size_bytes;
+    job->wish.preallocate = !holes && run->scenario.preallocate;
     run->progress.bytes_total = source->size_bytes;
     return call(run, END_TARGET, END_OPEN);
 }
@@ -408,9 +408,10 @@ static int pump_job(struct run *run)
     const struct plan_config plan = {
         .size_bytes = source->size_bytes,
         .chunk_bytes = scenario->chunk_bytes,
-        .compare_bytes = run->job.target_fresh ? 0 : run->job.facts[END_TARGET].size_bytes,
+        .compare_bytes = run->job.old_bytes,
         .rewrite = !run->job.target_readable || scenario->rewrite,
         .sparse = source->allocated_bytes < source->size_bytes,
+        .blank = source->allocated_bytes < source->size_bytes,
         .verify = scenario->verify,
         .verify_lag = scenario->verify_lag,
     };

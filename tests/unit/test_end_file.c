@@ -132,6 +132,7 @@ struct bench {
     char folder[64], source_path[128], target_path[128];
     uint8_t *content;
     uint64_t size_bytes;
+    bool blank; /* said of what is stored */
     uint8_t *memory;
     struct slot slots[SLOTS + 1];
     struct job job;
@@ -248,6 +249,7 @@ static void aim(const struct bench *bench, struct slot *slot, uint64_t offset)
     slot->offset = offset;
     slot->length = num_u32(min_u64(CHUNK, bench->size_bytes - offset));
     slot->conditional = slot->from_medium = false;
+    slot->blank = bench->blank;
 }
 
 static void copy_chunk(struct bench *bench, struct slot *slot, uint64_t offset)
@@ -647,7 +649,7 @@ static void store_sparse_leaves_out_zeros(void **state)
     for (size_t i = 0; i < COUNT_OF(caches); i++) {
         bench->job.number++;
         bench->job.wish.cache = caches[i];
-        bench->job.wish.sparse = true;
+        bench->blank = true;
         bench->job.wish.preallocate = false;
         bench_source(bench, 4 * CHUNK + 4096 + 10);
         for (size_t j = 0; j < COUNT_OF(zeros); j++)
@@ -663,8 +665,8 @@ static void store_sparse_leaves_out_zeros(void **state)
     }
 }
 
-/* Over old data zeros are data. */
-static void store_sparse_over_old_content_writes_zeros(void **state)
+/* Zeros are data, unless this very range is said to be blank. */
+static void store_into_a_range_that_is_not_blank_writes_zeros(void **state)
 {
     struct bench *bench = *state;
     bench_source(bench, 2 * CHUNK);
@@ -672,9 +674,9 @@ static void store_sparse_over_old_content_writes_zeros(void **state)
     memset(bench->content, 0, CHUNK);
     write_file(bench->source_path, bench->content, bench->size_bytes, MODE);
     bench_open_ends(bench, ENGINE_SYNC);
-    bench->job.wish.sparse = true;
     bench->job.wish.preallocate = false;
     bench_open_files(bench);
+    assert_int_equal(bench->job.old_bytes, bench->size_bytes);
     copy_all(bench);
     commit(bench);
     assert_content(bench->target_path, bench->content, bench->size_bytes);
@@ -1056,7 +1058,7 @@ int main(void)
         ON_BENCH(erase_range_reads_as_zeros_and_no_more),
         ON_BENCH(map_finds_data_between_holes),
         ON_BENCH(store_sparse_leaves_out_zeros),
-        ON_BENCH(store_sparse_over_old_content_writes_zeros),
+        ON_BENCH(store_into_a_range_that_is_not_blank_writes_zeros),
         ON_BENCH(sync_then_more_then_commit),
         ON_BENCH(abandon_leaves_what_was_stored_and_lets_go),
         ON_BENCH(abandon_before_open_is_nothing),

@@ -243,7 +243,7 @@ static void plan_next_sparse_source_is_mapped_first(void **state)
     (void)state;
     struct fixture f;
     struct plan_config config = config_of(8);
-    config.sparse = true;
+    config.sparse = config.blank = true;
     start(&f, &config);
 
     struct plan_item map = next(f.plan);
@@ -274,7 +274,8 @@ static void plan_digest_holes_count_as_zeros(void **state)
 {
     (void)state;
     struct fixture f;
-    struct plan_config config = {.size_bytes = 3 * CHUNK - 5, .chunk_bytes = CHUNK, .sparse = true};
+    struct plan_config config = {
+        .size_bytes = 3 * CHUNK - 5, .chunk_bytes = CHUNK, .sparse = true, .blank = true};
     start(&f, &config);
     struct plan_item map = next(f.plan);
     plan_mapped(f.plan, &map, config.size_bytes, config.size_bytes);
@@ -299,7 +300,7 @@ static void plan_next_holes_end_at_once_when_asked_to_stop(void **state)
     (void)state;
     struct fixture f;
     struct plan_config config = config_of(100);
-    config.sparse = true;
+    config.sparse = config.blank = true;
     start(&f, &config);
     struct plan_item map = next(f.plan);
     plan_mapped(f.plan, &map, config.size_bytes, config.size_bytes);
@@ -317,7 +318,7 @@ static void plan_next_hole_over_old_data_is_erased(void **state)
     (void)state;
     struct fixture f;
     struct plan_config config = config_of(4);
-    config.sparse = true;
+    config.sparse = config.blank = true;
     config.compare_bytes = 2 * CHUNK;
     start(&f, &config);
     struct plan_item map = next(f.plan);
@@ -338,6 +339,70 @@ static void plan_next_hole_over_old_data_is_erased(void **state)
     plan_close(f.plan);
 }
 
+/* A device reads as anything behind its old content, too. */
+static void plan_next_hole_where_nothing_is_blank_is_erased(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct plan_config config = config_of(3);
+    config.sparse = true;
+    start(&f, &config);
+    struct plan_item map = next(f.plan);
+    plan_mapped(f.plan, &map, CHUNK, 2 * CHUNK);
+    struct plan_item erase = next(f.plan), copy = next(f.plan);
+    assert_item(&erase, PLAN_ERASE, 0);
+    assert_item(&copy, PLAN_COPY, 1);
+    assert_false(copy.blank);
+    plan_erased(f.plan, &erase);
+    copied(f.plan, &copy);
+    map = next(f.plan);
+    plan_mapped(f.plan, &map, 3 * CHUNK, 3 * CHUNK);
+    erase = next(f.plan);
+    assert_item(&erase, PLAN_ERASE, 2);
+    plan_erased(f.plan, &erase);
+    assert_true(plan_complete(f.plan));
+    plan_close(f.plan);
+}
+
+/* Zeros may be left out where the target reads as zeros, and nowhere else: not in the chunk in
+ * which the old content ends, not in what is checked, not where a lane that was lost has been. */
+static void plan_next_blank_is_said_for_each_range(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct plan_config config = config_of(6);
+    config.blank = true;
+    config.compare_bytes = CHUNK + 1;
+    start(&f, &config);
+    for (uint64_t i = 0; i < 4; i++) {
+        struct plan_item item = next(f.plan);
+        assert_item(&item, i < 2 ? PLAN_CHECK : PLAN_COPY, i);
+        assert_int_equal(item.blank, i >= 2);
+        if (i == 3)
+            plan_returned(f.plan, &item);
+        else
+            copied(f.plan, &item);
+    }
+    struct plan_item again = next(f.plan), last = next(f.plan);
+    assert_item(&again, PLAN_COPY, 3);
+    assert_false(again.blank);
+    assert_item(&last, PLAN_COPY, 4);
+    assert_true(last.blank);
+    plan_returned(f.plan, &again);
+    plan_returned(f.plan, &last);
+    plan_close(f.plan);
+
+    config.rewrite = true;
+    start(&f, &config);
+    for (uint64_t i = 0; i < 3; i++) {
+        struct plan_item item = next(f.plan);
+        assert_item(&item, PLAN_COPY, i);
+        assert_int_equal(item.blank, i >= 2);
+        copied(f.plan, &item);
+    }
+    plan_close(f.plan);
+}
+
 /* 4 EiB, as a source over there may claim: days of counting. */
 static void plan_next_in_a_hole_without_end_comes_back(void **state)
 {
@@ -345,7 +410,7 @@ static void plan_next_in_a_hole_without_end_comes_back(void **state)
     struct plan_config config = config_of((uint64_t)1 << 46);
     struct plan_item item;
     (void)state;
-    config.sparse = true;
+    config.sparse = config.blank = true;
     start(&f, &config);
     item = next(f.plan);
     plan_mapped(f.plan, &item, config.size_bytes, config.size_bytes);
@@ -360,7 +425,7 @@ static void plan_returned_map_is_asked_again(void **state)
     (void)state;
     struct fixture f;
     struct plan_config config = config_of(2);
-    config.sparse = true;
+    config.sparse = config.blank = true;
     start(&f, &config);
     struct plan_item map = next(f.plan);
     plan_returned(f.plan, &map);
@@ -396,7 +461,7 @@ static void plan_next_random_extents_cover_all_data(void **state)
             position = end_bytes + 1;
         }
         struct plan_config config = config_of(CHUNKS);
-        config.sparse = true;
+        config.sparse = config.blank = true;
         start(&f, &config);
         struct plan_item item;
         while (plan_next(f.plan, &item) == PLAN_ITEM) {
@@ -529,7 +594,7 @@ static void plan_next_verify_kept_and_erased_chunks_are_not_read_again(void **st
     struct plan_config config = config_of(2);
     config.compare_bytes = 2 * CHUNK;
     config.verify = true;
-    config.sparse = true;
+    config.sparse = config.blank = true;
     start(&f, &config);
     struct plan_item map = next(f.plan);
     plan_mapped(f.plan, &map, CHUNK, 2 * CHUNK);
@@ -626,7 +691,7 @@ static void plan_next_holes_behind_a_missing_chunk_stop_at_the_reorder_bound(voi
     struct fixture f;
     uint64_t chunks = 3 * PLAN_REORDER;
     struct plan_config config = config_of(chunks);
-    config.sparse = true;
+    config.sparse = config.blank = true;
     start(&f, &config);
     struct plan_item map = next(f.plan);
     plan_mapped(f.plan, &map, 0, CHUNK);
@@ -744,6 +809,8 @@ int main(void)
         cmocka_unit_test(plan_digest_holes_count_as_zeros),
         cmocka_unit_test(plan_next_holes_end_at_once_when_asked_to_stop),
         cmocka_unit_test(plan_next_hole_over_old_data_is_erased),
+        cmocka_unit_test(plan_next_hole_where_nothing_is_blank_is_erased),
+        cmocka_unit_test(plan_next_blank_is_said_for_each_range),
         cmocka_unit_test(plan_next_in_a_hole_without_end_comes_back),
         cmocka_unit_test(plan_returned_map_is_asked_again),
         cmocka_unit_test(plan_next_random_extents_cover_all_data),

@@ -107,6 +107,8 @@ static void fake_start(struct end *end, struct slot *slot)
     case END_STORE:
         /* Only what was fetched, and only where it differs. */
         assert_true(digest_equal(&slot->digest, &world->source_digest[chunk]));
+        /* Zeros may be left out only where nothing ever was. */
+        assert_true(!slot->blank || world->target_bytes[chunk] == 0);
         /* fallthrough */
     case END_FETCH:
     case END_EXAMINE:
@@ -523,7 +525,8 @@ static void pump_run_holes_are_left_out_or_erased(void **state)
         if (i < 20)
             world_old(world, i, 2);
     }
-    world_plan(world, (struct plan_config){.sparse = true, .compare_bytes = 20 * CHUNK});
+    world_plan(world,
+               (struct plan_config){.sparse = true, .blank = true, .compare_bytes = 20 * CHUNK});
     world_completes(world);
     assert_int_equal(world->target.ops[END_ERASE], 10);
     assert_int_equal(world->progress.bytes_holes, 20 * CHUNK);
@@ -581,6 +584,22 @@ static void pump_run_audit_right_chunks_are_not_fetched(void **state)
     assert_int_equal(world->target.ops[END_STORE], 15);
     assert_int_equal(world->target.ops[END_KEEP], 0); /* the journal knows them */
     assert_int_equal(world->progress.bytes_kept, 25 * CHUNK);
+}
+
+/* The case of a sparse file: the source has changed without a new time, the journal is true. */
+static void pump_run_audit_against_the_source_stores_every_byte(void **state)
+{
+    struct world *world = *state;
+    world_fill(world, 40, 4);
+    world_journalled(world, 25);
+    for (uint64_t i = 5; i < 9; i++)
+        world->source_digest[i] = digest_for(i, 3);
+    world_resume(world, &(struct plan_config){
+                            .resume = true, .against_source = true, .sparse = true, .blank = true});
+    world_completes(world);
+    assert_int_equal(world->target.ops[END_STORE], 15 + 4); /* and see fake_start() */
+    assert_int_equal(world->target.ops[END_ERASE], 0);
+    assert_int_equal(world->progress.chunks_repaired, 4);
 }
 
 static void pump_run_audit_wrong_chunk_is_repaired_alone(void **state)
@@ -644,8 +663,11 @@ static void pump_run_audit_goes_beside_the_copy(void **state)
 static void world_mixed(struct world *world, bool resume)
 {
     world_fill(world, 60, 4);
-    struct plan_config plan = {
-        .sparse = true, .verify = true, .verify_lag = 4, .compare_bytes = 40 * CHUNK};
+    struct plan_config plan = {.sparse = true,
+                               .blank = true,
+                               .verify = true,
+                               .verify_lag = 4,
+                               .compare_bytes = 40 * CHUNK};
     for (uint64_t i = 0; i < 60; i++) {
         if (i % 7 == 3)
             world_hole(world, i);
@@ -967,6 +989,7 @@ int main(void)
         IN_WORLD(pump_run_verify_reads_back_from_the_medium),
         IN_WORLD(pump_run_verify_other_bytes_is_a_mismatch),
         IN_WORLD(pump_run_audit_right_chunks_are_not_fetched),
+        IN_WORLD(pump_run_audit_against_the_source_stores_every_byte),
         IN_WORLD(pump_run_audit_wrong_chunk_is_repaired_alone),
         IN_WORLD(pump_run_audit_against_the_source_finds_what_the_journal_does_not),
         IN_WORLD(pump_run_trusted_chunks_are_not_touched),

@@ -469,7 +469,7 @@ static void target_operations_equal_those_of_a_local_end(void **state)
     assert_int_equal(read(fd_near, second, 10 * CHUNK + 101), 10 * CHUNK + 100);
     assert_memory_equal(first, second, 10 * CHUNK + 100);
     assert_true(digest_equal(&far, &near));
-    assert_int_equal(far_job.journal_compare, near_job.journal_compare);
+    assert_int_equal(far_job.old_bytes, near_job.old_bytes);
     assert_int_equal(far_job.chunk_bytes, near_job.chunk_bytes);
     assert_int_equal(far_job.target_fresh, near_job.target_fresh);
     assert_int_equal(far_job.facts[END_TARGET].size_bytes, near_job.facts[END_TARGET].size_bytes);
@@ -887,17 +887,65 @@ static void silent_server_is_a_timeout(void **state)
     assert_memory_equal(err.text, "farhost: silent", 15);
 }
 
-static void ping_then_reply(struct fake *fake)
+/* So many times, 60 ms after each other. false: there was no request meanwhile. */
+static bool fake_ping(struct fake *fake, int times, bool listening, struct wire_message *request)
 {
     struct wire_message ping = {.type = WIRE_PING, .tag = WIRE_TAG_NONE}, message;
-    for (int i = 0; i < 6; i++) {
+    bool asked = false;
+    for (int i = 0; i < times; i++) {
         poll(NULL, 0, 60);
-        wire_send_now(&fake->wire, &ping, NS_PER_SECOND, NULL);
+        while (listening && wire_get(&fake->wire, &message, NULL) == WIRE_MESSAGE) {
+            asked |= message.type == WIRE_REQUEST;
+            if (message.type == WIRE_REQUEST)
+                *request = message;
+        }
+        if (wire_send_now(&fake->wire, &ping, NS_PER_SECOND, NULL) < 0)
+            return false; /* the client has had enough */
     }
-    do {
-        if (!fake_await(fake, &message))
-            return;
-    } while (message.type != WIRE_REQUEST);
+    return asked;
+}
+
+/* Alive, but nothing that we say arrives. */
+static void ping_without_listening(struct fake *fake)
+{
+    struct wire_message message;
+    (void)fake_ping(fake, 30, false, &message);
+    await_the_end(fake);
+}
+
+/* The head of a frame, a byte at a time. */
+static void trickle(struct fake *fake)
+{
+    static const uint8_t head[WIRE_HEADER_BYTES] = {WIRE_PING, 0, 8};
+    for (size_t i = 0; i < sizeof(head); i++) {
+        poll(NULL, 0, 60);
+        if (link_send_all(fake->wire.link, head + i, 1, NS_PER_SECOND, NULL) < 0)
+            break;
+    }
+    await_the_end(fake);
+}
+
+static void no_more_than_a_trickle_is_a_timeout(void **state)
+{
+    struct error err;
+    (void)state;
+    assert_int_equal(against(trickle, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_memory_equal(err.text, "farhost: silent", 15);
+}
+
+static void server_that_nothing_arrives_at_is_a_timeout(void **state)
+{
+    struct error err;
+    (void)state;
+    assert_int_equal(against(ping_without_listening, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_memory_equal(err.text, "farhost: silent", 15);
+}
+
+static void ping_then_reply(struct fake *fake)
+{
+    struct wire_message message;
+    if (!fake_ping(fake, 6, true, &message))
+        return;
     message = (struct wire_message){
         .type = WIRE_REPLY, .tag = message.tag, .reply.op = message.request.op};
     message.reply.facts.size_bytes = 77;
@@ -1479,7 +1527,7 @@ static void greeting_of_somebody_else_is_shown(void **state)
     assert_int_equal(greet_by(preamble, sizeof(preamble), false, &err), -EPROTO);
     assert_non_null(strstr(err.text, "echo"));
     wire_encode_preamble(preamble, "9.9", WIRE_SERVER);
-    preamble[WIRE_MAGIC_BYTES] = 2;
+    preamble[WIRE_MAGIC_BYTES] = WIRE_VERSION + 1;
     assert_int_equal(greet_by(preamble, sizeof(preamble), false, &err), -EPROTONOSUPPORT);
     assert_int_equal(err.class, ERROR_VERSION);
     assert_non_null(strstr(err.text, "9.9"));
@@ -1510,6 +1558,8 @@ int main(void)
         cmocka_unit_test(cut_in_mid_copy_leaves_a_journal_of_what_was_stored),
         cmocka_unit_test(silent_peer_at_the_greeting_is_a_timeout),
         cmocka_unit_test(silent_server_is_a_timeout),
+        cmocka_unit_test(no_more_than_a_trickle_is_a_timeout),
+        cmocka_unit_test(server_that_nothing_arrives_at_is_a_timeout),
         cmocka_unit_test(slow_server_that_says_ping_is_waited_for),
         cmocka_unit_test(silent_client_is_given_up),
         cmocka_unit_test(idle_client_that_is_reaped_is_not_silent),

@@ -50,7 +50,7 @@ static struct wire_request request_of(enum wire_op op)
                 .cache = 3,
                 .resume = 3,
                 .strict = true,
-                .sparse = true,
+                .preallocate = true,
                 .attributes = {3, 0, 2, 1},
                 .set_id = true,
                 .chown = "me:us",
@@ -64,6 +64,7 @@ static struct wire_request request_of(enum wire_op op)
         .length = 512,
         .conditional = true,
         .from_medium = true,
+        .blank = true,
         .digest = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
     };
 }
@@ -79,8 +80,8 @@ static struct wire_reply reply_of(enum wire_op op, enum wire_status status)
         .facts = facts,
         .journal_present = true,
         .target_fresh = true,
-        .journal_compare = true,
-        .journal = 4,
+        .old_bytes = WIRE_OFFSET_MAX,
+        .journal = 5,
         .chunk_bytes = WIRE_CHUNK_BYTES_MIN,
         .extent_start = 5,
         .extent_end = WIRE_OFFSET_MAX,
@@ -212,9 +213,10 @@ static void fields_of_an_open_arrive(void **state)
     assert_int_equal(in->chunk_bytes, WIRE_CHUNK_BYTES_MAX);
     assert_string_equal(in->path, sent->path);
     assert_string_equal(in->wish.journal_path, "/j");
-    assert_true(in->wish.strict && in->wish.sparse && in->wish.set_id && in->wish.compare_only);
-    assert_false(in->wish.cache_max_set || in->wish.write_devices || in->wish.preallocate ||
-                 in->wish.join || in->wish.dry || in->wish.journal || in->wish.journal_early);
+    assert_true(in->wish.strict && in->wish.preallocate && in->wish.set_id &&
+                in->wish.compare_only);
+    assert_false(in->wish.cache_max_set || in->wish.write_devices || in->wish.join ||
+                 in->wish.dry || in->wish.journal || in->wish.journal_early);
     assert_memory_equal(in->wish.attributes, sent->wish.attributes, WIRE_ATTRIBUTES_COUNT);
     assert_string_equal(in->wish.chown, "me:us");
     assert_int_equal(in->wish.cache_max_bytes, 12345678901);
@@ -256,9 +258,9 @@ static void fields_of_replies_arrive(void **state)
     assert_int_equal(out.reply.tally.sum, UINT64_MAX);
     message.reply = reply_of(WIRE_OPEN, WIRE_DONE);
     decode(&message, WIRE_SERVER, &out, &texts);
-    assert_true(out.reply.target_fresh && out.reply.journal_compare);
+    assert_true(out.reply.target_fresh && out.reply.old_bytes == WIRE_OFFSET_MAX);
     assert_false(out.reply.target_readable);
-    assert_int_equal(out.reply.journal, 4);
+    assert_int_equal(out.reply.journal, 5);
     assert_int_equal(out.reply.chunk_bytes, WIRE_CHUNK_BYTES_MIN);
     assert_int_equal(out.reply.facts.inode, UINT64_MAX);
     const struct wire_evidence *evidence = &out.reply.facts.evidence;
@@ -294,7 +296,7 @@ static void layout_is_that_of_the_manual(void **state)
     for (int i = 0; i < 4; i++)
         assert_int_equal(frame[12 + i], (sum >> (8 * i)) & 0xff);
     wire_encode_preamble(preamble, "1.2.3", WIRE_SERVER);
-    assert_memory_equal(preamble, "haul<\r\n\0\1\0\0\0\0\0\0\0", 16);
+    assert_memory_equal(preamble, "haul<\r\n\0\2\0\0\0\0\0\0\0", 16);
     assert_memory_equal(preamble + 16, "1.2.3\0\0\0\0\0\0\0\0\0\0", 16);
 }
 

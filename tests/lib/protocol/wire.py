@@ -11,7 +11,7 @@ import time
 
 import xxhash
 
-VERSION = 1
+VERSION = 2
 MAGIC = {"client": b"haul>\r\n\0", "server": b"haul<\r\n\0"}
 SEED = {"client": 0x6861756C00000001, "server": 0x6861756C00000002}
 TALLY_SEED = 0x6861756C00000001
@@ -29,7 +29,8 @@ CLASS_FILE, CLASS_CHANGED, CLASS_VERIFICATION, CLASS_PROTOCOL = 2, 4, 6, 10
 (DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON, ADJUST) = range(13)
 
 KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER = range(5)
-JOURNAL_NONE, JOURNAL_FITS, JOURNAL_SOURCE_CHANGED, JOURNAL_TARGET_CHANGED, JOURNAL_DAMAGED = range(5)
+(JOURNAL_NONE, JOURNAL_FITS, JOURNAL_SOURCE_CHANGED, JOURNAL_TARGET_CHANGED, JOURNAL_DAMAGED,
+ JOURNAL_CHUNKS) = range(6)
 NO_DIGEST = bytes(16)
 
 # --- fields: (name, type); a type is a number, bool, text, digest, or another table -----------------------------------
@@ -45,12 +46,12 @@ FACTS = [
 ]
 FILE = [
     ("chunk", "u32"), ("path", "text"), ("cache", "u8"), ("resume", "u8"), ("strict", "bool"), ("budget_set", "bool"),
-    ("devices", "bool"), ("sparse", "bool"), ("preallocate", "bool"), ("join", "bool"), ("owner", "u8"),
+    ("devices", "bool"), ("preallocate", "bool"), ("join", "bool"), ("owner", "u8"),
     ("group", "u8"), ("mode", "u8"), ("times", "u8"), ("set_id", "bool"), ("journal", "bool"),
     ("journal_early", "bool"), ("compare_only", "bool"), ("dry", "bool"), ("budget", "u64"), ("session", "u64"),
     ("journal_path", "text"), ("chown", "text"), ("source", FACTS),
 ]
-OPENED = [("fresh", "bool"), ("readable", "bool"), ("journal", "u8"), ("compare", "bool"), ("chunk", "u32")]
+OPENED = [("fresh", "bool"), ("readable", "bool"), ("journal", "u8"), ("old", "u64"), ("chunk", "u32")]
 REPORT = [
     ("policy", "u8"), ("engine", "u8"), ("policy_why", "text"), ("engine_why", "text"), ("resident_before", "u64"),
     ("resident_peak", "u64"), ("resident_after", "u64"), ("memory_peak", "u64"), ("changed", "u8"),
@@ -64,13 +65,14 @@ HELLO_FIELDS = [
     ("lanes", "u32"), ("slots", "u32"), ("controls", "u32"), ("files", "u32"), ("chunk", "u32"), ("memory", "u64"),
     ("ping", "u32"),
 ]
+ALIVE_FIELDS = [("arrived", "u64")]
 NOTE_FIELDS = [("level", "u8"), ("line", "text")]
 
 # What follows the operation and the job in a request; what follows the status of a reply that is done.
 ASKED = {
     DESCRIBE: [("file", FILE)], OPEN: [("file", FILE)], MAP: [("offset", "u64")],
     RECALL: [("offset", "u64"), ("length", "u32")], FETCH: RANGE + CONDITION,
-    EXAMINE: RANGE + CONDITION + [("medium", "bool")], STORE: RANGE + [("digest", "digest")],
+    EXAMINE: RANGE + CONDITION + [("medium", "bool")], STORE: RANGE + [("blank", "bool"), ("digest", "digest")],
     KEEP: RANGE + [("digest", "digest")], ERASE: RANGE, SYNC: [], COMMIT: [("file", FILE)], ABANDON: [],
     ADJUST: [("file", FILE)],
 }
@@ -181,10 +183,14 @@ class Wire:
         self.ping_s = 1.0
         self.said = time.monotonic()
         self.pending = b""
+        self.arrived = self.sent = 0  # bytes after the preambles
+        self.told = 0  # of ours, the other side has said
 
     def greet(self):
         self.write(MAGIC[self.us] + struct.pack("<HHI", VERSION, 0, 0) + b"python".ljust(16, b"\0"))
         preamble = self.read(32)
+        self.arrived -= 32
+        self.sent = 0
         if preamble[:8] != MAGIC[self.them]:
             raise Violation(f"no haul there: {preamble[:8]!r}")
         version = struct.unpack_from("<H", preamble, 8)[0]
@@ -194,7 +200,9 @@ class Wire:
     def write(self, data):
         view = memoryview(data)
         while view:
-            view = view[os.write(self.fd_out, view):]
+            count = os.write(self.fd_out, view)
+            view = view[count:]
+            self.sent += count
         self.said = time.monotonic()
 
     def read(self, count):
@@ -203,14 +211,19 @@ class Wire:
             quiet = self.said + self.ping_s - time.monotonic()
             ready, _, _ = select.select([self.fd_in], [], [], max(quiet, 0))
             if not ready:
-                self.send(PING)
+                self.say(PING)
                 continue
             data = os.read(self.fd_in, 1 << 20)
             if not data:
                 raise Ended("the connection is at its end")
             self.pending += data
+            self.arrived += len(data)
         data, self.pending = self.pending[:count], self.pending[count:]
         return data
+
+    def say(self, kind):
+        """PING or PONG, with what has arrived here."""
+        self.send(kind, pack(ALIVE_FIELDS, {"arrived": self.arrived}))
 
     def send(self, kind, body=b"", payload=b"", tag=NO_TAG):
         head = struct.pack("<BBHII", kind, 0, len(body), tag, len(payload))
@@ -239,8 +252,13 @@ class Wire:
         """The next frame that is not keepalive; BYE raises Ended."""
         while True:
             kind, tag, body, payload = self.receive_any()
+            if kind in (PING, PONG):
+                told = unpack(ALIVE_FIELDS, body)["arrived"]
+                if not self.told <= told <= self.sent:
+                    raise Violation(f"{told} bytes have arrived of {self.sent}, {self.told} had before")
+                self.told = told
             if kind == PING:
-                self.send(PONG)
+                self.say(PONG)
             elif kind == BYE:
                 why = unpack(FAILURE, body)
                 raise Ended(why["words"].decode(errors="replace") if why["class"] else "bye")
