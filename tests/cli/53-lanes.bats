@@ -97,8 +97,8 @@ in_lanes() { # WAY LANES
 lane_dies() { # WAY WHICH
     server_start
     sides "$1"
-    proxy_start --only="$2" --cut-$way=$((SIZE / 4))
-    copied -j 4 --chunk-size=256K --bwlimit=24M "${via[@]}" "$source" "$target"
+    proxy_start --only="$2" --cut-$way=$((SIZE / 2)) # time for the others to log in
+    copied -j 4 --chunk-size=256K --bwlimit=16M "${via[@]}" "$source" "$target"
     proxy_stop
     same "$source_file" "$target_file"
     expect_receipt .bytes_copied $SIZE
