@@ -538,7 +538,8 @@ int copy_run(struct copy *copy, const char *source_path, const char *target_path
         }
     }
     receipt->outcome = outcome_settle(receipt->outcome, result, err);
-    receipt->outcome.lacking = job->reports[END_TARGET].attributes_asked != 0;
+    /* Of the lane that has committed. */
+    receipt->outcome.lacking = copy->lead->job.reports[END_TARGET].attributes_asked != 0;
     copy_fill_receipt(copy, started_ns, receipt);
     copy_promote(copy);
     return outcome_good(&receipt->outcome) ? 0 : -err->errnum;

@@ -353,6 +353,7 @@ int serve_run(const struct serve_config *config, struct error *err)
     self->config = config;
     wire_init(&self->wire, config->link, WIRE_SERVER);
     int result = serve_session(self, &why);
+    result = error_settle(&why, result, "the session failed");
     if (result < 0) /* the client waits for a reason, and syncing may take long */
         serve_say_bye(self, &why);
     serve_let_go(self);

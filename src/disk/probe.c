@@ -2,6 +2,7 @@
 #include "haul/probe.h"
 
 #include "haul/cleanup.h"
+#include "haul/device.h"
 #include "haul/num.h"
 #include "haul/place.h"
 #include "haul/text.h"
@@ -113,10 +114,12 @@ static int probe_device(const struct probe *probe, struct error *err)
 {
     uint64_t capacity_bytes = 0;
     int read_only = 0;
+    char use[512];
     AUTO_CLOSE int fd = place_reach(probe->place, probe->path, O_RDONLY | O_EXCL | O_NONBLOCK);
     if (fd == -EBUSY)
-        return error_set_class(err, ERROR_BUSY, EBUSY,
-                               "%s: is in use (mounted, swap, or part of something)", probe->path);
+        return error_set_class(
+            err, ERROR_BUSY, EBUSY, "%s: is %s", probe->path,
+            device_use(probe->st.st_rdev, use, sizeof(use)) ? use : "in use by another program");
     if (fd < 0)
         return error_set(err, -fd, "%s: cannot be opened for writing", probe->path);
     if (ioctl(fd, BLKROGET, &read_only) == 0 && read_only)

@@ -139,9 +139,8 @@ foretells() { # EXIT-CODE ARGS...
     mkdir mounted
     mount "$device" mounted
     cleanup_fn umount "$SCRATCH/mounted"
-    copy -n --write-devices source "$device"
-    expect_status 43
-    expect_words "$device.*in use"
+    foretells 43 --write-devices source "$device"
+    expect_words "$device.*mounted"
 }
 
 @test "-n where there is no room" {
