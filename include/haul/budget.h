@@ -61,6 +61,10 @@ enum { CHUNKS_MAX = 4 * 1024 * 1024, SLOTS_MAX = 16 };
 int budget_decide(struct budget *budget, const struct budget_facts *facts,
                   const struct budget_wish *wish, struct error *err);
 
+/* What has decided it, in words: --memory, what is built in, or facts->limited_by. */
+const char *budget_limited_by(const struct budget *budget, const struct budget_facts *facts,
+                              const struct budget_wish *wish);
+
 /* Peak resident memory of this process so far (VmHWM), bytes; NUM_UNKNOWN when /proc does not tell.
  * The kernel counts by CPU and folds lazily: a later call may give some 100 KiB less (Linux 6.18).
  */

@@ -15,6 +15,13 @@ typedef void log_sink(enum log_level level, const char *line);
 void log_init(enum log_level level, log_sink *sink);
 enum log_level log_level(void);
 
+/* Bytes that differ from what they should be: an error line, and what the second sink makes of it
+ * (as an event, say). NULL: nothing. */
+typedef void log_difference_sink(const char *path, unsigned long long offset,
+                                 unsigned long long length);
+void log_init_difference(log_difference_sink *sink);
+void log_difference(const char *path, unsigned long long offset, unsigned long long length);
+
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -10,8 +10,8 @@
 #include <stdio.h>
 
 /* The first thing to do: fill descriptors 0 to 2 where the caller closed them, or the next file
- * that is opened gets one of those numbers and the receipt is written into it. What is filled in
- * can only be read, so that a report to nowhere still fails. 0, or -EBADF. */
+ * that is opened gets one of those numbers and the receipt is written into it. Whoever closed them
+ * wants to hear nothing, so that what is said there is no failure. 0, or -EBADF. */
 int output_guard(void);
 
 /* The sink of the log: "haul: LINE" on standard error, escaped, in one write. Thread-safe. `_bar`

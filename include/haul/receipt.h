@@ -30,4 +30,11 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
 void receipt_json(FILE *out, const struct receipt *receipt, const char *event, int exit_code,
                   const char *error);
 
+/* The last line of a --json run that ended before there was anything to tell of. */
+void receipt_json_refused(FILE *out, int exit_code, const char *error);
+
+/* An event of verify, on standard output: this range differs. A sink for log_init_difference(). */
+void receipt_json_difference(const char *path, unsigned long long offset,
+                             unsigned long long length);
+
 #endif

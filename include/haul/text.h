@@ -39,6 +39,10 @@ uint32_t text_columns(const char *text);
  * that beginning and end of a name can be told. Into out; returns it. */
 const char *text_fit(char *out, size_t capacity, const char *text, uint32_t columns);
 
+/* How many letters have to be changed, added, left out or exchanged with their neighbour to make
+ * one word of the other. Only the first 63 letters count. */
+uint32_t text_distance(const char *a, const char *b);
+
 /* `text` as the inside of a JSON string (without the quotes): RFC 8259 escapes; bytes that are not
  * UTF-8 become \u00XX of the byte, so that the output is always valid JSON. Truncates at a whole
  * escape. */

@@ -18,6 +18,7 @@ enum { LOG_LINE_BYTES = 9216 }; /* two paths of 4096 bytes and a sentence around
 /* The one piece of changeable state: where words go, and how many. Atomic
  * because a line below the level is dropped without taking the lock. */
 static _Atomic(log_sink *) log_to;
+static _Atomic(log_difference_sink *) log_difference_to;
 static atomic_int log_threshold = LOG_ERROR;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -58,6 +59,19 @@ static void emit(enum log_level level, const char *format, va_list arguments)
         pthread_mutex_unlock(&log_lock);
     }
     errno = saved;
+}
+
+void log_init_difference(log_difference_sink *sink)
+{
+    atomic_store(&log_difference_to, sink);
+}
+
+void log_difference(const char *path, unsigned long long offset, unsigned long long length)
+{
+    log_difference_sink *sink = atomic_load(&log_difference_to);
+    log_error("%s: bytes %llu to %llu differ", path, offset, offset + length - 1);
+    if (sink)
+        sink(path, offset, length);
 }
 
 void log_error(const char *format, ...)

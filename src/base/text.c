@@ -364,3 +364,32 @@ const char *text_json(char *out, size_t capacity, const char *text)
     out[used] = '\0';
     return out;
 }
+
+/* ---- words that are meant ---- */
+
+enum { WORD_LETTERS_MAX = 63 };
+
+static uint32_t least_of(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Three rows of the table of distances: of the word so far, and of one and two letters less. */
+uint32_t text_distance(const char *a, const char *b)
+{
+    uint32_t rows[3][WORD_LETTERS_MAX + 1];
+    size_t a_length = strnlen(a, WORD_LETTERS_MAX), b_length = strnlen(b, WORD_LETTERS_MAX);
+    for (uint32_t j = 0; j <= b_length; j++)
+        rows[0][j] = j;
+    for (uint32_t i = 1; i <= a_length; i++) {
+        uint32_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
+        row[0] = i;
+        for (uint32_t j = 1; j <= b_length; j++) {
+            uint32_t changed = above[j - 1] + (a[i - 1] != b[j - 1]);
+            row[j] = least_of(changed, least_of(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = least_of(row[j], two_above[j - 2] + 1);
+        }
+    }
+    return rows[a_length % 3][b_length];
+}

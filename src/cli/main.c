@@ -3,13 +3,17 @@
 #include "haul/inspect.h"
 #include "haul/options.h"
 #include "haul/output.h"
+#include "haul/receipt.h"
 #include "haul/server.h"
+#include "haul/text.h"
 #include "haul/transfer.h"
 #include "haul/version.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Commands by their first operand; the one without a name is the rest. */
 struct command {
@@ -23,11 +27,22 @@ static const struct command commands[] = {
     {NULL, transfer_command},
 };
 
+/* "haul verfy a b" would say that verfy is not there, which is true and no help. */
+static void hint_command(const char *word)
+{
+    for (const struct command *command = commands; command->name; command++) {
+        if (text_distance(word, command->name) <= 2 && access(word, F_OK) != 0)
+            log_note("%s: is no file here; is the command \"haul %s\" meant?", word, command->name);
+    }
+}
+
 static int run_command(const struct options *options)
 {
     const struct command *command = commands;
     while (command->name && strcmp(command->name, options->operands[0]) != 0)
         command++;
+    if (!command->name)
+        hint_command(options->operands[0]);
     return command->run(options);
 }
 
@@ -46,6 +61,19 @@ static int run(const struct options *options)
     return EXIT_CODE_DONE;
 }
 
+/* A command line that is none. Whoever wants JSON gets it all the same. */
+static int refuse(int argc, char **argv, const struct error *err)
+{
+    int code = exit_code(err->class);
+    bool json = false;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        json = json || strcmp(argv[i], "--json") == 0;
+    log_error("%s (haul --help lists the options)", err->text);
+    if (json)
+        receipt_json_refused(stdout, code, err->text);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -54,15 +82,13 @@ int main(int argc, char **argv)
     if (output_guard() < 0)
         return exit_code(ERROR_FILE);
     log_init(LOG_NOTE, output_log);
-    if (options_parse(&options, argc, argv, &err) < 0) {
-        log_error("%s (haul --help lists the options)", err.text);
-        code = exit_code(err.class);
-    } else {
+    if (options_parse(&options, argc, argv, &err) < 0)
+        code = refuse(argc, argv, &err);
+    else
         code = run(&options);
-        if (output_flush(&err) < 0) {
-            log_error("%s", err.text);
-            code = code != 0 ? code : exit_code(err.class);
-        }
+    if (output_flush(&err) < 0) {
+        log_error("%s", err.text);
+        code = code != 0 ? code : exit_code(err.class);
     }
     options_close(&options);
     return code;

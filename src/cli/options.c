@@ -418,6 +418,27 @@ static const struct option_row *find_exact(const char *name, size_t length)
     return NULL;
 }
 
+/* No such option: the nearest, where there is one that could be meant. */
+static void refuse_long(const char *name, size_t length, struct error *err)
+{
+    char word[64];
+    const struct option_row *nearest = NULL;
+    uint32_t least = 3;
+    snprintf(word, sizeof(word), "%.*s", (int)length, name);
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        uint32_t distance = table[i].name ? text_distance(word, table[i].name) : least;
+        if (distance < least && distance < length) {
+            least = distance;
+            nearest = &table[i];
+        }
+    }
+    if (nearest)
+        error_set_class(err, ERROR_USAGE, EINVAL, "--%s: no such option; is --%s meant?", word,
+                        nearest->name);
+    else
+        error_set_class(err, ERROR_USAGE, EINVAL, "--%.*s: no such option", (int)length, name);
+}
+
 /* The row of a long name: exact, or the only one that begins so. NULL with words. */
 static const struct option_row *find_long(const char *name, size_t length, struct error *err)
 {
@@ -435,7 +456,7 @@ static const struct option_row *find_long(const char *name, size_t length, struc
         found = &table[i];
     }
     if (!found)
-        error_set_class(err, ERROR_USAGE, EINVAL, "--%.*s: no such option", (int)length, name);
+        refuse_long(name, length, err);
     return found;
 }
 

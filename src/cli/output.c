@@ -18,7 +18,7 @@ enum { JSON_BYTES = 6 * ERROR_TEXT_BYTES };
 int output_guard(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             return -EBADF;
     return 0;
 }

@@ -58,11 +58,15 @@ static void print_why(FILE *out, const char *why)
 static void print_durable(FILE *out, const struct receipt *receipt)
 {
     char seconds[TEXT_NUMBER_BYTES], rate[TEXT_NUMBER_BYTES];
-    uint64_t bytes = receipt->bytes_copied + receipt->bytes_kept;
+    /* What an earlier run has written is no speed of this one. */
+    bool equal = receipt->outcome.kind == OUTCOME_EQUAL;
+    uint64_t bytes = equal ? receipt->bytes_kept : receipt->bytes_copied;
     text_seconds(seconds, receipt->duration_ns);
     text_rate(rate, clock_rate(bytes, receipt->duration_ns));
-    if (receipt->outcome.kind == OUTCOME_EQUAL)
+    if (equal)
         fprintf(out, "equal, compared in %s, %s", seconds, rate);
+    else if (receipt_durable(receipt) && bytes == 0)
+        fprintf(out, "durable after %s", seconds);
     else if (receipt_durable(receipt))
         fprintf(out, "durable after %s, %s", seconds, rate);
     else
@@ -341,4 +345,22 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     json_side(out, "target", receipt->target_path, receipt->target_host, &receipt->target);
     fputs("}\n", out);
     funlockfile(out);
+}
+
+void receipt_json_refused(FILE *out, int exit_code, const char *error)
+{
+    struct receipt receipt;
+    receipt_init(&receipt);
+    receipt_json(out, &receipt, "receipt", exit_code, error);
+}
+
+void receipt_json_difference(const char *path, unsigned long long offset, unsigned long long length)
+{
+    flockfile(stdout);
+    fputs("{\"v\":1,\"event\":\"difference\"", stdout);
+    output_json_string(stdout, "path", path);
+    output_json_number(stdout, "offset", offset);
+    output_json_number(stdout, "length", length);
+    fputs("}\n", stdout);
+    funlockfile(stdout);
 }

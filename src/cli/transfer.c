@@ -407,6 +407,7 @@ static int transfer_run(struct transfer *at, const struct options *options)
     transfer.watch.style = watch_choose(options->json, options->quiet, options->progress);
     log_init(options_log_level(options),
              transfer.watch.style == WATCH_BAR ? output_log_bar : output_log);
+    log_init_difference(options->json ? receipt_json_difference : NULL);
     int rc = operands_resolve(&transfer.operands, options, &err);
     if (rc == 0)
         rc = refuse_manifest_there(&transfer.operands, &err);
@@ -438,6 +439,16 @@ int transfer_command(const struct options *options)
     return transfer_run(&transfer, options);
 }
 
+/* Before there is a transfer. */
+static int refused(const struct options *options, const struct error *err)
+{
+    int code = exit_code(err->class);
+    log_error("%s", err->text);
+    if (options->json)
+        receipt_json_refused(stdout, code, err->text);
+    return code;
+}
+
 int transfer_verify(const struct options *options)
 {
     struct transfer transfer = {.verify = true};
@@ -446,9 +457,10 @@ int transfer_verify(const struct options *options)
     rest.operands_count--;
     uint32_t wanted = options->wish.manifest_path ? 1 : 2;
     if (rest.operands_count != wanted) {
-        log_error("verify compares %s",
-                  wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
-        return exit_code(ERROR_USAGE);
+        struct error err = {0};
+        error_set_class(&err, ERROR_USAGE, EINVAL, "verify compares %s",
+                        wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
+        return refused(options, &err);
     }
     return transfer_run(&transfer, &rest);
 }

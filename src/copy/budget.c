@@ -340,6 +340,18 @@ int budget_decide(struct budget *budget, const struct budget_facts *facts,
     return 0;
 }
 
+const char *budget_limited_by(const struct budget *budget, const struct budget_facts *facts,
+                              const struct budget_wish *wish)
+{
+    uint64_t slots = budget->limit_bytes / budget->chunk_bytes;
+    uint32_t lanes = wish->lanes ? wish->lanes : 1;
+    if (wish->memory_bytes > 0 && wish->memory_bytes <= budget->limit_bytes)
+        return "--memory";
+    if (slots - slots % lanes > budget->slots_count || budget->limit_bytes == limit_bytes_max)
+        return "what helps (more is never used without --memory)";
+    return facts->limited_by;
+}
+
 /* Not getrusage: ru_maxrss starts with the peak of whoever called execve (getrusage(2)). */
 uint64_t budget_memory_peak(void)
 {

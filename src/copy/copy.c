@@ -69,7 +69,8 @@ static int copy_decide_memory(struct copy *copy, uint32_t lanes, struct error *e
     if (result == 0)
         log_verbose("memory: budget=%llu slots=%u chunk=%u window=%u limited_by=%s",
                     (unsigned long long)copy->budget.memory_bytes, copy->budget.slots_count,
-                    copy->budget.chunk_bytes, copy->budget.window_bytes, facts.limited_by);
+                    copy->budget.chunk_bytes, copy->budget.window_bytes,
+                    budget_limited_by(&copy->budget, &facts, &wish));
     return result;
 }
 

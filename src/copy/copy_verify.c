@@ -79,9 +79,7 @@ static struct outcome verify_outcome(struct copy *copy, const struct job *job, b
                  "compared",
                  job->target_path, other, (unsigned long long)(target_bytes - source_bytes));
     else if (target_bytes > source_bytes)
-        log_error("%s: %llu bytes more than there should be, from byte %llu on", job->target_path,
-                  (unsigned long long)(target_bytes - source_bytes),
-                  (unsigned long long)source_bytes);
+        log_difference(job->target_path, source_bytes, target_bytes - source_bytes);
     if (copy->progress.bytes_differing > 0 || (target_bytes != source_bytes && !behind))
         error_set_class(err, ERROR_MISMATCH, EBADMSG, "%s: differs from %s", job->target_path,
                         other);

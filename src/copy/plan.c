@@ -141,9 +141,8 @@ static void bit_set(uint8_t *bits, uint64_t index)
 static void plan_tell_difference(struct plan *plan)
 {
     if (plan->differs_end > plan->differs_start)
-        log_error("%s: bytes %llu to %llu differ", plan->config.compare_only,
-                  (unsigned long long)plan->differs_start,
-                  (unsigned long long)plan->differs_end - 1);
+        log_difference(plan->config.compare_only, plan->differs_start,
+                       plan->differs_end - plan->differs_start);
     plan->differs_start = plan->differs_end = 0;
 }
 

@@ -51,7 +51,8 @@ static int serve_memory(struct serve *self, const struct wire_hello *hello, stru
         slots_count = hello->slots_count;
     self->slots_count = slots_count;
     log_verbose("server: slots=%u chunk=%u window=%u limited_by=%s", slots_count,
-                self->budget.chunk_bytes, self->budget.window_bytes, facts.limited_by);
+                self->budget.chunk_bytes, self->budget.window_bytes,
+                budget_limited_by(&self->budget, &facts, &wish));
     return slab_open(&self->slab, slots_count, self->budget.chunk_bytes, err);
 }
 

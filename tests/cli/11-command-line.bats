@@ -171,3 +171,80 @@ usage_error() {
     [ "$status" != 0 ]
     [ "$status" -lt 124 ]
 }
+
+@test "a standard output that was closed asks for no words: the copy is good" {
+    random_file source 10K
+    run sh -c '"$0" source target >&-' "$HAUL"
+    [ "$status" = 0 ] || { echo "$output"; false; }
+    same source target
+    run sh -c '"$0" --json -I source target >&- 2>&-' "$HAUL"
+    [ "$status" = 0 ]
+}
+
+@test "a wrong command line ends with a receipt, too, where JSON was wanted" {
+    random_file source 10K
+    local words
+    for words in "--no-such-option source target" "source" "--memory=x source target" "-T source source target" \
+        "verify source" "journal" "journal nowhere" "nowhere target"; do
+        copy $words
+        [ "$status" != 0 ]
+        expect_receipt .exit "$status"
+        [ "$(receipt '.error|length')" -gt 10 ] || { echo "no words: $words"; show_run; return 1; }
+    done
+}
+
+@test "a mistyped option or command: the nearest is named" {
+    random_file source 10K
+    run haul --bwlmit=3 source target
+    [ "$status" = 1 ]
+    [[ $output == *"--bwlmit: no such option; is --bwlimit meant?"* ]]
+    run haul --porgress source target
+    [[ $output == *"is --progress meant?"* ]]
+    run haul verfy source target
+    [ "$status" != 0 ]
+    [[ $output == *'is the command "haul verify" meant?'* ]]
+}
+
+@test "on a terminal: one line that fits, with name, phase and figures, redrawn when the size changes" {
+    requires script stty
+    random_file source 12M
+    cat >run <<END
+stty cols 40
+"$HAUL" --bwlimit=4M source target &
+sleep 1.5
+stty cols 100
+kill -WINCH \$!
+wait \$!
+END
+    script -qec "TERM=screen bash run" typescript </dev/null >/dev/null
+    same source target
+    # Each drawing begins with a carriage return; the receipt is left out.
+    tr '\r' '\n' <typescript | grep -a copying | sed 's/\x1b\[K.*//' >lines
+    grep -qE '^source copying [0-9]+% ' lines
+    grep -qE '^source copying +[0-9]+% \[.*\] .*MiB of 12\.0 MiB, .* durable|^source copying +[0-9]+% \[.*\] .*/12\.0M ' lines
+    [ "$(head -n 1 lines | wc -c)" -le 40 ]
+    [ "$(awk '{ if (length > most) most = length } END { print most }' lines)" -le 99 ]
+}
+
+@test "verify --json names each range that differs" {
+    random_file source 6M
+    cp source target
+    printf X | dd of=target conv=notrunc bs=1 seek=3000000 status=none
+    copy verify source target
+    expect_status 40
+    expect "the range" "$(jq -c 'select(.event == "difference") | [.offset, .length]' out)" "[2097152,1048576]"
+    expect "the phase" "$(jq -r 'select(.event == "progress") | .phase' out | grep -cE 'copying|syncing')" 0
+    printf tail >>target
+    copy verify source target
+    expect "the ranges" "$(jq -c 'select(.event == "difference") | [.offset, .length]' out | tr '\n' ' ')" \
+        "[2097152,1048576] [6291456,4] "
+}
+
+@test "the rate of a resumed copy is that of what it wrote" {
+    random_file source 8M
+    copied source target
+    touch -d '2001-01-01' target
+    run haul source target # compares, and writes nothing
+    [[ $output == *"0 B copied, 8.00 MiB kept, durable after"* ]] || { echo "$output"; false; }
+    [[ $output != *"/s"* ]]
+}

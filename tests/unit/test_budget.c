@@ -755,6 +755,26 @@ static void read_real_cgroup_sees_its_limit(void **state)
 
 #define TREE_TEST(function) cmocka_unit_test_setup_teardown(function, tree_setup, tree_teardown)
 
+/* Who is named must be who decided. */
+static void limited_by_names_what_decides(void **state)
+{
+    (void)state;
+    struct budget_wish wish = any_wish();
+    struct budget_facts facts = machine_facts(NUM_UNKNOWN, 0);
+    struct budget budget = decided(&facts, &wish);
+    assert_non_null(strstr(budget_limited_by(&budget, &facts, &wish), "what helps"));
+    wish.memory_bytes = 8 * MIB;
+    budget = decided(&facts, &wish);
+    assert_string_equal(budget_limited_by(&budget, &facts, &wish), "--memory");
+    wish.memory_bytes = 0;
+    facts = machine_facts(32 * MIB, 0);
+    budget = decided(&facts, &wish);
+    assert_string_equal(budget_limited_by(&budget, &facts, &wish), "cgroup /t");
+    wish.memory_bytes = 1 * GIB; /* more than there is decides nothing */
+    budget = decided(&facts, &wish);
+    assert_string_equal(budget_limited_by(&budget, &facts, &wish), "cgroup /t");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -800,6 +820,7 @@ int main(void)
         cmocka_unit_test(read_this_machine_is_plausible),
         cmocka_unit_test(memory_peak_rises_with_touched_memory),
         cmocka_unit_test(read_real_cgroup_sees_its_limit),
+        cmocka_unit_test(limited_by_names_what_decides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

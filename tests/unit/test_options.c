@@ -263,6 +263,8 @@ static void options_wrong_line_is_refused_in_one_clear_line(void **state)
     refuse(WORDS("a"), "a: TARGET is missing");
     refuse(WORDS("a", ""), "an empty name");
     refuse(WORDS("--frobnicate", "a", "b"), "--frobnicate: no such option");
+    refuse(WORDS("--chekcsum", "a", "b"), "is --checksum meant?");
+    refuse(WORDS("--xy", "a", "b"), "--xy: no such option");
     refuse(WORDS("-nZ", "a", "b"), "-Z: no such option");
     refuse(WORDS("-P", "22", "a", "h:"), "a port is --port=22");
     refuse(WORDS("-vP", "2222", "a", "h:"), "a port is --port=2222");

@@ -624,6 +624,35 @@ static void text_fit_keeps_beginning_and_end(void **state)
     assert_string_equal(text_fit(small, sizeof(small), "disk.img", 8), "");
 }
 
+/* ---- words that are meant ---- */
+
+static void text_distance_counts_what_must_be_changed(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        uint32_t distance;
+    } cases[] = {
+        {"", "", 0},
+        {"verify", "verify", 0},
+        {"verfy", "verify", 1},
+        {"", "abc", 3},
+        {"verifyy", "verify", 1},
+        {"vreify", "verify", 1},
+        {"kitten", "sitting", 3},
+        {"ab", "ba", 1},
+        {"abc", "xyz", 3},
+    };
+    char longer[200];
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        assert_int_equal(text_distance(cases[i].a, cases[i].b), cases[i].distance);
+        assert_int_equal(text_distance(cases[i].b, cases[i].a), cases[i].distance);
+    }
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    assert_int_equal(text_distance(longer, ""), 63);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -647,6 +676,7 @@ int main(void)
         cmocka_unit_test(json_of_random_bytes_is_valid_in_every_room),
         cmocka_unit_test(text_columns_wide_and_combining_characters),
         cmocka_unit_test(text_fit_keeps_beginning_and_end),
+        cmocka_unit_test(text_distance_counts_what_must_be_changed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
