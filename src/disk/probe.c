@@ -15,8 +15,12 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+/* statx(2) as the kernel lays it out, as in file.c: not every C library has it. */
+enum { STATX_BYTES = 256, STATX_ATTRIBUTES_AT = 0x08, STATX_APPEND = 0x20 };
 
 /* One target while it is looked at. */
 struct probe {
@@ -95,16 +99,24 @@ static int check_kind(const struct probe *probe, struct error *err)
                                : "neither a regular file nor a block device");
 }
 
+static bool append_only(int fd)
+{
+    _Alignas(8) uint8_t raw[STATX_BYTES] = {0};
+    uint64_t attributes;
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, raw) != 0)
+        return false;
+    memcpy(&attributes, raw + STATX_ATTRIBUTES_AT, sizeof(attributes));
+    return attributes & STATX_APPEND;
+}
+
 /* By the descriptor: of this very file, whatever its name is now. */
 static int check_writable(const struct probe *probe, int fd, struct error *err)
 {
     char link[64];
-    struct statx attributes;
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     if (faccessat(AT_FDCWD, link, W_OK, 0) != 0 && errno != ENOENT)
         return error_set(err, errno, "%s: cannot be opened for writing", probe->path);
-    if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &attributes) == 0 &&
-        (attributes.stx_attributes & STATX_ATTR_APPEND))
+    if (append_only(fd))
         return error_set(err, EPERM, "%s: cannot be opened for writing", probe->path);
     return 0;
 }
