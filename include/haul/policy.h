@@ -11,6 +11,7 @@
 #include "haul/engine.h"
 #include "haul/error.h"
 #include "haul/file.h"
+#include "haul/ranges.h"
 #include "haul/residency.h"
 
 #include <stdbool.h>
@@ -22,29 +23,65 @@ enum {
     POLICY_WHY_BYTES = 160,
     POLICY_WINDOWS_MAX =
         6, /* windows of one file that are open at the same time: two streams of three */
+    POLICY_LINGERING_MAX = 2, /* windows beyond these with pages that a drop has missed */
     POLICY_WINDOW_BYTES_MAX = 16 * 1024 * 1024, /* a chunk lies in one window */
     POLICY_WINDOW_PAGES_MAX = POLICY_WINDOW_BYTES_MAX / 4096,
+    POLICY_HORIZON_BYTES = 16 * 1024 * 1024, /* further ahead than read-ahead reaches */
+    POLICY_HORIZON_MAX = 8,                  /* the same in windows, at most */
 };
 
-/* Which pages of one window were cached before we touched it. */
+/* What the cache held of the ranges that one side moved, in whole pages. Another's are the pages
+ * that were there before we came to their range, and those that came in beside us: they are never
+ * dropped, nor taken for ours. Ranges are looked at when they are moved, and nothing else is: the
+ * looks are linear in what is moved. */
+struct policy_account {
+    struct ranges counted; /* whose pages of others are in the sum */
+    uint64_t others_bytes;
+    uint64_t others_lost_bytes; /* of these; the kernel took them, or a direct write did */
+    uint64_t ours_bytes;        /* now, at most */
+    uint64_t ours_peak_bytes;
+    uint64_t left_bytes; /* ours, and they could not be dropped */
+};
+
+/* [start, end) is about to be moved, and so many bytes of it were there before. */
+void policy_account_others(struct policy_account *account, uint64_t start, uint64_t end,
+                           uint64_t bytes);
+
+/* So many bytes in the cache are ours now, in place of so many. */
+void policy_account_ours(struct policy_account *account, uint64_t bytes, uint64_t instead_of_bytes);
+
+/* Which pages of one window are cached. */
 struct policy_cached {
     bool known;
-    bool any;
     uint64_t number; /* the window's */
+    uint32_t pages_count;
     uint8_t pages[POLICY_WINDOW_PAGES_MAX / 8];
 };
 
-/* One window: a 2-MiB-aligned range with data of ours in the cache. */
+/* One window: an aligned range with data of ours in the cache. */
 struct policy_window {
     bool open;
-    uint64_t number;   /* offset / window_bytes */
-    uint64_t used;     /* clock of the last begin, to find the oldest */
-    uint32_t inflight; /* reads and writes of slots under way in it */
-    bool dirty;        /* written since the last write-back was waited for */
-    enum { WINDOW_IDLE, WINDOW_STARTING, WINDOW_STARTED, WINDOW_WAITING, WINDOW_DROPPING } step;
-    struct request request; /* the one request of this window; owner is the file's */
-    uint64_t drop_offset;   /* how far dropping got, around pages that were there before us */
-    struct policy_cached before;
+    bool shared;         /* somebody has read through it since: nothing in it is dropped */
+    bool lingering;      /* closed but for pages that a drop has missed; beyond the limit */
+    uint64_t number;     /* offset / window_bytes */
+    uint64_t used;       /* clock of the last begin, to find the oldest */
+    uint32_t inflight;   /* reads and writes of slots under way in it */
+    uint32_t ours_bytes; /* as in the account */
+    bool dirty;          /* written since the last write-back was waited for */
+    enum {
+        WINDOW_IDLE,
+        WINDOW_STARTING,
+        WINDOW_STARTED,
+        WINDOW_WAITING,
+        WINDOW_DROPPING,
+        WINDOW_DROPPED, /* to be looked at */
+    } step;
+    uint32_t drops_count;        /* how often it was dropped */
+    uint64_t again_after;        /* lingering: once so many windows have been closed */
+    struct request request;      /* the one request of this window; owner is the file's */
+    uint64_t drop_offset;        /* how far dropping got, around pages that are not ours */
+    struct policy_cached before; /* pages of others; not known: all is dropped */
+    uint8_t touched[POLICY_WINDOW_PAGES_MAX / 8]; /* brought in by us */
 };
 
 struct policy {
@@ -52,14 +89,20 @@ struct policy {
     char why[POLICY_WHY_BYTES]; /* the reason, for the receipt */
     uint32_t block; /* alignment of memory, offset and length under direct; 1 otherwise */
     uint32_t window_bytes;
+    uint64_t size_bytes;   /* of the file, when it is finished */
+    uint32_t around_block; /* window: what others have cached is read around the cache, by direct
+                              I/O with this alignment; 0: that is not possible here */
     bool
         range_writeback; /* sync_file_range works here; else fdatasync (overlayfs, FUSE, unknown) */
-    bool spare; /* never evict what was cached before we came: set where something was, or may have
-                   been */
-    struct policy_cached ahead[2]; /* of the windows behind those opened last, one a stream */
-    uint32_t ahead_last;
+    struct residency residency;
+    struct policy_account account;
+    struct ranges ours; /* in the cache by us without a window: a tail, what direct I/O has left */
+    struct policy_cached ahead[2 * (POLICY_HORIZON_MAX + 1)]; /* of windows not opened yet */
+    uint32_t ahead_next;                                      /* the place that is filled next */
+    uint64_t chain_number; /* our read-ahead may have filled the window behind this one */
     uint64_t clock;
-    struct policy_window windows[POLICY_WINDOWS_MAX];
+    uint64_t closed_count;
+    struct policy_window windows[POLICY_WINDOWS_MAX + POLICY_LINGERING_MAX];
     uint32_t windows_limit; /* at most this many open */
 };
 
@@ -77,11 +120,27 @@ void policy_switch(struct policy *policy, struct file *file, const char *why);
 /* The descriptor for reads and for writes of whole blocks; a tail is written through file->fd. */
 int policy_fd(const struct policy *policy, const struct file *file);
 
-/* A slot wants to read or write [offset, offset + length), which lies in one window. Only under
- * `window`. false: too many windows are open, or this one is just being closed; hold the slot and
- * ask again after the next policy_reaped(). */
+/* A slot wants to read or write [offset, offset + length), which lies in one window. false: too
+ * many windows are open, or this one is just being closed; hold the slot and ask again after the
+ * next policy_reaped(). */
+struct policy_transfer {
+    uint64_t offset;
+    uint32_t length;
+    bool writes;
+    bool from_medium; /* a read that the cache must not answer */
+    bool around;      /* set by policy_begin(): read it from fd_direct */
+    bool others;      /* set by policy_begin(): pages of others are there */
+};
 bool policy_begin(struct policy *policy, const struct file *file, const struct residency *residency,
-                  uint64_t offset, uint32_t length);
+                  struct policy_transfer *transfer);
+
+/* The next run of pages that are not others', from *offset on and before `end`, in an open window:
+ * *offset and *length are set to it. false: there is none. */
+bool policy_run_of_ours(const struct policy *policy, uint64_t *offset, uint64_t end,
+                        uint64_t *length);
+
+/* Is the window of this offset open? */
+bool policy_is_open(const struct policy *policy, uint64_t offset);
 
 /* A transfer for which policy_begin() said true is over (also when it failed). */
 void policy_end(struct policy *policy, uint64_t offset, uint32_t length, bool wrote);

@@ -3,10 +3,11 @@
  * cachestat(2) (syscall 451, Linux 6.5) where it tells the truth; mincore(2) on overlayfs, where
  * cachestat always reads 0, and on older kernels. cachestat gives EPERM to somebody who neither
  * owns the file nor may write it, and mincore then claims that everything is resident: that is
- * "unknown", not an answer. None of these reads data or brings anything into the
- * cache. They do not sleep on I/O. The file may be a regular one or a block device (a device's
- * cache lives only while somebody has it open). mincore needs a descriptor that may be read:
- * open the target O_RDWR, not O_WRONLY, where it matters. */
+ * "unknown", not an answer; what our cgroup holds would be everybody's pages. None of these reads
+ * data or brings anything into the cache. They do not sleep on I/O. mincore costs 42 ns for each
+ * page that is asked about: ask for ranges that were moved, never for a file. The file may be a
+ * regular one or a block device (a device's cache lives only while somebody has it open). mincore
+ * needs a descriptor that may be read: open the target O_RDWR, not O_WRONLY, where it matters. */
 #ifndef HAUL_RESIDENCY_H
 #define HAUL_RESIDENCY_H
 
@@ -15,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum residency_method { RESIDENCY_NONE, RESIDENCY_CACHESTAT, RESIDENCY_MINCORE, RESIDENCY_CGROUP };
+enum residency_method { RESIDENCY_NONE, RESIDENCY_CACHESTAT, RESIDENCY_MINCORE };
 
 struct residency {
     enum residency_method method;
@@ -26,14 +27,13 @@ struct residency {
  * unknown). */
 void residency_init(struct residency *residency, int fd);
 
-/* "cachestat", "mincore", "cgroup", "none". Whoever wants another method than the chosen one sets
+/* "cachestat", "mincore", "none". Whoever wants another method than the chosen one sets
  * the field. */
 const char *residency_name(enum residency_method method);
 
 /* Resident bytes of fd in [offset, offset + length); length 0: to the end of the file.
  * Counted in whole pages, so it may exceed a length that is not a multiple of them.
- * 0 and *bytes, or -ENODATA when it cannot be known. CGROUP gives the cache of our own memory
- * cgroup, whatever the range: only differences of it mean anything. */
+ * 0 and *bytes, or -ENODATA when it cannot be known. */
 int residency_measure(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                       uint64_t *bytes);
 
@@ -44,7 +44,7 @@ int residency_measure(const struct residency *residency, int fd, uint64_t offset
 int residency_map(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                   uint8_t *map, uint32_t map_bits);
 
-/* Where our own memory cgroup is, for RESIDENCY_CGROUP here and for the limits in budget.c. */
+/* Where our own memory cgroup is, for the limits in budget.c. */
 struct residency_cgroup {
     uint32_t version; /* 1 or 2 */
     bool own; /* false: our own is outside what is mounted here, this is one of its ancestors */

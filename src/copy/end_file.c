@@ -221,6 +221,7 @@ static void end_file_completed(struct end_file *self, struct request *request)
     case OWNER_SWEEP:
         open = (struct open_file *)((char *)owner - offsetof(struct open_file, sweep_owner));
         open->sweeping = false;
+        end_file_sweep(self, open);
         break;
     }
 }
@@ -230,12 +231,12 @@ static void end_file_tend_all(struct end_file *self)
 {
     enum policy_urgency urgency = self->held_count > 0 ? POLICY_PRESSED : POLICY_RELAXED;
     for (uint32_t i = 0; i < self->config.jobs_max; i++) {
-        if (self->opens[i].used && self->opens[i].policy.kind == POLICY_WINDOW)
+        if (self->opens[i].used && !policy_idle(&self->opens[i].policy))
             end_file_tend(self, &self->opens[i], urgency);
     }
     for (uint32_t i = 0; i < self->config.slots_count; i++) {
         struct work *work = &self->works[i];
-        if (work->step == WORK_WINDOWS || work->step == WORK_HEARING)
+        if (work->step == WORK_WINDOWS || work->step == WORK_HEARING || work->step == WORK_DROP_ALL)
             end_file_request_done(self, work);
     }
 }

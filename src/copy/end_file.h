@@ -20,6 +20,15 @@ struct owner {
 
 enum medium { MEDIUM_UNKNOWN, MEDIUM_DIRECT, MEDIUM_BUFFERED };
 
+/* Direct I/O of one direction, and what speaks for and against its being direct. */
+struct trial {
+    bool doubted;
+    uint32_t honest, stayed; /* probes that left nothing, and that left their block */
+    struct ranges
+        suspects; /* of which nothing was cached before our transfer, and something after */
+    uint64_t suspected_bytes;
+};
+
 /* One job's file at this end. */
 struct open_file {
     struct owner window_owners[2]; /* of the policy's requests, by epoch */
@@ -33,12 +42,8 @@ struct open_file {
     bool reading;        /* never written: a source, or a target that is only compared */
     bool strict;
     uint64_t cache_max_bytes; /* growth allowed under strict */
-    uint64_t resident_before_bytes;
-    uint64_t resident_peak_bytes;
-    uint64_t moved_bytes;    /* transferred so far */
-    uint64_t check_at_bytes; /* measure again when moved_bytes gets there */
-    uint64_t transfer_bytes; /* of transfers under way */
-    int writeback_result;    /* first failure of a window's write-back */
+    uint64_t transfer_bytes;  /* of transfers under way */
+    int writeback_result;     /* first failure of a window's write-back */
     /* Linux tells of a lost page once, to whoever waits for it first. So a data sync proves nothing
      * until the write-backs have been heard that were under way beside it: those of the epoch that
      * it ends. */
@@ -47,7 +52,10 @@ struct open_file {
     bool over_budget;             /* strict, and the cache grew beyond it */
     enum medium medium;           /* how to read what the cache must not answer */
     uint64_t reread_cached_bytes; /* of these: what it may have answered all the same */
+    uint64_t begin_bytes;         /* of the file's beginning, cached when it was opened */
+    struct trial trials[2];       /* of reading, of writing */
     struct request sweep_request;
+    uint32_t swept_count; /* ranges of policy.ours that have been dropped */
     bool sweeping;
 
     struct journal *journal; /* targets; NULL: none is kept */
@@ -61,6 +69,7 @@ struct open_file {
 
 enum work_step {
     WORK_IDLE,
+    WORK_PROBE, /* is direct I/O direct? */
     WORK_READ,
     WORK_SETTLE, /* examine under window: write back what is dirty first */
     WORK_EVICT,  /* ... and drop it, so that the medium is read */
@@ -96,6 +105,11 @@ struct work {
     uint64_t cursor;       /* next byte of the file to store */
     bool windowed;         /* policy_begin() said true for the slot's range */
     bool counted;          /* its bytes are in transfer_bytes */
+    bool direct;           /* this transfer is, whatever later ones will be */
+    uint32_t block;        /* of this transfer: alignment of what is direct, or 1 */
+    uint64_t before_bytes; /* of its range in the cache, when it began */
+    bool absent;           /* nothing of others was */
+    uint32_t probes_count, probes_stayed; /* of its chunk */
 };
 
 struct end_file {
@@ -123,6 +137,7 @@ void end_file_writeback_over(struct open_file *open, const struct owner *owner);
 /* end_file_io.c: chunks */
 void end_file_transfer(struct end_file *self,
                        struct work *work); /* FETCH, EXAMINE, STORE from their beginning */
+void end_file_transfer_go(struct end_file *self, struct work *work); /* ... behind the probes */
 void end_file_io_done(struct end_file *self, struct work *work); /* a request of theirs came back */
 void end_file_tend(struct end_file *self, struct open_file *open, enum policy_urgency urgency);
 /* A window's request came back, or was not taken. */
@@ -138,11 +153,20 @@ bool end_file_medium_direct(struct open_file *open, uint32_t *block);
 /* Such a read is about to begin, buffered: count what of it is cached. */
 void end_file_medium_cached(struct work *work);
 
-/* end_file_cache.c: measurement */
-void end_file_measure_start(struct open_file *open);
-void end_file_measure(struct end_file *self, struct open_file *open);
-void end_file_measure_end(struct end_file *self, struct open_file *open,
-                          struct side_report *report);
+/* end_file_cache.c: whose pages */
+void end_file_watch_start(struct open_file *open);
+void end_file_watch_policy(struct open_file *open); /* it has been chosen */
+/* A transfer is about to begin, and is over. */
+void end_file_watch_before(const struct end_file *self, struct work *work);
+void end_file_watch_after(struct work *work);
+/* The page of `offset` is about to be brought in: it is ours unless it is there. */
+void end_file_watch_page(struct open_file *open, uint64_t offset);
+/* The same where the kernel zeroes the part of a page behind or before this edge. */
+void end_file_watch_edge(struct open_file *open, uint64_t edge);
+/* Try direct I/O where it is in doubt; false: there is nothing to try, go on. */
+bool end_file_try_direct(struct end_file *self, struct work *work);
+void end_file_try_done(struct end_file *self, struct work *work);
+void end_file_watch_end(struct end_file *self, struct open_file *open, struct side_report *report);
 void end_file_sweep(struct end_file *self, struct open_file *open);
 
 /* end_file_life.c: open, commit */

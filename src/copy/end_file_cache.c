@@ -1,8 +1,16 @@
-/* end_file_cache.c - the watch over the page cache: what was there before, the most that was there,
- * what is left; and the detector of direct I/O that is not. */
+/* end_file_cache.c - the watch over the page cache where there are no windows: what was there
+ * before a range was moved and what is there behind it, and the trial of direct I/O that is said
+ * not to be direct.
+ *
+ * Pages that came into the cache with a direct transfer prove nothing: somebody else may have read
+ * them in that moment. So they only raise a doubt. While there is one, transfers are preceded by
+ * probes: a block out of the chunk, moved by direct I/O where nothing was cached, and looked for at
+ * once. Where direct I/O is honest the block is not there, whatever others read nearby, and the
+ * doubt is over. Where it is there, and what surrounds it is not, it was us. */
 #include "end_file.h"
 
 #include "haul/budget.h"
+#include "haul/cleanup.h"
 #include "haul/log.h"
 #include "haul/num.h"
 #include "haul/text.h"
@@ -11,112 +19,364 @@
 #include <stdio.h>
 
 enum {
-    CHECK_STRICT_BYTES = 1024 * 1024,
-    CHECK_FIRST_BYTES = 16 * 1024 * 1024,
-    CHECK_LATER_BYTES = 64 * 1024 * 1024,
-    /* Beyond the bytes in flight: the tail's page, file system blocks around it, a partial folio.
-     */
-    CACHE_SLACK_BYTES = 2 * 1024 * 1024,
+    PLAIN_LOOK_BYTES = 1024 * 1024 * 1024, /* that much can be looked at without anybody waiting */
+    PROBES_A_CHUNK = 4,
+    PROBES_PROVE = 4, /* that many blocks that stayed, and none that did not */
+    /* A compressed extent comes in as a whole (btrfs: 128 KiB). */
+    PROBE_SURROUNDINGS_BYTES = 512 * 1024,
+    SPILL_BYTES_MAX = 256 * 1024,
 };
 
-/* When to look again: each look costs time in proportion to what is cached of the file. A budget
- * that must hold is for small files too. */
-static uint64_t end_file_check_next(const struct open_file *open)
-{
-    if (open->moved_bytes >= CHECK_LATER_BYTES)
-        return open->moved_bytes + CHECK_LATER_BYTES;
-    bool small = open->strict && open->moved_bytes < CHECK_FIRST_BYTES;
-    return open->moved_bytes + (small ? CHECK_STRICT_BYTES : CHECK_FIRST_BYTES);
-}
-
-static uint64_t end_file_resident(const struct open_file *open)
+/* Resident bytes of a part of the file; NUM_UNKNOWN. */
+static uint64_t end_file_resident(const struct open_file *open, uint64_t offset, uint64_t length)
 {
     uint64_t bytes;
-    int result = residency_measure(&open->residency, open->file.fd, 0, 0, &bytes);
+    int result = residency_measure(&open->residency, open->file.fd, offset, length, &bytes);
     return result == 0 ? bytes : NUM_UNKNOWN;
 }
 
-void end_file_measure_start(struct open_file *open)
+/* Bytes of [start, end) that are there because of us, outside of windows. */
+static uint64_t end_file_resident_ours(const struct open_file *open, uint64_t start, uint64_t end)
+{
+    uint64_t sum_bytes = 0;
+    for (uint32_t i = 0; i < open->policy.ours.count; i++) {
+        uint64_t first = max_u64(open->policy.ours.all[i].start, start);
+        uint64_t last = min_u64(open->policy.ours.all[i].end, end);
+        uint64_t bytes = first < last ? end_file_resident(open, first, last - first) : 0;
+        sum_bytes += bytes == NUM_UNKNOWN ? 0 : bytes;
+    }
+    return sum_bytes;
+}
+
+void end_file_watch_start(struct open_file *open)
 {
     residency_init(&open->residency, open->file.fd);
-    open->resident_before_bytes = end_file_resident(open);
-    open->resident_peak_bytes = open->resident_before_bytes;
-    open->check_at_bytes = end_file_check_next(open);
+    open->begin_bytes = end_file_resident(open, 0, SPILL_BYTES_MAX);
 }
 
-/* What came into the cache since the file was opened; 0 when nobody knows. */
-static uint64_t end_file_growth(const struct open_file *open, uint64_t resident_bytes)
+/* How far pages are cached from `edge` on, forwards or backwards, as far as a transfer can spill. 0
+ * when it is further: then it is another's. */
+static uint64_t end_file_spill(const struct open_file *open, uint64_t edge, bool forwards)
 {
-    if (resident_bytes == NUM_UNKNOWN || open->resident_before_bytes == NUM_UNKNOWN)
-        return 0;
-    return resident_bytes > open->resident_before_bytes
-               ? resident_bytes - open->resident_before_bytes
-               : 0;
+    uint64_t page_bytes = open->residency.page_bytes, spill_bytes = 0;
+    while (spill_bytes < SPILL_BYTES_MAX && (forwards || edge >= spill_bytes + page_bytes)) {
+        uint64_t at = forwards ? edge + spill_bytes : edge - spill_bytes - page_bytes;
+        uint64_t bytes = end_file_resident(open, at, page_bytes);
+        if (bytes == 0 || bytes == NUM_UNKNOWN)
+            return spill_bytes;
+        spill_bytes += page_bytes;
+    }
+    return 0;
 }
 
-/* Drop what a lying direct I/O has left so far; only when nobody else's pages were there before. */
+/* Found out to be ours: with what direct I/O that lies has brought in around it. */
+static void end_file_own(struct open_file *open, uint64_t start, uint64_t end)
+{
+    start -= end_file_spill(open, start, false);
+    end += end_file_spill(open, end, true);
+    (void)ranges_add(&open->policy.ours, start, end);
+}
+
+/* Where statx does not tell whether direct I/O is direct, it is tried from the first block on. */
+void end_file_watch_policy(struct open_file *open)
+{
+    bool doubted = open->policy.kind == POLICY_DIRECT && !open->file.dio_known;
+    open->trials[0].doubted = open->trials[1].doubted = doubted;
+    /* policy_choose() has tried a read there, where statx does not tell. */
+    if (!open->file.dio_known && open->begin_bytes == 0 &&
+        end_file_resident(open, 0, SPILL_BYTES_MAX) > 0)
+        end_file_own(open, 0, open->residency.page_bytes);
+    /* Nothing is done about a cache that is filled: one look before, one behind. */
+    if (open->policy.kind == POLICY_PLAIN)
+        open->policy.account.others_bytes = end_file_resident(open, 0, PLAIN_LOOK_BYTES);
+}
+
+/* Reading may be direct where writing is not. */
+static struct trial *end_file_trial(struct work *work)
+{
+    return &work->open->trials[work->slot->op == END_STORE];
+}
+
+/* The little that is there may come from the transfer of the chunk before, if that is under way or
+ * suspected. */
+static bool end_file_may_be_spilled(const struct end_file *self, struct work *work)
+{
+    uint64_t start = work->slot->offset;
+    for (uint32_t i = 0; i < self->config.slots_count; i++) {
+        const struct work *other = &self->works[i];
+        if (other->open == work->open && other->step != WORK_IDLE && other->counted &&
+            other->direct && other->slot->offset + other->slot->length == start)
+            return true;
+    }
+    return start > 0 && ranges_hold(&end_file_trial(work)->suspects, start - 1, start);
+}
+
+void end_file_watch_before(const struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    const struct slot *slot = work->slot;
+    work->absent = false;
+    work->before_bytes = NUM_UNKNOWN; /* windows look for themselves */
+    work->probes_count = work->probes_stayed = 0;
+    if (open->policy.kind == POLICY_DIRECT)
+        work->before_bytes = end_file_resident(open, slot->offset, slot->length);
+    if (work->before_bytes == NUM_UNKNOWN)
+        return;
+    uint64_t end = slot->offset + slot->length;
+    if (work->before_bytes > 0)
+        work->before_bytes -=
+            min_u64(work->before_bytes, end_file_resident_ours(open, slot->offset, end));
+    policy_account_others(&open->policy.account, slot->offset, end, work->before_bytes);
+    work->absent = work->before_bytes == 0 ||
+                   (work->before_bytes <= SPILL_BYTES_MAX && end_file_may_be_spilled(self, work));
+}
+
+/* What was suspected is another's after all. */
+static void end_file_acquit(struct open_file *open, struct trial *trial)
+{
+    open->policy.account.others_bytes += trial->suspected_bytes;
+    *trial = (struct trial){.doubted = false};
+}
+
+/* Drop what lying direct I/O has left so far, one range after the other: only ranges of which
+ * nothing was cached when we came to them. */
 void end_file_sweep(struct end_file *self, struct open_file *open)
 {
-    if (open->sweeping || open->resident_before_bytes != 0)
+    if (open->sweeping || open->swept_count >= open->policy.ours.count)
         return;
+    const struct range *range = &open->policy.ours.all[open->swept_count];
     open->sweep_request = (struct request){
         .kind = REQUEST_DROP,
         .fd = open->file.fd,
+        .offset = range->start,
+        .length = range->end - range->start,
         .owner = &open->sweep_owner,
     };
+    open->swept_count++;
     open->sweeping = engine_submit(self->engine, &open->sweep_request) == 0;
 }
 
-static void end_file_catch_lie(struct end_file *self, struct open_file *open, uint64_t growth_bytes)
+/* Under strict: more of ours in the cache than the budget allows, now or in windows. */
+static void end_file_check_budget(struct open_file *open)
+{
+    const struct policy *policy = &open->policy;
+    uint64_t windows_bytes = (uint64_t)policy->windows_limit * policy->window_bytes;
+    open->over_budget =
+        open->strict && max_u64(policy->account.ours_peak_bytes,
+                                min_u64(windows_bytes, open->size_bytes)) > open->cache_max_bytes;
+}
+
+/* All that is suspected is ours: what buffers the one direction is not believed in the other. */
+static void end_file_own_suspects(struct open_file *open)
+{
+    for (size_t i = 0; i < COUNT_OF(open->trials); i++) {
+        struct trial *trial = &open->trials[i];
+        for (uint32_t j = 0; j < trial->suspects.count; j++)
+            end_file_own(open, trial->suspects.all[j].start, trial->suspects.all[j].end);
+        *trial = (struct trial){.doubted = false};
+    }
+}
+
+static void end_file_convict(struct end_file *self, struct open_file *open)
 {
     char size[TEXT_NUMBER_BYTES], why[POLICY_WHY_BYTES];
-    uint64_t allowed_bytes = open->transfer_bytes + CACHE_SLACK_BYTES;
-    if (open->policy.kind != POLICY_DIRECT || growth_bytes <= allowed_bytes)
-        return;
-    text_size(size, growth_bytes);
+    uint64_t left_bytes = open->trials[0].suspected_bytes + open->trials[1].suspected_bytes;
+    text_size(size, left_bytes);
     snprintf(why, sizeof(why), "O_DIRECT was accepted but left %s in the cache (%s)", size,
              residency_name(open->residency.method));
     policy_switch(&open->policy, &open->file, why);
     log_note("%s: direct I/O leaves data in the page cache here (%s); going on in windows",
              open->file.path, size);
+    policy_account_ours(&open->policy.account, left_bytes, 0);
+    end_file_check_budget(open);
+    policy_account_ours(&open->policy.account, 0, left_bytes);
+    end_file_own_suspects(open);
+    open->swept_count = 0;
     end_file_sweep(self, open);
 }
 
-void end_file_measure(struct end_file *self, struct open_file *open)
+/* Nothing of the chunk was cached, and now something is. Whether that was us is not known yet,
+ * unless direct I/O has been found out already. */
+static void end_file_suspect(struct work *work, uint64_t bytes)
 {
-    uint64_t resident_bytes = end_file_resident(open);
-    open->check_at_bytes = end_file_check_next(open);
-    if (resident_bytes == NUM_UNKNOWN)
+    struct open_file *open = work->open;
+    struct trial *trial = end_file_trial(work);
+    uint64_t start = work->slot->offset, end = start + work->slot->length;
+    if (open->policy.kind == POLICY_WINDOW) {
+        end_file_own(open, start, end);
         return;
-    if (open->resident_peak_bytes == NUM_UNKNOWN || resident_bytes > open->resident_peak_bytes)
-        open->resident_peak_bytes = resident_bytes;
-    uint64_t growth_bytes = end_file_growth(open, resident_bytes);
-    if (open->strict && growth_bytes > open->cache_max_bytes)
-        open->over_budget = true;
-    end_file_catch_lie(self, open, growth_bytes);
+    }
+    trial->doubted |= bytes >= work->slot->length / 2;
+    if (!ranges_hold(&trial->suspects, start, end) && ranges_add(&trial->suspects, start, end))
+        trial->suspected_bytes += bytes;
 }
 
-void end_file_measure_end(struct end_file *self, struct open_file *open, struct side_report *report)
+void end_file_watch_after(struct work *work)
 {
-    uint64_t resident_bytes = end_file_resident(open);
+    struct open_file *open = work->open;
+    const struct slot *slot = work->slot;
+    uint64_t end = slot->offset + slot->length;
+    if (slot->op == END_STORE) /* the tail is written through the cache */
+        end = min_u64(end, align_down(open->size_bytes, work->block));
+    if (!work->direct || work->before_bytes == NUM_UNKNOWN || end <= slot->offset)
+        return;
+    uint64_t after_bytes = end_file_resident(open, slot->offset, end - slot->offset);
+    if (after_bytes == NUM_UNKNOWN)
+        return;
+    if (after_bytes < work->before_bytes)
+        open->policy.account.others_lost_bytes += work->before_bytes - after_bytes;
+    else if (after_bytes > 0 && work->absent)
+        end_file_suspect(work, after_bytes);
+}
+
+/* A file that is compressed here and there lies here and there; a reader who keeps step with us is
+ * met now and then. A small file proves with the blocks that it has. */
+static bool end_file_proven(const struct open_file *open, const struct trial *trial)
+{
+    uint64_t blocks = clamp_u64(div_ceil(open->size_bytes, open->policy.block), 1, PROBES_PROVE);
+    return trial->doubted && trial->stayed >= blocks && trial->honest < 2 * trial->stayed;
+}
+
+static bool end_file_refuted(const struct trial *trial)
+{
+    return trial->doubted && trial->honest >= PROBES_PROVE + 8 * trial->stayed;
+}
+
+/* A block of the chunk for the next probe: somewhere in its part of the chunk, so that who reads
+ * with a pattern does not meet it each time. */
+static uint64_t end_file_probe_offset(const struct work *work)
+{
+    const struct slot *slot = work->slot;
+    uint32_t block = work->open->policy.block;
+    uint64_t part = slot->length / PROBES_A_CHUNK;
+    uint64_t scatter = (slot->offset / block + work->probes_count) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t within = part > block ? (scatter >> 16) % (part - block) : 0;
+    return slot->offset + align_down(part * work->probes_count + within, block);
+}
+
+bool end_file_try_direct(struct end_file *self, struct work *work)
+{
+    struct open_file *open = work->open;
+    const struct slot *slot = work->slot;
+    uint32_t block = open->policy.block;
+    bool store = slot->op == END_STORE;
+    if (!end_file_trial(work)->doubted || !work->direct || work->before_bytes != 0 ||
+        open->policy.kind != POLICY_DIRECT)
+        return false;
+    for (; work->probes_count < PROBES_A_CHUNK; work->probes_count++) {
+        uint64_t offset = end_file_probe_offset(work), end = slot->offset + slot->length;
+        uint64_t need = min_u64(block, end - offset);
+        uint8_t *data = slot->buffer + (offset - slot->offset);
+        /* A tail is written through the cache; zeros may have to be left out. */
+        if (store && (need < block || slot->blank))
+            return false;
+        if (end_file_resident(open, offset, need) != 0)
+            continue;
+        work->request = (struct request){
+            .kind = store ? REQUEST_WRITE : REQUEST_READ,
+            .fd = open->file.fd_direct,
+            .offset = offset,
+            .length = block,
+            .need = num_u32(need),
+            .block = block,
+            .buffer = data,
+        };
+        work->step = WORK_PROBE;
+        end_file_submit(self, work);
+        return true;
+    }
+    return false;
+}
+
+/* All probes of the chunk are done. Where much more came in than they moved, somebody reads here.
+ */
+static void end_file_probes_count(struct work *work, struct trial *trial)
+{
+    const struct slot *slot = work->slot;
+    uint64_t there = end_file_resident(work->open, slot->offset, slot->length);
+    bool alone = slot->length <= PROBE_SURROUNDINGS_BYTES || there <= slot->length / 4 * 3;
+    if (alone && there != NUM_UNKNOWN)
+        trial->stayed += work->probes_stayed;
+    work->probes_stayed = 0;
+    if (there != 0 && there != NUM_UNKNOWN)
+        end_file_suspect(work, there);
+}
+
+void end_file_try_done(struct end_file *self, struct work *work)
+{
+    struct trial *trial = end_file_trial(work);
+    const struct request *request = &work->request;
+    bool tried = request->done == request->need; /* else the file has become shorter */
+    uint64_t there = NUM_UNKNOWN;
+    if (tried)
+        there = end_file_resident(work->open, request->offset, request->need);
+    if (there == 0)
+        trial->honest++;
+    else if (there != NUM_UNKNOWN)
+        work->probes_stayed++;
+    work->probes_count = tried ? work->probes_count + 1 : PROBES_A_CHUNK;
+    if (end_file_try_direct(self, work))
+        return;
+    end_file_probes_count(work, trial);
+    if (end_file_proven(work->open, trial))
+        end_file_convict(self, work->open);
+    else if (end_file_refuted(trial))
+        end_file_acquit(work->open, trial);
+    end_file_transfer_go(self, work);
+}
+
+void end_file_watch_page(struct open_file *open, uint64_t offset)
+{
+    uint64_t start = align_down(offset, open->residency.page_bytes);
+    uint64_t end = start + open->residency.page_bytes;
+    uint64_t there = end_file_resident(open, start, end - start);
+    if (there == 0 || there == NUM_UNKNOWN) /* where nobody can tell, our own promise comes first */
+        (void)ranges_add(&open->policy.ours, start, end);
+}
+
+void end_file_watch_edge(struct open_file *open, uint64_t edge)
+{
+    if (edge % open->residency.page_bytes != 0)
+        end_file_watch_page(open, edge);
+}
+
+/* Suspects that were never tried. Where statx vouches for direct I/O they are another's; else
+ * nobody can tell. */
+static bool end_file_unresolved(struct open_file *open)
+{
+    bool unresolved = false;
+    for (size_t i = 0; i < COUNT_OF(open->trials); i++) {
+        unresolved |= open->trials[i].suspected_bytes > 0 && !open->file.dio_known;
+        end_file_acquit(open, &open->trials[i]);
+    }
+    return unresolved;
+}
+
+void end_file_watch_end(struct end_file *self, struct open_file *open, struct side_report *report)
+{
+    bool known = open->residency.method != RESIDENCY_NONE && !end_file_unresolved(open);
+    const struct policy_account *account = &open->policy.account;
+    uint64_t others_bytes = account->others_bytes;
+    uint64_t kept_bytes = others_bytes - min_u64(others_bytes, account->others_lost_bytes);
+    uint64_t after_bytes =
+        kept_bytes + account->left_bytes + end_file_resident_ours(open, 0, NUM_OFFSET_MAX);
+    if (open->policy.kind == POLICY_PLAIN) {
+        after_bytes = end_file_resident(open, 0, PLAIN_LOOK_BYTES);
+        known = known && open->size_bytes <= PLAIN_LOOK_BYTES;
+    }
     *report = (struct side_report){
         .policy = open->policy.kind,
         .engine = self->engine->ops->kind,
-        .resident_before_bytes = open->resident_before_bytes,
-        .resident_peak_bytes = open->resident_peak_bytes,
-        .resident_after_bytes = resident_bytes,
+        .resident_before_bytes = known ? others_bytes : NUM_UNKNOWN,
+        .resident_peak_bytes =
+            known ? max_u64(others_bytes + account->ours_peak_bytes, after_bytes) : NUM_UNKNOWN,
+        .resident_after_bytes = known ? after_bytes : NUM_UNKNOWN,
         .memory_peak_bytes = budget_memory_peak(),
         .attributes_changed = open->attributes.changed,
         .attributes_lost = open->attributes.lost,
         .attributes_asked = open->attributes.asked,
         .reread_cached_bytes = open->reread_cached_bytes,
     };
-    if (resident_bytes != NUM_UNKNOWN && resident_bytes > report->resident_peak_bytes)
-        report->resident_peak_bytes = resident_bytes;
-    if (open->residency.method ==
-        RESIDENCY_CGROUP) /* everybody's cache: nothing is known of this file */
-        report->resident_before_bytes = report->resident_peak_bytes = report->resident_after_bytes =
-            NUM_UNKNOWN;
     snprintf(report->policy_why, sizeof(report->policy_why), "%s", open->policy.why);
     snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);
 }

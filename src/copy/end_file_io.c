@@ -54,18 +54,56 @@ static void end_file_hold(struct end_file *self, struct work *work)
     end_file_tend(self, work->open, POLICY_PRESSED);
 }
 
+/* Others have this part of the target in their cache: a direct write would throw it out. Beside a
+ * window that is written direct writes are not safe (the kernel fails the next sync with EIO when
+ * it cannot throw out a folio that reaches into both), so a window's chunks go one way. */
+static bool end_file_others_write(const struct work *work)
+{
+    const struct slot *slot = work->slot;
+    if (work->open->policy.kind != POLICY_DIRECT || slot->op != END_STORE ||
+        work->before_bytes == NUM_UNKNOWN)
+        return false;
+    return work->before_bytes > 0 || policy_is_open(&work->open->policy, slot->offset);
+}
+
+/* Is a direct write under way in the window that this one is to open? */
+static bool end_file_direct_beside(const struct end_file *self, const struct work *work)
+{
+    uint64_t number = work->slot->offset / work->open->policy.window_bytes;
+    for (uint32_t i = 0; i < self->config.slots_count; i++) {
+        const struct work *other = &self->works[i];
+        if (other->step != WORK_IDLE && other != work && other->open == work->open &&
+            other->direct && other->counted && other->slot->op == END_STORE &&
+            other->slot->offset / work->open->policy.window_bytes == number)
+            return true;
+    }
+    return false;
+}
+
 static bool end_file_begin(struct end_file *self, struct work *work)
 {
     struct open_file *open = work->open;
     struct slot *slot = work->slot;
-    if (open->policy.kind == POLICY_WINDOW && !work->windowed) {
-        if (!policy_begin(&open->policy, &open->file, &open->residency, slot->offset,
-                          slot->length)) {
+    if (!work->counted)
+        end_file_watch_before(self, work); /* what a held slot was told may be old */
+    bool windows = open->policy.kind == POLICY_WINDOW || end_file_others_write(work);
+    struct policy_transfer transfer = {
+        .offset = slot->offset,
+        .length = slot->length,
+        .writes = slot->op == END_STORE,
+        .from_medium = end_file_wants_medium(work),
+    };
+    if (windows && !work->windowed) {
+        if (end_file_direct_beside(self, work) ||
+            !policy_begin(&open->policy, &open->file, &open->residency, &transfer)) {
             end_file_hold(self, work);
             return false;
         }
         work->windowed = true;
     }
+    bool direct = open->policy.kind == POLICY_DIRECT && !work->windowed;
+    work->direct = direct || transfer.around;
+    work->block = direct ? open->policy.block : transfer.around ? open->policy.around_block : 1;
     if (!work->counted) {
         open->transfer_bytes += slot->length;
         work->counted = true;
@@ -83,16 +121,15 @@ static void end_file_end(struct work *work)
     work->windowed = work->counted = false;
 }
 
-/* A chunk's transfer is over: let the windows go on, look at the cache, give the slot back. */
+/* A chunk's transfer is over: look at the cache, let the windows go on, give the slot back. */
 static void end_file_io_finish(struct end_file *self, struct work *work, int result)
 {
     struct open_file *open = work->open;
+    bool windowed = work->windowed;
+    end_file_watch_after(work);
     end_file_end(work);
-    open->moved_bytes += work->slot->length;
-    if (open->policy.kind == POLICY_WINDOW)
+    if (windowed)
         end_file_tend(self, open, POLICY_RELAXED);
-    if (open->moved_bytes >= open->check_at_bytes)
-        end_file_measure(self, open);
     if (result == 0 && open->over_budget) {
         error_set_class(&self->end.error, ERROR_CACHE, ENOBUFS,
                         "%s: more page cache than --cache-max allows, and --strict forbids it",
@@ -113,13 +150,13 @@ static void end_file_read(struct end_file *self, struct work *work)
 {
     struct open_file *open = work->open;
     const struct slot *slot = work->slot;
-    uint32_t block = open->policy.block;
-    int fd = policy_fd(&open->policy, &open->file);
-    if (open->policy.kind != POLICY_DIRECT && end_file_wants_medium(work)) {
+    uint32_t block = work->block;
+    int fd = work->direct ? open->file.fd_direct : open->file.fd;
+    if (!work->direct && end_file_wants_medium(work)) {
         if (end_file_medium_direct(open, &block)) {
             fd = open->file.fd_direct;
         } else {
-            block = open->policy.block;
+            block = work->block;
             end_file_medium_cached(work);
         }
     }
@@ -137,23 +174,38 @@ static void end_file_read(struct end_file *self, struct work *work)
     end_file_submit(self, work);
 }
 
-/* Examine from the medium, under window: what is dirty is written back, what is cached is dropped,
- * then it is read. */
-static void end_file_settle(struct end_file *self, struct work *work, enum work_step step)
+/* Examine from the medium, under window and where no direct I/O can do it: what is dirty is written
+ * back, what is cached and not others' is dropped, then it is read. */
+static void end_file_settle(struct end_file *self, struct work *work)
 {
     const struct policy *policy = &work->open->policy;
-    enum request_kind kind = REQUEST_DROP;
-    if (step == WORK_SETTLE)
-        kind = policy->range_writeback ? REQUEST_WRITEBACK_WAIT : REQUEST_DATASYNC;
     work->request = (struct request){
-        .kind = kind,
+        .kind = policy->range_writeback ? REQUEST_WRITEBACK_WAIT : REQUEST_DATASYNC,
         .fd = work->open->file.fd,
         .offset = align_down(work->slot->offset, policy->window_bytes),
         .length = policy->window_bytes,
     };
-    work->step = step;
-    if (step == WORK_SETTLE)
-        end_file_writeback_begun(work->open, &work->owner);
+    work->step = WORK_SETTLE;
+    end_file_writeback_begun(work->open, &work->owner);
+    end_file_submit(self, work);
+}
+
+static void end_file_evict(struct end_file *self, struct work *work)
+{
+    uint64_t length, end = work->slot->offset + work->slot->length;
+    if (work->direct || work->cursor >= end ||
+        !policy_run_of_ours(&work->open->policy, &work->cursor, end, &length)) {
+        end_file_read(self, work);
+        return;
+    }
+    work->request = (struct request){
+        .kind = REQUEST_DROP,
+        .fd = work->open->file.fd,
+        .offset = work->cursor,
+        .length = length,
+    };
+    work->cursor += length;
+    work->step = WORK_EVICT;
     end_file_submit(self, work);
 }
 
@@ -177,16 +229,21 @@ static uint32_t run_end(const struct slot *slot, uint32_t position, uint32_t blo
     return end;
 }
 
+/* Where the file's last block begins, if it is not whole and this transfer is direct. */
+static uint64_t end_file_tail(const struct work *work)
+{
+    return work->direct ? align_down(work->open->size_bytes, work->block) : work->open->size_bytes;
+}
+
 /* The next part of the chunk to be written: from the cursor to the returned end, less than or equal
  * to the cursor when nothing is left. */
 static uint64_t end_file_next_part(struct work *work)
 {
-    const struct open_file *open = work->open;
     const struct slot *slot = work->slot;
     uint64_t limit = slot->offset + slot->length;
     if (slot->blank) {
         /* What is written between zeros must keep to the alignment of direct writes. */
-        uint32_t block = (uint32_t)max_u64(ZERO_BLOCK_BYTES, open->policy.block);
+        uint32_t block = (uint32_t)max_u64(ZERO_BLOCK_BYTES, work->block);
         bool zeros = true;
         while (work->cursor < limit) {
             uint32_t position = (uint32_t)(work->cursor - slot->offset);
@@ -198,29 +255,30 @@ static uint64_t end_file_next_part(struct work *work)
             work->cursor = slot->offset + end;
         }
     }
-    uint64_t tail = policy_tail_offset(&open->policy, open->size_bytes);
+    uint64_t tail = end_file_tail(work);
     return work->cursor < tail ? min_u64(limit, tail) : limit;
 }
 
 static void end_file_write(struct end_file *self, struct work *work)
 {
-    const struct open_file *open = work->open;
-    const struct policy *policy = &open->policy;
+    struct open_file *open = work->open;
     uint64_t end = end_file_next_part(work);
     if (work->cursor >= end) {
         end_file_journal_note(self, work);
         end_file_io_finish(self, work, 0);
         return;
     }
-    bool tail = work->cursor >= policy_tail_offset(policy, open->size_bytes);
+    bool tail = work->cursor >= end_file_tail(work);
     uint32_t length = num_u32(end - work->cursor);
+    if (work->direct && tail)
+        end_file_watch_page(open, work->cursor);
     work->request = (struct request){
         .kind = REQUEST_WRITE,
-        .fd = tail ? open->file.fd : policy_fd(policy, &open->file),
+        .fd = work->direct && !tail ? open->file.fd_direct : open->file.fd,
         .offset = work->cursor,
         .length = length,
         .need = length,
-        .block = tail ? 1 : policy->block,
+        .block = tail ? 1 : work->block,
         .buffer = work->slot->buffer + (work->cursor - work->slot->offset),
     };
     assert(end <= open->size_bytes); /* the target is never longer than the source, at no moment */
@@ -230,18 +288,22 @@ static void end_file_write(struct end_file *self, struct work *work)
 
 void end_file_transfer(struct end_file *self, struct work *work)
 {
-    const struct slot *slot = work->slot;
-    uint32_t block;
-    assert(slot->length > 0 && slot->length <= slot->capacity);
+    assert(work->slot->length > 0 && work->slot->length <= work->slot->capacity);
     if (!end_file_begin(self, work))
         return;
+    if (!end_file_try_direct(self, work))
+        end_file_transfer_go(self, work);
+}
+
+void end_file_transfer_go(struct end_file *self, struct work *work)
+{
+    const struct slot *slot = work->slot;
     work->cursor = slot->offset;
     if (slot->op == END_STORE)
         end_file_write(self, work);
-    else if (slot->op == END_EXAMINE && end_file_wants_medium(work) &&
-             work->open->policy.kind == POLICY_WINDOW &&
-             !end_file_medium_direct(work->open, &block))
-        end_file_settle(self, work, WORK_SETTLE);
+    else if (slot->op == END_EXAMINE && end_file_wants_medium(work) && work->windowed &&
+             !(work->direct && work->open->reading))
+        end_file_settle(self, work);
     else
         end_file_read(self, work);
 }
@@ -260,6 +322,9 @@ static bool end_file_refused(struct end_file *self, struct work *work)
                       "O_DIRECT was accepted at open and refused at work");
         log_note("%s: direct I/O is refused here; going on in windows", open->file.path);
     }
+    open->policy.around_block = 0;
+    if (work->probes_stayed > 0)
+        end_file_watch_after(work);
     end_file_end(work);
     end_file_transfer(self, work);
     return true;
@@ -309,6 +374,13 @@ static void end_file_write_done(struct end_file *self, struct work *work)
 void end_file_io_done(struct end_file *self, struct work *work)
 {
     switch (work->step) {
+    case WORK_PROBE:
+        if (work->request.result == 0)
+            end_file_try_done(self, work);
+        else if (!end_file_refused(self, work))
+            end_file_io_fail(self, work, -work->request.result,
+                             work->slot->op == END_STORE ? "write error" : "read error");
+        break;
     case WORK_READ:
         end_file_read_done(self, work);
         break;
@@ -317,14 +389,8 @@ void end_file_io_done(struct end_file *self, struct work *work)
         break;
     case WORK_SETTLE:
         end_file_writeback_over(work->open, &work->owner);
-        if (work->request.result == 0 && work->open->policy.spare && !work->slot->conditional) {
-            /* For a comparison others' pages are not dropped, and the receipt says so. Who is to
-             * read back what was written asks by condition. */
-            end_file_read(self, work);
-            break;
-        }
         if (work->request.result == 0) {
-            end_file_settle(self, work, WORK_EVICT);
+            end_file_evict(self, work);
             break;
         }
         /* What was stored there is lost, and a later sync is not told of it again. */
@@ -332,7 +398,7 @@ void end_file_io_done(struct end_file *self, struct work *work)
         end_file_io_fail(self, work, -work->request.result, "write-back error");
         break;
     case WORK_EVICT:
-        end_file_read(self, work);
+        end_file_evict(self, work);
         break;
     default:
         assert(false && "a chunk's request came back in a step that has none");
@@ -344,6 +410,7 @@ void end_file_io_done(struct end_file *self, struct work *work)
 void end_file_erase(struct end_file *self, struct work *work)
 {
     struct slot *slot = work->slot;
+    end_file_watch_edge(work->open, slot->offset + slot->length);
     int result = file_punch(&work->open->file, slot->offset, slot->length);
     if (result == 0) {
         end_file_finish(self, work, 0);

@@ -90,16 +90,24 @@ static void end_file_forget(struct open_file *open)
     open->used = false;
 }
 
-/* --strict: what can only be kept by filling the cache is refused before the first byte. */
-static int end_file_refuse_plain(struct end_file *self, struct open_file *open)
+/* --strict: what can only be kept by filling the cache, or by windows that are larger than the
+ * budget, is refused before the first byte. */
+static int end_file_refuse_cache(struct end_file *self, struct open_file *open)
 {
-    uint64_t size_bytes = open->size_bytes;
+    const struct policy *policy = &open->policy;
+    uint64_t most_bytes = 0;
     char size[TEXT_NUMBER_BYTES];
-    if (!open->strict || open->policy.kind != POLICY_PLAIN || size_bytes <= open->cache_max_bytes)
+    if (policy->kind == POLICY_PLAIN)
+        most_bytes = open->size_bytes;
+    else if (policy->kind == POLICY_WINDOW)
+        most_bytes =
+            min_u64(open->size_bytes, (uint64_t)policy->windows_limit * policy->window_bytes);
+    if (!open->strict || most_bytes <= open->cache_max_bytes)
         return 0;
     return error_set_class(&self->end.error, ERROR_CACHE, ENOBUFS,
-                           "%s: %s would stay in the page cache (%s), and --strict forbids it",
-                           open->file.path, text_size(size, size_bytes), open->policy.why);
+                           "%s: %s would %s in the page cache (%s), and --strict forbids it",
+                           open->file.path, text_size(size, most_bytes),
+                           policy->kind == POLICY_PLAIN ? "stay" : "be at a time", policy->why);
 }
 
 enum {
@@ -107,8 +115,8 @@ enum {
 }; /* of a large folio: dropping half of one does nothing */
 
 /* Windows small and few enough for --cache-max, as far as that goes. */
-static uint32_t end_file_window_bytes(const struct end_file *self, const struct job *job,
-                                      uint32_t *windows_limit)
+static uint32_t end_file_window_bytes(const struct end_file *self, const struct open_file *open,
+                                      const struct job *job, uint32_t *windows_limit)
 {
     uint32_t least = (uint32_t)max_u64(WINDOW_BYTES_MIN, job->chunk_bytes);
     uint32_t window_bytes = (uint32_t)max_u64(self->config.window_bytes, job->chunk_bytes);
@@ -118,15 +126,21 @@ static uint32_t end_file_window_bytes(const struct end_file *self, const struct 
         window_bytes /= 2;
     if ((uint64_t)*windows_limit * window_bytes > most)
         *windows_limit = 2;
+    if (open->reading && window_bytes > least) { /* nothing is gained by dropping more at a time */
+        *windows_limit =
+            num_u32(min_u64(*windows_limit * (window_bytes / least), POLICY_WINDOWS_MAX));
+        window_bytes = least;
+    }
     return window_bytes;
 }
 
 static void end_file_choose(struct end_file *self, struct open_file *open, const struct job *job)
 {
     uint32_t windows_limit;
-    uint32_t window_bytes = end_file_window_bytes(self, job, &windows_limit);
+    uint32_t window_bytes = end_file_window_bytes(self, open, job, &windows_limit);
     policy_choose(&open->policy, &open->file, job->wish.cache, window_bytes);
-    open->policy.spare = open->resident_before_bytes != 0;
+    open->policy.size_bytes = open->size_bytes;
+    end_file_watch_policy(open);
     open->policy.windows_limit = windows_limit;
     open->cache_max_bytes = job->wish.cache_max_set ? job->wish.cache_max_bytes
                                                     : self->config.in_flight_bytes +
@@ -150,9 +164,9 @@ static int end_file_open_reading(struct end_file *self, struct open_file *open, 
     job->target_readable = true;
     if (job->wish.journal_path) /* a manifest to compare with */
         end_file_journal_place(open, job);
-    end_file_measure_start(open);
+    end_file_watch_start(open);
     end_file_choose(self, open, job);
-    return end_file_refuse_plain(self, open);
+    return end_file_refuse_cache(self, open);
 }
 
 /* A target that we made and could not even start to fill: take it away again, and its journal. */
@@ -192,12 +206,14 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
         return result;
     open->size_bytes = job->facts[END_SOURCE].size_bytes;
     end_file_tell_target(self, open, job);
-    end_file_measure_start(open);
+    end_file_watch_start(open);
     end_file_choose(self, open, job);
-    result = end_file_refuse_plain(self, open);
+    result = end_file_refuse_cache(self, open);
     if (result == 0)
         result = job->wish.join ? end_file_journal_join(self, open, job)
                                 : end_file_journal_find(self, open, job);
+    end_file_watch_edge(open, open->file.facts.size_bytes);
+    end_file_watch_edge(open, open->size_bytes);
     if (result == 0 && !job->wish.join) {
         evidence_settle_target(&job->facts[END_SOURCE], &open->file.facts);
         result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
@@ -286,28 +302,19 @@ static void end_file_left(struct end_file *self, struct work *work, int result)
         result = end_file_check_source(self, open);
     if (commit && result == 0 && !open->reading)
         result = end_file_set_metadata(self, work);
-    end_file_measure_end(self, open, &work->slot->job->reports[self->end.role]);
+    end_file_watch_end(self, open, &work->slot->job->reports[self->end.role]);
     end_file_forget(open);
     end_file_finish(self, work, result);
 }
 
-/* Whole-file drop where nothing of others was cached. Otherwise only the tail, which direct I/O
- * wrote through the cache; a source needs no more than its windows gave back. */
+/* What of ours is outside of windows: the page of the tail, what direct I/O was found out to leave.
+ */
 static void end_file_drop_rest(struct end_file *self, struct work *work)
 {
-    const struct open_file *open = work->open;
-    bool all = open->resident_before_bytes == 0 || open->resident_before_bytes == NUM_UNKNOWN;
-    if (open->policy.kind == POLICY_PLAIN || (!all && open->reading)) {
-        end_file_left(self, work, 0);
-        return;
-    }
-    work->request = (struct request){
-        .kind = REQUEST_DROP,
-        .fd = open->file.fd,
-        .offset = all ? 0 : policy_tail_offset(&open->policy, open->size_bytes),
-    };
+    work->open->swept_count = 0;
+    end_file_sweep(self, work->open);
     work->step = WORK_DROP_ALL;
-    end_file_submit(self, work);
+    end_file_life_done(self, work);
 }
 
 void end_file_leave(struct end_file *self, struct work *work)
@@ -353,7 +360,8 @@ void end_file_life_done(struct end_file *self, struct work *work)
             end_file_drop_rest(self, work);
         return;
     case WORK_DROP_ALL:
-        end_file_left(self, work, 0);
+        if (!open->sweeping)
+            end_file_left(self, work, 0);
         return;
     default:
         assert(false && "a file's request came back in a step that has none");

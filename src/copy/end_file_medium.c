@@ -51,8 +51,7 @@ void end_file_medium_cached(struct work *work)
     struct open_file *open = work->open;
     const struct slot *slot = work->slot;
     uint64_t bytes = slot->length;
-    if (open->residency.method == RESIDENCY_CGROUP ||
-        residency_measure(&open->residency, open->file.fd, slot->offset, slot->length, &bytes) != 0)
+    if (residency_measure(&open->residency, open->file.fd, slot->offset, slot->length, &bytes) != 0)
         bytes = slot->length; /* nobody knows */
     open->reread_cached_bytes += min_u64(bytes, slot->length);
 }

@@ -36,27 +36,42 @@ static bool policy_range_writeback(uint64_t filesystem)
            filesystem == 0x58465342 /* xfs */ || filesystem == F2FS_SUPER_MAGIC;
 }
 
-static void policy_be_window(struct policy *policy, const struct file *file)
+static int policy_open_direct(struct file *file, int access)
 {
-    policy->kind = POLICY_WINDOW;
-    policy->block = 1;
-    policy->range_writeback = policy_range_writeback(file->filesystem);
-    /* Read-ahead would bring in pages beyond the window; nobody would drop them. */
-    (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
-}
-
-static int policy_open_direct(struct policy *policy, struct file *file)
-{
-    int access = file->writable ? (file->readable ? O_RDWR : O_WRONLY) : O_RDONLY;
     int fd = file_reopen(file, access | O_DIRECT);
     if (fd < 0)
         return fd;
     if (file->fd_direct >= 0)
         close(file->fd_direct);
     file->fd_direct = fd;
-    policy->kind = POLICY_DIRECT;
-    policy->block = POLICY_BLOCK_BYTES;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM); /* should it be buffered after all */
     return 0;
+}
+
+static uint32_t policy_block_bytes(const struct file *file)
+{
+    uint64_t wanted = max_u64(file->dio_offset_bytes, file->dio_memory_bytes);
+    if (!file->dio_known || !is_power_of_two(wanted) || wanted > POLICY_BLOCK_BYTES_MAX)
+        return POLICY_BLOCK_BYTES;
+    return (uint32_t)max_u64(POLICY_BLOCK_BYTES, wanted);
+}
+
+static void policy_be_window(struct policy *policy, const struct file *file)
+{
+    policy->kind = POLICY_WINDOW;
+    policy->block = 1;
+    policy->around_block = 0;
+    /* Read-ahead would bring in pages beyond the window; nobody would drop them. */
+    (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
+/* Windows that were asked for: direct I/O, where statx vouches for it, reads what others have
+ * cached, and what the cache must not answer. */
+static void policy_read_around(struct policy *policy, struct file *file)
+{
+    bool vouched = file->dio_known && file->dio_memory_bytes > 0 && file->readable;
+    if (vouched && policy_open_direct(file, O_RDONLY) == 0)
+        policy->around_block = policy_block_bytes(file);
 }
 
 /* One real aligned read: the only way to know where statx does not tell. 0 or -errno. */
@@ -84,13 +99,13 @@ static int policy_try_direct(struct policy *policy, struct file *file)
         policy_because(policy, "%s would silently buffer direct I/O (statx)", name);
         return -EOPNOTSUPP;
     }
-    int result = policy_open_direct(policy, file);
+    int access = file->writable ? (file->readable ? O_RDWR : O_WRONLY) : O_RDONLY;
+    int result = policy_open_direct(file, access);
     if (result == 0 && !file->dio_known)
         result = policy_probe_read(file);
     if (result == 0) {
-        uint64_t wanted = max_u64(file->dio_offset_bytes, file->dio_memory_bytes);
-        if (file->dio_known && is_power_of_two(wanted) && wanted <= POLICY_BLOCK_BYTES_MAX)
-            policy->block = (uint32_t)max_u64(policy->block, wanted);
+        policy->kind = POLICY_DIRECT;
+        policy->block = policy_block_bytes(file);
         policy_because(policy, "O_DIRECT on %s, %s", name,
                        file->dio_known ? "alignment from statx" : "tried, and measured as it goes");
         return 0;
@@ -105,7 +120,14 @@ static int policy_try_direct(struct policy *policy, struct file *file)
 void policy_choose(struct policy *policy, struct file *file, enum policy_kind wish,
                    uint32_t window_bytes)
 {
-    *policy = (struct policy){.block = 1, .window_bytes = window_bytes, .windows_limit = 3};
+    *policy = (struct policy){
+        .block = 1,
+        .window_bytes = window_bytes,
+        .size_bytes = file->facts.size_bytes,
+        .windows_limit = 3,
+        .range_writeback = policy_range_writeback(file->filesystem),
+        .chain_number = NUM_UNKNOWN,
+    };
     assert(is_power_of_two(window_bytes) && window_bytes <= POLICY_WINDOW_BYTES_MAX);
     if (wish == POLICY_PLAIN) {
         policy->kind = POLICY_PLAIN;
@@ -115,6 +137,7 @@ void policy_choose(struct policy *policy, struct file *file, enum policy_kind wi
         policy_because(policy, "the filesystem is itself page cache");
     } else if (wish == POLICY_WINDOW) {
         policy_be_window(policy, file);
+        policy_read_around(policy, file);
         policy_because(policy, "as asked for");
     } else if (policy_try_direct(policy, file) != 0) {
         policy_be_window(policy, file);

@@ -1,5 +1,5 @@
-/* residency.c - what the page cache holds of a file, by cachestat, mincore or our cgroup's own
- * statistics. It also finds that cgroup; it knows nothing of limits, policies or copies. */
+/* residency.c - what the page cache holds of a file, by cachestat or mincore. It also finds our
+ * memory cgroup and its statistics; it knows nothing of limits, policies or copies. */
 #include "haul/residency.h"
 
 #include "haul/cleanup.h"
@@ -419,8 +419,6 @@ void residency_init(struct residency *residency, int fd)
         residency->method = RESIDENCY_CACHESTAT;
     else if (mincore_honest(fd, residency->page_bytes))
         residency->method = RESIDENCY_MINCORE;
-    else if (residency_cgroup_cache("/") != NUM_UNKNOWN)
-        residency->method = RESIDENCY_CGROUP;
 }
 
 const char *residency_name(enum residency_method method)
@@ -432,8 +430,6 @@ const char *residency_name(enum residency_method method)
         return "cachestat";
     case RESIDENCY_MINCORE:
         return "mincore";
-    case RESIDENCY_CGROUP:
-        return "cgroup";
     }
     assert(false);
     return "none";
@@ -452,15 +448,6 @@ static int range_clip(int fd, uint64_t offset, uint64_t length, struct cache_ran
     return 0;
 }
 
-static int cgroup_bytes(uint64_t *bytes)
-{
-    uint64_t cache = residency_cgroup_cache("/");
-    if (cache == NUM_UNKNOWN)
-        return -ENODATA;
-    *bytes = cache;
-    return 0;
-}
-
 int residency_measure(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                       uint64_t *bytes)
 {
@@ -469,8 +456,6 @@ int residency_measure(const struct residency *residency, int fd, uint64_t offset
     uint64_t measured = 0;
     if (residency->method == RESIDENCY_NONE)
         return -ENODATA;
-    if (residency->method == RESIDENCY_CGROUP)
-        return cgroup_bytes(bytes);
     if (range_clip(fd, offset, length, &range))
         return -ENODATA;
     if (range.length == 0) { /* to cachestat, 0 means everything behind */
@@ -501,7 +486,7 @@ int residency_map(const struct residency *residency, int fd, uint64_t offset, ui
     assert(div_ceil(length, residency->page_bytes) <= map_bits);
     size_t map_bytes = (size_t)div_ceil(map_bits, 8);
     memset(map, 0, map_bytes);
-    if (residency->method != RESIDENCY_CACHESTAT && residency->method != RESIDENCY_MINCORE)
+    if (residency->method == RESIDENCY_NONE)
         return -ENODATA;
     if (length == 0)
         return 0;

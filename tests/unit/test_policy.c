@@ -89,7 +89,10 @@ static void policy_choose_disk_window_wished_is_window(void **state)
     assert_int_equal(policy.kind, POLICY_WINDOW);
     assert_int_equal(policy.block, 1);
     assert_int_equal(policy.window_bytes, WINDOW);
-    assert_int_equal(place->file.fd_direct, -1);
+    /* Only to read around what others have cached, and only where statx vouches for it. */
+    assert_int_equal(policy.around_block > 0, place->file.dio_known);
+    assert_int_equal(place->file.fd_direct >= 0, place->file.dio_known);
+    assert_true(policy.around_block == 0 || is_direct(place->file.fd_direct));
     assert_int_equal(policy_fd(&policy, &place->file), place->file.fd);
     assert_true(strlen(policy.why) > 0);
 }
@@ -272,7 +275,8 @@ static uint32_t model_open_count(struct model *model)
 
 static bool model_begin(struct model *model, uint64_t offset)
 {
-    bool begun = policy_begin(&model->policy, &model->file, &model->residency, offset, CHUNK);
+    struct policy_transfer one = {.offset = offset, .length = CHUNK};
+    bool begun = policy_begin(&model->policy, &model->file, &model->residency, &one);
     assert_true(model_open_count(model) <= model->policy.windows_limit);
     if (begun) {
         model->inflight[offset / WINDOW]++;
@@ -772,7 +776,6 @@ static void warm_begin(struct warm *warm)
     assert_true(warm->residency.method == RESIDENCY_CACHESTAT ||
                 warm->residency.method == RESIDENCY_MINCORE);
     policy_choose(&warm->policy, &warm->file, POLICY_WINDOW, WINDOW);
-    warm->policy.spare = true;
     warm->others_dropped = 0;
     warm_map(warm, warm->before);
 }
@@ -796,16 +799,19 @@ static void warm_tend(struct warm *warm, enum policy_urgency urgency)
 
 static void warm_read_window(struct warm *warm, uint64_t number)
 {
-    static uint8_t buffer[CHUNK];
+    static _Alignas(PAGE) uint8_t buffer[CHUNK];
     for (uint64_t offset = number * WINDOW; offset < (number + 1) * WINDOW; offset += CHUNK) {
+        struct policy_transfer one = {.offset = offset};
         bool begun = false;
         for (int turn = 0; turn < 10 && !begun; turn++) {
-            begun = policy_begin(&warm->policy, &warm->file, &warm->residency, offset, CHUNK);
+            one = (struct policy_transfer){.offset = offset, .length = CHUNK};
+            begun = policy_begin(&warm->policy, &warm->file, &warm->residency, &one);
             if (!begun)
                 warm_tend(warm, POLICY_PRESSED);
         }
         assert_true(begun);
-        assert_int_equal(pread(warm->file.fd, buffer, CHUNK, num_off(offset)), CHUNK);
+        int fd = one.around ? warm->file.fd_direct : warm->file.fd;
+        assert_int_equal(pread(fd, buffer, CHUNK, num_off(offset)), CHUNK);
         policy_end(&warm->policy, offset, CHUNK, false);
         warm_tend(warm, POLICY_RELAXED);
     }

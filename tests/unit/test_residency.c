@@ -314,9 +314,8 @@ static int stranger(const struct place *place)
     int fd = open(place->file, O_RDONLY | O_CLOEXEC);
     CHECK(fd >= 0);
     residency_init(&residency, fd);
-    bool cgroup_known = residency_cgroup_cache("/") != NUM_UNKNOWN;
-    CHECK(residency.method == (cgroup_known ? RESIDENCY_CGROUP : RESIDENCY_NONE));
-    CHECK(residency_measure(&residency, fd, 0, 0, &bytes) == (cgroup_known ? 0 : -ENODATA));
+    CHECK(residency.method == RESIDENCY_NONE); /* the cgroup's figure is everybody's */
+    CHECK(residency_measure(&residency, fd, 0, 0, &bytes) == -ENODATA && bytes == 7);
     CHECK(residency_map(&residency, fd, 0, 65536, map, 16) == -ENODATA);
     CHECK(map[0] == 0 && map[1] == 0);
     bytes = 7;
@@ -408,20 +407,6 @@ static void init_tmpfs_uses_cachestat(void **state)
     assert_int_equal(measured(RESIDENCY_MINCORE, fd, 0, 0), residency.page_bytes);
 }
 
-static void cgroup_method_reports_our_cache(void **state)
-{
-    const struct place *place = *state;
-    AUTO_CLOSE int fd = create_file(place->file, FILE_BYTES);
-    struct residency residency = {.method = RESIDENCY_CGROUP, .page_bytes = 4096};
-    uint64_t bytes = NUM_UNKNOWN;
-    if (residency_cgroup_cache("/") == NUM_UNKNOWN) {
-        print_message("skipped: our memory cgroup's statistics cannot be read\n");
-        skip();
-    }
-    assert_int_equal(residency_measure(&residency, fd, 0, 0, &bytes), 0);
-    assert_true(bytes != NUM_UNKNOWN);
-}
-
 /* An overlay in a mount namespace of our own: it goes when the child does. */
 static int overlay_mount(const struct place *place, char merged[192])
 {
@@ -478,13 +463,13 @@ static int overlay_checks(const char *merged)
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     CHECK(fd >= 0);
     residency_init(&residency, fd); /* cachestat would answer here, with 0, always */
-    CHECK(residency.method == RESIDENCY_CGROUP || residency.method == RESIDENCY_NONE);
+    CHECK(residency.method == RESIDENCY_NONE);
     close(fd);
     CHECK(seteuid(NOBODY) == 0);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     CHECK(fd >= 0);
     residency_init(&residency, fd);
-    CHECK(residency.method == RESIDENCY_CGROUP || residency.method == RESIDENCY_NONE);
+    CHECK(residency.method == RESIDENCY_NONE);
     close(fd);
     CHECK(seteuid(0) == 0);
     return 0;
@@ -573,7 +558,6 @@ static void name_is_the_word(void **state)
     assert_string_equal(residency_name(RESIDENCY_NONE), "none");
     assert_string_equal(residency_name(RESIDENCY_CACHESTAT), "cachestat");
     assert_string_equal(residency_name(RESIDENCY_MINCORE), "mincore");
-    assert_string_equal(residency_name(RESIDENCY_CGROUP), "cgroup");
 }
 
 static void figure_reads_one_number(void **state)
@@ -616,7 +600,6 @@ int main(void)
         PLACE_TEST(measure_writer_is_told),
         PLACE_TEST(measure_needs_little_address_space),
         cmocka_unit_test(init_tmpfs_uses_cachestat),
-        PLACE_TEST(cgroup_method_reports_our_cache),
         PLACE_TEST(init_overlay_uses_mincore),
         PLACE_TEST(measure_block_device_by_both_methods),
         cmocka_unit_test(name_is_the_word),
