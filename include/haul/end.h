@@ -100,6 +100,9 @@ struct job {
     enum journal_state journal;
     uint64_t old_bytes; /* chunks from before here may hold old content, right or wrong, unless the
                            journal lists them. A file reads as zeros from here on */
+    /* FITS: the source is what it was when the journal was begun; the target has not been written
+     * since its last batch. Else what the journal lists is compared. */
+    bool journal_source_proven, journal_target_proven;
     bool journal_present; /* DESCRIBE of the target: a journal lies beside it, so it is not finished
                            */
     /* COMMIT, ABANDON. */

@@ -50,9 +50,10 @@ void evidence_take(struct facts *facts, int fd, const struct stat *st);
 
 /* May a time of status change that is this young still stand for two contents? Wait until it may
  * not: until the clock has left the granule that it lies in, so that whatever changes the file from
- * now on moves it. At most about 2 s (FAT), most often not at all. false: it did not get there (a
- * clock that is wrong); the evidence is weak then. */
-bool evidence_settle(const struct facts *facts);
+ * now on moves it. About 2 s on FAT, most often not at all. false: that would be further away than
+ * patience_ns, or the clock is wrong; the evidence is weak then. */
+#define EVIDENCE_PATIENCE_NS ((uint64_t)4000000000)
+bool evidence_settle(const struct facts *facts, uint64_t patience_ns);
 
 /* The same before a target is written for the first time: no write to it may get the modification
  * time of its source, with which it would pass for finished. */

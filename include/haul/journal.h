@@ -43,8 +43,9 @@ enum {
     JOURNAL_CHUNK_BYTES_MAX = 1 << 30,
 };
 
-/* By what a file is recognised in a later run. Not the device number: it changes with every mount
- * of a loop device. */
+/* By what a file is recognised in a later run, as far as facts alone tell. Not the device number:
+ * it changes with every mount of a loop device. Of block devices only the size: their nodes say
+ * nothing. What proves more is in the header's source_seal and target_identity. */
 struct journal_identity {
     uint64_t inode;
     uint64_t size_bytes;
@@ -59,6 +60,8 @@ struct journal_header {
     bool compare;  /* the target had content before: chunks that are not listed may be right, too */
     bool manifest; /* complete, and kept after the copy: --manifest */
     struct journal_identity source, target;
+    uint64_t source_seal;     /* evidence_seal() when the journal was begun; 0: there is none */
+    uint64_t target_identity; /* evidence.identity; 0: not known */
 };
 
 struct journal_entry {
@@ -148,6 +151,10 @@ uint32_t journal_batch(struct journal *journal, struct journal_proof proof, cons
  * chunks became durable. */
 uint32_t journal_recorded(struct journal *journal, struct journal_proof proof, int result);
 
+/* The target's evidence.change, to go with the next batches: 0 is "not known". A reader that finds
+ * it in the last batch, and in the target, knows that nobody has written since. */
+void journal_stamp(struct journal *journal, uint64_t target_change);
+
 /* Frees memory and closes the file; the file stays. NULL is legal. */
 void journal_close(struct journal *journal);
 
@@ -188,6 +195,9 @@ bool journal_reader_damaged(const struct journal_reader *reader);
 
 /* Length of the file up to the last good batch that was read. */
 uint64_t journal_reader_good_bytes(const struct journal_reader *reader);
+
+/* The stamp of the last good batch that was read. */
+uint64_t journal_reader_stamp(const struct journal_reader *reader);
 
 void journal_reader_close(struct journal_reader *reader);
 

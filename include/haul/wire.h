@@ -184,19 +184,20 @@ struct wire_reply {
     uint32_t errnum;
     const char *words;
     /* DONE, and COMMIT, ABANDON and ADJUST also when FAILED */
-    struct wire_facts facts;            /* DESCRIBE, OPEN */
-    bool journal_present;               /* DESCRIBE */
-    bool target_fresh, target_readable; /* OPEN */
-    uint8_t journal;                    /* OPEN */
-    uint64_t old_bytes;                 /* OPEN */
-    uint32_t chunk_bytes;               /* OPEN: as asked, or less: that of the journal that fits */
-    uint64_t extent_start;              /* MAP, RECALL */
-    uint64_t extent_end;                /* MAP */
-    uint32_t count;                     /* EXAMINE, RECALL */
-    struct digest digest;               /* FETCH, EXAMINE: of the content; RECALL: of the payload */
-    bool matched;                       /* FETCH */
-    struct wire_report report;          /* COMMIT, ABANDON, ADJUST */
-    struct wire_tally tally;            /* the same */
+    struct wire_facts facts;                           /* DESCRIBE, OPEN */
+    bool journal_present;                              /* DESCRIBE */
+    bool target_fresh, target_readable;                /* OPEN */
+    uint8_t journal;                                   /* OPEN */
+    uint64_t old_bytes;                                /* OPEN */
+    bool journal_source_proven, journal_target_proven; /* OPEN */
+    uint32_t chunk_bytes;      /* OPEN: as asked, or less: that of the journal that fits */
+    uint64_t extent_start;     /* MAP, RECALL */
+    uint64_t extent_end;       /* MAP */
+    uint32_t count;            /* EXAMINE, RECALL */
+    struct digest digest;      /* FETCH, EXAMINE: of the content; RECALL: of the payload */
+    bool matched;              /* FETCH */
+    struct wire_report report; /* COMMIT, ABANDON, ADJUST */
+    struct wire_tally tally;   /* the same */
 };
 
 struct wire_note {

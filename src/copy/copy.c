@@ -338,8 +338,9 @@ static int copy_make_plan(struct copy *copy, struct plan **out, struct error *er
         .sparse = copy_has_holes(&job->facts[END_SOURCE]),
         .blank = copy_sparse(copy) && job->facts[END_TARGET].kind != FILE_DEVICE,
         .resume = job->journal == JOURNAL_FITS,
-        .trust = wish->resume == RESUME_APPEND && !wish->verify,
-        .against_source = wish->resume == RESUME_APPEND_VERIFY,
+        .trust = wish->resume == RESUME_APPEND && !wish->verify && job->journal_source_proven &&
+                 job->journal_target_proven,
+        .against_source = wish->resume == RESUME_APPEND_VERIFY || !job->journal_source_proven,
         .verify = wish->verify,
         .verify_lag = (uint32_t)min_u64(lag_bytes / job->chunk_bytes, PLAN_VERIFY_MAX / 2 - 1),
     };

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STAMP_PATIENCE_NS ((uint64_t)20000000) /* two ticks of the slowest kernel's clock */
+
 /* Where this file's journal lies: beside the target, or where --journal says. */
 void end_file_journal_place(struct open_file *open, const struct job *job)
 {
@@ -80,7 +82,10 @@ static enum journal_state end_file_journal_fits(const struct open_file *open, co
     if (!journal_identity_equal(&source, &header->source) ||
         header->size_bytes != job->facts[END_SOURCE].size_bytes)
         return JOURNAL_SOURCE_CHANGED;
-    if (!journal_identity_equal(&target, &header->target) ||
+    uint64_t identity = open->file.facts.evidence.identity;
+    bool other =
+        header->target_identity != 0 && identity != 0 && header->target_identity != identity;
+    if (other || !journal_identity_equal(&target, &header->target) ||
         (open->file.facts.kind == FILE_REGULAR &&
          open->file.facts.size_bytes != header->size_bytes))
         return JOURNAL_TARGET_CHANGED;
@@ -134,6 +139,44 @@ static uint64_t end_file_journal_old_bytes(const struct open_file *open,
     return old_bytes;
 }
 
+/* How much of what the journal says needs no looking. A device is never proven to be what it was;
+ * --append is a promise that nobody has written it, and is taken as far as that can be seen. */
+static void end_file_journal_judge(const struct open_file *open, struct job *job,
+                                   const struct journal_header *header, uint64_t stamp)
+{
+    const struct facts *source = &job->facts[END_SOURCE], *target = &open->file.facts;
+    bool trusted = job->wish.resume == RESUME_APPEND;
+    uint64_t seal = evidence_seal(source);
+    job->journal_source_proven =
+        seal != 0 && seal == header->source_seal && (source->kind == FILE_REGULAR || trusted);
+    job->journal_target_proven = header->target_identity != 0 &&
+                                 header->target_identity == target->evidence.identity &&
+                                 stamp != 0 && stamp == target->evidence.change;
+    if (!job->journal_source_proven)
+        log_note("%s: nothing proves that the source is what it was; what the journal lists is "
+                 "compared with it",
+                 open->file.path);
+    else if (trusted && !job->journal_target_proven)
+        log_note("%s: may have been written since; comparing what the journal lists",
+                 open->file.path);
+}
+
+/* --append trusts what is recognised. */
+static int end_file_journal_refuse_append(struct end_file *self, const struct open_file *open,
+                                          const struct job *job)
+{
+    const struct facts *source = &job->facts[END_SOURCE], *target = &open->file.facts;
+    bool strange = (source->kind == FILE_DEVICE && source->evidence.identity == 0) ||
+                   (target->kind == FILE_DEVICE && target->evidence.identity == 0);
+    if (job->wish.resume != RESUME_APPEND || !strange)
+        return 0;
+    return error_set_class(
+        &self->end.error, ERROR_USAGE, EINVAL,
+        "%s: --append is not possible, the kernel does not tell one disk behind a "
+        "device from another; --append-verify compares",
+        open->file.path);
+}
+
 static int end_file_journal_resume(struct end_file *self, struct open_file *open, struct job *job,
                                    const struct journal_header *header,
                                    struct journal_reader *reader)
@@ -153,6 +196,7 @@ static int end_file_journal_resume(struct end_file *self, struct open_file *open
     job->chunk_bytes = header->chunk_bytes;
     open->began_fresh = !header->compare;
     job->old_bytes = end_file_journal_old_bytes(open, header, listed);
+    end_file_journal_judge(open, job, header, journal_reader_stamp(reader));
     if (journal_reader_damaged(reader))
         log_note("%s: the end of its journal is torn or damaged; what it does not list is compared",
                  open->file.path);
@@ -214,6 +258,8 @@ static struct journal_header end_file_journal_header(const struct open_file *ope
         .compare = !job->target_fresh,
         .source = journal_identity_source(&job->facts[END_SOURCE]),
         .target = journal_identity_target(&open->file.facts, size_bytes),
+        .source_seal = evidence_seal(&job->facts[END_SOURCE]),
+        .target_identity = open->file.facts.evidence.identity,
     };
 }
 
@@ -300,6 +346,8 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
         return 0;
     end_file_journal_place(open, job);
     int result = end_file_journal_refuse(self, open, job);
+    if (result == 0)
+        result = end_file_journal_refuse_append(self, open, job);
     if (result < 0)
         return result;
     int found =
@@ -347,12 +395,25 @@ void end_file_sync(struct end_file *self, struct work *work)
     end_file_whole(self, work, REQUEST_DATASYNC, WORK_DATASYNC);
 }
 
+/* The stamp that goes with a batch: of a target that nobody of us is writing, and whose next change
+ * would show. */
+static uint64_t end_file_journal_change(const struct open_file *open)
+{
+    struct facts now;
+    struct error ignored = {.class = ERROR_NONE};
+    if (open->transfer_bytes > 0 || file_facts(&open->file, &now, &ignored) < 0 ||
+        !evidence_settle(&now, STAMP_PATIENCE_NS))
+        return 0;
+    return now.evidence.change;
+}
+
 /* The data sync of SYNC has come back well: append the batch. false: there is none. */
 static bool end_file_journal_append(struct end_file *self, struct work *work)
 {
     struct open_file *open = work->open;
     const void *data;
     open->proof = journal_prove(open->journal, &work->request);
+    journal_stamp(open->journal, end_file_journal_change(open));
     uint32_t length = journal_batch(open->journal, open->proof, &data);
     if (length == 0) {
         journal_recorded(open->journal, open->proof, 0);

@@ -39,11 +39,14 @@ struct journal {
     uint32_t noted_count;  /* sealed and waiting */
     int fd;
     bool spoiled; /* an append failed */
+    uint64_t stamp;
     uint8_t batch[JOURNAL_BATCH_BYTES_MAX];
 };
 
 struct journal_identity journal_identity_source(const struct facts *facts)
 {
+    if (facts->kind == FILE_DEVICE)
+        return (struct journal_identity){.size_bytes = facts->size_bytes};
     return (struct journal_identity){
         .inode = facts->inode,
         .size_bytes = facts->size_bytes,
@@ -54,7 +57,8 @@ struct journal_identity journal_identity_source(const struct facts *facts)
 
 struct journal_identity journal_identity_target(const struct facts *facts, uint64_t size_bytes)
 {
-    return (struct journal_identity){.inode = facts->inode, .size_bytes = size_bytes};
+    uint64_t inode = facts->kind == FILE_DEVICE ? 0 : facts->inode;
+    return (struct journal_identity){.inode = inode, .size_bytes = size_bytes};
 }
 
 bool journal_identity_equal(const struct journal_identity *a, const struct journal_identity *b)
@@ -86,7 +90,6 @@ static void put_identity(struct bytes *bytes, const struct journal_identity *ide
 
 static void encode_header(uint8_t out[JOURNAL_HEADER_BYTES], const struct journal_header *header)
 {
-    static const uint8_t spare[JOURNAL_HEADER_SPARE_BYTES];
     struct bytes bytes = bytes_writer(out, JOURNAL_HEADER_BYTES);
     bytes_put_raw(&bytes, JOURNAL_MAGIC, JOURNAL_MAGIC_BYTES);
     bytes_put_u32(&bytes, JOURNAL_VERSION);
@@ -98,7 +101,8 @@ static void encode_header(uint8_t out[JOURNAL_HEADER_BYTES], const struct journa
     bytes_put_u32(&bytes, 0);
     put_identity(&bytes, &header->source);
     put_identity(&bytes, &header->target);
-    bytes_put_raw(&bytes, spare, sizeof(spare));
+    bytes_put_u64(&bytes, header->source_seal);
+    bytes_put_u64(&bytes, header->target_identity);
     assert(bytes.length == JOURNAL_HEADER_SUM_AT);
     bytes_put_u64(&bytes, checksum_of(out, JOURNAL_HEADER_SUM_AT, JOURNAL_HEADER_SEED));
     assert(!bytes.failed && bytes.length == JOURNAL_HEADER_BYTES);
@@ -355,6 +359,11 @@ int journal_remove(int fd_folder, const char *path, struct error *err)
     return error_set(err, errno, "%s: the journal cannot be removed", path);
 }
 
+void journal_stamp(struct journal *journal, uint64_t target_change)
+{
+    journal->stamp = target_change;
+}
+
 void journal_close(struct journal *journal)
 {
     if (!journal)
@@ -438,7 +447,7 @@ uint32_t journal_batch(struct journal *journal, struct journal_proof proof, cons
     bytes_put_raw(&bytes, JOURNAL_BATCH_MAGIC, JOURNAL_BATCH_MAGIC_BYTES);
     bytes_put_u32(&bytes, journal->sealed_count);
     bytes_put_u64(&bytes, journal->header.session);
-    bytes_put_u64(&bytes, 0);
+    bytes_put_u64(&bytes, journal->stamp);
     assert(!bytes.failed && bytes.length == bytes.capacity);
     struct bytes sum = bytes_writer(journal->batch, JOURNAL_BATCH_SUM_BYTES);
     bytes_put_u64(&sum, checksum_of(summed, length - JOURNAL_BATCH_SUM_BYTES,

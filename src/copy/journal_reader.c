@@ -26,6 +26,7 @@ struct journal_reader {
     uint32_t entries_count; /* of the batch in memory */
     uint32_t entries_given; /* of these */
     bool damaged;
+    uint64_t stamp; /* of the batch in memory */
     uint8_t batch[JOURNAL_BATCH_BYTES_MAX];
 };
 
@@ -59,8 +60,6 @@ static bool get_identity(struct bytes *bytes, struct journal_identity *identity)
 /* The fields behind magic and version, of a header whose checksum is right. */
 static bool decode_fields(struct bytes *bytes, struct journal_header *header)
 {
-    static const uint8_t zeros[JOURNAL_HEADER_SPARE_BYTES];
-    uint8_t spare[JOURNAL_HEADER_SPARE_BYTES];
     uint32_t flags = bytes_get_u32(bytes);
     header->compare = flags & JOURNAL_FLAG_COMPARE;
     header->manifest = flags & JOURNAL_FLAG_MANIFEST;
@@ -70,10 +69,11 @@ static bool decode_fields(struct bytes *bytes, struct journal_header *header)
     bool good = bytes_get_u32(bytes) == 0;
     good = get_identity(bytes, &header->source) && good;
     good = get_identity(bytes, &header->target) && good;
-    bytes_get_raw(bytes, spare, sizeof(spare));
+    header->source_seal = bytes_get_u64(bytes);
+    header->target_identity = bytes_get_u64(bytes);
     assert(!bytes->failed && bytes->position == JOURNAL_HEADER_SUM_AT);
     return good && (flags & ~(uint32_t)(JOURNAL_FLAG_COMPARE | JOURNAL_FLAG_MANIFEST)) == 0 &&
-           memcmp(spare, zeros, sizeof(spare)) == 0 && journal_layout_sane(header);
+           journal_layout_sane(header);
 }
 
 static int decode_header(const uint8_t data[JOURNAL_HEADER_BYTES], struct journal_header *header,
@@ -174,10 +174,9 @@ static uint32_t claimed_entries(const struct journal_reader *reader, uint64_t le
     bytes_get_raw(&bytes, magic, sizeof(magic));
     uint32_t count = bytes_get_u32(&bytes);
     uint64_t session = bytes_get_u64(&bytes);
-    uint64_t spare = bytes_get_u64(&bytes);
     assert(!bytes.failed);
     if (memcmp(magic, JOURNAL_BATCH_MAGIC, sizeof(magic)) != 0 || session != reader->session ||
-        spare != 0 || count > JOURNAL_NOTES_MAX)
+        count > JOURNAL_NOTES_MAX)
         return 0;
     return JOURNAL_BATCH_HEADER_BYTES + (uint64_t)count * JOURNAL_ENTRY_BYTES <= left_bytes ? count
                                                                                             : 0;
@@ -221,6 +220,8 @@ static int load_batch(struct journal_reader *reader)
     reader->good_bytes += JOURNAL_BATCH_HEADER_BYTES + entries_bytes;
     reader->entries_count = count;
     reader->entries_given = 0;
+    struct bytes stamp = bytes_reader(reader->batch + JOURNAL_BATCH_STAMP_AT, 8);
+    reader->stamp = bytes_get_u64(&stamp);
     return 1;
 }
 
@@ -249,6 +250,12 @@ void journal_reader_rewind(struct journal_reader *reader)
     reader->entries_count = 0;
     reader->entries_given = 0;
     reader->damaged = false;
+    reader->stamp = 0;
+}
+
+uint64_t journal_reader_stamp(const struct journal_reader *reader)
+{
+    return reader->stamp;
 }
 
 bool journal_reader_damaged(const struct journal_reader *reader)

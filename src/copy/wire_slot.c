@@ -206,6 +206,8 @@ static const char *opened_in(struct job *job, enum end_role role, const struct w
         job->target_readable = reply->target_readable;
         job->journal = (enum journal_state)reply->journal;
         job->old_bytes = reply->old_bytes;
+        job->journal_source_proven = reply->journal_source_proven;
+        job->journal_target_proven = reply->journal_target_proven;
     } else if (reply->facts.kind != FILE_REGULAR && reply->facts.kind != FILE_DEVICE) {
         return "it opened what is no file";
     }
@@ -346,6 +348,8 @@ static void outcome_out(struct wire_message *message, const struct slot *slot, e
         reply->target_readable = job->target_readable;
         reply->journal = (uint8_t)job->journal;
         reply->old_bytes = job->old_bytes;
+        reply->journal_source_proven = job->journal_source_proven;
+        reply->journal_target_proven = job->journal_target_proven;
         reply->chunk_bytes = job->chunk_bytes;
         break;
     case END_FETCH:

@@ -98,6 +98,12 @@ static bool times_right(const struct stat *now, const struct facts *wanted)
     return time_kept(seen_ns + now->st_mtim.tv_nsec, wanted_ns);
 }
 
+static bool times_exact(const struct stat *now, const struct facts *wanted)
+{
+    return now->st_mtim.tv_sec == wanted->mtime_seconds &&
+           (uint32_t)now->st_mtim.tv_nsec == wanted->mtime_ns;
+}
+
 /* Both times in numbers: file systems of libfuse 2 take UTIME_OMIT for one, and answer yes. */
 static int times_set(int fd, const struct stat *now, const struct facts *wanted)
 {
@@ -203,13 +209,16 @@ static int attribute_apply(int fd, const char *path, enum attribute attribute,
     if (attribute == ATTRIBUTE_MODE)
         facts.mode = mode_wanted(wanted, &facts, &now);
     bool withheld = attribute == ATTRIBUTE_MODE && facts.mode != wanted->facts.mode, lost = false;
-    if (!row->right(&now, &facts)) {
+    /* A time is only left alone when it is the very one: what the target got by being written may
+     * be near. */
+    bool near = row->right(&now, &facts);
+    if (!near || (!look && attribute == ATTRIBUTE_TIMES && !times_exact(&now, &facts))) {
         int errnum = look || row->set(fd, &now, &facts) == 0 ? 0 : errno;
         result = look ? 0 : look_at(fd, path, &now, err);
         if (result < 0)
             return result;
         bool right = look || row->right(&now, &facts);
-        if (right)
+        if (right && !near)
             outcome->changed |= ATTRIBUTE_BIT(attribute);
         if (!right && outcome->lost == 0)
             outcome->errnum = errnum;

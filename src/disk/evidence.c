@@ -17,11 +17,9 @@ static const uint32_t granularities_ns[] = {1,         100,         1000,       
 
 enum { EVIDENCE_COARSE_NS = 100 * 1000 * 1000 }; /* coarser than any kernel's clock ticks */
 
-#define COARSEST_NS    2000000000u
-#define SETTLE_NAP_NS  2000000
-#define SETTLE_WAIT_NS ((int64_t)2 * COARSEST_NS)
-#define SEAL_SEED      UINT64_C(0x6861756c2d73656c) /* "haul-sel" */
-#define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
+#define SETTLE_NAP_NS 2000000
+#define SEAL_SEED     UINT64_C(0x6861756c2d73656c) /* "haul-sel" */
+#define COUNT(array)  (sizeof(array) / sizeof((array)[0]))
 
 /* Beyond the years 1678 to 2262 all times are one. */
 static int64_t time_ns(int64_t seconds, uint32_t ns)
@@ -75,16 +73,15 @@ static int64_t stamp_clock_ns(void)
     return time_ns(now.tv_sec, (uint32_t)now.tv_nsec);
 }
 
-/* Until the stamps of new writes are at least `when`; not where that is further away than a granule
- * explains. */
-static bool wait_for_stamp(int64_t when_ns)
+/* Until the stamps of new writes are at least `when`; not where that is too far away. */
+static bool wait_for_stamp(int64_t when_ns, uint64_t patience_ns)
 {
     const struct timespec nap = {.tv_nsec = SETTLE_NAP_NS};
     int64_t now_ns = stamp_clock_ns();
-    if (now_ns < when_ns && when_ns - now_ns > SETTLE_WAIT_NS)
+    if (now_ns < when_ns && (uint64_t)when_ns - (uint64_t)now_ns > patience_ns)
         return false;
-    for (int64_t waited_ns = 0; stamp_clock_ns() < when_ns; waited_ns += SETTLE_NAP_NS) {
-        if (waited_ns > 2 * SETTLE_WAIT_NS) /* the clock was put back */
+    for (uint64_t waited_ns = 0; stamp_clock_ns() < when_ns; waited_ns += SETTLE_NAP_NS) {
+        if (waited_ns > 2 * EVIDENCE_PATIENCE_NS) /* the clock was put back */
             return false;
         nanosleep(&nap, NULL);
     }
@@ -99,11 +96,11 @@ static int64_t next_granule(int64_t value_ns, uint32_t granularity_ns)
                                                           : start_ns + (int64_t)granularity_ns;
 }
 
-bool evidence_settle(const struct facts *facts)
+bool evidence_settle(const struct facts *facts, uint64_t patience_ns)
 {
     int64_t last_ns = changed_ns(facts);
     return facts->kind != FILE_REGULAR ||
-           wait_for_stamp(next_granule(last_ns, coarseness(facts, last_ns)));
+           wait_for_stamp(next_granule(last_ns, coarseness(facts, last_ns)), patience_ns);
 }
 
 /* By which the first file's clock is behind the second's; known only by when each was looked at. */
@@ -129,9 +126,10 @@ void evidence_settle_target(const struct facts *source, const struct facts *targ
         return;
     /* Its modification time, which the target will get; and the time of its last change, behind
      * which the end of this copy shall be seen to lie. */
-    (void)wait_for_stamp(next_granule(modified_ns(source), granularity_ns));
+    (void)wait_for_stamp(next_granule(modified_ns(source), granularity_ns), EVIDENCE_PATIENCE_NS);
     if (target->evidence.keeps_change && source->evidence.machine == target->evidence.machine)
-        (void)wait_for_stamp(next_granule(changed_ns(source), granularity_ns));
+        (void)wait_for_stamp(next_granule(changed_ns(source), granularity_ns),
+                             EVIDENCE_PATIENCE_NS);
 }
 
 static bool same_time(const struct facts *source, const struct facts *target, uint64_t window_ns)

@@ -248,7 +248,7 @@ static int file_settle(struct file *file, struct error *err)
      * read. */
     if (file->facts.kind == FILE_DEVICE)
         (void)fsync(file->fd);
-    bool settled = evidence_settle(&file->facts);
+    bool settled = evidence_settle(&file->facts, EVIDENCE_PATIENCE_NS);
     int result = file_facts(file, &file->facts, err);
     if (!settled && file->facts.evidence.grade == EVIDENCE_STRONG)
         file->facts.evidence.grade = EVIDENCE_WEAK;

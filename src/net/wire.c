@@ -328,6 +328,8 @@ static void code_outcome(struct coder *coder, struct wire_reply *reply)
         code_bool(coder, &reply->target_readable);
         code_u8(coder, &reply->journal, JOURNAL_STATE_MAX);
         code_offset(coder, &reply->old_bytes);
+        code_bool(coder, &reply->journal_source_proven);
+        code_bool(coder, &reply->journal_target_proven);
         code_chunk_bytes(coder, &reply->chunk_bytes);
         break;
     case WIRE_MAP:

@@ -71,6 +71,59 @@ kept_all() {
     done
 }
 
+@test "another medium behind the node of a half copied device: no mixture" {
+    local option
+    random_file one 16M 1
+    random_file two 16M 2
+    JOURNAL=.target.haul
+    for option in "" --append --append-verify; do
+        rm -f target
+        loop_of one
+        half_copied "$LOOP" target
+        losetup -d "$LOOP"
+        losetup "$LOOP" two
+        copied $option "$LOOP" target
+        same two target
+        losetup -d "$LOOP"
+    done
+}
+
+@test "a device that was written between two runs: what the journal lists is compared, --append too" {
+    local option
+    random_file image 16M
+    loop_of image --direct-io=on
+    mknod node b $((0x$(stat -c %t "$LOOP"))) $((0x$(stat -c %T "$LOOP")))
+    JOURNAL=.target.haul
+    for option in "" --append; do
+        rm -f target
+        half_copied "$LOOP" target
+        dd if=/dev/urandom of=node bs=4096 count=1 seek=3 oflag=direct conv=notrunc status=none
+        copied $option "$LOOP" target
+        same image target
+    done
+}
+
+@test "two file systems with files of the same inode, size and time: the journal of one is not taken for the other's" {
+    local which
+    requires root loop
+    JOURNAL=.target.haul
+    for which in one two; do
+        mkdir "$which"
+        truncate -s 24M "$which.img"
+        $MAKE_EXT4 "$which.img"
+        mount -o loop "$which.img" "$which"
+        cleanup_fn unmount "$SCRATCH/$which"
+        random_file "$which/data" 12M "$(stat -c %s "$which.img")"
+        touch -d '2001-01-01' "$which/data"
+    done
+    "$TOOLS/fill" --seed=7 two/data 12M
+    touch -d '2001-01-01' two/data
+    expect "inode" "$(stat -c %i one/data)" "$(stat -c %i two/data)"
+    half_copied one/data target
+    copied two/data target
+    same two/data target
+}
+
 # --- devices that change in mid-copy ----------------------------------------------------------------------------------
 
 # The copy is slow; when some of the target is there, CHANGE is run.
@@ -286,6 +339,31 @@ write_and_sync() {
 }
 
 # --- --append ---------------------------------------------------------------------------------------------------------
+
+@test "--append does not believe a journal that a copy under another name has made untrue" {
+    local name
+    random_file source 16M
+    random_file other 16M 2
+    JOURNAL=journal
+    for name in symbolic hard; do
+        rm -f target symbolic hard journal
+        half_copied --journal=journal source target
+        ln -s target symbolic
+        ln target hard
+        copied other "$name"
+        copied --append --journal=journal source target
+        same source target
+        rm -f target symbolic hard
+        half_copied --journal=journal source target
+        ln -s target symbolic
+        ln target hard
+        cp journal saved
+        copied other "$name"
+        cp saved journal
+        copied --journal=journal source target
+        same source target
+    done
+}
 
 @test "--append goes on without reading where nothing was touched" {
     random_file source 16M

@@ -54,7 +54,7 @@ mended_and_kept() { # WORDS OPTIONS...
     done
 }
 
-@test "one flipped byte is found by --append-verify, by a whole-file receipt in words, and not by --append" {
+@test "one flipped byte is found by --append-verify, by a whole-file receipt in words, and by --append, as it was written" {
     half
     "$TOOLS/fill" --flip=1000000 target
     mended "" --append-verify
@@ -67,8 +67,9 @@ mended_and_kept() { # WORDS OPTIONS...
     partial_restore
     "$TOOLS/fill" --flip=1000000 target
     copied --append source target
-    expect_receipt .chunks_repaired 0
-    expect "bytes that differ: it was told to trust the journal" "$(cmp -l source target | wc -l)" 1
+    expect_receipt .chunks_repaired 1
+    expect_words 'may have been written since'
+    same source target
 }
 
 @test "a flipped byte in the new part does not matter" {

@@ -56,7 +56,10 @@ struct lie_field {
         LIE_OF(op, reply.facts.allocated_bytes, true), LIE_OF(op, reply.facts.mode, false),        \
         LIE_OF(op, reply.facts.mtime_seconds, false), LIE_OF(op, reply.facts.mtime_ns, false),     \
         LIE_OF(op, reply.facts.ctime_seconds, false), LIE_OF(op, reply.facts.device, false),       \
-        LIE_OF(op, reply.facts.inode, false)
+        LIE_OF(op, reply.facts.inode, false), LIE_OF(op, reply.facts.evidence.grade, true),        \
+        LIE_OF(op, reply.facts.evidence.identity, true),                                           \
+        LIE_OF(op, reply.facts.evidence.change, true),                                             \
+        LIE_OF(op, reply.facts.evidence.machine, false)
 
 static const struct lie_field lie_reply_fields[] = {
     LIE_OF_FACTS(WIRE_DESCRIBE),
@@ -66,6 +69,8 @@ static const struct lie_field lie_reply_fields[] = {
     LIE_OF(WIRE_OPEN, reply.target_readable, false),
     LIE_OF(WIRE_OPEN, reply.journal, true),
     LIE_OF(WIRE_OPEN, reply.old_bytes, true),
+    LIE_OF(WIRE_OPEN, reply.journal_source_proven, true),
+    LIE_OF(WIRE_OPEN, reply.journal_target_proven, true),
     LIE_OF(WIRE_OPEN, reply.chunk_bytes, false),
     LIE_OF(WIRE_MAP, reply.extent_start, true),
     LIE_OF(WIRE_MAP, reply.extent_end, true),

@@ -153,7 +153,11 @@ static void policy_choose_open_refused_is_window(void **state)
     struct error err = {0};
     struct file file;
     struct policy policy;
-    assert_int_equal(file_open_source(&file, "/proc/version", &err), 0);
+    file_init(&file);
+    file.fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
+    file.path = strdup("/proc/version");
+    assert_true(file.fd >= 0 && file.path);
+    assert_int_equal(file_facts(&file, &file.facts, &err), 0);
     policy_choose(&policy, &file, POLICY_AUTO, WINDOW);
     assert_int_equal(policy.kind, POLICY_WINDOW);
     assert_int_equal(file.fd_direct, -1);

@@ -470,6 +470,8 @@ static void target_operations_equal_those_of_a_local_end(void **state)
     assert_memory_equal(first, second, 10 * CHUNK + 100);
     assert_true(digest_equal(&far, &near));
     assert_int_equal(far_job.old_bytes, near_job.old_bytes);
+    assert_int_equal(far_job.journal_source_proven, near_job.journal_source_proven);
+    assert_int_equal(far_job.journal_target_proven, near_job.journal_target_proven);
     assert_int_equal(far_job.chunk_bytes, near_job.chunk_bytes);
     assert_int_equal(far_job.target_fresh, near_job.target_fresh);
     assert_int_equal(far_job.facts[END_TARGET].size_bytes, near_job.facts[END_TARGET].size_bytes);

@@ -60,9 +60,9 @@ def batches(header, data):
     """(entries, end) of each good batch of a journal's bytes, in order."""
     at = HEADER_BYTES
     while len(data) - at >= BATCH_HEAD_BYTES:
-        checksum, magic, count, session, zero = struct.unpack_from("<Q4sIQQ", data, at)
+        checksum, magic, count, session, _stamp = struct.unpack_from("<Q4sIQQ", data, at)
         end = at + BATCH_HEAD_BYTES + count * ENTRY_BYTES
-        if magic != b"BTCH" or session != header.session or zero or not 1 <= count <= ENTRIES_MAX or end > len(data):
+        if magic != b"BTCH" or session != header.session or not 1 <= count <= ENTRIES_MAX or end > len(data):
             return
         if xxhash.xxh3_64_intdigest(data[at + 8:end], seed=header.session ^ BATCH_SEED) != checksum:
             return

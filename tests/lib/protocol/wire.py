@@ -51,7 +51,10 @@ FILE = [
     ("journal_early", "bool"), ("compare_only", "bool"), ("dry", "bool"), ("budget", "u64"), ("session", "u64"),
     ("journal_path", "text"), ("chown", "text"), ("source", FACTS),
 ]
-OPENED = [("fresh", "bool"), ("readable", "bool"), ("journal", "u8"), ("old", "u64"), ("chunk", "u32")]
+OPENED = [
+    ("fresh", "bool"), ("readable", "bool"), ("journal", "u8"), ("old", "u64"), ("source_proven", "bool"),
+    ("target_proven", "bool"), ("chunk", "u32"),
+]
 REPORT = [
     ("policy", "u8"), ("engine", "u8"), ("policy_why", "text"), ("engine_why", "text"), ("resident_before", "u64"),
     ("resident_peak", "u64"), ("resident_after", "u64"), ("memory_peak", "u64"), ("changed", "u8"),
