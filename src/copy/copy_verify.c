@@ -141,6 +141,7 @@ int copy_verify(struct copy *copy, const char *source_path, const char *target_p
     copy->progress.phase = PHASE_DONE;
     copy_fill_receipt(copy, started_ns, receipt);
     receipt->compared = true;
+    receipt->dry_run = false; /* nothing is changed anyway */
     receipt->bytes_differing = copy->progress.bytes_differing;
     return outcome_good(&receipt->outcome) ? 0 : -err->errnum;
 }

@@ -182,6 +182,9 @@ void end_file_whole(struct end_file *self, struct work *work, enum request_kind 
 int end_file_set_attributes(struct end_file *self, struct open_file *open, const struct job *job);
 int end_file_adjust(struct end_file *self, struct work *work); /* a step for end_file_call() */
 
+/* end_file_probe.c: --dry-run, would OPEN succeed? */
+int end_file_probe(const struct end_file *self, const struct job *job, struct error *err);
+
 /* end_file_journal.c: sync and the target's journal */
 void end_file_journal_place(struct open_file *open, const struct job *job);
 /* --dry-run: is something in the way of a journal? */

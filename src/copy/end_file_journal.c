@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,6 +66,10 @@ int end_file_journal_probe(const struct end_file *self, const struct job *job, s
     int result = journal_check_replaceable(fd_folder, path, err);
     if (result < 0)
         return result;
+    AUTO_CLOSE int fd_old = openat(fd_folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd_old >= 0 && file_flock(fd_old, LOCK_EX) == -EWOULDBLOCK)
+        return error_set_class(err, ERROR_BUSY, EBUSY,
+                               "%s: is the journal of a copy that is running", path);
     bool found = journal_reader_open(&reader, fd_folder, path, &header, &ignored) == 0;
     journal_reader_close(reader);
     if (found && header.manifest)

@@ -4,7 +4,6 @@
 
 #include "haul/log.h"
 #include "haul/num.h"
-#include "haul/probe.h"
 #include "haul/text.h"
 
 #include <errno.h>
@@ -25,26 +24,6 @@ static int end_file_refuse_journal(struct end_file *self, const struct job *job)
                            "%s: haul is restricted to a folder there, and its journals lie beside "
                            "their files",
                            job->wish.journal_path);
-}
-
-/* --dry-run: would OPEN succeed? */
-static int end_file_probe(const struct end_file *self, const struct job *job, struct error *err)
-{
-    struct file file;
-    const struct facts *source = &job->facts[END_SOURCE];
-    if (self->end.role == END_SOURCE || job->wish.compare_only) {
-        int result = file_open_source_in(&file, self->config.place, job_path(self, job), err);
-        file_close(&file);
-        return result;
-    }
-    const struct probe_wish wish = {
-        .size_bytes = source->size_bytes,
-        .room_bytes = job->wish.preallocate ? source->size_bytes
-                                            : min_u64(source->allocated_bytes, source->size_bytes),
-        .write_devices = job->wish.write_devices,
-    };
-    int result = probe_target(self->config.place, job->target_path, &wish, err);
-    return result < 0 ? result : end_file_journal_probe(self, job, err);
 }
 
 void end_file_describe(struct end_file *self, struct work *work)

@@ -152,6 +152,17 @@ foretells() { # EXIT-CODE ARGS...
     foretells 0 sparse "$FS/sparse"
 }
 
+@test "-n with --strict where only the cache could hold it, and of verify" {
+    random_file source $((80 * MIB))
+    foretells 42 --strict --cache=plain source target
+    on_fs tmpfs 128M
+    foretells 42 --strict source "$FS/target"
+    foretells 0 --strict source target
+    run haul -n verify source target
+    [ "$status" = 0 ]
+    [[ $output == *equal* ]]
+}
+
 @test "-n beside a transfer that is running" {
     random_file source $((16 * MIB))
     begin "${SLICE[@]}" --bwlimit=2M source target

@@ -1,0 +1,74 @@
+/* end_file_probe.c - --dry-run: would OPEN succeed here? Looks at what it looks at, and changes
+ * nothing. */
+#include "end_file.h"
+
+#include "haul/cleanup.h"
+#include "haul/num.h"
+#include "haul/probe.h"
+#include "haul/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/vfs.h>
+
+/* The most growth of the cache that --strict allows; as end_file_choose() has it. */
+static uint64_t cache_max_bytes(const struct end_file *self, const struct job *job)
+{
+    uint64_t window_bytes = max_u64(self->config.window_bytes, job->chunk_bytes);
+    return job->wish.cache_max_set ? job->wish.cache_max_bytes
+                                   : self->config.in_flight_bytes + 3 * window_bytes;
+}
+
+/* --strict: what can only be kept by filling the cache is refused. */
+static int probe_plain(const struct end_file *self, const struct job *job, const char *path,
+                       uint64_t filesystem, struct error *err)
+{
+    char size[TEXT_NUMBER_BYTES];
+    uint64_t size_bytes = job->facts[END_SOURCE].size_bytes;
+    bool plain = job->wish.cache == POLICY_PLAIN || file_is_memory_filesystem(filesystem);
+    if (!job->wish.strict || !plain || size_bytes <= cache_max_bytes(self, job))
+        return 0;
+    return error_set_class(err, ERROR_CACHE, ENOBUFS,
+                           "%s: %s would stay in the page cache, and --strict forbids it", path,
+                           text_size(size, size_bytes));
+}
+
+static int probe_reading(const struct end_file *self, const struct job *job, const char *path,
+                         struct error *err)
+{
+    struct file file;
+    int result = file_open_source_in(&file, self->config.place, path, err);
+    if (result == 0 && file.facts.kind == FILE_REGULAR)
+        result = probe_plain(self, job, path, file.filesystem, err);
+    file_close(&file);
+    return result;
+}
+
+static int probe_writing(const struct end_file *self, const struct job *job, struct error *err)
+{
+    struct statfs fs;
+    const struct facts *source = &job->facts[END_SOURCE], *target = &job->facts[END_TARGET];
+    const struct probe_wish wish = {
+        .size_bytes = source->size_bytes,
+        .room_bytes = job->wish.preallocate ? source->size_bytes
+                                            : min_u64(source->allocated_bytes, source->size_bytes),
+        .write_devices = job->wish.write_devices,
+    };
+    int result = probe_target(self->config.place, job->target_path, &wish, err);
+    if (result < 0 || target->kind == FILE_DEVICE)
+        return result;
+    AUTO_CLOSE int fd = place_reach_folder(self->config.place, job->target_path, O_PATH);
+    bool known = fd >= 0 && fstatfs(fd, &fs) == 0;
+    uint64_t filesystem = known ? (uint64_t)fs.f_type & UINT32_MAX : 0;
+    return probe_plain(self, job, job->target_path, filesystem, err);
+}
+
+int end_file_probe(const struct end_file *self, const struct job *job, struct error *err)
+{
+    if (self->end.role == END_SOURCE)
+        return probe_reading(self, job, job->source_path, err);
+    if (job->wish.compare_only)
+        return probe_reading(self, job, job->target_path, err);
+    int result = probe_writing(self, job, err);
+    return result < 0 ? result : end_file_journal_probe(self, job, err);
+}
