@@ -102,11 +102,11 @@ kill_agent() { # SIGNAL
     kill "-$1" $(cat agent.pids)
 }
 
-# The session's processes; the listener stays.
+# The session's processes; the listener stays. OpenSSH 10 calls them sshd-session.
 kill_sessions() { # SIGNAL
     local pid
     for pid in $(sshd_descendants "$SSHD_PID"); do
-        [ "$(cat /proc/"$pid"/comm 2>/dev/null)" != sshd ] || kill "-$1" "$pid" 2>/dev/null || :
+        case $(cat "/proc/$pid/comm" 2>/dev/null) in sshd*) kill "-$1" "$pid" 2>/dev/null || : ;; esac
     done
 }
 
