@@ -87,7 +87,7 @@ ended() {
     sides "$1"
     shift 2
     proxy_start
-    copy_start "${COPY[@]}" --bwlimit=48M "${via[@]}" "$source" "$target"
+    copy_start "${COPY[@]}" --bwlimit=16M "${via[@]}" "$source" "$target"
     waits_until 20 proxy_passed $way $((SIZE / 3))
     "$@"
     copy_wait 40
@@ -148,7 +148,7 @@ ended_client() { # WAY SIGNAL CODE
     server_start
     sides "$1"
     proxy_start
-    copy_start "${COPY[@]}" --bwlimit=48M "${via[@]}" "$source" "$target"
+    copy_start "${COPY[@]}" --bwlimit=16M "${via[@]}" "$source" "$target"
     waits_until 20 proxy_passed $way $((SIZE / 3))
     kill_client "$2"
     copy_wait 40
