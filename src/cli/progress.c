@@ -47,13 +47,20 @@ static void sample_add(struct progress_meter *meter, const struct progress_sampl
         meter->samples_count++;
 }
 
-/* Of the total, what is there, durable or not; holes are. */
-static uint64_t bytes_there(const struct progress_view *view)
+/* With the holes, which need nothing; of the total at most. */
+static uint64_t with_holes(const struct progress_view *view, uint64_t bytes)
 {
     uint64_t there;
-    if (!add_u64(view->bytes_written, view->bytes_holes, &there))
+    if (!add_u64(bytes, view->bytes_holes, &there))
         there = UINT64_MAX;
     return min_u64(there, view->bytes_total);
+}
+
+/* Of the total, what is there, durable or not. What a resume has not looked at yet is durable all
+ * the same. */
+static uint64_t bytes_there(const struct progress_view *view)
+{
+    return with_holes(view, max_u64(view->bytes_written, view->bytes_durable));
 }
 
 static uint64_t bytes_left(const struct progress_view *view)
@@ -149,12 +156,8 @@ uint32_t progress_percent(const struct progress_view *view)
 /* Durable bytes and holes; of a comparison what was compared. */
 static uint64_t bytes_solid(const struct progress_view *view)
 {
-    uint64_t solid;
-    if (view->phase == PHASE_COMPARING)
-        return bytes_there(view);
-    if (!add_u64(view->bytes_durable, view->bytes_holes, &solid))
-        solid = UINT64_MAX;
-    return min_u64(solid, view->bytes_total);
+    return view->phase == PHASE_COMPARING ? bytes_there(view)
+                                          : with_holes(view, view->bytes_durable);
 }
 
 /* " [====>---    ]": = durable, - written and not yet synced. `columns` between the brackets. */
@@ -163,7 +166,7 @@ static void bar_text(char *out, size_t capacity, const struct progress_view *vie
     assert(columns + 4 <= capacity);
     uint64_t total = view->bytes_total, solid = bytes_solid(view);
     uint32_t solid_columns = scale_down(solid, total, columns);
-    uint32_t there_columns = scale_down(max_u64(bytes_there(view), solid), total, columns);
+    uint32_t there_columns = scale_down(bytes_there(view), total, columns);
     out[0] = ' ';
     out[1] = '[';
     for (uint32_t i = 0; i < columns; i++)

@@ -680,10 +680,11 @@ int file_reopen(const struct file *file, int flags)
 /* Now: no time that its source can have, see evidence_settle_target(). */
 void file_take_back(const struct file *file)
 {
-    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
     if (file->facts.kind != FILE_REGULAR)
         return;
-    if (futimens(file->fd, times) != 0)
+    /* Both times: whoever may write may do that, also to somebody else's file, and no file system
+     * takes an omitted one for a time (libfuse 2 does). */
+    if (futimens(file->fd, NULL) != 0)
         log_warning("%s: is not finished, and has the modification time of a finished file: %s",
                     file->path, strerror(errno));
     (void)fsync(file->fd); /* the disk may be what failed */

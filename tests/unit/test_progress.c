@@ -59,6 +59,8 @@ static void progress_percent_counts_what_is_written(void **state)
     assert_int_equal(progress_percent(&view), 99);
     view.phase = PHASE_DONE;
     assert_int_equal(progress_percent(&view), 100);
+    view = view_of(1000, 600, 100); /* a resume that has audited little so far */
+    assert_int_equal(progress_percent(&view), 60);
 }
 
 static void progress_percent_at_the_borders_is_honest(void **state)
