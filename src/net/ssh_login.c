@@ -294,25 +294,56 @@ static int try_file(struct ssh_link *ssh, const struct identity *identity, ssh_k
     return result;
 }
 
-/* Certificates of a file's key: FILE-cert.pub, and those of CertificateFile, which the server is
- * shown with every key: it takes the right one. */
+/* Base64 into bytes; how many. */
+static size_t decode(const char *text, unsigned char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    unsigned int bits = 0, count = 0;
+    size_t length = 0;
+
+    for (const char *digit; *text && (digit = strchr(digits, *text)); text++) {
+        bits = bits << 6 | (unsigned int)(digit - digits);
+        count += 6;
+        if (count >= 8)
+            out[length++] = (unsigned char)(bits >> (count -= 8));
+    }
+    return length;
+}
+
+/* Both are lists of strings; a certificate has all of its key but the first one, the type's name.
+ * libssh does not compare the two. */
+static bool is_of_key(const char *certificate, const char *key)
+{
+    AUTO_FREE unsigned char *outer = malloc(strlen(certificate) + 4);
+    AUTO_FREE unsigned char *inner = malloc(strlen(key) + 4);
+
+    if (!outer || !inner)
+        return false;
+    size_t outer_bytes = decode(certificate, outer), inner_bytes = decode(key, inner);
+    size_t type_bytes = inner_bytes > 4 ? 4u + inner[3] : inner_bytes;
+    return inner_bytes > type_bytes &&
+           memmem(outer, outer_bytes, inner + type_bytes, inner_bytes - type_bytes);
+}
+
+/* With the certificate in `path`, when it is of the identity's key. */
 static int try_certificate(struct keys *keys, const struct identity *identity, const char *path)
 {
     struct ssh_link *ssh = keys->ssh;
     ssh_key certificate = NULL;
+    char *base64 = NULL;
     int result = SSH_AUTH_DENIED;
 
-    if (ssh->api.ssh_pki_import_cert_file(path, &certificate) != SSH_OK)
+    if (!identity->base64 || ssh->api.ssh_pki_import_cert_file(path, &certificate) != SSH_OK)
         return result;
-    if (!identity->public ||
-        ssh->api.ssh_key_cmp(certificate, identity->public, SSH_KEY_CMP_PUBLIC) == 0) {
-        if (access(identity->path, R_OK) == 0)
-            result = try_file(ssh, identity, certificate);
-        else
-            log_verbose("%s: %s: its private key is not in a file; ssh-add can give the agent the "
-                        "certificate, too",
-                        ssh->base.peer, path);
-    }
+    bool ours = ssh->api.ssh_pki_export_pubkey_base64(certificate, &base64) == SSH_OK &&
+                is_of_key(base64, identity->base64);
+    if (ours && access(identity->path, R_OK) == 0)
+        result = try_file(ssh, identity, certificate);
+    else if (ours)
+        log_verbose("%s: %s: its private key is not in a file; ssh-add can give the agent the "
+                    "certificate, too",
+                    ssh->base.peer, path);
+    ssh->api.ssh_string_free_char(base64);
     ssh->api.ssh_key_free(certificate);
     return result;
 }

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -243,6 +244,7 @@ static int put_back(struct ssh_link *ssh)
         {"identityfile", SSH_OPTIONS_IDENTITY},
     };
     static const char *const keys[] = {"~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"};
+    const struct passwd *user = getpwuid(getuid());
     unsigned int port = 22;
     char digits[16];
     int result = 0;
@@ -256,6 +258,8 @@ static int put_back(struct ssh_link *ssh)
     }
     for (size_t i = 0; i < COUNT_OF(keys) && result == 0; i++)
         result = ssh_config_put(&ssh->config, "identityfile", keys[i]);
+    if (result == 0 && user)
+        result = ssh_config_put(&ssh->config, "user", user->pw_name);
     ssh->api.ssh_options_get_port(ssh->session, &port);
     snprintf(digits, sizeof(digits), "%u", port);
     return result < 0 ? result : ssh_config_put(&ssh->config, "port", digits);

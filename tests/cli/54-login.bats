@@ -37,6 +37,7 @@ works() {
 
 # refused CODES WORDS: no haul was started there, nothing written, one clear error.
 refused() {
+    rm -f there/file agent.pids
     copy --contimeout=10 "${via[@]}" here/file "$FAR:$THERE/file"
     [[ " $1 " == *" $status "* ]] || { expect_status "$1"; return 1; }
     expect_clear_error
@@ -420,6 +421,144 @@ alias_start() {
     grep -q 'server->client cipher: aes.*-gcm' "$SSH/sshd.log" || ! grep -qw aes /proc/cpuinfo
     works -o Ciphers=aes256-ctr
     grep -q 'server->client cipher: aes256-ctr' "$SSH/sshd.log"
+}
+
+# An agent with the user's key and N others in front of it.
+agent_with() { # N
+    sshd_agent_start "$SSH"
+    cleanup_fn sshd_agent_stop "$SSH"
+    ssh-add -q -D 2>/dev/null
+    for i in $(seq "$1"); do
+        ssh-keygen -q -t ed25519 -N '' -f "foreign.$i"
+        ssh-add -q "foreign.$i"
+    done
+    ssh-add -q "$SSH/user_key"
+    under+=("SSH_AUTH_SOCK=$SSH_AUTH_SOCK")
+}
+
+@test "nine keys of an agent that the host does not want: it says so at once" {
+    server_start
+    agent_with 9
+    mv "$SSH/user_key" "$SSH/away"
+    sed -i '/Identit/d' "$SSH/ssh_config"
+    SECONDS=0
+    refused 10 "oo many authentication failures"
+    [ "$SECONDS" -lt 25 ]
+    # ssh shows the key first that the configuration names.
+    client_config "IdentityFile $SSH/user_key.pub"
+    works
+}
+
+@test "IdentitiesOnly of the file: of an agent's keys those that are named, and no others" {
+    server_start "LogLevel DEBUG2"
+    agent_with 1
+    mv "$SSH/user_key" "$SSH/away"
+    sed -i '/Identit/d' "$SSH/ssh_config"
+    client_config "IdentitiesOnly yes" "IdentityFile $PWD/foreign.1"
+    refused 10 "login as root refused"
+    client_config "IdentitiesOnly yes" "IdentityFile $SSH/user_key.pub"
+    works
+    client_config "IdentityAgent none"
+    refused 10 "login as root refused"
+}
+
+@test "a certificate, of CertificateFile and beside its key" {
+    ssh-keygen -q -t ed25519 -N '' -f ca
+    server_start "TrustedUserCAKeys $PWD/ca.pub" "AuthorizedKeysFile none"
+    refused 10 "login as root refused"
+    ssh-keygen -q -s ca -I test -n root "$SSH/user_key.pub"
+    works
+    mv "$SSH/user_key-cert.pub" certificate.pub
+    client_config "CertificateFile $PWD/certificate.pub"
+    works
+}
+
+@test "what the file says counts: StrictHostKeyChecking, BatchMode, PreferredAuthentications, prompts, family, timeout" {
+    server_start "LogLevel DEBUG2" "PasswordAuthentication yes"
+    sed -i '/StrictHostKeyChecking/d' "$SSH/ssh_config"
+    cp "$SSH/known_hosts" known
+    : >"$SSH/known_hosts"
+    client_config "StrictHostKeyChecking yes"
+    refused 10 "StrictHostKeyChecking is yes"
+    client_config "StrictHostKeyChecking accept-new"
+    works
+    [ -s "$SSH/known_hosts" ]
+
+    askpass_make wrong
+    : >"$SSH/sshd.log"
+    client_config "PreferredAuthentications password" "NumberOfPasswordPrompts 2"
+    refused 10 "tried password"
+    expect "questions" "$(wc -l <asked)" 2
+    ! server_saw publickey
+    : >asked
+    client_config "PubkeyAuthentication no" "BatchMode yes"
+    refused 10 "login as root refused"
+    ! server_saw publickey
+    [ ! -s asked ]
+    client_config "PasswordAuthentication no" "PubkeyAuthentication no" "KbdInteractiveAuthentication no"
+    refused 10 "tried nothing"
+
+    client_config "AddressFamily inet6"
+    refused 10 "127.0.0.1"
+    client_config "BindAddress 127.0.0.2"
+    : >"$SSH/sshd.log"
+    works
+    grep -q "Connection from 127.0.0.2" "$SSH/sshd.log"
+    proxy_start --stall-up=0 --stall-down=0
+    client_config "ConnectTimeout 1" "Port $PROXY_PORT"
+    SECONDS=0
+    copy "${via[@]}" here/file "$FAR:$THERE/file"
+    expect_status 35
+    [ "$SECONDS" -lt 20 ]
+}
+
+@test "what cannot be honoured is said, or refused where it is about trust" {
+    server_start
+    client_config "VerifyHostKeyDNS yes" "IPQoS throughput" "ForwardAgent yes" "SendEnv LANG"
+    works
+    expect_words "not honoured: verifyhostkeydns, ipqos; -e ssh does"
+    expect "warnings" "$(wc -l <err)" 1
+    client_config "KnownHostsCommand /bin/true"
+    refused 1 "knownhostscommand"
+    client_config "ProxyUseFdpass yes" "ProxyCommand true"
+    refused 1 "proxyusefdpass"
+    client_config "NoSuchKeyword yes"
+    refused 1 "nosuchkeyword"
+    client_config "Match all"
+    works
+    expect "words" "$(cat err)" ""
+}
+
+@test "what the host has to say before the login is shown, escaped, once; not with -q" {
+    printf 'Authorised users only\n\n\033[31mred\033[0m\n' >banner
+    server_start "Banner $PWD/banner"
+    works -j2
+    expect "lines" "$(grep -c 'Authorised users only' err)" 1
+    grep -q 'red' err
+    ! grep -q $'\033' err
+    works -q
+    ! grep -q Authorised err
+}
+
+@test "without an ssh libssh reads the configuration, a warning says so, and host keys are judged all the same" {
+    server_start
+    mkdir bin
+    ln -s "$(command -v timeout)" bin/timeout
+    under+=("PATH=$PWD/bin")
+    works
+    expect_words "there is no ssh to ask"
+    works -o "UserKnownHostsFile=$PWD/none $SSH/known_hosts"
+    printf '@revoked * %s\n' "$(cut -d' ' -f1,2 "$SSH/host_key.pub")" >revoked
+    copy "${via[@]}" -o "UserKnownHostsFile=$SSH/known_hosts $PWD/revoked" here/file "$FAR:$THERE/file"
+    expect_status 10
+    expect_words "revoked"
+    : >"$SSH/known_hosts"
+    copy "${via[@]}" -o StrictHostKeyChecking=yes here/file "$FAR:$THERE/file"
+    expect_status 10
+    expect_words "is not known"
+    under=("${under[@]::${#under[@]}-1}")
+    copied -v -o StrictHostKeyChecking=no "${via[@]}" here/file "$FAR:$THERE/file"
+    expect_words "asked of .ssh -G"
 }
 
 # --- before anybody is called ------------------------------------------------------------------------------------------
