@@ -121,11 +121,11 @@ pulled() {
     server_start
     folders
     big_file here/file
-    copied "${via[@]}" "$FAR:$HERE/file" "root@localhost:$THERE/file"
+    copied "${via[@]}" "$FAR:$HERE/file" "root@127.0.0.1:$THERE/file"
     uncached here/file there/file
     same_facts here/file there/file
     expect_receipt .source.host "$FAR"
-    expect_receipt .target.host localhost
+    expect_receipt .target.host 127.0.0.1
     wire_is_lean sent
     wire_is_lean received
     nothing_left
@@ -141,7 +141,7 @@ pulled() {
     via=(-F "$SCRATCH/portless" --remote-path="$AGENT")
     copied "${via[@]}" here/file "ssh://root@$FAR:$port$THERE/url"
     same here/file there/url
-    copied "${via[@]}" --port="$port" here/file "root@localhost:$THERE/"
+    copied "${via[@]}" --port="$port" here/file "root@127.0.0.1:$THERE/"
     same here/file there/file
     copied "${via[@]}" -o "Port=$port" -4 here/file "$FAR:$THERE/four"
     same here/file there/four

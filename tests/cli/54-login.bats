@@ -255,8 +255,11 @@ keys_make() {
 
 # --- login ------------------------------------------------------------------------------------------------------------
 
-# A throw-away user with a password; files of his own.
+# A throw-away user with a password; files of his own, and a haul that he can reach wherever the tree lies.
 user_make() {
+    cp "$HAUL" haul
+    chmod 755 haul
+    agent_make program="$SCRATCH/haul"
     USER_NAME=haul$RANDOM
     sshd_user_add "$USER_NAME" "right password"
     cleanup_fn sshd_user_del "$USER_NAME"
@@ -337,11 +340,12 @@ user_make() {
 @test "-J, ProxyJump and ProxyCommand" {
     server_start
     works -J "root@$FAR"
-    client_config "Match originalhost localhost" "    ProxyCommand ssh -F $SSH/ssh_config -W %h:%p root@127.0.0.1" "Match all"
-    FAR=localhost works
-    client_config "Host localhost" "    ProxyJump root@127.0.0.1:$SSHD_PORT"
+    client_config "Match originalhost far" "    HostName 127.0.0.1" \
+        "    ProxyCommand ssh -F $SSH/ssh_config -W %h:%p root@127.0.0.1" "Match all"
+    FAR=far works
     # ssh -W of a jump reads the same -F, and must not jump again: it goes to another name.
-    FAR=localhost works
+    client_config "Host far hop" "    HostName 127.0.0.1" "Host far" "    ProxyJump root@hop:$SSHD_PORT"
+    FAR=far works
 }
 
 # --- the configuration ------------------------------------------------------------------------------------------------

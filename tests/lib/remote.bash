@@ -80,6 +80,11 @@ agent_make() {
     for word; do
         local "$word"
     done
+    if [ -n "$user" ]; then # who may not be able to get to the tree
+        cp "$HAUL" "$SCRATCH/haul"
+        chmod 755 "$SCRATCH/haul"
+        program=${program:-$SCRATCH/haul}
+    fi
     {
         echo '#!/bin/sh'
         printf 'export %q ASAN_OPTIONS=%q UBSAN_OPTIONS=%q\n' "$TEST_ID" "$ASAN_OPTIONS" "$UBSAN_OPTIONS"
