@@ -36,8 +36,8 @@ endif
 
 VERSION    := $(shell sed -n 's/^## \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
 WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
-CPPFLAGS   += -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -DHAUL_VERSION='"$(VERSION)"' \
-              -DWITH_SSH=$(WITH_SSH) -DWITH_URING=$(WITH_URING) -DWITH_ZSTD=$(WITH_ZSTD) $(FOUND_CPPFLAGS)
+ALL_CPPFLAGS := -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -DHAUL_VERSION='"$(VERSION)"' \
+                -DWITH_SSH=$(WITH_SSH) -DWITH_URING=$(WITH_URING) -DWITH_ZSTD=$(WITH_ZSTD) $(FOUND_CPPFLAGS) $(CPPFLAGS)
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
               -fno-omit-frame-pointer)
 LIBS       := $(FOUND_LIBS)
@@ -67,7 +67,7 @@ all:
 build: $(BUILD)/haul
 
 # A change of compiler or flags rebuilds everything.
-CONFIG := $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LIBS)
+CONFIG := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LIBS)
 $(BUILD)/config: FORCE
 	@mkdir -p $(@D)
 	@echo $(call quoted,$(CONFIG)) | cmp -s - $@ || echo $(call quoted,$(CONFIG)) >$@
@@ -75,7 +75,7 @@ FORCE:
 
 $(BUILD)/%.o: %.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The library is everything but main(), so that the tests can link it.
 $(LIBRARY): $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
@@ -101,21 +101,21 @@ $(BUILD)/tests/fuzz/fuzz_copy: private LDFLAGS += -Wl,--wrap=link_open
 # Test tools stand alone: they must not share haul's mistakes. FUSE ones link libfuse3.
 $(BUILD)/tests/lib/fuse_%: tests/lib/fuse_%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
 	  $(shell pkg-config --libs fuse3 2>/dev/null)
 
 $(BUILD)/tests/lib/%: tests/lib/%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
 
 $(BUILD)/bench/%: bench/%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
 
 # Compiled, and nothing kept: for another kind of machine, whose libraries are not here.
 syntax: $(addprefix syntax/,$(SOURCES) $(wildcard tests/unit/*.c tests/sim/*.c tests/fuzz/*.c))
 syntax/%: FORCE
-	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only $*
+	@$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -fsyntax-only $*
 
 deps:
 	@$(ASKED) tests/lib/deps build
