@@ -155,7 +155,10 @@ uint32_t journal_recorded(struct journal *journal, struct journal_proof proof, i
  * it in the last batch, and in the target, knows that nobody has written since. */
 void journal_stamp(struct journal *journal, uint64_t target_change);
 
-/* Frees memory and closes the file; the file stays. NULL is legal. */
+/* What was appended so far and is synced leaves the page cache. Does not wait for a disk. */
+void journal_drop_cached(struct journal *journal);
+
+/* Frees memory and closes the file; the file stays, but not in the cache. NULL is legal. */
 void journal_close(struct journal *journal);
 
 /* May a journal take the place of what lies there? 0 also where nothing does; -EEXIST as below.

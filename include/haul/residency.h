@@ -44,6 +44,14 @@ int residency_measure(const struct residency *residency, int fd, uint64_t offset
 int residency_map(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                   uint8_t *map, uint32_t map_bits);
 
+/* For small files that are read or written beside the copy: is nothing of it cached? false also
+ * where nobody can tell. */
+bool residency_untouched(int fd);
+
+/* Drop what is clean from `offset` on (of the whole last page, too): only of files, or parts of
+ * them, that were untouched or written by us. */
+void residency_drop(int fd, uint64_t offset);
+
 /* Where our own memory cgroup is, for the limits in budget.c. */
 struct residency_cgroup {
     uint32_t version; /* 1 or 2 */

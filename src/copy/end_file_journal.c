@@ -460,6 +460,8 @@ static void end_file_journal_recorded(struct end_file *self, struct work *work, 
         error_set(&why, -result, "%s: its journal cannot be written", open->file.path);
         end_file_journal_give_up(open, &why);
         result = 0;
+    } else {
+        journal_drop_cached(open->journal);
     }
     end_file_finish(self, work, result);
 }

@@ -11,6 +11,7 @@
 #include "haul/bytes.h"
 #include "haul/cleanup.h"
 #include "haul/num.h"
+#include "haul/residency.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -38,7 +39,8 @@ struct journal {
     uint32_t sealed_count; /* the first of the notes */
     uint32_t noted_count;  /* sealed and waiting */
     int fd;
-    bool spoiled; /* an append failed */
+    bool spoiled;           /* an append failed */
+    uint64_t dropped_bytes; /* of the file: what was appended up to there is not cached any more */
     uint64_t stamp;
     uint8_t batch[JOURNAL_BATCH_BYTES_MAX];
 };
@@ -296,9 +298,12 @@ static int open_again(const struct journal *journal, int fd_folder, const char *
         openat(fd_folder, path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return error_set(err, errno, "%s: the journal cannot be opened", path);
+    bool untouched = residency_untouched(fd);
     ssize_t got = pread(fd, found, sizeof(found), 0);
     if (got < 0)
         return error_set(err, errno, "%s: header of the journal", path);
+    if (untouched)
+        residency_drop(fd, 0);
     encode_header(wanted, &journal->header);
     if (got != sizeof(found) || memcmp(wanted, found, sizeof(found)) != 0)
         return error_set_class(err, ERROR_FILE, EBADMSG, "%s: is the journal of another copy",
@@ -332,6 +337,7 @@ int journal_continue(struct journal *journal, int fd_folder, const char *path, u
         rc = lock_journal(fd, LOCK_SH, path, err);
     if (rc < 0)
         return rc;
+    journal->dropped_bytes = good_bytes;
     journal->fd = take_fd(&fd);
     return 0;
 }
@@ -339,10 +345,12 @@ int journal_continue(struct journal *journal, int fd_folder, const char *path, u
 int journal_join(struct journal *journal, int fd_folder, const char *path, struct error *err)
 {
     assert(journal->fd < 0);
+    struct stat st;
     AUTO_CLOSE int fd = open_again(journal, fd_folder, path, err);
     int rc = fd < 0 ? fd : lock_journal(fd, LOCK_SH, path, err);
     if (rc < 0)
         return rc;
+    journal->dropped_bytes = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
     journal->fd = take_fd(&fd);
     return 0;
 }
@@ -364,10 +372,21 @@ void journal_stamp(struct journal *journal, uint64_t target_change)
     journal->stamp = target_change;
 }
 
+void journal_drop_cached(struct journal *journal)
+{
+    struct stat st;
+    if (journal->fd < 0)
+        return;
+    residency_drop(journal->fd, journal->dropped_bytes);
+    if (fstat(journal->fd, &st) == 0)
+        journal->dropped_bytes = (uint64_t)st.st_size;
+}
+
 void journal_close(struct journal *journal)
 {
     if (!journal)
         return;
+    journal_drop_cached(journal);
     cleanup_close(&journal->fd);
     free(journal);
 }

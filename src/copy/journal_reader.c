@@ -10,6 +10,7 @@
 #include "haul/bytes.h"
 #include "haul/cleanup.h"
 #include "haul/num.h"
+#include "haul/residency.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -26,6 +27,7 @@ struct journal_reader {
     uint32_t entries_count; /* of the batch in memory */
     uint32_t entries_given; /* of these */
     bool damaged;
+    bool untouched; /* nothing of it was cached before we read it */
     uint64_t stamp; /* of the batch in memory */
     uint8_t batch[JOURNAL_BATCH_BYTES_MAX];
 };
@@ -140,6 +142,7 @@ int journal_reader_open(struct journal_reader **out, int fd_folder, const char *
                              : error_set(err, errno, "%s: the journal cannot be opened", path);
         goto fail;
     }
+    reader->untouched = residency_untouched(reader->fd);
     rc = read_header(reader, header, path, err);
     if (rc < 0)
         goto fail;
@@ -272,6 +275,8 @@ void journal_reader_close(struct journal_reader *reader)
 {
     if (!reader)
         return;
+    if (reader->fd >= 0 && reader->untouched)
+        residency_drop(reader->fd, 0);
     cleanup_close(&reader->fd);
     free(reader);
 }

@@ -498,3 +498,19 @@ int residency_map(const struct residency *residency, int fd, uint64_t offset, ui
     }
     return 0;
 }
+
+bool residency_untouched(int fd)
+{
+    struct residency residency;
+    uint64_t bytes = 1;
+    residency_init(&residency, fd);
+    return residency_measure(&residency, fd, 0, 0, &bytes) == 0 && bytes == 0;
+}
+
+void residency_drop(int fd, uint64_t offset)
+{
+    long page_bytes = sysconf(_SC_PAGESIZE);
+    assert(page_bytes > 0);
+    (void)posix_fadvise(fd, num_off(align_down(offset, (uint64_t)page_bytes)), 0,
+                        POSIX_FADV_DONTNEED);
+}
