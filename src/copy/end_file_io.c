@@ -26,9 +26,11 @@ void end_file_tend(struct end_file *self, struct open_file *open, enum policy_ur
         request->owner = owner;
         if (waits_for_writeback(request))
             end_file_writeback_begun(open, owner);
-        request->result = engine_submit(self->engine, request);
-        if (request->result < 0)
+        int result = engine_submit(self->engine, request);
+        if (result < 0) { /* else it is the engine's, and may be done by now */
+            request->result = result;
             end_file_window_done(open, request);
+        }
     }
 }
 
