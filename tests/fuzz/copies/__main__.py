@@ -166,14 +166,17 @@ def play_one(player, options):
 def main():
     options = options_of(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    os.environ.update(LC_ALL="C.UTF-8", ASAN_OPTIONS="exitcode=99", TSAN_OPTIONS="exitcode=99", UBSAN_OPTIONS="print_stacktrace=1")
+    os.environ.update(LC_ALL="C.UTF-8", ASAN_OPTIONS="exitcode=99", UBSAN_OPTIONS="print_stacktrace=1",
+                      TSAN_OPTIONS="exitcode=99 report_thread_leaks=0")  # a second signal ends at once
     for name in ("HAUL_RSH", "SSH_AUTH_SOCK"):
         os.environ.pop(name, None)
+    haul = os.path.abspath(os.path.join(options.build, "haul"))
+    if not os.access(haul, os.X_OK):
+        sys.exit(f"{haul} is not there: make build")
     runner.adopt_orphans()
     folder = options.dir or tempfile.mkdtemp(prefix="haul-copies.", dir="/var/tmp")
     os.makedirs(folder, exist_ok=True)
-    player = Player(os.path.abspath(os.path.join(options.build, "haul")), folder,
-                    options.story is not None, options.known == "report")
+    player = Player(haul, folder, options.story is not None, options.known == "report")
     try:
         failures = play_one(player, options) if options.story is not None else play_all(player, options)
     finally:
