@@ -10,6 +10,7 @@
 
 #include "haul/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What the machine says. The cgroup is the one, of ours and its ancestors, with the least room
@@ -34,7 +35,10 @@ struct budget {
                               where slots and 3 windows a side stay below 7/8 of the room */
     uint32_t chunk_bytes;  /* of a slot */
     uint32_t slots_count;  /* of all lanes together: the same number, at least 2, for each */
-    uint32_t window_bytes; /* of one window of the policy `window`: 2, 4 or 8 MiB */
+    uint32_t window_bytes; /* of one window of the policy `window`: a chunk to 8 MiB */
+    uint32_t
+        windows_count; /* of one side at a time: 3, or 2 where even windows of a chunk are many */
+    bool windows_fit;  /* false: not even these, the kernel would end us */
     uint64_t memory_bytes; /* slots_count * chunk_bytes */
 };
 
@@ -45,6 +49,7 @@ struct budget_wish {
                               most CHUNKS_MAX */
     uint32_t lanes;        /* the slots are divided among them; 0 is 1. Over 8 lanes get 2 each */
     uint64_t reserved_bytes; /* for SSH and the like, taken off first */
+    bool windows; /* the policy `window` is asked for: the slots leave half of the room to them */
 };
 
 enum {

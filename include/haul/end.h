@@ -207,6 +207,8 @@ struct end_file_config {
     struct engine_config engine;
     uint32_t slots_count; /* control slots included */
     uint32_t window_bytes;
+    uint32_t windows_count;  /* open at a time; 0: 3 */
+    bool windows_do_not_fit; /* into the memory there is: a file that needs them is refused */
     uint64_t in_flight_bytes;
     uint32_t jobs_max; /* files open at the same time */
     /* Where the jobs' paths are resolved, and what may be done there; NULL: on the whole machine.

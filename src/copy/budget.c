@@ -31,8 +31,11 @@ static const uint64_t slots_bytes_enough = 16 * MIB;
  */
 static const uint64_t process_bytes = 3 * MIB;
 
+/* Where all that is loaded already: measured, 0.8 MB beside the slots. */
+static const uint64_t process_bytes_least = 1 * MIB;
+
 /* Closing, closed and being filled, on each of two sides. */
-enum { WINDOWS_CACHED_MAX = 6 };
+enum { WINDOWS_CACHED_MAX = 6, WINDOWS_COUNT_MIN = 2 };
 enum { WINDOW_BYTES_MIN = 2 * 1024 * 1024, WINDOW_BYTES_MAX = 8 * 1024 * 1024 };
 
 static uint64_t less(uint64_t value, uint64_t taken)
@@ -238,6 +241,13 @@ static uint64_t limit_beside_windows(uint64_t room_bytes, uint64_t reserved_byte
                    max_u64(room_bytes / 8, limit_bytes_min));
 }
 
+/* Where windows were asked for, half of what the process leaves is theirs. */
+static uint64_t limit_with_windows(uint64_t room_bytes, uint64_t reserved_bytes)
+{
+    uint64_t left = less(room_bytes - room_bytes / 8, process_bytes + reserved_bytes);
+    return max_u64(left / 2, 4 * CHUNK_BYTES_MIN);
+}
+
 static struct allowance allowance_of(const struct budget_facts *facts,
                                      const struct budget_wish *wish)
 {
@@ -260,6 +270,8 @@ static struct allowance allowance_of(const struct budget_facts *facts,
     uint64_t limit =
         clamp_u64(less(room, wish->reserved_bytes) / 4, limit_bytes_min, limit_bytes_max);
     limit = min_u64(limit, limit_beside_windows(room, wish->reserved_bytes));
+    if (wish->windows)
+        limit = min_u64(limit, limit_with_windows(room, wish->reserved_bytes));
     allowance.room_bytes = room;
     allowance.most_bytes = most;
     allowance.limit_bytes = min_u64(limit, most);
@@ -284,15 +296,23 @@ static uint32_t chunk_choose(uint64_t limit_bytes, const struct budget_wish *wis
     return chunk;
 }
 
-static uint32_t window_choose(const struct allowance *allowance, uint64_t memory_bytes,
-                              uint64_t reserved_bytes)
+/* As large as fits three times a side; then as small as a chunk, and two. */
+static void windows_choose(struct budget *budget, const struct allowance *allowance,
+                           uint64_t reserved_bytes)
 {
-    uint64_t room =
-        less(allowance->room_bytes - allowance->room_bytes / 8, process_bytes + reserved_bytes);
-    uint32_t window = WINDOW_BYTES_MAX;
-    while (window > WINDOW_BYTES_MIN && memory_bytes + (uint64_t)WINDOWS_CACHED_MAX * window > room)
-        window /= 2;
-    return window;
+    uint64_t most = allowance->room_bytes - allowance->room_bytes / 8;
+    uint64_t room = less(most, process_bytes + reserved_bytes + budget->memory_bytes);
+    uint32_t least = num_u32(min_u64(budget->chunk_bytes, WINDOW_BYTES_MAX));
+    budget->window_bytes = WINDOW_BYTES_MAX;
+    budget->windows_count = WINDOWS_CACHED_MAX / 2;
+    while (budget->window_bytes > least &&
+           (uint64_t)WINDOWS_CACHED_MAX * budget->window_bytes > room)
+        budget->window_bytes /= 2;
+    if ((uint64_t)WINDOWS_CACHED_MAX * budget->window_bytes > room)
+        budget->windows_count = WINDOWS_COUNT_MIN;
+    uint64_t needed = 2 * (uint64_t)budget->windows_count * budget->window_bytes;
+    budget->windows_fit =
+        needed <= less(most, process_bytes_least + reserved_bytes + budget->memory_bytes);
 }
 
 /* How many slots of one size: within the limit, no more than help, the same for each lane. */
@@ -335,7 +355,7 @@ int budget_decide(struct budget *budget, const struct budget_facts *facts,
     budget->chunk_bytes = chunk;
     budget->slots_count = slots_choose(limit, chunk, wish, lanes);
     budget->memory_bytes = (uint64_t)budget->slots_count * chunk;
-    budget->window_bytes = window_choose(&allowance, budget->memory_bytes, wish->reserved_bytes);
+    windows_choose(budget, &allowance, wish->reserved_bytes);
     assert(budget->slots_count >= 2 * lanes && budget->memory_bytes <= limit);
     return 0;
 }

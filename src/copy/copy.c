@@ -61,6 +61,7 @@ static int copy_decide_memory(struct copy *copy, uint32_t lanes, struct error *e
         .size_bytes = NUM_UNKNOWN,
         .lanes = lanes,
         .reserved_bytes = copy_reserved_bytes(copy, lanes),
+        .windows = copy->wish.cache == POLICY_WINDOW,
     };
     struct budget_facts facts;
     int result = budget_read(&facts, "/", err);

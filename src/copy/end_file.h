@@ -99,16 +99,16 @@ struct work {
     struct slot *slot;
     struct open_file *open;
     struct request request;
-    struct end_file *self; /* CALL: whose slot it is ... */
-    end_file_step *call;   /* ... and what is done for it */
-    struct error error;    /* CALL: in words what failed */
-    uint64_t cursor;       /* next byte of the file to store */
-    bool windowed;         /* policy_begin() said true for the slot's range */
-    bool counted;          /* its bytes are in transfer_bytes */
-    bool direct;           /* this transfer is, whatever later ones will be */
-    uint32_t block;        /* of this transfer: alignment of what is direct, or 1 */
-    uint64_t before_bytes; /* of its range in the cache, when it began */
-    bool absent;           /* nothing of others was */
+    struct end_file *self;                /* CALL: whose slot it is ... */
+    end_file_step *call;                  /* ... and what is done for it */
+    struct error error;                   /* CALL: in words what failed */
+    uint64_t cursor;                      /* next byte of the file to store */
+    bool windowed;                        /* policy_begin() said true for the slot's range */
+    bool counted;                         /* its bytes are in transfer_bytes */
+    bool direct;                          /* this transfer is, whatever later ones will be */
+    uint32_t block;                       /* of this transfer: alignment of what is direct, or 1 */
+    uint64_t before_bytes;                /* of its range in the cache, when it began */
+    bool absent;                          /* nothing of others was */
     uint32_t probes_count, probes_stayed; /* of its chunk */
 };
 

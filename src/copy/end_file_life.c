@@ -81,6 +81,12 @@ static int end_file_refuse_cache(struct end_file *self, struct open_file *open)
     else if (policy->kind == POLICY_WINDOW)
         most_bytes =
             min_u64(open->size_bytes, (uint64_t)policy->windows_limit * policy->window_bytes);
+    if (policy->kind == POLICY_WINDOW && self->config.windows_do_not_fit)
+        return error_set_class(&self->end.error, ERROR_MEMORY, ENOMEM,
+                               "%s: not enough memory for windows of the page cache (%s); %u of %s "
+                               "do not fit beside the buffers",
+                               open->file.path, policy->why, policy->windows_limit,
+                               text_size(size, policy->window_bytes));
     if (!open->strict || most_bytes <= open->cache_max_bytes)
         return 0;
     return error_set_class(&self->end.error, ERROR_CACHE, ENOBUFS,
@@ -97,10 +103,11 @@ enum {
 static uint32_t end_file_window_bytes(const struct end_file *self, const struct open_file *open,
                                       const struct job *job, uint32_t *windows_limit)
 {
-    uint32_t least = (uint32_t)max_u64(WINDOW_BYTES_MIN, job->chunk_bytes);
     uint32_t window_bytes = (uint32_t)max_u64(self->config.window_bytes, job->chunk_bytes);
+    uint32_t least = (uint32_t)min_u64(max_u64(WINDOW_BYTES_MIN, job->chunk_bytes), window_bytes);
     uint64_t most = job->wish.cache_max_set ? job->wish.cache_max_bytes : NUM_UNKNOWN;
-    *windows_limit = 3; /* being filled, being written back, being dropped */
+    /* Being filled, being written back, being dropped. */
+    *windows_limit = self->config.windows_count ? self->config.windows_count : 3;
     while (window_bytes > least && (uint64_t)*windows_limit * window_bytes > most)
         window_bytes /= 2;
     if ((uint64_t)*windows_limit * window_bytes > most)

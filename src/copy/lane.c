@@ -88,6 +88,8 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
             },
         .slots_count = lane->slots_count + LANE_CONTROL_SLOTS,
         .window_bytes = config->budget->window_bytes,
+        .windows_count = config->budget->windows_count,
+        .windows_do_not_fit = !config->budget->windows_fit,
         .in_flight_bytes = (uint64_t)lane->slots_count * lane->chunk_bytes,
         .jobs_max = LANE_JOBS_MAX,
     };

@@ -88,6 +88,8 @@ static int serve_open_end(struct serve *self, const struct wire_hello *hello, st
             },
         .slots_count = self->slots_total,
         .window_bytes = self->budget.window_bytes,
+        .windows_count = self->budget.windows_count,
+        .windows_do_not_fit = !self->budget.windows_fit,
         .in_flight_bytes = (uint64_t)self->slots_count * self->budget.chunk_bytes,
         .jobs_max = self->jobs_max,
         .place = self->config->place,

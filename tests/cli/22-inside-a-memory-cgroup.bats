@@ -44,6 +44,28 @@ copied_on() { # FILESYSTEM LIMIT-MIB PEAK-MIB OPTIONS
 @test "32 MiB, ext4 data=journal" { copied_on ext4-journal 32 28; }
 @test "32 MiB, btrfs with checksums" { copied_on btrfs 32 28; }
 
+@test "windows on both sides shrink to fit 4 and 3 MiB; in 2 MiB they do not, and that is said" {
+    requires cgroup
+    sanitized && skip "the sanitizers' own memory does not fit"
+    local limit
+    random_file source 24M
+    for limit in 4 3; do
+        rm -f target
+        pages --evict source
+        under=(in_cgroup $((limit * MIB)))
+        copied --cache=window source target
+        expect "hits of the limit" "$(cgroup_figure failcnt)" 0
+        uncached source target
+        same source target
+    done
+    rm target
+    under=(in_cgroup $((2 * MIB)))
+    copy --cache=window source target
+    expect_status 22
+    expect_clear_error
+    [ ! -e target ]
+}
+
 @test "32 MiB, an update in place" {
     random_file source $SIZE
     random_file target $SIZE

@@ -480,7 +480,7 @@ static void decide_small_cgroups_leave_room_for_windows(void **state)
     assert_true(budget.memory_bytes + 6 * budget.window_bytes + 3 * MIB < 28 * MIB);
     facts = machine_facts(12 * MIB, MIB);
     budget = decided(&facts, &wish);
-    assert_slots(budget, 5, 256 * KIB, 2 * MIB);
+    assert_slots(budget, 5, 256 * KIB, 512 * KIB);
     facts = machine_facts(64 * MIB, MIB);
     assert_slots(decided(&facts, &wish), 15, MIB, 4 * MIB);
     facts = machine_facts(300 * MIB, 20 * MIB);
@@ -509,13 +509,34 @@ static void decide_any_room_keeps_the_promise(void **state)
     }
 }
 
+/* Where windows are asked for they fit, of any size, from 3 MiB on; where they do not, it is said.
+ */
+static void decide_windows_fit_or_it_is_said(void **state)
+{
+    (void)state;
+    struct budget_wish wish = any_wish();
+    for (int asked = 0; asked < 2; asked++) {
+        wish.windows = asked;
+        for (uint64_t room = 256 * KIB; room < 100 * MIB; room += 64 * KIB) {
+            struct budget_facts facts = machine_facts(room, 0);
+            struct budget budget = decided(&facts, &wish);
+            uint64_t windows = 2 * (uint64_t)budget.windows_count * budget.window_bytes;
+            bool fit = budget.memory_bytes + windows + MIB <= room - room / 8;
+            assert_true(is_power_of_two(budget.window_bytes));
+            assert_true(budget.window_bytes >= budget.chunk_bytes);
+            assert_int_equal(budget.windows_fit, fit);
+            assert_true(fit || room < (asked ? 3 : 8) * MIB);
+        }
+    }
+}
+
 static void decide_available_counts_like_a_cgroup(void **state)
 {
     (void)state;
     struct budget_wish wish = any_wish();
     struct budget_facts facts = machine_facts(NUM_UNKNOWN, 0);
     facts.available_bytes = 12 * MIB;
-    assert_slots(decided(&facts, &wish), 6, 256 * KIB, 2 * MIB);
+    assert_slots(decided(&facts, &wish), 6, 256 * KIB, MIB);
 }
 
 static void decide_low_memory_takes_an_eighth(void **state)
@@ -579,7 +600,7 @@ static void decide_reserved_is_taken_off(void **state)
     assert_int_equal(budget.limit_bytes, 11 * MIB);
     facts = machine_facts(16 * MIB, MIB); /* the smallest receiver of a push */
     wish.reserved_bytes = 7 * MIB;
-    assert_slots(decided(&facts, &wish), 7, 256 * KIB, 2 * MIB);
+    assert_slots(decided(&facts, &wish), 7, 256 * KIB, 256 * KIB);
 }
 
 static void decide_chunk_wish_is_kept(void **state)
@@ -615,7 +636,7 @@ static void decide_large_file_grows_chunk(void **state)
     facts = machine_facts(32 * MIB, 0);
     wish = any_wish();
     wish.size_bytes = 32 * 1024 * GIB;
-    assert_slots(decided(&facts, &wish), 2, 8 * MIB, 2 * MIB);
+    assert_slots(decided(&facts, &wish), 2, 8 * MIB, 8 * MIB); /* a chunk lies in one window */
 }
 
 static void decide_lanes_share_slots_evenly(void **state)
@@ -807,6 +828,7 @@ int main(void)
         cmocka_unit_test(decide_large_machine_uses_16_mib),
         cmocka_unit_test(decide_small_cgroups_leave_room_for_windows),
         cmocka_unit_test(decide_any_room_keeps_the_promise),
+        cmocka_unit_test(decide_windows_fit_or_it_is_said),
         cmocka_unit_test(decide_available_counts_like_a_cgroup),
         cmocka_unit_test(decide_low_memory_takes_an_eighth),
         cmocka_unit_test(decide_rlimit_takes_a_quarter),
