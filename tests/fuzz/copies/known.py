@@ -4,11 +4,6 @@ the list is to be empty. --known=report treats them as any other."""
 DEVICES = ("device-small", "device-large")
 
 
-def _settled_too_late(case, words):
-    """The journal of a remote target has another chunk size than this run's source was told."""
-    return case.story.way in ("pull", "both") and "exit code 12," in words and "not a chunk" in case.outcome.words
-
-
 def _little_memory_there(case, words):
     return "exit code 22," in words and case.run.value("--far-memory") is not None
 
@@ -18,7 +13,7 @@ def _verify_of_a_device_by_windows(case, words):
     return case.run.verify_only and "exit code 41," in words and (case.story.source in DEVICES or case.story.target in DEVICES)
 
 
-FAULTS = {"K1.3": _verify_of_a_device_by_windows, "K4.2": _little_memory_there, "K4.1": _settled_too_late}
+FAULTS = {"K1.3": _verify_of_a_device_by_windows, "K4.2": _little_memory_there}
 
 
 def name_of(case, words):

@@ -115,6 +115,9 @@ def codes_allowed(case):
         return {0, EXIT_MISMATCH} if case.before.target else {EXIT_FILE, EXIT_VANISHED}
     if case.story.target == "link" and not case.before.target:
         return {EXIT_FILE}  # nothing is made behind a link that leads nowhere
+    target = case.before.target
+    if target and target.device and target.size < case.before.source.size and not run.verify_only:
+        return {EXIT_FILE}
     codes = {0}
     if case.trust.journal_not_ours:
         codes.add(EXIT_FILE)
