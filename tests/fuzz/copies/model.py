@@ -121,6 +121,8 @@ def codes_allowed(case):
     codes = {0}
     if case.trust.journal_not_ours:
         codes.add(EXIT_FILE)
+    if stop and not case.outcome.events and case.before == case.after:
+        codes.add(-stop.signal)  # it had hardly been started
     if stop and case.outcome.stopped:
         codes |= set(SIGNALLED_CODES) if stop.victim == "server" else {-stop.signal} if stop.signal == 9 else {EXIT_SIGNAL}
     return codes
