@@ -303,6 +303,57 @@ write_and_sync() {
     expect_status 41
 }
 
+@test "coarse times: up to date as finely as the target keeps them, and no finer" {
+    local fault
+    random_file source 3M
+    for fault in --time-unit=100 --time-unit=1000000000 "--time-unit=2000000000 --no-change-time"; do
+        read -r -a FUSE_FAULTS <<<"$fault"
+        on_fs fuse 1M
+        touch -d '2001-02-03 04:05:07.123456789' source
+        copied source "$FS/target"
+        expect_receipt .up_to_date false
+        copied source "$FS/target"
+        expect_receipt .up_to_date true
+        touch -d '2001-02-03 04:05:09.123456789' source
+        copied source "$FS/target"
+        kept_all
+        # From there: exactly.
+        rm -f back
+        copied "$FS/target" back
+        copied "$FS/target" back
+        expect_receipt .up_to_date true
+    done
+}
+
+@test "FAT: a copy that is killed within the two seconds of its source is not finished" {
+    FUSE_FAULTS=(--time-unit=2000000000 --no-change-time)
+    on_fs fuse 1M
+    local attempt
+    for attempt in 1 2; do
+        rm -f "$FS/target" "$FS/.target.haul"
+        random_file source 6M "$attempt"
+        begin --bwlimit=8M source "$FS/target"
+        sleep 0.4
+        kill -KILL "$running"
+        finished
+        copied source "$FS/target"
+        same source "$FS/target"
+    done
+}
+
+@test "--modify-window takes times for equal that are near" {
+    random_file source 1M
+    touch -d '2001-02-03 04:05:06.7' source
+    copied source target
+    touch -d '2001-02-03 04:05:09' target
+    copied --modify-window=3 source target
+    expect_receipt .up_to_date true
+    copied -@ 2 source target
+    kept_all
+    copy --modify-window=x source target
+    expect_status 1
+}
+
 @test "a time that was put back proves nothing: compared, and said" {
     random_file source 4M
     copied source target

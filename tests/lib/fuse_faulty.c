@@ -22,6 +22,8 @@
  *   --utimens-ignore      utimens says yes and does nothing
  *   --omit-is-zero        UTIME_OMIT is taken for the time 0, and yes is said: libfuse 2
  *   --time-unit=NS        times are kept rounded down to multiples of this
+ *   --no-change-time      the time of status change is the modification time, as on FAT; both are
+ *                         told as coarsely as --time-unit says
  *   --slow=MS             each read and write takes so many milliseconds longer
  *
  * Otherwise a plain passthrough by path. Its own files are read through the page cache: cgroup
@@ -44,7 +46,8 @@
 struct faults {
     char *file;
     long long read_eio, write_eio, write_enospc, lose_write;
-    int chmod_deny, chown_deny, utimens_deny, chmod_ignore, utimens_ignore, omit_is_zero;
+    int chmod_deny, chown_deny, utimens_deny, chmod_ignore, utimens_ignore, omit_is_zero,
+        no_change_time;
     long long time_unit;
     int fsync_eio, no_fallocate, no_direct, uncached, short_reads, slow_ms;
     char *folder;
@@ -99,12 +102,28 @@ static void *faulty_init(struct fuse_conn_info *connection, struct fuse_config *
     return fuse_get_context()->private_data;
 }
 
+static struct timespec kept_time(struct timespec time)
+{
+    const struct faults *f = faults();
+    if (time.tv_nsec == UTIME_OMIT && f->omit_is_zero) {
+        return (struct timespec){0, 0};
+    }
+    if (f->time_unit > 0 && time.tv_nsec < 1000000000) {
+        long long ns = time.tv_sec * 1000000000LL + time.tv_nsec;
+        ns -= ns % f->time_unit;
+        return (struct timespec){ns / 1000000000, ns % 1000000000};
+    }
+    return time;
+}
+
 static int faulty_getattr(const char *path, struct stat *facts, struct fuse_file_info *info)
 {
-    if (info) {
-        return result(fstat((int)info->fh, facts));
+    int code = result(info ? fstat((int)info->fh, facts)
+                           : fstatat(top(), below(path), facts, AT_SYMLINK_NOFOLLOW));
+    if (code == 0 && faults()->no_change_time) {
+        facts->st_mtim = facts->st_ctim = kept_time(facts->st_mtim);
     }
-    return result(fstatat(top(), below(path), facts, AT_SYMLINK_NOFOLLOW));
+    return code;
 }
 
 static int faulty_readlink(const char *path, char *out, size_t capacity)
@@ -185,20 +204,6 @@ static int faulty_chown(const char *path, uid_t user, gid_t group, struct fuse_f
     }
     return result(info ? fchown((int)info->fh, user, group)
                        : fchownat(top(), below(path), user, group, AT_SYMLINK_NOFOLLOW));
-}
-
-static struct timespec kept_time(struct timespec time)
-{
-    const struct faults *f = faults();
-    if (time.tv_nsec == UTIME_OMIT && f->omit_is_zero) {
-        return (struct timespec){0, 0};
-    }
-    if (f->time_unit > 0 && time.tv_nsec < 1000000000) {
-        long long ns = time.tv_sec * 1000000000LL + time.tv_nsec;
-        ns -= ns % f->time_unit;
-        return (struct timespec){ns / 1000000000, ns % 1000000000};
-    }
-    return time;
 }
 
 static int faulty_utimens(const char *path, const struct timespec wanted[2],
@@ -382,6 +387,7 @@ static const struct fuse_opt options[] = {
     FAULT("--utimens-ignore", utimens_ignore),
     FAULT("--omit-is-zero", omit_is_zero),
     FAULT("--time-unit=%lld", time_unit),
+    FAULT("--no-change-time", no_change_time),
     FAULT("--slow=%d", slow_ms),
     FUSE_OPT_END,
 };
