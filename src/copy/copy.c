@@ -409,18 +409,11 @@ static void copy_release_others(struct copy *copy)
     }
 }
 
-/* The source first: only an unchanged source makes the target a copy. */
 static int copy_commit(struct copy *copy, struct outcome_proof *proof, struct error *err)
 {
     struct lane *lane = copy->lead;
     copy->progress.phase = PHASE_SYNCING;
-    copy_release_others(copy);
-    int result = lane_call(lane, END_SOURCE, END_COMMIT, err);
-    lane->source_open = false; /* a commit closes it, however it ends */
-    if (result < 0)
-        return result;
-    proof->source_unchanged = true;
-    result = lane_call(lane, END_TARGET, END_COMMIT, err);
+    int result = lane_call(lane, END_TARGET, END_COMMIT, err);
     lane->target_open = false;
     proof->target_committed = result == 0;
     return result;
@@ -491,6 +484,13 @@ static int copy_transfer(struct copy *copy, struct receipt *receipt, struct erro
         result = copy_pump(copy, plan, err);
     if (result == 0)
         result = copy_digest(copy, plan, receipt, err);
+    /* The source first: only an unchanged source makes the target a copy. */
+    if (result == 0) {
+        copy->progress.phase = PHASE_SYNCING;
+        copy_release_others(copy);
+        result = copy_finish_source(copy, &plan, receipt, err);
+        proof.source_unchanged = result == 0;
+    }
     if (result == 0)
         result = copy_commit(copy, &proof, err);
     if (result == 0) {

@@ -44,6 +44,14 @@ void copy_attributes_want(const struct copy *copy, struct job *job);
 /* The data are up to date: carry over what else differs (-n: only see what would be). */
 int copy_attributes_adjust(struct copy *copy, struct error *err);
 
+/* copy_again.c */
+
+/* COMMIT of the source by the lead, when every chunk of *plan is done. Where its status has changed
+ * meanwhile, the target is compared with it; *plan and the receipt's digest are then that
+ * comparison's. ERROR_CHANGED: it was written, or does not come to rest. */
+int copy_finish_source(struct copy *copy, struct plan **plan, struct receipt *receipt,
+                       struct error *err);
+
 /* copy_digest.c: what the journal knows of all chunks */
 
 /* A journal fits: let the plan know all that it lists. */

@@ -242,8 +242,10 @@ void end_file_whole(struct end_file *self, struct work *work, enum request_kind 
     end_file_submit(self, work);
 }
 
-/* The source must be what it was when it was opened: size, mtime, inode. */
-static int end_file_check_source(struct end_file *self, const struct open_file *open)
+/* The source must be what it was when it was opened. -EAGAIN: perhaps it is, see copy_again.c; who
+ * only compares can do no better than say so. */
+static int end_file_check_source(struct end_file *self, const struct open_file *open,
+                                 bool compare_only)
 {
     struct facts now;
     int result = file_facts(&open->file, &now, &self->end.error);
@@ -254,6 +256,11 @@ static int end_file_check_source(struct end_file *self, const struct open_file *
         log_note("%s: whether it changed while it was copied cannot be told: nobody counts the "
                  "writes to it",
                  open->file.path);
+    if (change == EVIDENCE_TOUCHED && !compare_only)
+        return error_set_class(&self->end.error, ERROR_CHANGED, EAGAIN,
+                               "%s: its status changed while it was copied", open->file.path);
+    if (change == EVIDENCE_TOUCHED)
+        log_note("%s: its status changed while it was compared", open->file.path);
     if (change != EVIDENCE_CHANGED)
         return 0;
     return error_set_class(&self->end.error, ERROR_CHANGED, ESTALE,
@@ -285,7 +292,7 @@ static void end_file_left(struct end_file *self, struct work *work, int result)
     struct open_file *open = work->open;
     bool commit = work->slot->op == END_COMMIT;
     if (commit && result == 0 && open->reading)
-        result = end_file_check_source(self, open);
+        result = end_file_check_source(self, open, work->slot->job->wish.compare_only);
     if (commit && result == 0 && !open->reading)
         result = end_file_set_metadata(self, work);
     end_file_watch_end(self, open, &work->slot->job->reports[self->end.role]);
