@@ -161,8 +161,9 @@ static bool in_group(gid_t group)
     return false;
 }
 
-/* Only root gives files away, and others give them to their own groups: as in rsync and cp that is
- * no failure, unless just this was asked for. */
+/* Only root gives files away, and with -a others give them to their own groups, as with rsync. By
+ * default an ordinary user's target has the group that its folder gives it, as with cp: that is no
+ * failure, unless just this was asked for. */
 static bool attempted(enum attribute attribute, const struct attributes *wanted,
                       const struct facts *facts, const struct stat *now)
 {
@@ -171,7 +172,8 @@ static bool attempted(enum attribute attribute, const struct attributes *wanted,
         return false;
     if (attribute > ATTRIBUTE_GROUP || wish == ATTRIBUTE_ASKED || geteuid() == 0)
         return true;
-    return attribute == ATTRIBUTE_GROUP && now->st_uid == geteuid() && in_group(facts->gid);
+    return attribute == ATTRIBUTE_GROUP && wish == ATTRIBUTE_ARCHIVE && now->st_uid == geteuid() &&
+           in_group(facts->gid);
 }
 
 /* Set-id bits mean another owner's rights: as with cp -p never without the owner, unless they were

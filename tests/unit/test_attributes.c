@@ -206,6 +206,9 @@ static int body_own_group(struct rig *rig)
     CHECK(fchown(rig->fd, NOBODY, NOBODY) == 0);
     CHECK(setgroups(2, groups) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
     CHECK(apply(rig) == 0);
+    CHECK(stat_of(rig->path).st_gid == NOBODY); /* by default the folder's, as with cp */
+    rig->wanted.wish[ATTRIBUTE_GROUP] = ATTRIBUTE_ARCHIVE;
+    CHECK(apply(rig) == 0);
     CHECK(stat_of(rig->path).st_gid == 4321);
     return 0;
 }
