@@ -86,6 +86,7 @@ static const struct lie_field lie_reply_fields[] = {
     LIE_OF(WIRE_COMMIT, reply.tally.bytes, false),
     LIE_OF(WIRE_COMMIT, reply.tally.sum, false),
     LIE_OF(WIRE_ABANDON, reply.tally.sum, false),
+    LIE_OF(WIRE_COMMIT, reply.report.reread_cached_bytes, false),
 };
 
 /* A request that is changed on its way is another wish, and what comes of it is nobody's lie; only
@@ -129,6 +130,7 @@ static const struct lie_field lie_request_fields[] = {
     LIE_OF(WIRE_COMMIT, request.source.size_bytes, false),
     LIE_OF(WIRE_COMMIT, request.source.mtime_seconds, true),
     LIE_OF(WIRE_COMMIT, request.wish.attributes[3], true),
+    LIE_OF(WIRE_DESCRIBE, request.wish.dry, true),
 };
 
 /* The field-th of an operation, modulo how many there are; NULL: it has none. */
