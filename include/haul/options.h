@@ -34,6 +34,7 @@ struct options {
     bool progress; /* --progress, -P, --info=progress2: also when not on a terminal */
     bool json;
     bool stats;
+    bool links;              /* -l: said that what a link points to is copied */
     bool target_is_file;     /* -T: never a folder to put things into */
     bool server;             /* --server: the other side of somebody's copy */
     const char *restrict_to; /* --restrict=DIR[,ro|,wo], of --server; NULL: not restricted */

@@ -156,7 +156,7 @@ static const struct option_row table[] = {
 
     ARCHIVE("archive", 'a', "the same as -rptgo; owner and group only as root"),
     ALREADY("recursive", 'r', "accepted for files; folders are not copied yet"),
-    ALREADY("links", 'l', "accepted for files; what a symbolic link points to is copied"),
+    FLAG("links", 'l', links, "accepted for files; what a symbolic link points to is copied"),
     ATTRIBUTE("perms", 'p', MODE, ASKED, "keep permissions, or exit 23; also set-id bits"),
     ATTRIBUTE("times", 't', TIMES, ASKED, "keep the modification time, or exit 23"),
     ATTRIBUTE("owner", 'o', OWNER, ASKED, "keep the owner, or exit 23; but see --ssh-option"),

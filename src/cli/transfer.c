@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct transfer {
@@ -97,6 +98,14 @@ static void print_receipt(const struct transfer *transfer, const struct receipt 
     output_end();
 }
 
+/* A copy that is durable and lacks something has words as well. */
+static const char *error_words(const struct outcome *outcome, const struct error *err)
+{
+    if (error_is_set(err))
+        return err->text;
+    return outcome->lacking ? "some of what was asked for could not be kept" : NULL;
+}
+
 /* Each of several files has its own account as soon as it is known. */
 static void print_one(const struct transfer *transfer, const struct receipt *receipt,
                       const struct error *err)
@@ -104,7 +113,7 @@ static void print_one(const struct transfer *transfer, const struct receipt *rec
     bool failed = !outcome_good(&receipt->outcome);
     if (transfer->options->json) {
         receipt_json(stdout, receipt, "file", exit_of_outcome(&receipt->outcome),
-                     failed ? err->text : NULL);
+                     error_words(&receipt->outcome, err));
         fflush(stdout);
     } else if (!failed) {
         print_receipt(transfer, receipt);
@@ -119,11 +128,24 @@ static bool skip_folder(struct transfer *transfer, const char *source)
     struct facts facts;
     if (copy_describe(transfer->copy, false, source, &facts, &err) < 0 || facts.kind != FILE_FOLDER)
         return false;
-    error_set_class(&err, ERROR_FILE, EISDIR, "%s: skipped, it is a folder", source);
+    error_set_class(&err, ERROR_FILE, EISDIR,
+                    "%s: skipped, it is a folder (they are not copied yet)", source);
     transfer->ended_count++;
     fail(transfer, &err);
     transfer->skipped = true;
     return true;
+}
+
+/* -l, and -a which means it, would make a link. */
+static void note_link(const struct transfer *transfer, const char *source)
+{
+    const struct options *options = transfer->options;
+    bool wanted = options->links || options->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_ARCHIVE;
+    struct stat st;
+    if (wanted && transfer->operands.source.kind == ADDRESS_LOCAL && lstat(source, &st) == 0 &&
+        S_ISLNK(st.st_mode))
+        log_note("%s: is a symbolic link; what it points to is copied (links are not copied yet)",
+                 source);
 }
 
 /* What the progress is of. The path lives as long as the operands. */
@@ -218,6 +240,7 @@ static void copy_all(struct transfer *transfer)
         const char *source = transfer->operands.sources[i];
         uint32_t failed_count = transfer->tally.failed_count;
         show_file(transfer, i + 1, source);
+        note_link(transfer, source);
         if (!skip_folder(transfer, source))
             copy_one(transfer, source);
         /* The signal may have come when the last chunk of this file was already done. */
@@ -311,7 +334,7 @@ static void print_end(struct transfer *transfer, int code)
         sum->outcome = transfer->outcome;
     print_resume(transfer);
     if (options->json)
-        receipt_json(stdout, sum, "receipt", code, failed ? transfer->err.text : NULL);
+        receipt_json(stdout, sum, "receipt", code, error_words(&sum->outcome, &transfer->err));
     else if (single(transfer) && !failed)
         print_receipt(transfer, sum);
     else if (!single(transfer) && transfer->begun && !options->quiet)
@@ -351,7 +374,8 @@ static int look_at_source(const char *source, struct error *err)
     if (facts.kind == FILE_NONE)
         return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file", source);
     if (facts.kind == FILE_FOLDER)
-        return error_set_class(err, ERROR_FILE, EISDIR, "%s: skipped, it is a folder", source);
+        return error_set_class(err, ERROR_FILE, EISDIR,
+                               "%s: skipped, it is a folder (they are not copied yet)", source);
     return access(source, R_OK) == 0 ? 0 : error_set(err, errno, "%s: cannot be opened", source);
 }
 

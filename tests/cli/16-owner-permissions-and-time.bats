@@ -40,6 +40,7 @@ far() { # a far side without ssh
     as_nobody -I --perms source target
     durable_and_same 23
     expect_note 'target: permissions, modification time not kept, which was asked for'
+    expect_receipt .error 'some of what was asked for could not be kept'
     as_nobody -I -a --no-times --no-perms source target
     durable_and_same 0
     expect "standard error" "$(cat err)" ""
@@ -212,6 +213,9 @@ far() { # a far side without ssh
         copied "$with" source target
         same source target
     done
+    ln -s source link
+    copied -a link target # there already, and still said
+    expect_words 'link: is a symbolic link; what it points to is copied'
     mkdir folder
     copy -a folder source into
     expect_status 1
