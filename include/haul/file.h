@@ -4,6 +4,7 @@
 #ifndef HAUL_FILE_H
 #define HAUL_FILE_H
 
+#include "haul/copy_up.h"
 #include "haul/error.h"
 #include "haul/evidence.h"
 
@@ -47,8 +48,9 @@ struct file {
     bool exclusive;  /* a device that nobody else has claimed, or may as long as this is open */
     bool snapshot;   /* fd is a copy in memory, see snapshot.h: facts stay as they are */
     bool restricted; /* to a place: its path is not used again */
-    bool dio_known;  /* statx said something about direct I/O */
-    uint32_t dio_memory_bytes; /* alignment; 0 with dio_known: the kernel would silently buffer */
+    struct copy_up_left copy_up; /* by this open */
+    bool dio_known;              /* statx said something about direct I/O */
+    uint32_t dio_memory_bytes;   /* alignment; 0 with dio_known: the kernel would silently buffer */
     uint32_t dio_offset_bytes;
 };
 

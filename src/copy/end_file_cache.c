@@ -364,12 +364,16 @@ void end_file_watch_end(struct end_file *self, struct open_file *open, struct si
         after_bytes = end_file_resident(open, 0, PLAIN_LOOK_BYTES);
         known = known && open->size_bytes <= PLAIN_LOOK_BYTES;
     }
+    const struct copy_up_left *copy_up = &open->file.copy_up;
+    known = known && copy_up->left_bytes != NUM_UNKNOWN;
+    after_bytes += known ? copy_up->left_bytes : 0;
+    uint64_t ours_bytes = max_u64(account->ours_peak_bytes, copy_up->peak_bytes);
     *report = (struct side_report){
         .policy = open->policy.kind,
         .engine = self->engine->ops->kind,
         .resident_before_bytes = known ? others_bytes : NUM_UNKNOWN,
         .resident_peak_bytes =
-            known ? max_u64(others_bytes + account->ours_peak_bytes, after_bytes) : NUM_UNKNOWN,
+            known ? max_u64(others_bytes + ours_bytes, after_bytes) : NUM_UNKNOWN,
         .resident_after_bytes = known ? after_bytes : NUM_UNKNOWN,
         .memory_peak_bytes = budget_memory_peak(),
         .attributes_changed = open->attributes.changed,

@@ -3,6 +3,7 @@
 #include "haul/file.h"
 
 #include "haul/cleanup.h"
+#include "haul/copy_up.h"
 #include "haul/device.h"
 #include "haul/log.h"
 #include "haul/num.h"
@@ -410,6 +411,30 @@ static int file_refuse_device(const struct file *file, struct error *err)
                            "%s: is a device; --write-devices allows writing to it", file->path);
 }
 
+/* On overlayfs this may copy the file up; what that leaves in the cache is dropped at once. */
+static int file_open_existing(struct file *file, bool readable)
+{
+    struct statfs fs;
+    struct copy_up *copy_up = NULL;
+    int fd = -1;
+    bool overlay = readable && fstatfs(file->fd_folder, &fs) == 0 &&
+                   (uint32_t)fs.f_type == OVERLAYFS_SUPER_MAGIC;
+    if (overlay) {
+        AUTO_CLOSE int before = file_open_here(file, O_RDONLY, 0);
+        copy_up = before >= 0 ? copy_up_expect(before) : NULL;
+    }
+    errno = EACCES;
+    if (readable)
+        fd = file_open_here(file, O_RDWR, 0);
+    file->readable = fd >= 0;
+    if (fd < 0 && errno == EACCES) /* may be write-only: it can be written, not compared */
+        fd = file_open_here(file, O_WRONLY, 0);
+    int errnum = errno;
+    file->copy_up = copy_up_finish(copy_up, fd);
+    errno = errnum;
+    return fd;
+}
+
 static int file_open_writable(struct file *file, const struct file_open_wish *wish,
                               struct error *err)
 {
@@ -424,12 +449,7 @@ static int file_open_writable(struct file *file, const struct file_open_wish *wi
         if (result < 0)
             return result;
     }
-    errno = EACCES;
-    if (place_may_read(place))
-        file->fd = file_open_here(file, O_RDWR, 0);
-    file->readable = file->fd >= 0;
-    if (file->fd < 0 && errno == EACCES) /* may be write-only: it can be written, not compared */
-        file->fd = file_open_here(file, O_WRONLY, 0);
+    file->fd = file_open_existing(file, place_may_read(place));
     if (file->fd < 0 && errno == ENOENT)
         return file_create(file, wish, err);
     if (file->fd < 0)

@@ -105,6 +105,40 @@ far_side() { # a transport that runs the server here
     uncached source target
 }
 
+# An overlay with a lower file `old`, of which somebody else has cached so much: sets MERGED and LOWER.
+overlay_with() { # BYTES-CACHED
+    on_fs ext4 256M
+    mkdir "$FS/lower" "$FS/upper" "$FS/work"
+    MERGED=$(mktemp -d "$SCRATCH/merged.XXXXXX")
+    LOWER=$FS/lower/old
+    random_file "$LOWER" 24M 9
+    mount -t overlay -o "lowerdir=$FS/lower,upperdir=$FS/upper,workdir=$FS/work" haul-test "$MERGED"
+    cleanup_fn unmount "$MERGED"
+    pages --evict "$LOWER"
+    [ "$1" = 0 ] || head -c "$1" "$LOWER" >/dev/null
+}
+
+@test "overlayfs copies an existing target up through the cache: what that leaves goes, what others had stays" {
+    requires root
+    local before policy
+    random_file source 24M
+    for policy in direct window; do
+        overlay_with 0
+        copied --cache=$policy source "$MERGED/old"
+        uncached "$LOWER" "$MERGED/old" source
+        expect_receipt .target.resident_after_bytes 0
+        [ "$(receipt .target.resident_peak_bytes)" -gt $((24 * MIB)) ]
+        same source "$MERGED/old"
+        pages --evict source
+    done
+    overlay_with 8M
+    before=$(pages "$LOWER")
+    copied source "$MERGED/old"
+    expect_under "pages of the lower file" "$(pages "$LOWER")" $((before + 1))
+    [ "$(pages --kept "$LOWER")" -ge $((before * 4096)) ] # with what was reclaimed of our own
+    uncached "$MERGED/old"
+}
+
 # What is asked about, in pages: PROT_NONE mappings are haul's question to mincore.
 pages_asked() {
     awk -F'[(, ]+' '/ mincore\(|^mincore\(/ { for (i = 1; i <= NF; i++) if ($i == "mincore" || $i ~ /mincore$/) sum += $(i + 2) / 4096 } END { print sum + 0 }' "$1"
