@@ -35,6 +35,7 @@ struct options {
     bool json;
     bool stats;
     bool links;              /* -l: said that what a link points to is copied */
+    bool itemize;            /* --itemize-changes: a line for each file that differs */
     bool target_is_file;     /* -T: never a folder to put things into */
     bool server;             /* --server: the other side of somebody's copy */
     const char *restrict_to; /* --restrict=DIR[,ro|,wo], of --server; NULL: not restricted */

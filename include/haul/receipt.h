@@ -15,6 +15,9 @@ void receipt_init(struct receipt *receipt);
  * fallback, leftover and missing durability is said in either form. */
 void receipt_words(FILE *out, const struct receipt *receipt, bool full);
 
+/* The line of --itemize-changes; nothing where nothing differs. */
+void receipt_words_changes(FILE *out, const struct receipt *receipt);
+
 /* What a sum of receipts does not say by itself. */
 struct receipt_tally {
     uint32_t failed_count;

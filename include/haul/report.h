@@ -68,6 +68,7 @@ struct receipt {
     struct outcome outcome; /* how it has ended; nothing else says whether it went well */
     bool resumed;           /* a journal was found and used */
     bool dry_run;           /* -n: nothing was to be changed */
+    char changes[12];       /* as rsync's %i; empty: nothing differs, or nothing was found out */
     const char *would;      /* -n: what would become of the target, a constant; NULL: nothing */
     bool compared; /* haul verify: nothing was written; kept are the bytes that are equal */
     uint64_t bytes_differing;

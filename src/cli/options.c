@@ -176,6 +176,7 @@ static const struct option_row table[] = {
     FLAG("progress", 0, progress, "show progress, also when not on a terminal"),
     FLAG(NULL, 'P', progress, "the same as --partial --progress"),
     VALUE(INFO, "info", "progress2", AT(progress), 0, "the same as --progress"),
+    FLAG("itemize-changes", 0, itemize, "a line for each file that differs, as rsync -i"),
     FLAG("stats", 0, stats, "print the whole receipt"),
     FLAG("json", 0, json, "progress and receipt as JSON, one event a line"),
 

@@ -242,6 +242,16 @@ void receipt_words(FILE *out, const struct receipt *receipt, bool full)
         words_compact(out, receipt);
 }
 
+void receipt_words_changes(FILE *out, const struct receipt *receipt)
+{
+    char shown[SHOWN_BYTES];
+    const char *path = receipt->source_path ? receipt->source_path : "";
+    const char *slash = strrchr(path, '/');
+    if (receipt->changes[0] != '\0')
+        fprintf(out, "%s %s\n", receipt->changes,
+                text_escape(shown, sizeof(shown), slash ? slash + 1 : path));
+}
+
 void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally)
 {
     struct receipt worked = *sum; /* without what was only looked at */
@@ -336,6 +346,7 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     output_json_number(out, "bytes_differing", receipt->bytes_differing);
     output_json_bool(out, "dry_run", receipt->dry_run);
     output_json_string(out, "would", receipt->would);
+    output_json_string(out, "changes", receipt->changes[0] ? receipt->changes : NULL);
     output_json_bool(out, "up_to_date", receipt_up_to_date(receipt));
     output_json_bool(out, "resumed", receipt->resumed);
     json_counts(out, receipt);

@@ -156,6 +156,17 @@ static void show_file(struct transfer *transfer, uint32_t number, const char *pa
     atomic_store(&transfer->watch.name, slash && slash[1] ? slash + 1 : path);
 }
 
+/* --itemize-changes: in front of the receipt, as rsync's line is in front of its totals. */
+static void print_changes(const struct transfer *transfer, const struct receipt *receipt)
+{
+    const struct options *options = transfer->options;
+    if (!options->itemize || options->json || options->quiet || !outcome_good(&receipt->outcome))
+        return;
+    output_begin(transfer->watch.style == WATCH_BAR);
+    receipt_words_changes(stdout, receipt);
+    output_end();
+}
+
 static void copy_one(struct transfer *transfer, const char *source)
 {
     struct receipt one;
@@ -174,6 +185,7 @@ static void copy_one(struct transfer *transfer, const char *source)
         copy_run(transfer->copy, source, transfer->target_path, &one, &err);
     }
     ended(transfer, &one.outcome, &err);
+    print_changes(transfer, &one);
     if (!single(transfer)) {
         print_one(transfer, &one, &err);
         if (!outcome_good(&one.outcome))

@@ -533,11 +533,12 @@ int copy_run(struct copy *copy, const char *source_path, const char *target_path
         if (copy_up_to_date(copy, job)) {
             receipt->outcome = outcome_up_to_date("size and modification time");
             copy->progress.bytes_kept = copy->progress.bytes_total;
+            copy_itemize(copy, receipt);
             result = copy_attributes_adjust(copy, err);
-        } else if (copy->wish.dry_run) {
-            result = copy_dry(copy, receipt, err);
         } else {
-            result = copy_transfer(copy, receipt, err);
+            copy_itemize(copy, receipt);
+            result = copy->wish.dry_run ? copy_dry(copy, receipt, err)
+                                        : copy_transfer(copy, receipt, err);
         }
     }
     receipt->outcome = outcome_settle(receipt->outcome, result, err);

@@ -1,6 +1,8 @@
 /* copy_dry.c - --dry-run: what a run would begin with. Changes nothing. */
 #include "copy_state.h"
 
+#include <stdio.h>
+
 /* --dry-run: both sides look at all that OPEN would meet. */
 static int copy_probe(struct copy *copy, struct error *err)
 {
@@ -23,6 +25,28 @@ static const char *copy_would(const struct copy *copy, const struct job *job)
     if (job->journal_present)
         return "be gone on with from its journal";
     return "be compared, and what differs written";
+}
+
+/* YXcstpoguax of rsync(1). Content is not compared here, so c never is. */
+void copy_itemize(const struct copy *copy, struct receipt *receipt)
+{
+    const struct job *job = &copy->lead->job;
+    const struct facts *source = &job->facts[END_SOURCE], *target = &job->facts[END_TARGET];
+    const uint8_t *wish = job->wish.attributes;
+    bool sent = copy->addresses[END_TARGET].kind == ADDRESS_REMOTE;
+    bool size = source->size_bytes != target->size_bytes;
+    bool times = source->mtime_seconds != target->mtime_seconds;
+    bool mode = wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE && source->mode != target->mode;
+    bool owner = wish[ATTRIBUTE_OWNER] != ATTRIBUTE_LEAVE && source->uid != target->uid;
+    bool group = wish[ATTRIBUTE_GROUP] != ATTRIBUTE_LEAVE && source->gid != target->gid;
+    bool moves = receipt->outcome.kind != OUTCOME_UP_TO_DATE;
+    char direction = (char)(!moves ? '.' : sent ? '<' : '>');
+    if (target->kind == FILE_NONE)
+        snprintf(receipt->changes, sizeof(receipt->changes), "%cf+++++++++", direction);
+    else if (moves || mode || owner || group)
+        snprintf(receipt->changes, sizeof(receipt->changes), "%cf.%c%c%c%c%c...", direction,
+                 size ? 's' : '.', times ? 't' : '.', mode ? 'p' : '.', owner ? 'o' : '.',
+                 group ? 'g' : '.');
 }
 
 int copy_dry(struct copy *copy, struct receipt *receipt, struct error *err)

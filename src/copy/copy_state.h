@@ -32,7 +32,10 @@ void copy_fill_receipt(const struct copy *copy, uint64_t started_ns, struct rece
 
 bool copy_has_holes(const struct facts *source);
 
-/* copy_dry.c: both sides look at all that OPEN would meet; fills outcome and `would`. */
+/* copy_dry.c: what differs by the facts, as rsync itemizes it, into receipt->changes. */
+void copy_itemize(const struct copy *copy, struct receipt *receipt);
+
+/* Both sides look at all that OPEN would meet; fills outcome and `would`. */
 int copy_dry(struct copy *copy, struct receipt *receipt, struct error *err);
 
 /* copy_attributes.c: owner, group, mode, times */

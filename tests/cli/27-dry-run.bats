@@ -208,3 +208,29 @@ foretells() { # EXIT-CODE ARGS...
     copy -n "${via[@]}" "$far/source" target
     expect_receipt .up_to_date true
 }
+
+@test "--itemize-changes tells in rsync's letters what differs, with -n what would" {
+    run haul -n --itemize-changes source target
+    [[ $output == *">f+++++++++ source"* ]]
+    run haul --itemize-changes source target
+    [[ $output == *">f+++++++++ source"* ]]
+    run haul -n --itemize-changes source target
+    [[ $output != *f[.+]* ]]
+    touch -d 2001-01-01 target
+    run haul -n --itemize-changes source target
+    [[ $output == *">f..t...... source"* ]]
+    echo old >target
+    chmod 600 target
+    touch -d 2001-01-01 target
+    run haul -n --itemize-changes source target
+    [[ $output == *">f.stp..... source"* ]]
+    copy -n source target
+    expect_receipt .changes '>f.stp.....'
+    copied source target
+    sleep 0.1
+    chmod 640 target
+    run haul -n --itemize-changes source target
+    [[ $output == *".f...p..... source"* ]]
+    run haul -n --itemize-changes -e "sh -c 'shift; exec \"\$@\"' -" --remote-path="$HAUL" source "h:$SCRATCH/new"
+    [[ $output == *"<f+++++++++ source"* ]]
+}

@@ -183,7 +183,7 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "{\"v\":1,\"event\":\"receipt\",\"exit\":0,\"error\":null,\"outcome\":\"durable\","
         "\"durable\":true,"
         "\"bytes_durable\":4294967296,\"compared\":false,\"bytes_differing\":0,\"dry_run\":false,"
-        "\"would\":null,"
+        "\"would\":null,\"changes\":null,"
         "\"up_to_date\":false,"
         "\"resumed\":false,\"files\":1,"
         "\"bytes_total\":4294967296,\"bytes_copied\":4294967296,\"bytes_kept\":0,"
