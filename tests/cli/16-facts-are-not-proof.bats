@@ -229,6 +229,24 @@ write_and_sync() {
     cmp -n 1M source image
 }
 
+# A flush is counted as a write of no sectors, and whoever closes a device flushes it.
+@test "two copies from one device beside each other: both 0" {
+    random_file image 4M
+    loop_of image
+    "$HAUL" -q --bwlimit=4M "$LOOP" slow 3>&- &
+    local slow=$!
+    cleanup_fn end_quietly "$slow"
+    until [ -e slow ]; do
+        kill -0 "$slow"
+        sleep 0.01
+    done
+    copied "$LOOP" quick
+    blockdev --flushbufs "$LOOP"
+    wait "$slow"
+    same image quick
+    same image slow
+}
+
 @test "verify and a copy from it need no device for themselves" {
     mounted_loop 8M
     mount -o remount,ro mounted
