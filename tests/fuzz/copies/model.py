@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 
 from content import digest, digest_of_digests, first_difference
+from story import RIVAL, WRITE
 
-EXIT_FILE, EXIT_VANISHED, EXIT_SIGNAL, EXIT_MISMATCH, EXIT_CHANGED = 11, 24, 20, 40, 41
+EXIT_FILE, EXIT_VANISHED, EXIT_SIGNAL, EXIT_MISMATCH, EXIT_CHANGED, EXIT_BUSY = 11, 24, 20, 40, 41, 43
 SIGNALLED_CODES = range(1, 44)  # of a client whose server was killed: any failure, but an honest one
 
 JOURNAL_NAME = re.compile(r"\.[^/]+\.haul$")
@@ -54,8 +55,9 @@ class Case:
     @property
     def facts_equal_before(self):
         source, target = self.before.source, self.before.target
+        window_ns = int(self.run.value("--modify-window") or 0) * 10**9
         return bool(target and not source.device and not target.device and source.size == target.size and
-                    source.mtime_ns == target.mtime_ns)
+                    abs(source.mtime_ns - target.mtime_ns) <= window_ns)
 
     @property
     def right(self):
@@ -78,7 +80,7 @@ class Case:
     @property
     def source_moved(self):
         """The story has written into the source while it was copied."""
-        return bool(self.run.stop and self.run.stop.signal == 0 and self.outcome.stopped)
+        return bool(self.run.stop and self.run.stop.signal == WRITE and self.outcome.stopped)
 
     @property
     def trusts_wrongly(self):
@@ -121,6 +123,8 @@ def codes_allowed(case):
     codes = {0}
     if case.trust.journal_not_ours:
         codes.add(EXIT_FILE)
+    if stop and stop.signal == RIVAL:
+        return codes | {EXIT_BUSY}
     if stop and not case.outcome.events and case.before == case.after:
         codes.add(-stop.signal)  # it had hardly been started
     if stop and case.outcome.stopped:
@@ -134,6 +138,10 @@ def _of_any_run(case):
         yield "hangs"
     elif outcome.code not in codes_allowed(case):
         yield f"exit code {outcome.code}, allowed: {sorted(codes_allowed(case))}"
+    if outcome.rival is not None and outcome.rival not in codes_allowed(case):
+        yield f"the second one beside it ended with {outcome.rival}"
+    if outcome.rival is not None and 0 not in (outcome.rival, outcome.code) and not case.trust.journal_not_ours:
+        yield "of two beside each other none has succeeded"
     if outcome.crash:
         yield f"complains: {outcome.crash}"
     for command in outcome.left:
@@ -249,11 +257,12 @@ def _of_metadata(case):
     source, target = case.after.source, case.after.target
     if target is None or target.device or source.device:
         return
-    if target.mtime_ns != source.mtime_ns:
+    mode = int(case.run.value("--chmod") or f"{source.mode:o}", 8)
+    if target.mtime_ns != source.mtime_ns and not case.run.has("--no-times"):
         yield "the target has another modification time"
-    if target.mode != source.mode:
-        yield f"the target has mode {target.mode:o}, not {source.mode:o}"
-    if target.owner != source.owner:
+    if target.mode != mode and not case.run.has("--no-perms"):
+        yield f"the target has mode {target.mode:o}, not {mode:o}"
+    if target.owner != source.owner and not case.run.has("--no-owner", "--no-group"):
         yield "the target has another owner"
 
 
@@ -275,7 +284,7 @@ def _of_counts(case):
 def _of_what_was_copied(case):
     """Without a journal, no more than the chunks that differed; with one that nobody has touched, no durable chunk."""
     receipt, source, target = case.outcome.receipt, case.after.source, case.before.target
-    if not receipt or case.run.resume == "restart" or not target or target.size == 0:
+    if not receipt or case.run.resume == "restart" or not target or target.size == 0 or case.outcome.rival is not None:
         return
     if case.journal_before is None:
         chunk = receipt["chunk_bytes"]

@@ -7,6 +7,8 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from story import RIVAL, WRITE
+
 PR_SET_CHILD_SUBREAPER = 36
 NOT_ITS_OWN = ("Sanitizer", "runtime error:", "Assertion", "assert", "core dumped")
 
@@ -21,6 +23,7 @@ class Outcome:
     broken_lines: list
     words: str
     stopped: bool  # the signal was sent
+    rival: int | None  # the exit code of a second one that ran beside it
 
     @property
     def receipt(self):
@@ -67,39 +70,53 @@ def _reap_orphans(seconds):
     return left
 
 
-def _signal(process, stop, world):
-    if stop.signal == 0:
-        world.change_source()
-        return True
-    pids = world.server_pids() if stop.victim == "server" else [process.pid]
-    for pid in pids:
-        for _ in range(2 if stop.twice else 1):
+class _Run:
+    """One haul, and what the story does to it while it runs."""
+
+    def __init__(self, arguments, world, stop, out, err):
+        self.arguments, self.world, self.stop = arguments, world, stop
+        self.stopped = self.hung = False
+        self.rival = None
+        self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=world.root)
+
+    def wait(self, seconds_max):
+        began = time.monotonic()
+        while self.process.poll() is None or self.rival and self.rival.poll() is None:
+            passed = time.monotonic() - began
+            if passed > seconds_max:
+                self._give_up()
+            elif self.stop and not self.stopped and passed >= self.stop.seconds and \
+                    (not self.stop.when_journalled or self.world.journal_has_entries()):
+                self.stopped = self._interfere()
+            time.sleep(0.001 if passed < 1 else 0.02)
+
+    def _give_up(self):
+        self.hung = True
+        for process in filter(None, (self.process, self.rival)):
+            process.kill()
+            process.wait()
+
+    def _interfere(self):
+        if self.stop.signal == WRITE:
+            self.world.change_source()
+            return True
+        if self.stop.signal == RIVAL:
+            self.rival = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                          stderr=subprocess.DEVNULL, cwd=self.world.root)
+            return True
+        pids = self.world.server_pids() if self.stop.victim == "server" else [self.process.pid]
+        for pid in pids * (2 if self.stop.twice else 1):
             try:
-                os.kill(pid, stop.signal)
+                os.kill(pid, self.stop.signal)
             except ProcessLookupError:
                 pass
-    return bool(pids)
-
-
-def _wait(process, stop, world, seconds_max):
-    """(was it stopped, did it hang)."""
-    began, stopped = time.monotonic(), False
-    while process.poll() is None:
-        passed = time.monotonic() - began
-        if passed > seconds_max:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            return stopped, True
-        if stop and not stopped and passed >= stop.seconds and (not stop.when_journalled or world.journal_has_entries()):
-            stopped = _signal(process, stop, world)
-        time.sleep(0.001 if passed < 1 else 0.02)
-    return stopped, False
+        return bool(pids)
 
 
 def run(arguments, world, stop=None, seconds_max=120):
     with open(world.path("out"), "wb") as out, open(world.path("err"), "wb") as err:
-        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=world.root)
-        stopped, hung = _wait(process, stop, world, seconds_max)
+        one = _Run(arguments, world, stop, out, err)
+        one.wait(seconds_max)
     left = _reap_orphans(30)
     events, broken = [], []
     with open(world.path("out"), "rb") as out:
@@ -110,4 +127,5 @@ def run(arguments, world, stop=None, seconds_max=120):
                 broken.append(line.decode(errors="replace"))
     with open(world.path("err"), "rb") as err:
         words = err.read().decode(errors="replace")
-    return Outcome(arguments, process.returncode, hung, left, events, broken, words, stopped)
+    return Outcome(arguments, one.process.returncode, one.hung, left, events, broken, words, one.stopped,
+                   one.rival.returncode if one.rival else None)

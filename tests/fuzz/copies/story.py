@@ -19,10 +19,13 @@ TAMPERS = ["target-flip", "target-flip", "target-touch", "target-replace", "targ
            "journal-garbage", "journal-empty", "journal-of-before", "journal-of-another", "journal-remove", "target-evict"]
 
 
+WRITE, RIVAL = 0, -1
+
+
 @dataclass(frozen=True)
 class Stop:
-    """A signal for client or server, after so many seconds, or when the journal has its first entries besides. Signal 0:
-    other bytes are written into the source instead, while it is copied."""
+    """A signal for client or server, after so many seconds, or when the journal has its first entries besides. In place
+    of one: WRITE, other bytes are written into the source while it is copied; RIVAL, the same command is given again."""
     signal: int
     victim: str
     seconds: float
@@ -124,7 +127,7 @@ def draw_run(rng, story):
         return Run(options, words=rng.random() < 0.1)
     seconds = rng.choice([0.15, 0.3, 0.5])
     victim = "server" if story.way != "local" and rng.random() < 0.3 else "client"
-    stop = Stop(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, 0]), victim,
+    stop = Stop(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, WRITE, RIVAL]), victim,
                 rng.uniform(0, seconds * 1.2), rng.random() < 0.5, rng.random() < 0.1)
     # Small steps, so that there is something in the journal.
     steps = (f"--sync-every={rng.choice(['64K', '256K', '1M'])}", f"--bwlimit={max(64, int(story.size / seconds) // KIB)}K")
@@ -170,6 +173,7 @@ def draw_options(rng, story, calm=False):
     maybe(0.2, "--verify")
     maybe(0.25, "-S")
     maybe(0.3, "--no-preallocate", "--preallocate")
+    maybe(0.2, "--no-perms", "--no-times", "--no-owner", "--no-group", "--chmod=600", "-a", "-p", "--modify-window=1")
     maybe(0.3, "--sync-every=0", "--sync-every=64K", "--sync-every=256K", "--sync-every=1M")
     maybe(0.15, "--manifest")
     maybe(0.5 if story.target in DEVICE_BYTES else 0.1, "--journal")
