@@ -45,9 +45,11 @@ struct budget {
 struct budget_wish {
     uint64_t memory_bytes; /* --memory: most memory for slots; 0: automatic (16 MiB, or 4 slots) */
     uint32_t chunk_bytes;  /* 0: automatic; otherwise a power of two, 64 KiB to 16 MiB */
-    uint64_t size_bytes;   /* of the largest file, or NUM_UNKNOWN: chunks grow so that there are at
-                              most CHUNKS_MAX */
-    uint32_t lanes;        /* the slots are divided among them; 0 is 1. Over 8 lanes get 2 each */
+    uint32_t chunk_bytes_most; /* the same, and less where 4 slots of it are too much; with
+                                  chunk_bytes 0. 0: not given */
+    uint64_t size_bytes; /* of the largest file, or NUM_UNKNOWN: chunks grow so that there are at
+                            most CHUNKS_MAX */
+    uint32_t lanes;      /* the slots are divided among them; 0 is 1. Over 8 lanes get 2 each */
     uint64_t reserved_bytes; /* for SSH and the like, taken off first */
     bool windows; /* the policy `window` is asked for: the slots leave half of the room to them */
 };
@@ -69,6 +71,12 @@ int budget_decide(struct budget *budget, const struct budget_facts *facts,
 /* What has decided it, in words: --memory, what is built in, or facts->limited_by. */
 const char *budget_limited_by(const struct budget *budget, const struct budget_facts *facts,
                               const struct budget_wish *wish);
+
+/* How many lanes there is memory for, each a process with as many slots as this one and three of
+ * the smallest windows; at least 1, at most `most`. The facts are from before the slots were taken.
+ */
+uint32_t budget_lanes(const struct budget_facts *facts, uint64_t slots_bytes,
+                      uint64_t reserved_bytes, uint32_t most);
 
 /* Peak resident memory of this process so far (VmHWM), bytes; NUM_UNKNOWN when /proc does not tell.
  * The kernel counts by CPU and folds lazily: a later call may give some 100 KiB less (Linux 6.18).

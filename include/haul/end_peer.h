@@ -24,11 +24,11 @@ struct end_peer_config {
     struct link *link;      /* open; nothing was said on it yet */
     enum end_role role;     /* what the other side is for us */
     uint64_t session;       /* random; the same for all lanes of a run */
-    uint32_t lanes;         /* sessions of this run that share the other side's memory; 0 is 1 */
+    uint32_t lanes;         /* sessions that this run would like to have; 0 is 1 */
     uint32_t slots_count;   /* with a buffer; at most, 0: as many as the other side gives */
     uint32_t control_count; /* without one */
     uint32_t jobs_max;      /* files open at the same time */
-    uint32_t chunk_bytes;   /* 0: as the other side finds right for its memory */
+    uint32_t chunk_bytes;   /* at most; 0: as the other side finds right for its memory */
     uint64_t memory_bytes;  /* for the other side's slots; 0: automatic */
     enum engine_kind engine;
     bool compress;             /* pack payloads, if the other side can */
@@ -46,6 +46,7 @@ struct end_peer_limits {
     uint32_t slots_count, control_count, jobs_max;
     uint32_t chunk_bytes;
     uint64_t memory_bytes; /* of its slots */
+    uint32_t lanes;        /* that it has memory for, this one included */
 };
 
 /* Greet the other side: preambles, our HELLO, its HELLO. Blocks for at most hello_timeout_ns for
@@ -63,8 +64,8 @@ bool end_peer_broken(const struct end *end);
 /* How many payloads arrived damaged, at either side, and were transferred again. */
 uint64_t end_peer_resent(const struct end *end);
 
-/* end_close(): says BYE, waits END_PEER_CLOSE_SECONDS at most for the other side to let go of its
- * files and to end, closes the link. */
+/* end_close(): says BYE, waits END_PEER_CLOSE_SECONDS (a second after a request to stop) at most
+ * for the other side to let go of its files and to end, closes the link. */
 enum { END_PEER_CLOSE_SECONDS = 30 };
 
 #endif

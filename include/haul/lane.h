@@ -43,6 +43,7 @@ struct lane {
     struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slot is the last in use */
     uint32_t slots_count;
     uint32_t chunk_bytes; /* the most that both ends take */
+    uint32_t lanes_most;  /* that the other sides have memory for */
     struct job job;       /* this lane's own view of the file */
     bool source_open, target_open;
     atomic_bool retired; /* see pump.h */

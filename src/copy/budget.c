@@ -248,14 +248,18 @@ static uint64_t limit_with_windows(uint64_t room_bytes, uint64_t reserved_bytes)
     return max_u64(left / 2, 4 * CHUNK_BYTES_MIN);
 }
 
+static uint64_t room_of(const struct budget_facts *facts)
+{
+    uint64_t room =
+        min_u64(less(facts->cgroup_limit_bytes, facts->cgroup_usage_bytes), facts->available_bytes);
+    return room == NUM_UNKNOWN ? blind_bytes : room;
+}
+
 static struct allowance allowance_of(const struct budget_facts *facts,
                                      const struct budget_wish *wish)
 {
     struct allowance allowance;
-    uint64_t room =
-        min_u64(less(facts->cgroup_limit_bytes, facts->cgroup_usage_bytes), facts->available_bytes);
-    if (room == NUM_UNKNOWN)
-        room = blind_bytes;
+    uint64_t room = room_of(facts);
     uint64_t most = less(room, wish->reserved_bytes) / 2;
     if (facts->address_space_bytes != NUM_UNKNOWN)
         most = min_u64(most, facts->address_space_bytes / 4);
@@ -283,7 +287,11 @@ static uint32_t chunk_choose(uint64_t limit_bytes, const struct budget_wish *wis
                              uint32_t slots_wanted)
 {
     uint32_t chunk = wish->chunk_bytes;
-    if (chunk == 0) {
+    if (chunk == 0 && wish->chunk_bytes_most > 0) {
+        chunk = wish->chunk_bytes_most;
+        while (chunk > CHUNK_BYTES_MIN && limit_bytes / chunk < slots_wanted)
+            chunk /= 2;
+    } else if (chunk == 0) {
         chunk = limit_bytes < 1 * MIB   ? CHUNK_BYTES_MIN
                 : limit_bytes < 4 * MIB ? CHUNK_BYTES_DEFAULT / 4
                                         : CHUNK_BYTES_DEFAULT;
@@ -370,6 +378,16 @@ const char *budget_limited_by(const struct budget *budget, const struct budget_f
     if (slots - slots % lanes > budget->slots_count || budget->limit_bytes == limit_bytes_max)
         return "what helps (more is never used without --memory)";
     return facts->limited_by;
+}
+
+uint32_t budget_lanes(const struct budget_facts *facts, uint64_t slots_bytes,
+                      uint64_t reserved_bytes, uint32_t most)
+{
+    const uint64_t windows_bytes = (uint64_t)WINDOWS_CACHED_MAX / 2 * WINDOW_BYTES_MIN;
+    uint64_t lane_bytes = process_bytes + windows_bytes + slots_bytes + reserved_bytes;
+    uint64_t room_bytes = room_of(facts);
+    uint64_t more = less(room_bytes, slots_bytes + windows_bytes) / lane_bytes;
+    return num_u32(min_u64(most, 1 + more));
 }
 
 /* Not getrusage: ru_maxrss starts with the peak of whoever called execve (getrusage(2)). */

@@ -20,6 +20,7 @@ enum {
     SSH_LIBRARY_BYTES = 6 * 1024 * 1024,
     SSH_SESSION_BYTES = 3 * 1024 * 1024,
     TEAM_FILE_BYTES_MIN = 32 * 1024 * 1024,
+    LANE_CHUNK_BYTES_MIN = 256 * 1024,
 };
 
 static bool copy_remote(const struct copy *copy, enum end_role role)
@@ -53,9 +54,9 @@ static uint64_t copy_reserved_bytes(const struct copy *copy, uint32_t lanes)
     return SSH_LIBRARY_BYTES + (uint64_t)lanes * SSH_SESSION_BYTES + pack_bytes;
 }
 
-static int copy_decide_memory(struct copy *copy, uint32_t lanes, struct error *err)
+static struct budget_wish copy_memory_wish(const struct copy *copy, uint32_t lanes)
 {
-    const struct budget_wish wish = {
+    return (struct budget_wish){
         .memory_bytes = copy->wish.memory_bytes,
         .chunk_bytes = copy->wish.chunk_bytes,
         .size_bytes = NUM_UNKNOWN,
@@ -63,22 +64,41 @@ static int copy_decide_memory(struct copy *copy, uint32_t lanes, struct error *e
         .reserved_bytes = copy_reserved_bytes(copy, lanes),
         .windows = copy->wish.cache == POLICY_WINDOW,
     };
+}
+
+/* As many as may be opened, but fewer where that leaves chunks that are worth the round trips. */
+static int copy_decide_lanes(struct copy *copy, uint32_t *lanes, struct error *err)
+{
+    bool fixed = copy->wish.lanes > 0;
     struct budget_facts facts;
+    struct budget_wish wish;
+    struct error why;
     int result = budget_read(&facts, "/", err);
-    if (result == 0)
-        result = budget_decide(&copy->budget, &facts, &wish, err);
-    if (result == 0)
-        log_verbose("memory: budget=%llu slots=%u chunk=%u window=%u limited_by=%s",
-                    (unsigned long long)copy->budget.memory_bytes, copy->budget.slots_count,
-                    copy->budget.chunk_bytes, copy->budget.window_bytes,
-                    budget_limited_by(&copy->budget, &facts, &wish));
-    return result;
+    if (result < 0)
+        return result;
+    for (*lanes = copy_lanes(copy);; (*lanes)--) {
+        why.class = ERROR_NONE;
+        wish = copy_memory_wish(copy, *lanes);
+        result = budget_decide(&copy->budget, &facts, &wish, &why);
+        /* A wish of 0 is none, and one less than that the largest number. */
+        bool good = result == 0 && copy->budget.chunk_bytes >=
+                                       min_u64(LANE_CHUNK_BYTES_MIN, copy->wish.chunk_bytes - 1);
+        if (good || fixed || *lanes == 1)
+            break;
+    }
+    if (result < 0)
+        return error_take(err, &why);
+    log_verbose("memory: budget=%llu slots=%u chunk=%u window=%u lanes=%u limited_by=%s",
+                (unsigned long long)copy->budget.memory_bytes, copy->budget.slots_count,
+                copy->budget.chunk_bytes, copy->budget.window_bytes, *lanes,
+                budget_limited_by(&copy->budget, &facts, &wish));
+    return 0;
 }
 
 static int copy_open_lead(struct copy *copy, struct error *err)
 {
-    uint32_t lanes = copy_lanes(copy);
-    int result = copy_decide_memory(copy, lanes, err);
+    uint32_t lanes;
+    int result = copy_decide_lanes(copy, &lanes, err);
     if (result == 0 && copy_any_remote(copy) && !(copy->memory = ask_memory_open()))
         result = error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with");
     if (result < 0)

@@ -9,6 +9,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+/* A journal without end, from a peer, does not keep anybody from stopping. */
+static int copy_stopped(const struct copy *copy, struct error *err)
+{
+    return copy->progress.stop ? error_set_class(err, ERROR_INTERRUPTED, EINTR, "%s: interrupted",
+                                                 copy->lead->job.target_path)
+                               : 0;
+}
+
 int copy_list_journal(struct copy *copy, struct plan *plan, struct error *err)
 {
     struct slot *slot = &copy->lead->slots[0];
@@ -17,6 +25,8 @@ int copy_list_journal(struct copy *copy, struct plan *plan, struct error *err)
     do {
         slot->length = slot->capacity;
         int result = end_call(copy->lead->ends[END_TARGET], slot, END_RECALL, err);
+        if (result == 0)
+            result = copy_stopped(copy, err);
         if (result == 0)
             result = plan_listed(plan, (const struct journal_entry *)(const void *)slot->buffer,
                                  slot->count, err);
@@ -96,6 +106,8 @@ static int copy_recall_part(struct copy *copy, uint64_t first, uint64_t count, s
     do {
         slot->length = slot->capacity;
         int result = end_call(copy->lead->ends[END_TARGET], slot, END_RECALL, err);
+        if (result == 0)
+            result = copy_stopped(copy, err);
         if (result < 0)
             return result;
         const struct journal_entry *entries = (const void *)slot->buffer;

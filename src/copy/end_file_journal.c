@@ -38,17 +38,25 @@ static bool end_file_journal_wanted(const struct end_file *self, const struct jo
     return job->wish.journal && place_may_read(self->config.place);
 }
 
+static bool means_absent(int errnum)
+{
+    return errnum == ENOENT || errnum == ENOTDIR || errnum == ENAMETOOLONG;
+}
+
 bool end_file_journal_present(const struct end_file *self, const struct job *job)
 {
     char name[JOURNAL_NAME_BYTES];
     struct stat st;
     if (!end_file_journal_wanted(self, job))
         return false;
+    /* What cannot be looked at now (no descriptor is left) may be there: then OPEN tells. */
     if (job->wish.journal_path)
-        return access(job->wish.journal_path, F_OK) == 0;
+        return access(job->wish.journal_path, F_OK) == 0 || !means_absent(errno);
     AUTO_CLOSE int fd = place_reach_folder(self->config.place, job->target_path, O_PATH);
     journal_name(name, place_name(job->target_path));
-    return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (fd < 0)
+        return !means_absent(-fd);
+    return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || !means_absent(errno);
 }
 
 int end_file_journal_probe(const struct end_file *self, const struct job *job, struct error *err)
@@ -293,16 +301,22 @@ int end_file_journal_join(struct end_file *self, struct open_file *open, struct 
 {
     struct journal_header header;
     struct journal_reader *reader = NULL;
-    struct error ignored = {.class = ERROR_NONE};
+    struct error why = {.class = ERROR_NONE};
     if (!end_file_journal_wanted(self, job))
         return 0;
     end_file_journal_place(open, job);
-    int result = journal_reader_open(&reader, journal_folder(open, job), open->journal_path,
-                                     &header, &ignored);
+    int result =
+        journal_reader_open(&reader, journal_folder(open, job), open->journal_path, &header, &why);
     journal_reader_close(reader);
-    if (result < 0 || end_file_journal_fits(open, job, &header) != JOURNAL_FITS ||
-        header.chunk_bytes != job->chunk_bytes)
+    if (result == -ENOENT)
         return 0;
+    /* Without one this lane's chunks would be in no journal, and nobody would know. */
+    if (result < 0)
+        return error_take(&self->end.error, &why);
+    if (end_file_journal_fits(open, job, &header) != JOURNAL_FITS ||
+        header.chunk_bytes != job->chunk_bytes)
+        return error_set_class(&self->end.error, ERROR_FILE, ESTALE,
+                               "%s: its journal is that of another copy", open->file.path);
     result = journal_open(&open->journal, &header, &self->end.error);
     if (result == 0)
         result = journal_join(open->journal, journal_folder(open, job), open->journal_path,
@@ -341,6 +355,21 @@ static void end_file_journal_explain(const struct open_file *open, const struct 
                                            : "remove it, or name another one by --journal=FILE");
 }
 
+/* A journal that cannot be read now is not a damaged one: it stays, and so does what it tells of.
+ * To go on without it would make it untrue. */
+static bool end_file_journal_unreadable(int found)
+{
+    return found < 0 && found != -ENOENT && found != -EBADMSG && found != -ELOOP && found != -ENXIO;
+}
+
+static int end_file_journal_keep(struct end_file *self, const struct open_file *open, int found)
+{
+    return error_set_class(&self->end.error, found == -ENOMEM ? ERROR_MEMORY : ERROR_FILE, -found,
+                           "%s: its journal %s cannot be read now (%s) and was left alone; run it "
+                           "again where it can, or --restart begins anew",
+                           open->file.path, open->journal_path, strerror(-found));
+}
+
 int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job)
 {
     struct journal_header header;
@@ -357,6 +386,8 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
         return result;
     int found =
         journal_reader_open(&reader, journal_folder(open, job), open->journal_path, &header, &why);
+    if (end_file_journal_unreadable(found) && job->wish.resume != RESUME_RESTART)
+        return end_file_journal_keep(self, open, found);
     if (found == 0) {
         job->journal = end_file_journal_fits(open, job, &header);
     } else if (found != -ENOENT) {

@@ -15,7 +15,10 @@
 #include <string.h>
 
 static const uint64_t explain_timeout_ns = 2 * NS_PER_SECOND;
-static const uint64_t wait_ns_max = NS_PER_SECOND;
+static const uint64_t wait_ns_max = NS_PER_SECOND / 5; /* how soon a request to stop is noticed */
+/* When we are to stop, a side that neither takes nor says anything for so long is left alone: it
+ * finds the end of the link and makes its journal right by itself. */
+static const uint64_t stop_silence_ns = NS_PER_SECOND, stop_ping_ns = NS_PER_SECOND / 4;
 
 static void list_add(struct peer_list *list, struct slot *slot)
 {
@@ -164,6 +167,11 @@ static void peer_put_request(struct end_peer *self, struct slot *slot)
     self->sending = slot;
 }
 
+static uint64_t peer_ping_ns(const struct end_peer *self)
+{
+    return self->stopped_ns ? min_u64(self->ping_ns, stop_ping_ns) : self->ping_ns;
+}
+
 /* false: there is nothing to say. */
 static bool peer_put_next(struct end_peer *self)
 {
@@ -172,7 +180,7 @@ static bool peer_put_next(struct end_peer *self)
         peer_put_request(self, list_take(&self->queue));
         return true;
     }
-    if (!self->pong_due && clock_now_ns() - self->wire.sent_ns < self->ping_ns)
+    if (!self->pong_due && clock_now_ns() - self->wire.sent_ns < peer_ping_ns(self))
         return false;
     message.type = self->pong_due ? WIRE_PONG : WIRE_PING;
     self->pong_due = false;
@@ -398,6 +406,28 @@ static void peer_count_bytes(struct end_peer *self)
     self->counted_received_bytes = link->received_bytes;
 }
 
+/* We are to stop: whoever is waited for has to move now. */
+static void peer_watch_stop(struct end_peer *self)
+{
+    const struct link *link = self->wire.link;
+    uint64_t now_ns = clock_now_ns(), bytes = link->sent_bytes + link->received_bytes;
+    struct error why = {.class = ERROR_NONE};
+    if (bytes - self->moved_bytes >= WIRE_SIGN_BYTES) {
+        self->moved_bytes = bytes;
+        self->moved_ns = now_ns;
+    }
+    if (!self->config.progress || !self->config.progress->stop)
+        return;
+    if (self->stopped_ns == 0)
+        self->stopped_ns = now_ns;
+    uint64_t since_ns = max_u64(self->stopped_ns, max_u64(self->wire.heard_ns, self->moved_ns));
+    if (self->broken || self->end.inflight == 0 || now_ns < since_ns + stop_silence_ns)
+        return;
+    error_set_class(&why, ERROR_INTERRUPTED, EINTR, "interrupted, and %s does not answer",
+                    self->wire.link->peer);
+    end_peer_break(self, &why);
+}
+
 static void peer_watch(struct end_peer *self)
 {
     uint64_t since_ns = max_u64(wire_alive_ns(&self->wire), self->asked_ns);
@@ -424,6 +454,7 @@ bool end_peer_turn(struct end_peer *self)
         else if (!self->broken && !wire_sending(&self->wire) && self->pong_due)
             (void)peer_send(self, NULL);
         peer_watch(self);
+        peer_watch_stop(self);
     }
     peer_count_bytes(self);
     return link->sent_bytes + link->received_bytes != before_bytes;
@@ -437,7 +468,7 @@ static unsigned int peer_wanted(const struct end_peer *self)
 
 void end_peer_wait(struct end_peer *self)
 {
-    uint64_t now_ns = clock_now_ns(), ping_at_ns = self->wire.sent_ns + self->ping_ns;
+    uint64_t now_ns = clock_now_ns(), ping_at_ns = self->wire.sent_ns + peer_ping_ns(self);
     uint64_t wait_ns = ping_at_ns > now_ns ? ping_at_ns - now_ns : 0;
     if (wire_sending(&self->wire))
         wait_ns = wait_ns_max; /* a ping has to wait, too */

@@ -41,7 +41,7 @@ static bool peer_hello_fits(const struct wire_hello *wish, const struct wire_hel
 {
     return given->session == wish->session && given->role == wish->role &&
            given->engine == wish->engine && given->log_level == wish->log_level &&
-           given->lanes == wish->lanes && given->ping_ms == wish->ping_ms &&
+           given->lanes <= wish->lanes && given->ping_ms == wish->ping_ms &&
            given->slots_count > 0 &&
            (wish->slots_count == 0 || given->slots_count <= wish->slots_count) &&
            given->control_count == wish->control_count && given->jobs_max <= wish->jobs_max &&
@@ -58,6 +58,7 @@ static int peer_settle(struct end_peer *self, const struct wire_hello *given, st
         .jobs_max = given->jobs_max,
         .chunk_bytes = given->chunk_bytes,
         .memory_bytes = given->memory_bytes,
+        .lanes = given->lanes,
     };
     self->ping_ns = given->ping_ms * NS_PER_MS;
     self->works_count = given->slots_count + given->control_count;
@@ -190,7 +191,8 @@ static bool peer_drained(struct end_peer *self)
  */
 static void peer_goodbye(struct end_peer *self)
 {
-    uint64_t deadline_ns = clock_now_ns() + END_PEER_CLOSE_SECONDS * NS_PER_SECOND;
+    uint64_t seconds = self->stopped_ns ? 1 : END_PEER_CLOSE_SECONDS;
+    uint64_t deadline_ns = clock_now_ns() + seconds * NS_PER_SECOND;
     struct wire_message message = {.type = WIRE_BYE, .tag = WIRE_TAG_NONE, .bye.words = ""};
     while (!self->broken && !peer_drained(self) && clock_now_ns() < deadline_ns) {
         if (!end_peer_turn(self))

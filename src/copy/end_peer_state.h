@@ -46,7 +46,10 @@ struct end_peer {
     bool told;   /* the other side has said BYE */
     bool broken; /* nothing is sent or received any more */
     struct error why;
-    uint64_t asked_ns; /* since when we have been waiting without a break */
+    uint64_t asked_ns;              /* since when we have been waiting without a break */
+    uint64_t stopped_ns;            /* since when we are to stop; 0: we are not */
+    uint64_t moved_ns, moved_bytes; /* when WIRE_SIGN_BYTES more were sent or received, and how many
+                                       there were then */
     uint64_t resent;
     uint64_t counted_sent_bytes, counted_received_bytes;
     struct wire_chatter chatter; /* since the last reply */

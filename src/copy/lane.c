@@ -71,7 +71,11 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
     struct end_peer_limits limits;
     end_peer_limits(lane->ends[role], &limits);
     lane->slots_count = (uint32_t)min_u64(lane->slots_count, limits.slots_count);
+    if (wish->chunk_bytes > limits.chunk_bytes && lane->chunk_bytes > limits.chunk_bytes)
+        log_note("%s: chunks of %u bytes, there is no memory for larger ones",
+                 config->addresses[role]->host, limits.chunk_bytes);
     lane->chunk_bytes = (uint32_t)min_u64(lane->chunk_bytes, limits.chunk_bytes);
+    lane->lanes_most = (uint32_t)min_u64(lane->lanes_most, limits.lanes);
     return 0;
 }
 
@@ -136,6 +140,7 @@ int lane_open(struct lane **out, const struct lane_config *config, struct error 
         const struct address *address = config->addresses[role];
         lane->remote[role] = address && address->kind == ADDRESS_REMOTE;
     }
+    lane->lanes_most = config->lanes;
     lane->slots_count = config->budget->slots_count / config->lanes;
     lane->chunk_bytes = config->chunk_bytes ? config->chunk_bytes : config->budget->chunk_bytes;
     assert(lane->slots_count > 0 && lane->slots_count <= SLOTS_MAX);

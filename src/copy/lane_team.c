@@ -142,7 +142,10 @@ static void *team_run(void *argument)
 {
     struct lane_team *team = argument;
     uint32_t wish = team->config.lanes_wish;
-    uint32_t most = wish ? wish : LANES_AUTO_MAX;
+    uint32_t most = wish ? wish : LANES_AUTO_MAX, given = team->config.lanes[0]->lanes_most;
+    if (wish > given)
+        log_note("there is memory for %u lanes, not for %u", given, wish);
+    most = (uint32_t)min_u64(most, given);
     uint64_t before = 0;
     while (wish == 0 && before == 0 &&
            !team_over(team)) /* over a long line the first bytes take their time */

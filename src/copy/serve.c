@@ -27,18 +27,19 @@ static uint64_t serve_reserved_bytes(const struct wire_hello *hello)
 {
     bool pack = hello->capabilities & WIRE_CAN_PACK;
     uint32_t chunk_bytes = hello->chunk_bytes ? hello->chunk_bytes : CHUNK_BYTES_DEFAULT;
-    return SERVE_RESERVED_BYTES + (pack ? hello->lanes * pack_memory(chunk_bytes) : 0);
+    return SERVE_RESERVED_BYTES + (pack ? pack_memory(chunk_bytes) : 0);
 }
 
+/* Memory for this lane: those before it have theirs, and those behind it may never come. What the
+ * client says of chunks is the most. */
 static int serve_memory(struct serve *self, const struct wire_hello *hello, struct error *err)
 {
     struct budget_facts facts;
     const struct budget_wish wish = {
         /* The lesser one; 0 is no limit, and one less than that the largest number. */
         .memory_bytes = min_u64(self->config->memory_bytes - 1, hello->memory_bytes - 1) + 1,
-        .chunk_bytes = hello->chunk_bytes,
+        .chunk_bytes_most = hello->chunk_bytes,
         .size_bytes = NUM_UNKNOWN,
-        .lanes = hello->lanes,
         .reserved_bytes = serve_reserved_bytes(hello),
     };
     int result = budget_read(&facts, "/", err);
@@ -46,12 +47,14 @@ static int serve_memory(struct serve *self, const struct wire_hello *hello, stru
         result = budget_decide(&self->budget, &facts, &wish, err);
     if (result < 0)
         return result;
-    uint32_t slots_count = self->budget.slots_count / hello->lanes;
+    uint32_t slots_count = self->budget.slots_count;
     if (hello->slots_count > 0 && hello->slots_count < slots_count)
         slots_count = hello->slots_count;
     self->slots_count = slots_count;
-    log_verbose("server: slots=%u chunk=%u window=%u limited_by=%s", slots_count,
-                self->budget.chunk_bytes, self->budget.window_bytes,
+    self->lanes = budget_lanes(&facts, (uint64_t)slots_count * self->budget.chunk_bytes,
+                               wish.reserved_bytes, hello->lanes);
+    log_verbose("server: slots=%u chunk=%u window=%u lanes=%u limited_by=%s", slots_count,
+                self->budget.chunk_bytes, self->budget.window_bytes, self->lanes,
                 budget_limited_by(&self->budget, &facts, &wish));
     return slab_open(&self->slab, slots_count, self->budget.chunk_bytes, err);
 }
@@ -140,6 +143,7 @@ static int serve_answer_hello(struct serve *self, const struct wire_hello *hello
 {
     struct wire_message message = {.type = WIRE_HELLO, .tag = WIRE_TAG_NONE, .hello = *hello};
     message.hello.capabilities = self->pack ? WIRE_CAN_PACK : 0;
+    message.hello.lanes = self->lanes;
     message.hello.slots_count = self->slots_count;
     message.hello.jobs_max = self->jobs_max;
     message.hello.chunk_bytes = self->budget.chunk_bytes;

@@ -51,6 +51,7 @@ struct serve {
     struct slab slab;
     struct end *end;
     struct serve_slot *slots;
+    uint32_t lanes;                    /* that there is memory for */
     uint32_t slots_count, slots_total; /* with a buffer; with those without */
     struct serve_job *jobs;
     uint32_t jobs_count, jobs_max;

@@ -247,7 +247,8 @@ static const char *recall_in(struct slot *slot, const struct wire_reply *reply)
 {
     if (reply->count > slot->length / WIRE_ENTRY_BYTES)
         return "it recalled more than there is room for";
-    if (reply->extent_start != 0 && reply->extent_start <= slot->offset)
+    if (reply->extent_start != 0 &&
+        (reply->count == 0 || reply->extent_start != slot->offset + reply->count))
         return "it recalls in a circle";
     slot->count = reply->count;
     slot->extent_start = reply->extent_start;

@@ -312,3 +312,49 @@ setup() {
     expect "mode" "$(stat -c %a "$JOURNAL")" 600
     expect "files of haul" "$(find . -maxdepth 1 -name '*haul*' | wc -l)" 1
 }
+
+# --- a journal that cannot be read now ------------------------------------------------------------------------------------
+
+@test "few descriptors: the journal is read, or it stays" {
+    local limit refused=0 code saved
+    random_file source 8M
+    partial 4
+    saved=$(sha256sum <"$JOURNAL")
+    partial_save
+    for limit in {5..24}; do
+        code=0
+        (ulimit -n "$limit" && exec "$HAUL" --engine=sync source target) >out 2>err 3>&- || code=$?
+        run grep -E 'damaged|cannot be used|too short|is not a journal' err
+        [ "$status" = 1 ] || { echo "with $limit descriptors: $output"; false; }
+        if [ "$code" = 0 ]; then
+            same source target
+            break
+        fi
+        refused=$((refused + 1))
+        expect "the journal, with $limit descriptors" "$(sha256sum <"$JOURNAL")" "$saved"
+        expect "lines, with $limit descriptors" "$(wc -l <err)" 1
+    done
+    [ "$refused" -gt 0 ]
+    [ "$code" = 0 ]
+}
+
+@test "a journal of somebody else: the run is refused in one line, and --restart begins anew" {
+    requires root setpriv
+    local saved
+    chmod 777 .
+    random_file source 8M
+    chmod 644 source
+    partial 4
+    chmod 666 target
+    saved=$(sha256sum <"$JOURNAL")
+    under=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    copy source target
+    under=()
+    expect_status 11
+    expect "lines" "$(wc -l <err)" 1
+    expect_words 'cannot be read now \(Permission denied\) and was left alone'
+    expect "the journal" "$(sha256sum <"$JOURNAL")" "$saved"
+    copied source target
+    expect_receipt .resumed true
+    same source target
+}

@@ -102,6 +102,25 @@ judged() { # WHOSE FIGURE
     done
 }
 
+# Whatever the far side has, with default options: the chunks and lanes are those that there is memory for.
+default_within() { # MIB push|pull
+    local way=$2 from to
+    server_start
+    folders
+    [ "$way" = push ] && from=here/file to=$FAR:$THERE/file || from=$FAR:$THERE/file to=here/file
+    random_file "$([ "$way" = push ] && echo here || echo there)/file" $SIZE
+    agent_within "$(limit_mib "$1")"
+    copied "${via[@]}" "$from" "$to"
+    judged "the agents'" agent_figure
+}
+
+@test "default push, the agents in 16 MiB" { default_within 16 push; }
+@test "default pull, the agents in 16 MiB" { default_within 16 pull; }
+@test "default push, the agents in 12 MiB" { default_within 12 push; }
+@test "default pull, the agents in 12 MiB" { default_within 12 pull; }
+@test "default push, the agents in 8 MiB" { default_within 8 push; }
+@test "default pull, the agents in 8 MiB" { default_within 8 pull; }
+
 # sshd itself is charged, too: the machine's view, not ours.
 @test "push by libssh, sshd and agent together in 64 MiB" {
     requires cgroup

@@ -275,3 +275,149 @@ ended_client() { # WAY SIGNAL CODE
     [ "$REMOTE_MIB" -lt 4096 ] || [ "$(printf '%.0f' "$(proxy_count mark)e3")" -lt 1500 ]
     expect_under "sent" "$(proxy_count up)" $((SIZE - durable + SIZE / 50 + 65536))
 }
+
+# --- other chunks, memory and lanes -------------------------------------------------------------------------------------
+
+# Sets from and to, as haul names them, for DIRECTION: local, push, pull or both.
+direction() {
+    case $1 in
+    local) from=$source_file to=$target_file ;;
+    push) from=$source_file to=$FAR:$target_file ;;
+    pull) from=$FAR:$source_file to=$target_file ;;
+    both) from=$FAR:$source_file to=$FAR:$target_file ;;
+    esac
+}
+
+# The way that another run goes: options drawn from SEED and N.
+drawn_options() { # N
+    local chunks=("" "" --chunk-size=64K --chunk-size=256K --chunk-size=1M --chunk-size=4M)
+    local memories=("" "" --memory=512K --memory=1M --memory=3M --memory=24M) lanes=("" "" "-j 1" "-j 2" "-j 3")
+    local kinds=("" --append-verify -S --cache=window)
+    # shellcheck disable=SC2206
+    options=(${chunks[$(random_below 6 "c$1")]} ${memories[$(random_below 6 "m$1")]} ${lanes[$(random_below 5 "l$1")]}
+        ${kinds[$(random_below 4 "k$1")]})
+    # What does not fit together is another test's.
+    case "${options[*]}" in
+    *4M*512K* | *4M*1M* | *4M*3M* | *chunk-size=1M*=512K* | *chunk-size=1M*=1M* | *chunk-size=1M*=3M*) options=("${options[@]:1:1}") ;;
+    *256K*512K* | *256K*1M*-j?[23]*) options=(--chunk-size=64K) ;;
+    esac
+}
+
+# Must show 5. ROUNDS_RESUMED=40 for all of it; the same SEED draws the same.
+@test "interrupted and resumed, with other chunks, memory, lanes and direction each time: nothing durable is sent twice" {
+    local i turn name durable sent signal directions=(local push pull both) names=() rounds=${ROUNDS_RESUMED:-6}
+    server_start
+    folders
+    source_file=$HERE/file target_file=$THERE/file
+    JOURNAL=$THERE/.file.haul
+    for ((i = 0; i < rounds; i++)); do
+        rm -f "$source_file" "$target_file" "$JOURNAL"
+        random_file "$source_file" $((24 * MIB + $(random_below 300000 "s$i"))) $((i + 1))
+        [ "$(random_below 3 "h$i")" != 0 ] || fallocate -p -o $((5 * MIB)) -l $((3 * MIB + 4096)) "$source_file"
+        for turn in 1 2 3; do
+            name=${directions[$(random_below 4 "d$i.$turn")]}
+            direction "$name"
+            drawn_options "$i.$turn"
+            signal=$([ "$(random_below 3 "g$i.$turn")" = 0 ] && echo KILL || echo INT)
+            echo "round $i.$turn: $name ${options[*]} $signal, durable $(durable_bytes "$target_file")"
+            copy_start --sync-every=1M --bwlimit=24M "${options[@]}" "${via[@]}" "$from" "$to"
+            sleep "0.$((3 + $(random_below 5 "t$i.$turn")))"
+            kill "-$signal" "$CLIENT" 2>/dev/null || true
+            copy_wait 40
+            [[ " 0 20 137 " == *" $status "* ]] || { echo "exit code $status"; show_run; false; }
+            [ "$status" != 0 ] || { expect_receipt .durable true; break; }
+            nothing_left
+        done
+        durable=$(durable_bytes "$target_file")
+        name=${directions[$(random_below 4 "e$i")]}
+        direction "$name"
+        drawn_options "e$i"
+        echo "round $i: $name ${options[*]}, durable $durable"
+        copied "${options[@]}" "${via[@]}" "$from" "$to"
+        cmp "$source_file" "$target_file"
+        [ ! -e "$JOURNAL" ]
+        nothing_left
+        sent=$(receipt .bytes_copied)
+        [ "$sent" -le $(($(stat -c %s "$source_file") - durable)) ] || { echo "sent $sent of $(stat -c %s "$source_file")"; show_run; false; }
+        expect_receipt .chunks_repaired 0
+    done
+}
+
+# The case as it was found, in each direction: a journal of other chunks than this run's.
+@test "a journal of smaller or larger chunks is gone on with or set aside in words, in all four directions" {
+    local name
+    server_start
+    folders
+    source_file=$HERE/file target_file=$THERE/file
+    JOURNAL=$THERE/.file.haul
+    random_file "$source_file" $((24 * MIB + 5))
+    for name in local push pull both; do
+        direction $name
+        rm -f "$target_file" "$JOURNAL"
+        copy_start -j 1 --memory=1M --sync-every=1M --bwlimit=24M "${via[@]}" "$from" "$to"
+        waits_until 20 test -e "$JOURNAL"
+        kill -INT "$CLIENT"
+        copy_wait
+        expect_status 20
+        local durable
+        durable=$(durable_bytes "$target_file")
+        [ "$durable" -gt 0 ]
+        copied "${via[@]}" "$from" "$to"
+        cmp "$source_file" "$target_file"
+        expect_receipt .resumed true
+        [ "$(receipt .bytes_kept)" -ge "$durable" ]
+        # The other way round: 1 MiB and then buffers of 64 KiB.
+        rm -f "$target_file"
+        copy_start -j 1 --chunk-size=1M --sync-every=1M --bwlimit=24M "${via[@]}" "$from" "$to"
+        waits_until 20 test -e "$JOURNAL"
+        kill -INT "$CLIENT"
+        copy_wait
+        durable=$(durable_bytes "$target_file")
+        copied -j 1 --memory=512K "${via[@]}" "$from" "$to"
+        cmp "$source_file" "$target_file"
+        expect_words "journal's chunks do not fit"
+        expect_receipt .resumed false
+        [ "$(receipt .bytes_kept)" -ge "$durable" ]
+    done
+}
+
+# --- stopped --------------------------------------------------------------------------------------------------------------
+
+# In milliseconds, from the signal to the end.
+stopped_within() { # MS
+    local began
+    began=$(date +%s%3N)
+    kill -INT "$CLIENT"
+    copy_wait 40
+    local took=$(($(date +%s%3N) - began))
+    expect_status 20
+    # The machine may be slow; without being heard it would take for ever.
+    expect_under "milliseconds until it ended" "$took" "$1"
+}
+
+@test "a dead link without --timeout: the first INT ends it, push and pull" {
+    local name
+    server_start
+    for name in push pull; do
+        sides $name
+        proxy_start --stall-$way=$((SIZE / 3))
+        copy_start -j 1 --chunk-size=256K "${via[@]}" "$source" "$target"
+        waits_until 20 proxy_passed $way $((SIZE / 3))
+        sleep 0.5
+        stopped_within 8000
+        proxy_stop
+        nothing_left
+    done
+}
+
+# The server goes on saying PING, and nothing arrives there any more.
+@test "a way that is open in one direction only does not defeat --timeout" {
+    folders
+    random_file here/file 4M
+    printf '#!/bin/sh\n{ dd bs=4096 count=200 status=none; exec sleep 8; } | %q --server\n' "$HAUL" >oneway
+    chmod 755 oneway
+    HAUL_TIMEOUT=30 copy -e "$SCRATCH/oneway" -j 1 --chunk-size=64K --timeout=2 here/file far:"$THERE/file"
+    expect_status 30
+    expect_clear_error
+    nothing_left 20
+}

@@ -3,6 +3,7 @@
 #include "in_child.h"
 
 #include "haul/budget.h"
+#include "haul/cleanup.h"
 #include "haul/num.h"
 #include "haul/residency.h"
 
@@ -685,6 +686,43 @@ static void decide_too_little_says_how_much(void **state)
     assert_int_equal(budget_decide(&budget, &facts, &wish, &err), -ENOMEM);
 }
 
+/* What a client wishes is the most: less where four slots of it are too much. */
+static void decide_chunks_at_most(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t room_bytes;
+        uint32_t most, chunk;
+    } cases[] = {
+        {20 * GIB, 16 * MIB, 16 * MIB}, {20 * GIB, MIB, MIB},           {16 * MIB, MIB, 512 * KIB},
+        {12 * MIB, MIB, 256 * KIB},     {5 * MIB, MIB, 256 * KIB},      {2 * MIB, MIB, 256 * KIB},
+        {MIB, MIB, 128 * KIB},          {20 * GIB, 64 * KIB, 64 * KIB},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct budget_facts facts = machine_facts(cases[i].room_bytes, 0);
+        struct budget_wish wish = any_wish();
+        wish.chunk_bytes_most = cases[i].most;
+        struct budget budget = decided(&facts, &wish);
+        if (budget.chunk_bytes != cases[i].chunk)
+            fail_msg("case %zu: %u", i, budget.chunk_bytes);
+    }
+}
+
+static void lanes_as_many_as_there_is_memory_for(void **state)
+{
+    (void)state;
+    struct budget_facts facts = machine_facts(64 * MIB, 3 * MIB);
+    assert_int_equal(budget_lanes(&facts, 4 * MIB, MIB, 4), 4);
+    facts = machine_facts(32 * MIB, 3 * MIB);
+    assert_int_equal(budget_lanes(&facts, 4 * MIB, MIB, 4), 2);
+    facts = machine_facts(16 * MIB, 3 * MIB);
+    assert_int_equal(budget_lanes(&facts, MIB, MIB, 4), 1);
+    facts = machine_facts(MIB, 0);
+    assert_int_equal(budget_lanes(&facts, 4 * MIB, MIB, 64), 1);
+    facts = machine_facts(NUM_UNKNOWN, 0);
+    assert_int_equal(budget_lanes(&facts, 4 * MIB, MIB, 64), 64);
+}
+
 /* --- the real machine ---------------------------------------------------------------------- */
 
 static void read_this_machine_is_plausible(void **state)
@@ -839,6 +877,8 @@ int main(void)
         cmocka_unit_test(decide_large_file_grows_chunk),
         cmocka_unit_test(decide_lanes_share_slots_evenly),
         cmocka_unit_test(decide_too_little_says_how_much),
+        cmocka_unit_test(decide_chunks_at_most),
+        cmocka_unit_test(lanes_as_many_as_there_is_memory_for),
         cmocka_unit_test(read_this_machine_is_plausible),
         cmocka_unit_test(memory_peak_rises_with_touched_memory),
         cmocka_unit_test(read_real_cgroup_sees_its_limit),

@@ -597,13 +597,31 @@ static void limits_of_the_server_bound_its_memory(void **state)
     rig_close(rig);
 }
 
-static void hello_that_needs_too_much_memory_is_refused_in_words(void **state)
+/* What the client says is the most; and the lanes behind this one may never come. */
+static void hello_that_wishes_for_too_much_gets_what_there_is(void **state)
 {
     struct rig *rig = rig_make();
     struct end_peer_config config = rig_config(rig, END_TARGET);
     (void)state;
     config.chunk_bytes = 16 * 1024 * 1024;
+    config.lanes = WIRE_LANES_MAX;
     rig->served.config.memory_bytes = 1024 * 1024;
+    served_start(&rig->served, rig->links[1]);
+    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
+    end_peer_limits(rig->end, &rig->limits);
+    assert_int_equal(rig->limits.chunk_bytes, 256 * 1024);
+    assert_int_equal(rig->limits.memory_bytes,
+                     (uint64_t)rig->limits.slots_count * rig->limits.chunk_bytes);
+    assert_true(rig->limits.lanes >= 1 && rig->limits.lanes <= WIRE_LANES_MAX);
+    rig_close(rig);
+}
+
+static void hello_that_needs_too_much_memory_is_refused_in_words(void **state)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    (void)state;
+    rig->served.config.memory_bytes = CHUNK; /* and it takes two buffers */
     served_start(&rig->served, rig->links[1]);
     assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), -ENOMEM);
     assert_int_equal(rig->error.class, ERROR_MEMORY);
@@ -941,6 +959,24 @@ static void server_that_nothing_arrives_at_is_a_timeout(void **state)
     (void)state;
     assert_int_equal(against(ping_without_listening, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
     assert_memory_equal(err.text, "farhost: silent", 15);
+}
+
+static void silent_server_is_left_alone_after_a_request_to_stop(void **state)
+{
+    struct rig *rig = rig_make();
+    struct fake fake = {.rig = rig, .act = await_the_end};
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct progress progress = {.stop = false};
+    (void)state;
+    config.progress = &progress; /* and no timeout */
+    assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fake), 0);
+    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
+    progress.stop = true;
+    assert_int_equal(call(rig, control(rig), END_DESCRIBE), -EINTR);
+    assert_int_equal(rig->error.class, ERROR_INTERRUPTED);
+    assert_true(end_peer_broken(rig->end));
+    rig_hang_up(rig);
+    rig_free(rig);
 }
 
 static void ping_then_reply(struct fake *fake)
@@ -1551,6 +1587,7 @@ int main(void)
         cmocka_unit_test(engines_of_every_kind_serve),
         cmocka_unit_test(limits_are_never_more_than_wished),
         cmocka_unit_test(limits_of_the_server_bound_its_memory),
+        cmocka_unit_test(hello_that_wishes_for_too_much_gets_what_there_is),
         cmocka_unit_test(hello_that_needs_too_much_memory_is_refused_in_words),
         cmocka_unit_test(stored_payload_with_a_flipped_bit_is_sent_again_once),
         cmocka_unit_test(fetched_payload_with_a_flipped_bit_is_sent_again_once),
@@ -1561,6 +1598,7 @@ int main(void)
         cmocka_unit_test(silent_peer_at_the_greeting_is_a_timeout),
         cmocka_unit_test(silent_server_is_a_timeout),
         cmocka_unit_test(no_more_than_a_trickle_is_a_timeout),
+        cmocka_unit_test(silent_server_is_left_alone_after_a_request_to_stop),
         cmocka_unit_test(server_that_nothing_arrives_at_is_a_timeout),
         cmocka_unit_test(slow_server_that_says_ping_is_waited_for),
         cmocka_unit_test(silent_client_is_given_up),
