@@ -87,6 +87,7 @@ static const struct lie_field lie_reply_fields[] = {
     LIE_OF(WIRE_COMMIT, reply.tally.sum, false),
     LIE_OF(WIRE_ABANDON, reply.tally.sum, false),
     LIE_OF(WIRE_COMMIT, reply.report.reread_cached_bytes, false),
+    LIE_OF(WIRE_COMMIT, reply.report.attributes_lost, true),
 };
 
 /* A request that is changed on its way is another wish, and what comes of it is nobody's lie; only
