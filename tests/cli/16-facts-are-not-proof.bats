@@ -481,3 +481,37 @@ give_another_name() {
     expect_receipt .bytes_kept "$journalled_bytes"
     ! grep -q 'comparing' err
 }
+
+# --- the same from another machine ------------------------------------------------------------------------------------
+
+@test "pull and push by a pipe: devices, files of /proc, times that were put back, one disk by two names" {
+    requires root loop
+    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >rsh
+    chmod +x rsh
+    local far=(-e "$SCRATCH/rsh" --remote-path="$HAUL")
+    truncate -s 8M image
+    loop_of image --direct-io=on
+    $MAKE_EXT4 "$LOOP"
+    mkdir mounted
+    copied "${far[@]}" "h:$LOOP" target
+    touch -r "$LOOP" target
+    change_by_mount file
+    copied "${far[@]}" "h:$LOOP" target
+    same image target
+    copy "${far[@]}" -I --write-devices image "h:$LOOP"
+    expect_status 1
+    mount "$LOOP" mounted
+    cleanup_fn unmount_if "$SCRATCH/mounted"
+    random_file source 1M
+    copy "${far[@]}" --write-devices source "h:$LOOP"
+    expect_status 43
+    expect_words 'mounted on'
+    copied "${far[@]}" h:/proc/version pulled
+    cmp /proc/version pulled
+    copied "${far[@]}" source "h:$SCRATCH/pushed"
+    copied "${far[@]}" source "h:$SCRATCH/pushed"
+    expect_receipt .up_to_date true
+    write_and_put_back
+    copied "${far[@]}" source "h:$SCRATCH/pushed"
+    same source pushed
+}
