@@ -447,36 +447,68 @@ static int open_known_hosts(const char *file)
     return open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
-static int write_line(const struct host_key *host, int fd)
+/* The name in `line` is hashed by ssh-keygen, in a folder of its own: it leaves the old file beside
+ * the new one. False, and nothing changed: it is not there. */
+static bool hash_name(char *line, size_t capacity)
 {
-    char last = '\n', line[sizeof(host->name) + sizeof(host->base64) + 64];
+    char folder[] = "/tmp/haul-known-XXXXXX", file[64], old[80], out[256];
+    const char *argv[] = {"ssh-keygen", "-q", "-H", "-f", file, NULL};
+    struct child_words words = {.length = 0};
+    size_t length = strlen(line);
+
+    if (!mkdtemp(folder))
+        return false;
+    snprintf(file, sizeof(file), "%s/hosts", folder);
+    snprintf(old, sizeof(old), "%s.old", file);
+    AUTO_CLOSE int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool hashed = fd >= 0 && write(fd, line, length) == (ssize_t)length &&
+                  child_ask(argv, NULL, out, sizeof(out), &words) == 0;
+    FILE *stream = hashed ? fopen(file, "re") : NULL;
+    hashed = stream && fgetc(stream) == '|';
+    if (hashed) {
+        rewind(stream);
+        hashed = fgets(line, (int)capacity, stream) != NULL;
+    }
+    if (stream)
+        fclose(stream);
+    unlink(file);
+    unlink(old);
+    rmdir(folder);
+    return hashed;
+}
+
+static int write_line(const char *line, int fd)
+{
+    char last = '\n';
+    size_t length = strlen(line);
     off_t size = lseek(fd, 0, SEEK_END);
 
     if (size > 0 && pread(fd, &last, 1, size - 1) < 0)
         return -errno;
-    int length = snprintf(line, sizeof(line), "%s%s %s %s\n", last == '\n' ? "" : "\n", host->name,
-                          host->type, host->base64);
-    return write(fd, line, (size_t)length) == length ? 0 : -errno;
+    if (last != '\n' && write(fd, "\n", 1) < 0)
+        return -errno;
+    return write(fd, line, length) == (ssize_t)length ? 0 : -errno;
 }
 
 static void remember_key(const struct ssh_link *ssh, const struct host_key *host)
 {
     const char *names = file_names(ssh, 0);
-    char file[ADDRESS_PATH_BYTES];
+    char file[ADDRESS_PATH_BYTES], line[sizeof(host->name) + sizeof(host->base64) + 256];
 
     if (!names || !expand_name(ssh, &names, file, sizeof(file)))
         return;
+    snprintf(line, sizeof(line), "%s %s %s\n", host->name, host->type, host->base64);
+    bool in_clear =
+        ssh_config_flag(&ssh->config, "hashknownhosts", false) && !hash_name(line, sizeof(line));
     AUTO_CLOSE int fd = open_known_hosts(file);
-    int result = fd < 0 ? -errno : write_line(host, fd);
+    int result = fd < 0 ? -errno : write_line(line, fd);
     if (result < 0)
         log_warning("%s: the key could not be written to %s: %s", host->name, file,
                     strerror(-result));
     else
         log_note("%s: %s key %s is known from now on, in %s%s", host->name, host->type,
                  host->fingerprint, file,
-                 ssh_config_flag(&ssh->config, "hashknownhosts", false)
-                     ? " (by name: HashKnownHosts is for ssh-keygen -H)"
-                     : "");
+                 in_clear ? " (by its name: it takes ssh-keygen to hash it)" : "");
 }
 
 static int ask_about_key(const struct ssh_link *ssh, const struct host_key *host, struct error *err)

@@ -484,7 +484,15 @@ agent_with() { # N
     refused 10 "StrictHostKeyChecking is yes"
     client_config "StrictHostKeyChecking accept-new"
     works
-    [ -s "$SSH/known_hosts" ]
+    grep -q '^\[127' "$SSH/known_hosts"
+    printf '# no line end' >"$SSH/known_hosts"
+    client_config "StrictHostKeyChecking accept-new" "HashKnownHosts yes"
+    works
+    grep -q '^|1|' "$SSH/known_hosts"
+    ! grep -q 127 "$SSH/known_hosts"
+    client_config "StrictHostKeyChecking yes"
+    works
+    [ -z "$(find /tmp -maxdepth 1 -name 'haul-known-*' -user root -newer known)" ]
 
     askpass_make wrong
     : >"$SSH/sshd.log"
