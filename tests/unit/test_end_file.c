@@ -39,6 +39,8 @@ struct scripted {
     int fail_errno;
     uint32_t fail_after, fail_seen;
     uint32_t late_kinds;  /* these wait as long as there are others */
+    bool lies;            /* direct I/O leaves its range in the cache */
+    bool neighbour;       /* somebody reads each whole chunk in that moment, too, but no less */
     uint32_t early_kinds; /* these are done before submit has returned, as by a quick thread */
     bool broken;
     uint32_t seen[REQUEST_DROP + 1];
@@ -57,6 +59,19 @@ static int scripted_submit(struct engine *engine, struct request *request)
     return 0;
 }
 
+/* The range comes into the cache, and nothing around it. */
+static void scripted_cache(const struct request *request)
+{
+    static uint8_t data[CHUNK];
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", request->fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), 0);
+    assert_true(pread(fd, data, request->length, num_off(request->offset)) >= 0);
+    close(fd);
+}
+
 static int scripted_result(struct scripted *scripted, const struct request *request)
 {
     bool transfers = request->kind == REQUEST_READ || request->kind == REQUEST_WRITE;
@@ -66,7 +81,11 @@ static int scripted_result(struct scripted *scripted, const struct request *requ
         return -EINVAL;
     if (scripted->fail_kinds & 1u << request->kind && ++scripted->fail_seen > scripted->fail_after)
         return -scripted->fail_errno;
-    return (int)engine_execute(request);
+    int result = (int)engine_execute(request);
+    bool direct = transfers && (fcntl(request->fd, F_GETFL) & O_DIRECT);
+    if (direct && (scripted->lies || (scripted->neighbour && request->length == CHUNK)))
+        scripted_cache(request);
+    return result;
 }
 
 /* The first that is not late, else the first. */
@@ -870,6 +889,57 @@ static void direct_refused_at_work_goes_on_in_windows(void **state)
     }
 }
 
+/* Each chunk is in the cache behind its transfer, as if direct I/O had left it there; what the
+ * probes move is not. So it was somebody else, and all of it stays. */
+static void direct_beside_a_reader_is_not_blamed(void **state)
+{
+    struct bench *bench = *state;
+    for (int role = 0; role < 2; role++) {
+        bench_source(bench, 40 * CHUNK);
+        struct scripted *scripted = bench_scripted(bench, (enum end_role)role);
+        scripted->neighbour = true;
+        bench->job.number++;
+        bench->job.wish.strict = true;
+        bench_open_files(bench);
+        copy_all(bench);
+        commit(bench);
+        const struct side_report *report = &bench->job.reports[role];
+        assert_int_equal(report->policy, POLICY_DIRECT);
+        assert_int_equal(report->resident_after_bytes, 40 * CHUNK);
+        assert_true(report->resident_after_bytes <= report->resident_before_bytes);
+        assert_content(bench->target_path, bench->content, bench->size_bytes);
+        assert_int_equal(unlink(bench->target_path), 0);
+        end_close(bench->source);
+        end_close(bench->target);
+        bench->source = bench->target = NULL;
+    }
+}
+
+/* The same, but the probes stay, too: then it is a lie, and what it left goes. */
+static void direct_that_lies_is_found_out_and_swept(void **state)
+{
+    struct bench *bench = *state;
+    for (int role = 0; role < 2; role++) {
+        bench_source(bench, 40 * CHUNK);
+        struct scripted *scripted = bench_scripted(bench, (enum end_role)role);
+        scripted->lies = true;
+        bench->job.number++;
+        bench_open_files(bench);
+        copy_all(bench);
+        commit(bench);
+        const struct side_report *report = &bench->job.reports[role];
+        assert_int_equal(report->policy, POLICY_WINDOW);
+        assert_non_null(strstr(report->policy_why, "left"));
+        assert_int_equal(report->resident_after_bytes, 0);
+        assert_true(report->resident_peak_bytes > 0);
+        assert_content(bench->target_path, bench->content, bench->size_bytes);
+        assert_int_equal(unlink(bench->target_path), 0);
+        end_close(bench->source);
+        end_close(bench->target);
+        bench->source = bench->target = NULL;
+    }
+}
+
 /* Twelve direct transfers are under way when the first is refused: each is done again. */
 static void direct_refused_many_under_way_all_are_done_again(void **state)
 {
@@ -1075,6 +1145,8 @@ int main(void)
         ON_BENCH(open_strict_memory_filesystem_is_refused_and_nothing_left),
         ON_BENCH(store_strict_cache_grows_beyond_the_budget_is_refused),
         ON_BENCH(direct_refused_at_work_goes_on_in_windows),
+        ON_BENCH(direct_beside_a_reader_is_not_blamed),
+        ON_BENCH(direct_that_lies_is_found_out_and_swept),
         ON_BENCH(direct_refused_many_under_way_all_are_done_again),
         ON_BENCH(buffered_refused_is_an_error),
         ON_BENCH(fetch_read_error_names_file_and_place),
