@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from content import digest, digest_of_digests, first_difference
 from story import RIVAL, WRITE
+from world import Moment
 
 EXIT_FILE, EXIT_VANISHED, EXIT_SIGNAL, EXIT_MISMATCH, EXIT_CHANGED, EXIT_BUSY = 11, 24, 20, 40, 41, 43
 SIGNALLED_CODES = range(1, 44)  # of a client whose server was killed: any failure, but an honest one
@@ -183,7 +184,8 @@ def _of_a_moving_source(case):
 
 
 def _of_nothing_changed(case):
-    if case.before != case.after:
+    source = case.before.source if case.source_moved else case.after.source
+    if case.before != Moment(source, case.after.target, case.after.names):
         yield "something changed, and nothing was to"
 
 
