@@ -400,6 +400,17 @@ static void policy_window_close(struct policy *policy, struct policy_window *win
     policy->closed_count++;
 }
 
+/* Is somebody else in this part of the file? Then what a drop has missed may be his. */
+static bool policy_others_near(const struct policy *policy, const struct policy_window *window)
+{
+    for (uint32_t i = 0; i < COUNT_OF(policy->windows); i++) {
+        const struct policy_window *other = &policy->windows[i];
+        if (other->open && !other->lingering && other->before.pages_count > 0)
+            return true;
+    }
+    return !window->lingering && window->before.pages_count > 0;
+}
+
 static bool policy_may_linger(const struct policy *policy, const struct policy_window *window)
 {
     uint32_t count = 0;
@@ -427,8 +438,9 @@ static void policy_window_dropped(struct policy *policy, struct policy_window *w
     if (window->drops_count == 0 && !window->shared)
         policy->account.others_lost_bytes += lost_count * policy->residency.page_bytes;
     window->drops_count++;
-    if (window->shared || missed_count == 0) {
-        if (window->shared)
+    bool theirs = window->shared || (window->drops_count > 1 && policy_others_near(policy, window));
+    if (theirs || missed_count == 0) {
+        if (theirs)
             policy->account.others_bytes += missed_count * policy->residency.page_bytes;
         policy_window_close(policy, window);
     } else if (policy_may_linger(policy, window)) {
