@@ -45,6 +45,8 @@ struct sim_request {
     uint64_t ready_step, submit_step;
     struct digest before; /* of the buffer when it was submitted */
     bool stuck;
+    bool
+        journal; /* not of the target but of its journal, which never fails and is always durable */
 };
 
 struct sim_engine {
@@ -168,7 +170,7 @@ static void sim_check_overlap(const struct sim_engine *sim, const struct request
             const struct request *one = other->inflight[k].request;
             if (one == request)
                 sim_fatal("a request was submitted twice");
-            if (!sim_is_transfer(one))
+            if (!sim_is_transfer(one) || other->inflight[k].journal)
                 continue;
             if (sim_overlap((uintptr_t)one->buffer, one->length, (uintptr_t)request->buffer,
                             request->length))
@@ -182,8 +184,26 @@ static void sim_check_overlap(const struct sim_engine *sim, const struct request
     }
 }
 
+static bool sim_is_journal(const struct sim_engine *sim, const struct request *request)
+{
+    bool kind = request->kind == REQUEST_WRITE || request->kind == REQUEST_DATASYNC;
+    return kind && sim->file->role == END_TARGET && !sim_file_of(request->fd);
+}
+
+static int sim_journal(const struct request *request)
+{
+    if (request->kind == REQUEST_DATASYNC)
+        return 0;
+    ssize_t put = write(request->fd, sim_rest(request), sim_rest_bytes(request)); /* O_APPEND */
+    if (put < 0)
+        sim_fatal("write of the journal: %s", strerror(errno));
+    return (int)put;
+}
+
 static void sim_check_request(struct sim_engine *sim, const struct request *request)
 {
+    if (sim_is_journal(sim, request))
+        return;
     if (request->kind != REQUEST_CALL && sim_file_of(request->fd) != sim->file)
         sim_fatal("a %s went to the wrong file", sim_kind_names[request->kind]);
     if (sim->count >= sim->engine.depth)
@@ -246,9 +266,10 @@ static int sim_engine_submit(struct engine *engine, struct request *request)
     struct sim_engine *sim = (struct sim_engine *)engine;
     sim_tick(1);
     sim_check_request(sim, request);
+    bool journal = sim_is_journal(sim, request);
     if (sim_chance(sim->plan.transient_chance))
         return sim_chance(500) ? -EAGAIN : -EINTR;
-    int errnum = sim_planned(sim, request, true);
+    int errnum = journal ? 0 : sim_planned(sim, request, true);
     if (errnum > 0)
         return sim_failed(sim, request, errnum);
     sim_check_draining(sim, request);
@@ -256,6 +277,7 @@ static int sim_engine_submit(struct engine *engine, struct request *request)
     *mine = (struct sim_request){
         .request = request,
         .submit_step = world.step,
+        .journal = journal,
         .ready_step = world.step + sim_scaled(0, sim->plan.delay_steps_max),
     };
     if (request->kind == REQUEST_READ) /* whoever looks too early finds nothing of use */
@@ -416,6 +438,8 @@ static int sim_work(struct sim_engine *sim, const struct sim_request *mine)
     const struct request *request = mine->request;
     if (request->kind == REQUEST_CALL) /* late and in any order; it fails as the system does */
         return request->call(request->argument);
+    if (mine->journal)
+        return sim_journal(request);
     if (sim_transient(sim, request))
         return sim_chance(500) ? -EINTR : -EAGAIN;
     if (sim->plan.refuse_direct_nth > 0 && sim_is_transfer(request) && request->block > 1 &&
@@ -456,7 +480,7 @@ static struct request *sim_complete(struct sim_engine *sim, uint32_t index)
     sim_trace("%s: %s %llu+%llu: %d", sim->file->role == END_SOURCE ? "source" : "target",
               sim_kind_names[request->kind], (unsigned long long)request->offset,
               (unsigned long long)request->length, request->result);
-    if (sim_is_transfer(request))
+    if (sim_is_transfer(request) && !mine.journal)
         sim_check_cache(sim->file);
     world.requests++;
     return request;

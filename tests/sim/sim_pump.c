@@ -13,6 +13,7 @@
 #include "system_sim.h"
 #include "world_sim.h"
 
+#include "haul/journal.h"
 #include "haul/log.h"
 #include "haul/plan.h"
 #include "haul/pump.h"
@@ -50,12 +51,15 @@ struct scenario {
     uint64_t stop_after, change_after, change_size_bytes; /* steps; UINT64_MAX: never */
     bool lies;
     bool again_on_same_ends;
+    bool journal, against_source;
+    bool zeros_later; /* between two attempts the source gets zeros, at the same size and time */
     struct sim_engine_plan plans[2];
 };
 
 /* Counted by all workers, to show that the seeds reach everything. */
 struct tally {
     _Atomic uint32_t passed, good, interrupted, changed, mismatch, file, retried;
+    _Atomic uint32_t resumed, repaired; /* good ones that went on from a journal; chunks */
     _Atomic uint32_t direct, window, plain, switched, disk;
     _Atomic uint64_t requests;
 };
@@ -79,6 +83,8 @@ struct run {
     struct progress progress;
     struct error err;
     bool target_open;
+    bool untrue;  /* the journal lists what is not so: the source has changed, bytes were damaged */
+    bool resumed; /* this attempt goes on from a journal */
     bool durable; /* what copy_run() would put into the receipt */
     struct digest digest;
 };
@@ -198,6 +204,9 @@ static void draw_scenario(struct scenario *scenario)
         .sync_every_bytes = sim_chance(500) ? 0 : sim_scaled(1, MIB),
         .bandwidth_bytes = sim_chance(100) ? sim_scaled(MIB, 100 * MIB) : 0,
         .again_on_same_ends = sim_chance(500),
+        .journal = sim_chance(600),
+        .against_source = sim_chance(500),
+        .zeros_later = sim_chance(500),
         .stop_after = UINT64_MAX,
         .change_after = UINT64_MAX,
     };
@@ -293,7 +302,11 @@ static void make_target(const struct scenario *scenario)
 {
     const char *path = world.files[END_TARGET].path;
     uint64_t bytes = scenario->old == OLD_EMPTY ? 0 : scenario->old_bytes;
+    char name[512], journal[JOURNAL_NAME_BYTES];
     unlink(path);
+    journal_name(journal, strrchr(path, '/') + 1);
+    snprintf(name, sizeof(name), "%.*s/%s", (int)(strrchr(path, '/') - path), path, journal);
+    unlink(name); /* of an earlier seed of this process */
     if (scenario->old == OLD_NONE)
         return;
     if (scenario->old == OLD_OTHER)
@@ -401,6 +414,24 @@ static int open_job(struct run *run)
     return call(run, END_TARGET, END_OPEN);
 }
 
+/* What the journal lists, as copy_list_journal() does. */
+static int list_journal(struct run *run)
+{
+    struct slot *slot = &run->slots[0];
+    slot->offset = 0;
+    do {
+        slot->length = slot->capacity;
+        int result = end_call(run->ends[END_TARGET], slot, END_RECALL, &run->err);
+        if (result < 0)
+            return result;
+        if (plan_listed(run->plan, (const struct journal_entry *)(const void *)slot->buffer,
+                        slot->count, &run->err) < 0)
+            sim_fatal("%s", run->err.text);
+        slot->offset = slot->extent_start;
+    } while (slot->extent_start > 0);
+    return 0;
+}
+
 static int pump_job(struct run *run)
 {
     const struct scenario *scenario = &run->scenario;
@@ -412,12 +443,17 @@ static int pump_job(struct run *run)
         .rewrite = !run->job.target_readable || scenario->rewrite,
         .sparse = source->allocated_bytes < source->size_bytes,
         .blank = source->allocated_bytes < source->size_bytes,
+        .resume = run->job.journal == JOURNAL_FITS,
+        .against_source = scenario->against_source,
         .verify = scenario->verify,
         .verify_lag = scenario->verify_lag,
     };
     int result = plan_open(&run->plan, &plan, &run->progress, &run->err);
     if (result < 0)
         sim_fatal("no plan: %s", run->err.text);
+    run->resumed = plan.resume;
+    if (plan.resume && (result = list_journal(run)) < 0)
+        return result;
     const struct pump_config config = {
         .source = run->ends[END_SOURCE],
         .target = run->ends[END_TARGET],
@@ -486,8 +522,8 @@ static int transfer(struct run *run)
             sim_fatal("the pump has ended well, but the plan is not complete");
         result = commit_job(run);
     }
-    if (result == 0)
-        run->durable = plan_digest(run->plan, &run->digest);
+    if (result == 0) /* a resumed file's digests are in its journal */
+        run->durable = plan_digest(run->plan, &run->digest) || run->resumed;
     else
         abandon_job(run);
     return result;
@@ -584,7 +620,7 @@ static void check_success(const struct run *run)
             sim_fatal("a failure was swallowed: %s", strerror(world.causes[i].errnum));
     }
     check_target(size_bytes);
-    if (!run->durable || !digest_equal(&run->digest, &expected))
+    if (!run->durable || (!run->resumed && !digest_equal(&run->digest, &expected)))
         sim_fatal("the digest of digests is wrong");
     if (progress->bytes_copied + progress->bytes_kept + progress->bytes_holes != size_bytes)
         sim_fatal("%llu copied, %llu kept, %llu holes are not %llu",
@@ -617,7 +653,7 @@ static void check_failure(const struct run *run, int result, uint64_t size_bytes
     if (got > size_bytes)
         sim_fatal("the target is longer than the source");
     memset(scratch + got, 0, (size_t)(size_bytes - got));
-    if (sim_caused(ERROR_CHANGED, ESTALE) || sim_caused(ERROR_MISMATCH, EBADMSG))
+    if (sim_caused(ERROR_CHANGED, ESTALE) || sim_caused(ERROR_MISMATCH, EBADMSG) || run->untrue)
         return;
     if (settled > equal_bytes(run, scratch))
         sim_fatal("%llu bytes are claimed, and %llu are right", (unsigned long long)settled,
@@ -694,7 +730,10 @@ static int attempt(struct run *run, uint32_t number)
         .source_path = world.files[END_SOURCE].path,
         .target_path = world.files[END_TARGET].path,
         .chunk_bytes = run->scenario.chunk_bytes,
+        .wish.journal = run->scenario.journal,
+        .wish.session = world.seed,
     };
+    run->resumed = false;
     if (!run->ends[0])
         open_ends(run);
     world.on = true;
@@ -703,13 +742,38 @@ static int attempt(struct run *run, uint32_t number)
     world.on = false;
     sim_trace("result %d: %s", result, result < 0 ? run->err.text : "");
     count_outcome(run, result);
+    shared->tally.resumed += result == 0 && run->resumed;
+    shared->tally.repaired += result == 0 ? (uint32_t)run->progress.chunks_repaired : 0;
     if (result == 0)
         check_success(run);
     else
         check_failure(run, result, size_bytes);
+    run->untrue |= sim_caused(ERROR_MISMATCH, EBADMSG);
     check_canaries(run);
     plan_close(run->plan);
     return result;
+}
+
+/* Zeros, stored or as holes, where there was something: only reading the source shows it. */
+static void zero_source(struct run *run)
+{
+    const struct sim_file *source = &world.files[END_SOURCE];
+    struct stat st;
+    int fd = open(source->path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        sim_fatal("%s: %s", source->path, strerror(errno));
+    for (uint64_t i = 1 + sim_below(4); i > 0 && source->size_bytes > 0; i--) {
+        uint64_t start = sim_below(source->size_bytes);
+        uint64_t length = sim_scaled(1, min_u64(source->size_bytes - start, 300000));
+        memset(image + start, 0, (size_t)length);
+        if (pwrite(fd, image + start, (size_t)length, num_off(start)) != (ssize_t)length)
+            sim_fatal("%s: %s", source->path, strerror(errno));
+    }
+    const struct timespec times[2] = {st.st_atim, st.st_mtim};
+    if (futimens(fd, times) != 0)
+        sim_fatal("%s: %s", source->path, strerror(errno));
+    close(fd);
+    run->untrue = true;
 }
 
 /* After a failure the next attempt finds a world without it, or with another one. */
@@ -724,6 +788,8 @@ static void calm(struct run *run, bool fail_once_more)
     if (file_describe(source->path, &facts, NULL) != 0)
         sim_fatal("the source is gone");
     scenario->size_bytes = source->size_bytes = target->size_bytes = facts.size_bytes;
+    if (scenario->zeros_later && scenario->against_source)
+        zero_source(run);
     for (int role = 0; role < 2; role++) {
         struct sim_engine_plan *plan = &scenario->plans[role];
         bool waits = plan->waits;
@@ -777,12 +843,13 @@ static void show_scenario(const struct scenario *scenario)
 {
     printf(
         "size=%llu chunk=%u slots=%u window=%u wish=%s,%s disk=%d sparse=%d verify=%d rewrite=%d "
-        "old=%d old_size=%llu lag=%u sync_every=%llu lies=%d\n",
+        "old=%d old_size=%llu lag=%u sync_every=%llu lies=%d journal=%d against=%d zeros=%d\n",
         (unsigned long long)scenario->size_bytes, scenario->chunk_bytes, scenario->slots_count,
         scenario->window_bytes, policy_name(scenario->wish[0]), policy_name(scenario->wish[1]),
         scenario->disk, scenario->sparse, scenario->verify, scenario->rewrite, (int)scenario->old,
         (unsigned long long)scenario->old_bytes, scenario->verify_lag,
-        (unsigned long long)scenario->sync_every_bytes, scenario->lies);
+        (unsigned long long)scenario->sync_every_bytes, scenario->lies, scenario->journal,
+        scenario->against_source, scenario->zeros_later);
 }
 
 static void run_seed(uint64_t seed)
@@ -905,13 +972,14 @@ static bool reaches_everything(const struct tally *tally)
            "%u tried again\n",
            tally->good, tally->interrupted, tally->changed, tally->mismatch, tally->file,
            tally->retried);
+    printf("%u went on from a journal, %u chunks repaired\n", tally->resumed, tally->repaired);
     printf("%u sides direct, %u window (%u instead of direct), %u plain; %u seeds on the disk; "
            "%llu requests\n",
            tally->direct, tally->window, tally->switched, tally->plain, tally->disk,
            (unsigned long long)tally->requests);
     return tally->good > 0 && tally->interrupted > 0 && tally->changed > 0 && tally->mismatch > 0 &&
            tally->file > 0 && tally->direct > 0 && tally->window > 0 && tally->switched > 0 &&
-           tally->plain > 0 && tally->disk > 0;
+           tally->plain > 0 && tally->disk > 0 && tally->resumed > 0 && tally->repaired > 0;
 }
 
 static uint64_t number_from(const char *variable, uint64_t otherwise)
