@@ -12,7 +12,12 @@ MAKE_EXT4="mkfs.ext4 -q -F -E nodiscard"
 loop_of() { # IMAGE [OPTIONS...]
     requires root loop
     LOOP=$(losetup --find --show "${@:2}" "$1")
-    cleanup_fn losetup -d "$LOOP"
+    cleanup_fn detach_ours "$LOOP"
+}
+
+# A test may have let go of it already, and somebody else may have it now.
+detach_ours() {
+    [[ $(losetup -n -O BACK-FILE "$1" 2>/dev/null) != "$SCRATCH"/* ]] || losetup -d "$1"
 }
 
 # A mounted file system on a loop device: LOOP and its folder ./mounted.
