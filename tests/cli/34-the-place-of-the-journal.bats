@@ -185,7 +185,7 @@ setup() {
     # Interrupted without a journal: compared. With one elsewhere: resumed.
     : >closed/target
     JOURNAL=open/journal
-    HAUL=$SCRATCH/haul interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=40M --journal=open/journal source closed/target
+    HAUL=$SCRATCH/haul interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=16M --journal=open/journal source closed/target
     expect_status 20
     journal_true open/journal closed/target
     HAUL=$SCRATCH/haul copied --journal=open/journal source closed/target
@@ -202,7 +202,7 @@ setup() {
     device=$(losetup --find --show --direct-io=on image)
     cleanup_fn losetup -d "$device"
     JOURNAL=$SCRATCH/journal
-    interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=40M --write-devices --journal=journal source "$device"
+    interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=16M --write-devices --journal=journal source "$device"
     expect_status 20
     journal_true journal "$device"
     # The old part is audited here, too.
@@ -222,7 +222,7 @@ setup() {
     truncate -s 17M source
     device=$(losetup --find --show --direct-io=on source)
     cleanup_fn losetup -d "$device"
-    interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=40M "$device" target
+    interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=16M "$device" target
     expect_status 20
     journal_true "$JOURNAL" target
     copied "$device" target
@@ -237,12 +237,13 @@ setup() {
     long=$(printf 'n%.0s' {1..255})
     printf -v odd ' -a\nb\xff"\x27*'
     for name in "${long:0:249}" "${long:0:250}" "$long" "$odd"; do
-        begin "${SLICE[@]}" --bwlimit=40M source "./$name"
+        begin "${SLICE[@]}" --bwlimit=8M source "./$name"
         until JOURNAL=$(find . -name '.*haul*' -type f -print0 | tr -d '\0'; printf x) && JOURNAL=${JOURNAL%x} &&
-            [ -n "$JOURNAL" ] && journal_holds $((4 * MIB)); do
+            [ -n "$JOURNAL" ]; do
             kill -0 "$running"
             sleep 0.01
         done
+        wait_for_journal $((4 * MIB))
         kill -INT "$running"
         finished
         expect_status 20

@@ -46,7 +46,7 @@ fails() {
 @test "a haul of another version of the protocol: 2, both versions named" {
     # The version follows the 8 bytes of magic; haul-protocol(7).
     agent_make before="$TOOLS/filter --out=8:0x40"
-    fails 2 "protocol 65, here it is 1"
+    fails 2 "protocol 66, here it is 2"
     agent_make before="$TOOLS/filter --in=8:0x40"
     fails 2 "protocol"
 }

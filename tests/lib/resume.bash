@@ -63,10 +63,10 @@ journal_holds() { # BYTES
 
 # Until the copy under way has that many bytes in its journal; fails when it is over before.
 wait_for_journal() { # BYTES
-    until journal_holds "$1"; do
-        kill -0 "$running" 2>/dev/null || { echo "over before it had $1 bytes in the journal"; show_run; return 1; }
-        sleep 0.005
-    done
+    "$TOOLS/journalled" "$JOURNAL" "$1" "$running" && return
+    echo "over before it had $1 bytes in the journal"
+    show_run
+    return 1
 }
 
 interrupt() {
