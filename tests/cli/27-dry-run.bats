@@ -10,9 +10,9 @@ setup() {
     random_file source $((2 * MIB + 77))
 }
 
-# What there is, its times and contents, but for what `copy` itself writes.
+# What there is, its times and sizes, but for what `copy` itself writes, and the images of mounted filesystems.
 state() {
-    find . "$@" -not -name out -not -name err -not -path './state*' -printf '%p %i %s %T@ %C@ %M\n' 2>/dev/null | sort
+    find . "$@" -not -name out -not -name err -not -name '*.img' -not -path './state*' -printf '%p %i %s %T@ %C@ %M\n' 2>/dev/null | sort
 }
 
 # -n ARGS ends with the code of ARGS, and changes nothing; of both the messages are clear.
