@@ -68,7 +68,7 @@ static void scripted_cache(const struct request *request)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
     assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), 0);
-    assert_true(pread(fd, data, request->length, num_off(request->offset)) >= 0);
+    assert_true(pread(fd, data, (size_t)request->length, num_off(request->offset)) >= 0);
     close(fd);
 }
 
