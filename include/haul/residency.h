@@ -44,6 +44,11 @@ int residency_measure(const struct residency *residency, int fd, uint64_t offset
 int residency_map(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                   uint8_t *map, uint32_t map_bits);
 
+/* The same for a range that is most likely not cached: where asking is dear (mincore) a few pages
+ * of it are looked at first, and all of it only if one of them is there. */
+int residency_measure_likely_none(const struct residency *residency, int fd, uint64_t offset,
+                                  uint64_t length, uint64_t *bytes);
+
 /* For small files that are read or written beside the copy: is nothing of it cached? false also
  * where nobody can tell. */
 bool residency_untouched(int fd);

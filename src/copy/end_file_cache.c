@@ -35,6 +35,17 @@ static uint64_t end_file_resident(const struct open_file *open, uint64_t offset,
     return result == 0 ? bytes : NUM_UNKNOWN;
 }
 
+/* The same of a chunk that direct I/O reads, or has moved. Where it writes, others' pages would be
+ * lost: then each page counts. */
+static uint64_t end_file_resident_chunk(const struct open_file *open, uint64_t offset,
+                                        uint64_t length)
+{
+    uint64_t bytes;
+    int result =
+        residency_measure_likely_none(&open->residency, open->file.fd, offset, length, &bytes);
+    return result == 0 ? bytes : NUM_UNKNOWN;
+}
+
 /* Bytes of [start, end) that are there because of us, outside of windows. */
 static uint64_t end_file_resident_ours(const struct open_file *open, uint64_t start, uint64_t end)
 {
@@ -119,7 +130,9 @@ void end_file_watch_before(const struct end_file *self, struct work *work)
     work->before_bytes = NUM_UNKNOWN; /* windows look for themselves */
     work->probes_count = work->probes_stayed = 0;
     if (open->policy.kind == POLICY_DIRECT)
-        work->before_bytes = end_file_resident(open, slot->offset, slot->length);
+        work->before_bytes = slot->op == END_STORE
+                                 ? end_file_resident(open, slot->offset, slot->length)
+                                 : end_file_resident_chunk(open, slot->offset, slot->length);
     if (work->before_bytes == NUM_UNKNOWN)
         return;
     uint64_t end = slot->offset + slot->length;
@@ -220,7 +233,7 @@ void end_file_watch_after(struct work *work)
         end = min_u64(end, align_down(open->size_bytes, work->block));
     if (!work->direct || work->before_bytes == NUM_UNKNOWN || end <= slot->offset)
         return;
-    uint64_t after_bytes = end_file_resident(open, slot->offset, end - slot->offset);
+    uint64_t after_bytes = end_file_resident_chunk(open, slot->offset, end - slot->offset);
     if (after_bytes == NUM_UNKNOWN)
         return;
     if (after_bytes < work->before_bytes)

@@ -27,7 +27,7 @@ enum { OVERLAYFS_MAGIC = 0x794c7630, AUFS_MAGIC = 0x61756673 };
 
 /* mincore works through the range in mappings of this many pages (16 MiB of 4 KiB pages): small
  * enough for a 32-bit address space and for RLIMIT_AS, and the answers fit on the stack. */
-enum { PIECE_PAGES = 4096 };
+enum { PIECE_PAGES = 4096, PEEK_PAGES = 8 };
 
 /* A line of /proc/self/mountinfo with a long escaped root still fits; longer lines (overlayfs
  * with many layers) are not about cgroups and are dropped whole. */
@@ -513,4 +513,37 @@ void residency_drop(int fd, uint64_t offset)
     assert(page_bytes > 0);
     (void)posix_fadvise(fd, num_off(align_down(offset, (uint64_t)page_bytes)), 0,
                         POSIX_FADV_DONTNEED);
+}
+
+/* The beginning, the middle and the end of the range, by one mapping. */
+static bool mincore_finds_some(int fd, uint64_t offset, uint64_t length, uint64_t page_bytes)
+{
+    uint8_t resident[PEEK_PAGES];
+    uint64_t part = PEEK_PAGES * page_bytes;
+    uint8_t *mapping = mmap(NULL, (size_t)length, PROT_NONE, MAP_SHARED, fd, num_off(offset));
+    if (mapping == MAP_FAILED)
+        return true;
+    bool found = false;
+    const uint64_t places[] = {0, align_down(length / 2, page_bytes),
+                               align_down(length - part, page_bytes)};
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        if (mincore(mapping + places[i], (size_t)part, resident) != 0)
+            found = true;
+        for (size_t j = 0; j < PEEK_PAGES; j++)
+            found |= resident[j] & 1;
+    }
+    munmap(mapping, (size_t)length);
+    return found;
+}
+
+int residency_measure_likely_none(const struct residency *residency, int fd, uint64_t offset,
+                                  uint64_t length, uint64_t *bytes)
+{
+    bool dear = residency->method == RESIDENCY_MINCORE && offset % residency->page_bytes == 0 &&
+                length % residency->page_bytes == 0 &&
+                length >= 8 * PEEK_PAGES * residency->page_bytes && length <= 16 * MIB;
+    if (!dear || mincore_finds_some(fd, offset, length, residency->page_bytes))
+        return residency_measure(residency, fd, offset, length, bytes);
+    *bytes = 0;
+    return 0;
 }

@@ -392,6 +392,30 @@ static void measure_needs_little_address_space(void **state)
     in_child(little_address_space, place);
 }
 
+/* Nothing there: a few pages are asked about. Something there: the figure is that of all pages. */
+static void measure_likely_none_is_exact_where_it_finds_some(void **state)
+{
+    const struct place *place = *state;
+    AUTO_CLOSE int fd = create_file(place->file, FILE_BYTES);
+    static const enum residency_method methods[] = {RESIDENCY_CACHESTAT, RESIDENCY_MINCORE};
+    struct residency residency;
+    residency_init(&residency, fd);
+    uint64_t length = 8 * MIB, bytes, all;
+    for (size_t i = 0; i < COUNT_OF(methods); i++) {
+        char data[4];
+        residency.method = methods[i];
+        assert_int_equal(fdatasync(fd), 0);
+        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        assert_int_equal(residency_measure_likely_none(&residency, fd, 0, length, &bytes), 0);
+        assert_int_equal(bytes, measured(methods[i], fd, 0, length));
+        assert_int_equal(pread(fd, data, sizeof data, num_off(length / 2)), sizeof data);
+        all = measured(methods[i], fd, 0, length);
+        assert_true(all > 0);
+        assert_int_equal(residency_measure_likely_none(&residency, fd, 0, length, &bytes), 0);
+        assert_int_equal(bytes, all);
+    }
+}
+
 static void init_tmpfs_uses_cachestat(void **state)
 {
     (void)state;
@@ -599,6 +623,7 @@ int main(void)
         PLACE_TEST(measure_stranger_is_not_lied_to),
         PLACE_TEST(measure_writer_is_told),
         PLACE_TEST(measure_needs_little_address_space),
+        PLACE_TEST(measure_likely_none_is_exact_where_it_finds_some),
         cmocka_unit_test(init_tmpfs_uses_cachestat),
         PLACE_TEST(init_overlay_uses_mincore),
         PLACE_TEST(measure_block_device_by_both_methods),
