@@ -25,12 +25,24 @@ interrupted_well() { # CODES
     nothing_left
 }
 
+# A resume is free to have other chunks, memory and lanes than the run before it.
+other_settings() {
+    resumes=$((${resumes:-0} + 1))
+    case $(random_below 4 "again$resumes") in
+    0) again=("${COPY[@]}") ;;
+    1) again=(-j 1 --memory=1M) ;;
+    2) again=(-j 2 --chunk-size=1M) ;;
+    3) again=() ;;
+    esac
+}
+
 # Nothing that the journal names crosses the wire again, in the direction of the data.
 resumed_to_the_end() {
     local durable passed
     durable=$(durable_bytes "$target_file")
     proxy_start
-    copied "${COPY[@]}" "${via[@]}" "$source" "$target"
+    other_settings
+    copied "${again[@]}" --timeout=20 "${via[@]}" "$source" "$target"
     uncached "$source_file" "$target_file"
     same "$source_file" "$target_file"
     nothing_left
