@@ -6,7 +6,6 @@ A broken promise is printed with the seed and the line that replays it; the exit
 
   --seconds=N    how long (60)          --story=SEED   only this one, said step by step; --times=N repeats it
   --seed=N       the first seed (1); the next story has the next one. `random` takes a random one and prints it.
-  --known=report   also what known.py excuses
   --dir=FOLDER   where the files lie (a new folder below /var/tmp)
 """
 import argparse
@@ -23,7 +22,6 @@ import time
 
 sys.dont_write_bytecode = True
 
-import known  # noqa: E402
 import model  # noqa: E402
 import runner  # noqa: E402
 import story as stories  # noqa: E402
@@ -33,11 +31,10 @@ FAILURES_MAX = 5
 
 
 class Player:
-    def __init__(self, haul, folder, loud, report_known):
-        self.haul, self.folder, self.loud, self.report_known = haul, folder, loud, report_known
+    def __init__(self, haul, folder, loud):
+        self.haul, self.folder, self.loud = haul, folder, loud
         self.devices = worlds.Devices(folder)
         self.runs = 0
-        self.known = {}
 
     def close(self):
         self.devices.close()
@@ -54,17 +51,9 @@ class Player:
                     trust.after_tamper(step.kind)
                     self.say(f"{step.kind}")
                 continue
-            case, broken = self.run(story, step, trust)
+            broken = self.run(story, step, trust)
             if broken:
-                return self.without_known(case, broken)
-        return []
-
-    def without_known(self, case, broken):
-        names = [known.name_of(case, words) for words in broken]
-        for name in filter(None, names):
-            self.known[name] = self.known.get(name, 0) + 1
-        if self.report_known or None in names:
-            return [f"{shlex.join(case.outcome.arguments)}\n    {words}" for words in broken]
+                return broken
         return []
 
     def say(self, *lines):
@@ -111,7 +100,7 @@ class Player:
             self.say(outcome.words)
         trust.after_run(case)
         self.world.keep_journal()
-        return case, broken
+        return [f"{shlex.join(arguments)}\n    {words}" for words in broken]
 
     def chunks_of(self, path):
         """What a journal or manifest lists, as haul prints it."""
@@ -129,7 +118,6 @@ def options_of(arguments):
     parser.add_argument("--seed", default="1")
     parser.add_argument("--story", type=int)
     parser.add_argument("--times", type=int, default=1)
-    parser.add_argument("--known", choices=["count", "report"], default="count")
     parser.add_argument("--dir")
     return parser.parse_args(arguments)
 
@@ -148,8 +136,7 @@ def play_all(player, options):
             failures += 1
             report(seed, options.build, broken)
         seed += 1
-    print(f"seeds {first} to {seed - 1}: {seed - first} stories, {player.runs} runs, {failures} broken promises" +
-          "".join(f", {name} {count} times" for name, count in sorted(player.known.items())))
+    print(f"seeds {first} to {seed - 1}: {seed - first} stories, {player.runs} runs, {failures} broken promises")
     return failures
 
 
@@ -176,7 +163,7 @@ def main():
     runner.adopt_orphans()
     folder = options.dir or tempfile.mkdtemp(prefix="haul-copies.", dir="/var/tmp")
     os.makedirs(folder, exist_ok=True)
-    player = Player(haul, folder, options.story is not None, options.known == "report")
+    player = Player(haul, folder, options.story is not None)
     try:
         failures = play_one(player, options) if options.story is not None else play_all(player, options)
     finally:
