@@ -13,30 +13,26 @@ SIGNALLED_CODES = range(1, 44)  # of a client whose server was killed: any failu
 JOURNAL_NAME = re.compile(r"\.[^/]+\.haul$")
 
 
+HARMLESS = ("target-evict", "source-mode")
+
+
 @dataclass
 class Trust:
-    """What haul cannot know, and by its contract need not: whose hands were on the files since the journal began."""
-    target_touched: bool = False  # --append trusts the journal
-    source_quietly_changed: bool = False  # same size and time
-    journal_not_ours: bool = False  # something that is no journal lies in its place: refused, and left alone
-    journal_true: bool = True  # nobody but haul has changed anything since the last run
+    """Whose hands were on the files since the last copy that succeeded."""
+    untouched: bool = True  # nobody's but haul's
+    journal_not_ours: bool = False  # what lies in its place may be no journal: refused, and left alone
 
     def after_tamper(self, kind):
-        self.journal_true &= kind in ("target-evict", "source-mode")
-        if kind.startswith("target-") and kind not in ("target-touch", "target-evict") or kind.startswith("journal-"):
-            self.target_touched = True
-        if kind == "source-change-quietly":
-            self.source_quietly_changed = True
-        self.journal_not_ours |= kind in ("journal-garbage", "journal-cut", "journal-flip", "journal-of-before")
-
+        self.untouched &= kind in HARMLESS
+        self.journal_not_ours |= kind in ("journal-garbage", "journal-cut", "journal-flip", "journal-of-before",
+                                          "journal-of-another")
 
     def after_run(self, case):
-        """A copy that has succeeded leaves nothing to be wrong about."""
         if case.run.verify_only or case.run.dry:
             return
         if case.outcome.code == 0 and case.right:
             self.__init__()
-        self.journal_true = not case.source_moved and not case.story.keeps_journals_elsewhere
+        self.untouched &= not case.source_moved and not case.story.keeps_journals_elsewhere
 
 
 @dataclass
@@ -83,13 +79,6 @@ class Case:
         """The story has written into the source while it was copied."""
         return bool(self.run.stop and self.run.stop.signal == WRITE and self.outcome.stopped)
 
-    @property
-    def trusts_wrongly(self):
-        """--append believes the journal, by its contract also when other hands were on the target."""
-        if self.run.resume == "append" and (self.trust.target_touched or self.trust.source_quietly_changed):
-            return True
-        return self.run.resume == "default" and self.trust.source_quietly_changed
-
 
 def judge(case):
     found = list(_of_any_run(case)) + list(_of_the_source(case)) + list(_of_json(case))
@@ -116,12 +105,10 @@ def codes_allowed(case):
         return {0, EXIT_CHANGED}
     if run.verify_only:
         return {0, EXIT_MISMATCH} if case.before.target else {EXIT_FILE, EXIT_VANISHED}
-    if case.story.target == "link" and not case.before.target:
-        return {EXIT_FILE}  # nothing is made behind a link that leads nowhere
     target = case.before.target
-    if target and target.device and target.size < case.before.source.size and not run.verify_only:
-        return {EXIT_FILE}
-    codes = {0}
+    too_small = target and target.device and target.size < case.before.source.size
+    nowhere = case.story.target == "link" and not target  # nothing is made behind such a link
+    codes = {EXIT_FILE} if too_small or nowhere else {0}
     if case.trust.journal_not_ours:
         codes.add(EXIT_FILE)
     if stop and stop.signal == RIVAL:
@@ -177,7 +164,7 @@ def _of_json(case):
 def _of_a_moving_source(case):
     """It was copied before or after the change, or that is said; a mixture is no copy."""
     lie = case.up_to_date and case.facts_equal_before
-    if case.outcome.code == 0 and not case.right and not case.trusts_wrongly and not lie:
+    if case.outcome.code == 0 and not case.right and not lie:
         source, target = case.before.source, case.after.target
         if not target or target.data[:source.size] != source.data:
             yield "exit 0, and the target is neither what the source was nor what it is"
@@ -212,7 +199,7 @@ def _of_behind_the_image(case):
 def _of_facts(case):
     """Whatever has the source's size and time has its bytes: the next run would believe it."""
     source, target = case.after.source, case.after.target
-    if target is None or target.device or source.device or case.right or case.trusts_wrongly:
+    if target is None or target.device or source.device or case.right:
         return
     lie_before = case.facts_equal_before and case.before.target.data == target.data
     if (source.size, source.mtime_ns) == (target.size, target.mtime_ns) and not lie_before:
@@ -221,7 +208,7 @@ def _of_facts(case):
 
 def _of_the_journal(case):
     """Chunks that are listed as durable are in the target."""
-    if case.journal_chunks is None or case.trust.target_touched or not case.after.target:
+    if case.journal_chunks is None or not case.trust.untouched or not case.after.target:
         return
     last = {offset: (length, wanted) for offset, length, wanted in case.journal_chunks}
     for offset, (length, wanted) in sorted(last.items()):
@@ -239,7 +226,7 @@ def _of_success(case):
     if case.up_to_date:
         yield from _of_up_to_date(case)
         return
-    if not case.right and not case.trusts_wrongly:
+    if not case.right:
         yield f"exit 0, and the target differs from the source at byte {case.difference}"
     yield from _of_metadata(case)
     yield from _of_counts(case)
@@ -292,7 +279,7 @@ def _of_what_was_copied(case):
         chunk = receipt["chunk_bytes"]
         wrong = [at for at in range(0, source.size, chunk) if source.data[at:at + chunk] != target.data[at:at + chunk]]
         most = sum(min(chunk, source.size - at) for at in wrong)
-    elif case.trust.journal_true:
+    elif case.trust.untouched:
         most = source.size - sum(length for _, length, _ in {entry[0]: entry for entry in case.journal_before}.values())
     else:
         return
