@@ -52,10 +52,12 @@ static int end_file_run_call(void *argument)
     return work->call(work->self, work);
 }
 
-void end_file_call(struct end_file *self, struct work *work, end_file_step *call)
+void end_file_call(struct end_file *self, struct work *work, end_file_step *call,
+                   end_file_then *then)
 {
     work->self = self;
     work->call = call;
+    work->then = then;
     work->error.class = ERROR_NONE;
     work->request = (struct request){
         .kind = REQUEST_CALL,
@@ -66,18 +68,18 @@ void end_file_call(struct end_file *self, struct work *work, end_file_step *call
     end_file_submit(self, work);
 }
 
-static void end_file_call_done(struct end_file *self, struct work *work)
+void end_file_called(struct end_file *self, struct work *work, int result)
 {
-    if (work->request.result < 0 && error_is_set(&work->error))
+    if (result < 0 && error_is_set(&work->error))
         (void)error_take(&self->end.error, &work->error);
-    end_file_finish(self, work, work->request.result);
+    end_file_finish(self, work, result);
 }
 
 /* A request of a slot came back, to the file that sent it. */
 static void end_file_request_done(struct end_file *self, struct work *work)
 {
     if (work->step == WORK_CALL)
-        end_file_call_done(self, work);
+        work->then(self, work, work->request.result);
     else if (work->step < WORK_DATASYNC)
         end_file_io_done(self, work);
     else if (work->step <= WORK_JOURNAL_SYNC)
@@ -139,6 +141,7 @@ static void end_file_start(struct end *end, struct slot *slot)
     struct work *work = &self->works[slot->index];
     assert(work->step == WORK_IDLE);
     work->slot = slot;
+    work->error.class = ERROR_NONE;
     work->open = end_file_find(self, slot->job);
     if (!work->open && !end_file_needs_no_open(slot->op)) { /* a peer's mistake can get here */
         error_set(&end->error, EBADF, "a file that is not open was asked for");
@@ -154,16 +157,16 @@ static void end_file_start(struct end *end, struct slot *slot)
     }
     switch (slot->op) {
     case END_DESCRIBE:
-        end_file_describe(self, work);
+        end_file_call(self, work, end_file_describe, end_file_called);
         break;
     case END_OPEN:
         end_file_open_job(self, work);
         break;
     case END_MAP:
-        end_file_call(self, work, end_file_map);
+        end_file_call(self, work, end_file_map, end_file_called);
         break;
     case END_RECALL:
-        end_file_recall(self, work);
+        end_file_call(self, work, end_file_recall, end_file_called);
         break;
     case END_KEEP:
         end_file_journal_note(self, work);
@@ -181,7 +184,7 @@ static void end_file_start(struct end *end, struct slot *slot)
         end_file_sync(self, work);
         break;
     case END_ADJUST:
-        end_file_call(self, work, end_file_adjust);
+        end_file_call(self, work, end_file_adjust, end_file_called);
         break;
     case END_COMMIT:
     case END_ABANDON:
@@ -231,7 +234,7 @@ static void end_file_tend_all(struct end_file *self)
 {
     enum policy_urgency urgency = self->held_count > 0 ? POLICY_PRESSED : POLICY_RELAXED;
     for (uint32_t i = 0; i < self->config.jobs_max; i++) {
-        if (self->opens[i].used && !policy_idle(&self->opens[i].policy))
+        if (self->opens[i].used && !self->opens[i].opening && !policy_idle(&self->opens[i].policy))
             end_file_tend(self, &self->opens[i], urgency);
     }
     for (uint32_t i = 0; i < self->config.slots_count; i++) {

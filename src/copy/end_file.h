@@ -34,6 +34,7 @@ struct open_file {
     struct owner window_owners[2]; /* of the policy's requests, by epoch */
     struct owner sweep_owner;      /* of sweep_request */
     bool used;
+    bool opening; /* a call has it: nobody else touches it */
     uint32_t job_number;
     struct file file;
     struct policy policy;
@@ -91,6 +92,7 @@ struct work;
  * and what belongs to them, as nobody else does so meanwhile, and of the end only its
  * configuration. 0, or -errno with words in work->error. */
 typedef int end_file_step(struct end_file *self, struct work *work);
+typedef void end_file_then(struct end_file *self, struct work *work, int result);
 
 /* What a slot is doing at this end, one for each slot of the lane. */
 struct work {
@@ -101,7 +103,8 @@ struct work {
     struct request request;
     struct end_file *self;                /* CALL: whose slot it is ... */
     end_file_step *call;                  /* ... and what is done for it */
-    struct error error;                   /* CALL: in words what failed */
+    end_file_then *then;                  /* ... and what follows, on the end's thread */
+    struct error error;                   /* in words what failed in it */
     uint64_t cursor;                      /* next byte of the file to store */
     bool windowed;                        /* policy_begin() said true for the slot's range */
     bool counted;                         /* its bytes are in transfer_bytes */
@@ -128,8 +131,11 @@ struct end_file {
 void end_file_finish(struct end_file *self, struct work *work, int result);
 void end_file_fail(struct end_file *self, struct work *work, int errnum, const char *doing);
 void end_file_submit(struct end_file *self, struct work *work);
-/* Run `call` away from this thread, then finish the slot with its result. */
-void end_file_call(struct end_file *self, struct work *work, end_file_step *call);
+/* Run `call` away from this thread, and go on with `then`. */
+void end_file_call(struct end_file *self, struct work *work, end_file_step *call,
+                   end_file_then *then);
+/* The most common one: finish the slot with the result and its words. */
+void end_file_called(struct end_file *self, struct work *work, int result);
 /* A write-back that is waited for begins, in the present epoch; it is over. */
 void end_file_writeback_begun(struct open_file *open, struct owner *owner);
 void end_file_writeback_over(struct open_file *open, const struct owner *owner);
@@ -171,16 +177,17 @@ void end_file_sweep(struct end_file *self, struct open_file *open);
 
 /* end_file_life.c: open, commit */
 void end_file_open_job(struct end_file *self, struct work *work);
-void end_file_describe(struct end_file *self, struct work *work);
-int end_file_map(struct end_file *self, struct work *work);    /* a step for end_file_call() */
+int end_file_describe(struct end_file *self, struct work *work); /* these two are steps */
+int end_file_map(struct end_file *self, struct work *work);
 void end_file_leave(struct end_file *self, struct work *work); /* COMMIT, ABANDON */
 void end_file_life_done(struct end_file *self, struct work *work);
 void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,
                     enum work_step step);
 
 /* end_file_attributes.c: owner, group, mode, times */
-int end_file_set_attributes(struct end_file *self, struct open_file *open, const struct job *job);
-int end_file_adjust(struct end_file *self, struct work *work); /* a step for end_file_call() */
+int end_file_set_attributes(const struct end_file *self, struct open_file *open,
+                            const struct job *job, struct error *err);
+int end_file_adjust(struct end_file *self, struct work *work); /* a step */
 
 /* end_file_probe.c: --dry-run, would OPEN succeed? */
 int end_file_probe(const struct end_file *self, const struct job *job, struct error *err);
@@ -190,14 +197,16 @@ void end_file_journal_place(struct open_file *open, const struct job *job);
 /* --dry-run: is something in the way of a journal? */
 int end_file_journal_probe(const struct end_file *self, const struct job *job, struct error *err);
 bool end_file_journal_present(const struct end_file *self, const struct job *job);
-int end_file_journal_join(struct end_file *self, struct open_file *open, struct job *job);
-int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job);
+int end_file_journal_join(const struct end_file *self, struct open_file *open, struct job *job,
+                          struct error *err);
+int end_file_journal_find(const struct end_file *self, struct open_file *open, struct job *job,
+                          struct error *err);
 void end_file_journal_note(struct end_file *self, struct work *work);
 void end_file_sync(struct end_file *self, struct work *work);
 void end_file_sync_done(struct end_file *self, struct work *work);
-void end_file_recall(struct end_file *self, struct work *work);
+int end_file_recall(struct end_file *self, struct work *work); /* a step */
 void end_file_journal_undo(const struct open_file *open, const struct job *job);
-int end_file_journal_end(struct end_file *self, struct work *work);
+int end_file_journal_end(struct work *work);
 void end_file_journal_close(struct open_file *open);
 
 #endif

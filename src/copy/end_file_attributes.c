@@ -32,26 +32,27 @@ static struct attributes end_file_wanted(const struct end_file *self, const stru
 
 /* --no-perms: a new file was made with what its folder and the umask gave it; what its owner needs
  * to resume it and the source has not goes now. */
-static int end_file_new_mode(struct end_file *self, const struct open_file *open,
-                             const struct job *job, struct attributes *wanted)
+static int end_file_new_mode(const struct open_file *open, const struct job *job,
+                             struct attributes *wanted, struct error *err)
 {
     struct facts now;
     bool ours = open->file.created || open->began_fresh;
     if (job->wish.attributes[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE || !ours)
         return 0;
-    int result = file_facts(&open->file, &now, &self->end.error);
+    int result = file_facts(&open->file, &now, err);
     wanted->facts.mode &= now.mode & 0777;
     wanted->wish[ATTRIBUTE_MODE] = ATTRIBUTE_DEFAULT;
     return result;
 }
 
-int end_file_set_attributes(struct end_file *self, struct open_file *open, const struct job *job)
+int end_file_set_attributes(const struct end_file *self, struct open_file *open,
+                            const struct job *job, struct error *err)
 {
     struct attributes wanted = end_file_wanted(self, job);
-    int result = end_file_new_mode(self, open, job, &wanted);
+    int result = end_file_new_mode(open, job, &wanted, err);
     if (result == 0)
         result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &open->attributes,
-                                  &self->end.error);
+                                  err);
     if (result == 0)
         attributes_tell(open->file.path, &wanted, &open->attributes);
     /* Of a new file everything is new, and the time comes with every copy. */

@@ -407,13 +407,10 @@ void end_file_io_done(struct end_file *self, struct work *work)
     }
 }
 
-/* Old data under a hole of the source. Filesystems without holes get zeros, through the ordinary
- * store. */
-void end_file_erase(struct end_file *self, struct work *work)
+/* Filesystems without holes get zeros, through the ordinary store. */
+static void end_file_punched(struct end_file *self, struct work *work, int result)
 {
     struct slot *slot = work->slot;
-    end_file_watch_edge(work->open, slot->offset + slot->length);
-    int result = file_punch(&work->open->file, slot->offset, slot->length);
     if (result == 0) {
         end_file_finish(self, work, 0);
         return;
@@ -428,4 +425,17 @@ void end_file_erase(struct end_file *self, struct work *work)
     slot->digest = digest_of_zeros(slot->length);
     slot->blank = false;
     end_file_transfer(self, work);
+}
+
+static int end_file_punch(struct end_file *self, struct work *work)
+{
+    (void)self;
+    return file_punch(&work->open->file, work->slot->offset, work->slot->length);
+}
+
+/* Old data under a hole of the source. */
+void end_file_erase(struct end_file *self, struct work *work)
+{
+    end_file_watch_edge(work->open, work->slot->offset + work->slot->length);
+    end_file_call(self, work, end_file_punch, end_file_punched);
 }

@@ -175,8 +175,8 @@ static void end_file_journal_judge(const struct open_file *open, struct job *job
 }
 
 /* --append trusts what is recognised. */
-static int end_file_journal_refuse_append(struct end_file *self, const struct open_file *open,
-                                          const struct job *job)
+static int end_file_journal_refuse_append(const struct open_file *open, const struct job *job,
+                                          struct error *err)
 {
     const struct facts *source = &job->facts[END_SOURCE], *target = &open->file.facts;
     bool strange = (source->kind == FILE_DEVICE && source->evidence.identity == 0) ||
@@ -184,26 +184,26 @@ static int end_file_journal_refuse_append(struct end_file *self, const struct op
     if (job->wish.resume != RESUME_APPEND || !strange)
         return 0;
     return error_set_class(
-        &self->end.error, ERROR_USAGE, EINVAL,
+        err, ERROR_USAGE, EINVAL,
         "%s: --append is not possible, the kernel does not tell one disk behind a "
         "device from another; --append-verify compares",
         open->file.path);
 }
 
-static int end_file_journal_resume(struct end_file *self, struct open_file *open, struct job *job,
+static int end_file_journal_resume(struct open_file *open, struct job *job,
                                    const struct journal_header *header,
-                                   struct journal_reader *reader)
+                                   struct journal_reader *reader, struct error *err)
 {
     uint64_t entries_count;
     uint64_t listed_bytes = div_ceil(header->size_bytes, header->chunk_bytes) / 8 + 1;
     AUTO_FREE uint8_t *listed =
         listed_bytes <= PTRDIFF_MAX ? calloc(1, (size_t)listed_bytes) : NULL;
-    int result = end_file_journal_scan(reader, listed, &entries_count, &self->end.error);
+    int result = end_file_journal_scan(reader, listed, &entries_count, err);
     if (result == 0)
-        result = journal_open(&open->journal, header, &self->end.error);
+        result = journal_open(&open->journal, header, err);
     if (result == 0)
         result = journal_continue(open->journal, journal_folder(open, job), open->journal_path,
-                                  journal_reader_good_bytes(reader), &self->end.error);
+                                  journal_reader_good_bytes(reader), err);
     if (result < 0)
         return result;
     job->chunk_bytes = header->chunk_bytes;
@@ -220,8 +220,8 @@ static int end_file_journal_resume(struct end_file *self, struct open_file *open
 }
 
 /* --journal names a file of its own: not a manifest, nor what is copied or written. */
-static int end_file_journal_refuse(struct end_file *self, const struct open_file *open,
-                                   const struct job *job)
+static int end_file_journal_refuse(const struct open_file *open, const struct job *job,
+                                   struct error *err)
 {
     struct stat st;
     const struct facts *source = &job->facts[END_SOURCE], *target = &open->file.facts;
@@ -229,7 +229,7 @@ static int end_file_journal_refuse(struct end_file *self, const struct open_file
         return 0;
     if ((st.st_ino == source->inode && st.st_dev == source->device) ||
         (st.st_ino == target->inode && st.st_dev == target->device))
-        return error_set_class(&self->end.error, ERROR_USAGE, EINVAL,
+        return error_set_class(err, ERROR_USAGE, EINVAL,
                                "%s: cannot be the journal, it is copied itself",
                                open->journal_path);
     return 0;
@@ -252,12 +252,12 @@ static const char *journal_state_words(enum journal_state state)
 
 /* A journal that does not fit is removed before the first byte is written: should its source ever
  * come back, it would tell lies about this target. */
-static int end_file_journal_discard(struct end_file *self, struct open_file *open, struct job *job)
+static int end_file_journal_discard(struct open_file *open, struct job *job, struct error *err)
 {
     if (job->journal != JOURNAL_ABSENT)
         log_note("%s: %s", open->file.path, journal_state_words(job->journal));
-    int result = journal_discard(journal_folder(open, job), open->journal_path, &self->end.error);
-    return result < 0 ? result : file_sync_folder(&open->file, &self->end.error);
+    int result = journal_discard(journal_folder(open, job), open->journal_path, err);
+    return result < 0 ? result : file_sync_folder(&open->file, err);
 }
 
 static struct journal_header end_file_journal_header(const struct open_file *open,
@@ -285,19 +285,18 @@ static void end_file_journal_give_up(struct open_file *open, const struct error 
     open->journal = NULL;
 }
 
-/* The file is made with the first batch, so that a short copy never has one. */
+/* Early, at OPEN. */
 static void end_file_journal_make(struct open_file *open, const struct job *job)
 {
     struct error why = {.class = ERROR_NONE};
-    if (journal_fd(open->journal) >= 0)
-        return;
     if (journal_create(open->journal, journal_folder(open, job), open->journal_path, &why) < 0)
         end_file_journal_give_up(open, &why);
 }
 
 /* A further lane appends to the journal that the first one keeps; it has none when that one could
  * not keep it. */
-int end_file_journal_join(struct end_file *self, struct open_file *open, struct job *job)
+int end_file_journal_join(const struct end_file *self, struct open_file *open, struct job *job,
+                          struct error *err)
 {
     struct journal_header header;
     struct journal_reader *reader = NULL;
@@ -312,28 +311,27 @@ int end_file_journal_join(struct end_file *self, struct open_file *open, struct 
         return 0;
     /* Without one this lane's chunks would be in no journal, and nobody would know. */
     if (result < 0)
-        return error_take(&self->end.error, &why);
+        return error_take(err, &why);
     if (end_file_journal_fits(open, job, &header) != JOURNAL_FITS ||
         header.chunk_bytes != job->chunk_bytes)
-        return error_set_class(&self->end.error, ERROR_FILE, ESTALE,
-                               "%s: its journal is that of another copy", open->file.path);
-    result = journal_open(&open->journal, &header, &self->end.error);
+        return error_set_class(err, ERROR_FILE, ESTALE, "%s: its journal is that of another copy",
+                               open->file.path);
+    result = journal_open(&open->journal, &header, err);
     if (result == 0)
-        result = journal_join(open->journal, journal_folder(open, job), open->journal_path,
-                              &self->end.error);
+        result = journal_join(open->journal, journal_folder(open, job), open->journal_path, err);
     return result;
 }
 
 /* A journal of our own, in place of whatever lies there. */
-static int end_file_journal_begin(struct end_file *self, struct open_file *open, struct job *job,
-                                  bool found)
+static int end_file_journal_begin(struct open_file *open, struct job *job, bool found,
+                                  struct error *err)
 {
     const struct journal_header header = end_file_journal_header(open, job);
     if (job->wish.resume == RESUME_RESTART)
         job->journal = JOURNAL_ABSENT;
-    int result = found ? end_file_journal_discard(self, open, job) : 0;
+    int result = found ? end_file_journal_discard(open, job, err) : 0;
     if (result == 0)
-        result = journal_open(&open->journal, &header, &self->end.error);
+        result = journal_open(&open->journal, &header, err);
     if (result == 0 && job->wish.journal_early && header.size_bytes > 0)
         end_file_journal_make(open, job);
     return result;
@@ -362,15 +360,16 @@ static bool end_file_journal_unreadable(int found)
     return found < 0 && found != -ENOENT && found != -EBADMSG && found != -ELOOP && found != -ENXIO;
 }
 
-static int end_file_journal_keep(struct end_file *self, const struct open_file *open, int found)
+static int end_file_journal_keep(const struct open_file *open, int found, struct error *err)
 {
-    return error_set_class(&self->end.error, found == -ENOMEM ? ERROR_MEMORY : ERROR_FILE, -found,
+    return error_set_class(err, found == -ENOMEM ? ERROR_MEMORY : ERROR_FILE, -found,
                            "%s: its journal %s cannot be read now (%s) and was left alone; run it "
                            "again where it can, or --restart begins anew",
                            open->file.path, open->journal_path, strerror(-found));
 }
 
-int end_file_journal_find(struct end_file *self, struct open_file *open, struct job *job)
+int end_file_journal_find(const struct end_file *self, struct open_file *open, struct job *job,
+                          struct error *err)
 {
     struct journal_header header;
     struct journal_reader *reader = NULL;
@@ -379,15 +378,15 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
     if (!end_file_journal_wanted(self, job))
         return 0;
     end_file_journal_place(open, job);
-    int result = end_file_journal_refuse(self, open, job);
+    int result = end_file_journal_refuse(open, job, err);
     if (result == 0)
-        result = end_file_journal_refuse_append(self, open, job);
+        result = end_file_journal_refuse_append(open, job, err);
     if (result < 0)
         return result;
     int found =
         journal_reader_open(&reader, journal_folder(open, job), open->journal_path, &header, &why);
     if (end_file_journal_unreadable(found) && job->wish.resume != RESUME_RESTART)
-        return end_file_journal_keep(self, open, found);
+        return end_file_journal_keep(open, found, err);
     if (found == 0) {
         job->journal = end_file_journal_fits(open, job, &header);
     } else if (found != -ENOENT) {
@@ -395,14 +394,14 @@ int end_file_journal_find(struct end_file *self, struct open_file *open, struct 
         log_note("%s", why.text);
     }
     if (found == 0 && header.manifest)
-        result = error_set_class(&self->end.error, ERROR_FILE, EEXIST,
-                                 "%s: is a manifest; it was left alone", open->journal_path);
+        result = error_set_class(err, ERROR_FILE, EEXIST, "%s: is a manifest; it was left alone",
+                                 open->journal_path);
     else if (job->journal == JOURNAL_FITS && job->wish.resume != RESUME_RESTART)
-        result = end_file_journal_resume(self, open, job, &header, reader);
+        result = end_file_journal_resume(open, job, &header, reader, err);
     else
-        result = end_file_journal_begin(self, open, job, found != -ENOENT);
+        result = end_file_journal_begin(open, job, found != -ENOENT, err);
     if (result < 0)
-        end_file_journal_explain(open, job, &self->end.error);
+        end_file_journal_explain(open, job, err);
     journal_reader_close(reader);
     return result;
 }
@@ -419,16 +418,38 @@ void end_file_journal_note(struct end_file *self, struct work *work)
     (void)self;
 }
 
-void end_file_sync(struct end_file *self, struct work *work)
+static void end_file_sync_data(struct end_file *self, struct work *work)
+{
+    if (work->open->journal)
+        journal_seal(work->open->journal);
+    end_file_whole(self, work, REQUEST_DATASYNC, WORK_DATASYNC);
+}
+
+/* A step: the file of the journal is made with the first batch, so that a short copy never has one.
+ */
+static int end_file_journal_make_late(struct end_file *self, struct work *work)
 {
     struct open_file *open = work->open;
-    if (open->journal) {
-        if (journal_noted(open->journal) > 0)
-            end_file_journal_make(open, work->slot->job);
-        if (open->journal)
-            journal_seal(open->journal);
-    }
-    end_file_whole(self, work, REQUEST_DATASYNC, WORK_DATASYNC);
+    (void)self;
+    return journal_create(open->journal, journal_folder(open, work->slot->job), open->journal_path,
+                          &work->error);
+}
+
+/* Chunks that were stored meanwhile are noted, and are in the sync that follows. */
+static void end_file_journal_made(struct end_file *self, struct work *work, int result)
+{
+    if (result < 0)
+        end_file_journal_give_up(work->open, &work->error);
+    end_file_sync_data(self, work);
+}
+
+void end_file_sync(struct end_file *self, struct work *work)
+{
+    const struct journal *journal = work->open->journal;
+    if (journal && journal_noted(journal) > 0 && journal_fd(journal) < 0)
+        end_file_call(self, work, end_file_journal_make_late, end_file_journal_made);
+    else
+        end_file_sync_data(self, work);
 }
 
 /* The stamp that goes with a batch: of a target that nobody of us is writing, and whose next change
@@ -547,7 +568,7 @@ void end_file_sync_done(struct end_file *self, struct work *work)
 }
 
 /* From the first entry again. */
-static int end_file_recall_open(struct end_file *self, struct work *work)
+static int end_file_recall_open(struct work *work)
 {
     struct open_file *open = work->open;
     struct journal_header header;
@@ -555,34 +576,33 @@ static int end_file_recall_open(struct end_file *self, struct work *work)
     open->reader = NULL;
     open->recalled_count = 0;
     int result = journal_reader_open(&open->reader, journal_folder(open, work->slot->job),
-                                     open->journal_path, &header, &self->end.error);
+                                     open->journal_path, &header, &work->error);
     if (result == -ENOENT)
-        error_set(&self->end.error, ENOENT, "%s: its journal", open->file.path);
+        error_set(&work->error, ENOENT, "%s: its journal", open->file.path);
     return result;
 }
 
-static int end_file_recall_next(struct end_file *self, struct work *work, uint64_t count_max)
+static int end_file_recall_next(struct work *work, uint64_t count_max)
 {
     struct open_file *open = work->open;
     struct slot *slot = work->slot;
     uint64_t room = slot->length / sizeof(struct journal_entry);
     struct journal_entry *entries = (struct journal_entry *)(void *)slot->buffer;
     assert(room > slot->count);
-    int count =
-        journal_reader_next(open->reader, entries + slot->count,
-                            num_u32(min_u64(room - slot->count, count_max)), &self->end.error);
+    int count = journal_reader_next(open->reader, entries + slot->count,
+                                    num_u32(min_u64(room - slot->count, count_max)), &work->error);
     if (count > 0)
         open->recalled_count += (uint64_t)count;
     return count;
 }
 
 /* The reader gives no more than a batch at a time: as many as there is room for. */
-static int end_file_recall_fill(struct end_file *self, struct work *work)
+static int end_file_recall_fill(struct work *work)
 {
     struct slot *slot = work->slot;
     int count;
     do {
-        count = end_file_recall_next(self, work, UINT32_MAX);
+        count = end_file_recall_next(work, UINT32_MAX);
         slot->count += count > 0 ? (uint32_t)count : 0;
     } while (count > 0 && (slot->count + 1) * sizeof(struct journal_entry) <= slot->length);
     return count < 0 ? count : 0;
@@ -590,36 +610,36 @@ static int end_file_recall_fill(struct end_file *self, struct work *work)
 
 /* Entries for the client, one buffer after the other. Lanes take turns at it: one that was not
  * asked for the entries before reads over them. */
-void end_file_recall(struct end_file *self, struct work *work)
+int end_file_recall(struct end_file *self, struct work *work)
 {
     struct open_file *open = work->open;
     struct slot *slot = work->slot;
     int result = 0;
+    (void)self;
     if (slot->length < sizeof(struct journal_entry))
-        result =
-            error_set(&self->end.error, EINVAL, "%s: no room for its journal", open->file.path);
+        result = error_set(&work->error, EINVAL, "%s: no room for its journal", open->file.path);
     else if (slot->offset == 0 || !open->reader || slot->offset < open->recalled_count)
-        result = end_file_recall_open(self, work);
+        result = end_file_recall_open(work);
     while (result >= 0 && open->recalled_count < slot->offset) {
-        result = end_file_recall_next(self, work, slot->offset - open->recalled_count);
+        result = end_file_recall_next(work, slot->offset - open->recalled_count);
         if (result == 0)
             break; /* there are not so many */
     }
     if (result >= 0)
-        result = end_file_recall_fill(self, work);
+        result = end_file_recall_fill(work);
     slot->extent_start = slot->count > 0 ? open->recalled_count : 0;
-    end_file_finish(self, work, result < 0 ? result : 0);
+    return result < 0 ? result : 0;
 }
 
 /* The last step of a commit. */
-int end_file_journal_end(struct end_file *self, struct work *work)
+int end_file_journal_end(struct work *work)
 {
     struct open_file *open = work->open;
     if (!open->journal || journal_fd(open->journal) < 0)
         return 0;
     int result =
-        journal_remove(journal_folder(open, work->slot->job), open->journal_path, &self->end.error);
-    return result < 0 ? result : file_sync_folder(&open->file, &self->end.error);
+        journal_remove(journal_folder(open, work->slot->job), open->journal_path, &work->error);
+    return result < 0 ? result : file_sync_folder(&open->file, &work->error);
 }
 
 /* The target could not be opened after all: a journal that was begun for it says nothing. */

@@ -16,31 +16,32 @@ static const char *job_path(const struct end_file *self, const struct job *job)
 }
 
 /* --journal and --manifest name any file of the machine: not in a place. A source has none. */
-static int end_file_refuse_journal(struct end_file *self, const struct job *job)
+static int end_file_refuse_journal(const struct end_file *self, const struct job *job,
+                                   struct error *err)
 {
     if (!self->config.place || !job->wish.journal_path || self->end.role == END_SOURCE)
         return 0;
-    return error_set_class(&self->end.error, ERROR_FILE, EACCES,
+    return error_set_class(err, ERROR_FILE, EACCES,
                            "%s: haul is restricted to a folder there, and its journals lie beside "
                            "their files",
                            job->wish.journal_path);
 }
 
-void end_file_describe(struct end_file *self, struct work *work)
+int end_file_describe(struct end_file *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    int result = end_file_refuse_journal(self, job);
+    struct error *err = &work->error;
+    int result = end_file_refuse_journal(self, job, err);
     if (result == 0)
         result = file_describe_in(self->config.place, job_path(self, job),
-                                  &job->facts[self->end.role], &self->end.error);
+                                  &job->facts[self->end.role], err);
     if (result == 0 && self->end.role == END_TARGET && job->wish.chown)
-        result =
-            attributes_owners(job->wish.chown, &(struct facts){0}, &(uint8_t){0}, &self->end.error);
+        result = attributes_owners(job->wish.chown, &(struct facts){0}, &(uint8_t){0}, err);
     if (result == 0 && self->end.role == END_TARGET)
         job->journal_present = end_file_journal_present(self, job);
     if (result == 0 && job->wish.dry)
-        result = end_file_probe(self, job, &self->end.error);
-    end_file_finish(self, work, result);
+        result = end_file_probe(self, job, err);
+    return result;
 }
 
 static struct open_file *end_file_place(struct end_file *self, const struct job *job)
@@ -71,7 +72,8 @@ static void end_file_forget(struct open_file *open)
 
 /* --strict: what can only be kept by filling the cache, or by windows that are larger than the
  * budget, is refused before the first byte. */
-static int end_file_refuse_cache(struct end_file *self, struct open_file *open)
+static int end_file_refuse_cache(const struct end_file *self, const struct open_file *open,
+                                 struct error *err)
 {
     const struct policy *policy = &open->policy;
     uint64_t most_bytes = 0;
@@ -82,14 +84,14 @@ static int end_file_refuse_cache(struct end_file *self, struct open_file *open)
         most_bytes =
             min_u64(open->size_bytes, (uint64_t)policy->windows_limit * policy->window_bytes);
     if (policy->kind == POLICY_WINDOW && self->config.windows_do_not_fit)
-        return error_set_class(&self->end.error, ERROR_MEMORY, ENOMEM,
+        return error_set_class(err, ERROR_MEMORY, ENOMEM,
                                "%s: not enough memory for windows of the page cache (%s); %u of %s "
                                "do not fit beside the buffers",
                                open->file.path, policy->why, policy->windows_limit,
                                text_size(size, policy->window_bytes));
     if (!open->strict || most_bytes <= open->cache_max_bytes)
         return 0;
-    return error_set_class(&self->end.error, ERROR_CACHE, ENOBUFS,
+    return error_set_class(err, ERROR_CACHE, ENOBUFS,
                            "%s: %s would %s in the page cache (%s), and --strict forbids it",
                            open->file.path, text_size(size, most_bytes),
                            policy->kind == POLICY_PLAIN ? "stay" : "be at a time", policy->why);
@@ -120,7 +122,8 @@ static uint32_t end_file_window_bytes(const struct end_file *self, const struct 
     return window_bytes;
 }
 
-static void end_file_choose(struct end_file *self, struct open_file *open, const struct job *job)
+static void end_file_choose(const struct end_file *self, struct open_file *open,
+                            const struct job *job)
 {
     uint32_t windows_limit;
     uint32_t window_bytes = end_file_window_bytes(self, open, job, &windows_limit);
@@ -139,10 +142,10 @@ static void end_file_choose(struct end_file *self, struct open_file *open, const
 }
 
 /* The source; and the target, too, when it is only compared. */
-static int end_file_open_reading(struct end_file *self, struct open_file *open, struct job *job)
+static int end_file_open_reading(const struct end_file *self, struct open_file *open,
+                                 struct job *job, struct error *err)
 {
-    int result =
-        file_open_source_in(&open->file, self->config.place, job_path(self, job), &self->end.error);
+    int result = file_open_source_in(&open->file, self->config.place, job_path(self, job), err);
     if (result < 0)
         return result;
     open->size_bytes = open->file.facts.size_bytes;
@@ -152,7 +155,7 @@ static int end_file_open_reading(struct end_file *self, struct open_file *open, 
         end_file_journal_place(open, job);
     end_file_watch_start(open);
     end_file_choose(self, open, job);
-    return end_file_refuse_cache(self, open);
+    return end_file_refuse_cache(self, open, err);
 }
 
 /* A target that we made and could not even start to fill: take it away again, and its journal. */
@@ -174,7 +177,8 @@ static void end_file_tell_target(const struct end_file *self, const struct open_
     job->old_bytes = tells ? min_u64(open->file.facts.size_bytes, open->size_bytes) : 0;
 }
 
-static int end_file_open_target(struct end_file *self, struct open_file *open, struct job *job)
+static int end_file_open_target(const struct end_file *self, struct open_file *open,
+                                struct job *job, struct error *err)
 {
     const struct file_open_wish wish = {
         .join = job->wish.join,
@@ -186,7 +190,6 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
                            : 0,
         .place = self->config.place,
     };
-    struct error *err = &self->end.error;
     int result = file_open_target(&open->file, job->target_path, &wish, err);
     if (result < 0)
         return result;
@@ -194,10 +197,10 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
     end_file_tell_target(self, open, job);
     end_file_watch_start(open);
     end_file_choose(self, open, job);
-    result = end_file_refuse_cache(self, open);
+    result = end_file_refuse_cache(self, open, err);
     if (result == 0)
-        result = job->wish.join ? end_file_journal_join(self, open, job)
-                                : end_file_journal_find(self, open, job);
+        result = job->wish.join ? end_file_journal_join(self, open, job, err)
+                                : end_file_journal_find(self, open, job, err);
     end_file_watch_edge(open, open->file.facts.size_bytes);
     end_file_watch_edge(open, open->size_bytes);
     if (result == 0 && !job->wish.join) {
@@ -209,21 +212,34 @@ static int end_file_open_target(struct end_file *self, struct open_file *open, s
     return result;
 }
 
+static int end_file_open_step(struct end_file *self, struct work *work)
+{
+    struct job *job = work->slot->job;
+    return work->open->reading ? end_file_open_reading(self, work->open, job, &work->error)
+                               : end_file_open_target(self, work->open, job, &work->error);
+}
+
+static void end_file_opened(struct end_file *self, struct work *work, int result)
+{
+    work->open->opening = false;
+    if (result < 0)
+        end_file_forget(work->open);
+    end_file_called(self, work, result);
+}
+
 void end_file_open_job(struct end_file *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    struct open_file *open = NULL;
-    int result = end_file_refuse_journal(self, job);
-    if (result == 0 && !(open = end_file_place(self, job)))
+    int result = end_file_refuse_journal(self, job, &self->end.error);
+    if (result == 0 && !(work->open = end_file_place(self, job)))
         result = error_set(&self->end.error, EMFILE, "too many files at once");
-    if (result == 0) {
-        open->reading = self->end.role == END_SOURCE || job->wish.compare_only;
-        result = open->reading ? end_file_open_reading(self, open, job)
-                               : end_file_open_target(self, open, job);
-        if (result < 0)
-            end_file_forget(open);
+    if (result < 0) {
+        end_file_finish(self, work, result);
+        return;
     }
-    end_file_finish(self, work, result);
+    work->open->opening = true;
+    work->open->reading = self->end.role == END_SOURCE || job->wish.compare_only;
+    end_file_call(self, work, end_file_open_step, end_file_opened);
 }
 
 int end_file_map(struct end_file *self, struct work *work)
@@ -244,11 +260,10 @@ void end_file_whole(struct end_file *self, struct work *work, enum request_kind 
 
 /* The source must be what it was when it was opened. -EAGAIN: perhaps it is, see copy_again.c; who
  * only compares can do no better than say so. */
-static int end_file_check_source(struct end_file *self, const struct open_file *open,
-                                 bool compare_only)
+static int end_file_check_source(const struct open_file *open, bool compare_only, struct error *err)
 {
     struct facts now;
-    int result = file_facts(&open->file, &now, &self->end.error);
+    int result = file_facts(&open->file, &now, err);
     if (result < 0)
         return result;
     enum evidence_change change = evidence_compare(&open->file.facts, &now);
@@ -257,47 +272,58 @@ static int end_file_check_source(struct end_file *self, const struct open_file *
                  "writes to it",
                  open->file.path);
     if (change == EVIDENCE_TOUCHED && !compare_only)
-        return error_set_class(&self->end.error, ERROR_CHANGED, EAGAIN,
+        return error_set_class(err, ERROR_CHANGED, EAGAIN,
                                "%s: its status changed while it was copied", open->file.path);
     if (change == EVIDENCE_TOUCHED)
         log_note("%s: its status changed while it was compared", open->file.path);
     if (change != EVIDENCE_CHANGED)
         return 0;
-    return error_set_class(&self->end.error, ERROR_CHANGED, ESTALE,
+    return error_set_class(err, ERROR_CHANGED, ESTALE,
                            "%s: changed while it was copied; the target is not a copy of it, run "
                            "it again",
                            open->file.path);
 }
 
 /* From here on the target is what the source was, and its journal has done its work. */
-static int end_file_set_metadata(struct end_file *self, struct work *work)
+static int end_file_set_metadata(const struct end_file *self, struct work *work)
 {
     const struct file *file = &work->open->file;
-    int result = file_check_in_place(file, work->open->size_bytes, &self->end.error);
+    struct error *err = &work->error;
+    int result = file_check_in_place(file, work->open->size_bytes, err);
     if (result == 0)
-        result = end_file_set_attributes(self, work->open, work->slot->job);
+        result = end_file_set_attributes(self, work->open, work->slot->job, err);
     if (result == 0)
-        result = file_sync(file, &self->end.error);
+        result = file_sync(file, err);
     if (result == 0)
-        result = file_sync_folder(file, &self->end.error);
+        result = file_sync_folder(file, err);
     if (result == 0)
-        result = end_file_journal_end(self, work);
+        result = end_file_journal_end(work);
     if (result < 0)
         file_take_back(file);
     return result;
 }
 
+static int end_file_commit_step(struct end_file *self, struct work *work)
+{
+    const struct job_wish *wish = &work->slot->job->wish;
+    return work->open->reading ? end_file_check_source(work->open, wish->compare_only, &work->error)
+                               : end_file_set_metadata(self, work);
+}
+
 static void end_file_left(struct end_file *self, struct work *work, int result)
 {
-    struct open_file *open = work->open;
-    bool commit = work->slot->op == END_COMMIT;
-    if (commit && result == 0 && open->reading)
-        result = end_file_check_source(self, open, work->slot->job->wish.compare_only);
-    if (commit && result == 0 && !open->reading)
-        result = end_file_set_metadata(self, work);
-    end_file_watch_end(self, open, &work->slot->job->reports[self->end.role]);
-    end_file_forget(open);
-    end_file_finish(self, work, result);
+    end_file_watch_end(self, work->open, &work->slot->job->reports[self->end.role]);
+    end_file_forget(work->open);
+    end_file_called(self, work, result);
+}
+
+/* The data are on the medium, and nothing of ours is in the cache. */
+static void end_file_leave_clean(struct end_file *self, struct work *work)
+{
+    if (work->slot->op == END_COMMIT)
+        end_file_call(self, work, end_file_commit_step, end_file_left);
+    else
+        end_file_left(self, work, 0);
 }
 
 /* What of ours is outside of windows: the page of the tail, what direct I/O was found out to leave.
@@ -354,7 +380,7 @@ void end_file_life_done(struct end_file *self, struct work *work)
         return;
     case WORK_DROP_ALL:
         if (!open->sweeping)
-            end_file_left(self, work, 0);
+            end_file_leave_clean(self, work);
         return;
     default:
         assert(false && "a file's request came back in a step that has none");

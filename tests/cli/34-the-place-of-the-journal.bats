@@ -93,16 +93,15 @@ setup() {
 # Whenever it is killed, what has the name of a journal has a header: the name comes last.
 @test "a journal gets its name when its header is on the medium" {
     requires strace
-    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 strace -f -qq -o trace -e trace=openat,fdatasync,linkat \
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 strace -ff -qq -o trace -e trace=openat,fdatasync,linkat \
         "$HAUL" -q "${SLICE[@]}" source target 3>&-
     same source target
-    grep -n 'linkat(.*"\.target\.haul"' trace
-    run grep -E 'openat\(.*"\.target\.haul".*O_CREAT' trace
-    [ "$status" = 1 ]
-    # Of the thread that links: the last call but one is the sync of the header.
+    # A file for each thread. In the one that links: the last call but one is the sync of the header.
     local thread
-    thread=$(sed -nE 's/^([0-9]+) +linkat\(.*/\1/p' trace | head -n 1)
-    grep -E "^$thread +(fdatasync|linkat)\(" trace | grep -B 1 -m 1 'linkat(' | head -n 1 | grep 'fdatasync(.*= 0'
+    thread=$(grep -lE 'linkat\(.*"\.target\.haul"' trace.*)
+    run grep -E 'openat\(.*"\.target\.haul".*O_CREAT' trace.*
+    [ "$status" = 1 ]
+    grep -E '^(fdatasync|linkat)\(' "$thread" | grep -B 1 -m 1 '^linkat(' | head -n 1 | grep 'fdatasync(.*= 0'
 }
 
 @test "the lock is gone with a process that was killed" {

@@ -82,7 +82,7 @@ struct run {
     struct plan *plan;
     struct progress progress;
     struct error err;
-    bool target_open;
+    bool target_open, target_opened; /* now; in this run */
     bool untrue;  /* the journal lists what is not so: the source has changed, bytes were damaged */
     bool resumed; /* this attempt goes on from a journal */
     bool durable; /* what copy_run() would put into the receipt */
@@ -511,9 +511,10 @@ static void abandon_job(struct run *run)
 
 static int transfer(struct run *run)
 {
+    run->target_opened = false;
     int result = open_job(run);
     if (result == 0) {
-        run->target_open = true;
+        run->target_open = run->target_opened = true;
         result = pump_job(run);
         check_nothing_in_flight(run);
     }
@@ -647,7 +648,7 @@ static void check_failure(const struct run *run, int result, uint64_t size_bytes
                   run->err.text);
     if (run->durable)
         sim_fatal("a failed copy claims to be durable");
-    if (!target->known)
+    if (!target->known || !run->target_opened) /* then it is as it was */
         return;
     uint64_t got = read_file(target->path, scratch);
     if (got > size_bytes)

@@ -43,7 +43,7 @@ struct scripted {
     bool neighbour;       /* somebody reads each whole chunk in that moment, too, but no less */
     uint32_t early_kinds; /* these are done before submit has returned, as by a quick thread */
     bool broken;
-    uint32_t seen[REQUEST_DROP + 1];
+    uint32_t seen[REQUEST_CALL + 1];
 };
 
 static int scripted_result(struct scripted *scripted, const struct request *request);
