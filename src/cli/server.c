@@ -70,6 +70,7 @@ static int serve(const struct options *options, struct link *link, struct error 
     server.config = (struct serve_config){
         .link = link,
         .memory_bytes = options->wish.memory_bytes,
+        .silence_ns = options->wish.timeout_ns,
         .notes = true,
     };
     if (!options->restrict_to)

@@ -24,7 +24,8 @@ int copy_list_journal(struct copy *copy, struct plan *plan, struct error *err)
     slot->offset = 0;
     do {
         slot->length = slot->capacity;
-        int result = end_call(copy->lead->ends[END_TARGET], slot, END_RECALL, err);
+        int result = end_call(copy->lead->ends[END_TARGET], copy->lead->ends[END_SOURCE], slot,
+                              END_RECALL, err);
         if (result == 0)
             result = copy_stopped(copy, err);
         if (result == 0)
@@ -43,7 +44,8 @@ static int copy_is_hole(struct copy *copy, struct slot *slot, uint64_t *data_sta
                         struct error *err)
 {
     if (*data_start < slot->offset + slot->length) {
-        int result = end_call(copy->lead->ends[END_SOURCE], slot, END_MAP, err);
+        int result = end_call(copy->lead->ends[END_SOURCE], copy->lead->ends[END_TARGET], slot,
+                              END_MAP, err);
         if (result < 0)
             return result;
         *data_start = slot->extent_start;
@@ -81,12 +83,14 @@ static int copy_unlisted(struct copy *copy, uint64_t chunk, uint64_t *data_start
     if (hole != 0)
         return hole < 0 ? hole : 0;
     slot->conditional = slot->from_medium = false;
-    int result = end_call(copy->lead->ends[END_TARGET], slot, END_EXAMINE, err);
+    int result = end_call(copy->lead->ends[END_TARGET], copy->lead->ends[END_SOURCE], slot,
+                          END_EXAMINE, err);
     if (result < 0)
         return result;
     *digest = slot->expected = slot->digest;
     slot->conditional = true;
-    result = end_call(copy->lead->ends[END_SOURCE], slot, END_FETCH, err);
+    result =
+        end_call(copy->lead->ends[END_SOURCE], copy->lead->ends[END_TARGET], slot, END_FETCH, err);
     if (result == 0 && !slot->matched)
         result = copy_unlisted_differs(copy, slot->offset, err);
     return result;
@@ -105,7 +109,8 @@ static int copy_recall_part(struct copy *copy, uint64_t first, uint64_t count, s
     slot->offset = 0;
     do {
         slot->length = slot->capacity;
-        int result = end_call(copy->lead->ends[END_TARGET], slot, END_RECALL, err);
+        int result = end_call(copy->lead->ends[END_TARGET], copy->lead->ends[END_SOURCE], slot,
+                              END_RECALL, err);
         if (result == 0)
             result = copy_stopped(copy, err);
         if (result < 0)

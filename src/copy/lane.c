@@ -169,7 +169,7 @@ int lane_call(struct lane *lane, enum end_role role, enum end_op op, struct erro
     control->job = &lane->job;
     control->offset = 0;
     control->length = 0;
-    return end_call(lane->ends[role], control, op, err);
+    return end_call(lane->ends[role], lane->ends[1 - role], control, op, err);
 }
 
 int lane_join(struct lane *lane, const struct job *lead, struct error *err)

@@ -42,6 +42,15 @@ cleanup_fn() {
     CLEANUPS+=("$(printf '%q ' "$@")")
 }
 
+waits_until() { # SECONDS COMMAND...
+    local end=$((SECONDS + $1 + 1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || { echo "in vain: $*"; return 1; }
+        sleep 0.01
+    done
+}
+
 # A line for the person who reads the test's output, also when it passes.
 note() {
     echo "# $*" >&3

@@ -179,15 +179,6 @@ line_start() {
 
 # --- waiting and processes --------------------------------------------------------------------------------------------
 
-waits_until() { # SECONDS COMMAND...
-    local end=$((SECONDS + $1 + 1))
-    shift
-    until "$@"; do
-        [ "$SECONDS" -lt "$end" ] || { echo "in vain: $*"; return 1; }
-        sleep 0.01
-    done
-}
-
 copy_start() {
     "${under[@]}" "$HAUL" --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" 3>&- &
     CLIENT=$!

@@ -392,7 +392,7 @@ static struct slot *control_of(struct run *run)
 
 static int call(struct run *run, enum end_role role, enum end_op op)
 {
-    return end_call(run->ends[role], control_of(run), op, &run->err);
+    return end_call(run->ends[role], run->ends[1 - role], control_of(run), op, &run->err);
 }
 
 static int open_job(struct run *run)
@@ -421,7 +421,7 @@ static int list_journal(struct run *run)
     slot->offset = 0;
     do {
         slot->length = slot->capacity;
-        int result = end_call(run->ends[END_TARGET], slot, END_RECALL, &run->err);
+        int result = end_call(run->ends[END_TARGET], NULL, slot, END_RECALL, &run->err);
         if (result < 0)
             return result;
         if (plan_listed(run->plan, (const struct journal_entry *)(const void *)slot->buffer,
@@ -503,9 +503,9 @@ static void abandon_job(struct run *run)
     struct error ignored = {.class = ERROR_NONE};
     struct slot *control = control_of(run);
     if (run->target_open)
-        (void)end_call(run->ends[END_TARGET], control, END_SYNC, &ignored);
-    (void)end_call(run->ends[END_SOURCE], control, END_ABANDON, &ignored);
-    (void)end_call(run->ends[END_TARGET], control, END_ABANDON, &ignored);
+        (void)end_call(run->ends[END_TARGET], NULL, control, END_SYNC, &ignored);
+    (void)end_call(run->ends[END_SOURCE], NULL, control, END_ABANDON, &ignored);
+    (void)end_call(run->ends[END_TARGET], NULL, control, END_ABANDON, &ignored);
     run->target_open = false;
 }
 

@@ -134,7 +134,7 @@ static struct slot *control(struct rig *rig)
 static int call(struct rig *rig, struct slot *slot, enum end_op op)
 {
     rig->error.class = ERROR_NONE;
-    return end_call(rig->end, slot, op, &rig->error);
+    return end_call(rig->end, NULL, slot, op, &rig->error);
 }
 
 static void must(struct rig *rig, struct slot *slot, enum end_op op)
