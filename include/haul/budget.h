@@ -83,8 +83,4 @@ uint32_t budget_lanes(const struct budget_facts *facts, uint64_t slots_bytes,
  */
 uint64_t budget_memory_peak(void);
 
-/* Page cache charged to our own memory cgroup, bytes ("cache" in v1, "file" in v2 memory.stat);
- * NUM_UNKNOWN. */
-uint64_t budget_cgroup_cache(const char *root);
-
 #endif

@@ -395,8 +395,3 @@ uint64_t budget_memory_peak(void)
 {
     return figure_kb("", "/proc/self/status", "VmHWM:");
 }
-
-uint64_t budget_cgroup_cache(const char *root)
-{
-    return residency_cgroup_cache(root);
-}

@@ -136,7 +136,6 @@ static void read_v1_takes_limit_and_usage_without_inactive(void **state)
     assert_cgroup(*state, 33554432, 8000000, "cgroup /a/b");
     assert_int_equal(facts_of(*state).available_bytes, 22000000 * KIB);
     assert_int_equal(facts_of(*state).low_free_bytes, NUM_UNKNOWN);
-    assert_int_equal(budget_cgroup_cache(*state), 100);
 }
 
 static void read_v1_finds_parent_with_less_room(void **state)
@@ -196,7 +195,6 @@ static void read_v1_own_folder_hidden_asks_the_nearest(void **state)
     v1_level(*state, "/sys/fs/cgroup/memory/a", V1_UNLIMITED, "1000\n",
              "hierarchical_memory_limit 25000000\n");
     assert_cgroup(*state, 25000000, 0, "cgroup above /");
-    assert_int_equal(budget_cgroup_cache(*state), NUM_UNKNOWN);
 }
 
 static void read_v2_takes_least_of_max_and_high_of_all(void **state)
@@ -207,7 +205,6 @@ static void read_v2_takes_least_of_max_and_high_of_all(void **state)
     assert_cgroup(*state, 60000000, 524288, "cgroup /s.slice");
     v2_level(*state, "/sys/fs/cgroup/s.slice/x.service", "50000000\n", "40000000\n", "700000\n");
     assert_cgroup(*state, 40000000, 700000 - 524288, "cgroup /s.slice/x.service");
-    assert_int_equal(budget_cgroup_cache(*state), 1048576);
 }
 
 static void read_v2_usage_below_inactive_is_none(void **state)
@@ -250,12 +247,11 @@ static void read_mount_of_a_sibling_is_not_ours(void **state)
 
 static void read_mount_above_namespace_is_an_ancestor(void **state)
 {
-    /* The mount came from outside our namespace: its limit is ours too, its cache is not. */
+    /* The mount came from outside our namespace: its limit is ours too. */
     machine(*state, "0::/job\n", V2_MOUNT("/../.."));
     v2_level(*state, "/sys/fs/cgroup", "50000000\n", "max\n", "524289\n");
     v2_level(*state, "/sys/fs/cgroup/job", "1000000\n", "max\n", "1\n");
     assert_cgroup(*state, 50000000, 1, "cgroup /");
-    assert_int_equal(budget_cgroup_cache(*state), NUM_UNKNOWN);
 }
 
 static void read_path_outside_namespace_is_never_walked(void **state)
@@ -372,7 +368,6 @@ static void read_empty_tree_knows_nothing(void **state)
     assert_int_equal(facts.available_bytes, NUM_UNKNOWN);
     assert_int_equal(facts.low_free_bytes, NUM_UNKNOWN);
     assert_string_equal(facts.limited_by, "nothing that is known");
-    assert_int_equal(budget_cgroup_cache(*state), NUM_UNKNOWN);
 }
 
 static void read_old_kernel_adds_free_and_cached(void **state)
@@ -765,7 +760,7 @@ static bool write_text(const char *folder, const char *file, const char *text)
     return written;
 }
 
-/* In a child that has joined the cgroup: the limit is seen there, its cache too, and a limit on
+/* In a child that has joined the cgroup: the limit is seen there, and a limit on
  * the parent is found from a cgroup below. Returns the line that failed, 0 for success. */
 static int limited_child(const char *folder, const char *inner)
 {
@@ -776,7 +771,6 @@ static int limited_child(const char *folder, const char *inner)
     CHECK(write_text(folder, "/cgroup.procs", pid));
     CHECK(budget_read(&facts, "/", &err) == 0 && facts.cgroup_limit_bytes == 48 * MIB);
     CHECK(facts.cgroup_usage_bytes <= 48 * MIB && strncmp(facts.limited_by, "cgroup /", 8) == 0);
-    CHECK(budget_cgroup_cache("/") <= 48 * MIB);
     CHECK(write_text(inner, "/memory.limit_in_bytes", "40M"));
     CHECK(write_text(inner, "/cgroup.procs", pid));
     CHECK(budget_read(&facts, "/", &err) == 0 && facts.cgroup_limit_bytes == 40 * MIB);
