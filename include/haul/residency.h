@@ -18,10 +18,22 @@
 
 enum residency_method { RESIDENCY_NONE, RESIDENCY_CACHESTAT, RESIDENCY_MINCORE };
 
+/* A stretch of one file that stays mapped, without any access right, so that mincore can be asked
+ * about it again and again: mapping costs more than the question about a few pages. It holds the
+ * open file description, and its locks, until it is released. */
+struct residency_view {
+    uint8_t *mapping; /* NULL: none yet */
+    uint64_t offset;
+};
+
 struct residency {
     enum residency_method method;
     uint64_t page_bytes;
+    struct residency_view *view; /* of whoever keeps the file open; NULL: each look maps anew */
 };
+
+/* Before the file is closed. */
+void residency_release(struct residency_view *view);
 
 /* Choose the method for an open file. RESIDENCY_NONE is a valid outcome (the figures will be
  * unknown). */
@@ -69,11 +81,6 @@ struct residency_cgroup {
  * folder with proc/ and sys/ in the tests). 0, or -ENOENT: there is none, or it is not mounted
  * where we see it. */
 int residency_cgroup_find(struct residency_cgroup *cgroup, const char *root);
-
-/* Page cache charged to our own memory cgroup, bytes: "cache" in v1, to it alone; "file" in v2, its
- * children included. NUM_UNKNOWN where it cannot be seen. May lag by some seconds: the kernel
- * folds these statistics lazily. */
-uint64_t residency_cgroup_cache(const char *root);
 
 /* One number out of a small file of /proc or a cgroup: that of the first line that begins with
  * `key`, or of the first line when key is "". "max" gives NUM_UNKNOWN. Units are the file's. 0, or

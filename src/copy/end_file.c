@@ -289,6 +289,7 @@ static void end_file_close(struct end *end)
     engine_close(self->engine); /* drains: the kernel may own buffers */
     for (uint32_t i = 0; self->opens && i < self->config.jobs_max; i++) {
         end_file_journal_close(&self->opens[i]);
+        residency_release(&self->opens[i].view);
         if (self->opens[i].used)
             file_close(&self->opens[i].file);
     }

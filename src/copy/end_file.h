@@ -39,8 +39,9 @@ struct open_file {
     struct file file;
     struct policy policy;
     struct residency residency;
-    uint64_t size_bytes; /* final size of the target; size of the source at open */
-    bool reading;        /* never written: a source, or a target that is only compared */
+    struct residency_view view; /* of residency */
+    uint64_t size_bytes;        /* final size of the target; size of the source at open */
+    bool reading;               /* never written: a source, or a target that is only compared */
     bool strict;
     uint64_t cache_max_bytes; /* growth allowed under strict */
     uint64_t transfer_bytes;  /* of transfers under way */

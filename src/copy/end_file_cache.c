@@ -62,6 +62,7 @@ static uint64_t end_file_resident_ours(const struct open_file *open, uint64_t st
 void end_file_watch_start(struct open_file *open)
 {
     residency_init(&open->residency, open->file.fd);
+    open->residency.view = &open->view;
     open->begin_bytes = end_file_resident(open, 0, SPILL_BYTES_MAX);
 }
 

@@ -66,6 +66,7 @@ static struct open_file *end_file_place(struct end_file *self, const struct job 
 static void end_file_forget(struct open_file *open)
 {
     end_file_journal_close(open);
+    residency_release(&open->view);
     file_close(&open->file);
     open->used = false;
 }

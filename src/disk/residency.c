@@ -29,6 +29,9 @@ enum { OVERLAYFS_MAGIC = 0x794c7630, AUFS_MAGIC = 0x61756673 };
  * enough for a 32-bit address space and for RLIMIT_AS, and the answers fit on the stack. */
 enum { PIECE_PAGES = 4096, PEEK_PAGES = 8 };
 
+/* What a view maps. Only 64-bit address spaces have room for one in each open file. */
+enum { VIEW_BYTES = 64 * 1024 * 1024 };
+
 /* A line of /proc/self/mountinfo with a long escaped root still fits; longer lines (overlayfs
  * with many layers) are not about cgroups and are dropped whole. */
 enum { LINE_BYTES = 8192 };
@@ -292,20 +295,6 @@ int residency_cgroup_find(struct residency_cgroup *cgroup, const char *root)
     return -ENOENT;
 }
 
-uint64_t residency_cgroup_cache(const char *root)
-{
-    struct residency_cgroup cgroup;
-    char path[PATH_MAX];
-    uint64_t bytes = NUM_UNKNOWN;
-    if (residency_cgroup_find(&cgroup, root) || !cgroup.own)
-        return NUM_UNKNOWN;
-    if (!path_join(path, cgroup.path, "/memory.stat"))
-        return NUM_UNKNOWN;
-    if (residency_figure(path, cgroup.version == 1 ? "cache " : "file ", &bytes))
-        return NUM_UNKNOWN;
-    return bytes;
-}
-
 /* Size of a regular file or block device. fstat gives 0 for a device, and lseek would move a
  * position that others may share. */
 static int file_size(int fd, uint64_t *bytes)
@@ -356,6 +345,45 @@ static int mincore_piece(int fd, uint64_t offset, size_t length, uint8_t *reside
     return rc;
 }
 
+void residency_release(struct residency_view *view)
+{
+    if (view->mapping)
+        munmap(view->mapping, VIEW_BYTES);
+    view->mapping = NULL;
+}
+
+/* Where the range is in the view, which moves there if it must. NULL: there is none, map it. */
+static uint8_t *view_at(const struct residency *residency, int fd, uint64_t offset, uint64_t length)
+{
+    struct residency_view *view = residency->view;
+    if (!view || sizeof(void *) < 8 || length > VIEW_BYTES)
+        return NULL;
+    bool inside =
+        view->mapping && offset >= view->offset && offset - view->offset <= VIEW_BYTES - length;
+    if (!inside) {
+        uint64_t start = align_down(offset, VIEW_BYTES);
+        if (offset - start > VIEW_BYTES - length)
+            start = offset;
+        residency_release(view);
+        void *mapping = mmap(NULL, VIEW_BYTES, PROT_NONE, MAP_SHARED, fd, num_off(start));
+        if (mapping == MAP_FAILED)
+            return NULL;
+        view->mapping = mapping;
+        view->offset = start;
+    }
+    return view->mapping + (offset - view->offset);
+}
+
+/* mincore, by the view where there is one. */
+static int mincore_ask(const struct residency *residency, int fd, uint64_t offset, size_t length,
+                       uint8_t *resident)
+{
+    uint8_t *at = view_at(residency, fd, offset, length);
+    if (!at)
+        return mincore_piece(fd, offset, length, resident);
+    return mincore(at, length, resident) ? -errno : 0;
+}
+
 /* Does mincore tell the truth about this file? Since Linux 5.2 it reports every page as resident
  * to those who neither own the file (nor have CAP_FOWNER) nor may write it; gVisor does so for
  * everybody. Rather than follow these rules through user namespaces and mapped mounts, ask for a
@@ -382,16 +410,17 @@ static bool mincore_honest(int fd, uint64_t page_bytes)
 /* Ask mincore about [offset, end), offset at a page. Counts into *pages_resident, and sets bits in
  * `map` unless it is NULL. A range with a hole in it cannot be the lie, so only a full one is
  * doubted. */
-static int mincore_range(int fd, const struct cache_range *range, uint64_t page_bytes, uint8_t *map,
-                         uint64_t *pages_resident)
+static int mincore_range(const struct residency *residency, int fd, const struct cache_range *range,
+                         uint8_t *map, uint64_t *pages_resident)
 {
     uint8_t resident[PIECE_PAGES];
+    uint64_t page_bytes = residency->page_bytes;
     uint64_t pages = div_ceil(range->length, page_bytes);
     uint64_t found = 0;
     for (uint64_t first = 0; first < pages; first += PIECE_PAGES) {
         uint64_t count = min_u64(pages - first, PIECE_PAGES);
-        if (mincore_piece(fd, range->offset + first * page_bytes, (size_t)(count * page_bytes),
-                          resident))
+        if (mincore_ask(residency, fd, range->offset + first * page_bytes,
+                        (size_t)(count * page_bytes), resident))
             return -ENODATA;
         for (uint64_t i = 0; i < count; i++) {
             if (!(resident[i] & 1))
@@ -413,6 +442,7 @@ void residency_init(struct residency *residency, int fd)
     assert(page_bytes > 0);
     residency->page_bytes = (uint64_t)page_bytes;
     residency->method = RESIDENCY_NONE;
+    residency->view = NULL;
     if (file_size(fd, &bytes))
         return;
     if (!file_stacked(fd) && cachestat_bytes(fd, &first_byte, residency->page_bytes, &bytes) == 0)
@@ -471,7 +501,7 @@ int residency_measure(const struct residency *residency, int fd, uint64_t offset
     uint64_t first = align_down(range.offset, residency->page_bytes);
     range.length += range.offset - first;
     range.offset = first;
-    if (mincore_range(fd, &range, residency->page_bytes, NULL, &pages))
+    if (mincore_range(residency, fd, &range, NULL, &pages))
         return -ENODATA;
     *bytes = pages * residency->page_bytes;
     return 0;
@@ -492,7 +522,7 @@ int residency_map(const struct residency *residency, int fd, uint64_t offset, ui
         return 0;
     if (range_clip(fd, offset, length, &range))
         return -ENODATA;
-    if (mincore_range(fd, &range, residency->page_bytes, map, &pages)) {
+    if (mincore_range(residency, fd, &range, map, &pages)) {
         memset(map, 0, map_bytes);
         return -ENODATA;
     }
@@ -515,24 +545,20 @@ void residency_drop(int fd, uint64_t offset)
                         POSIX_FADV_DONTNEED);
 }
 
-/* The beginning, the middle and the end of the range, by one mapping. */
-static bool mincore_finds_some(int fd, uint64_t offset, uint64_t length, uint64_t page_bytes)
+/* The beginning, the middle and the end of the range. */
+static bool mincore_finds_some(const struct residency *residency, int fd, uint64_t offset,
+                               uint64_t length)
 {
     uint8_t resident[PEEK_PAGES];
-    uint64_t part = PEEK_PAGES * page_bytes;
-    uint8_t *mapping = mmap(NULL, (size_t)length, PROT_NONE, MAP_SHARED, fd, num_off(offset));
-    if (mapping == MAP_FAILED)
-        return true;
+    uint64_t part = PEEK_PAGES * residency->page_bytes;
     bool found = false;
-    const uint64_t places[] = {0, align_down(length / 2, page_bytes),
-                               align_down(length - part, page_bytes)};
-    for (size_t i = 0; i < COUNT_OF(places); i++) {
-        if (mincore(mapping + places[i], (size_t)part, resident) != 0)
-            found = true;
+    const uint64_t places[] = {0, align_down(length / 2, residency->page_bytes),
+                               align_down(length - part, residency->page_bytes)};
+    for (size_t i = 0; i < COUNT_OF(places) && !found; i++) {
+        found = mincore_ask(residency, fd, offset + places[i], (size_t)part, resident) != 0;
         for (size_t j = 0; j < PEEK_PAGES; j++)
             found |= resident[j] & 1;
     }
-    munmap(mapping, (size_t)length);
     return found;
 }
 
@@ -542,7 +568,7 @@ int residency_measure_likely_none(const struct residency *residency, int fd, uin
     bool dear = residency->method == RESIDENCY_MINCORE && offset % residency->page_bytes == 0 &&
                 length % residency->page_bytes == 0 &&
                 length >= 8 * PEEK_PAGES * residency->page_bytes && length <= 16 * MIB;
-    if (!dear || mincore_finds_some(fd, offset, length, residency->page_bytes))
+    if (!dear || mincore_finds_some(residency, fd, offset, length))
         return residency_measure(residency, fd, offset, length, bytes);
     *bytes = 0;
     return 0;

@@ -153,7 +153,7 @@ pages_asked() {
         "$TOOLS/fill" --offset=$((at * 1024))M sparse 4M
     done
     pages --evict sparse
-    under=("$TOOLS/deny" --only-cachestat strace -f -qq -e trace=mincore -o asked)
+    under=("$TOOLS/deny" --only-cachestat strace -f -qq -e trace=mincore,mmap -o asked)
     copied sparse target
     [ "$(pages_asked asked)" -gt 2048 ]
     # 8 MiB are 2,048 pages: before and behind, on both sides, and some for honesty.
@@ -165,4 +165,6 @@ pages_asked() {
     random_file dense "${DENSE_MIB}M"
     copied dense target
     expect_under "pages asked about" "$(pages_asked asked)" $((5 * DENSE_MIB * 256))
+    # A mapping costs more than a question about a few pages: it is made for many chunks.
+    expect_under "mappings" "$(grep -c 'PROT_NONE, MAP_SHARED' asked)" $((DENSE_MIB / 2))
 }

@@ -392,6 +392,37 @@ static void measure_needs_little_address_space(void **state)
     in_child(little_address_space, place);
 }
 
+/* What stays mapped moves with the questions, and answers as if each were mapped for itself. */
+static void measure_with_view_is_the_same(void **state)
+{
+    const struct place *place = *state;
+    static const uint64_t at[] = {0, 63 * MIB + 4096, 64 * MIB, 4096, 130 * MIB, 199 * MIB};
+    AUTO_CLOSE int fd = create_file(place->file, MIB);
+    struct residency_view view = {0};
+    struct residency residency;
+    residency_init(&residency, fd);
+    assert_null(residency.view);
+    residency.method = RESIDENCY_MINCORE;
+    residency.view = &view;
+    uint64_t bytes;
+    assert_int_equal(residency_measure(&residency, fd, 0, 0, &bytes), 0);
+    assert_int_equal(bytes, measured(RESIDENCY_MINCORE, fd, 0, 0));
+    assert_non_null(view.mapping);
+    assert_int_equal(ftruncate(fd, 200 * MIB), 0); /* it grows under the mapping */
+    for (size_t i = 0; i < COUNT_OF(at); i++) {
+        char byte;
+        assert_int_equal(pread(fd, &byte, 1, num_off(at[i] + MIB / 2)), 1);
+        assert_int_equal(residency_measure(&residency, fd, at[i], 2 * MIB, &bytes), 0);
+        assert_true(bytes > 0);
+        assert_int_equal(bytes, measured(RESIDENCY_MINCORE, fd, at[i], 2 * MIB));
+        assert_int_equal(residency_measure_likely_none(&residency, fd, at[i], MIB, &bytes), 0);
+        assert_int_equal(bytes, measured(RESIDENCY_MINCORE, fd, at[i], MIB));
+    }
+    residency_release(&view);
+    assert_null(view.mapping);
+    residency_release(&view);
+}
+
 /* Nothing there: a few pages are asked about. Something there: the figure is that of all pages. */
 static void measure_likely_none_is_exact_where_it_finds_some(void **state)
 {
@@ -623,6 +654,7 @@ int main(void)
         PLACE_TEST(measure_stranger_is_not_lied_to),
         PLACE_TEST(measure_writer_is_told),
         PLACE_TEST(measure_needs_little_address_space),
+        PLACE_TEST(measure_with_view_is_the_same),
         PLACE_TEST(measure_likely_none_is_exact_where_it_finds_some),
         cmocka_unit_test(init_tmpfs_uses_cachestat),
         PLACE_TEST(init_overlay_uses_mincore),
