@@ -21,6 +21,7 @@ enum {
     SSH_SESSION_BYTES = 3 * 1024 * 1024,
     TEAM_FILE_BYTES_MIN = 32 * 1024 * 1024,
     LANE_CHUNK_BYTES_MIN = 256 * 1024,
+    GO_ON_MAX = 30, /* seconds, about; see copy_goes_on() */
 };
 
 static bool copy_remote(const struct copy *copy, enum end_role role)
@@ -195,6 +196,7 @@ void copy_begin(struct copy *copy, const char *source_path, const char *target_p
     copy_reset_progress(&copy->progress);
     copy->lead = copy->lanes[0];
     copy->manifest_made = false;
+    copy->lead->retired = false; /* as a further lane, of an earlier file */
     copy->lead->job = (struct job){
         .number = copy->jobs_count++,
         .source_path = source_path,
@@ -527,26 +529,25 @@ static int copy_transfer(struct copy *copy, struct receipt *receipt, struct erro
     return result;
 }
 
-/* A first lane that was lost gives its place to another, which leads with the next file. */
+/* A first lane that was lost gives its place to another, which leads with the next file, or goes on
+ * with this one. */
 static void copy_promote(struct copy *copy)
 {
     struct lane **lanes = copy->lanes;
     for (uint32_t i = 1; i < LANES_MAX && lane_broken(lanes[0]); i++) {
         struct lane *other = lanes[i];
-        if (!other || lane_broken(other))
+        if (!other || lane_lost(other))
             continue;
         lanes[i] = lanes[0];
         lanes[0] = other;
     }
 }
 
-int copy_run(struct copy *copy, const char *source_path, const char *target_path,
-             struct receipt *receipt, struct error *err)
+static int copy_attempt(struct copy *copy, const char *source_path, const char *target_path,
+                        struct receipt *receipt, struct error *err)
 {
-    uint64_t started_ns = clock_now_ns();
     copy_begin(copy, source_path, target_path, receipt);
     const struct job *job = &copy->lead->job;
-
     int result = copy_look(copy, err);
     copy->progress.bytes_total = result == 0 ? job->facts[END_SOURCE].size_bytes : NUM_UNKNOWN;
     if (result == 0) {
@@ -564,9 +565,50 @@ int copy_run(struct copy *copy, const char *source_path, const char *target_path
     receipt->outcome = outcome_settle(receipt->outcome, result, err);
     /* Of the lane that has committed. */
     receipt->outcome.lacking = copy->lead->job.reports[END_TARGET].attributes_asked != 0;
-    copy_fill_receipt(copy, started_ns, receipt);
-    copy_promote(copy);
     return outcome_good(&receipt->outcome) ? 0 : -err->errnum;
+}
+
+/* The first lane was lost before any other had joined it, and its server lets go of the file: who
+ * has logged in meanwhile finds nobody to join. It leads instead, and goes on from the journal. So
+ * long as something is left of the lost lane's server it holds the file: an open waits a second. */
+static bool copy_goes_on(struct copy *copy, const struct lane *led, uint32_t attempt,
+                         const struct error *err)
+{
+    bool lost = err->class == ERROR_SOCKET || err->class == ERROR_TIMEOUT;
+    bool held = err->class == ERROR_BUSY && attempt > 0;
+    if (copy->progress.stop || attempt >= GO_ON_MAX)
+        return false;
+    copy_promote(copy);
+    return lost ? copy->lanes[0] != led : held && !lane_lost(copy->lanes[0]);
+}
+
+int copy_run(struct copy *copy, const char *source_path, const char *target_path,
+             struct receipt *receipt, struct error *err)
+{
+    uint64_t started_ns = clock_now_ns();
+    struct error first = {.class = ERROR_NONE};
+    char changes[sizeof(receipt->changes)] = "";
+    for (uint32_t attempt = 0;; attempt++) {
+        struct error why = {.class = ERROR_NONE};
+        const struct lane *led = copy->lanes[0];
+        int result = copy_attempt(copy, source_path, target_path, receipt, &why);
+        if (!changes[0]) /* of the target as it was found */
+            memcpy(changes, receipt->changes, sizeof(changes));
+        memcpy(receipt->changes, changes, sizeof(changes));
+        bool busy = result < 0 && why.class == ERROR_BUSY;
+        if (result < 0 && copy_goes_on(copy, led, attempt, &why)) {
+            if (!busy)
+                log_note("the lane that led was lost, another goes on: %s", why.text);
+            if (!error_is_set(&first))
+                first = why;
+            continue;
+        }
+        copy_fill_receipt(copy, started_ns, receipt);
+        copy_promote(copy);
+        if (result < 0) /* what holds it is of our own session */
+            (void)error_take(err, busy && error_is_set(&first) ? &first : &why);
+        return result;
+    }
 }
 
 int copy_describe(struct copy *copy, bool target, const char *path, struct facts *facts,
