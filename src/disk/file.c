@@ -607,14 +607,16 @@ int file_open_target(struct file *file, const char *path, const struct file_open
     if (result == 0) /* under the lock: nobody else's copy changes it any more */
         result = file_learn(file, err);
     file->created = file->created && file->facts.size_bytes == 0; /* somebody else has filled it */
+    /* Beside the first lane's, see file_lock(); and before it is looked whether that is there: who
+     * is marked has locked, and from now on nobody else can. */
+    if (result == 0 && wish->join)
+        (void)flock(file->fd, LOCK_SH | LOCK_NB);
     if (result == 0)
         result = file_check_target(file, wish, err);
     if (result == 0)
         file_clear_set_id(file);
     if (result == 0 && file->created)
         result = file_sync_folder(file, err);
-    if (result == 0 && wish->join) /* beside the first lane's; see file_lock() */
-        (void)flock(file->fd, LOCK_SH | LOCK_NB);
     if (result == 0)
         file_mark(file, wish->session);
     if (result < 0)
