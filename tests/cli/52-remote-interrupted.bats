@@ -254,10 +254,12 @@ ended_client() { # WAY SIGNAL CODE
 @test "a second copy to the same remote target is refused, and the first goes on" {
     server_start
     sides push
-    copy_start "${COPY[@]}" --bwlimit=8M "${via[@]}" "$source" "$target"
+    copy_start "${COPY[@]}" --timeout=120 --bwlimit=8M "${via[@]}" "$source" "$target"
     waits_until 20 test -e "$THERE/.file.haul"
     local code=0
+    kill -STOP "$CLIENT" # on a busy machine it could be over before the other has logged in
     "${under[@]}" "$HAUL" "${via[@]}" "$source" "$target" >out2 2>err2 || code=$?
+    kill -CONT "$CLIENT"
     cat err2
     [ "$code" != 0 ]
     [ "$(wc -l <err2)" = 1 ]
