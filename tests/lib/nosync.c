@@ -1,5 +1,7 @@
 /*
- * nosync: runs a command whose fsync and fdatasync of one file report success and do nothing.
+ * nosync: runs a command whose fsync and fdatasync of one file report success and do nothing, nor
+ * do the calls that start to write its pages (sync_file_range, and fadvise, which does so to drop
+ * them).
  *
  *   nosync PATH COMMAND [ARGUMENT...]
  *
@@ -29,7 +31,18 @@ static bool is_of(const struct seccomp_notif *call, const char *path)
 
 static int run(const char *swallowed_path, char **command)
 {
-    static const uint32_t calls[] = {SYS_fsync, SYS_fdatasync};
+    static const uint32_t calls[] = {
+        SYS_fsync,           SYS_fdatasync,
+#ifdef SYS_sync_file_range
+        SYS_sync_file_range,
+#endif
+#ifdef SYS_fadvise64
+        SYS_fadvise64,
+#endif
+#ifdef SYS_fadvise64_64
+        SYS_fadvise64_64,
+#endif
+    };
     struct notify notify;
     struct seccomp_notif call;
     uint64_t swallowed = 0;
