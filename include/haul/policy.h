@@ -23,6 +23,7 @@ enum {
     POLICY_WHY_BYTES = 160,
     POLICY_WINDOWS_MAX =
         6, /* windows of one file that are open at the same time: two streams of three */
+    POLICY_EMPTIED_MAX = 8,   /* remembered: more than are open */
     POLICY_LINGERING_MAX = 2, /* windows beyond these with pages that a drop has missed */
     POLICY_WINDOW_BYTES_MAX = 16 * 1024 * 1024, /* a chunk lies in one window */
     POLICY_WINDOW_PAGES_MAX = POLICY_WINDOW_BYTES_MAX / 4096,
@@ -102,6 +103,8 @@ struct policy {
     uint64_t chain_number; /* our read-ahead may have filled the window behind this one */
     uint64_t clock;
     uint64_t closed_count;
+    uint64_t emptied[POLICY_EMPTIED_MAX]; /* windows in which nothing was left; number + 1 */
+    uint32_t emptied_next;                /* the place that is filled next */
     struct policy_window windows[POLICY_WINDOWS_MAX + POLICY_LINGERING_MAX];
     uint32_t windows_limit; /* at most this many open */
 };

@@ -92,15 +92,23 @@ static uint32_t policy_horizon(const struct policy *policy)
     return num_u32(clamp_u64(POLICY_HORIZON_BYTES / policy->window_bytes, 1, POLICY_HORIZON_MAX));
 }
 
+/* So many pages of the file are in a window. */
+static uint64_t policy_window_pages(const struct policy *policy, uint64_t number)
+{
+    uint64_t offset = number * policy->window_bytes;
+    if (offset >= policy->size_bytes)
+        return 0;
+    return div_ceil(min_u64(policy->size_bytes - offset, policy->window_bytes),
+                    policy->residency.page_bytes);
+}
+
 /* Was next to nothing there, and is nearly all there now? Of the part that the file has. */
 static bool policy_filled(const struct policy *policy, const struct policy_cached *then,
                           const struct policy_cached *now)
 {
-    uint64_t offset = now->number * policy->window_bytes;
-    if (!then || !now->known || offset >= policy->size_bytes)
+    uint64_t pages = policy_window_pages(policy, now->number);
+    if (!then || !now->known || pages == 0)
         return false;
-    uint64_t pages = div_ceil(min_u64(policy->size_bytes - offset, policy->window_bytes),
-                              policy->residency.page_bytes);
     return then->pages_count <= pages / 4 && now->pages_count >= pages - pages / 4;
 }
 
@@ -112,6 +120,41 @@ static void policy_overtaken(struct policy *policy, const struct policy_window *
         struct policy_window *window = &policy->windows[i];
         window->shared |= window->open && window->before.known && window != opened;
     }
+}
+
+static uint64_t *policy_emptied_find(struct policy *policy, uint64_t number)
+{
+    for (uint32_t i = 0; i < COUNT_OF(policy->emptied); i++) {
+        if (policy->emptied[i] == number + 1)
+            return &policy->emptied[i];
+    }
+    return NULL;
+}
+
+static void policy_emptied_add(struct policy *policy, uint64_t number)
+{
+    policy->emptied[policy->emptied_next] = number + 1;
+    policy->emptied_next = (policy->emptied_next + 1) % COUNT_OF(policy->emptied);
+}
+
+/* A window is about to be dropped. We have left nothing in the one behind it: if that is full,
+ * somebody has read through it since, and what he found in this one he has read as well. */
+static void policy_look_behind(struct policy *policy, const struct policy_window *window,
+                               const struct file *file)
+{
+    uint64_t *emptied = NULL;
+    uint64_t bytes = 0;
+    if (window->number > 0 && window->before.known && !window->shared)
+        emptied = policy_emptied_find(policy, window->number - 1);
+    if (!emptied || residency_measure_likely_none(&policy->residency, file->fd,
+                                                  (window->number - 1) * policy->window_bytes,
+                                                  policy->window_bytes, &bytes) != 0)
+        return;
+    uint64_t pages = policy_window_pages(policy, window->number - 1);
+    if (bytes / policy->residency.page_bytes < pages - pages / 8)
+        return;
+    *emptied = 0;
+    policy_overtaken(policy, NULL);
 }
 
 /* Up to the horizon, each window once and before anything of ours can be in it. */
@@ -270,6 +313,9 @@ bool policy_begin(struct policy *policy, const struct file *file, const struct r
         if (!window)
             return false;
         *window = (struct policy_window){.open = true, .number = number};
+        uint64_t *emptied = policy_emptied_find(policy, number);
+        if (emptied)
+            *emptied = 0;
         policy_window_note_others(policy, window, file);
     } else if (window->lingering) {
         policy_window_reopen(policy, window, file);
@@ -442,6 +488,8 @@ static void policy_window_dropped(struct policy *policy, struct policy_window *w
     if (theirs || missed_count == 0) {
         if (theirs)
             policy->account.others_bytes += missed_count * policy->residency.page_bytes;
+        else if (now.known && now.pages_count == 0)
+            policy_emptied_add(policy, window->number);
         policy_window_close(policy, window);
     } else if (policy_may_linger(policy, window)) {
         window->before = now;
@@ -475,6 +523,8 @@ static struct request *policy_window_step(struct policy *policy, struct policy_w
     }
     if (!window->dirty && idle &&
         (pressed || window->lingering || policy_window_passed(policy, window, false))) {
+        if (window->drop_offset == 0)
+            policy_look_behind(policy, window, file);
         window->step = WINDOW_DROPPING;
         return policy_window_drop(policy, window, file);
     }

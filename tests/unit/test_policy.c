@@ -947,6 +947,44 @@ static void policy_windows_random_order_leaves_what_was_there(void **state)
     }
 }
 
+/* Somebody reads through windows that we have emptied, and on through those that we have open: they
+ * are his now, although nobody opens a window behind him. */
+static void policy_windows_reader_from_behind_keeps_what_he_found(void **state)
+{
+    struct warm *warm = *state;
+    uint8_t after[WARM_PAGES / 8];
+    warm_begin(warm);
+    for (uint64_t i = 0; i < 5; i++)
+        warm_read_window(warm, i);
+    warm_map(warm, after);
+    assert_false(bit(after, 2 * 512));
+    assert_true(bit(after, 4 * 512));
+    warm_read_some(warm, 512, 5 * 512, 512, 512);
+    warm_map(warm, warm->before);
+    warm_tend(warm, POLICY_FINISH);
+    assert_true(policy_idle(&warm->policy));
+    assert_true(warm->policy.account.others_bytes > 0);
+    warm_assert_as_before(warm);
+}
+
+/* Of what was left to others nothing follows for windows that are opened later. */
+static void policy_windows_behind_what_was_left_are_dropped(void **state)
+{
+    struct warm *warm = *state;
+    warm_begin(warm);
+    for (uint64_t i = 0; i < 3; i++)
+        warm_read_window(warm, i);
+    warm_read_some(warm, 0, 3 * 512, 512, 512);
+    for (uint64_t i = 3; i < WARM_WINDOWS; i++)
+        warm_read_window(warm, i);
+    warm_tend(warm, POLICY_FINISH);
+    assert_true(policy_idle(&warm->policy));
+    uint8_t after[WARM_PAGES / 8];
+    warm_map(warm, after);
+    for (uint64_t i = 4 * 512; i < WARM_PAGES; i++)
+        assert_false(bit(after, i));
+}
+
 #define ON_DISK(test)   cmocka_unit_test_setup_teardown(test, disk_setup, place_teardown)
 #define IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, memory_setup, place_teardown)
 #define WARM(test)      cmocka_unit_test_setup_teardown(test, warm_setup, warm_teardown)
@@ -984,6 +1022,8 @@ int main(void)
         WARM(policy_windows_many_fragments_one_drop_for_each_run),
         WARM(policy_windows_late_chunk_between_fragments_is_dropped_too),
         WARM(policy_windows_backwards_and_again_leaves_nothing_of_ours),
+        WARM(policy_windows_reader_from_behind_keeps_what_he_found),
+        WARM(policy_windows_behind_what_was_left_are_dropped),
         WARM(policy_windows_random_order_leaves_what_was_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
