@@ -6,7 +6,6 @@
 #include "haul/journal.h"
 #include "haul/num.h"
 #include "haul/output.h"
-#include "haul/receipt.h"
 #include "haul/text.h"
 
 #include <errno.h>
@@ -188,27 +187,21 @@ static int inspect(struct inspection *inspection, const struct options *options,
     return rc;
 }
 
-static int refused(const struct options *options, const struct error *err)
-{
-    int code = exit_code(err->class);
-    log_error("%s", err->text);
-    if (options->json)
-        receipt_json_refused(stdout, code, err->text);
-    return code;
-}
-
 int inspect_journal(const struct options *options)
 {
     struct error err = {0};
+    int rc;
     if (options->operands_count != 2) {
-        error_set_class(&err, ERROR_USAGE, EINVAL,
-                        "haul journal takes one FILE (to copy a file of that name, say ./journal)");
-        return refused(options, &err);
+        rc = error_set_class(&err, ERROR_USAGE, EINVAL,
+                             "haul journal takes one FILE (to copy a file of that name, say "
+                             "./journal)");
+    } else {
+        struct inspection inspection = {.path = options->operands[1]};
+        rc = inspect(&inspection, options, &err);
+        journal_reader_close(inspection.reader);
     }
-    struct inspection inspection = {.path = options->operands[1]};
-    int rc = inspect(&inspection, options, &err);
-    journal_reader_close(inspection.reader);
     if (rc == 0)
         return EXIT_CODE_DONE;
-    return refused(options, &err);
+    log_error("%s", err.text); /* with --json, too: nothing was copied, so there is no receipt */
+    return exit_code(err.class);
 }
