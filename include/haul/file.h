@@ -135,6 +135,9 @@ void file_take_back(const struct file *file);
  * -ESTALE with words. Devices: 0. */
 int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err);
 
+/* Only the size, at the cost of one fstat(2): for beside every write. */
+int file_check_uncut(const struct file *file, uint64_t size_bytes, struct error *err);
+
 /* fsync of file and of its folder. A folder that cannot be synced (by its filesystem, or because
  * it may not be listed) is no failure. */
 int file_sync(const struct file *file, struct error *err);

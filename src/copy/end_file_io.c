@@ -265,6 +265,14 @@ static void end_file_write(struct end_file *self, struct work *work)
 {
     struct open_file *open = work->open;
     uint64_t end = end_file_next_part(work);
+    /* Before and behind each write: one at the end of a file that somebody has cut gives it its
+     * size back, and what was cut off is zeros then. */
+    int result = file_check_uncut(&open->file, open->size_bytes, &self->end.error);
+    if (result < 0) {
+        open->writeback_result = result; /* nor may a sync claim what was stored before */
+        end_file_io_fail(self, work, -result, "write error");
+        return;
+    }
     if (work->cursor >= end) {
         end_file_journal_note(self, work);
         end_file_io_finish(self, work, 0);

@@ -712,6 +712,27 @@ void file_take_back(const struct file *file)
     (void)fsync(file->fd); /* the disk may be what failed */
 }
 
+static int check_size(const struct file *file, const struct stat *st, uint64_t size_bytes,
+                      struct error *err)
+{
+    if ((uint64_t)st->st_size == size_bytes)
+        return 0;
+    return error_set_class(err, ERROR_FILE, ESTALE,
+                           "%s: its size was changed while it was written, to %llu bytes; run "
+                           "it again",
+                           file->path, (unsigned long long)st->st_size);
+}
+
+int file_check_uncut(const struct file *file, uint64_t size_bytes, struct error *err)
+{
+    struct stat st;
+    if (file->facts.kind != FILE_REGULAR)
+        return 0;
+    if (fstat(file->fd, &st) != 0)
+        return error_set(err, errno, "%s: cannot be looked at", file->path);
+    return check_size(file, &st, size_bytes, err);
+}
+
 int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err)
 {
     struct stat st, named;
@@ -725,12 +746,7 @@ int file_check_in_place(const struct file *file, uint64_t size_bytes, struct err
         return error_set_class(err, ERROR_FILE, ESTALE,
                                "%s: was removed or replaced while it was written; run it again",
                                file->path);
-    if ((uint64_t)st.st_size != size_bytes)
-        return error_set_class(err, ERROR_FILE, ESTALE,
-                               "%s: its size was changed while it was written, to %llu bytes; run "
-                               "it again",
-                               file->path, (unsigned long long)st.st_size);
-    return 0;
+    return check_size(file, &st, size_bytes, err);
 }
 
 int file_sync(const struct file *file, struct error *err)

@@ -196,7 +196,11 @@ kill_quietly() {
     rm -f target
     change_while_copied truncate -s 7M target
     failed_with 11 'target: its size was changed while it was written, to 7340032 bytes'
-    # At the next checkpoint, not at the end; and what is gone is not in the journal.
+    # Below what is written by then: the writes that follow would give it its size back.
+    rm -f target
+    change_while_copied truncate -s 64K target
+    failed_with 11 'target: its size was changed while it was written'
+    # At the next write, not at the end; and what is gone is not in the journal.
     rm -f target
     options=(--chunk-size=64K --sync-every=256K)
     change_while_copied truncate -s 0 target

@@ -1014,6 +1014,26 @@ static void store_no_space_says_what_to_do(void **state)
     assert_non_null(strstr(bench->err.text, "make room"));
 }
 
+/* The last chunk would give a target that was cut its size back, with zeros in it. */
+static void store_into_a_target_that_was_cut_is_refused(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 2 * CHUNK);
+    bench_open_ends(bench, ENGINE_AUTO);
+    bench_open_files(bench);
+    for (uint32_t i = 0; i < 2; i++) {
+        aim(bench, &bench->slots[i], (uint64_t)i * CHUNK);
+        must(bench, bench->source, &bench->slots[i], END_FETCH);
+    }
+    must(bench, bench->target, &bench->slots[0], END_STORE);
+    assert_int_equal(truncate(bench->target_path, CHUNK / 2), 0);
+    assert_int_equal(call(bench, bench->target, &bench->slots[1], END_STORE), -ESTALE);
+    assert_non_null(strstr(bench->err.text, "its size was changed"));
+    bench->err.class = ERROR_NONE;
+    assert_int_equal(truncate(bench->target_path, 2 * CHUNK), 0);
+    assert_int_equal(call(bench, bench->target, control(bench), END_SYNC), -ESTALE);
+}
+
 /* A write-back that failed lost data: neither sync nor commit may call it durable. */
 static void writeback_failed_is_never_durable(void **state)
 {
@@ -1151,6 +1171,7 @@ int main(void)
         ON_BENCH(buffered_refused_is_an_error),
         ON_BENCH(fetch_read_error_names_file_and_place),
         ON_BENCH(store_no_space_says_what_to_do),
+        ON_BENCH(store_into_a_target_that_was_cut_is_refused),
         ON_BENCH(writeback_failed_is_never_durable),
         ON_BENCH(sync_failed_once_commit_claims_nothing),
         ON_BENCH(sync_beside_a_failing_writeback_is_never_durable),
