@@ -446,9 +446,10 @@ void copy_abandon(struct copy *copy)
 {
     struct error ignored = {.class = ERROR_NONE};
     copy->progress.phase = PHASE_SYNCING;
-    copy_release_others(copy);
+    /* Before the others: one of them may know that what this stamps is wrong. */
     if (copy->lead->target_open)
         (void)lane_call(copy->lead, END_TARGET, END_SYNC, &ignored);
+    copy_release_others(copy);
     lane_abandon(copy->lead);
 }
 

@@ -61,7 +61,11 @@ struct open_file {
     bool sweeping;
 
     struct journal *journal; /* targets; NULL: none is kept */
-    bool began_fresh;        /* the journal that is gone on with began with an empty target */
+    /* What the journal lists, by this run or those before, may be wrong: no stamp of ours may say
+     * that nobody has touched it. */
+    bool doubted;
+    bool disproved;   /* a chunk was read back wrong */
+    bool began_fresh; /* the journal that is gone on with began with an empty target */
     struct journal_reader *reader;
     struct journal_proof proof; /* of the sync under way */
     uint64_t recalled_count;
@@ -208,6 +212,8 @@ void end_file_sync_done(struct end_file *self, struct work *work);
 int end_file_recall(struct end_file *self, struct work *work); /* a step */
 void end_file_journal_undo(const struct open_file *open, const struct job *job);
 int end_file_journal_end(struct work *work);
+/* A step: a listed chunk was read back wrong, so a stamp that holds must not. */
+int end_file_journal_disprove(struct end_file *self, struct work *work);
 void end_file_journal_close(struct open_file *open);
 
 #endif

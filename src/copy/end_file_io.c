@@ -340,6 +340,16 @@ static bool end_file_refused(struct end_file *self, struct work *work)
     return true;
 }
 
+/* Is it the first chunk of the journal's file that is not what was written? The journal may list it
+ * by a batch whose stamp is still right. */
+static bool end_file_disproves(const struct work *work)
+{
+    const struct slot *slot = work->slot;
+    const struct open_file *open = work->open;
+    return slot->op == END_EXAMINE && slot->conditional && !slot->matched && open->journal &&
+           !open->disproved;
+}
+
 static void end_file_read_done(struct end_file *self, struct work *work)
 {
     struct slot *slot = work->slot;
@@ -365,6 +375,11 @@ static void end_file_read_done(struct end_file *self, struct work *work)
     }
     slot->matched = slot->conditional && request->done == slot->length &&
                     digest_equal(&slot->digest, &slot->expected);
+    if (end_file_disproves(work)) {
+        work->open->doubted = work->open->disproved = true;
+        end_file_call(self, work, end_file_journal_disprove, end_file_io_finish);
+        return;
+    }
     end_file_io_finish(self, work, 0);
 }
 

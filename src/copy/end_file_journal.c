@@ -210,6 +210,8 @@ static int end_file_journal_resume(struct open_file *open, struct job *job,
     open->began_fresh = !header->compare;
     job->old_bytes = end_file_journal_old_bytes(open, header, listed);
     end_file_journal_judge(open, job, header, journal_reader_stamp(reader));
+    /* This run may end before it has audited everything, and a stamp is for all that is listed. */
+    open->doubted = !job->journal_target_proven;
     if (journal_reader_damaged(reader))
         log_note("%s: the end of its journal is torn or damaged; what it does not list is compared",
                  open->file.path);
@@ -304,6 +306,7 @@ int end_file_journal_join(const struct end_file *self, struct open_file *open, s
     if (!end_file_journal_wanted(self, job))
         return 0;
     end_file_journal_place(open, job);
+    open->doubted = true; /* only the first lane knows what the journal was found to be worth */
     int result =
         journal_reader_open(&reader, journal_folder(open, job), open->journal_path, &header, &why);
     journal_reader_close(reader);
@@ -458,10 +461,17 @@ static uint64_t end_file_journal_change(const struct open_file *open)
 {
     struct facts now;
     struct error ignored = {.class = ERROR_NONE};
-    if (open->transfer_bytes > 0 || file_facts(&open->file, &now, &ignored) < 0 ||
+    if (open->doubted || open->transfer_bytes > 0 || file_facts(&open->file, &now, &ignored) < 0 ||
         !evidence_settle(&now, STAMP_PATIENCE_NS))
         return 0;
     return now.evidence.change;
+}
+
+int end_file_journal_disprove(struct end_file *self, struct work *work)
+{
+    (void)self;
+    file_take_back(&work->open->file);
+    return 0;
 }
 
 /* The data sync of SYNC has come back well: append the batch. false: there is none. */

@@ -323,6 +323,8 @@ static void end_file_leave_clean(struct end_file *self, struct work *work)
 {
     if (work->slot->op == END_COMMIT)
         end_file_call(self, work, end_file_commit_step, end_file_left);
+    else if (work->open->disproved) /* once more: another lane may have stamped it since */
+        end_file_call(self, work, end_file_journal_disprove, end_file_left);
     else
         end_file_left(self, work, 0);
 }

@@ -72,6 +72,20 @@ mended_and_kept() { # WORDS OPTIONS...
     same source target
 }
 
+# Audited in turns with what is new: an interruption comes before the last of it.
+@test "one flipped byte, and a resume that ends before it is found: --append does not believe the old part either" {
+    half
+    "$TOOLS/fill" --flip=$((journalled_bytes - CHUNK / 2)) target
+    begin --chunk-size=256K --sync-every=256K --bwlimit=1M --engine=sync source target
+    wait_for_journal $((journalled_bytes + CHUNK))
+    kill -INT "$running"
+    finished
+    expect_status 20
+    copied --append source target
+    expect_words 'may have been written since'
+    same source target
+}
+
 @test "a flipped byte in the new part does not matter" {
     half
     "$TOOLS/fill" --flip=$((BYTES - 1)) target
