@@ -6,6 +6,7 @@
 #include "haul/journal.h"
 #include "haul/num.h"
 #include "haul/output.h"
+#include "haul/receipt.h"
 #include "haul/text.h"
 
 #include <errno.h>
@@ -202,6 +203,11 @@ int inspect_journal(const struct options *options)
     }
     if (rc == 0)
         return EXIT_CODE_DONE;
-    log_error("%s", err.text); /* with --json, too: nothing was copied, so there is no receipt */
-    return exit_code(err.class);
+    int code = exit_code(err.class);
+    log_error("%s", err.text);
+    /* A wrong command line has a receipt, whatever the command; a file that is no journal has none.
+     */
+    if (options->json && err.class == ERROR_USAGE)
+        receipt_json_refused(stdout, code, err.text);
+    return code;
 }

@@ -185,7 +185,7 @@ usage_error() {
     random_file source 10K
     local words
     for words in "--no-such-option source target" "source" "--memory=x source target" "-T source source target" \
-        "verify source" "journal" "journal nowhere" "nowhere target"; do
+        "verify source" "journal" "nowhere target"; do
         copy $words
         [ "$status" != 0 ]
         expect_receipt .exit "$status"
