@@ -28,6 +28,7 @@ enum {
     POLICY_WINDOW_BYTES_MAX = 16 * 1024 * 1024, /* a chunk lies in one window */
     POLICY_WINDOW_PAGES_MAX = POLICY_WINDOW_BYTES_MAX / 4096,
     POLICY_HORIZON_BYTES = 16 * 1024 * 1024, /* further ahead than read-ahead reaches */
+    POLICY_COMPANY_BYTES = 8 * 1024 * 1024,  /* so far ahead of us a reader is followed */
     POLICY_HORIZON_MAX = 8,                  /* the same in windows, at most */
 };
 
@@ -101,6 +102,7 @@ struct policy {
     struct policy_cached ahead[2 * (POLICY_HORIZON_MAX + 1)]; /* of windows not opened yet */
     uint32_t ahead_next;                                      /* the place that is filled next */
     uint64_t chain_number; /* our read-ahead may have filled the window behind this one */
+    uint64_t company_start, company_end; /* windows that somebody reads beside us; numbers */
     uint64_t clock;
     uint64_t closed_count;
     uint64_t emptied[POLICY_EMPTIED_MAX]; /* windows in which nothing was left; number + 1 */

@@ -170,6 +170,8 @@ void end_file_watch_policy(struct open_file *open); /* it has been chosen */
 /* A transfer is about to begin, and is over. */
 void end_file_watch_before(const struct end_file *self, struct work *work);
 void end_file_watch_after(struct work *work);
+/* Somebody is close behind this write, and will have read what it throws out. */
+bool end_file_is_followed(const struct work *work);
 /* The page of `offset` is about to be brought in: it is ours unless it is there. */
 void end_file_watch_page(struct open_file *open, uint64_t offset);
 /* The same where the kernel zeroes the part of a page behind or before this edge. */

@@ -25,6 +25,7 @@ enum {
     /* A compressed extent comes in as a whole (btrfs: 128 KiB). */
     PROBE_SURROUNDINGS_BYTES = 512 * 1024,
     SPILL_BYTES_MAX = 256 * 1024,
+    FOLLOWED_BYTES = 16 * 1024 * 1024, /* further than anybody reads while a write is under way */
 };
 
 /* Resident bytes of a part of the file; NUM_UNKNOWN. */
@@ -143,6 +144,23 @@ void end_file_watch_before(const struct end_file *self, struct work *work)
     policy_account_others(&open->policy.account, slot->offset, end, work->before_bytes);
     work->absent = work->before_bytes == 0 ||
                    (work->before_bytes <= SPILL_BYTES_MAX && end_file_may_be_spilled(self, work));
+}
+
+/* A direct write throws out what a reader brings in while it is under way, and nobody sees it. So
+ * where direct I/O is known to leave nothing, what is cached close behind tells of a reader. */
+bool end_file_is_followed(const struct work *work)
+{
+    const struct open_file *open = work->open;
+    uint64_t end = align_down(work->slot->offset, open->residency.page_bytes), bytes;
+    uint64_t start = end - min_u64(end, FOLLOWED_BYTES);
+    if (!open->file.dio_known || open->trials[1].doubted || start == end ||
+        residency_measure_likely_none(&open->residency, open->file.fd, start, end - start,
+                                      &bytes) != 0 ||
+        bytes <= SPILL_BYTES_MAX)
+        return false;
+    uint64_t ours_bytes = open->policy.account.ours_bytes + open->policy.account.left_bytes +
+                          end_file_resident_ours(open, start, end);
+    return bytes > ours_bytes && bytes - ours_bytes > SPILL_BYTES_MAX;
 }
 
 /* What was suspected is another's after all. */

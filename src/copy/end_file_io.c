@@ -65,7 +65,8 @@ static bool end_file_others_write(const struct work *work)
     if (work->open->policy.kind != POLICY_DIRECT || slot->op != END_STORE ||
         work->before_bytes == NUM_UNKNOWN)
         return false;
-    return work->before_bytes > 0 || policy_is_open(&work->open->policy, slot->offset);
+    return work->before_bytes > 0 || policy_is_open(&work->open->policy, slot->offset) ||
+           end_file_is_followed(work);
 }
 
 /* Is a direct write under way in the window that this one is to open? */

@@ -113,13 +113,21 @@ static bool policy_filled(const struct policy *policy, const struct policy_cache
 }
 
 /* Somebody reads through the file and has just overtaken us: the pages of the open windows, which
- * we brought in, he has read. They are his now. */
+ * we brought in, he has read. They are his now. He may also have come alongside only: what we
+ * bring in in the next few windows he is about to read. */
 static void policy_overtaken(struct policy *policy, const struct policy_window *opened)
 {
+    uint64_t start = NUM_UNKNOWN, end = 0;
     for (uint32_t i = 0; i < COUNT_OF(policy->windows); i++) {
         struct policy_window *window = &policy->windows[i];
-        window->shared |= window->open && window->before.known && window != opened;
+        if (!window->open || !window->before.known)
+            continue;
+        window->shared |= window != opened;
+        start = min_u64(start, window->number);
+        end = max_u64(end, window->number + 1);
     }
+    policy->company_start = start;
+    policy->company_end = end + max_u64(POLICY_COMPANY_BYTES / policy->window_bytes, 1);
 }
 
 static uint64_t *policy_emptied_find(struct policy *policy, uint64_t number)
@@ -139,9 +147,11 @@ static void policy_emptied_add(struct policy *policy, uint64_t number)
 
 /* A window is about to be dropped. We have left nothing in the one behind it: if that is full,
  * somebody has read through it since, and what he found in this one he has read as well. */
-static void policy_look_behind(struct policy *policy, const struct policy_window *window,
+static void policy_look_behind(struct policy *policy, struct policy_window *window,
                                const struct file *file)
 {
+    window->shared |= window->before.known && window->number >= policy->company_start &&
+                      window->number < policy->company_end;
     uint64_t *emptied = NULL;
     uint64_t bytes = 0;
     if (window->number > 0 && window->before.known && !window->shared)

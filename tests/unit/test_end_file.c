@@ -915,6 +915,36 @@ static void direct_beside_a_reader_is_not_blamed(void **state)
     }
 }
 
+/* A direct write throws out what a reader brings in while it is under way. So close before one who
+ * comes from behind nothing is written directly; further on all is as before. */
+static void direct_before_a_reader_goes_through_windows(void **state)
+{
+    enum { NEAR = 20, FAR = 400, CHUNKS = 402 };
+    struct bench *bench = *state;
+    static uint8_t data[NEAR * CHUNK];
+    bench_source(bench, CHUNKS * CHUNK);
+    struct scripted *scripted = bench_scripted(bench, END_TARGET);
+    bench_open_files(bench);
+    for (uint64_t i = 0; i < NEAR; i++)
+        copy_chunk(bench, &bench->slots[0], i * CHUNK);
+    assert_true(scripted->direct_seen >= NEAR);
+    AUTO_CLOSE int fd = open(bench->target_path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), 0);
+    assert_int_equal(pread(fd, data, sizeof(data), 0), sizeof(data));
+    uint32_t seen = scripted->direct_seen;
+    copy_chunk(bench, &bench->slots[0], NEAR * CHUNK);
+    assert_int_equal(scripted->direct_seen, seen);
+    copy_chunk(bench, &bench->slots[0], FAR * CHUNK);
+    assert_true(scripted->direct_seen > seen);
+    for (uint64_t i = NEAR + 1; i < CHUNKS; i++)
+        copy_chunk(bench, &bench->slots[0], i * CHUNK);
+    commit(bench);
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
+    const struct side_report *report = &bench->job.reports[END_TARGET];
+    assert_int_equal(report->policy, POLICY_DIRECT);
+    assert_true(report->resident_after_bytes <= report->resident_before_bytes);
+}
+
 /* The same, but the probes stay, too: then it is a lie, and what it left goes. */
 static void direct_that_lies_is_found_out_and_swept(void **state)
 {
@@ -1166,6 +1196,7 @@ int main(void)
         ON_BENCH(store_strict_cache_grows_beyond_the_budget_is_refused),
         ON_BENCH(direct_refused_at_work_goes_on_in_windows),
         ON_BENCH(direct_beside_a_reader_is_not_blamed),
+        ON_BENCH(direct_before_a_reader_goes_through_windows),
         ON_BENCH(direct_that_lies_is_found_out_and_swept),
         ON_BENCH(direct_refused_many_under_way_all_are_done_again),
         ON_BENCH(buffered_refused_is_an_error),
