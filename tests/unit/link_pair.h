@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct pair_link {
     uint64_t flip_every; /* and then again after so many; 0: once */
     uint64_t sent;
     uint32_t send_most; /* bytes taken by one send; 0: no limit */
+    atomic_bool held;   /* nothing is received, what was sent is there at once afterwards */
 };
 
 static ssize_t pair_send(struct link *link, const void *data, size_t length, struct error *err)
@@ -52,7 +54,10 @@ static ssize_t pair_send(struct link *link, const void *data, size_t length, str
 
 static ssize_t pair_recv(struct link *link, void *buffer, size_t capacity, struct error *err)
 {
-    ssize_t count = recv(((struct pair_link *)link)->fd, buffer, capacity, 0);
+    struct pair_link *pair = (struct pair_link *)link;
+    if (pair->held)
+        return 0;
+    ssize_t count = recv(pair->fd, buffer, capacity, 0);
     if (count > 0)
         return count;
     if (count == 0)

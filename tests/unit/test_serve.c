@@ -1452,6 +1452,11 @@ static void liar_say(struct liar *liar, enum lie_word word)
         liar_send(liar, &message);
 }
 
+static bool lie_is_said(enum lie_word word)
+{
+    return word != LIE_END && word != LIE_OPENED && word != LIE_ANSWER;
+}
+
 /* Says the words one after the other; what the server makes of it. */
 static int lie(const enum lie_word *words, struct error *err)
 {
@@ -1477,8 +1482,15 @@ static int lie(const enum lie_word *words, struct error *err)
     assert_int_equal(wire_greet(&liar.wire, "0.0", NS_PER_SECOND, NULL), 0);
     assert_int_equal(wire_send_now(&liar.wire, &message, NS_PER_SECOND, NULL), 0);
     assert_int_equal(wire_recv_now(&liar.wire, &message, 10 * NS_PER_SECOND, NULL), WIRE_MESSAGE);
-    for (size_t i = 0; words[i] != LIE_END; i++)
+    for (size_t i = 0; words[i] != LIE_END; i++) {
+        bool followed = lie_is_said(words[i]) && lie_is_said(words[i + 1]);
+        /* What is forbidden beside a request must be there before that is over. */
+        if (followed || words[i] == LIE_TWICE)
+            rig->links[1]->held = true;
         liar_say(&liar, words[i]);
+        if (!followed)
+            rig->links[1]->held = false;
+    }
     (void)link_shutdown(&rig->links[0]->link, 10 * NS_PER_SECOND, NULL);
     link_close(&rig->links[0]->link);
     served_end(&rig->served);
