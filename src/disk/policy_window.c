@@ -57,8 +57,11 @@ static void policy_mask_ours(const struct policy *policy, struct policy_cached *
     }
 }
 
-static void policy_look(const struct policy *policy, const struct file *file, uint64_t number,
-                        struct policy_cached *cached)
+typedef int policy_measure(const struct residency *residency, int fd, uint64_t offset,
+                           uint64_t length, uint64_t *bytes);
+
+static void policy_look_by(const struct policy *policy, const struct file *file, uint64_t number,
+                           policy_measure *measure, struct policy_cached *cached)
 {
     uint64_t offset = number * policy->window_bytes, bytes = 0;
     *cached = (struct policy_cached){.number = number};
@@ -66,7 +69,7 @@ static void policy_look(const struct policy *policy, const struct file *file, ui
         offset > NUM_OFFSET_MAX - policy->window_bytes)
         return;
     cached->known =
-        residency_measure(&policy->residency, file->fd, offset, policy->window_bytes, &bytes) == 0;
+        measure(&policy->residency, file->fd, offset, policy->window_bytes, &bytes) == 0;
     if (!cached->known || bytes == 0)
         return;
     cached->known = residency_map(&policy->residency, file->fd, offset, policy->window_bytes,
@@ -75,6 +78,12 @@ static void policy_look(const struct policy *policy, const struct file *file, ui
         policy_mask_ours(policy, cached);
     for (size_t i = 0; i < sizeof(cached->pages); i++)
         cached->pages_count += (uint32_t)__builtin_popcount(cached->pages[i]);
+}
+
+static void policy_look(const struct policy *policy, const struct file *file, uint64_t number,
+                        struct policy_cached *cached)
+{
+    policy_look_by(policy, file, number, residency_measure, cached);
 }
 
 static struct policy_cached *policy_ahead_find(struct policy *policy, uint64_t number)
@@ -167,23 +176,26 @@ static void policy_look_behind(struct policy *policy, struct policy_window *wind
     policy_overtaken(policy, NULL);
 }
 
-/* Up to the horizon, each window once and before anything of ours can be in it. */
-static void policy_look_ahead(struct policy *policy, const struct file *file, uint64_t number)
-{
-    for (uint64_t i = number + 1; i <= number + policy_horizon(policy); i++) {
-        if (i * policy->window_bytes >= policy->size_bytes || policy_window_find(policy, i) ||
-            policy_ahead_find(policy, i))
-            continue;
-        policy_look(policy, file, i, &policy->ahead[policy->ahead_next]);
-        policy->ahead_next = (policy->ahead_next + 1) % COUNT_OF(policy->ahead);
-    }
-}
-
 /* Whatever is in the cache and was not brought in by us is another's. Not so where our own
  * read-ahead may have run: there, what was seen when the window was opened counts. */
 static bool policy_is_exact(const struct policy *policy)
 {
     return policy->kind == POLICY_DIRECT || policy->around_block > 0;
+}
+
+/* Up to the horizon, each window once and before anything of ours can be in it. Where our own
+ * read-ahead does not run, it only matters whether a window is nearly full. */
+static void policy_look_ahead(struct policy *policy, const struct file *file, uint64_t number)
+{
+    policy_measure *measure =
+        policy_is_exact(policy) ? residency_measure_likely_none : residency_measure;
+    for (uint64_t i = number + 1; i <= number + policy_horizon(policy); i++) {
+        if (i * policy->window_bytes >= policy->size_bytes || policy_window_find(policy, i) ||
+            policy_ahead_find(policy, i))
+            continue;
+        policy_look_by(policy, file, i, measure, &policy->ahead[policy->ahead_next]);
+        policy->ahead_next = (policy->ahead_next + 1) % COUNT_OF(policy->ahead);
+    }
 }
 
 /* Which pages of a window are another's: those that are there when it is opened. But behind a
