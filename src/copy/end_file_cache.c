@@ -25,7 +25,9 @@ enum {
     /* A compressed extent comes in as a whole (btrfs: 128 KiB). */
     PROBE_SURROUNDINGS_BYTES = 512 * 1024,
     SPILL_BYTES_MAX = 256 * 1024,
-    FOLLOWED_BYTES = 16 * 1024 * 1024, /* further than anybody reads while a write is under way */
+    /* 64 MiB are further than anybody reads while a write is under way. */
+    FOLLOWED_STEPS = 4,
+    FOLLOWED_STEP_BYTES = 16 * 1024 * 1024,
 };
 
 /* Resident bytes of a part of the file; NUM_UNKNOWN. */
@@ -146,21 +148,31 @@ void end_file_watch_before(const struct end_file *self, struct work *work)
                    (work->before_bytes <= SPILL_BYTES_MAX && end_file_may_be_spilled(self, work));
 }
 
+static bool end_file_others_within(const struct open_file *open, uint64_t start, uint64_t end)
+{
+    uint64_t bytes = end_file_resident_chunk(open, start, end - start);
+    if (bytes <= SPILL_BYTES_MAX || bytes == NUM_UNKNOWN)
+        return false;
+    uint64_t ours_bytes = open->policy.account.ours_bytes + open->policy.account.left_bytes +
+                          end_file_resident_ours(open, start, end);
+    return bytes > ours_bytes && bytes - ours_bytes > SPILL_BYTES_MAX;
+}
+
 /* A direct write throws out what a reader brings in while it is under way, and nobody sees it. So
  * where direct I/O is known to leave nothing, what is cached close behind tells of a reader. */
 bool end_file_is_followed(const struct work *work)
 {
     const struct open_file *open = work->open;
-    uint64_t end = align_down(work->slot->offset, open->residency.page_bytes), bytes;
-    uint64_t start = end - min_u64(end, FOLLOWED_BYTES);
-    if (!open->file.dio_known || open->trials[1].doubted || start == end ||
-        residency_measure_likely_none(&open->residency, open->file.fd, start, end - start,
-                                      &bytes) != 0 ||
-        bytes <= SPILL_BYTES_MAX)
+    uint64_t end = align_down(work->slot->offset, open->residency.page_bytes);
+    if (!open->file.dio_known || open->trials[1].doubted)
         return false;
-    uint64_t ours_bytes = open->policy.account.ours_bytes + open->policy.account.left_bytes +
-                          end_file_resident_ours(open, start, end);
-    return bytes > ours_bytes && bytes - ours_bytes > SPILL_BYTES_MAX;
+    for (uint32_t i = 0; i < FOLLOWED_STEPS && end > 0; i++) {
+        uint64_t start = end - min_u64(end, FOLLOWED_STEP_BYTES);
+        if (end_file_others_within(open, start, end))
+            return true;
+        end = start;
+    }
+    return false;
 }
 
 /* What was suspected is another's after all. */

@@ -29,8 +29,9 @@ enum { OVERLAYFS_MAGIC = 0x794c7630, AUFS_MAGIC = 0x61756673 };
  * enough for a 32-bit address space and for RLIMIT_AS, and the answers fit on the stack. */
 enum { PIECE_PAGES = 4096, PEEK_PAGES = 8 };
 
-/* What a view maps. Only 64-bit address spaces have room for one in each open file. */
-enum { VIEW_BYTES = 64 * 1024 * 1024 };
+/* What a view maps, around the place that is asked about: some of what is before it, and more of
+ * what comes. Only 64-bit address spaces have room for one in each open file. */
+enum { VIEW_BYTES = 256 * 1024 * 1024, VIEW_STEP_BYTES = 128 * 1024 * 1024 };
 
 /* A line of /proc/self/mountinfo with a long escaped root still fits; longer lines (overlayfs
  * with many layers) are not about cgroups and are dropped whole. */
@@ -361,7 +362,8 @@ static uint8_t *view_at(const struct residency *residency, int fd, uint64_t offs
     bool inside =
         view->mapping && offset >= view->offset && offset - view->offset <= VIEW_BYTES - length;
     if (!inside) {
-        uint64_t start = align_down(offset, VIEW_BYTES);
+        uint64_t start = align_down(offset, VIEW_STEP_BYTES);
+        start -= min_u64(start, VIEW_STEP_BYTES / 2);
         if (offset - start > VIEW_BYTES - length)
             start = offset;
         residency_release(view);

@@ -919,7 +919,7 @@ static void direct_beside_a_reader_is_not_blamed(void **state)
  * comes from behind nothing is written directly; further on all is as before. */
 static void direct_before_a_reader_goes_through_windows(void **state)
 {
-    enum { NEAR = 20, FAR = 400, CHUNKS = 402 };
+    enum { NEAR = 20, FAR = 1100, CHUNKS = 1101 };
     struct bench *bench = *state;
     static uint8_t data[NEAR * CHUNK];
     bench_source(bench, CHUNKS * CHUNK);
