@@ -163,7 +163,7 @@ load ../lib/common
     truncate -s 2M image
     local device
     device=$(losetup --find --show image)
-    cleanup_fn losetup -d "$device"
+    cleanup_fn loop_detach "$device"
     copy source "$device"
     [ "$status" != 0 ]
     expect_clear_error

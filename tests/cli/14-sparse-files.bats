@@ -63,7 +63,7 @@ blocks() {
     requires root loop
     truncate -s 400M image
     LOOP=$(losetup --find --show --direct-io=on --sector-size 8192 image) || skip "needs loop devices of 8 KiB sectors"
-    cleanup_fn losetup -d "$LOOP"
+    cleanup_fn loop_detach "$LOOP"
     mkdir disk
     mkfs.xfs -q -f -K -s size=8192 -b size=8192 "$LOOP"
     mount "$LOOP" disk || skip "needs a kernel that mounts it"

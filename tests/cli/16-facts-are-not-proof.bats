@@ -12,12 +12,7 @@ MAKE_EXT4="mkfs.ext4 -q -F -E nodiscard"
 loop_of() { # IMAGE [OPTIONS...]
     requires root loop
     LOOP=$(losetup --find --show "${@:2}" "$1")
-    cleanup_fn detach_ours "$LOOP"
-}
-
-# A test may have let go of it already, and somebody else may have it now.
-detach_ours() {
-    [[ $(losetup -n -O BACK-FILE "$1" 2>/dev/null) != "$SCRATCH"/* ]] || losetup -d "$1"
+    cleanup_fn loop_detach "$LOOP"
 }
 
 # A mounted file system on a loop device: LOOP and its folder ./mounted.
@@ -95,7 +90,7 @@ kept_all() {
         loop_of one
         half_copied "$LOOP" target
         losetup -d "$LOOP"
-        losetup "$LOOP" two
+        waits_until 60 losetup "$LOOP" two # another test may have taken it for a moment
         copied $option "$LOOP" target
         same two target
         losetup -d "$LOOP"

@@ -54,7 +54,7 @@ load ../lib/common
     random_file source $size
     random_file behind $((8 * MIB)) 7
     device=$(losetup -f --show behind)
-    cleanup_fn losetup -d "$device"
+    cleanup_fn loop_detach "$device"
     copied --manifest=sums --write-devices source "$device"
     run haul verify source "$device"
     [ "$status" = 0 ]
@@ -83,12 +83,12 @@ load ../lib/common
     [ "$status" = 40 ]
     requires root loop
     device=$(losetup -f --show --sizelimit=$MIB source)
-    cleanup_fn losetup -d "$device"
+    cleanup_fn loop_detach "$device"
     run haul verify source "$device"
     [ "$status" = 40 ]
     losetup -d "$device"
     device=$(losetup -f --show source)
-    cleanup_fn losetup -d "$device"
+    cleanup_fn loop_detach "$device"
     head -c $MIB source >image
     run haul verify "$device" image
     [ "$status" = 40 ]

@@ -188,7 +188,7 @@ same_and_untouched() { # FILE BEFORE: nothing was written to FILE
     random_file b $MIB 3
     cp b before
     device=$(losetup -f --show b)
-    cleanup_fn losetup -d "$device"
+    cleanup_fn loop_detach "$device"
     mkdir dir
     ln -s "$device" dir/a
     copy --write-devices a b dir/

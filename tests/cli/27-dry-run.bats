@@ -124,9 +124,9 @@ foretells() { # EXIT-CODE ARGS...
     truncate -s 8M disk
     truncate -s 1M tiny
     device=$(losetup -f --show disk)
-    cleanup_fn losetup -d "$device"
+    cleanup_fn loop_detach "$device"
     small=$(losetup -f --show tiny)
-    cleanup_fn losetup -d "$small"
+    cleanup_fn loop_detach "$small"
     foretells 1 source "$device"
     foretells 11 --write-devices source "$small"
     blockdev --setro "$device"

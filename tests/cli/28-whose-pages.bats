@@ -77,7 +77,7 @@ far_side() { # a transport that runs the server here
     chmod 644 source
     (while [ ! -e stop ]; do head -c 20M /dev/zero >busy; done) &
     writer=$!
-    under=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    become_nobody
     copy source theirs/target
     touch stop
     wait "$writer"

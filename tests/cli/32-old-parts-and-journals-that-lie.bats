@@ -380,7 +380,7 @@ zeros_later() {
     local option
     truncate -s 20M image
     LOOP=$(losetup --find --show image)
-    cleanup_fn losetup -d "$LOOP"
+    cleanup_fn loop_detach "$LOOP"
     JOURNAL=$SCRATCH/journal
     for option in -S --sparse; do
         random_file source $((16 * MIB))
@@ -402,7 +402,7 @@ zeros_later() {
     "$TOOLS/fill" --offset=3M source 5000001
     "$TOOLS/fill" --offset=12M source 4K
     LOOP=$(losetup --find --show image)
-    cleanup_fn losetup -d "$LOOP"
+    cleanup_fn loop_detach "$LOOP"
     local option
     for option in "" -S --restart --cache=window; do
         random_file image $((20 * MIB)) 9

@@ -171,15 +171,14 @@ setup() {
 }
 
 @test "a read-only folder: said, copied, and with --journal resumed" {
-    requires root setpriv
-    cp "$HAUL" "$SCRATCH/haul"
+    requires root
     mkdir -m 755 closed
     mkdir -m 777 open
     : >closed/target
     chown 65534 closed/target
     chmod 644 source
-    under=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-    HAUL=$SCRATCH/haul copied "${SLICE[@]}" source closed/target
+    become_nobody
+    copied "${SLICE[@]}" source closed/target
     expect_words 'no journal is kept: after an interruption every chunk will be compared'
     same source closed/target
     # Interrupted without a journal: compared. With one elsewhere: resumed.
@@ -200,7 +199,7 @@ setup() {
     truncate -s 20M image
     local device
     device=$(losetup --find --show --direct-io=on image)
-    cleanup_fn losetup -d "$device"
+    cleanup_fn loop_detach "$device"
     JOURNAL=$SCRATCH/journal
     interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=16M --write-devices --journal=journal source "$device"
     expect_status 20
@@ -221,7 +220,7 @@ setup() {
     local device
     truncate -s 17M source
     device=$(losetup --find --show --direct-io=on source)
-    cleanup_fn losetup -d "$device"
+    cleanup_fn loop_detach "$device"
     interrupt $((8 * MIB)) INT "${SLICE[@]}" --bwlimit=16M "$device" target
     expect_status 20
     journal_true "$JOURNAL" target
@@ -340,7 +339,7 @@ setup() {
 }
 
 @test "a journal of somebody else: the run is refused in one line, and --restart begins anew" {
-    requires root setpriv
+    requires root
     local saved
     chmod 777 .
     random_file source 8M
@@ -348,7 +347,7 @@ setup() {
     partial 4
     chmod 666 target
     saved=$(sha256sum <"$JOURNAL")
-    under=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    become_nobody
     copy source target
     under=()
     expect_status 11

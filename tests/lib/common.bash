@@ -51,6 +51,22 @@ waits_until() { # SECONDS COMMAND...
     done
 }
 
+# Let go of a loop device that has a file of this test; a test may have done so already, and somebody else may have it
+# now.
+loop_detach() { # DEVICE
+    [[ $(losetup -n -O BACK-FILE "$1" 2>/dev/null) != "$SCRATCH"/* ]] || losetup -d "$1"
+}
+
+# From now on `copy` and $HAUL are somebody else's, who owns nothing: a copy of haul, as the tree may lie below a closed
+# folder.
+become_nobody() {
+    requires root setpriv
+    [ -e "$SCRATCH/haul" ] || cp "$HAUL" "$SCRATCH/haul"
+    chmod 755 "$SCRATCH/haul"
+    HAUL=$SCRATCH/haul
+    under=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+}
+
 # A line for the person who reads the test's output, also when it passes.
 note() {
     echo "# $*" >&3
@@ -249,7 +265,7 @@ on_disk() {
     truncate -s "$size" "$image"
     # direct-io: otherwise the image's own pages are cached, and charged to whoever writes.
     LOOP=$(losetup --find --show --direct-io=on --sector-size "$sector" "$image")
-    cleanup_fn losetup -d "$LOOP"
+    cleanup_fn loop_detach "$LOOP"
     $mkfs "$LOOP"
     mount -o "$options" "$LOOP" "$FS"
     cleanup_fn unmount "$FS"
