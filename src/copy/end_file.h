@@ -179,6 +179,8 @@ void end_file_watch_edge(struct open_file *open, uint64_t edge);
 /* Try direct I/O where it is in doubt; false: there is nothing to try, go on. */
 bool end_file_try_direct(struct end_file *self, struct work *work);
 void end_file_try_done(struct end_file *self, struct work *work);
+/* No more transfers come: what little is left of suspected ones is swept with the rest. */
+void end_file_watch_crumbs(struct open_file *open);
 void end_file_watch_end(struct end_file *self, struct open_file *open, struct side_report *report);
 void end_file_sweep(struct end_file *self, struct open_file *open);
 

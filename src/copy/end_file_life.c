@@ -333,6 +333,7 @@ static void end_file_leave_clean(struct end_file *self, struct work *work)
  */
 static void end_file_drop_rest(struct end_file *self, struct work *work)
 {
+    end_file_watch_crumbs(work->open);
     work->open->swept_count = 0;
     end_file_sweep(self, work->open);
     work->step = WORK_DROP_ALL;
