@@ -82,6 +82,10 @@ bool evidence_overlap(const struct facts *a, const struct facts *b);
  * not written since. 0: not to be had. */
 uint64_t evidence_seal(const struct facts *facts);
 
+/* When the object was made, as the kernel lays it out. false: the file system does not keep it. */
+enum { EVIDENCE_BIRTH_BYTES = 16 };
+bool evidence_birth(int fd, uint8_t out[EVIDENCE_BIRTH_BYTES]);
+
 /* A time as a file system of that granularity keeps it, in ns since 1970. */
 int64_t evidence_floor(int64_t time_ns, uint32_t granularity_ns);
 

@@ -4,6 +4,7 @@
 
 #include "haul/cleanup.h"
 #include "haul/log.h"
+#include "haul/num.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,17 +71,35 @@ static int end_file_reach(const struct end_file *self, const char *path, struct 
     return fd >= 0 ? fd : error_set(err, -fd, "%s: cannot be looked at", path);
 }
 
-/* A file that may neither be read nor written cannot be synced by us: then the system does it. */
-static int end_file_sync_path(int fd_path, const char *path, struct error *err)
+static int end_file_open_path(int fd_path, int access)
 {
     char link[64];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd_path);
-    AUTO_CLOSE int fd = open(link, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        fd = open(link, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0 || fsync(fd) == 0)
-        return 0;
-    return error_set(err, errno, "%s: sync to the disk", path);
+    return open(link, access | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
+/* What overlayfs copies up for it goes through the page cache: as at an open for writing that is
+ * dropped, and told. Where nothing was copied up nothing was moved, and nothing is told. What
+ * cannot be synced by us the system syncs. */
+static int end_file_change(int fd_path, const char *path, const struct attributes *wanted,
+                           struct attributes_outcome *outcome, struct side_report *report,
+                           struct error *err)
+{
+    AUTO_CLOSE int before = end_file_open_path(fd_path, O_RDONLY);
+    struct copy_up *copy_up = before >= 0 ? copy_up_expect(before) : NULL;
+    int result = attributes_apply(fd_path, path, wanted, false, outcome, err);
+    AUTO_CLOSE int after = end_file_open_path(fd_path, O_RDONLY); /* the upper file */
+    if (after < 0)
+        after = end_file_open_path(fd_path, O_WRONLY);
+    if (result == 0 && after >= 0 && fsync(after) != 0)
+        result = error_set(err, errno, "%s: sync to the disk", path);
+    struct copy_up_left left = copy_up_finish(copy_up, after, true);
+    if (left.peak_bytes > 0 && left.left_bytes != NUM_UNKNOWN) {
+        report->resident_before_bytes = left.before_bytes;
+        report->resident_peak_bytes = left.before_bytes + left.peak_bytes;
+        report->resident_after_bytes = left.before_bytes + left.left_bytes;
+    }
+    return result;
 }
 
 int end_file_adjust(struct end_file *self, struct work *work)
@@ -89,19 +108,21 @@ int end_file_adjust(struct end_file *self, struct work *work)
     const char *path = job->target_path;
     struct attributes wanted = end_file_wanted(self, job);
     struct attributes_outcome outcome;
+    struct side_report *report = &job->reports[END_TARGET];
     AUTO_CLOSE int fd = end_file_reach(self, path, &work->error);
     if (fd < 0)
         return fd;
     wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE; /* they are what said that it is finished */
-    int result = attributes_apply(fd, path, &wanted, job->wish.dry, &outcome, &work->error);
+    int result = attributes_apply(fd, path, &wanted, true, &outcome, &work->error);
+    if (result == 0 && !job->wish.dry && outcome.changed)
+        result = end_file_change(fd, path, &wanted, &outcome, report, &work->error);
     if (result < 0)
         return result;
-    struct side_report *report = &job->reports[END_TARGET];
     report->attributes_changed = outcome.changed;
     report->attributes_lost = outcome.lost;
     report->attributes_asked = outcome.asked;
     /* What cannot be kept by default was told when the file was copied. */
     if (outcome.asked || outcome.changed)
         attributes_tell(path, &wanted, &outcome);
-    return outcome.changed && !job->wish.dry ? end_file_sync_path(fd, path, &work->error) : 0;
+    return 0;
 }

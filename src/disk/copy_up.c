@@ -4,9 +4,11 @@
 #include "haul/copy_up.h"
 
 #include "haul/cleanup.h"
+#include "haul/evidence.h"
 #include "haul/num.h"
 #include "haul/residency.h"
 
+#include <errno.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +31,9 @@ enum {
 
 struct copy_up {
     struct timespec changed;
+    bool born_known;
+    uint8_t born[EVIDENCE_BIRTH_BYTES];
+    uint64_t before_bytes;
     uint64_t size_bytes;
     size_t page_bytes;
     uint8_t *mapping; /* of the lower file; NULL: there is no address space for it */
@@ -54,8 +59,10 @@ static void copy_up_note_others(struct copy_up *copy_up)
         size_t count = copy_up_look(copy_up, offset, pages);
         for (size_t i = 0; i < count; i++) {
             uint64_t unit = (offset + i * copy_up->page_bytes) / copy_up->unit_bytes;
-            if (pages[i] & 1)
-                copy_up->others[unit / 8] |= (uint8_t)(1u << unit % 8);
+            if (!(pages[i] & 1))
+                continue;
+            copy_up->others[unit / 8] |= (uint8_t)(1u << unit % 8);
+            copy_up->before_bytes += copy_up->page_bytes;
         }
     }
 }
@@ -71,6 +78,7 @@ struct copy_up *copy_up_expect(int fd)
     if (!copy_up)
         return NULL;
     copy_up->changed = st.st_ctim;
+    copy_up->born_known = evidence_birth(fd, copy_up->born);
     copy_up->size_bytes = (uint64_t)st.st_size;
     copy_up->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     copy_up->unit_bytes = copy_up->page_bytes;
@@ -138,20 +146,34 @@ static uint64_t copy_up_drop_upper(int fd)
     return bytes;
 }
 
-struct copy_up_left copy_up_finish(struct copy_up *copy_up, int fd)
+/* A copy-up makes a new inode: born now, and its status changed now. 0: it is the same; -ENODATA:
+ * nobody can tell. */
+static int copy_up_happened(const struct copy_up *copy_up, int fd, bool touched)
+{
+    struct stat st;
+    uint8_t born[EVIDENCE_BIRTH_BYTES];
+    bool born_known = evidence_birth(fd, born);
+    if (born_known || copy_up->born_known)
+        return born_known != copy_up->born_known || memcmp(born, copy_up->born, sizeof(born)) != 0;
+    if (fstat(fd, &st) != 0 || (st.st_ctim.tv_sec == copy_up->changed.tv_sec &&
+                                st.st_ctim.tv_nsec == copy_up->changed.tv_nsec))
+        return 0;
+    return touched ? -ENODATA : 1;
+}
+
+struct copy_up_left copy_up_finish(struct copy_up *copy_up, int fd, bool touched)
 {
     struct copy_up_left left = {0};
-    struct stat st;
-    /* A copy-up makes a new inode: its time of status change is now. */
-    bool happened = copy_up && fd >= 0 && fstat(fd, &st) == 0 &&
-                    (st.st_ctim.tv_sec != copy_up->changed.tv_sec ||
-                     st.st_ctim.tv_nsec != copy_up->changed.tv_nsec);
-    if (happened) {
+    int happened = copy_up && fd >= 0 ? copy_up_happened(copy_up, fd, touched) : 0;
+    if (happened > 0) {
+        left.before_bytes = copy_up->before_bytes;
         left.peak_bytes = copy_up_drop_upper(fd);
         left.left_bytes = copy_up->mapping ? copy_up_pass(copy_up, true) : NUM_UNKNOWN;
         left.peak_bytes += copy_up->mapping ? left.left_bytes : copy_up->size_bytes;
         for (int i = 1; copy_up->mapping && left.left_bytes > 0 && i <= PASSES_MAX; i++)
             left.left_bytes = copy_up_pass(copy_up, i < PASSES_MAX);
+    } else if (happened < 0) {
+        left.left_bytes = NUM_UNKNOWN;
     }
     if (copy_up && copy_up->mapping)
         munmap(copy_up->mapping, (size_t)copy_up->size_bytes);

@@ -111,15 +111,14 @@ static uint64_t number_of(const struct bytes *bytes, uint64_t seed)
 
 /* ---- files ---- */
 
-/* false: the file system keeps no time of birth. */
-static bool birth_time(int fd, uint8_t out[16])
+bool evidence_birth(int fd, uint8_t out[EVIDENCE_BIRTH_BYTES])
 {
     _Alignas(8) uint8_t raw[STATX_BYTES] = {0};
     uint32_t mask;
     if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_WANT_BTIME, raw) != 0)
         return false;
     memcpy(&mask, raw, sizeof(mask));
-    memcpy(out, raw + STATX_BTIME_AT, 16);
+    memcpy(out, raw + STATX_BTIME_AT, EVIDENCE_BIRTH_BYTES);
     return (mask & STATX_WANT_BTIME) != 0;
 }
 
@@ -138,7 +137,7 @@ static void put_filesystem(struct bytes *bytes, int fd, const struct statfs *fs)
 }
 
 static uint64_t file_identity(int fd, const struct stat *st, const struct statfs *fs,
-                              const uint8_t birth[16])
+                              const uint8_t birth[EVIDENCE_BIRTH_BYTES])
 {
     uint8_t data[64];
     struct bytes bytes = bytes_writer(data, sizeof(data));
@@ -149,7 +148,7 @@ static uint64_t file_identity(int fd, const struct stat *st, const struct statfs
     (void)ioctl(fd, FS_IOC_GETVERSION, &generation);
     put_filesystem(&bytes, fd, fs);
     bytes_put_u64(&bytes, st->st_ino);
-    bytes_put_raw(&bytes, birth, 16);
+    bytes_put_raw(&bytes, birth, EVIDENCE_BIRTH_BYTES);
     bytes_put_u32(&bytes, (uint32_t)generation);
     return number_of(&bytes, IDENTITY_SEED);
 }
@@ -163,13 +162,13 @@ static uint64_t change_time(const struct facts *facts)
 static void take_file(struct facts *facts, int fd, const struct stat *st)
 {
     struct evidence *evidence = &facts->evidence;
-    uint8_t birth[16] = {0};
+    uint8_t birth[EVIDENCE_BIRTH_BYTES] = {0};
     struct statfs fs = {0};
     evidence->medium_device = st->st_dev;
     evidence->medium_inode = st->st_ino;
     if (fstatfs(fd, &fs) != 0)
         return;
-    bool born = birth_time(fd, birth);
+    bool born = evidence_birth(fd, birth);
     const struct filesystem_rule *rule = rule_of((uint32_t)fs.f_type);
     evidence->identity = file_identity(fd, st, &fs, birth);
     if (rule && rule->granularity_ns == 0)

@@ -430,7 +430,7 @@ static int file_open_existing(struct file *file, bool readable)
     if (fd < 0 && errno == EACCES) /* may be write-only: it can be written, not compared */
         fd = file_open_here(file, O_WRONLY, 0);
     int errnum = errno;
-    file->copy_up = copy_up_finish(copy_up, fd);
+    file->copy_up = copy_up_finish(copy_up, fd, false);
     errno = errnum;
     return fd;
 }

@@ -113,6 +113,7 @@ overlay_with() { # BYTES-CACHED
     MERGED=$(mktemp -d "$SCRATCH/merged.XXXXXX")
     LOWER=$FS/lower/old
     random_file "$LOWER" 24M 9
+    touch -d @1000000000 "$LOWER"
     mount -t overlay -o "lowerdir=$FS/lower,upperdir=$FS/upper,workdir=$FS/work" haul-test "$MERGED"
     cleanup_fn unmount "$MERGED"
     pages --evict "$LOWER"
@@ -137,6 +138,35 @@ overlay_with() { # BYTES-CACHED
     copied source "$MERGED/old"
     expect_under "pages of the lower file" "$(pages "$LOWER")" $((before + 1))
     [ "$(pages --kept "$LOWER")" -ge $((before * 4096)) ] # with what was reclaimed of our own
+    uncached "$MERGED/old"
+}
+
+@test "overlayfs copies a file up for its new mode: what that leaves goes and is told, what others had stays" {
+    requires root
+    local before
+    random_file source 24M 9
+    touch -d @1000000000 source
+    chmod 640 source
+    overlay_with 0
+    copied source "$MERGED/old"
+    expect_words '"up_to_date":true'
+    expect mode "$(stat -c %a "$MERGED/old")" 640
+    uncached "$LOWER" "$MERGED/old" source
+    expect_receipt .target.resident_after_bytes 0
+    [ "$(receipt .target.resident_peak_bytes)" -gt $((24 * MIB)) ]
+    # It is of the upper layer now, and what somebody reads of it is his.
+    head -c 8M "$MERGED/old" >/dev/null
+    before=$(pages --bytes "$FS/upper/old")
+    copied --chmod=600 source "$MERGED/old"
+    expect mode "$(stat -c %a "$MERGED/old")" 600
+    kept "$FS/upper/old" "$before"
+    expect_receipt .target.resident_peak_bytes null
+    overlay_with 8M
+    before=$(pages "$LOWER")
+    copied source "$MERGED/old"
+    expect_under "pages of the lower file" "$(pages "$LOWER")" $((before + 1))
+    [ "$(pages --kept "$LOWER")" -ge $((before * 4096)) ]
+    expect_receipt .target.resident_before_bytes $((before * 4096))
     uncached "$MERGED/old"
 }
 
