@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 enum {
     DROP_BYTES = 8 * 1024, /* read at a time while closing */
@@ -80,18 +79,6 @@ int link_wait_fd(struct link *link, unsigned int wanted, short *events)
     if (link->ended && (wanted & LINK_RECV))
         return -1;
     return link->ops->wait_fd(link, wanted, events);
-}
-
-int link_watch(int epoll_fd, int fd, uint32_t events, bool wanted, bool *watched)
-{
-    struct epoll_event item = {.events = events};
-
-    if (fd < 0 || wanted == *watched)
-        return 0;
-    if (epoll_ctl(epoll_fd, wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &item) < 0)
-        return -errno;
-    *watched = wanted;
-    return 0;
 }
 
 int link_wait(struct link *link, unsigned int wanted, uint64_t timeout_ns, struct error *err)

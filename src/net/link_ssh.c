@@ -25,7 +25,6 @@ const char *link_ssh_version(void)
 #include "haul/clock.h"
 #include "haul/log.h"
 #include "haul/num.h"
-#include "haul/text.h"
 
 #include <dlfcn.h>
 #include <poll.h>
@@ -60,39 +59,6 @@ const char *link_ssh_version(void)
         return NULL;
     memcpy(&version, &address, sizeof(address));
     return version(0); /* a constant of the library, which stays */
-}
-
-/* The library's own words, in one line. */
-const char *ssh_link_reason(const struct ssh_link *ssh, char out[256])
-{
-    const char *text = ssh->api.ssh_get_error(ssh->session);
-
-    return text_escape(out, 256, text && text[0] ? text : "connection lost");
-}
-
-/* The session has failed: what the proxy said is better than "disconnected". */
-int ssh_link_lost(struct ssh_link *ssh, const char *doing, struct error *err)
-{
-    char words[256];
-    const char *said = "";
-
-    if (ssh->proxy.pid > 0 || ssh->proxy.words.length > 0) {
-        child_listen(&ssh->proxy, "proxy");
-        said = child_words_last(&ssh->proxy.words);
-    }
-    return error_set_class(err, ERROR_SOCKET, ECONNRESET, "%s: %s: %s%s%s", ssh->base.peer, doing,
-                           ssh_link_reason(ssh, words), said[0] ? "; the proxy said: " : "", said);
-}
-
-bool ssh_link_first(const struct ssh_link *ssh, const char *what)
-{
-    char key[ADDRESS_HOST_BYTES + ADDRESS_USER_BYTES + 64];
-
-    snprintf(key, sizeof(key), "said/%s/%s", ssh->base.peer, what);
-    if (ask_memory_has(ssh->options->memory, key))
-        return false;
-    ask_memory_put(ssh->options->memory, key, "yes");
-    return true;
 }
 
 /* ---- the channel ---- */

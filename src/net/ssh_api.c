@@ -1,12 +1,16 @@
-/* ssh_api.c - loads libssh. */
+/* ssh_api.c - loads libssh; what all that use it ask of it, or say about it. */
 #include "ssh_link.h"
 
 #if WITH_SSH
 
 #include "haul/cleanup.h"
+#include "haul/clock.h"
+#include "haul/text.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { BUFFERS_APART_BYTES = 64 * 1024 /* see keep_buffers_apart */ };
@@ -50,6 +54,50 @@ int ssh_api_load(struct ssh_link *ssh, struct error *err)
         memcpy((char *)&ssh->api + functions[i].offset, &address, sizeof(address));
     }
     return 0;
+}
+
+/* The library's own words, in one line. */
+const char *ssh_link_reason(const struct ssh_link *ssh, char out[256])
+{
+    const char *text = ssh->api.ssh_get_error(ssh->session);
+
+    return text_escape(out, 256, text && text[0] ? text : "connection lost");
+}
+
+/* The session has failed: what the proxy said is better than "disconnected". */
+int ssh_link_lost(struct ssh_link *ssh, const char *doing, struct error *err)
+{
+    char words[256];
+    const char *said = "";
+
+    if (ssh->proxy.pid > 0 || ssh->proxy.words.length > 0) {
+        child_listen(&ssh->proxy, "proxy");
+        said = child_words_last(&ssh->proxy.words);
+    }
+    return error_set_class(err, ERROR_SOCKET, ECONNRESET, "%s: %s: %s%s%s", ssh->base.peer, doing,
+                           ssh_link_reason(ssh, words), said[0] ? "; the proxy said: " : "", said);
+}
+
+bool ssh_link_first(const struct ssh_link *ssh, const char *what)
+{
+    char key[ADDRESS_HOST_BYTES + ADDRESS_USER_BYTES + 64];
+
+    snprintf(key, sizeof(key), "said/%s/%s", ssh->base.peer, what);
+    if (ask_memory_has(ssh->options->memory, key))
+        return false;
+    ask_memory_put(ssh->options->memory, key, "yes");
+    return true;
+}
+
+uint64_t ssh_link_timeout_ns(const struct ssh_link *ssh)
+{
+    uint64_t seconds = ssh_config_number(&ssh->config, "connecttimeout", LINK_CONNECT_SECONDS);
+
+    if (ssh->options->connect_timeout_ns > 0)
+        return ssh->options->connect_timeout_ns;
+    if (seconds == 0 || seconds > 24 * 3600)
+        seconds = LINK_CONNECT_SECONDS;
+    return seconds * NS_PER_SECOND;
 }
 
 #endif

@@ -127,11 +127,20 @@ struct ssh_link {
 /* ssh_api.c: load the library. */
 int ssh_api_load(struct ssh_link *ssh, struct error *err);
 
+/* The library's own words, in one line; an error of the session with them. */
+const char *ssh_link_reason(const struct ssh_link *ssh, char out[256]);
+int ssh_link_lost(struct ssh_link *ssh, const char *doing, struct error *err);
+
+/* Whether this is the first of the lanes that says or asks `what`; it is remembered. */
+bool ssh_link_first(const struct ssh_link *ssh, const char *what);
+
+/* How long the other end may be silent until the login is over. */
+uint64_t ssh_link_timeout_ns(const struct ssh_link *ssh);
+
 /* ssh_setup.c: what the configuration says becomes libssh's options; then the connection, up to
  * where the host has shown its key. */
 int ssh_setup_configure(struct ssh_link *ssh, struct error *err);
 int ssh_setup_connect(struct ssh_link *ssh, struct error *err);
-uint64_t ssh_setup_timeout_ns(const struct ssh_link *ssh);
 
 /* ssh_host_key.c: is it the host's key? Before anything of ours is told to the host. */
 int ssh_host_key_verify(struct ssh_link *ssh, struct error *err);
@@ -141,13 +150,6 @@ void ssh_host_key_sort(const struct ssh_link *ssh, const char *algorithms, char 
 
 /* ssh_login.c: the login as the user. */
 int ssh_login(struct ssh_link *ssh, struct error *err);
-
-/* link_ssh.c: the library's own words, in one line; an error of the session with them. */
-const char *ssh_link_reason(const struct ssh_link *ssh, char out[256]);
-int ssh_link_lost(struct ssh_link *ssh, const char *doing, struct error *err);
-
-/* Whether this is the first of the lanes that says or asks `what`; it is remembered. */
-bool ssh_link_first(const struct ssh_link *ssh, const char *what);
 
 #endif
 #endif

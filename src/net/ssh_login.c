@@ -51,7 +51,7 @@ static bool login_wait(struct ssh_link *ssh, uint64_t deadline_ns)
 /* SSH_AUTH_*, of a call that begins something or goes on with it; AGAIN: no answer came. */
 #define AWAIT(ssh, call)                                                                           \
     ({                                                                                             \
-        uint64_t await_until_ns = clock_now_ns() + ssh_setup_timeout_ns(ssh);                      \
+        uint64_t await_until_ns = clock_now_ns() + ssh_link_timeout_ns(ssh);                       \
         int await_result;                                                                          \
         do                                                                                         \
             await_result = (call);                                                                 \

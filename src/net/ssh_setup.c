@@ -12,7 +12,6 @@
 #include "haul/log.h"
 #include "haul/num.h"
 #include "haul/ssh_proxy.h"
-#include "haul/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,17 +22,6 @@
 #include <sys/auxv.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-uint64_t ssh_setup_timeout_ns(const struct ssh_link *ssh)
-{
-    uint64_t seconds = ssh_config_number(&ssh->config, "connecttimeout", LINK_CONNECT_SECONDS);
-
-    if (ssh->options->connect_timeout_ns > 0)
-        return ssh->options->connect_timeout_ns;
-    if (seconds == 0 || seconds > 24 * 3600)
-        seconds = LINK_CONNECT_SECONDS;
-    return seconds * NS_PER_SECOND;
-}
 
 /* ---- libssh's options ---- */
 
@@ -150,7 +138,7 @@ static int set_rekey(struct ssh_link *ssh, struct error *err)
 
 static int set_small(struct ssh_link *ssh, struct error *err)
 {
-    long seconds = (long)div_ceil(ssh_setup_timeout_ns(ssh), NS_PER_SECOND);
+    long seconds = (long)div_ceil(ssh_link_timeout_ns(ssh), NS_PER_SECOND);
     int bits = (int)ssh_config_number(&ssh->config, "requiredrsasize", 0);
     int quiet = SSH_LOG_NOLOG; /* LogLevel in a configuration would print to stderr */
     int result = set(ssh, SSH_OPTIONS_TIMEOUT, &seconds, "this timeout", err);
@@ -374,7 +362,7 @@ static int connect_stream(struct ssh_link *ssh, struct error *err)
         .bind_address = ssh_config_get(&ssh->config, "bindaddress"),
         .port = (uint16_t)ssh->port,
         .family = address_family(ssh),
-        .timeout_ns = ssh_setup_timeout_ns(ssh),
+        .timeout_ns = ssh_link_timeout_ns(ssh),
         .silence_timeout_ns = silence_ns(ssh),
     };
 
@@ -390,7 +378,7 @@ static int connect_stream(struct ssh_link *ssh, struct error *err)
 static int handshake(struct ssh_link *ssh, struct error *err)
 {
     uint64_t begin_ns = clock_now_ns();
-    uint64_t timeout_ns = ssh_setup_timeout_ns(ssh);
+    uint64_t timeout_ns = ssh_link_timeout_ns(ssh);
     socket_t given = fcntl(ssh->fd, F_DUPFD_CLOEXEC, 3);
 
     if (given < 0)
