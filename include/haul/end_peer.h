@@ -47,6 +47,7 @@ struct end_peer_limits {
     uint32_t chunk_bytes;
     uint64_t memory_bytes; /* of its slots */
     uint32_t lanes;        /* that it has memory for, this one included */
+    uint64_t choices; /* bits of a file's wishes that it knows: what is beyond fails, by name */
 };
 
 /* Greet the other side: preambles, our HELLO, its HELLO. Blocks for at most hello_timeout_ns for

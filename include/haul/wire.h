@@ -93,6 +93,7 @@ enum wire_status {
 struct wire_hello {
     uint64_t
         capabilities; /* WIRE_CAN_*; unknown bits are ignored. The server repeats what it will do */
+    uint64_t choices; /* that a file's wishes may have, as bits: each says those that it knows */
     uint64_t session; /* random; the same for all lanes of a run. The server repeats it */
     uint8_t role;     /* of the server: 0 source, 1 target. Repeated */
     uint8_t engine;   /* wish for the server's engine. Repeated; which one it has, and why, comes
@@ -265,6 +266,11 @@ void wire_tally_add(struct wire_tally *tally, uint64_t offset, uint32_t length,
 
 /* Does a report come with its reply, also when it has failed? */
 bool wire_op_reports(enum wire_op op);
+
+/* The bits of wishes that this haul knows; and the name of a wish that is not among `known`, or
+ * NULL. */
+uint64_t wire_choices_known(void);
+const char *wire_choice_unknown(const struct wire_wish *wish, uint64_t known);
 
 const char *wire_op_name(enum wire_op op); /* "describe", ... */
 

@@ -153,12 +153,28 @@ static void peer_ended(struct end_peer *self, const struct wire_bye *bye)
 
 /* ---- sending ---- */
 
+/* Before it is asked, so that the one who wished it learns what there is no doing without. */
+static int peer_check_wish(struct end_peer *self, const struct wire_request *request)
+{
+    const char *unknown = wire_choice_unknown(&request->wish, self->limits.choices);
+    if (!unknown)
+        return 0;
+    return error_set_class(&self->end.error, ERROR_USAGE, ENOTSUP,
+                           "%s: haul there is older and does not know this: %s",
+                           self->wire.link->peer, unknown);
+}
+
 static void peer_put_request(struct end_peer *self, struct slot *slot)
 {
     struct wire_message message;
     wire_slot_request(&message, slot, self->end.role);
     const void *payload = wire_slot_pack(&message, slot, self->pack);
-    int result = wire_put(&self->wire, &message, payload);
+    int result = peer_check_wish(self, &message.request);
+    if (result < 0) {
+        peer_finish(self, slot, result);
+        return;
+    }
+    result = wire_put(&self->wire, &message, payload);
     if (result < 0) {
         error_set(&self->end.error, -result, "%s: a path", self->wire.link->peer);
         peer_finish(self, slot, result);

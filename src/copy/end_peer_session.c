@@ -22,6 +22,7 @@ static struct wire_hello peer_hello(const struct end_peer_config *config)
         ping_ms = clamp_u64(config->timeout_ns / 4 / NS_PER_MS, WIRE_PING_MS_MIN, WIRE_PING_MS);
     return (struct wire_hello){
         .capabilities = config->compress ? WIRE_CAN_PACK : 0,
+        .choices = wire_choices_known(),
         .session = config->session,
         .role = (uint8_t)config->role,
         .engine = (uint8_t)config->engine,
@@ -59,6 +60,7 @@ static int peer_settle(struct end_peer *self, const struct wire_hello *given, st
         .chunk_bytes = given->chunk_bytes,
         .memory_bytes = given->memory_bytes,
         .lanes = given->lanes,
+        .choices = given->choices,
     };
     self->ping_ns = given->ping_ms * NS_PER_MS;
     self->works_count = given->slots_count + given->control_count;

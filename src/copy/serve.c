@@ -143,6 +143,7 @@ static int serve_answer_hello(struct serve *self, const struct wire_hello *hello
 {
     struct wire_message message = {.type = WIRE_HELLO, .tag = WIRE_TAG_NONE, .hello = *hello};
     message.hello.capabilities = self->pack ? WIRE_CAN_PACK : 0;
+    message.hello.choices = wire_choices_known();
     message.hello.lanes = self->lanes;
     message.hello.slots_count = self->slots_count;
     message.hello.jobs_max = self->jobs_max;

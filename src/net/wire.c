@@ -19,7 +19,6 @@ enum {
     FILE_KIND_MAX = 4,
     POLICY_MAX = 3,
     ENGINE_MAX = 4,
-    RESUME_MAX = 3,
     JOURNAL_STATE_MAX = 5,
     LOG_LEVEL_MAX = 4,
     ERROR_CLASS_MAX = ERROR_TIMEOUT,
@@ -27,7 +26,6 @@ enum {
     MODE_MAX = 07777,
     EVIDENCE_MAX = 2,
     GRANULARITY_NS_MAX = 2000000000,
-    ATTRIBUTE_WISH_MAX = 3,
     ATTRIBUTE_SET_MAX = (1 << WIRE_ATTRIBUTES_COUNT) - 1,
     NANOSECONDS_MAX = 999999999,
 };
@@ -147,6 +145,7 @@ static void code_text(struct coder *coder, const char **text, size_t capacity)
 static void code_hello(struct coder *coder, struct wire_hello *hello)
 {
     code_u64(coder, &hello->capabilities);
+    code_u64(coder, &hello->choices);
     code_u64(coder, &hello->session);
     code_u8(coder, &hello->role, ROLE_MAX);
     code_u8(coder, &hello->engine, ENGINE_MAX);
@@ -195,22 +194,81 @@ static void code_facts(struct coder *coder, struct wire_facts *facts)
     code_evidence(coder, &facts->evidence);
 }
 
+/* Wishes that are a choice of few, as one u64: a new one takes the next bits. The names are for the
+ * one who wished it. */
+struct choice {
+    const char *name;
+    uint16_t offset; /* of a byte in struct wire_wish */
+    uint8_t shift, bits;
+};
+
+#define CHOICE(field, shift, bits, name)                                                           \
+    {                                                                                              \
+        name, offsetof(struct wire_wish, field), shift, bits                                       \
+    }
+
+static const struct choice choices[] = {
+    CHOICE(cache, 0, 2, "--cache"),
+    CHOICE(resume, 2, 2, "--append"),
+    CHOICE(strict, 4, 1, "--strict"),
+    CHOICE(cache_max_set, 5, 1, "--cache-max"),
+    CHOICE(write_devices, 6, 1, "--write-devices"),
+    CHOICE(preallocate, 7, 1, "preallocation"),
+    CHOICE(join, 8, 1, "several lanes"),
+    CHOICE(attributes[0], 9, 2, "--owner"),
+    CHOICE(attributes[1], 11, 2, "--group"),
+    CHOICE(attributes[2], 13, 2, "--perms"),
+    CHOICE(attributes[3], 15, 2, "--times"),
+    CHOICE(set_id, 17, 1, "set-id bits"),
+    CHOICE(journal, 18, 1, "a journal"),
+    CHOICE(journal_early, 19, 1, "a journal from the beginning"),
+    CHOICE(compare_only, 20, 1, "haul verify"),
+    CHOICE(dry, 21, 1, "--dry-run"),
+};
+
+static uint64_t choice_mask(const struct choice *choice)
+{
+    return (((uint64_t)1 << choice->bits) - 1) << choice->shift;
+}
+
+uint64_t wire_choices_known(void)
+{
+    uint64_t known = 0;
+    for (size_t i = 0; i < COUNT_OF(choices); i++)
+        known |= choice_mask(&choices[i]);
+    return known;
+}
+
+static uint64_t choices_of(const struct wire_wish *wish)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < COUNT_OF(choices); i++) {
+        uint64_t value = ((const uint8_t *)wish)[choices[i].offset];
+        assert(value >> choices[i].bits == 0);
+        bits |= value << choices[i].shift & choice_mask(&choices[i]);
+    }
+    return bits;
+}
+
+const char *wire_choice_unknown(const struct wire_wish *wish, uint64_t known)
+{
+    uint64_t unknown = choices_of(wish) & ~known;
+    for (size_t i = 0; i < COUNT_OF(choices); i++) {
+        if (unknown & choice_mask(&choices[i]))
+            return choices[i].name;
+    }
+    return NULL;
+}
+
 static void code_wish(struct coder *coder, struct wire_wish *wish)
 {
-    code_u8(coder, &wish->cache, POLICY_MAX);
-    code_u8(coder, &wish->resume, RESUME_MAX);
-    code_bool(coder, &wish->strict);
-    code_bool(coder, &wish->cache_max_set);
-    code_bool(coder, &wish->write_devices);
-    code_bool(coder, &wish->preallocate);
-    code_bool(coder, &wish->join);
-    for (int i = 0; i < WIRE_ATTRIBUTES_COUNT; i++)
-        code_u8(coder, &wish->attributes[i], ATTRIBUTE_WISH_MAX);
-    code_bool(coder, &wish->set_id);
-    code_bool(coder, &wish->journal);
-    code_bool(coder, &wish->journal_early);
-    code_bool(coder, &wish->compare_only);
-    code_bool(coder, &wish->dry);
+    uint64_t bits = choices_of(wish);
+    code_u64(coder, &bits);
+    check(coder, bits & ~wire_choices_known(), 0, 0);
+    for (size_t i = 0; i < COUNT_OF(choices); i++) {
+        uint64_t value = (bits & choice_mask(&choices[i])) >> choices[i].shift;
+        ((uint8_t *)wish)[choices[i].offset] = (uint8_t)value;
+    }
     code_u64(coder, &wish->cache_max_bytes);
     code_u64(coder, &wish->session);
     code_text(coder, &wish->journal_path, WIRE_PATH_BYTES_MAX);

@@ -133,6 +133,13 @@ chunks_of() { # FILE CHUNK-BYTES
     [ "$status" = 40 ]
 }
 
+@test "what an older server does not know is refused by its name" {
+    HAUL_LIE=older by_haul --strict --no-preallocate source "far:$SCRATCH/target"
+    expect_status 1
+    expect_words "haul there is older and does not know this: --strict"
+    [ ! -e target ]
+}
+
 # What breaks the protocol: refused in words, exit code 12, and never taken for a copy.
 violation() { # LIE push|pull
     rm -f lied target

@@ -123,6 +123,7 @@ static inline struct wire_hello fuzz_hello(uint8_t flags)
 {
     return (struct wire_hello){
         .capabilities = flags & FUZZ_PACK ? 1 : 0,
+        .choices = wire_choices_known(),
         .session = 1,
         .role = flags & FUZZ_TARGET ? 1 : 0,
         .engine = 3,

@@ -19,6 +19,8 @@
 #define wire_tally_add       lie_tally_add
 #define wire_op_name         lie_op_name
 #define wire_op_reports      lie_op_reports
+#define wire_choices_known   lie_choices_known
+#define wire_choice_unknown  lie_choice_unknown
 #include "../../src/net/wire.c"
 #undef wire_encode
 #undef wire_decode_header
@@ -30,6 +32,8 @@
 #undef wire_tally_add
 #undef wire_op_name
 #undef wire_op_reports
+#undef wire_choices_known
+#undef wire_choice_unknown
 #undef NDEBUG
 #pragma GCC diagnostic pop
 

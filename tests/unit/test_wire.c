@@ -121,6 +121,7 @@ static uint32_t examples(struct example *all)
     struct wire_message message = {
         .type = WIRE_HELLO,
         .hello = {.capabilities = 1,
+                  .choices = UINT64_MAX,
                   .session = UINT64_MAX,
                   .role = 1,
                   .engine = 3,
@@ -224,6 +225,18 @@ static void fields_of_an_open_arrive(void **state)
     assert_int_equal(in->source.ctime_seconds, -1);
     assert_int_equal(in->source.device, facts.device);
     assert_int_equal(in->source.mode, 07777);
+}
+
+static void choices_that_are_not_known_there_are_named(void **state)
+{
+    struct wire_wish wish = {.cache = 3, .attributes = {3, 3, 3, 3}, .strict = true, .dry = true};
+    uint64_t known = wire_choices_known();
+    (void)state;
+    assert_null(wire_choice_unknown(&wish, known));
+    assert_string_equal(wire_choice_unknown(&wish, known & ~(UINT64_C(1) << 4)), "--strict");
+    assert_string_equal(wire_choice_unknown(&wish, known & ~(UINT64_C(1) << 21)), "--dry-run");
+    wish.strict = wish.dry = false;
+    assert_null(wire_choice_unknown(&wish, known & ~(UINT64_C(1) << 4) & ~(UINT64_C(1) << 21)));
 }
 
 static void fields_of_a_chunk_arrive(void **state)
@@ -386,9 +399,10 @@ static void values_out_of_range_are_refused_with_a_right_checksum(void **state)
     };
     const struct wire_message fetch = {
         .type = WIRE_REQUEST, .tag = 0, .request = request_of(WIRE_FETCH)};
-    struct wire_message store = fetch, map = {.type = WIRE_REPLY, .tag = 0};
+    struct wire_message store = fetch, open = fetch, map = {.type = WIRE_REPLY, .tag = 0};
     struct wire_message recall = {.type = WIRE_REPLY, .tag = 0}, failed = recall;
     (void)state;
+    open.request.op = WIRE_OPEN;
     store.request.op = WIRE_STORE;
     store.payload_bytes = 512;
     map.reply = reply_of(WIRE_MAP, WIRE_DONE);
@@ -401,19 +415,20 @@ static void values_out_of_range_are_refused_with_a_right_checksum(void **state)
         {"reserved byte", hello, WIRE_CLIENT, 1, 1, 1},
         {"tag of a hello", hello, WIRE_CLIENT, 4, 4, 0},
         {"payload of a hello", hello, WIRE_CLIENT, 8, 4, 1},
-        {"role 2", hello, WIRE_CLIENT, 32, 1, 2},
-        {"engine 5", hello, WIRE_CLIENT, 33, 1, 5},
-        {"log level 5", hello, WIRE_CLIENT, 34, 1, 5},
-        {"no lanes", hello, WIRE_CLIENT, 35, 4, 0},
-        {"65 lanes", hello, WIRE_CLIENT, 35, 4, WIRE_LANES_MAX + 1},
-        {"257 slots", hello, WIRE_CLIENT, 39, 4, WIRE_SLOTS_MAX + 1},
-        {"2^32 - 1 control slots", hello, WIRE_CLIENT, 43, 4, UINT32_MAX},
-        {"no jobs", hello, WIRE_CLIENT, 47, 4, 0},
-        {"odd chunks", hello, WIRE_CLIENT, 51, 4, 65537},
-        {"chunks of 32 MiB", hello, WIRE_CLIENT, 51, 4, 32 << 20},
-        {"chunks of 32 KiB", hello, WIRE_CLIENT, 51, 4, 32 << 10},
-        {"chunks of 32 KiB given", hello, WIRE_SERVER, 51, 4, 32 << 10},
-        {"pings without a pause", hello, WIRE_CLIENT, 63, 4, 0},
+        {"role 2", hello, WIRE_CLIENT, 40, 1, 2},
+        {"engine 5", hello, WIRE_CLIENT, 41, 1, 5},
+        {"log level 5", hello, WIRE_CLIENT, 42, 1, 5},
+        {"no lanes", hello, WIRE_CLIENT, 43, 4, 0},
+        {"65 lanes", hello, WIRE_CLIENT, 43, 4, WIRE_LANES_MAX + 1},
+        {"257 slots", hello, WIRE_CLIENT, 47, 4, WIRE_SLOTS_MAX + 1},
+        {"2^32 - 1 control slots", hello, WIRE_CLIENT, 51, 4, UINT32_MAX},
+        {"no jobs", hello, WIRE_CLIENT, 55, 4, 0},
+        {"odd chunks", hello, WIRE_CLIENT, 59, 4, 65537},
+        {"chunks of 32 MiB", hello, WIRE_CLIENT, 59, 4, 32 << 20},
+        {"chunks of 32 KiB", hello, WIRE_CLIENT, 59, 4, 32 << 10},
+        {"chunks of 32 KiB given", hello, WIRE_SERVER, 59, 4, 32 << 10},
+        {"pings without a pause", hello, WIRE_CLIENT, 71, 4, 0},
+        {"a choice that is not known", open, WIRE_CLIENT, 35, 8, (uint64_t)1 << 22},
         {"tag 256", fetch, WIRE_CLIENT, 4, 4, WIRE_SLOTS_MAX},
         {"operation 12", fetch, WIRE_CLIENT, 16, 1, 12},
         {"offset too far", fetch, WIRE_CLIENT, 21, 8, WIRE_OFFSET_MAX + 1},
@@ -614,6 +629,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_comes_back_the_same),
         cmocka_unit_test(fields_of_an_open_arrive),
+        cmocka_unit_test(choices_that_are_not_known_there_are_named),
         cmocka_unit_test(fields_of_a_chunk_arrive),
         cmocka_unit_test(fields_of_replies_arrive),
         cmocka_unit_test(layout_is_that_of_the_manual),

@@ -33,7 +33,7 @@ KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER = range(5)
  JOURNAL_CHUNKS) = range(6)
 NO_DIGEST = bytes(16)
 
-# --- fields: (name, type); a type is a number, bool, text, digest, or another table -----------------------------------
+# --- fields: (name, type); a type is a number, bool, text, digest, choices, or another table --------------------------
 
 EVIDENCE = [
     ("grade", "u8"), ("identity", "u64"), ("change", "u64"), ("granularity", "u32"), ("keeps_change", "bool"),
@@ -44,11 +44,15 @@ FACTS = [
     ("mtime_s", "i64"), ("mtime_ns", "u32"), ("ctime_s", "i64"), ("ctime_ns", "u32"), ("device", "u64"),
     ("inode", "u64"), ("evidence", EVIDENCE),
 ]
+# Bits of a u64, from bit 0 on: (name, how many).
+CHOICES = [
+    ("cache", 2), ("resume", 2), ("strict", 1), ("budget_set", 1), ("devices", 1), ("preallocate", 1), ("join", 1),
+    ("owner", 2), ("group", 2), ("mode", 2), ("times", 2), ("set_id", 1), ("journal", 1), ("journal_early", 1),
+    ("compare_only", 1), ("dry", 1),
+]
+CHOICES_KNOWN = (1 << sum(bits for _, bits in CHOICES)) - 1
 FILE = [
-    ("chunk", "u32"), ("path", "text"), ("cache", "u8"), ("resume", "u8"), ("strict", "bool"), ("budget_set", "bool"),
-    ("devices", "bool"), ("preallocate", "bool"), ("join", "bool"), ("owner", "u8"),
-    ("group", "u8"), ("mode", "u8"), ("times", "u8"), ("set_id", "bool"), ("journal", "bool"),
-    ("journal_early", "bool"), ("compare_only", "bool"), ("dry", "bool"), ("budget", "u64"), ("session", "u64"),
+    ("chunk", "u32"), ("path", "text"), ("choices", "choices"), ("budget", "u64"), ("session", "u64"),
     ("journal_path", "text"), ("chown", "text"), ("source", FACTS),
 ]
 OPENED = [
@@ -64,9 +68,9 @@ RANGE = [("offset", "u64"), ("length", "u32")]
 CONDITION = [("conditional", "bool"), ("expected", "digest")]
 FAILURE = [("class", "u8"), ("errno", "u32"), ("words", "text")]
 HELLO_FIELDS = [
-    ("capabilities", "u64"), ("session", "u64"), ("role", "u8"), ("engine", "u8"), ("log_level", "u8"),
-    ("lanes", "u32"), ("slots", "u32"), ("controls", "u32"), ("files", "u32"), ("chunk", "u32"), ("memory", "u64"),
-    ("ping", "u32"),
+    ("capabilities", "u64"), ("choices", "u64"), ("session", "u64"), ("role", "u8"), ("engine", "u8"),
+    ("log_level", "u8"), ("lanes", "u32"), ("slots", "u32"), ("controls", "u32"), ("files", "u32"), ("chunk", "u32"),
+    ("memory", "u64"), ("ping", "u32"),
 ]
 ALIVE_FIELDS = [("arrived", "u64")]
 NOTE_FIELDS = [("level", "u8"), ("line", "text")]
@@ -114,10 +118,30 @@ def no_facts():
     return dict.fromkeys([name for name, _ in FACTS], 0) | {"evidence": evidence()}
 
 
+def pack_choices(values):
+    bits = values.get("unknown", 0)
+    for name, width in reversed(CHOICES):
+        bits = bits << width | int(values[name])
+    return struct.pack("<Q", bits)
+
+
+def unpack_choices(bits):
+    if bits & ~CHOICES_KNOWN:
+        raise Violation(f"choices that are not known: {bits & ~CHOICES_KNOWN:#x}")
+    values = {}
+    for name, width in CHOICES:
+        values[name] = bits & ((1 << width) - 1)
+        bits >>= width
+    return values
+
+
 def pack(fields, values):
-    """The bytes of a table's fields."""
+    """The bytes of a table's fields. Choices stand among the others, each by its name."""
     out = b""
     for name, kind in fields:
+        if kind == "choices":
+            out += pack_choices(values)
+            continue
         value = values[name]
         if isinstance(kind, list):
             out += pack(kind, value)
@@ -138,6 +162,10 @@ def unpack_some(fields, data, at):
     for name, kind in fields:
         if isinstance(kind, list):
             values[name], at = unpack_some(kind, data, at)
+            continue
+        if kind == "choices":
+            values |= unpack_choices(struct.unpack_from("<Q", need(data, at, 8))[0])
+            at += 8
             continue
         if kind == "text":
             length = 2 + struct.unpack_from("<H", need(data, at, 2))[0]
