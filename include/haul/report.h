@@ -6,10 +6,9 @@
 #ifndef HAUL_REPORT_H
 #define HAUL_REPORT_H
 
-#include "haul/engine.h"
 #include "haul/hash.h"
+#include "haul/job.h"
 #include "haul/outcome.h"
-#include "haul/policy.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -46,23 +45,6 @@ struct progress {
 
 const char *phase_name(enum phase phase); /* "opening", "comparing", "auditing", "copying",
                                              "verifying", "syncing", "done" */
-
-/* One end's own account of one file. It travels over the wire. */
-struct side_report {
-    enum policy_kind policy;
-    char policy_why[POLICY_WHY_BYTES];
-    enum engine_kind engine;
-    char engine_why[POLICY_WHY_BYTES]; /* empty when it is the engine that was wished */
-    uint64_t resident_before_bytes;
-    uint64_t resident_peak_bytes;
-    uint64_t resident_after_bytes;
-    uint64_t memory_peak_bytes; /* of that end's process */
-    /* Of a target: sets of attributes.h. Changed ones are those that an older target had
-     * otherwise. */
-    uint8_t attributes_changed, attributes_lost, attributes_asked;
-    /* Read to be compared with the medium, and may have come from the cache all the same. */
-    uint64_t reread_cached_bytes;
-};
 
 struct receipt {
     struct outcome outcome; /* how it has ended; nothing else says whether it went well */

@@ -1,0 +1,87 @@
+/* slot.h - one aligned buffer and the one operation in it. No behaviour: the codec codes these very
+ * structures. */
+#ifndef HAUL_SLOT_H
+#define HAUL_SLOT_H
+
+#include "haul/hash.h"
+#include "haul/job.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum end_op {
+    END_DESCRIBE, /* role's path -> facts; changes nothing. wish.dry: and fails where OPEN would */
+    END_OPEN, /* source: open. target: create or open, lock, find the journal, set the final size */
+    END_MAP,  /* source: next data at or after slot->offset -> extent_start, extent_end */
+    END_RECALL,  /* target: journalled chunks from entry number slot->offset of the journal on ->
+                    buffer, count; extent_start: where to go on, 0 at the end */
+    END_FETCH,   /* source: read and digest a chunk; conditional: no payload when its digest is
+                    `expected` */
+    END_EXAMINE, /* target: read a chunk from the medium and digest it; the payload stays there */
+    END_STORE,   /* target: write the buffer; it is not durable yet */
+    END_KEEP,    /* target: the chunk was found right as it is: journal it with the next sync */
+    END_ERASE,   /* target: make the range read as zeros */
+    END_SYNC,    /* target: everything stored before becomes durable, and journalled */
+    END_COMMIT,  /* source: leave the cache clean, check that it is unchanged. target: sync, leave
+                    the cache clean, metadata, sync file and folder, remove the journal. Both: fill
+                    the side's report */
+    END_ABANDON, /* both: close without committing; the journal stays; the report is filled */
+    END_ADJUST,  /* target that is not open: its attributes become those of facts[END_SOURCE], where
+                    they are others; data are not looked at. Fills the report's outcome of them */
+};
+
+enum slot_state {
+    SLOT_FREE,      /* nobody's; the plan may use it */
+    SLOT_MAPPING,   /* the source looks for the next data */
+    SLOT_RECALLING, /* the target reads its journal */
+    SLOT_EXAMINING, /* the target digests what it has */
+    SLOT_FETCHING,  /* the source reads and digests */
+    SLOT_STORING,   /* the target writes */
+    SLOT_KEEPING,   /* the target notes a chunk that was right */
+    SLOT_ERASING,   /* the target makes a hole */
+    SLOT_VERIFYING, /* the target reads back what was stored */
+    SLOT_SYNCING,   /* the target makes durable what was stored before */
+};
+
+/* What the plan gave this slot to do; see plan.h. */
+struct plan_item {
+    uint8_t action; /* enum plan_action */
+    uint64_t chunk;
+    uint64_t offset;
+    uint32_t length;
+    bool blank;             /* COPY: the target reads as zeros there, and zeros may be left out */
+    struct digest expected; /* VERIFY, AUDIT */
+    bool against_source; /* AUDIT: a chunk that is as journalled is compared with the source, too */
+};
+
+/* One aligned buffer and the one operation in it. */
+struct slot {
+    uint32_t index;  /* among all slots of the lane, control slots included: the tag on the wire */
+    uint8_t *buffer; /* NULL for control slots */
+    uint32_t capacity;
+
+    /* The operation. Set by the pump; the end leaves it alone. */
+    enum slot_state state;
+    enum end_op op;
+    struct job *job;
+    uint64_t offset; /* bytes, a multiple of the chunk size; MAP: any; RECALL: entries */
+    uint32_t length; /* bytes, at most capacity where there is a buffer */
+    bool conditional;
+    bool from_medium; /* EXAMINE: not from the page cache */
+    bool blank;       /* STORE: the range reads as zeros, so whole blocks of zeros may be left out.
+                         Else every byte is written: something else may stand there */
+    struct digest expected;
+    struct plan_item item;
+
+    /* The outcome. Set by the end before it gives the slot back. */
+    int result;           /* 0 or -errno; the words are in end->error */
+    struct digest digest; /* FETCH, EXAMINE: of the content; STORE, KEEP: given by the pump */
+    bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
+    uint32_t count; /* EXAMINE: bytes that were there; RECALL: entries in the buffer, as struct
+                       journal_entry */
+    uint64_t extent_start, extent_end; /* MAP; RECALL: start */
+
+    struct slot *next; /* the holder's own: an end's list, while it has the slot */
+};
+
+#endif
