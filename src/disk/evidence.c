@@ -132,7 +132,7 @@ void evidence_settle_target(const struct facts *source, const struct facts *targ
                              EVIDENCE_PATIENCE_NS);
 }
 
-static bool same_time(const struct facts *source, const struct facts *target, uint64_t window_ns)
+static bool same_time(const struct facts *source, const struct facts *target)
 {
     int64_t wanted_ns = modified_ns(source), found_ns = modified_ns(target);
     uint32_t known_ns = target->evidence.granularity_ns;
@@ -141,13 +141,23 @@ static bool same_time(const struct facts *source, const struct facts *target, ui
             evidence_floor(wanted_ns, granularities_ns[i]) == found_ns)
             return true;
     }
-    if (known_ns != 0 && evidence_floor(wanted_ns, known_ns) == evidence_floor(found_ns, known_ns))
-        return true;
-    /* As rsync: in whole seconds. */
+    return known_ns != 0 &&
+           evidence_floor(wanted_ns, known_ns) == evidence_floor(found_ns, known_ns);
+}
+
+/* As rsync: in whole seconds. */
+static bool near_time(const struct facts *source, const struct facts *target, uint64_t window_ns)
+{
     uint64_t apart = (uint64_t)source->mtime_seconds - (uint64_t)target->mtime_seconds;
     if (source->mtime_seconds < target->mtime_seconds)
         apart = 0 - apart;
     return window_ns > 0 && apart <= window_ns / NS_PER_SECOND;
+}
+
+/* Was its modification time given to it, as a finished copy's is? The last write gives both. */
+static bool time_is_set(const struct facts *facts)
+{
+    return facts->evidence.keeps_change && modified_ns(facts) != changed_ns(facts);
 }
 
 /* Was the target finished when the source had already been changed for the last time? Where both
@@ -164,11 +174,17 @@ static bool finished_behind(const struct facts *source, const struct facts *targ
 enum evidence_grade evidence_up_to_date(const struct facts *source, const struct facts *target,
                                         uint64_t window_ns, const char **why)
 {
+    bool same = same_time(source, target);
     if (source->kind != FILE_REGULAR || target->kind != FILE_REGULAR ||
-        source->size_bytes != target->size_bytes || !same_time(source, target, window_ns))
+        source->size_bytes != target->size_bytes ||
+        (!same && !near_time(source, target, window_ns)))
         return EVIDENCE_NONE;
     if (source->evidence.grade == EVIDENCE_NONE || target->evidence.grade == EVIDENCE_NONE)
         return EVIDENCE_NONE;
+    if (!same && !time_is_set(target)) {
+        *why = "a copy that was killed may have a time that is near";
+        return EVIDENCE_WEAK;
+    }
     /* Where the target's file system keeps no status change time there is nothing to compare with;
      * haul does not begin to write there before the source's time has passed. */
     if (!target->evidence.keeps_change || finished_behind(source, target))

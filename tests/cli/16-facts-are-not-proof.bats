@@ -382,6 +382,17 @@ write_and_sync() {
     expect_status 1
 }
 
+@test "--modify-window does not take an unfinished copy, nor what was just written, for the source" {
+    random_file source 1M
+    cp source target # as a copy that was killed: its time is that of its last write
+    "$TOOLS/fill" --flip=1000 target
+    copied --modify-window=86400 source target
+    same source target
+    expect_words 'killed .* comparing'
+    copied --modify-window=86400 source target
+    expect_receipt .up_to_date true
+}
+
 @test "a time that was put back proves nothing: compared, and said" {
     random_file source 4M
     copied source target

@@ -160,6 +160,12 @@ static void up_to_date_within_a_window_of_whole_seconds(void **state)
     target.mtime_seconds = 97;
     assert_int_equal(evidence_up_to_date(&source, &target, 3 * NS_PER_SECOND, &why),
                      EVIDENCE_STRONG);
+    target.ctime_seconds = target.mtime_seconds = 103; /* written then, and not given that time */
+    target.ctime_ns = target.mtime_ns;
+    assert_int_equal(evidence_up_to_date(&source, &target, 3 * NS_PER_SECOND, &why), EVIDENCE_WEAK);
+    target.ctime_seconds = 900;
+    target.evidence.keeps_change = false;
+    assert_int_equal(evidence_up_to_date(&source, &target, 3 * NS_PER_SECOND, &why), EVIDENCE_WEAK);
     source.mtime_seconds = INT64_MIN;
     target.mtime_seconds = INT64_MAX;
     assert_int_equal(evidence_up_to_date(&source, &target, 3 * NS_PER_SECOND, &why), EVIDENCE_NONE);
