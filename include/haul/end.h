@@ -42,7 +42,7 @@ struct end {
     const struct end_ops *ops;
     enum end_role role;
     uint32_t inflight;  /* slots with this end */
-    struct error error; /* the first failure of this end, in words */
+    struct error error; /* in words why it is broken: reap has failed */
 };
 
 void end_start(struct end *end, struct slot *slot, enum end_op op);

@@ -59,7 +59,7 @@ int end_peer_open(struct end **out, const struct end_peer_config *config, struct
 
 void end_peer_limits(const struct end *end, struct end_peer_limits *limits);
 
-/* The link is of no use any more; end->error says why unless it was handed over. */
+/* The link is of no use any more; every slot that is started says why. */
 bool end_peer_broken(const struct end *end);
 
 /* How many payloads arrived damaged, at either side, and were transferred again. */

@@ -3,6 +3,7 @@
 #ifndef HAUL_SLOT_H
 #define HAUL_SLOT_H
 
+#include "haul/error.h"
 #include "haul/hash.h"
 #include "haul/job.h"
 
@@ -74,7 +75,8 @@ struct slot {
     struct plan_item item;
 
     /* The outcome. Set by the end before it gives the slot back. */
-    int result;           /* 0 or -errno; the words are in end->error */
+    int result;           /* 0 or -errno */
+    struct error error;   /* below 0: in words what failed */
     struct digest digest; /* FETCH, EXAMINE: of the content; STORE, KEEP: given by the pump */
     bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
     uint32_t count; /* EXAMINE: bytes that were there; RECALL: entries in the buffer, as struct

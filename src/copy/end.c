@@ -21,6 +21,7 @@ void end_start(struct end *end, struct slot *slot, enum end_op op)
 {
     slot->op = op;
     slot->result = 0;
+    slot->error.class = ERROR_NONE;
     slot->matched = false;
     slot->count = 0;
     slot->next = NULL;
@@ -29,11 +30,11 @@ void end_start(struct end *end, struct slot *slot, enum end_op op)
 }
 
 /* What failed has words, whoever made it fail: nobody above may take their absence for success. */
-static void end_words(struct end *end, const struct slot *slot)
+static void end_words(const struct end *end, struct slot *slot)
 {
     const char *path = end->role == END_SOURCE ? slot->job->source_path : slot->job->target_path;
     if (slot->result < 0)
-        (void)error_settle(&end->error, slot->result, "%s: %s", path ? path : "",
+        (void)error_settle(&slot->error, slot->result, "%s: %s", path ? path : "",
                            op_names[slot->op]);
 }
 
@@ -83,8 +84,6 @@ int end_call(struct end *end, struct end *other, struct slot *slot, enum end_op 
     struct slot *done = NULL;
     if (end->inflight > 0) /* its engine broke and never gave them back */
         return error_set(err, EIO, "an end of the copy is of no use any more");
-    /* What failed before has been handed over, or was a consequence of the other end's failure. */
-    end->error.class = ERROR_NONE;
     end_start(end, slot, op);
     for (;;) {
         short ignored;
@@ -100,6 +99,6 @@ int end_call(struct end *end, struct end *other, struct slot *slot, enum end_op 
     }
     assert(done == slot);
     if (slot->result < 0)
-        error_take(err, &end->error);
+        error_take(err, &slot->error);
     return slot->result;
 }

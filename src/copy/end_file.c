@@ -37,11 +37,11 @@ void end_file_fail(struct end_file *self, struct work *work, int errnum, const c
 {
     const char *path = work->open && work->open->file.path ? work->open->file.path : "";
     if (errnum == ENOSPC || errnum == EDQUOT)
-        error_set(&self->end.error, errnum, "%s: make room and run it again to go on", path);
+        error_set(&work->slot->error, errnum, "%s: make room and run it again to go on", path);
     else if (work->slot->length == 0) /* of the whole file */
-        error_set(&self->end.error, errnum, "%s: %s", path, doing);
+        error_set(&work->slot->error, errnum, "%s: %s", path, doing);
     else
-        error_set(&self->end.error, errnum, "%s: %s at byte %llu", path, doing,
+        error_set(&work->slot->error, errnum, "%s: %s at byte %llu", path, doing,
                   (unsigned long long)work->slot->offset);
     end_file_finish(self, work, -errnum);
 }
@@ -58,7 +58,6 @@ void end_file_call(struct end_file *self, struct work *work, end_file_step *call
     work->self = self;
     work->call = call;
     work->then = then;
-    work->error.class = ERROR_NONE;
     work->request = (struct request){
         .kind = REQUEST_CALL,
         .call = end_file_run_call,
@@ -66,13 +65,6 @@ void end_file_call(struct end_file *self, struct work *work, end_file_step *call
     };
     work->step = WORK_CALL;
     end_file_submit(self, work);
-}
-
-void end_file_called(struct end_file *self, struct work *work, int result)
-{
-    if (result < 0 && error_is_set(&work->error))
-        (void)error_take(&self->end.error, &work->error);
-    end_file_finish(self, work, result);
 }
 
 /* A request of a slot came back, to the file that sent it. */
@@ -141,15 +133,14 @@ static void end_file_start(struct end *end, struct slot *slot)
     struct work *work = &self->works[slot->index];
     assert(work->step == WORK_IDLE);
     work->slot = slot;
-    work->error.class = ERROR_NONE;
     work->open = end_file_find(self, slot->job);
     if (!work->open && !end_file_needs_no_open(slot->op)) { /* a peer's mistake can get here */
-        error_set(&end->error, EBADF, "a file that is not open was asked for");
+        error_set(&slot->error, EBADF, "a file that is not open was asked for");
         end_file_finish(self, work, -EBADF);
         return;
     }
     if (end_file_withholds(self, slot->op)) {
-        error_set_class(&end->error, ERROR_FILE, EACCES,
+        error_set_class(&slot->error, ERROR_FILE, EACCES,
                         "%s: haul is restricted to writing there, nothing can be read",
                         work->open->file.path);
         end_file_finish(self, work, -EACCES);
@@ -157,16 +148,16 @@ static void end_file_start(struct end *end, struct slot *slot)
     }
     switch (slot->op) {
     case END_DESCRIBE:
-        end_file_call(self, work, end_file_describe, end_file_called);
+        end_file_call(self, work, end_file_describe, end_file_finish);
         break;
     case END_OPEN:
         end_file_open_job(self, work);
         break;
     case END_MAP:
-        end_file_call(self, work, end_file_map, end_file_called);
+        end_file_call(self, work, end_file_map, end_file_finish);
         break;
     case END_RECALL:
-        end_file_call(self, work, end_file_recall, end_file_called);
+        end_file_call(self, work, end_file_recall, end_file_finish);
         break;
     case END_KEEP:
         end_file_journal_note(self, work);
@@ -184,7 +175,7 @@ static void end_file_start(struct end *end, struct slot *slot)
         end_file_sync(self, work);
         break;
     case END_ADJUST:
-        end_file_call(self, work, end_file_adjust, end_file_called);
+        end_file_call(self, work, end_file_adjust, end_file_finish);
         break;
     case END_COMMIT:
     case END_ABANDON:

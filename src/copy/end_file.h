@@ -95,7 +95,7 @@ struct work;
 
 /* What a call does for a slot, away from the end's own thread: it may touch work->slot, work->open
  * and what belongs to them, as nobody else does so meanwhile, and of the end only its
- * configuration. 0, or -errno with words in work->error. */
+ * configuration. 0, or -errno with words in work->slot->error. */
 typedef int end_file_step(struct end_file *self, struct work *work);
 typedef void end_file_then(struct end_file *self, struct work *work, int result);
 
@@ -109,7 +109,6 @@ struct work {
     struct end_file *self;                /* CALL: whose slot it is ... */
     end_file_step *call;                  /* ... and what is done for it */
     end_file_then *then;                  /* ... and what follows, on the end's thread */
-    struct error error;                   /* in words what failed in it */
     uint64_t cursor;                      /* next byte of the file to store */
     bool windowed;                        /* policy_begin() said true for the slot's range */
     bool counted;                         /* its bytes are in transfer_bytes */
@@ -136,11 +135,9 @@ struct end_file {
 void end_file_finish(struct end_file *self, struct work *work, int result);
 void end_file_fail(struct end_file *self, struct work *work, int errnum, const char *doing);
 void end_file_submit(struct end_file *self, struct work *work);
-/* Run `call` away from this thread, and go on with `then`. */
+/* Run `call` away from this thread, and go on with `then`, most often end_file_finish(). */
 void end_file_call(struct end_file *self, struct work *work, end_file_step *call,
                    end_file_then *then);
-/* The most common one: finish the slot with the result and its words. */
-void end_file_called(struct end_file *self, struct work *work, int result);
 /* A write-back that is waited for begins, in the present epoch; it is over. */
 void end_file_writeback_begun(struct open_file *open, struct owner *owner);
 void end_file_writeback_over(struct open_file *open, const struct owner *owner);

@@ -109,13 +109,13 @@ int end_file_adjust(struct end_file *self, struct work *work)
     struct attributes wanted = end_file_wanted(self, job);
     struct attributes_outcome outcome;
     struct side_report *report = &job->reports[END_TARGET];
-    AUTO_CLOSE int fd = end_file_reach(self, path, &work->error);
+    AUTO_CLOSE int fd = end_file_reach(self, path, &work->slot->error);
     if (fd < 0)
         return fd;
     wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE; /* they are what said that it is finished */
-    int result = attributes_apply(fd, path, &wanted, true, &outcome, &work->error);
+    int result = attributes_apply(fd, path, &wanted, true, &outcome, &work->slot->error);
     if (result == 0 && !job->wish.dry && outcome.changed)
-        result = end_file_change(fd, path, &wanted, &outcome, report, &work->error);
+        result = end_file_change(fd, path, &wanted, &outcome, report, &work->slot->error);
     if (result < 0)
         return result;
     report->attributes_changed = outcome.changed;

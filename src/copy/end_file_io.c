@@ -134,7 +134,7 @@ static void end_file_io_finish(struct end_file *self, struct work *work, int res
     if (windowed)
         end_file_tend(self, open, POLICY_RELAXED);
     if (result == 0 && open->over_budget) {
-        error_set_class(&self->end.error, ERROR_CACHE, ENOBUFS,
+        error_set_class(&work->slot->error, ERROR_CACHE, ENOBUFS,
                         "%s: more page cache than --cache-max allows, and --strict forbids it",
                         open->file.path);
         result = -ENOBUFS;
@@ -268,7 +268,7 @@ static void end_file_write(struct end_file *self, struct work *work)
     uint64_t end = end_file_next_part(work);
     /* Before and behind each write: one at the end of a file that somebody has cut gives it its
      * size back, and what was cut off is zeros then. */
-    int result = file_check_uncut(&open->file, open->size_bytes, &self->end.error);
+    int result = file_check_uncut(&open->file, open->size_bytes, &work->slot->error);
     if (result < 0) {
         open->writeback_result = result; /* nor may a sync claim what was stored before */
         end_file_io_fail(self, work, -result, "write error");
@@ -368,7 +368,7 @@ static void end_file_read_done(struct end_file *self, struct work *work)
     slot->count = request->done;
     slot->digest = digest_of(slot->buffer, request->done);
     if (slot->op == END_FETCH && request->done < slot->length) {
-        error_set_class(&self->end.error, ERROR_CHANGED, ESTALE,
+        error_set_class(&work->slot->error, ERROR_CHANGED, ESTALE,
                         "%s: became shorter while it was copied; the target is not complete",
                         work->open->file.path);
         end_file_io_finish(self, work, -ESTALE);

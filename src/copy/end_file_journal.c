@@ -435,14 +435,15 @@ static int end_file_journal_make_late(struct end_file *self, struct work *work)
     struct open_file *open = work->open;
     (void)self;
     return journal_create(open->journal, journal_folder(open, work->slot->job), open->journal_path,
-                          &work->error);
+                          &work->slot->error);
 }
 
 /* Chunks that were stored meanwhile are noted, and are in the sync that follows. */
 static void end_file_journal_made(struct end_file *self, struct work *work, int result)
 {
     if (result < 0)
-        end_file_journal_give_up(work->open, &work->error);
+        end_file_journal_give_up(work->open, &work->slot->error);
+    work->slot->error.class = ERROR_NONE;
     end_file_sync_data(self, work);
 }
 
@@ -514,7 +515,7 @@ static void end_file_journal_recorded(struct end_file *self, struct work *work, 
     struct error why = {.class = ERROR_NONE};
     journal_recorded(open->journal, open->proof, result);
     if (result < 0 && end_file_journal_needed(work->slot->job)) {
-        error_set(&self->end.error, -result,
+        error_set(&work->slot->error, -result,
                   "%s: its journal cannot be written; make room there and run it again",
                   open->file.path);
     } else if (result < 0) {
@@ -545,7 +546,7 @@ void end_file_sync_done(struct end_file *self, struct work *work)
             work->request.result = result = open->writeback_result;
         if (result == 0) /* what was cut off since is nowhere, durable or not */
             work->request.result = result =
-                file_check_in_place(&open->file, open->size_bytes, &self->end.error);
+                file_check_in_place(&open->file, open->size_bytes, &work->slot->error);
         if (result < 0 && open->journal) {
             /* Linux reports a failed write-back once and may have dropped the pages: a later sync
              * that succeeds proves nothing about these chunks. */
@@ -586,9 +587,9 @@ static int end_file_recall_open(struct work *work)
     open->reader = NULL;
     open->recalled_count = 0;
     int result = journal_reader_open(&open->reader, journal_folder(open, work->slot->job),
-                                     open->journal_path, &header, &work->error);
+                                     open->journal_path, &header, &work->slot->error);
     if (result == -ENOENT)
-        error_set(&work->error, ENOENT, "%s: its journal", open->file.path);
+        error_set(&work->slot->error, ENOENT, "%s: its journal", open->file.path);
     return result;
 }
 
@@ -599,8 +600,9 @@ static int end_file_recall_next(struct work *work, uint64_t count_max)
     uint64_t room = slot->length / sizeof(struct journal_entry);
     struct journal_entry *entries = (struct journal_entry *)(void *)slot->buffer;
     assert(room > slot->count);
-    int count = journal_reader_next(open->reader, entries + slot->count,
-                                    num_u32(min_u64(room - slot->count, count_max)), &work->error);
+    int count =
+        journal_reader_next(open->reader, entries + slot->count,
+                            num_u32(min_u64(room - slot->count, count_max)), &work->slot->error);
     if (count > 0)
         open->recalled_count += (uint64_t)count;
     return count;
@@ -627,7 +629,8 @@ int end_file_recall(struct end_file *self, struct work *work)
     int result = 0;
     (void)self;
     if (slot->length < sizeof(struct journal_entry))
-        result = error_set(&work->error, EINVAL, "%s: no room for its journal", open->file.path);
+        result =
+            error_set(&work->slot->error, EINVAL, "%s: no room for its journal", open->file.path);
     else if (slot->offset == 0 || !open->reader || slot->offset < open->recalled_count)
         result = end_file_recall_open(work);
     while (result >= 0 && open->recalled_count < slot->offset) {
@@ -647,9 +650,9 @@ int end_file_journal_end(struct work *work)
     struct open_file *open = work->open;
     if (!open->journal || journal_fd(open->journal) < 0)
         return 0;
-    int result =
-        journal_remove(journal_folder(open, work->slot->job), open->journal_path, &work->error);
-    return result < 0 ? result : file_sync_folder(&open->file, &work->error);
+    int result = journal_remove(journal_folder(open, work->slot->job), open->journal_path,
+                                &work->slot->error);
+    return result < 0 ? result : file_sync_folder(&open->file, &work->slot->error);
 }
 
 /* The target could not be opened after all: a journal that was begun for it says nothing. */

@@ -30,7 +30,7 @@ static int end_file_refuse_journal(const struct end_file *self, const struct job
 int end_file_describe(struct end_file *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    struct error *err = &work->error;
+    struct error *err = &work->slot->error;
     int result = end_file_refuse_journal(self, job, err);
     if (result == 0)
         result = file_describe_in(self->config.place, job_path(self, job),
@@ -216,8 +216,8 @@ static int end_file_open_target(const struct end_file *self, struct open_file *o
 static int end_file_open_step(struct end_file *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    return work->open->reading ? end_file_open_reading(self, work->open, job, &work->error)
-                               : end_file_open_target(self, work->open, job, &work->error);
+    return work->open->reading ? end_file_open_reading(self, work->open, job, &work->slot->error)
+                               : end_file_open_target(self, work->open, job, &work->slot->error);
 }
 
 static void end_file_opened(struct end_file *self, struct work *work, int result)
@@ -225,15 +225,15 @@ static void end_file_opened(struct end_file *self, struct work *work, int result
     work->open->opening = false;
     if (result < 0)
         end_file_forget(work->open);
-    end_file_called(self, work, result);
+    end_file_finish(self, work, result);
 }
 
 void end_file_open_job(struct end_file *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    int result = end_file_refuse_journal(self, job, &self->end.error);
+    int result = end_file_refuse_journal(self, job, &work->slot->error);
     if (result == 0 && !(work->open = end_file_place(self, job)))
-        result = error_set(&self->end.error, EMFILE, "too many files at once");
+        result = error_set(&work->slot->error, EMFILE, "too many files at once");
     if (result < 0) {
         end_file_finish(self, work, result);
         return;
@@ -248,7 +248,7 @@ int end_file_map(struct end_file *self, struct work *work)
     struct slot *slot = work->slot;
     (void)self;
     return file_next_data(&work->open->file, slot->offset, &slot->extent_start, &slot->extent_end,
-                          &work->error);
+                          &work->slot->error);
 }
 
 void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,
@@ -289,7 +289,7 @@ static int end_file_check_source(const struct open_file *open, bool compare_only
 static int end_file_set_metadata(const struct end_file *self, struct work *work)
 {
     const struct file *file = &work->open->file;
-    struct error *err = &work->error;
+    struct error *err = &work->slot->error;
     int result = file_check_in_place(file, work->open->size_bytes, err);
     if (result == 0)
         result = end_file_set_attributes(self, work->open, work->slot->job, err);
@@ -307,15 +307,16 @@ static int end_file_set_metadata(const struct end_file *self, struct work *work)
 static int end_file_commit_step(struct end_file *self, struct work *work)
 {
     const struct job_wish *wish = &work->slot->job->wish;
-    return work->open->reading ? end_file_check_source(work->open, wish->compare_only, &work->error)
-                               : end_file_set_metadata(self, work);
+    return work->open->reading
+               ? end_file_check_source(work->open, wish->compare_only, &work->slot->error)
+               : end_file_set_metadata(self, work);
 }
 
 static void end_file_left(struct end_file *self, struct work *work, int result)
 {
     end_file_watch_end(self, work->open, &work->slot->job->reports[self->end.role]);
     end_file_forget(work->open);
-    end_file_called(self, work, result);
+    end_file_finish(self, work, result);
 }
 
 /* The data are on the medium, and nothing of ours is in the cache. */
@@ -351,13 +352,13 @@ void end_file_leave(struct end_file *self, struct work *work)
     end_file_life_done(self, work);
 }
 
-static int end_file_sync_result(struct end_file *self, struct work *work, int result)
+static int end_file_sync_result(struct work *work, int result)
 {
     struct open_file *open = work->open;
     if (result == 0)
         result = open->writeback_result;
     if (result < 0)
-        error_set(&self->end.error, -result, "%s: sync to the disk failed", open->file.path);
+        error_set(&work->slot->error, -result, "%s: sync to the disk failed", open->file.path);
     return result;
 }
 
@@ -376,7 +377,7 @@ void end_file_life_done(struct end_file *self, struct work *work)
             end_file_whole(self, work, REQUEST_DATASYNC, WORK_SYNC_ALL);
         return;
     case WORK_SYNC_ALL:
-        result = end_file_sync_result(self, work, result);
+        result = end_file_sync_result(work, result);
         if (result < 0)
             end_file_left(self, work, result);
         else

@@ -124,10 +124,10 @@ void end_peer_break(struct end_peer *self, const struct error *why)
         peer_explain(self, &self->why);
     self->queue.first = NULL;
     self->sending = self->receiving = NULL;
-    error_take(&self->end.error, &self->why);
     for (uint32_t i = 0; i < self->works_count; i++) {
+        struct slot *slot = self->works[i].slot;
         if (self->works[i].step != PEER_IDLE)
-            peer_finish(self, self->works[i].slot, -self->why.errnum);
+            peer_finish(self, slot, error_take(&slot->error, &self->why));
     }
 }
 
@@ -176,7 +176,7 @@ static void peer_put_request(struct end_peer *self, struct slot *slot)
     }
     result = wire_put(&self->wire, &message, payload);
     if (result < 0) {
-        error_set(&self->end.error, -result, "%s: a path", self->wire.link->peer);
+        error_set(&slot->error, -result, "%s: a path", self->wire.link->peer);
         peer_finish(self, slot, result);
         return;
     }
@@ -226,7 +226,7 @@ static void peer_again(struct end_peer *self, struct slot *slot)
     struct peer_work *work = work_of(self, slot);
     if (work->resends == WIRE_RESENDS_MAX) {
         error_set_class(
-            &self->end.error, ERROR_PROTOCOL, EBADMSG,
+            &slot->error, ERROR_PROTOCOL, EBADMSG,
             "%s: bytes %llu to %llu of %s arrived damaged %d times", self->wire.link->peer,
             (unsigned long long)slot->offset, (unsigned long long)(slot->offset + slot->length - 1),
             self->end.role == END_SOURCE ? slot->job->source_path : slot->job->target_path,
@@ -245,8 +245,8 @@ static void peer_again(struct end_peer *self, struct slot *slot)
 
 static void peer_failed(struct end_peer *self, struct slot *slot, const struct wire_reply *reply)
 {
-    error_set_class(&self->end.error, reply->class, (int)reply->errnum, "%s: %s",
-                    self->wire.link->peer, reply->words);
+    error_set_class(&slot->error, reply->class, (int)reply->errnum, "%s: %s", self->wire.link->peer,
+                    reply->words);
     if (wire_op_reports(reply->op))
         (void)wire_slot_take_reply(slot, self->end.role, reply);
     peer_finish(self, slot, -(int)reply->errnum);
@@ -503,10 +503,9 @@ static void peer_start(struct end *end, struct slot *slot)
     if (end->inflight == 1)
         self->asked_ns = clock_now_ns(); /* silence counts from the first question on */
     if (self->broken) {
-        error_take(&end->error, &self->why);
-        peer_finish(self, slot, -self->why.errnum);
+        peer_finish(self, slot, error_take(&slot->error, &self->why));
     } else if (slot->op == END_OPEN && !tally_begin(self, slot->job->number)) {
-        error_set(&end->error, EMFILE, "%s: too many files at once", self->wire.link->peer);
+        error_set(&slot->error, EMFILE, "%s: too many files at once", self->wire.link->peer);
         peer_finish(self, slot, -EMFILE);
     } else {
         list_add(&self->queue, slot);

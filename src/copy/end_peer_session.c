@@ -159,7 +159,6 @@ int end_peer_open(struct end **out, const struct end_peer_config *config, struct
         peer_free(self);
         return result;
     }
-    self->end.error.class = ERROR_NONE;
     *out = &self->end;
     return 0;
 }

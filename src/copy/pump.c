@@ -232,10 +232,10 @@ static void pump_advance(struct pump *pump, struct slot *slot)
 
 /* After a failure a slot goes no further: what it did is not counted, its item is somebody else's.
  */
-static void pump_returned(struct pump *pump, struct slot *slot, struct end *end)
+static void pump_returned(struct pump *pump, struct slot *slot)
 {
     if (slot->result < 0)
-        pump_fail(pump, slot->result, &end->error);
+        pump_fail(pump, slot->result, &slot->error);
     bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING;
     bool done = slot->result == 0 && !half;
     if (pump->result == 0 || done) {
@@ -258,7 +258,7 @@ static int pump_reap(struct pump *pump, struct end *end, bool wait)
         pump_fail(pump, count, &end->error);
     }
     for (int i = 0; i < count; i++)
-        pump_returned(pump, done[i], end);
+        pump_returned(pump, done[i]);
     return count;
 }
 

@@ -231,7 +231,7 @@ bool serve_put_answer(struct serve *self)
         return false;
     struct serve_slot *slot = serve_slot_of(answer);
     self->answers = answer->next;
-    wire_slot_reply(&message, answer, slot->op, self->role, &slot->why);
+    wire_slot_reply(&message, answer, slot->op, self->role, &answer->error);
     if (slot->damaged) {
         message.reply.status = WIRE_DAMAGED;
         slot->damaged = false;
@@ -241,7 +241,6 @@ bool serve_put_answer(struct serve *self)
     int result = wire_put(&self->wire, &message, payload);
     assert(result == 0); /* every text of ours is short enough */
     serve_job_answered(slot);
-    slot->why.class = ERROR_NONE;
     self->sending = slot;
     return true;
 }
@@ -267,7 +266,7 @@ static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
     if (slot->op != END_OPEN || jobs_open(self) <= self->jobs_max)
         return false;
     slot->slot.result = -EMFILE;
-    error_set(&slot->why, EMFILE, "%s: too many files at once", slot->job->path);
+    error_set(&slot->slot.error, EMFILE, "%s: too many files at once", slot->job->path);
     serve_answer(self, slot);
     return true;
 }
@@ -311,6 +310,7 @@ const char *serve_request(struct serve *self, const struct wire_message *message
     if (slot->op == END_RECALL)
         slot->slot.length = num_u32(min_u64(slot->slot.length, slot->slot.capacity));
     slot->slot.result = 0;
+    slot->slot.error.class = ERROR_NONE;
     if (message->payload_bytes > 0) {
         slot->step = SERVE_RECEIVING;
         self->receiving = slot;
@@ -340,16 +340,9 @@ void serve_payload(struct serve *self)
 static void serve_done(struct serve *self, struct serve_slot *slot)
 {
     struct slot *done = &slot->slot;
-    if (done->result < 0) {
-        struct error *cause = &self->end->error;
-        if (error_is_set(cause) && cause->errnum == -done->result)
-            slot->why = *cause;
-        else
-            error_set(&slot->why, -done->result, "%s", slot->job->path);
-        cause->class = ERROR_NONE; /* handed over: the next failure has its own words */
-    } else if (slot->op == END_STORE || slot->op == END_KEEP) {
+    if (done->result == 0 && (slot->op == END_STORE || slot->op == END_KEEP)) {
         wire_tally_add(&slot->job->tally, done->offset, done->length, &done->digest);
-    } else if (slot->op == END_RECALL) {
+    } else if (done->result == 0 && slot->op == END_RECALL) {
         wire_entries(done->buffer, done->count);
         done->digest = digest_of(done->buffer, done->count * (size_t)WIRE_ENTRY_BYTES);
     }
@@ -358,17 +351,16 @@ static void serve_done(struct serve *self, struct serve_slot *slot)
 
 int serve_reap(struct serve *self, bool wait, struct error *err)
 {
-    struct slot *done;
-    /* One at a time: the words of a failure are the end's last ones. */
-    for (;;) {
-        int count = end_reap(self->end, &done, 1, wait);
-        if (count < 0)
-            error_take(err, &self->end->error);
-        if (count <= 0)
-            return count;
-        serve_done(self, serve_slot_of(done));
+    struct slot *done[SERVE_REAP_MAX];
+    int count;
+    while ((count = end_reap(self->end, done, SERVE_REAP_MAX, wait)) > 0) {
+        for (int i = 0; i < count; i++)
+            serve_done(self, serve_slot_of(done[i]));
         wait = false;
     }
+    if (count < 0)
+        error_take(err, &self->end->error);
+    return count;
 }
 
 /* ---- the end ---- */

@@ -37,10 +37,9 @@ struct serve_slot {
     enum end_op op; /* as asked: the end may change slot.op */
     struct serve_job *job;
     bool damaged;
-    struct error why;
 };
 
-enum { SERVE_NOTES_MAX = 16 };
+enum { SERVE_NOTES_MAX = 16, SERVE_REAP_MAX = 16 };
 
 struct serve {
     const struct serve_config *config;

@@ -80,7 +80,6 @@ static void drain(struct client *client)
         for (int i = 0; i < count; i++)
             check_outcome(done[i]);
     }
-    client->end->error.class = ERROR_NONE;
 }
 
 static void start(struct client *client, uint32_t index, enum end_op op, bool conditional)

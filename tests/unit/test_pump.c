@@ -245,7 +245,7 @@ static int fake_reap(struct end *end, struct slot **out, uint32_t max, bool wait
     }
     world->with_end[slot->index] = false;
     if (fake_fails(fake, slot)) {
-        slot->result = error_set(&end->error, fake->fail_errno, "%s",
+        slot->result = error_set(&slot->error, fake->fail_errno, "%s",
                                  end->role == END_SOURCE ? "source words" : "target words");
         world->failed = true;
     } else {
@@ -401,7 +401,6 @@ static int world_run(struct world *world)
 static void world_heal(struct world *world)
 {
     world->source.fail_errno = world->target.fail_errno = 0;
-    world->source.end.error.class = world->target.end.error.class = ERROR_NONE;
     world->failed = false;
     world->starts_after_failure = 0;
     world->stop_at_start = 0;

@@ -183,10 +183,8 @@ static int drain(struct rig *rig)
         int count = end_reap(rig->end, &done, 1, true);
         assert_true(count >= 0);
         if (count > 0 && done->result < 0 && result == 0)
-            result = done->result;
+            result = error_take(&rig->error, &done->error);
     }
-    if (result < 0)
-        error_take(&rig->error, &rig->end->error);
     return result;
 }
 
