@@ -2,12 +2,13 @@
  *
  * Knows nothing about argv or terminals. Opened once: memory, engine and (remote) sessions are set
  * up before the first file and serve all of them. copy_run() blocks until the file is durable or
- * has failed; another thread may watch and stop it through `progress`. */
+ * has failed; another thread may watch it through `progress` and stop it through `control`. */
 #ifndef HAUL_COPY_H
 #define HAUL_COPY_H
 
 #include "haul/address.h"
 #include "haul/budget.h"
+#include "haul/control.h"
 #include "haul/end.h"
 #include "haul/error.h"
 #include "haul/link.h"
@@ -54,9 +55,10 @@ struct copy_wish {
 struct copy;
 
 /* Prepare a run: budget, slots, engines; where a side is on another machine, the link to it, too.
- * An address that is NULL: this machine. The hosts of both serve every copy_run() of this run. */
+ * An address that is NULL: this machine. The hosts of both serve every copy_run() of this run. The
+ * control is the caller's, and gets its bandwidth from the wish. */
 int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
-              const struct address *target, struct error *err);
+              const struct address *target, struct control *control, struct error *err);
 
 /* Copy one file. On success everything that the receipt says holds, `durable` first of all. On
  * failure the receipt still tells what is known; what was journalled is kept and a later run goes

@@ -10,6 +10,7 @@
 #ifndef HAUL_END_PEER_H
 #define HAUL_END_PEER_H
 
+#include "haul/control.h"
 #include "haul/end.h"
 #include "haul/error.h"
 #include "haul/link.h"
@@ -37,6 +38,7 @@ struct end_peer_config {
                                   The other side is asked to say something more often than that */
     uint64_t hello_timeout_ns; /* for each step of the greeting; 0: WIRE_HELLO_MS */
     struct progress *progress; /* wire_bytes_* are added to; may be NULL */
+    const struct control *control; /* may be NULL */
 };
 
 /* What the other side gives. The client's slots must keep to it: data slots have the indexes from 0

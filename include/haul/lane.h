@@ -9,6 +9,7 @@
 
 #include "haul/address.h"
 #include "haul/budget.h"
+#include "haul/control.h"
 #include "haul/copy.h"
 #include "haul/end.h"
 #include "haul/plan.h"
@@ -33,6 +34,7 @@ struct lane_config {
     uint32_t chunk_bytes;               /* further lanes: the first one's at most; else 0 */
     uint64_t session;
     struct progress *progress;
+    struct control *control;
     struct ask_memory *memory; /* passwords for the next lane */
 };
 
@@ -65,7 +67,7 @@ int lane_join(struct lane *lane, const struct job *lead, struct error *err);
 /* The pump of this lane until the plan ends, and a sync of what it stored. The outcome is in
  * lane->result and lane->error. */
 void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish,
-              struct progress *progress);
+              struct progress *progress, struct control *control);
 
 /* Let go of the file at both ends, without committing. Failures do not matter any more. */
 void lane_abandon(struct lane *lane);

@@ -8,6 +8,7 @@
 #ifndef HAUL_PLAN_H
 #define HAUL_PLAN_H
 
+#include "haul/control.h"
 #include "haul/end.h"
 #include "haul/hash.h"
 #include "haul/journal.h"
@@ -53,8 +54,9 @@ struct plan_config {
         verify_lag; /* chunks that verification stays behind the writer, below PLAN_VERIFY_MAX */
 };
 
+/* `control->stop` is looked at where the next item may be long in coming. */
 int plan_open(struct plan **out, const struct plan_config *config, struct progress *progress,
-              struct error *err);
+              const struct control *control, struct error *err);
 
 enum plan_answer plan_next(struct plan *plan, struct plan_item *item);
 

@@ -14,6 +14,7 @@
 #ifndef HAUL_PUMP_H
 #define HAUL_PUMP_H
 
+#include "haul/control.h"
 #include "haul/end.h"
 #include "haul/plan.h"
 
@@ -23,11 +24,11 @@ struct pump_config {
     struct end *source, *target;
     struct slot *slots; /* with buffers */
     uint32_t slots_count;
-    struct slot *control; /* without a buffer: for SYNC */
+    struct slot *control_slot; /* without a buffer: for SYNC */
     struct job *job;
     struct plan *plan;
     struct progress *progress;
-    uint64_t bandwidth_bytes;  /* a second, over all lanes; 0: no limit */
+    struct control *control;
     uint64_t sync_every_bytes; /* a checkpoint after so many bytes stored; 0: only where the journal
                                   has no more memory for notes */
     uint64_t sync_every_ns;    /* and after so long; with sync_every_bytes 0: not */
@@ -36,7 +37,7 @@ struct pump_config {
     uint64_t *unsynced_bytes;  /* set at the end: stored or kept and not synced; may be NULL */
 };
 
-/* Run until the plan has ended, something failed or progress->stop is set (ERROR_INTERRUPTED). When
+/* Run until the plan has ended, something failed or control->stop is set (ERROR_INTERRUPTED). When
  * it returns nothing is in flight at either end. Blocks. */
 int pump_run(const struct pump_config *config, struct error *err);
 

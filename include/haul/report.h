@@ -37,10 +37,8 @@ struct progress {
     _Atomic uint64_t bytes_verified; /* --verify: read back */
     _Atomic uint64_t wire_bytes_sent;
     _Atomic uint64_t wire_bytes_received;
-    _Atomic uint64_t bytes_differing;  /* haul verify */
-    _Atomic uint64_t fetch_allowed_ns; /* --bwlimit, over all lanes: no fetch before */
+    _Atomic uint64_t bytes_differing; /* haul verify */
     _Atomic uint32_t lanes;
-    _Atomic bool stop; /* set from a signal: drain, sync, journal, end with ERROR_INTERRUPTED */
 };
 
 const char *phase_name(enum phase phase); /* "opening", "comparing", "auditing", "copying",

@@ -2,6 +2,7 @@
 #ifndef HAUL_WATCH_H
 #define HAUL_WATCH_H
 
+#include "haul/control.h"
 #include "haul/report.h"
 
 #include <pthread.h>
@@ -26,7 +27,7 @@ struct watch {
     _Atomic(const char *) name; /* of the file at work; lives until watch_run() has returned */
     _Atomic uint32_t number;    /* which one of so many */
     uint32_t count;
-    _Atomic bool stop; /* a signal came; whoever sets progress looks at it afterwards */
+    struct control control; /* of the run: a signal sets `stop` */
 };
 
 /* Which style the options and the terminal ask for. */

@@ -43,7 +43,7 @@ static int run(struct server *server, struct error *err)
         return error_set(err, errno, "eventfd");
     server->watch.fd_signals = fd_signals;
     server->watch.fd_done = fd_done;
-    server->config.stop = &server->watch.stop;
+    server->config.stop = &server->watch.control.stop;
     int errnum = pthread_create(&thread, NULL, server_thread, server);
     if (errnum != 0)
         return error_set(err, errnum, "start a thread");

@@ -54,7 +54,7 @@ static void fail(struct transfer *transfer, struct error *err)
     transfer->tally.failed_count++;
     transfer->interrupted |= err->class == ERROR_INTERRUPTED;
     /* A login that a signal has broken off fails in many ways. */
-    transfer->interrupted |= !transfer->copy && atomic_load(&transfer->watch.stop);
+    transfer->interrupted |= !transfer->copy && atomic_load(&transfer->watch.control.stop);
     (void)error_take(&transfer->err, err);
 }
 
@@ -224,14 +224,12 @@ static int open_all(struct transfer *transfer, struct error *err)
     const struct operands *operands = &transfer->operands;
     const struct address *source = operands->sources_count > 0 ? &operands->source : NULL;
     struct copy *copy = NULL;
-    int rc = copy_open(&copy, &transfer->options->wish, source, &operands->target, err);
+    int rc = copy_open(&copy, &transfer->options->wish, source, &operands->target,
+                       &transfer->watch.control, err);
     if (rc < 0)
         return rc;
     transfer->copy = copy;
-    struct progress *progress = copy_progress(copy);
-    atomic_store(&transfer->watch.progress, progress);
-    if (atomic_load(&transfer->watch.stop))
-        atomic_store(&progress->stop, true);
+    atomic_store(&transfer->watch.progress, copy_progress(copy));
     rc = settle_there(transfer, err);
     return rc < 0 ? rc
                   : reserve_paths(copy, &transfer->operands, &transfer->options->wish,
@@ -257,7 +255,7 @@ static void copy_all(struct transfer *transfer)
             copy_one(transfer, source);
         /* The signal may have come when the last chunk of this file was already done. */
         bool more = i + 1 < transfer->operands.sources_count;
-        transfer->interrupted |= more && atomic_load(&transfer->watch.stop);
+        transfer->interrupted |= more && atomic_load(&transfer->watch.control.stop);
         /* The connection may have ended after all of this file was there: then the next one says
          * so, rather than nobody. */
         bool failed = transfer->tally.failed_count > failed_count;

@@ -132,19 +132,14 @@ static void print_status(const struct watching *state)
             state->known ? progress_line(line, &state->view, &state->meter, 0) : "opening");
 }
 
-/* The flag first, then the counters: whoever publishes the counters does it the other way round,
- * so one of the two sees the other. */
 static void request_stop(struct watching *state)
 {
     if (state->stopping)
         quit(state);
     state->stopping = true;
     state->stopping_ns = clock_now_ns();
-    atomic_store(&state->watch->stop, true);
-    struct progress *progress = atomic_load(&state->watch->progress);
-    if (progress)
-        atomic_store(&progress->stop, true);
-    if (progress && state->watch->style != WATCH_SERVER)
+    atomic_store(&state->watch->control.stop, true);
+    if (atomic_load(&state->watch->progress) && state->watch->style != WATCH_SERVER)
         log_note("stopping: what is written is being made durable (once more stops at once)");
 }
 

@@ -111,6 +111,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .lanes = lanes,
         .session = copy->session,
         .progress = &copy->progress,
+        .control = copy->control,
         .memory = copy->memory,
     };
     result = lane_open(&copy->lanes[0], &copy->lane_config, err);
@@ -121,12 +122,14 @@ static int copy_open_lead(struct copy *copy, struct error *err)
 }
 
 int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
-              const struct address *target, struct error *err)
+              const struct address *target, struct control *control, struct error *err)
 {
     struct copy *copy = calloc(1, sizeof(*copy));
     if (!copy)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with");
     copy->wish = *wish;
+    copy->control = control;
+    control->bandwidth_bytes = wish->bandwidth_bytes;
     if (source)
         copy->addresses[END_SOURCE] = *source;
     if (target)
@@ -167,7 +170,7 @@ bool copy_broken(const struct copy *copy)
     return lane_broken(copy->lanes[0]);
 }
 
-/* Field by field: another thread reads them, and `stop`, which it sets, is not ours to touch. */
+/* Field by field: another thread reads them. */
 static void copy_reset_progress(struct progress *progress)
 {
     progress->phase = PHASE_OPENING;
@@ -367,7 +370,7 @@ static int copy_make_plan(struct copy *copy, struct plan **out, struct error *er
         .verify = wish->verify,
         .verify_lag = (uint32_t)min_u64(lag_bytes / job->chunk_bytes, PLAN_VERIFY_MAX / 2 - 1),
     };
-    return plan_open(out, &config, &copy->progress, err);
+    return plan_open(out, &config, &copy->progress, copy->control, err);
 }
 
 /* Which lane can commit, once none runs any more: any that is whole, when every chunk is done. */
@@ -413,7 +416,7 @@ int copy_pump(struct copy *copy, struct plan *plan, struct error *err)
         result = lane_team_start(&team, &config, err);
     if (result < 0)
         return result;
-    lane_run(copy->lead, plan, &copy->wish, &copy->progress);
+    lane_run(copy->lead, plan, &copy->wish, &copy->progress, copy->control);
     lane_team_finish(team);
     if (!copy->lead->job.wish.compare_only)
         return copy_lanes_outcome(copy, plan, err);
@@ -577,7 +580,7 @@ static bool copy_goes_on(struct copy *copy, const struct lane *led, uint32_t att
 {
     bool lost = err->class == ERROR_SOCKET || err->class == ERROR_TIMEOUT;
     bool held = err->class == ERROR_BUSY && attempt > 0;
-    if (copy->progress.stop || attempt >= GO_ON_MAX)
+    if (copy->control->stop || attempt >= GO_ON_MAX)
         return false;
     copy_promote(copy);
     return lost ? copy->lanes[0] != led : held && !lane_lost(copy->lanes[0]);

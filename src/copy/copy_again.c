@@ -21,7 +21,7 @@ static int again_plan(struct copy *copy, struct plan **plan, struct error *err)
     };
     plan_close(*plan);
     *plan = NULL;
-    return plan_open(plan, &config, &copy->progress, err);
+    return plan_open(plan, &config, &copy->progress, copy->control, err);
 }
 
 /* A commit has closed it. */
@@ -53,7 +53,7 @@ static int again_compare(struct copy *copy, struct plan **plan, struct error *er
         result = again_plan(copy, plan, err);
     if (result < 0)
         return result;
-    lane_run(lane, *plan, &copy->wish, progress);
+    lane_run(lane, *plan, &copy->wish, progress, copy->control);
     progress->bytes_repaired += progress->bytes_copied - copied;
     progress->bytes_copied = copied;
     progress->bytes_kept = kept;

@@ -12,7 +12,7 @@
 /* A journal without end, from a peer, does not keep anybody from stopping. */
 static int copy_stopped(const struct copy *copy, struct error *err)
 {
-    return copy->progress.stop ? error_set_class(err, ERROR_INTERRUPTED, EINTR, "%s: interrupted",
+    return copy->control->stop ? error_set_class(err, ERROR_INTERRUPTED, EINTR, "%s: interrupted",
                                                  copy->lead->job.target_path)
                                : 0;
 }

@@ -13,6 +13,7 @@ struct copy {
     struct address addresses[2]; /* by role */
     struct budget budget;
     struct progress progress;
+    struct control *control;
     uint64_t session;
     uint32_t jobs_count;
     struct ask_memory *memory; /* remote sides: what was answered, for the next lane */

@@ -62,7 +62,7 @@ static int verify_plan(struct copy *copy, const struct job *job, struct plan **o
         .resume = job->source_path == NULL,
         .compare_only = job->target_path,
     };
-    return plan_open(out, &config, &copy->progress, err);
+    return plan_open(out, &config, &copy->progress, copy->control, err);
 }
 
 /* Every chunk was compared: are they equal, and their lengths? */

@@ -432,7 +432,7 @@ static void peer_watch_stop(struct end_peer *self)
         self->moved_bytes = bytes;
         self->moved_ns = now_ns;
     }
-    if (!self->config.progress || !self->config.progress->stop)
+    if (!self->config.control || !self->config.control->stop)
         return;
     if (self->stopped_ns == 0)
         self->stopped_ns = now_ns;

@@ -62,6 +62,7 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
         .hello_timeout_ns =
             wish->link.connect_timeout_ns ? wish->link.connect_timeout_ns : wish->timeout_ns,
         .progress = config->progress,
+        .control = config->control,
     };
     result = end_peer_open(&lane->ends[role], &peer, err);
     if (result < 0) {
@@ -216,7 +217,7 @@ bool lane_lost(struct lane *lane)
 }
 
 void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish,
-              struct progress *progress)
+              struct progress *progress, struct control *control)
 {
     uint64_t unsynced_bytes = 0;
     const struct pump_config config = {
@@ -224,11 +225,11 @@ void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish
         .target = lane->ends[END_TARGET],
         .slots = lane->slots,
         .slots_count = lane->slots_count,
-        .control = lane_control(lane),
+        .control_slot = lane_control(lane),
         .job = &lane->job,
         .plan = plan,
         .progress = progress,
-        .bandwidth_bytes = wish->bandwidth_bytes,
+        .control = control,
         .sync_every_bytes =
             wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default,
         .sync_every_ns = sync_every_ns_default,

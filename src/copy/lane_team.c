@@ -40,14 +40,14 @@ static void *team_member_run(void *argument)
     struct team_member *member = argument;
     const struct lane_team_config *config = &member->team->config;
     lane_run(config->lanes[member->number], config->plan, config->lane->wish,
-             config->lane->progress);
+             config->lane->progress, config->lane->control);
     config->lane->progress->lanes--;
     return NULL;
 }
 
 static bool team_over(const struct lane_team *team)
 {
-    return team->finish || team->config.lane->progress->stop;
+    return team->finish || team->config.lane->control->stop;
 }
 
 /* false: the copy is over. */

@@ -31,6 +31,7 @@ struct plan {
     pthread_mutex_t lock;
     struct plan_config config;
     struct progress *progress;
+    const struct control *control;
     uint64_t chunks_count;
     uint64_t next_chunk;
 
@@ -72,7 +73,7 @@ static uint8_t *plan_bits(uint64_t chunks_count)
 }
 
 int plan_open(struct plan **out, const struct plan_config *config, struct progress *progress,
-              struct error *err)
+              const struct control *control, struct error *err)
 {
     assert(is_power_of_two(config->chunk_bytes));
     assert(config->verify_lag < PLAN_VERIFY_MAX / 2);
@@ -84,6 +85,7 @@ int plan_open(struct plan **out, const struct plan_config *config, struct progre
     pthread_mutex_init(&plan->lock, NULL);
     plan->config = *config;
     plan->progress = progress;
+    plan->control = control;
     plan->chunks_count = div_ceil(config->size_bytes, config->chunk_bytes);
     if (config->resume) {
         plan->listed = plan_bits(plan->chunks_count);
@@ -234,7 +236,7 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
         }
         if (!plan->config.resume && chunk >= plan->folded_chunks + PLAN_REORDER)
             return PLAN_LATER;
-        if (plan->progress->stop) /* the next item may be hours of holes away */
+        if (plan->control->stop) /* the next item may be hours of holes away */
             return PLAN_LATER;
         enum plan_place place = plan_place(plan, chunk);
         if (place == PLACE_UNKNOWN)

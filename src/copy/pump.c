@@ -64,27 +64,12 @@ static void pump_settled(struct pump *pump, const struct slot *slot)
     pump->unsynced_chunks++;
 }
 
-/* A token bucket, shared by all lanes, that never saves up more than a tenth of a second. */
-static void pump_spend(struct pump *pump, uint32_t length)
-{
-    uint64_t bandwidth = pump->config->bandwidth_bytes;
-    if (bandwidth == 0)
-        return;
-    _Atomic uint64_t *allowed_ns = &pump->config->progress->fetch_allowed_ns;
-    uint64_t cost_ns = (uint64_t)((double)length / (double)bandwidth * (double)NS_PER_SECOND);
-    uint64_t earliest_ns = clock_now_ns() - NS_PER_SECOND / 10;
-    uint64_t before_ns = *allowed_ns;
-    while (!atomic_compare_exchange_weak(allowed_ns, &before_ns,
-                                         max_u64(before_ns, earliest_ns) + cost_ns))
-        ;
-}
-
 static void pump_fetch(struct pump *pump, struct slot *slot, const struct digest *unless)
 {
     slot->conditional = unless != NULL;
     if (unless)
         slot->expected = *unless;
-    pump_spend(pump, slot->length);
+    control_spend(pump->config->control, slot->length);
     pump_start(pump, slot, SLOT_FETCHING, END_FETCH);
 }
 
@@ -262,12 +247,6 @@ static int pump_reap(struct pump *pump, struct end *end, bool wait)
     return count;
 }
 
-static bool pump_throttled(const struct pump *pump)
-{
-    return pump->config->bandwidth_bytes > 0 &&
-           clock_now_ns() < pump->config->progress->fetch_allowed_ns;
-}
-
 /* A retired lane goes on turning, so that its link stays alive, and is there when all others have
  * been lost. */
 static enum plan_answer pump_next(struct pump *pump, struct plan_item *item)
@@ -283,14 +262,15 @@ static enum plan_answer pump_next(struct pump *pump, struct plan_item *item)
 
 static void pump_fill(struct pump *pump)
 {
-    for (uint32_t i = 0; i < pump->config->slots_count && !pump_throttled(pump); i++) {
+    for (uint32_t i = 0;
+         i < pump->config->slots_count && control_wait_ns(pump->config->control) == 0; i++) {
         struct slot *slot = &pump->config->slots[i];
         struct plan_item item;
         if (slot->state != SLOT_FREE)
             continue;
         /* The sync under way is slower than the copy: wait for it before the notes overflow. */
         if (pump->unsynced_chunks + pump->busy_count >= PUMP_UNSYNCED_MAX - 1 &&
-            pump->config->control->state != SLOT_FREE)
+            pump->config->control_slot->state != SLOT_FREE)
             return;
         enum plan_answer answer = pump_next(pump, &item);
         pump->plan_ended = answer == PLAN_END;
@@ -305,7 +285,7 @@ static void pump_checkpoint(struct pump *pump)
 {
     const struct pump_config *config = pump->config;
     uint64_t waiting_bytes = pump->settled_bytes - pump->synced_bytes;
-    if (waiting_bytes == 0 || config->control->state != SLOT_FREE)
+    if (waiting_bytes == 0 || config->control_slot->state != SLOT_FREE)
         return;
     bool due = config->sync_every_bytes > 0 &&
                (waiting_bytes >= config->sync_every_bytes ||
@@ -313,17 +293,17 @@ static void pump_checkpoint(struct pump *pump)
     if (!due && pump->unsynced_chunks < PUMP_UNSYNCED_MAX)
         return;
     pump->unsynced_chunks = 0;
-    config->control->job = config->job;
+    config->control_slot->job = config->job;
     pump->sync_settled_bytes = pump->settled_bytes;
-    pump_start(pump, config->control, SLOT_SYNCING, END_SYNC);
+    pump_start(pump, config->control_slot, SLOT_SYNCING, END_SYNC);
 }
 
 static int pump_timeout_ms(const struct pump *pump)
 {
-    uint64_t now_ns = clock_now_ns(), wait_ns = PUMP_WAIT_MS_MAX * NS_PER_MS;
-    uint64_t allowed_ns = pump->config->progress->fetch_allowed_ns;
-    if (pump->config->bandwidth_bytes > 0 && allowed_ns > now_ns)
-        wait_ns = min_u64(wait_ns, allowed_ns - now_ns);
+    uint64_t held_ns = control_wait_ns(pump->config->control);
+    uint64_t wait_ns = PUMP_WAIT_MS_MAX * NS_PER_MS;
+    if (held_ns > 0)
+        wait_ns = min_u64(wait_ns, held_ns);
     if (pump->busy_count ==
         0) /* another lane has the last chunks; no descriptor tells when it is done */
         wait_ns = min_u64(wait_ns, PUMP_IDLE_MS * NS_PER_MS);
@@ -371,7 +351,7 @@ int pump_run(const struct pump_config *config, struct error *err)
     struct pump pump = {.config = config, .err = err, .synced_at_ns = clock_now_ns()};
     assert(config->slots_count > 0);
     for (;;) {
-        if (config->progress->stop)
+        if (config->control->stop)
             pump_interrupted(&pump);
         if (pump.result == 0) {
             pump_fill(&pump);

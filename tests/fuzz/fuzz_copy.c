@@ -226,8 +226,9 @@ static bool run(const struct copy_wish *wish, bool pull)
     const struct address far = {.kind = ADDRESS_REMOTE, .host = "far"};
     struct error err = {.class = ERROR_NONE};
     struct copy *copy = NULL;
+    struct control control = {.stop = false};
     struct receipt receipt;
-    int result = copy_open(&copy, wish, pull ? &far : NULL, pull ? NULL : &far, &err);
+    int result = copy_open(&copy, wish, pull ? &far : NULL, pull ? NULL : &far, &control, &err);
     if (result == 0)
         result = copy_run(copy, world.source, world.target, &receipt, &err);
     copy_close(copy);

@@ -227,7 +227,7 @@ static void sim_check_request(struct sim_engine *sim, const struct request *requ
 static void sim_check_draining(struct sim_engine *sim, const struct request *request)
 {
     if (request->kind == REQUEST_READ && request->done == 0 && request->attempts == 0 &&
-        sim->file->role == END_SOURCE && (error_is_set(world.err) || world.progress->stop) &&
+        sim->file->role == END_SOURCE && (error_is_set(world.err) || world.control->stop) &&
         ++sim->after_error_reads > 6 * world.slots_count)
         sim_fatal("goes on reading after a failure or a stop");
 }

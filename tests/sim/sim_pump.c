@@ -81,6 +81,7 @@ struct run {
     struct job job;
     struct plan *plan;
     struct progress progress;
+    struct control control;
     struct error err;
     bool target_open, target_opened; /* now; in this run */
     bool untrue;  /* the journal lists what is not so: the source has changed, bytes were damaged */
@@ -448,7 +449,7 @@ static int pump_job(struct run *run)
         .verify = scenario->verify,
         .verify_lag = scenario->verify_lag,
     };
-    int result = plan_open(&run->plan, &plan, &run->progress, &run->err);
+    int result = plan_open(&run->plan, &plan, &run->progress, &run->control, &run->err);
     if (result < 0)
         sim_fatal("no plan: %s", run->err.text);
     run->resumed = plan.resume;
@@ -459,11 +460,11 @@ static int pump_job(struct run *run)
         .target = run->ends[END_TARGET],
         .slots = run->slots,
         .slots_count = scenario->slots_count,
-        .control = control_of(run),
+        .control_slot = control_of(run),
         .job = &run->job,
         .plan = run->plan,
         .progress = &run->progress,
-        .bandwidth_bytes = scenario->bandwidth_bytes,
+        .control = &run->control,
         .sync_every_bytes = scenario->sync_every_bytes,
         .sync_every_ns = 5 * NS_PER_SECOND,
     };
@@ -723,6 +724,7 @@ static int attempt(struct run *run, uint32_t number)
     world.stop_step = world.change_step = UINT64_MAX;
     world.change_size_bytes = run->scenario.change_size_bytes;
     memset(&run->progress, 0, sizeof(run->progress));
+    run->control = (struct control){.bandwidth_bytes = run->scenario.bandwidth_bytes};
     run->err.class = ERROR_NONE;
     run->durable = false;
     run->plan = NULL;
@@ -831,7 +833,7 @@ static void prepare_world(uint64_t seed, struct run *run)
     world.stop_step = world.change_step = UINT64_MAX;
     world.slots = run->slots;
     world.slots_count = run->scenario.slots_count;
-    world.progress = &run->progress;
+    world.control = &run->control;
     world.err = &run->err;
     world.window_bytes = (uint32_t)max_u64(run->scenario.window_bytes, run->scenario.chunk_bytes);
     world.bandwidth_bytes = run->scenario.bandwidth_bytes;

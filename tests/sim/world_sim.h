@@ -9,6 +9,7 @@
 #define HAUL_TESTS_SIM_WORLD_H
 
 #include "haul/cleanup.h"
+#include "haul/control.h"
 #include "haul/end.h"
 #include "haul/num.h"
 
@@ -86,7 +87,7 @@ struct sim_world {
     /* What the run is made of, for the engine's checks. */
     struct slot *slots;
     uint32_t slots_count;
-    struct progress *progress;
+    struct control *control;
     const struct error *err;
     uint32_t window_bytes;
     uint64_t bandwidth_bytes;
@@ -179,7 +180,7 @@ static void sim_events(void)
         world.stop_step = UINT64_MAX;
         sim_trace("stop");
         sim_cause(ERROR_INTERRUPTED, EINTR);
-        world.progress->stop = true;
+        world.control->stop = true;
     }
     if (world.step >= world.change_step) {
         struct sim_file *source = &world.files[END_SOURCE];

@@ -35,6 +35,7 @@ struct place {
     uint64_t size_bytes;
     struct copy_wish wish;
     struct copy *copy;
+    struct control control;
     struct receipt receipt;
     struct error err;
 };
@@ -100,7 +101,8 @@ static int run_paths(struct place *place, const char *source, const char *target
 {
     place->err = (struct error){.class = ERROR_NONE};
     if (!place->copy)
-        assert_int_equal(copy_open(&place->copy, &place->wish, NULL, NULL, &place->err), 0);
+        assert_int_equal(
+            copy_open(&place->copy, &place->wish, NULL, NULL, &place->control, &place->err), 0);
     int result = copy_run(place->copy, source, target, &place->receipt, &place->err);
     assert_int_equal(result < 0, error_is_set(&place->err));
     if (result < 0)
@@ -481,7 +483,8 @@ static void copy_open_too_little_memory_is_refused(void **state)
 {
     struct place *place = *state;
     place->wish = (struct copy_wish){.memory_bytes = 4096};
-    assert_int_equal(copy_open(&place->copy, &place->wish, NULL, NULL, &place->err), -ENOMEM);
+    assert_int_equal(
+        copy_open(&place->copy, &place->wish, NULL, NULL, &place->control, &place->err), -ENOMEM);
     assert_int_equal(place->err.class, ERROR_MEMORY);
     assert_null(place->copy);
     copy_close(NULL);
@@ -495,12 +498,12 @@ static void copy_run_stopped_says_so_and_the_next_run_ends_it(void **state)
     place_source(place, 20 * CHUNK);
     must_run(place); /* opens the run */
     assert_int_equal(unlink(place->target_path), 0);
-    copy_progress(place->copy)->stop = true;
+    place->control.stop = true;
     assert_int_equal(run(place), -EINTR);
     assert_int_equal(place->err.class, ERROR_INTERRUPTED);
     struct stat st = stat_of(place->target_path);
     assert_true(st.st_mtim.tv_sec != MTIME); /* it must not look finished */
-    copy_progress(place->copy)->stop = false;
+    place->control.stop = false;
     must_run(place);
     assert_content(place->target_path, place->content, place->size_bytes);
     assert_metadata(place);
@@ -526,7 +529,8 @@ static void copy_run_many_files_of_one_run_are_apart(void **state)
 static int child_run(struct place *place, const char *source, const char *target)
 {
     place->err = (struct error){.class = ERROR_NONE};
-    if (!place->copy && copy_open(&place->copy, &place->wish, NULL, NULL, &place->err) < 0)
+    if (!place->copy &&
+        copy_open(&place->copy, &place->wish, NULL, NULL, &place->control, &place->err) < 0)
         return -1;
     return copy_run(place->copy, source, target, &place->receipt, &place->err);
 }

@@ -176,10 +176,11 @@ static int resume(struct place *place, const struct copy_wish *wish, struct rece
                   struct error *err)
 {
     struct copy *copy = NULL;
+    struct control control = {.stop = false};
     struct copy_wish wishes = *wish;
     wishes.chunk_bytes = CHUNK;
     wishes.memory_bytes = 8 * CHUNK;
-    assert_int_equal(copy_open(&copy, &wishes, NULL, NULL, err), 0);
+    assert_int_equal(copy_open(&copy, &wishes, NULL, NULL, &control, err), 0);
     int result = copy_run(copy, place->source_path, place->target_path, receipt, err);
     copy_close(copy);
     return result;

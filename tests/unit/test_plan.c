@@ -16,13 +16,15 @@ enum { CHUNK = 65536 };
 struct fixture {
     struct plan *plan;
     struct progress progress;
+    struct control control;
 };
 
 static void start(struct fixture *fixture, const struct plan_config *config)
 {
     struct error err = {0};
     memset(&fixture->progress, 0, sizeof(fixture->progress));
-    assert_int_equal(plan_open(&fixture->plan, config, &fixture->progress, &err), 0);
+    assert_int_equal(plan_open(&fixture->plan, config, &fixture->progress, &fixture->control, &err),
+                     0);
 }
 
 static struct plan_config config_of(uint64_t chunks)
@@ -304,10 +306,10 @@ static void plan_next_holes_end_at_once_when_asked_to_stop(void **state)
     start(&f, &config);
     struct plan_item map = next(f.plan);
     plan_mapped(f.plan, &map, config.size_bytes, config.size_bytes);
-    f.progress.stop = true;
+    f.control.stop = true;
     assert_answer(f.plan, PLAN_LATER);
     assert_int_equal(f.progress.bytes_holes, 0);
-    f.progress.stop = false;
+    f.control.stop = false;
     assert_answer(f.plan, PLAN_END);
     assert_true(plan_complete(f.plan));
     plan_close(f.plan);

@@ -51,6 +51,7 @@ struct world {
     uint32_t slots_count;
     struct job job;
     struct progress progress;
+    struct control control;
     struct plan *plan;
     struct pump_config config;
     struct error err;
@@ -66,7 +67,7 @@ struct world {
     bool with_end[SLOTS_MAX_HERE + 1];
     bool failed;                   /* a failure was handed to the pump */
     uint32_t starts_after_failure; /* must stay 0 */
-    uint32_t stop_at_start;        /* progress.stop is set then; 0: never */
+    uint32_t stop_at_start;        /* control.stop is set then; 0: never */
     uint64_t stored_bytes;
     uint64_t stored_at_sync; /* when the sync under way was started */
     uint64_t synced_bytes;
@@ -91,7 +92,7 @@ static void fake_count_start(struct world *world, struct fake *fake, const struc
     world->with_end[slot->index] = true;
     uint32_t all = world->source.starts_count + world->target.starts_count;
     if (world->stop_at_start > 0 && all == world->stop_at_start)
-        world->progress.stop = true;
+        world->control.stop = true;
 }
 
 static void fake_start(struct end *end, struct slot *slot)
@@ -344,9 +345,10 @@ static void world_fill(struct world *world, uint64_t chunks_count, uint32_t slot
         .target = &world->target.end,
         .slots = world->slots,
         .slots_count = slots_count,
-        .control = &world->slots[slots_count],
+        .control_slot = &world->slots[slots_count],
         .job = &world->job,
         .progress = &world->progress,
+        .control = &world->control,
     };
 }
 
@@ -376,7 +378,8 @@ static void world_plan(struct world *world, struct plan_config plan)
     plan.size_bytes = world->chunks_count * CHUNK;
     plan.chunk_bytes = CHUNK;
     world->job.facts[END_SOURCE].size_bytes = plan.size_bytes;
-    assert_int_equal(plan_open(&world->plan, &plan, &world->progress, &world->err), 0);
+    assert_int_equal(plan_open(&world->plan, &plan, &world->progress, &world->control, &world->err),
+                     0);
     world->config.plan = world->plan;
 }
 
@@ -404,7 +407,7 @@ static void world_heal(struct world *world)
     world->failed = false;
     world->starts_after_failure = 0;
     world->stop_at_start = 0;
-    world->progress.stop = false;
+    world->control.stop = false;
 }
 
 static void assert_all_right(struct world *world)
@@ -778,7 +781,7 @@ static void pump_run_stopped_before_starts_nothing(void **state)
     struct world *world = *state;
     world_fill(world, 10, 4);
     world_plan(world, (struct plan_config){0});
-    world->progress.stop = true;
+    world->control.stop = true;
     assert_int_equal(world_run(world), -EINTR);
     assert_int_equal(world->err.class, ERROR_INTERRUPTED);
     assert_int_equal(world->source.starts_count + world->target.starts_count, 0);
@@ -814,7 +817,7 @@ static void pump_run_stop_after_a_failure_the_failure_is_told(void **state)
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
     assert_int_equal(world->err.class, ERROR_FILE);
-    world->progress.stop = true; /* the next call is interrupted, the first was not */
+    world->control.stop = true; /* the next call is interrupted, the first was not */
     assert_int_equal(world_run(world), -EINTR);
 }
 
@@ -895,7 +898,7 @@ static void pump_run_bandwidth_limited_is_complete(void **state)
     struct world *world = *state;
     world_fill(world, 40, 4);
     world_plan(world, (struct plan_config){.verify = true, .verify_lag = 2});
-    world->config.bandwidth_bytes = 64 * MIB;
+    world->control.bandwidth_bytes = 64 * MIB;
     world_completes(world);
 }
 
@@ -904,7 +907,7 @@ static void pump_run_bandwidth_limited_can_be_stopped(void **state)
     struct world *world = *state;
     world_fill(world, 40, 4);
     world_plan(world, (struct plan_config){0});
-    world->config.bandwidth_bytes = CHUNK; /* 40 s, were it not stopped */
+    world->control.bandwidth_bytes = CHUNK; /* 40 s, were it not stopped */
     world->stop_at_start = 3;
     assert_int_equal(world_run(world), -EINTR);
 }

@@ -964,12 +964,12 @@ static void silent_server_is_left_alone_after_a_request_to_stop(void **state)
     struct rig *rig = rig_make();
     struct fake fake = {.rig = rig, .act = await_the_end};
     struct end_peer_config config = rig_config(rig, END_TARGET);
-    struct progress progress = {.stop = false};
+    struct control stopped = {.stop = false};
     (void)state;
-    config.progress = &progress; /* and no timeout */
+    config.control = &stopped; /* and no timeout */
     assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fake), 0);
     assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
-    progress.stop = true;
+    stopped.stop = true;
     assert_int_equal(call(rig, control(rig), END_DESCRIBE), -EINTR);
     assert_int_equal(rig->error.class, ERROR_INTERRUPTED);
     assert_true(end_peer_broken(rig->end));

@@ -1,0 +1,27 @@
+/* control.h - what a run is told while it works: stop, and how fast it may go.
+ *
+ * It belongs to whoever starts the run, and outlives it. One for all lanes; any thread may use it.
+ */
+#ifndef HAUL_CONTROL_H
+#define HAUL_CONTROL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* All zeros: go, as fast as you can. */
+struct control {
+    /* Set from a signal: drain, sync, journal, end with ERROR_INTERRUPTED. */
+    atomic_bool stop;
+    uint64_t bandwidth_bytes; /* --bwlimit, a second; 0: no limit. Set before the run */
+    _Atomic uint64_t allowed_ns;
+};
+
+/* So many bytes are about to be fetched. A token bucket that never saves up more than a tenth of a
+ * second. */
+void control_spend(struct control *control, uint32_t length);
+
+/* How long nothing more may be fetched; 0: go on. */
+uint64_t control_wait_ns(const struct control *control);
+
+#endif
