@@ -46,6 +46,8 @@ int reservation_add(struct reservation *reservation, const struct reservation_en
 int reservation_add_output(struct reservation *reservation, int fd, const char *what,
                            struct error *err);
 
+uint32_t reservation_count(const struct reservation *reservation);
+
 void reservation_close(struct reservation *reservation); /* NULL is legal */
 
 #endif

@@ -19,6 +19,7 @@ struct reserve {
     const struct copy_wish *wish;
     struct reservation *reservation;
     uint32_t machines[2]; /* of sources and target */
+    bool asks;            /* another machine, too */
     bool verify;
 };
 
@@ -27,15 +28,16 @@ static bool remote(const struct address *address)
     return address->kind == ADDRESS_REMOTE;
 }
 
-/* What is there; nothing where nobody tells. Another machine is asked only where several files
- * could be one: each question is a round trip. What is wrong with a path is the copy's to say. */
+/* What is there; nothing where nobody tells. Another machine, which may be this one by another
+ * name, is asked only where several files could be one: each question is a round trip. What is
+ * wrong with a path is the copy's to say. */
 static struct facts look(const struct reserve *self, bool target, const char *path)
 {
     struct facts facts = {.kind = FILE_NONE};
     struct error ignored = {.class = ERROR_NONE};
     if (self->machines[target] == 0)
         (void)file_describe(path, &facts, &ignored);
-    else if (self->operands->sources_count > 1)
+    else if (self->asks)
         (void)copy_describe(self->copy, target, path, &facts, &ignored);
     return facts;
 }
@@ -128,7 +130,7 @@ static int check_manifest(const char *path, struct error *err)
     return 0;
 }
 
-static int add_all(const struct reserve *self, struct error *err)
+static int add_all(struct reserve *self, struct error *err)
 {
     const struct copy_wish *wish = self->wish;
     const struct operands *operands = self->operands;
@@ -139,6 +141,7 @@ static int add_all(const struct reserve *self, struct error *err)
         result = add_own(self, "--manifest", wish->manifest_path, false, err);
     if (result == 0 && !self->verify)
         result = add_own(self, "--journal", wish->journal_path, true, err);
+    self->asks = operands->sources_count > 1 || reservation_count(self->reservation) > 0;
     for (uint32_t i = 0; result == 0 && i < operands->sources_count; i++)
         result = add_file(self, i, err);
     if (result == 0 && operands->sources_count == 0)

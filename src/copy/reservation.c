@@ -50,6 +50,11 @@ void reservation_close(struct reservation *self)
     free(self);
 }
 
+uint32_t reservation_count(const struct reservation *self)
+{
+    return self->count;
+}
+
 /* ---- keys ---- */
 
 static uint64_t key_of(const void *data, size_t length, uint64_t seed)

@@ -253,4 +253,7 @@ same_and_untouched() { # FILE BEFORE: nothing was written to FILE
     haul verify --manifest=sums2 far/c
     copied --verify "${via[@]}" near/a "h:$far/c"
     expect_receipt .bytes_verified "$(stat -c %s near/a)"
+    run bash -c '"$1" --json "${@:2}" >>"$0"' "$far/c" "$HAUL" "${via[@]}" near/a "h:$far/c"
+    [ "$status" = 1 ]
+    cmp -n 4 near/a far/c
 }
