@@ -195,7 +195,22 @@ int end_file_set_attributes(const struct end_file *self, struct open_file *open,
                             const struct job *job, struct error *err);
 int end_file_adjust(struct end_file *self, struct work *work); /* a step */
 
-/* end_file_probe.c: --dry-run, would OPEN succeed? */
+/* end_file_probe.c: what OPEN asks for of the page cache; and --dry-run, would OPEN succeed? */
+
+struct cache_need {
+    const char *path, *why; /* why: of the kind, may be empty */
+    enum policy_kind kind;
+    uint64_t size_bytes;
+    bool reading;
+};
+
+/* Windows small and few enough for --cache-max, as far as that goes. */
+uint32_t end_file_window_bytes(const struct end_file *self, const struct job *job, bool reading,
+                               uint32_t *windows_limit);
+/* What is refused before the first byte: windows that do not fit into memory; and with --strict
+ * what can only be kept by filling the cache, or by windows that are larger than the budget. */
+int end_file_refuse_cache(const struct end_file *self, const struct job *job,
+                          const struct cache_need *need, struct error *err);
 int end_file_probe(const struct end_file *self, const struct job *job, struct error *err);
 
 /* end_file_journal.c: sync and the target's journal */

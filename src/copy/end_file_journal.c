@@ -59,6 +59,22 @@ bool end_file_journal_present(const struct end_file *self, const struct job *job
     return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || !means_absent(errno);
 }
 
+/* A journal that cannot be read now is not a damaged one: it stays, and so does what it tells of.
+ * To go on without it would make it untrue. */
+static bool end_file_journal_unreadable(int found)
+{
+    return found < 0 && found != -ENOENT && found != -EBADMSG && found != -ELOOP && found != -ENXIO;
+}
+
+static int end_file_journal_keep(const char *path, const char *journal_path, int found,
+                                 struct error *err)
+{
+    return error_set_class(err, found == -ENOMEM ? ERROR_MEMORY : ERROR_FILE, -found,
+                           "%s: its journal %s cannot be read now (%s) and was left alone; run it "
+                           "again where it can, or --restart begins anew",
+                           path, journal_path, strerror(-found));
+}
+
 int end_file_journal_probe(const struct end_file *self, const struct job *job, struct error *err)
 {
     char name[JOURNAL_NAME_BYTES];
@@ -78,9 +94,11 @@ int end_file_journal_probe(const struct end_file *self, const struct job *job, s
     if (fd_old >= 0 && file_flock(fd_old, LOCK_EX) == -EWOULDBLOCK)
         return error_set_class(err, ERROR_BUSY, EBUSY,
                                "%s: is the journal of a copy that is running", path);
-    bool found = journal_reader_open(&reader, fd_folder, path, &header, &ignored) == 0;
+    int found = journal_reader_open(&reader, fd_folder, path, &header, &ignored);
     journal_reader_close(reader);
-    if (found && header.manifest)
+    if (end_file_journal_unreadable(found) && job->wish.resume != RESUME_RESTART)
+        return end_file_journal_keep(job->target_path, path, found, err);
+    if (found == 0 && header.manifest)
         return error_set_class(err, ERROR_FILE, EEXIST, "%s: is a manifest; it was left alone",
                                path);
     return 0;
@@ -356,21 +374,6 @@ static void end_file_journal_explain(const struct open_file *open, const struct 
                                            : "remove it, or name another one by --journal=FILE");
 }
 
-/* A journal that cannot be read now is not a damaged one: it stays, and so does what it tells of.
- * To go on without it would make it untrue. */
-static bool end_file_journal_unreadable(int found)
-{
-    return found < 0 && found != -ENOENT && found != -EBADMSG && found != -ELOOP && found != -ENXIO;
-}
-
-static int end_file_journal_keep(const struct open_file *open, int found, struct error *err)
-{
-    return error_set_class(err, found == -ENOMEM ? ERROR_MEMORY : ERROR_FILE, -found,
-                           "%s: its journal %s cannot be read now (%s) and was left alone; run it "
-                           "again where it can, or --restart begins anew",
-                           open->file.path, open->journal_path, strerror(-found));
-}
-
 int end_file_journal_find(const struct end_file *self, struct open_file *open, struct job *job,
                           struct error *err)
 {
@@ -389,7 +392,7 @@ int end_file_journal_find(const struct end_file *self, struct open_file *open, s
     int found =
         journal_reader_open(&reader, journal_folder(open, job), open->journal_path, &header, &why);
     if (end_file_journal_unreadable(found) && job->wish.resume != RESUME_RESTART)
-        return end_file_journal_keep(open, found, err);
+        return end_file_journal_keep(open->file.path, open->journal_path, found, err);
     if (found == 0) {
         job->journal = end_file_journal_fits(open, job, &header);
     } else if (found != -ENOENT) {

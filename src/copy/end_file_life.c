@@ -71,63 +71,24 @@ static void end_file_forget(struct open_file *open)
     open->used = false;
 }
 
-/* --strict: what can only be kept by filling the cache, or by windows that are larger than the
- * budget, is refused before the first byte. */
-static int end_file_refuse_cache(const struct end_file *self, const struct open_file *open,
-                                 struct error *err)
+static int end_file_refuse_open(const struct end_file *self, const struct open_file *open,
+                                const struct job *job, struct error *err)
 {
-    const struct policy *policy = &open->policy;
-    uint64_t most_bytes = 0;
-    char size[TEXT_NUMBER_BYTES];
-    if (policy->kind == POLICY_PLAIN)
-        most_bytes = open->size_bytes;
-    else if (policy->kind == POLICY_WINDOW)
-        most_bytes =
-            min_u64(open->size_bytes, (uint64_t)policy->windows_limit * policy->window_bytes);
-    if (policy->kind == POLICY_WINDOW && self->config.windows_do_not_fit)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM,
-                               "%s: not enough memory for windows of the page cache (%s); %u of %s "
-                               "do not fit beside the buffers",
-                               open->file.path, policy->why, policy->windows_limit,
-                               text_size(size, policy->window_bytes));
-    if (!open->strict || most_bytes <= open->cache_max_bytes)
-        return 0;
-    return error_set_class(err, ERROR_CACHE, ENOBUFS,
-                           "%s: %s would %s in the page cache (%s), and --strict forbids it",
-                           open->file.path, text_size(size, most_bytes),
-                           policy->kind == POLICY_PLAIN ? "stay" : "be at a time", policy->why);
-}
-
-enum {
-    WINDOW_BYTES_MIN = 2 * 1024 * 1024
-}; /* of a large folio: dropping half of one does nothing */
-
-/* Windows small and few enough for --cache-max, as far as that goes. */
-static uint32_t end_file_window_bytes(const struct end_file *self, const struct open_file *open,
-                                      const struct job *job, uint32_t *windows_limit)
-{
-    uint32_t window_bytes = (uint32_t)max_u64(self->config.window_bytes, job->chunk_bytes);
-    uint32_t least = (uint32_t)min_u64(max_u64(WINDOW_BYTES_MIN, job->chunk_bytes), window_bytes);
-    uint64_t most = job->wish.cache_max_set ? job->wish.cache_max_bytes : NUM_UNKNOWN;
-    /* Being filled, being written back, being dropped. */
-    *windows_limit = self->config.windows_count ? self->config.windows_count : 3;
-    while (window_bytes > least && (uint64_t)*windows_limit * window_bytes > most)
-        window_bytes /= 2;
-    if ((uint64_t)*windows_limit * window_bytes > most)
-        *windows_limit = 2;
-    if (open->reading && window_bytes > least) { /* nothing is gained by dropping more at a time */
-        *windows_limit =
-            num_u32(min_u64(*windows_limit * (window_bytes / least), POLICY_WINDOWS_MAX));
-        window_bytes = least;
-    }
-    return window_bytes;
+    const struct cache_need need = {
+        .path = open->file.path,
+        .kind = open->policy.kind,
+        .why = open->policy.why,
+        .size_bytes = open->size_bytes,
+        .reading = open->reading,
+    };
+    return end_file_refuse_cache(self, job, &need, err);
 }
 
 static void end_file_choose(const struct end_file *self, struct open_file *open,
                             const struct job *job)
 {
     uint32_t windows_limit;
-    uint32_t window_bytes = end_file_window_bytes(self, open, job, &windows_limit);
+    uint32_t window_bytes = end_file_window_bytes(self, job, open->reading, &windows_limit);
     policy_choose(&open->policy, &open->file, job->wish.cache, window_bytes);
     open->policy.size_bytes = open->size_bytes;
     end_file_watch_policy(open);
@@ -156,7 +117,7 @@ static int end_file_open_reading(const struct end_file *self, struct open_file *
         end_file_journal_place(open, job);
     end_file_watch_start(open);
     end_file_choose(self, open, job);
-    return end_file_refuse_cache(self, open, err);
+    return end_file_refuse_open(self, open, job, err);
 }
 
 /* A target that we made and could not even start to fill: take it away again, and its journal. */
@@ -198,7 +159,7 @@ static int end_file_open_target(const struct end_file *self, struct open_file *o
     end_file_tell_target(self, open, job);
     end_file_watch_start(open);
     end_file_choose(self, open, job);
-    result = end_file_refuse_cache(self, open, err);
+    result = end_file_refuse_open(self, open, job, err);
     if (result == 0)
         result = job->wish.join ? end_file_journal_join(self, open, job, err)
                                 : end_file_journal_find(self, open, job, err);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -51,12 +52,26 @@ int probe_folder(const struct place *place, const char *path, struct error *err)
     return fd < 0 ? fd : folder_writable(fd, path, err);
 }
 
+/* A limit of this process, setrlimit(2). */
+static int check_limit(const struct probe *probe, struct error *err)
+{
+    struct rlimit limit;
+    uint64_t size_bytes = probe->wish->size_bytes;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        size_bytes <= limit.rlim_cur)
+        return 0;
+    return error_set(err, EFBIG, "%s: cannot be preallocated", probe->path);
+}
+
 /* Root may use what is reserved for it. A filesystem without figures says nothing. */
 static int check_room(const struct probe *probe, uint64_t there_bytes, struct error *err)
 {
     char need[TEXT_NUMBER_BYTES], left[TEXT_NUMBER_BYTES];
     struct statfs fs;
     uint64_t room_bytes = probe->wish->room_bytes;
+    int result = check_limit(probe, err);
+    if (result < 0)
+        return result;
     AUTO_CLOSE int fd = openat(probe->fd_folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if ((fd >= 0 ? fstatfs(fd, &fs) : fstatfs(probe->fd_folder, &fs)) != 0 || fs.f_blocks == 0)
         return 0;
@@ -69,6 +84,15 @@ static int check_room(const struct probe *probe, uint64_t there_bytes, struct er
                      text_size(left, free_bytes));
 }
 
+/* Of file systems that count them: is there an inode left? */
+static int check_inodes(const struct probe *probe, struct error *err)
+{
+    struct statfs fs;
+    if (fstatfs(probe->fd_folder, &fs) != 0 || fs.f_files == 0 || fs.f_ffree > 0)
+        return 0;
+    return error_set(err, ENOSPC, "%s: cannot be created, no inode is free there", probe->path);
+}
+
 static int probe_new(const struct probe *probe, struct error *err)
 {
     struct stat st;
@@ -79,6 +103,8 @@ static int probe_new(const struct probe *probe, struct error *err)
                                "link, or make the file",
                                probe->path);
     int result = folder_writable(probe->fd_folder, probe->path, err);
+    if (result == 0)
+        result = check_inodes(probe, err);
     return result < 0 ? result : check_room(probe, 0, err);
 }
 

@@ -116,6 +116,11 @@ foretells() { # EXIT-CODE ARGS...
     foretells 11 source closed/old
     chmod 600 source
     foretells 11 source target
+    chmod 644 source
+    cp source target
+    chmod 666 target
+    (umask 077 && echo another >.target.haul) # a journal that may not be read stays
+    foretells 11 source target
 }
 
 @test "-n of devices: without --write-devices, too small, read-only, mounted" {
@@ -150,11 +155,22 @@ foretells() { # EXIT-CODE ARGS...
     expect_words 'make room'
     truncate -s 1G "$SCRATCH/sparse"
     foretells 0 sparse "$FS/sparse"
+    rm "$FS/sparse"
+    seq -f "$FS/%.0f" 4096 | xargs touch 2>/dev/null || true # until no inode is left
+    foretells 11 source "$FS/target"
+    expect_words 'no inode|no space'
+}
+
+@test "-n where files may not become so large" {
+    random_file source 1M
+    under=(prlimit --fsize=100000)
+    foretells 11 source target
 }
 
 @test "-n with --strict where only the cache could hold it, and of verify" {
     random_file source $((80 * MIB))
     foretells 42 --strict --cache=plain source target
+    foretells 42 --strict --cache=window --cache-max=1M source target
     on_fs tmpfs 128M
     foretells 42 --strict source "$FS/target"
     foretells 0 --strict source target
