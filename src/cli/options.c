@@ -381,6 +381,10 @@ static int store(struct options *options, const struct option_row *row, const ch
                  const char *text, struct error *err)
 {
     void *field = (char *)options + row->offset;
+    /* Most often a variable of a script that is not set: the option would count for nothing. */
+    bool words = row->kind == OPTION_TEXT || row->kind == OPTION_LIST;
+    if (words && text[0] == '\0')
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: nothing is given for it", shown);
     if (row->given)
         *(bool *)((char *)options + row->given) = true;
     switch (row->kind) {

@@ -109,6 +109,9 @@ int output_flush(struct error *err)
     int errnum = errno;
     if (rc == 0 && !ferror(stdout))
         return 0;
+    if (errnum != 0)
+        return error_set(err, errnum, "standard output");
     /* An earlier failure left only the flag. */
-    return error_set(err, errnum != 0 ? errnum : EIO, "standard output");
+    return error_set_class(err, ERROR_FILE, EIO,
+                           "standard output: not all of what was to be said could be written");
 }

@@ -161,7 +161,7 @@ static void options_attributes_the_last_word_counts(void **state)
     assert_string_equal(options.wish.chown, "a:b");
     options_close(&options);
     refuse(WORDS("--chmod=rw", "a", "b"), "--chmod=rw: not permissions such as");
-    refuse(WORDS("--chown=", "a", "b"), "not USER:GROUP");
+    refuse(WORDS("--chown=", "a", "b"), "--chown: nothing is given for it");
 }
 
 static void options_aliases_mean_the_same(void **state)
@@ -262,6 +262,8 @@ static void options_wrong_line_is_refused_in_one_clear_line(void **state)
     refuse(WORDS("-q"), "SOURCE and TARGET are missing");
     refuse(WORDS("a"), "a: TARGET is missing");
     refuse(WORDS("a", ""), "an empty name");
+    refuse(WORDS("--journal=", "a", "b"), "--journal: nothing is given for it");
+    refuse(WORDS("-i", "", "a", "h:"), "-i: nothing is given for it");
     refuse(WORDS("--frobnicate", "a", "b"), "--frobnicate: no such option");
     refuse(WORDS("--chekcsum", "a", "b"), "is --checksum meant?");
     refuse(WORDS("--xy", "a", "b"), "--xy: no such option");
