@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# Goal: the tools that the remote tests stand on do what they say: the proxy counts and cuts at the byte, the filter spoils
-# the byte, the long line is long, and what is left behind is seen. No haul runs here.
+# Goal: the tools that the remote tests stand on do what they say: the proxy counts and cuts at the byte, and holds back who
+# is ahead, the filter spoils the byte, the long line is long, and what is left behind is seen. No haul runs here.
 load ../lib/remote
 
 # What arrives when 300,000 bytes are sent through ssh, the server's cat, and back.
-echoed() {
-    ssh -F "$server_config" "$FAR" cat <noise >echo 2>err
+echoed() { # [FILE]
+    ssh -F "$server_config" "$FAR" cat <noise >"${1:-echo}" 2>err
 }
 
 setup() {
@@ -70,6 +70,45 @@ setup() {
     status=0
     wait "$client" || status=$?
     [ "$status" = 255 ]
+}
+
+@test "a gate: each connection passes so much and waits for the others, then all pass; a signal opens it" {
+    server_start
+    proxy_start --gate-up=100000:2 --only=1 --cut-up=250000
+    echoed one &
+    local first=$!
+    waits_until 10 proxy_passed up 100000
+    sleep 0.3
+    expect "passed" "$(proxy_count up)" 100000
+    echoed two
+    cmp noise two
+    status=0
+    wait $first || status=$?
+    expect_status 255 # the first was cut behind the gate
+    proxy_start --gate-down=100000:2
+    echoed one &
+    first=$!
+    waits_until 10 proxy_passed down 100000
+    kill -HUP "$PROXY_PID"
+    wait $first
+    cmp noise one
+}
+
+@test "a gate that is shut later: what has passed before does not count" {
+    server_start
+    proxy_start --gate-up=50000:2:40000:400000
+    echoed one
+    cmp noise one
+    echoed two &
+    local second=$!
+    waits_until 10 proxy_passed up 450000
+    sleep 0.3
+    expect_under "passed" "$(proxy_count up)" $((400000 + 2 * 128 * 1024 + 50000)) # two buffers may be full when it is shut
+    kill -0 $second
+    echoed three
+    cmp noise three
+    wait $second
+    cmp noise two
 }
 
 @test "the filter spoils one byte, floods, falls silent, and passes the status on" {

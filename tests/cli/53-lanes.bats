@@ -5,6 +5,7 @@
 load ../lib/remote
 
 SIZE=$((REMOTE_MIB * MIB + 777))
+JOINED=$((256 * 1024)) # more than logins and requests are: whose bytes are so many has begun to copy
 
 # The file on the side that WAY says, and source, target.
 sides() { # WAY
@@ -16,10 +17,17 @@ sides() { # WAY
     random_file "$source_file" $SIZE
 }
 
+# Lanes are opened one after another, and a fast one could do all the work before the last has come: so none gets further
+# than that until so many have.
+lanes_start() { # LANES [CUTPROXY-OPTION...]
+    proxy_start "--gate-$way=$JOINED:$1" "${@:2}"
+}
+
 in_lanes() { # WAY LANES
     sides "$1"
-    # Slowly enough that the last lane finds something to do: they are opened one after another.
-    copied -j "$2" --bwlimit=$((96 / $2))M "${via[@]}" "$source" "$target"
+    lanes_start "$2"
+    copied -j "$2" "${via[@]}" "$source" "$target"
+    proxy_stop
     uncached "$source_file" "$target_file"
     same "$source_file" "$target_file"
     expect_receipt .lanes "$2"
@@ -87,6 +95,7 @@ in_lanes() { # WAY LANES
         rm -rf here there
         : >"$SSH/sshd.log"
         sides push
+        lanes_start $lanes
         copied -j $lanes --memory=8M "${via[@]}" "$source" "$target"
         same "$source_file" "$target_file"
         [ "$(receipt .memory_budget_bytes)" -le $((8 * MIB)) ]
@@ -94,19 +103,19 @@ in_lanes() { # WAY LANES
     done
 }
 
+# Each of four lanes begins with four chunks, which is 1 MiB: it surely comes to the cut.
 lane_dies() { # WAY WHICH
     server_start
     sides "$1"
-    proxy_start --only="$2" --cut-$way=$((SIZE / 2)) # time for the others to log in
-    copied -j 4 --chunk-size=256K --bwlimit=16M "${via[@]}" "$source" "$target"
+    lanes_start 4 --only="$2" --cut-$way=$((2 * JOINED))
+    copied -j 4 --chunk-size=256K "${via[@]}" "$source" "$target"
     proxy_stop
     same "$source_file" "$target_file"
-    # On a busy machine the others may come too late to join, and go on instead.
-    expect "bytes" $(($(receipt .bytes_copied) + $(receipt .bytes_kept))) $SIZE
-    expect_words 'lane'
-    [ "$(proxy_count connections)" -ge 2 ]
+    expect_receipt .bytes_copied $SIZE
+    expect_words "lane $2 was lost, the others did its work"
+    expect "connections" "$(proxy_count connections)" 4
     # What was under way in that lane is sent again; no more.
-    expect_under "sent" "$(proxy_count $way)" $((SIZE + SIZE / 4))
+    expect_under "sent" "$(proxy_count $way)" $((SIZE + SIZE / 16))
     nothing_left
 }
 
@@ -115,13 +124,13 @@ lane_dies() { # WAY WHICH
 @test "pull: the first lane dies, the others finish" { lane_dies pull 1; }
 @test "pull: the second lane dies, the others finish" { lane_dies pull 2; }
 
-# The second lane's login takes longer than the first lane lives: it finds nobody to join, and leads.
+# The second lane's login, which has begun, takes longer than the first lane lives: it finds nobody to join, and leads.
 lane_dies_before_another_has_joined() { # WAY
     server_start
     sides "$1"
     agent_make before="sh -c '[ \$(wc -l <$SCRATCH/agent.pids) -lt 2 ] || while kill -0 \$(head -n 1 $SCRATCH/agent.pids); do sleep 0.1; done 2>&-; exec \"\$@\"' sh"
-    proxy_start --only=1 --cut-$way=$((SIZE / 4))
-    copied -j 2 --chunk-size=256K --sync-every=1M --bwlimit=24M "${via[@]}" "$source" "$target"
+    proxy_start --gate-$way=$((SIZE / 4)):2:1 --only=1 --cut-$way=$((SIZE / 4 + JOINED))
+    copied -j 2 --chunk-size=256K --sync-every=1M "${via[@]}" "$source" "$target"
     proxy_stop
     same "$source_file" "$target_file"
     expect_words 'the lane that led was lost, another goes on'
@@ -134,17 +143,20 @@ lane_dies_before_another_has_joined() { # WAY
 @test "push: the first lane dies before another has joined it" { lane_dies_before_another_has_joined push '<f+++++++++'; }
 @test "pull: the first lane dies before another has joined it" { lane_dies_before_another_has_joined pull '>f+++++++++'; }
 
-# A lane that dies with the first of two files: the second one is copied, in as many lanes as were asked for.
+# A lane that dies with the first of two files: the second one is copied, in as many lanes as were asked for. What passes
+# for the first is its size, and 1 MiB that is sent again: the second gate is shut in the second one.
 lane_dies_before_another_file() { # WHICH
     server_start
     folders
     random_file here/one $SIZE 1
     random_file here/two $SIZE 2
-    proxy_start --only="$1" --cut-up=$((SIZE / 4))
-    copied -j 3 --chunk-size=256K --bwlimit=24M "${via[@]}" here/one here/two "$FAR:$THERE/"
+    proxy_start --gate-up=$JOINED:3 --only="$1" --cut-up=$((2 * JOINED)) \
+        --gate-up=$JOINED:3:$JOINED:$((SIZE + SIZE / 8))
+    copied -j 3 --chunk-size=256K "${via[@]}" here/one here/two "$FAR:$THERE/"
     same here/one there/one
     same here/two there/two
     expect "lanes of the second file" "$(jq -s 'map(select(.event == "file"))[1].lanes' out)" 3
+    expect "connections" "$(proxy_count connections)" 4
     nothing_left
 }
 
@@ -161,11 +173,13 @@ lane_dies_before_another_file() { # WHICH
     digest=$(receipt .digest)
     for part in '' some; do # a new file; a resumed one
         rm -f "$target_file" manifest
-        [ -z "$part" ] || { interrupted_at $((SIZE / 8)); }
-        proxy_start --only=2 --stall-up=$((SIZE / 4))
-        copied -j 2 --timeout=2 --chunk-size=1M --bwlimit=32M --manifest=manifest "${via[@]}" "$source" "$target"
+        [ -z "$part" ] || interrupted_at $((SIZE / 4))
+        # Each of two lanes begins with eight chunks, of which four are new.
+        lanes_start 2 --only=2 --stall-up=$((3 * MIB))
+        copied -j 2 --timeout=2 --chunk-size=1M --manifest=manifest "${via[@]}" "$source" "$target"
         proxy_stop
         expect_words 'lane 2 was lost'
+        [ -z "$part" ] || expect_receipt .resumed true
         expect_receipt .digest "$digest"
         "$HAUL" verify --manifest=manifest "$target_file"
         same "$source_file" "$target_file"
@@ -175,19 +189,21 @@ lane_dies_before_another_file() { # WHICH
 }
 
 interrupted_at() { # BYTES
-    copy_start -j 1 --chunk-size=1M --sync-every=4M --bwlimit=16M "${via[@]}" "$source" "$target"
-    waits_until 30 eval '[ "$(durable_bytes "$target_file")" -ge '"$1"' ]'
-    kill -INT "$CLIENT"
-    copy_wait
+    proxy_start --cut-up="$1"
+    copy -j 1 --chunk-size=1M --sync-every=4M "${via[@]}" "$source" "$target"
+    proxy_stop
+    [[ " 10 12 30 " == *" $status "* ]] || expect_status 12
+    nothing_left
 }
 
+# All four have begun, and then nothing passes before the end.
 all_lanes_die() { # WAY
     local durable
     server_start
     sides "$1"
-    proxy_start
-    copy_start -j 4 --sync-every=4M --bwlimit=48M "${via[@]}" "$source" "$target"
-    waits_until 30 proxy_passed $way $((SIZE / 2))
+    lanes_start 4 "--gate-$way=$JOINED:5:$JOINED:$((SIZE / 2))"
+    copy_start -j 4 --sync-every=4M "${via[@]}" "$source" "$target"
+    waits_until 30 proxy_passed $way $((SIZE / 2 + 4 * JOINED))
     kill -USR1 "$PROXY_PID"
     copy_wait
     proxy_stop

@@ -12,9 +12,13 @@
  *   --mark-up=N --mark-down=N    --count tells how long after the first connection N bytes had
  *                                passed
  *   --only=K                     all of this for the K-th connection (from 1) alone; others pass
+ *   --gate-up=N:K[:M[:FROM]]     from when FROM bytes (0) have passed in all, each connection
+ * passes N
+ *   --gate-down=N:K[:M[:FROM]]   more and waits, until K connections have passed M (N) more each;
+ * so who carries how much is not left to who is faster. Several may be given
  *
  * Each happens once; connections made later pass. SIGUSR1 resets all connections, SIGUSR2 stalls
- * them, SIGTERM ends. --count is one line, kept up to date:
+ * them, SIGHUP opens the gates, SIGTERM ends. --count is one line, kept up to date:
  *
  *   up=BYTES down=BYTES connections=COUNT open=COUNT mark=SECONDS  (mark=- : not yet)
  *
@@ -37,7 +41,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAIRS_MAX = 64, BUFFER_BYTES = 128 * 1024 };
+enum { PAIRS_MAX = 64, GATES_MAX = 4, BUFFER_BYTES = 128 * 1024 };
 enum { UP, DOWN, WAYS };
 
 #define NEVER UINT64_MAX
@@ -54,6 +58,20 @@ struct pair {
     uint32_t number;
     bool stalled;
     struct flow flows[WAYS];
+    uint64_t passed[WAYS];
+    struct {
+        uint64_t from; /* what this pair had passed when the gate was shut */
+        bool through;  /* it has passed enough since */
+    } gates[GATES_MAX];
+};
+
+/* Stands open at first, is shut, and is opened for good. */
+struct gate {
+    int way;
+    uint64_t most, enough, from;
+    uint32_t count;
+    uint32_t through_count;
+    bool shut, opened;
 };
 
 struct proxy {
@@ -62,6 +80,8 @@ struct proxy {
     const char *count_path;
     uint32_t only;
     uint64_t cut_at[WAYS], flip_at[WAYS], stall_at[WAYS], mark_at[WAYS];
+    struct gate gates[GATES_MAX];
+    uint32_t gates_count;
 
     uint64_t passed[WAYS];  /* of all connections */
     uint64_t watched[WAYS]; /* of those that the options are for */
@@ -167,6 +187,46 @@ static size_t allowed(const struct proxy *proxy, int way, size_t length)
     return limit == NEVER || length < room ? length : (size_t)room;
 }
 
+/* How many bytes a pair may still pass before a gate. */
+static uint64_t gates_room(const struct proxy *proxy, const struct pair *pair, int way)
+{
+    uint64_t room = NEVER;
+    for (uint32_t i = 0; i < proxy->gates_count; i++) {
+        const struct gate *gate = &proxy->gates[i];
+        uint64_t passed = pair->passed[way] - pair->gates[i].from;
+        if (gate->way != way || !gate->shut || gate->opened)
+            continue;
+        uint64_t left = gate->most > passed ? gate->most - passed : 0;
+        room = left < room ? left : room;
+    }
+    return room;
+}
+
+/* All that are open stand at what they have passed. */
+static void gate_shut(struct proxy *proxy, uint32_t number)
+{
+    struct gate *gate = &proxy->gates[number];
+    for (uint32_t i = 0; i < PAIRS_MAX; i++)
+        proxy->pairs[i].gates[number].from = proxy->pairs[i].passed[gate->way];
+    gate->shut = true;
+}
+
+/* After bytes of this pair have passed, or none yet. */
+static void gates_turn(struct proxy *proxy, struct pair *pair)
+{
+    for (uint32_t i = 0; i < proxy->gates_count; i++) {
+        struct gate *gate = &proxy->gates[i];
+        if (!gate->shut && proxy->passed[gate->way] >= gate->from)
+            gate_shut(proxy, i);
+        uint64_t passed = pair->passed[gate->way] - pair->gates[i].from;
+        if (!gate->shut || pair->gates[i].through || passed < gate->enough)
+            continue;
+        pair->gates[i].through = true;
+        gate->through_count++;
+        gate->opened |= gate->through_count >= gate->count;
+    }
+}
+
 /* After bytes have been written, or none yet: what is due now? False: the connection is gone. */
 static bool pair_due(struct proxy *proxy, struct pair *pair, int way)
 {
@@ -191,10 +251,11 @@ static bool flow_read(struct proxy *proxy, struct pair *pair, int way)
 {
     struct flow *flow = &pair->flows[way];
     bool watched = proxy->only == 0 || proxy->only == pair->number;
-    size_t room = allowed(proxy, way, BUFFER_BYTES);
-    if (flow->end != 0 || flow->read_ended)
+    size_t room = watched ? allowed(proxy, way, BUFFER_BYTES) : BUFFER_BYTES;
+    uint64_t gates = gates_room(proxy, pair, way);
+    if (flow->end != 0 || flow->read_ended || gates == 0)
         return true;
-    ssize_t got = read(pair->fds[way], flow->data, watched ? room : BUFFER_BYTES);
+    ssize_t got = read(pair->fds[way], flow->data, room < gates ? room : (size_t)gates);
     if (got < 0)
         return errno == EAGAIN || errno == EINTR;
     flow->read_ended = got == 0;
@@ -225,7 +286,9 @@ static bool flow_write(struct proxy *proxy, struct pair *pair, int way)
     if (flow->start == flow->end)
         flow->start = flow->end = 0;
     proxy->passed[way] += (uint64_t)put;
+    pair->passed[way] += (uint64_t)put;
     proxy->changed = true;
+    gates_turn(proxy, pair);
     if (proxy->only != 0 && proxy->only != pair->number)
         return true;
     proxy->watched[way] += (uint64_t)put;
@@ -270,6 +333,7 @@ static void pair_accept(struct proxy *proxy)
     if (proxy->first_ns < 0)
         proxy->first_ns = now_ns();
     proxy->changed = true;
+    gates_turn(proxy, pair);
     bool watched = proxy->only == 0 || proxy->only == pair->number;
     for (int way = 0; way < WAYS && watched && pair_due(proxy, pair, way); way++)
         ;
@@ -277,13 +341,14 @@ static void pair_accept(struct proxy *proxy)
 
 /* ---- the loop ---- */
 
-/* What a pair waits for: a stalled one for nothing, not even for errors. */
-static void pair_poll(const struct pair *pair, struct pollfd polls[WAYS])
+/* What a pair waits for: a stalled one for nothing, not even for errors; at a gate just so. */
+static void pair_poll(const struct proxy *proxy, const struct pair *pair, struct pollfd polls[WAYS])
 {
     bool idle = pair->fds[UP] < 0 || pair->stalled;
     for (int way = 0; way < WAYS; way++) {
         const struct flow *in = &pair->flows[way], *out = &pair->flows[1 - way];
-        int events = (in->end == 0 && !in->read_ended ? POLLIN : 0) | (out->end > 0 ? POLLOUT : 0);
+        bool reads = in->end == 0 && !in->read_ended && gates_room(proxy, pair, way) > 0;
+        int events = (reads ? POLLIN : 0) | (out->end > 0 ? POLLOUT : 0);
         polls[way] =
             (struct pollfd){.fd = idle || !events ? -1 : pair->fds[way], .events = (short)events};
     }
@@ -291,13 +356,15 @@ static void pair_poll(const struct pair *pair, struct pollfd polls[WAYS])
 
 static void wish_fulfil(struct proxy *proxy, int number)
 {
+    for (uint32_t i = 0; i < proxy->gates_count && number == SIGHUP; i++)
+        proxy->gates[i].shut = proxy->gates[i].opened = true;
     for (uint32_t i = 0; i < PAIRS_MAX; i++) {
         struct pair *pair = &proxy->pairs[i];
         if (pair->fds[UP] < 0)
             continue;
         if (number == SIGUSR1)
             pair_reset(proxy, pair);
-        else
+        else if (number == SIGUSR2)
             pair->stalled = true;
     }
 }
@@ -312,7 +379,7 @@ static void proxy_run(struct proxy *proxy)
         count_write(proxy);
         polls[0] = (struct pollfd){.fd = proxy->listener, .events = POLLIN};
         for (uint32_t i = 0; i < PAIRS_MAX; i++)
-            pair_poll(&proxy->pairs[i], &polls[1 + i * WAYS]);
+            pair_poll(proxy, &proxy->pairs[i], &polls[1 + i * WAYS]);
         int ready = ppoll(polls, 1 + PAIRS_MAX * WAYS, NULL, &open_mask);
         if (wish == SIGTERM)
             return;
@@ -352,7 +419,7 @@ static void listen_and_say(struct proxy *proxy, const char *ready_path)
 
 static void signals_take(void)
 {
-    const int numbers[] = {SIGUSR1, SIGUSR2, SIGTERM};
+    const int numbers[] = {SIGUSR1, SIGUSR2, SIGHUP, SIGTERM};
     struct sigaction action = {.sa_handler = on_signal};
     sigset_t blocked;
     sigemptyset(&blocked);
@@ -364,15 +431,33 @@ static void signals_take(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* N:K[:M[:FROM]] */
+static void gate_read(struct proxy *proxy, int way, const char *text)
+{
+    if (proxy->gates_count == GATES_MAX)
+        exit(1);
+    struct gate *gate = &proxy->gates[proxy->gates_count++];
+    *gate = (struct gate){.way = way};
+    int count = sscanf(text, "%" SCNu64 ":%" SCNu32 ":%" SCNu64 ":%" SCNu64, &gate->most,
+                       &gate->count, &gate->enough, &gate->from);
+    if (count < 2) {
+        fprintf(stderr, "cutproxy: no gate: %s\n", text);
+        exit(1);
+    }
+    gate->enough = count < 3 ? gate->most : gate->enough;
+    gate->shut = gate->from == 0;
+}
+
 /* The ready file's path. Options of two directions are numbered 2 * row + direction. */
 static const char *options_read(struct proxy *proxy, int argc, char **argv)
 {
     uint64_t *const rows[] = {proxy->cut_at, proxy->flip_at, proxy->stall_at, proxy->mark_at};
     static const struct option options[] = {
-        {"cut-up", 1, NULL, 0},    {"cut-down", 1, NULL, 1},  {"flip-up", 1, NULL, 2},
-        {"flip-down", 1, NULL, 3}, {"stall-up", 1, NULL, 4},  {"stall-down", 1, NULL, 5},
-        {"mark-up", 1, NULL, 6},   {"mark-down", 1, NULL, 7}, {"only", 1, NULL, 'o'},
-        {"ready", 1, NULL, 'r'},   {"count", 1, NULL, 'c'},   {NULL, 0, NULL, 0}};
+        {"cut-up", 1, NULL, 0},    {"cut-down", 1, NULL, 1},    {"flip-up", 1, NULL, 2},
+        {"flip-down", 1, NULL, 3}, {"stall-up", 1, NULL, 4},    {"stall-down", 1, NULL, 5},
+        {"mark-up", 1, NULL, 6},   {"mark-down", 1, NULL, 7},   {"only", 1, NULL, 'o'},
+        {"gate-up", 1, NULL, 'u'}, {"gate-down", 1, NULL, 'd'}, {"ready", 1, NULL, 'r'},
+        {"count", 1, NULL, 'c'},   {NULL, 0, NULL, 0}};
     const char *ready_path = NULL;
     int option;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -380,7 +465,9 @@ static const char *options_read(struct proxy *proxy, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == '?')
             exit(1);
-        if (option == 'o')
+        if (option == 'u' || option == 'd')
+            gate_read(proxy, option == 'u' ? UP : DOWN, optarg);
+        else if (option == 'o')
             proxy->only = (uint32_t)strtoul(optarg, NULL, 10);
         else if (option == 'r')
             ready_path = optarg;
