@@ -74,7 +74,7 @@ static void end_file_request_done(struct end_file *self, struct work *work)
         work->then(self, work, work->request.result);
     else if (work->step < WORK_DATASYNC)
         end_file_io_done(self, work);
-    else if (work->step <= WORK_JOURNAL_SYNC)
+    else if (work->step <= WORK_RECORD)
         end_file_sync_done(self, work);
     else
         end_file_life_done(self, work);
@@ -160,7 +160,7 @@ static void end_file_start(struct end *end, struct slot *slot)
         end_file_call(self, work, end_file_recall, end_file_finish);
         break;
     case END_KEEP:
-        end_file_journal_note(self, work);
+        end_file_note(work);
         end_file_finish(self, work, 0);
         break;
     case END_FETCH:
@@ -279,7 +279,7 @@ static void end_file_close(struct end *end)
     struct end_file *self = end_file_of(end);
     engine_close(self->engine); /* drains: the kernel may own buffers */
     for (uint32_t i = 0; self->opens && i < self->config.jobs_max; i++) {
-        end_file_journal_close(&self->opens[i]);
+        ledger_close(&self->opens[i].ledger);
         residency_release(&self->opens[i].view);
         if (self->opens[i].used)
             file_close(&self->opens[i].file);

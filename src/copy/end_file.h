@@ -5,7 +5,7 @@
 
 #include "haul/end.h"
 #include "haul/engine.h"
-#include "haul/journal.h"
+#include "haul/ledger.h"
 #include "haul/place.h"
 #include "haul/policy.h"
 #include "haul/residency.h"
@@ -60,17 +60,8 @@ struct open_file {
     uint32_t swept_count; /* ranges of policy.ours that have been dropped */
     bool sweeping;
 
-    struct journal *journal; /* targets; NULL: none is kept */
-    /* What the journal lists, by this run or those before, may be wrong: no stamp of ours may say
-     * that nobody has touched it. */
-    bool doubted;
-    bool disproved;   /* a chunk was read back wrong */
-    bool began_fresh; /* the journal that is gone on with began with an empty target */
-    struct journal_reader *reader;
-    struct journal_proof proof; /* of the sync under way */
-    uint64_t recalled_count;
+    struct ledger ledger;
     struct attributes_outcome attributes; /* of the commit */
-    char journal_path[4096];
 };
 
 enum work_step {
@@ -82,8 +73,7 @@ enum work_step {
     WORK_WRITE,
     WORK_DATASYNC, /* sync: of the data, then the batch, then the journal */
     WORK_HEARING,  /* ... but first the write-backs that were under way beside it */
-    WORK_JOURNAL_WRITE,
-    WORK_JOURNAL_SYNC,
+    WORK_RECORD,
     WORK_WINDOWS, /* commit: every window is being closed */
     WORK_SYNC_ALL,
     WORK_DROP_ALL,
@@ -213,23 +203,12 @@ int end_file_refuse_cache(const struct end_file *self, const struct job *job,
                           const struct cache_need *need, struct error *err);
 int end_file_probe(const struct end_file *self, const struct job *job, struct error *err);
 
-/* end_file_journal.c: sync and the target's journal */
-void end_file_journal_place(struct open_file *open, const struct job *job);
-/* --dry-run: is something in the way of a journal? */
-int end_file_journal_probe(const struct end_file *self, const struct job *job, struct error *err);
-bool end_file_journal_present(const struct end_file *self, const struct job *job);
-int end_file_journal_join(const struct end_file *self, struct open_file *open, struct job *job,
-                          struct error *err);
-int end_file_journal_find(const struct end_file *self, struct open_file *open, struct job *job,
-                          struct error *err);
-void end_file_journal_note(struct end_file *self, struct work *work);
+/* end_file_sync.c: what was stored becomes durable */
 void end_file_sync(struct end_file *self, struct work *work);
 void end_file_sync_done(struct end_file *self, struct work *work);
+void end_file_note(struct work *work);                         /* the slot's chunk was stored */
 int end_file_recall(struct end_file *self, struct work *work); /* a step */
-void end_file_journal_undo(const struct open_file *open, const struct job *job);
-int end_file_journal_end(struct work *work);
 /* A step: a listed chunk was read back wrong, so a stamp that holds must not. */
-int end_file_journal_disprove(struct end_file *self, struct work *work);
-void end_file_journal_close(struct open_file *open);
+int end_file_disprove(struct end_file *self, struct work *work);
 
 #endif

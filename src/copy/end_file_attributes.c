@@ -37,7 +37,7 @@ static int end_file_new_mode(const struct open_file *open, const struct job *job
                              struct attributes *wanted, struct error *err)
 {
     struct facts now;
-    bool ours = open->file.created || open->began_fresh;
+    bool ours = open->file.created || open->ledger.began_fresh;
     if (job->wish.attributes[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE || !ours)
         return 0;
     int result = file_facts(&open->file, &now, err);

@@ -275,7 +275,7 @@ static void end_file_write(struct end_file *self, struct work *work)
         return;
     }
     if (work->cursor >= end) {
-        end_file_journal_note(self, work);
+        end_file_note(work);
         end_file_io_finish(self, work, 0);
         return;
     }
@@ -341,14 +341,13 @@ static bool end_file_refused(struct end_file *self, struct work *work)
     return true;
 }
 
-/* Is it the first chunk of the journal's file that is not what was written? The journal may list it
- * by a batch whose stamp is still right. */
-static bool end_file_disproves(const struct work *work)
+/* Is it the first chunk that is not what was written? The journal may list it by a batch whose
+ * stamp is still right. */
+static bool end_file_disproves(struct work *work)
 {
     const struct slot *slot = work->slot;
-    const struct open_file *open = work->open;
-    return slot->op == END_EXAMINE && slot->conditional && !slot->matched && open->journal &&
-           !open->disproved;
+    return slot->op == END_EXAMINE && slot->conditional && !slot->matched &&
+           ledger_disprove(&work->open->ledger);
 }
 
 static void end_file_read_done(struct end_file *self, struct work *work)
@@ -377,8 +376,7 @@ static void end_file_read_done(struct end_file *self, struct work *work)
     slot->matched = slot->conditional && request->done == slot->length &&
                     digest_equal(&slot->digest, &slot->expected);
     if (end_file_disproves(work)) {
-        work->open->doubted = work->open->disproved = true;
-        end_file_call(self, work, end_file_journal_disprove, end_file_io_finish);
+        end_file_call(self, work, end_file_disprove, end_file_io_finish);
         return;
     }
     end_file_io_finish(self, work, 0);

@@ -38,7 +38,7 @@ int end_file_describe(struct end_file *self, struct work *work)
     if (result == 0 && self->end.role == END_TARGET && job->wish.chown)
         result = attributes_owners(job->wish.chown, &(struct facts){0}, &(uint8_t){0}, err);
     if (result == 0 && self->end.role == END_TARGET)
-        job->journal_present = end_file_journal_present(self, job);
+        job->journal_present = ledger_lies(self->config.place, job);
     if (result == 0 && job->wish.dry)
         result = end_file_probe(self, job, err);
     return result;
@@ -65,7 +65,7 @@ static struct open_file *end_file_place(struct end_file *self, const struct job 
 
 static void end_file_forget(struct open_file *open)
 {
-    end_file_journal_close(open);
+    ledger_close(&open->ledger);
     residency_release(&open->view);
     file_close(&open->file);
     open->used = false;
@@ -113,17 +113,16 @@ static int end_file_open_reading(const struct end_file *self, struct open_file *
     open->size_bytes = open->file.facts.size_bytes;
     job->facts[self->end.role] = open->file.facts;
     job->target_readable = true;
-    if (job->wish.journal_path) /* a manifest to compare with */
-        end_file_journal_place(open, job);
+    ledger_init(&open->ledger, &open->file, job); /* a manifest to compare with */
     end_file_watch_start(open);
     end_file_choose(self, open, job);
     return end_file_refuse_open(self, open, job, err);
 }
 
 /* A target that we made and could not even start to fill: take it away again, and its journal. */
-static void end_file_undo(const struct open_file *open, const struct job *job)
+static void end_file_undo(struct open_file *open, const struct job *job)
 {
-    end_file_journal_undo(open, job);
+    ledger_undo(&open->ledger, job);
     if (open->file.created && unlinkat(open->file.fd_folder, open->file.name, 0) != 0)
         log_warning("%s: an empty file is left", open->file.path);
 }
@@ -142,6 +141,7 @@ static void end_file_tell_target(const struct end_file *self, const struct open_
 static int end_file_open_target(const struct end_file *self, struct open_file *open,
                                 struct job *job, struct error *err)
 {
+    const struct place *place = self->config.place;
     const struct file_open_wish wish = {
         .join = job->wish.join,
         .session = job->wish.session,
@@ -150,19 +150,20 @@ static int end_file_open_target(const struct end_file *self, struct open_file *o
         .create_mode = job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE
                            ? job->facts[END_SOURCE].mode
                            : 0,
-        .place = self->config.place,
+        .place = place,
     };
     int result = file_open_target(&open->file, job->target_path, &wish, err);
     if (result < 0)
         return result;
     open->size_bytes = job->facts[END_SOURCE].size_bytes;
+    ledger_init(&open->ledger, &open->file, job);
     end_file_tell_target(self, open, job);
     end_file_watch_start(open);
     end_file_choose(self, open, job);
     result = end_file_refuse_open(self, open, job, err);
     if (result == 0)
-        result = job->wish.join ? end_file_journal_join(self, open, job, err)
-                                : end_file_journal_find(self, open, job, err);
+        result = job->wish.join ? ledger_join(&open->ledger, place, job, err)
+                                : ledger_find(&open->ledger, place, job, err);
     end_file_watch_edge(open, open->file.facts.size_bytes);
     end_file_watch_edge(open, open->size_bytes);
     if (result == 0 && !job->wish.join) {
@@ -259,7 +260,7 @@ static int end_file_set_metadata(const struct end_file *self, struct work *work)
     if (result == 0)
         result = file_sync_folder(file, err);
     if (result == 0)
-        result = end_file_journal_end(work);
+        result = ledger_remove(&work->open->ledger, err);
     if (result < 0)
         file_take_back(file);
     return result;
@@ -285,8 +286,8 @@ static void end_file_leave_clean(struct end_file *self, struct work *work)
 {
     if (work->slot->op == END_COMMIT)
         end_file_call(self, work, end_file_commit_step, end_file_left);
-    else if (work->open->disproved) /* once more: another lane may have stamped it since */
-        end_file_call(self, work, end_file_journal_disprove, end_file_left);
+    else if (work->open->ledger.disproved) /* once more: another lane may have stamped it since */
+        end_file_call(self, work, end_file_disprove, end_file_left);
     else
         end_file_left(self, work, 0);
 }

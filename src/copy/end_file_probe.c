@@ -114,5 +114,5 @@ int end_file_probe(const struct end_file *self, const struct job *job, struct er
     if (job->wish.compare_only)
         return probe_reading(self, job, job->target_path, err);
     int result = probe_writing(self, job, err);
-    return result < 0 ? result : end_file_journal_probe(self, job, err);
+    return result < 0 ? result : ledger_probe(self->config.place, job, err);
 }
