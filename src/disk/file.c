@@ -31,7 +31,7 @@
  * (Linux 6.1), so they are read at their fixed offsets: include/uapi/linux/stat.h,
  * stx_dio_mem_align at 0x98. */
 enum { STATX_BYTES = 256, STATX_DIO_MEMORY_AT = 0x98, STATX_DIO_OFFSET_AT = 0x9c };
-enum { STATX_WANT_DIOALIGN = 0x2000 };
+enum { STATX_WANT_DIOALIGN = 0x2000, STATX_WANT_BASIC = 0x7ff, STATX_ASK_THE_SERVER = 0x2000 };
 
 void file_init(struct file *file)
 {
@@ -113,6 +113,16 @@ static int file_check_size(const char *path, const struct facts *facts, struct e
     return facts->size_bytes <= FILE_BYTES_MAX ? 0 : error_set(err, EFBIG, "%s", path);
 }
 
+/* As the file is now. NFS and FUSE remember for a minute what it was, and whoever changed it from
+ * elsewhere would go unseen: statx(2), AT_STATX_FORCE_SYNC (Linux 4.11), refreshes what they have.
+ */
+static int file_stat(int fd, struct stat *st)
+{
+    _Alignas(8) uint8_t raw[STATX_BYTES];
+    (void)syscall(SYS_statx, fd, "", AT_EMPTY_PATH | STATX_ASK_THE_SERVER, STATX_WANT_BASIC, raw);
+    return fstat(fd, st) == 0 ? 0 : -errno;
+}
+
 int file_describe_in(const struct place *place, const char *path, struct facts *facts,
                      struct error *err)
 {
@@ -120,6 +130,8 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
     *facts = (struct facts){.kind = FILE_NONE};
     AUTO_CLOSE int fd = -1;
     int result = place_look_open(place, path, &st, &fd);
+    if (result == 0)
+        result = file_stat(fd, &st);
     if (!place_may_read(place)) {
         if (result == 0 && S_ISDIR(st.st_mode))
             facts->kind = FILE_FOLDER;
@@ -143,8 +155,9 @@ int file_facts(const struct file *file, struct facts *facts, struct error *err)
         *facts = file->facts;
         return 0;
     }
-    if (fstat(file->fd, &st) != 0)
-        return error_set(err, errno, "%s: cannot be looked at", file->path);
+    int result = file_stat(file->fd, &st);
+    if (result < 0)
+        return error_set(err, -result, "%s: cannot be looked at", file->path);
     file_facts_from_stat(facts, &st);
     if (facts->kind == FILE_DEVICE) {
         uint64_t capacity_bytes = 0;

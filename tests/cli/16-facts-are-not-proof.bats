@@ -369,6 +369,18 @@ write_and_sync() {
     done
 }
 
+@test "a file that was changed from another machine: what this one remembers of it does not count" {
+    FUSE_FAULTS=(--remember=600)
+    on_fs fuse
+    random_file "$FUSE_BACKING/source" 1M
+    copied "$FS/source" target
+    "$TOOLS/fill" --flip=1000 "$FUSE_BACKING/source"
+    copied "$FS/source" target
+    same "$FUSE_BACKING/source" target
+    copied "$FS/source" target
+    expect_receipt .up_to_date true
+}
+
 @test "--modify-window takes times for equal that are near" {
     random_file source 1M
     touch -d '2001-02-03 04:05:06.7' source

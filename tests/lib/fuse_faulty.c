@@ -24,6 +24,7 @@
  *   --time-unit=NS        times are kept rounded down to multiples of this
  *   --no-change-time      the time of status change is the modification time, as on FAT; both are
  *                         told as coarsely as --time-unit says
+ *   --remember=SECONDS    the kernel may remember for so long what a file was, as of NFS
  *   --slow=MS             each read and write takes so many milliseconds longer
  *
  * Otherwise a plain passthrough by path. Its own files are read through the page cache: cgroup
@@ -49,6 +50,7 @@ struct faults {
     int chmod_deny, chown_deny, utimens_deny, chmod_ignore, utimens_ignore, omit_is_zero,
         no_change_time;
     long long time_unit;
+    int remember;
     int fsync_eio, no_fallocate, no_direct, uncached, short_reads, slow_ms;
     char *folder;
     int folder_fd; /* paths are resolved below it: the mount may cover the folder itself */
@@ -96,9 +98,8 @@ static void *faulty_init(struct fuse_conn_info *connection, struct fuse_config *
     (void)connection;
     config->use_ino = 1;
     config->nullpath_ok = 0;
-    /* Changes made behind the mount (a source that shrinks) show at once. */
-    config->attr_timeout = 0;
-    config->entry_timeout = 0;
+    /* Without --remember changes made behind the mount (a source that shrinks) show at once. */
+    config->attr_timeout = config->entry_timeout = faults()->remember;
     return fuse_get_context()->private_data;
 }
 
@@ -387,6 +388,7 @@ static const struct fuse_opt options[] = {
     FAULT("--utimens-ignore", utimens_ignore),
     FAULT("--omit-is-zero", omit_is_zero),
     FAULT("--time-unit=%lld", time_unit),
+    FAULT("--remember=%d", remember),
     FAULT("--no-change-time", no_change_time),
     FAULT("--slow=%d", slow_ms),
     FUSE_OPT_END,
