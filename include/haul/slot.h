@@ -76,7 +76,6 @@ struct slot {
 
     /* The outcome. Set by the end before it gives the slot back. */
     int result;           /* 0 or -errno */
-    struct error error;   /* below 0: in words what failed */
     struct digest digest; /* FETCH, EXAMINE: of the content; STORE, KEEP: given by the pump */
     bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
     uint32_t count; /* EXAMINE: bytes that were there; RECALL: entries in the buffer, as struct
@@ -84,6 +83,8 @@ struct slot {
     uint64_t extent_start, extent_end; /* MAP; RECALL: start */
 
     struct slot *next; /* the holder's own: an end's list, while it has the slot */
+
+    struct error error; /* result below 0: in words what failed. Last: it is most of the size */
 };
 
 #endif

@@ -79,7 +79,7 @@ static void peer_finish(struct end_peer *self, struct slot *slot, int result)
     slot->result = result;
     work_of(self, slot)->step = PEER_IDLE;
     if (result == 0 && tally && (slot->op == END_STORE || slot->op == END_KEEP))
-        wire_tally_add(tally, slot->offset, slot->length, &slot->digest);
+        codec_tally_add(tally, slot);
     if (slot->op == END_ABANDON || (slot->op == END_COMMIT && result == 0) ||
         (slot->op == END_OPEN && result < 0))
         tally_end(self, slot->job->number);
@@ -92,7 +92,7 @@ static void peer_finish(struct end_peer *self, struct slot *slot, int result)
 static void peer_explain(struct end_peer *self, struct error *why)
 {
     struct error ended = {.class = ERROR_NONE};
-    (void)link_shutdown(self->wire.link, explain_timeout_ns, &ended);
+    (void)link_shutdown(self->stream.link, explain_timeout_ns, &ended);
     if (!error_is_set(&ended) || ended.class == ERROR_TIMEOUT || why->class == ERROR_TIMEOUT)
         return;
     *why = ended;
@@ -103,12 +103,13 @@ static void peer_explain(struct end_peer *self, struct error *why)
 
 static void peer_tell_violation(struct end_peer *self)
 {
-    struct wire_message bye = {.type = WIRE_BYE, .tag = WIRE_TAG_NONE};
-    bye.bye.class = ERROR_PROTOCOL;
-    bye.bye.errnum = EPROTO;
-    bye.bye.words = self->why.text;
-    if (!wire_sending(&self->wire) && wire_put(&self->wire, &bye, NULL) == 0)
-        (void)wire_flush(&self->wire, NULL);
+    struct wire_message bye = {
+        .type = WIRE_BYE,
+        .tag = WIRE_TAG_NONE,
+        .failure = {.class = ERROR_PROTOCOL, .errnum = EPROTO, .words = self->why.text},
+    };
+    if (!stream_sending(&self->stream) && stream_put(&self->stream, &bye, NULL) == 0)
+        (void)stream_flush(&self->stream, NULL);
 }
 
 /* Every slot comes back with the reason, now and from now on. */
@@ -134,34 +135,36 @@ void end_peer_break(struct end_peer *self, const struct error *why)
 static void peer_violated(struct end_peer *self, const char *what)
 {
     struct error why = {.class = ERROR_NONE};
-    wire_violation(&self->wire, &why, "%s", what);
+    stream_violation(&self->stream, &why, "%s", what);
     end_peer_break(self, &why);
 }
 
-static void peer_ended(struct end_peer *self, const struct wire_bye *bye)
+static void peer_ended(struct end_peer *self, const struct wire_failure *bye)
 {
     struct error why = {.class = ERROR_NONE};
     self->told = true;
     if (bye->class == ERROR_NONE)
         error_set_class(&why, ERROR_PROTOCOL, EPROTO, "%s: ended before it was asked to",
-                        self->wire.link->peer);
+                        self->stream.link->peer);
     else
         error_set_class(&why, bye->class, bye->errnum ? (int)bye->errnum : EPROTO, "%s: %s",
-                        self->wire.link->peer, bye->words);
+                        self->stream.link->peer, bye->words);
     end_peer_break(self, &why);
 }
 
 /* ---- sending ---- */
 
 /* Before it is asked, so that the one who wished it learns what there is no doing without. */
-static int peer_check_wish(struct end_peer *self, const struct wire_request *request)
+static int peer_check_wish(const struct end_peer *self, struct slot *slot)
 {
-    const char *unknown = wire_choice_unknown(&request->wish, self->limits.choices);
+    const char *unknown = codec_op_describes(slot->op)
+                              ? codec_choice_unknown(&slot->job->wish, self->limits.choices)
+                              : NULL;
     if (!unknown)
         return 0;
-    return error_set_class(&self->end.error, ERROR_USAGE, ENOTSUP,
+    return error_set_class(&slot->error, ERROR_USAGE, ENOTSUP,
                            "%s: haul there is older and does not know this: %s",
-                           self->wire.link->peer, unknown);
+                           self->stream.link->peer, unknown);
 }
 
 static void peer_put_request(struct end_peer *self, struct slot *slot)
@@ -169,14 +172,14 @@ static void peer_put_request(struct end_peer *self, struct slot *slot)
     struct wire_message message;
     wire_slot_request(&message, slot, self->end.role);
     const void *payload = wire_slot_pack(&message, slot, self->pack);
-    int result = peer_check_wish(self, &message.request);
+    int result = peer_check_wish(self, slot);
     if (result < 0) {
         peer_finish(self, slot, result);
         return;
     }
-    result = wire_put(&self->wire, &message, payload);
+    result = stream_put(&self->stream, &message, payload);
     if (result < 0) {
-        error_set(&slot->error, -result, "%s: a path", self->wire.link->peer);
+        error_set(&slot->error, -result, "%s: a path", self->stream.link->peer);
         peer_finish(self, slot, result);
         return;
     }
@@ -196,18 +199,18 @@ static bool peer_put_next(struct end_peer *self)
         peer_put_request(self, list_take(&self->queue));
         return true;
     }
-    if (!self->pong_due && clock_now_ns() - self->wire.sent_ns < peer_ping_ns(self))
+    if (!self->pong_due && clock_now_ns() - self->stream.sent_ns < peer_ping_ns(self))
         return false;
     message.type = self->pong_due ? WIRE_PONG : WIRE_PING;
     self->pong_due = false;
-    return wire_put(&self->wire, &message, NULL) == 0;
+    return stream_put(&self->stream, &message, NULL) == 0;
 }
 
 /* 0, or -errno of the link. */
 static int peer_send(struct end_peer *self, struct error *err)
 {
     for (;;) {
-        int sent = wire_flush(&self->wire, err);
+        int sent = stream_flush(&self->stream, err);
         if (sent <= 0)
             return sent;
         if (self->sending)
@@ -227,7 +230,7 @@ static void peer_again(struct end_peer *self, struct slot *slot)
     if (work->resends == WIRE_RESENDS_MAX) {
         error_set_class(
             &slot->error, ERROR_PROTOCOL, EBADMSG,
-            "%s: bytes %llu to %llu of %s arrived damaged %d times", self->wire.link->peer,
+            "%s: bytes %llu to %llu of %s arrived damaged %d times", self->stream.link->peer,
             (unsigned long long)slot->offset, (unsigned long long)(slot->offset + slot->length - 1),
             self->end.role == END_SOURCE ? slot->job->source_path : slot->job->target_path,
             WIRE_RESENDS_MAX + 1);
@@ -236,25 +239,24 @@ static void peer_again(struct end_peer *self, struct slot *slot)
     }
     work->resends++;
     self->resent++;
-    log_note("%s: bytes %llu to %llu arrived damaged; sending them again", self->wire.link->peer,
+    log_note("%s: bytes %llu to %llu arrived damaged; sending them again", self->stream.link->peer,
              (unsigned long long)slot->offset,
              (unsigned long long)(slot->offset + slot->length - 1));
     work->step = PEER_QUEUED;
     list_add(&self->queue, slot);
 }
 
-static void peer_failed(struct end_peer *self, struct slot *slot, const struct wire_reply *reply)
+static void peer_failed(struct end_peer *self, struct slot *slot, const struct wire_message *reply)
 {
-    error_set_class(&slot->error, reply->class, (int)reply->errnum, "%s: %s", self->wire.link->peer,
-                    reply->words);
-    if (wire_op_reports(reply->op))
-        (void)wire_slot_take_reply(slot, self->end.role, reply);
-    peer_finish(self, slot, -(int)reply->errnum);
+    error_set_class(&slot->error, reply->failure.class, (int)reply->failure.errnum, "%s: %s",
+                    self->stream.link->peer, reply->failure.words);
+    (void)wire_slot_take_reply(slot, self->end.role, reply);
+    peer_finish(self, slot, -(int)reply->failure.errnum);
 }
 
 /* Success is an acknowledged COMMIT of just what we had it store. NULL, or what is wrong. */
 static const char *peer_check_commit(struct end_peer *self, const struct slot *slot,
-                                     const struct wire_reply *reply)
+                                     const struct wire_message *reply)
 {
     const struct wire_tally *tally = tally_of(self, slot->job->number);
     if (slot->op != END_COMMIT || !tally)
@@ -265,9 +267,9 @@ static const char *peer_check_commit(struct end_peer *self, const struct slot *s
 
 static void peer_done(struct end_peer *self, struct slot *slot, const struct wire_message *message)
 {
-    const char *wrong = wire_slot_take_reply(slot, self->end.role, &message->reply);
+    const char *wrong = wire_slot_take_reply(slot, self->end.role, message);
     if (!wrong)
-        wrong = peer_check_commit(self, slot, &message->reply);
+        wrong = peer_check_commit(self, slot, message);
     if (!wrong && slot->op == END_FETCH && message->payload_bytes > 0 &&
         message->payload_bytes != slot->length &&
         (!self->pack || message->payload_bytes > slot->length))
@@ -279,8 +281,9 @@ static void peer_done(struct end_peer *self, struct slot *slot, const struct wir
         work_of(self, slot)->step = PEER_RECEIVING;
         self->receiving = slot;
         self->receiving_bytes = message->payload_bytes;
-        wire_payload_into(&self->wire, wire_slot_incoming(slot, message->payload_bytes, self->pack),
-                          message->payload_bytes);
+        stream_payload_into(&self->stream,
+                            wire_slot_incoming(slot, message->payload_bytes, self->pack),
+                            message->payload_bytes);
     } else {
         peer_finish(self, slot, 0);
     }
@@ -288,19 +291,18 @@ static void peer_done(struct end_peer *self, struct slot *slot, const struct wir
 
 static void peer_reply(struct end_peer *self, const struct wire_message *message)
 {
-    const struct wire_reply *reply = &message->reply;
     struct peer_work *work = message->tag < self->works_count ? &self->works[message->tag] : NULL;
-    if (!work || work->step != PEER_ASKED || (int)work->slot->op != (int)reply->op) {
+    if (!work || work->step != PEER_ASKED || work->slot->op != message->op) {
         peer_violated(self, "it answers what was not asked");
         return;
     }
-    self->chatter = (struct wire_chatter){0};
-    switch (reply->status) {
+    self->chatter = (struct stream_chatter){0};
+    switch (message->status) {
     case WIRE_DONE:
         peer_done(self, work->slot, message);
         break;
     case WIRE_FAILED:
-        peer_failed(self, work->slot, reply);
+        peer_failed(self, work->slot, message);
         break;
     case WIRE_DAMAGED:
         peer_again(self, work->slot);
@@ -310,10 +312,10 @@ static void peer_reply(struct end_peer *self, const struct wire_message *message
 
 static void peer_note(const struct end_peer *self, const struct wire_note *note)
 {
-    const char *peer = self->wire.link->peer;
+    const char *peer = self->stream.link->peer;
     if (note->level > self->config.log_level)
         return;
-    switch ((enum log_level)note->level) {
+    switch (note->level) {
     case LOG_ERROR:
         log_error("%s: %s", peer, note->line);
         break;
@@ -334,7 +336,7 @@ static void peer_note(const struct end_peer *self, const struct wire_note *note)
 
 static void peer_small_talk(struct end_peer *self, const struct wire_message *message)
 {
-    if (!wire_chatter_allowed(&self->chatter, clock_now_ns())) {
+    if (!stream_chatter_allowed(&self->chatter, clock_now_ns())) {
         peer_violated(self, "it floods us with messages");
         return;
     }
@@ -356,7 +358,7 @@ void end_peer_message(struct end_peer *self, const struct wire_message *message)
         peer_small_talk(self, message);
         break;
     case WIRE_BYE:
-        peer_ended(self, &message->bye);
+        peer_ended(self, &message->failure);
         break;
     case WIRE_HELLO:
     case WIRE_REQUEST:
@@ -381,7 +383,7 @@ static void peer_payload(struct end_peer *self)
         return;
     }
     if (slot->op == END_RECALL)
-        wire_entries(slot->buffer, slot->count);
+        codec_entries(slot->buffer, slot->count);
     peer_finish(self, slot, 0);
 }
 
@@ -391,18 +393,18 @@ static void peer_receive(struct end_peer *self)
 {
     struct wire_message message;
     struct error why = {.class = ERROR_NONE};
-    int event = WIRE_MESSAGE;
-    while (!self->broken && event != WIRE_PAYLOAD) {
-        event = wire_get(&self->wire, &message, &why);
-        if (event == WIRE_LATER)
+    int event = STREAM_MESSAGE;
+    while (!self->broken && event != STREAM_PAYLOAD) {
+        event = stream_get(&self->stream, &message, &why);
+        if (event == STREAM_LATER)
             return;
-        if (event == WIRE_MESSAGE)
+        if (event == STREAM_MESSAGE)
             end_peer_message(self, &message);
-        else if (event == WIRE_PAYLOAD)
+        else if (event == STREAM_PAYLOAD)
             peer_payload(self);
         else if (event == LINK_EOF && !error_is_set(&why))
             error_set_class(&why, ERROR_SOCKET, ECONNRESET, "%s: the connection ended",
-                            self->wire.link->peer);
+                            self->stream.link->peer);
         if (error_is_set(&why))
             end_peer_break(self, &why);
     }
@@ -412,7 +414,7 @@ static void peer_receive(struct end_peer *self)
 
 static void peer_count_bytes(struct end_peer *self)
 {
-    const struct link *link = self->wire.link;
+    const struct link *link = self->stream.link;
     struct progress *progress = self->config.progress;
     if (progress) {
         progress->wire_bytes_sent += link->sent_bytes - self->counted_sent_bytes;
@@ -425,7 +427,7 @@ static void peer_count_bytes(struct end_peer *self)
 /* We are to stop: whoever is waited for has to move now. */
 static void peer_watch_stop(struct end_peer *self)
 {
-    const struct link *link = self->wire.link;
+    const struct link *link = self->stream.link;
     uint64_t now_ns = clock_now_ns(), bytes = link->sent_bytes + link->received_bytes;
     struct error why = {.class = ERROR_NONE};
     if (bytes - self->moved_bytes >= WIRE_SIGN_BYTES) {
@@ -436,22 +438,23 @@ static void peer_watch_stop(struct end_peer *self)
         return;
     if (self->stopped_ns == 0)
         self->stopped_ns = now_ns;
-    uint64_t since_ns = max_u64(self->stopped_ns, max_u64(self->wire.heard_ns, self->moved_ns));
+    uint64_t since_ns = max_u64(self->stopped_ns, max_u64(self->stream.heard_ns, self->moved_ns));
     if (self->broken || self->end.inflight == 0 || now_ns < since_ns + stop_silence_ns)
         return;
     error_set_class(&why, ERROR_INTERRUPTED, EINTR, "interrupted, and %s does not answer",
-                    self->wire.link->peer);
+                    self->stream.link->peer);
     end_peer_break(self, &why);
 }
 
 static void peer_watch(struct end_peer *self)
 {
-    uint64_t since_ns = max_u64(wire_alive_ns(&self->wire), self->asked_ns);
+    uint64_t since_ns = max_u64(stream_alive_ns(&self->stream), self->asked_ns);
     struct error why = {.class = ERROR_NONE};
     if (self->broken || self->config.timeout_ns == 0 || self->end.inflight == 0 ||
         clock_now_ns() - since_ns < self->config.timeout_ns)
         return;
-    error_set_class(&why, ERROR_TIMEOUT, ETIMEDOUT, "%s: silent for %.3g s", self->wire.link->peer,
+    error_set_class(&why, ERROR_TIMEOUT, ETIMEDOUT, "%s: silent for %.3g s",
+                    self->stream.link->peer,
                     (double)self->config.timeout_ns / (double)NS_PER_SECOND);
     end_peer_break(self, &why);
 }
@@ -459,7 +462,7 @@ static void peer_watch(struct end_peer *self)
 /* What is possible now, one payload at most. true: something was. */
 bool end_peer_turn(struct end_peer *self)
 {
-    const struct link *link = self->wire.link;
+    const struct link *link = self->stream.link;
     uint64_t before_bytes = link->sent_bytes + link->received_bytes;
     struct error why = {.class = ERROR_NONE};
     if (!self->broken) {
@@ -467,7 +470,7 @@ bool end_peer_turn(struct end_peer *self)
         peer_receive(self); /* after a failed send, too: it may have said why it ends */
         if (sent < 0)
             end_peer_break(self, &why);
-        else if (!self->broken && !wire_sending(&self->wire) && self->pong_due)
+        else if (!self->broken && !stream_sending(&self->stream) && self->pong_due)
             (void)peer_send(self, NULL);
         peer_watch(self);
         peer_watch_stop(self);
@@ -478,19 +481,19 @@ bool end_peer_turn(struct end_peer *self)
 
 static unsigned int peer_wanted(const struct end_peer *self)
 {
-    bool sending = wire_sending(&self->wire) || self->queue.first || self->pong_due;
+    bool sending = stream_sending(&self->stream) || self->queue.first || self->pong_due;
     return LINK_RECV | (sending ? LINK_SEND : 0u);
 }
 
 void end_peer_wait(struct end_peer *self)
 {
-    uint64_t now_ns = clock_now_ns(), ping_at_ns = self->wire.sent_ns + peer_ping_ns(self);
+    uint64_t now_ns = clock_now_ns(), ping_at_ns = self->stream.sent_ns + peer_ping_ns(self);
     uint64_t wait_ns = ping_at_ns > now_ns ? ping_at_ns - now_ns : 0;
-    if (wire_sending(&self->wire))
+    if (stream_sending(&self->stream))
         wait_ns = wait_ns_max; /* a ping has to wait, too */
     if (self->config.timeout_ns > 0)
         wait_ns = min_u64(wait_ns, self->config.timeout_ns);
-    (void)link_wait(self->wire.link, peer_wanted(self), min_u64(wait_ns, wait_ns_max), NULL);
+    (void)link_wait(self->stream.link, peer_wanted(self), min_u64(wait_ns, wait_ns_max), NULL);
 }
 
 static void peer_start(struct end *end, struct slot *slot)
@@ -505,7 +508,7 @@ static void peer_start(struct end *end, struct slot *slot)
     if (self->broken) {
         peer_finish(self, slot, error_take(&slot->error, &self->why));
     } else if (slot->op == END_OPEN && !tally_begin(self, slot->job->number)) {
-        error_set(&slot->error, EMFILE, "%s: too many files at once", self->wire.link->peer);
+        error_set(&slot->error, EMFILE, "%s: too many files at once", self->stream.link->peer);
         peer_finish(self, slot, -EMFILE);
     } else {
         list_add(&self->queue, slot);
@@ -539,7 +542,7 @@ static int peer_wait_fd(struct end *end, short *events)
     *events = POLLIN;
     if (self->ready.first || self->broken)
         return -1;
-    return link_wait_fd(self->wire.link, peer_wanted(self), events);
+    return link_wait_fd(self->stream.link, peer_wanted(self), events);
 }
 
 const struct end_ops end_peer_ops = {

@@ -22,11 +22,11 @@ static struct wire_hello peer_hello(const struct end_peer_config *config)
         ping_ms = clamp_u64(config->timeout_ns / 4 / NS_PER_MS, WIRE_PING_MS_MIN, WIRE_PING_MS);
     return (struct wire_hello){
         .capabilities = config->compress ? WIRE_CAN_PACK : 0,
-        .choices = wire_choices_known(),
+        .choices = codec_choices_known(),
         .session = config->session,
-        .role = (uint8_t)config->role,
-        .engine = (uint8_t)config->engine,
-        .log_level = (uint8_t)config->log_level,
+        .role = config->role,
+        .engine = config->engine,
+        .log_level = config->log_level,
         .lanes = config->lanes ? config->lanes : 1,
         .slots_count = config->slots_count,
         .control_count = config->control_count,
@@ -66,11 +66,11 @@ static int peer_settle(struct end_peer *self, const struct wire_hello *given, st
     self->works_count = given->slots_count + given->control_count;
     self->works = calloc(self->works_count, sizeof(*self->works));
     self->jobs = calloc(given->jobs_max, sizeof(*self->jobs));
-    self->wire.payload_bytes_max = given->chunk_bytes;
+    self->stream.payload_bytes_max = given->chunk_bytes;
     if (self->config.compress && !(given->capabilities & WIRE_CAN_PACK))
         return error_set_class(err, ERROR_USAGE, ENOTSUP,
                                "%s: haul there was built without zstd: leave out -z",
-                               self->wire.link->peer);
+                               self->stream.link->peer);
     if (self->config.compress && !(self->pack = pack_open(given->chunk_bytes)))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to pack payloads");
     if (self->works && self->jobs)
@@ -84,7 +84,7 @@ static int peer_await_hello(struct end_peer *self, struct wire_message *message,
     uint64_t timeout_ns = peer_hello_timeout_ns(&self->config);
     uint64_t deadline_ns = clock_now_ns() + timeout_ns;
     do {
-        int event = wire_recv_now(&self->wire, message, timeout_ns, err);
+        int event = stream_recv_now(&self->stream, message, timeout_ns, err);
         if (event < 0)
             return event;
         if (message->type == WIRE_HELLO)
@@ -94,7 +94,7 @@ static int peer_await_hello(struct end_peer *self, struct wire_message *message,
     if (self->broken)
         return error_take(err, &self->why);
     return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT, "%s: haul does not answer",
-                           self->wire.link->peer);
+                           self->stream.link->peer);
 }
 
 static int peer_greet(struct end_peer *self, struct error *err)
@@ -102,15 +102,16 @@ static int peer_greet(struct end_peer *self, struct error *err)
     const struct wire_hello wish = peer_hello(&self->config);
     struct wire_message message = {.type = WIRE_HELLO, .tag = WIRE_TAG_NONE, .hello = wish};
     uint64_t timeout_ns = peer_hello_timeout_ns(&self->config);
-    int result = wire_greet(&self->wire, HAUL_VERSION, timeout_ns, err);
+    int result = stream_greet(&self->stream, HAUL_VERSION, timeout_ns, err);
     if (result == 0)
-        result = wire_send_now(&self->wire, &message, timeout_ns, err);
+        result = stream_send_now(&self->stream, &message, timeout_ns, err);
     if (result == 0)
         result = peer_await_hello(self, &message, err);
     if (result < 0)
         return result;
     if (!peer_hello_fits(&wish, &message.hello))
-        return wire_violation(&self->wire, err, "its limits are not an answer to what was asked");
+        return stream_violation(&self->stream, err,
+                                "its limits are not an answer to what was asked");
     return peer_settle(self, &message.hello, err);
 }
 
@@ -121,7 +122,7 @@ static int peer_explain(struct end_peer *self, int result, struct error *why, st
     struct error ended = {.class = ERROR_NONE};
     bool look = result == LINK_EOF || why->class == ERROR_SOCKET || why->class == ERROR_PROTOCOL;
     if (look && !self->told)
-        (void)link_shutdown(self->wire.link, explain_timeout_ns, &ended);
+        (void)link_shutdown(self->stream.link, explain_timeout_ns, &ended);
     /* What arrived says more than that a haul behind it gave up in turn. */
     bool heard = why->class == ERROR_PROTOCOL && ended.class == ERROR_START;
     if (error_is_set(&ended) && ended.class != ERROR_TIMEOUT && !heard)
@@ -131,7 +132,7 @@ static int peer_explain(struct end_peer *self, int result, struct error *why, st
     return error_set_class(err, ERROR_SOCKET, ECONNRESET,
                            "%s: the connection ended before haul "
                            "answered",
-                           self->wire.link->peer);
+                           self->stream.link->peer);
 }
 
 static void peer_free(struct end_peer *self)
@@ -152,7 +153,7 @@ int end_peer_open(struct end **out, const struct end_peer_config *config, struct
     assert(config->jobs_max > 0 && config->jobs_max <= WIRE_JOBS_MAX);
     self->end = (struct end){.ops = &end_peer_ops, .role = config->role};
     self->config = *config;
-    wire_init(&self->wire, config->link, WIRE_CLIENT);
+    stream_init(&self->stream, config->link, WIRE_CLIENT);
     int result = peer_greet(self, &why);
     if (result < 0) {
         result = peer_explain(self, result, &why, err);
@@ -185,7 +186,7 @@ static bool peer_drained(struct end_peer *self)
         if (self->works[i].step != PEER_IDLE)
             return false;
     }
-    return !wire_sending(&self->wire);
+    return !stream_sending(&self->stream);
 }
 
 /* What is in flight comes back first; then the other side lets go of its files and says BYE, too.
@@ -194,20 +195,20 @@ static void peer_goodbye(struct end_peer *self)
 {
     uint64_t seconds = self->stopped_ns ? 1 : END_PEER_CLOSE_SECONDS;
     uint64_t deadline_ns = clock_now_ns() + seconds * NS_PER_SECOND;
-    struct wire_message message = {.type = WIRE_BYE, .tag = WIRE_TAG_NONE, .bye.words = ""};
+    struct wire_message message = {.type = WIRE_BYE, .tag = WIRE_TAG_NONE, .failure.words = ""};
     while (!self->broken && !peer_drained(self) && clock_now_ns() < deadline_ns) {
         if (!end_peer_turn(self))
             end_peer_wait(self);
     }
     if (!self->broken && peer_drained(self))
-        (void)wire_put(&self->wire, &message, NULL);
+        (void)stream_put(&self->stream, &message, NULL);
     while (!self->broken && clock_now_ns() < deadline_ns) {
         if (!end_peer_turn(self))
             end_peer_wait(self);
     }
     uint64_t now_ns = clock_now_ns();
     if (self->told && now_ns < deadline_ns)
-        (void)link_shutdown(self->wire.link, deadline_ns - now_ns, NULL);
+        (void)link_shutdown(self->stream.link, deadline_ns - now_ns, NULL);
 }
 
 void end_peer_close(struct end *end)
@@ -216,6 +217,6 @@ void end_peer_close(struct end *end)
     self->config.progress = NULL; /* may be gone already */
     if (!self->broken)
         peer_goodbye(self);
-    link_close(self->wire.link);
+    link_close(self->stream.link);
     peer_free(self);
 }

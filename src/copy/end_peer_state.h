@@ -4,6 +4,7 @@
 
 #include "haul/end_peer.h"
 #include "haul/pack.h"
+#include "haul/stream.h"
 
 enum peer_step {
     PEER_IDLE,      /* the caller has the slot, or it waits to be reaped */
@@ -33,7 +34,7 @@ struct end_peer {
     struct end end;
     struct end_peer_config config;
     struct end_peer_limits limits;
-    struct wire wire;
+    struct stream stream;
     uint64_t ping_ns;
     struct peer_work *works; /* by slot index */
     uint32_t works_count;
@@ -52,7 +53,7 @@ struct end_peer {
                                        there were then */
     uint64_t resent;
     uint64_t counted_sent_bytes, counted_received_bytes;
-    struct wire_chatter chatter; /* since the last reply */
+    struct stream_chatter chatter; /* since the last reply */
 };
 
 static inline struct end_peer *end_peer_of(struct end *end)

@@ -85,7 +85,7 @@ static int serve_open_end(struct serve *self, const struct wire_hello *hello, st
         .role = self->role,
         .engine =
             {
-                .kind = (enum engine_kind)hello->engine,
+                .kind = hello->engine,
                 .slab = self->slab.base,
                 .slab_bytes = self->slab.length_bytes,
             },
@@ -104,8 +104,8 @@ static int serve_open_end(struct serve *self, const struct wire_hello *hello, st
 static int serve_prepare(struct serve *self, const struct wire_hello *hello, struct error *err)
 {
     if (hello->control_count > SERVE_CONTROL_MAX || hello->engine == ENGINE_SIM)
-        return wire_violation(&self->wire, err, "wishes that cannot be met");
-    self->role = (enum end_role)hello->role;
+        return stream_violation(&self->stream, err, "wishes that cannot be met");
+    self->role = hello->role;
     self->session = hello->session;
     self->ping_ns = hello->ping_ms * NS_PER_MS;
     int result = serve_memory(self, hello, err);
@@ -113,7 +113,7 @@ static int serve_prepare(struct serve *self, const struct wire_hello *hello, str
         result = serve_make_slots(self, hello, err);
     if (result == 0)
         result = serve_open_end(self, hello, err);
-    self->wire.payload_bytes_max = self->budget.chunk_bytes;
+    self->stream.payload_bytes_max = self->budget.chunk_bytes;
     if (result == 0 && (hello->capabilities & WIRE_CAN_PACK) && pack_version() &&
         !(self->pack = pack_open(self->budget.chunk_bytes)))
         result = error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to pack payloads");
@@ -125,14 +125,14 @@ static int serve_greet(struct serve *self, struct wire_hello *hello, struct erro
     uint64_t timeout_ns =
         self->config->hello_timeout_ns ? self->config->hello_timeout_ns : WIRE_HELLO_MS * NS_PER_MS;
     struct wire_message message;
-    int result = wire_greet(&self->wire, HAUL_VERSION, timeout_ns, err);
+    int result = stream_greet(&self->stream, HAUL_VERSION, timeout_ns, err);
     if (result == 0)
-        result = wire_recv_now(&self->wire, &message, timeout_ns, err);
-    if (result == WIRE_MESSAGE && message.type != WIRE_HELLO)
-        result = wire_violation(&self->wire, err, "it begins without a hello");
+        result = stream_recv_now(&self->stream, &message, timeout_ns, err);
+    if (result == STREAM_MESSAGE && message.type != WIRE_HELLO)
+        result = stream_violation(&self->stream, err, "it begins without a hello");
     if (result == LINK_EOF)
         return error_set_class(err, ERROR_SOCKET, ECONNRESET, "%s: ended before it began",
-                               self->wire.link->peer);
+                               self->stream.link->peer);
     if (result < 0)
         return result;
     *hello = message.hello;
@@ -143,13 +143,13 @@ static int serve_answer_hello(struct serve *self, const struct wire_hello *hello
 {
     struct wire_message message = {.type = WIRE_HELLO, .tag = WIRE_TAG_NONE, .hello = *hello};
     message.hello.capabilities = self->pack ? WIRE_CAN_PACK : 0;
-    message.hello.choices = wire_choices_known();
+    message.hello.choices = codec_choices_known();
     message.hello.lanes = self->lanes;
     message.hello.slots_count = self->slots_count;
     message.hello.jobs_max = self->jobs_max;
     message.hello.chunk_bytes = self->budget.chunk_bytes;
     message.hello.memory_bytes = self->slab.length_bytes;
-    return wire_send_now(&self->wire, &message, last_words_ns, err);
+    return stream_send_now(&self->stream, &message, last_words_ns, err);
 }
 
 /* ---- the loop ---- */
@@ -166,19 +166,19 @@ static bool serve_put_next(struct serve *self, struct serve_notes *notes)
         return true;
     } else if (serve_notes_take(notes, &level, line)) {
         message.type = WIRE_NOTE;
-        message.note = (struct wire_note){.level = (uint8_t)level, .line = line};
-    } else if (clock_now_ns() - self->wire.sent_ns >= self->ping_ns) {
+        message.note = (struct wire_note){.level = level, .line = line};
+    } else if (clock_now_ns() - self->stream.sent_ns >= self->ping_ns) {
         message.type = WIRE_PING;
     } else {
         return false;
     }
-    return wire_put(&self->wire, &message, NULL) == 0;
+    return stream_put(&self->stream, &message, NULL) == 0;
 }
 
 static int serve_send(struct serve *self, struct serve_notes *notes, struct error *err)
 {
     for (;;) {
-        int sent = wire_flush(&self->wire, err);
+        int sent = stream_flush(&self->stream, err);
         if (sent <= 0)
             return sent;
         serve_answer_sent(self);
@@ -197,7 +197,7 @@ static int serve_message(struct serve *self, const struct wire_message *message,
     case WIRE_PING:
     case WIRE_PONG:
         self->pong_due = self->pong_due || message->type == WIRE_PING;
-        if (!wire_chatter_allowed(&self->chatter, clock_now_ns()))
+        if (!stream_chatter_allowed(&self->chatter, clock_now_ns()))
             wrong = "it floods us with messages";
         break;
     case WIRE_BYE:
@@ -209,7 +209,7 @@ static int serve_message(struct serve *self, const struct wire_message *message,
         wrong = "it says what a client does not say here";
         break;
     }
-    return wrong ? wire_violation(&self->wire, err, "%s", wrong) : 0;
+    return wrong ? stream_violation(&self->stream, err, "%s", wrong) : 0;
 }
 
 /* At most as many messages as there are slots, then the end has its turn again. */
@@ -217,15 +217,15 @@ static int serve_receive(struct serve *self, struct error *err)
 {
     struct wire_message message;
     for (uint32_t i = 0; i <= self->slots_total && !self->bye; i++) {
-        int result = wire_get(&self->wire, &message, err);
-        if (result == WIRE_LATER)
+        int result = stream_get(&self->stream, &message, err);
+        if (result == STREAM_LATER)
             return 0;
         if (result == LINK_EOF)
             return error_set_class(err, ERROR_SOCKET, ECONNRESET,
-                                   "%s: ended without saying goodbye", self->wire.link->peer);
-        if (result == WIRE_MESSAGE)
+                                   "%s: ended without saying goodbye", self->stream.link->peer);
+        if (result == STREAM_MESSAGE)
             result = serve_message(self, &message, err);
-        else if (result == WIRE_PAYLOAD)
+        else if (result == STREAM_PAYLOAD)
             serve_payload(self);
         if (result < 0)
             return result;
@@ -241,19 +241,19 @@ static uint64_t serve_silence_ns(const struct serve *self)
 /* Wait for link and end, for neither alone. 0 or the end's failure. */
 static int serve_wait(struct serve *self, struct error *err)
 {
-    unsigned int wanted = LINK_RECV | (wire_sending(&self->wire) ? LINK_SEND : 0u);
+    unsigned int wanted = LINK_RECV | (stream_sending(&self->stream) ? LINK_SEND : 0u);
     struct pollfd polls[2] = {{.fd = -1}, {.fd = -1}};
-    uint64_t now_ns = clock_now_ns(), ping_at_ns = self->wire.sent_ns + self->ping_ns;
+    uint64_t now_ns = clock_now_ns(), ping_at_ns = self->stream.sent_ns + self->ping_ns;
     uint64_t wait_ns = ping_at_ns > now_ns ? min_u64(ping_at_ns - now_ns, wait_ns_max) : 0;
     if (self->end->inflight > 0) {
         polls[1].fd = end_wait_fd(self->end, &polls[1].events);
         if (polls[1].fd < 0) /* it works when it is asked */
             return serve_reap(self, true, err);
     }
-    polls[0].fd = link_wait_fd(self->wire.link, wanted, &polls[0].events);
+    polls[0].fd = link_wait_fd(self->stream.link, wanted, &polls[0].events);
     if (polls[0].fd < 0)
         return 0;
-    if (wire_sending(&self->wire))
+    if (stream_sending(&self->stream))
         wait_ns = wait_ns_max; /* a ping has to wait, too */
     wait_ns = min_u64(wait_ns, serve_silence_ns(self));
     (void)poll(polls, 2, (int)div_ceil(wait_ns, NS_PER_MS));
@@ -265,15 +265,15 @@ static int serve_watch(const struct serve *self, struct error *err)
     uint64_t silence_ns = serve_silence_ns(self);
     if (self->config->stop && *self->config->stop)
         return error_set_class(err, ERROR_INTERRUPTED, EINTR, "the server was told to stop");
-    if (clock_now_ns() - wire_alive_ns(&self->wire) < silence_ns)
+    if (clock_now_ns() - stream_alive_ns(&self->stream) < silence_ns)
         return 0;
     return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT, "%s: silent for %.3g s",
-                           self->wire.link->peer, (double)silence_ns / (double)NS_PER_SECOND);
+                           self->stream.link->peer, (double)silence_ns / (double)NS_PER_SECOND);
 }
 
 static int serve_loop(struct serve *self, struct serve_notes *notes, struct error *err)
 {
-    const struct link *link = self->wire.link;
+    const struct link *link = self->stream.link;
     for (;;) {
         uint64_t before_bytes = link->sent_bytes + link->received_bytes;
         int result = serve_reap(self, false, err);
@@ -285,7 +285,7 @@ static int serve_loop(struct serve *self, struct serve_notes *notes, struct erro
             result = serve_watch(self, err);
         if (result < 0 || self->bye)
             return result;
-        bool can_answer = self->answers && !wire_sending(&self->wire);
+        bool can_answer = self->answers && !stream_sending(&self->stream);
         if (link->sent_bytes + link->received_bytes == before_bytes && !can_answer)
             result = serve_wait(self, err);
         if (result < 0)
@@ -299,18 +299,18 @@ static int serve_loop(struct serve *self, struct serve_notes *notes, struct erro
  * first, or the client could not read this one. */
 static void serve_say_bye(struct serve *self, const struct error *why)
 {
-    struct wire_message message = {.type = WIRE_BYE, .tag = WIRE_TAG_NONE, .bye.words = ""};
+    struct wire_message message = {.type = WIRE_BYE, .tag = WIRE_TAG_NONE, .failure.words = ""};
     uint64_t deadline_ns = clock_now_ns() + last_words_ns;
     int sent;
     if (error_is_set(why)) {
-        message.bye.class = why->class;
-        message.bye.errnum = (uint32_t)why->errnum;
-        message.bye.words = why->text;
+        message.failure.class = why->class;
+        message.failure.errnum = (uint32_t)why->errnum;
+        message.failure.words = why->text;
     }
-    while ((sent = wire_flush(&self->wire, NULL)) == 0 && clock_now_ns() < deadline_ns)
-        (void)link_wait(self->wire.link, LINK_SEND, last_words_ns, NULL);
+    while ((sent = stream_flush(&self->stream, NULL)) == 0 && clock_now_ns() < deadline_ns)
+        (void)link_wait(self->stream.link, LINK_SEND, last_words_ns, NULL);
     if (sent > 0)
-        (void)wire_send_now(&self->wire, &message, last_words_ns, NULL);
+        (void)stream_send_now(&self->stream, &message, last_words_ns, NULL);
 }
 
 /* Nothing in flight is left behind, and the journal tells what the disk has. */
@@ -341,7 +341,7 @@ static int serve_session(struct serve *self, struct error *err)
     struct wire_hello hello;
     int result = serve_greet(self, &hello, err);
     if (result == 0 && self->config->notes)
-        notes = serve_notes_open((enum log_level)hello.log_level);
+        notes = serve_notes_open(hello.log_level);
     if (result == 0)
         result = serve_prepare(self, &hello, err);
     if (result == 0)
@@ -359,7 +359,7 @@ int serve_run(const struct serve_config *config, struct error *err)
     if (!self)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     self->config = config;
-    wire_init(&self->wire, config->link, WIRE_SERVER);
+    stream_init(&self->stream, config->link, WIRE_SERVER);
     int result = serve_session(self, &why);
     result = error_settle(&why, result, "the session failed");
     if (result < 0) /* the client waits for a reason, and syncing may take long */

@@ -36,9 +36,9 @@ static const struct op_rule rules[] = {
 };
 
 /* Says all of a job, which is not open before. */
-static bool op_names_file(enum wire_op op)
+static bool op_names_file(enum end_op op)
 {
-    return op == WIRE_DESCRIBE || op == WIRE_OPEN || op == WIRE_ADJUST;
+    return codec_op_describes(op) && op != END_COMMIT;
 }
 
 /* ---- jobs ---- */
@@ -74,102 +74,108 @@ static uint32_t jobs_open(const struct serve *self)
     return count;
 }
 
-/* The texts of a message live until the next one: keep them. */
-static void job_take(struct serve *self, struct serve_job *job, const struct wire_request *request)
+static const char *text_keep(char *room, size_t room_bytes, const char *text)
 {
-    wire_slot_take_job(&job->job, request);
-    snprintf(job->path, sizeof(job->path), "%s", request->path);
+    if (text)
+        snprintf(room, room_bytes, "%s", text);
+    return text ? room : NULL;
+}
+
+/* The texts of a message live until the next one: keep them. */
+static void job_take(struct serve *self, struct serve_job *job, const struct wire_message *request)
+{
+    job->job.chunk_bytes = request->job.chunk_bytes;
+    job->job.wish = request->job.wish;
+    job->job.facts[END_SOURCE] = request->job.facts[END_SOURCE];
+    text_keep(job->path, sizeof(job->path), request->path);
     job->job.source_path = self->role == END_SOURCE ? job->path : "";
     job->job.target_path = self->role == END_TARGET ? job->path : "";
-    snprintf(job->journal_path, sizeof(job->journal_path), "%s", request->wish.journal_path);
-    snprintf(job->chown, sizeof(job->chown), "%s", request->wish.chown);
-    if (job->job.wish.journal_path)
-        job->job.wish.journal_path = job->journal_path;
-    if (job->job.wish.chown)
-        job->job.wish.chown = job->chown;
+    job->job.wish.journal_path =
+        text_keep(job->journal_path, sizeof(job->journal_path), request->job.wish.journal_path);
+    job->job.wish.chown = text_keep(job->chown, sizeof(job->chown), request->job.wish.chown);
 }
 
 /* COMMIT repeats what OPEN said; only what the metadata needs may have changed. */
-static const char *job_commit(struct serve_job *job, const struct wire_request *request)
+static const char *job_commit(struct serve_job *job, const struct job *now)
 {
-    struct job now = job->job;
-    wire_slot_take_job(&now, request);
-    if (now.facts[END_SOURCE].size_bytes != job->job.facts[END_SOURCE].size_bytes)
+    if (now->facts[END_SOURCE].size_bytes != job->job.facts[END_SOURCE].size_bytes)
         return "a commit with another size than the file was opened with";
-    job->job.facts[END_SOURCE] = now.facts[END_SOURCE];
-    memcpy(job->job.wish.attributes, now.wish.attributes, sizeof(now.wish.attributes));
-    job->job.wish.set_id = now.wish.set_id;
+    job->job.facts[END_SOURCE] = now->facts[END_SOURCE];
+    memcpy(job->job.wish.attributes, now->wish.attributes, sizeof(now->wish.attributes));
+    job->job.wish.set_id = now->wish.set_id;
     return NULL;
 }
 
 /* ---- checks ---- */
 
-static const char *check_job(const struct serve *self, const struct wire_request *request)
+static const char *check_job(const struct serve *self, const struct wire_message *request)
 {
     if (request->path[0] == '\0')
         return "an empty path";
-    if (request->op == WIRE_COMMIT)
+    if (request->op == END_COMMIT)
         return NULL;
-    if (request->chunk_bytes > self->budget.chunk_bytes || request->chunk_bytes < CHUNK_BYTES_MIN)
+    if (request->job.chunk_bytes > self->budget.chunk_bytes ||
+        request->job.chunk_bytes < CHUNK_BYTES_MIN)
         return "chunks of a size that was not agreed on";
-    if (request->wish.journal && request->wish.session == 0)
+    if (request->job.wish.journal && request->job.wish.session == 0)
         return "a journal without a session";
-    if (request->wish.join && request->wish.session != self->session)
+    if (request->job.wish.join && request->job.wish.session != self->session)
         return "a lane that joins another session";
     return NULL;
 }
 
 /* A source gives any piece that is as aligned as the smallest chunk: which chunks there are is
  * settled with the target, and it may have been told before. */
-static const char *check_piece(const struct serve_job *job, const struct wire_request *request)
+static const char *check_piece(const struct serve_job *job, const struct slot *asked)
 {
     uint64_t size_bytes = job->job.facts[END_SOURCE].size_bytes;
-    if (request->offset % CHUNK_BYTES_MIN != 0 || request->offset >= size_bytes ||
-        request->length > job->job.chunk_bytes || request->length > size_bytes - request->offset)
+    if (asked->offset % CHUNK_BYTES_MIN != 0 || asked->offset >= size_bytes ||
+        asked->length > job->job.chunk_bytes || asked->length > size_bytes - asked->offset)
         return "a range that is not in the file";
-    if (request->length % CHUNK_BYTES_MIN != 0 && request->length != size_bytes - request->offset)
+    if (asked->length % CHUNK_BYTES_MIN != 0 && asked->length != size_bytes - asked->offset)
         return "a range that ends within a chunk";
     return NULL;
 }
 
 /* Whole chunks of the file, and nothing beyond its end. */
-static const char *check_chunk(const struct serve_job *job, const struct wire_request *request)
+static const char *check_chunk(const struct serve_job *job, const struct slot *asked,
+                               enum end_op op)
 {
     uint64_t size_bytes = job->job.facts[END_SOURCE].size_bytes;
     uint32_t chunk_bytes = job->job.chunk_bytes;
-    bool writes = request->op == WIRE_STORE || request->op == WIRE_ERASE;
-    if (request->offset % chunk_bytes != 0 || request->offset >= size_bytes ||
-        request->length != min_u64(chunk_bytes, size_bytes - request->offset))
+    bool writes = op == END_STORE || op == END_ERASE;
+    if (asked->offset % chunk_bytes != 0 || asked->offset >= size_bytes ||
+        asked->length != min_u64(chunk_bytes, size_bytes - asked->offset))
         return "a range that is not a chunk of the file";
     if (writes && job->job.wish.compare_only)
         return "a write to a file that is only compared";
     return NULL;
 }
 
-static const char *check_order(const struct serve_job *job, enum wire_op op)
+static const char *check_order(const struct serve_job *job, enum end_op op)
 {
     switch (op) {
-    case WIRE_DESCRIBE:
+    case END_DESCRIBE:
         return NULL;
-    case WIRE_ADJUST:
+    case END_ADJUST:
         return job ? "the attributes of a file that is open" : NULL;
-    case WIRE_OPEN:
+    case END_OPEN:
         return job ? "a file is opened twice" : NULL;
-    case WIRE_ABANDON:
+    case END_ABANDON:
         return job && job->inflight > 0 ? "a file is abandoned while it is worked on" : NULL;
-    case WIRE_COMMIT:
+    case END_COMMIT:
         if (!job || !job->open)
             return "a commit of a file that is not open";
         return job->inflight > 0 ? "a file is committed while it is worked on" : NULL;
     default:
         if (!job || !job->open || job->exclusive)
             return "an operation on a file that is not open";
-        return op == WIRE_SYNC && job->syncing ? "two syncs of a file at once" : NULL;
+        return op == END_SYNC && job->syncing ? "two syncs of a file at once" : NULL;
     }
 }
 
 static const char *check(const struct serve *self, const struct serve_slot *slot,
-                         const struct serve_job *job, const struct wire_request *request)
+                         const struct serve_job *job, const struct wire_message *request)
 {
     const struct op_rule *rule = &rules[request->op];
     const char *wrong = check_order(job, request->op);
@@ -179,15 +185,16 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
         return "an operation that this role does not have";
     if (rule->buffer && !slot->slot.buffer)
         return "data in a slot without a buffer";
-    if (op_names_file(request->op) || request->op == WIRE_COMMIT)
+    if (op_names_file(request->op) || request->op == END_COMMIT)
         return check_job(self, request);
-    if (request->op == WIRE_RECALL && request->length < sizeof(struct journal_entry))
+    if (request->op == END_RECALL && request->slot.length < sizeof(struct journal_entry))
         return "a recall without room for an answer";
-    if (request->op == WIRE_MAP && request->offset >= job->job.facts[END_SOURCE].size_bytes)
+    if (request->op == END_MAP && request->slot.offset >= job->job.facts[END_SOURCE].size_bytes)
         return "a map beyond the end of the file";
     if (!rule->chunk)
         return NULL;
-    return self->role == END_SOURCE ? check_piece(job, request) : check_chunk(job, request);
+    return self->role == END_SOURCE ? check_piece(job, &request->slot)
+                                    : check_chunk(job, &request->slot, request->op);
 }
 
 /* ---- answers ---- */
@@ -233,12 +240,12 @@ bool serve_put_answer(struct serve *self)
     self->answers = answer->next;
     wire_slot_reply(&message, answer, slot->op, self->role, &answer->error);
     if (slot->damaged) {
-        message.reply.status = WIRE_DAMAGED;
+        message.status = WIRE_DAMAGED;
         slot->damaged = false;
     }
-    message.reply.tally = slot->job->tally;
+    message.tally = slot->job->tally;
     const void *payload = wire_slot_pack(&message, answer, self->pack);
-    int result = wire_put(&self->wire, &message, payload);
+    int result = stream_put(&self->stream, &message, payload);
     assert(result == 0); /* every text of ours is short enough */
     serve_job_answered(slot);
     self->sending = slot;
@@ -272,52 +279,61 @@ static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
 }
 
 static struct serve_job *serve_job_for(struct serve *self, struct serve_job *job,
-                                       const struct wire_request *request)
+                                       const struct wire_message *request)
 {
-    if (request->op == WIRE_DESCRIBE || !job)
-        job = job_place(self, request->op != WIRE_OPEN);
+    if (request->op == END_DESCRIBE || !job)
+        job = job_place(self, request->op != END_OPEN);
     if (op_names_file(request->op))
         job_take(self, job, request);
-    job->job.number = request->job;
+    job->job.number = request->job.number;
     job->inflight++;
-    if (request->op == WIRE_OPEN || request->op == WIRE_COMMIT || request->op == WIRE_ABANDON)
+    if (request->op == END_OPEN || request->op == END_COMMIT || request->op == END_ABANDON)
         job->exclusive = true;
-    if (request->op == WIRE_SYNC)
+    if (request->op == END_SYNC)
         job->syncing = true;
     return job;
 }
 
-const char *serve_request(struct serve *self, const struct wire_message *message)
+static void slot_take(struct slot *slot, const struct wire_message *request, struct job *job)
 {
-    const struct wire_request *request = &message->request;
-    struct serve_slot *slot = message->tag < self->slots_total ? &self->slots[message->tag] : NULL;
+    uint32_t index = slot->index, capacity = slot->capacity;
+    uint8_t *buffer = slot->buffer;
+    codec_slot(slot, &request->slot);
+    slot->index = index;
+    slot->buffer = buffer;
+    slot->capacity = capacity;
+    slot->op = request->op;
+    slot->job = job;
+    slot->error.class = ERROR_NONE;
+}
+
+const char *serve_request(struct serve *self, const struct wire_message *request)
+{
+    struct serve_slot *slot = request->tag < self->slots_total ? &self->slots[request->tag] : NULL;
     if (!slot || slot->step != SERVE_IDLE)
         return "a slot that is not there, or not free";
-    struct serve_job *job = job_find(self, request->job);
+    struct serve_job *job = job_find(self, request->job.number);
     const char *wrong = check(self, slot, job, request);
-    if (!wrong && message->payload_bytes > 0 && message->payload_bytes < request->length &&
+    if (!wrong && request->payload_bytes > 0 && request->payload_bytes < request->slot.length &&
         !self->pack)
         wrong = "a payload that is shorter than its chunk";
-    if (!wrong && request->op == WIRE_COMMIT)
-        wrong = job_commit(job, request);
+    if (!wrong && request->op == END_COMMIT)
+        wrong = job_commit(job, &request->job);
     if (wrong)
         return wrong;
-    self->chatter = (struct wire_chatter){0};
+    self->chatter = (struct stream_chatter){0};
     slot->job = serve_job_for(self, job, request);
-    slot->op = slot->slot.op = (enum end_op)request->op;
-    slot->slot.job = &slot->job->job;
-    wire_slot_take_request(&slot->slot, request);
+    slot->op = request->op;
+    slot_take(&slot->slot, request, &slot->job->job);
     if (slot->op == END_RECALL)
         slot->slot.length = num_u32(min_u64(slot->slot.length, slot->slot.capacity));
-    slot->slot.result = 0;
-    slot->slot.error.class = ERROR_NONE;
-    if (message->payload_bytes > 0) {
+    if (request->payload_bytes > 0) {
         slot->step = SERVE_RECEIVING;
         self->receiving = slot;
-        self->receiving_bytes = message->payload_bytes;
-        wire_payload_into(&self->wire,
-                          wire_slot_incoming(&slot->slot, message->payload_bytes, self->pack),
-                          message->payload_bytes);
+        self->receiving_bytes = request->payload_bytes;
+        stream_payload_into(&self->stream,
+                            wire_slot_incoming(&slot->slot, request->payload_bytes, self->pack),
+                            request->payload_bytes);
     } else if (!serve_refuse_open(self, slot)) {
         serve_start(self, slot);
     }
@@ -341,9 +357,9 @@ static void serve_done(struct serve *self, struct serve_slot *slot)
 {
     struct slot *done = &slot->slot;
     if (done->result == 0 && (slot->op == END_STORE || slot->op == END_KEEP)) {
-        wire_tally_add(&slot->job->tally, done->offset, done->length, &done->digest);
+        codec_tally_add(&slot->job->tally, done);
     } else if (done->result == 0 && slot->op == END_RECALL) {
-        wire_entries(done->buffer, done->count);
+        codec_entries(done->buffer, done->count);
         done->digest = digest_of(done->buffer, done->count * (size_t)WIRE_ENTRY_BYTES);
     }
     serve_answer(self, slot);

@@ -8,7 +8,7 @@
 #include "haul/pack.h"
 #include "haul/serve.h"
 #include "haul/slab.h"
-#include "haul/wire.h"
+#include "haul/stream.h"
 
 enum serve_step {
     SERVE_IDLE,      /* the client may use this tag */
@@ -43,7 +43,7 @@ enum { SERVE_NOTES_MAX = 16, SERVE_REAP_MAX = 16 };
 
 struct serve {
     const struct serve_config *config;
-    struct wire wire;
+    struct stream stream;
     enum end_role role;
     uint64_t session; /* of HELLO */
     struct budget budget;
@@ -60,8 +60,8 @@ struct serve {
     struct pack *pack;        /* NULL: payloads go as they are */
     uint64_t ping_ns;
     bool pong_due;
-    bool bye;                    /* the client has said it */
-    struct wire_chatter chatter; /* since the last request */
+    bool bye;                      /* the client has said it */
+    struct stream_chatter chatter; /* since the last request */
 };
 
 static inline struct serve_slot *serve_slot_of(struct slot *slot)

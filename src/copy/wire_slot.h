@@ -17,11 +17,7 @@ void wire_slot_request(struct wire_message *message, const struct slot *slot, en
  * says DONE, or is of COMMIT or ABANDON. slot->result is not set. Returns NULL, or what the reply
  * says that cannot be: lengths, positions and lists outside of what was asked for. */
 const char *wire_slot_take_reply(struct slot *slot, enum end_role role,
-                                 const struct wire_reply *reply);
-
-/* The server: what was asked, into its own slot and job. The texts stay the message's. */
-void wire_slot_take_request(struct slot *slot, const struct wire_request *request);
-void wire_slot_take_job(struct job *job, const struct wire_request *request);
+                                 const struct wire_message *reply);
 
 /* The server: the slot is done with `op` (the end may have changed slot->op). why: the words of a
  * failure. The payload, if message->payload_bytes says that there is one, is slot->buffer. */

@@ -5,7 +5,6 @@
 
 #include "../unit/link_pair.h"
 #include "lie.h"
-#include "lie_encode.h"
 
 #include <assert.h>
 
@@ -44,7 +43,7 @@ static size_t bent_whole(const struct bent_way *way, const uint8_t *data, size_t
         return length >= WIRE_PREAMBLE_BYTES ? WIRE_PREAMBLE_BYTES : 0;
     if (length < WIRE_HEADER_BYTES)
         return 0;
-    if (wire_decode_header(data, &body_bytes, &payload_bytes) < 0 ||
+    if (codec_decode_header(data, &body_bytes, &payload_bytes) < 0 ||
         payload_bytes > BENT_PAYLOAD_MAX)
         abort(); /* both sides are real */
     size_t whole = (size_t)WIRE_HEADER_BYTES + body_bytes + payload_bytes;
@@ -63,7 +62,7 @@ static bool bent_put_message(struct bent_way *way, const struct wire_message *me
                              const uint8_t *payload)
 {
     uint8_t frame[WIRE_FRAME_BYTES_MAX];
-    int length = lie_encode(frame, message, way->from);
+    int length = codec_encode(frame, message, way->from);
     if (length < 0)
         return false;
     bent_put(way, frame, (size_t)length);
@@ -72,12 +71,12 @@ static bool bent_put_message(struct bent_way *way, const struct wire_message *me
 }
 
 static bool bent_decode(const struct bent_way *way, const uint8_t *frame, size_t length,
-                        struct wire_message *message, struct wire_texts *texts, uint8_t *payload)
+                        struct wire_message *message, struct codec_texts *texts, uint8_t *payload)
 {
     uint32_t body_bytes, payload_bytes;
     struct error ignored = {.class = ERROR_NONE};
-    wire_decode_header(frame, &body_bytes, &payload_bytes);
-    if (wire_decode(frame, length - payload_bytes, way->from, message, texts, &ignored) < 0)
+    codec_decode_header(frame, &body_bytes, &payload_bytes);
+    if (codec_decode(frame, length - payload_bytes, way->from, message, texts, &ignored) < 0)
         return false;
     memcpy(payload, frame + length - payload_bytes, payload_bytes);
     return true;
@@ -95,20 +94,19 @@ static void bent_other_entries(struct wire_message *message, uint8_t *payload, u
                 (uint8_t)(payload[i * WIRE_ENTRY_BYTES] + 1 + value / 4);
     if (value % 8 == 7 && count > 1) {
         message->payload_bytes -= WIRE_ENTRY_BYTES;
-        message->reply.count--;
+        message->slot.count--;
     }
-    message->reply.digest = digest_of(payload, message->payload_bytes);
+    message->slot.digest = digest_of(payload, message->payload_bytes);
 }
 
 /* A message that failed needs words, a class and a number to be well-formed. */
 static void bent_status(struct wire_message *message, const struct lie *lie)
 {
     static const uint32_t numbers[] = {EIO, ENOSPC, EAGAIN, EINTR, EPROTO, ENOENT, ESTALE, ENODATA};
-    message->reply.status =
-        lie->deed == LIE_FAILED ? WIRE_FAILED : (enum wire_status)(lie->value % 3);
-    message->reply.class = (enum error_class)(1 + lie->value % 16);
-    message->reply.errnum = numbers[lie->value % COUNT_OF(numbers)];
-    message->reply.words = lie->field % 2 ? "" : "a lie";
+    message->status = lie->deed == LIE_FAILED ? WIRE_FAILED : (enum wire_status)(lie->value % 3);
+    message->failure.class = (enum error_class)(1 + lie->value % 16);
+    message->failure.errnum = numbers[lie->value % COUNT_OF(numbers)];
+    message->failure.words = lie->field % 2 ? "" : "a lie";
     message->payload_bytes = 0;
 }
 
@@ -133,7 +131,7 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
         if (field) {
             lie_about_field(message, field, lie->value);
             *bent->believed |= field->believed;
-            if (!lie->request && lie->op == WIRE_FETCH && message->reply.matched)
+            if (!lie->request && lie->op == END_FETCH && message->slot.matched)
                 message->payload_bytes = 0;
         }
         break;
@@ -147,7 +145,7 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
         bent_payload(message, payload, lie);
         break;
     case LIE_ENTRIES:
-        if (!lie->request && lie->op == WIRE_RECALL)
+        if (!lie->request && lie->op == END_RECALL)
             bent_other_entries(message, payload, lie->value);
         break;
     default:
@@ -159,9 +157,9 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
  * another chunk may be the source's where both are zeros. */
 static bool bent_old_is_believed(bool request, uint32_t op)
 {
-    return request ? op != WIRE_STORE && op != WIRE_KEEP
-                   : op != WIRE_RECALL && op != WIRE_STORE && op != WIRE_KEEP && op != WIRE_ERASE &&
-                         op != WIRE_SYNC;
+    return request ? op != END_STORE && op != END_KEEP
+                   : op != END_RECALL && op != END_STORE && op != END_KEEP && op != END_ERASE &&
+                         op != END_SYNC;
 }
 
 static bool bent_hits(const struct lie *lie, bool request, uint32_t op, uint32_t number)
@@ -176,7 +174,7 @@ static void bent_early(struct bent_link *bent, uint32_t op, uint32_t tag)
     static uint8_t payload[BENT_PAYLOAD_MAX];
     struct bent_way *way = &bent->down;
     struct wire_message message;
-    struct wire_texts texts;
+    struct codec_texts texts;
     if (way->old_length[op] > 0 &&
         bent_decode(way, way->old[op], way->old_length[op], &message, &texts, payload)) {
         message.tag = tag;
@@ -191,7 +189,7 @@ static void bent_pass(struct bent_link *bent, struct bent_way *way, const uint8_
 {
     static uint8_t payload[BENT_PAYLOAD_MAX];
     struct wire_message message;
-    struct wire_texts texts;
+    struct codec_texts texts;
     bool request = way == &bent->up;
     uint32_t times = 1;
     bool good = bent_decode(way, frame, length, &message, &texts, payload);
@@ -199,7 +197,7 @@ static void bent_pass(struct bent_link *bent, struct bent_way *way, const uint8_
         bent_put(way, frame, length);
         return;
     }
-    uint32_t op = request ? message.request.op : message.reply.op, tag = message.tag;
+    uint32_t op = message.op, tag = message.tag;
     uint32_t number = way->counts[op]++;
     for (uint32_t i = 0; i < bent->lies_count; i++) {
         const struct lie *lie = &bent->lies[i];
@@ -230,16 +228,16 @@ static bool bent_is_late(const struct bent_link *bent, const struct bent_way *wa
                          const uint8_t *frame)
 {
     struct wire_message message;
-    struct wire_texts texts;
+    struct codec_texts texts;
     uint32_t body_bytes, payload_bytes;
-    wire_decode_header(frame, &body_bytes, &payload_bytes);
-    if (wire_decode(frame, WIRE_HEADER_BYTES + body_bytes, way->from, &message, &texts, NULL) < 0 ||
+    codec_decode_header(frame, &body_bytes, &payload_bytes);
+    if (codec_decode(frame, WIRE_HEADER_BYTES + body_bytes, way->from, &message, &texts, NULL) <
+            0 ||
         message.type != WIRE_REPLY)
         return false;
     for (uint32_t i = 0; i < bent->lies_count; i++) {
         const struct lie *lie = &bent->lies[i];
-        if (lie->deed == LIE_LATE &&
-            bent_hits(lie, false, message.reply.op, way->counts[message.reply.op]))
+        if (lie->deed == LIE_LATE && bent_hits(lie, false, message.op, way->counts[message.op]))
             return true;
     }
     return false;

@@ -261,7 +261,7 @@ static void lies_read(const uint8_t *data, size_t length)
 static void run_cut(struct copy_wish wish, bool pull, uint8_t number)
 {
     world.lies[0] = (struct lie){
-        .op = pull ? WIRE_FETCH : WIRE_STORE,
+        .op = pull ? END_FETCH : END_STORE,
         .number = (uint8_t)(number % (CHUNKS + 1)),
         .deed = LIE_CUT,
     };

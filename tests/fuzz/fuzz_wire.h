@@ -11,9 +11,9 @@
 #ifndef HAUL_TESTS_FUZZ_WIRE_H
 #define HAUL_TESTS_FUZZ_WIRE_H
 
+#include "haul/codec.h"
 #include "haul/hash.h"
 #include "haul/link.h"
-#include "haul/wire.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -108,7 +108,7 @@ static void fuzz_put_all_right(uint8_t *data, size_t length, enum wire_side from
     size_t position = 0;
     while (length - position >= WIRE_HEADER_BYTES) {
         uint32_t body_bytes, payload_bytes;
-        if (wire_decode_header(data + position, &body_bytes, &payload_bytes) < 0 ||
+        if (codec_decode_header(data + position, &body_bytes, &payload_bytes) < 0 ||
             body_bytes > length - position - WIRE_HEADER_BYTES)
             return;
         fuzz_put_right(data + position, body_bytes, from);
@@ -123,7 +123,7 @@ static inline struct wire_hello fuzz_hello(uint8_t flags)
 {
     return (struct wire_hello){
         .capabilities = flags & FUZZ_PACK ? 1 : 0,
-        .choices = wire_choices_known(),
+        .choices = codec_choices_known(),
         .session = 1,
         .role = flags & FUZZ_TARGET ? 1 : 0,
         .engine = 3,
@@ -151,9 +151,9 @@ static inline struct fuzz_link *fuzz_link_open(const uint8_t *data, size_t lengt
     if (!(data[0] & FUZZ_RAW)) {
         const struct wire_message message = {
             .type = WIRE_HELLO, .tag = WIRE_TAG_NONE, .hello = fuzz_hello(data[0])};
-        wire_encode_preamble(fuzz->data, "0", from);
+        codec_encode_preamble(fuzz->data, "0", from);
         before = WIRE_PREAMBLE_BYTES;
-        before += (size_t)wire_encode(fuzz->data + before, &message, from);
+        before += (size_t)codec_encode(fuzz->data + before, &message, from);
     }
     memcpy(fuzz->data + before, data + 1, length - 1);
     fuzz->length = before + length - 1;

@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 
-enum { FILE_BYTES_MAX = 1 << 20 };
+enum { SCRATCH_BYTES_MAX = 1 << 20 };
 
 static struct {
     char path[64];
@@ -44,7 +44,7 @@ static void scratch_remove(void)
 
 static void scratch_open(void)
 {
-    const struct rlimit small = {.rlim_cur = FILE_BYTES_MAX, .rlim_max = FILE_BYTES_MAX};
+    const struct rlimit small = {.rlim_cur = SCRATCH_BYTES_MAX, .rlim_max = SCRATCH_BYTES_MAX};
     if (scratch.open)
         return;
     strcpy(scratch.path, "/dev/shm/haul-fuzz.XXXXXX");

@@ -6,8 +6,8 @@
 #define HAUL_TESTS_FUZZ_LIE_H
 
 #include "haul/cleanup.h"
+#include "haul/codec.h"
 #include "haul/num.h"
-#include "haul/wire.h"
 
 #include <string.h>
 
@@ -37,7 +37,7 @@ struct lie {
 /* believed: the client has nothing to hold against it. What is in a source only the source's side
  * knows, and whether a target was empty only the target's. */
 struct lie_field {
-    enum wire_op op;
+    enum end_op op;
     uint16_t offset, bytes;
     bool truth; /* a bool */
     bool believed;
@@ -51,87 +51,90 @@ struct lie_field {
                      : false),                                                                     \
             believed                                                                               \
     }
+#define LIE_OF_ENUM(op, member, believed) /* its lowest byte: little-endian machines only */       \
+    {                                                                                              \
+        op, offsetof(struct wire_message, member), 1, false, believed                              \
+    }
 #define LIE_OF_FACTS(op)                                                                           \
-    LIE_OF(op, reply.facts.kind, false), LIE_OF(op, reply.facts.size_bytes, true),                 \
-        LIE_OF(op, reply.facts.allocated_bytes, true), LIE_OF(op, reply.facts.mode, false),        \
-        LIE_OF(op, reply.facts.mtime_seconds, false), LIE_OF(op, reply.facts.mtime_ns, false),     \
-        LIE_OF(op, reply.facts.ctime_seconds, false), LIE_OF(op, reply.facts.device, false),       \
-        LIE_OF(op, reply.facts.inode, false), LIE_OF(op, reply.facts.evidence.grade, true),        \
-        LIE_OF(op, reply.facts.evidence.identity, true),                                           \
-        LIE_OF(op, reply.facts.evidence.change, true),                                             \
-        LIE_OF(op, reply.facts.evidence.machine, false)
+    LIE_OF_ENUM(op, facts.kind, false), LIE_OF(op, facts.size_bytes, true),                        \
+        LIE_OF(op, facts.allocated_bytes, true), LIE_OF(op, facts.mode, false),                    \
+        LIE_OF(op, facts.mtime_seconds, false), LIE_OF(op, facts.mtime_ns, false),                 \
+        LIE_OF(op, facts.ctime_seconds, false), LIE_OF(op, facts.device, false),                   \
+        LIE_OF(op, facts.inode, false), LIE_OF(op, facts.evidence.grade, true),                    \
+        LIE_OF(op, facts.evidence.identity, true), LIE_OF(op, facts.evidence.change, true),        \
+        LIE_OF(op, facts.evidence.machine, false)
 
 static const struct lie_field lie_reply_fields[] = {
-    LIE_OF_FACTS(WIRE_DESCRIBE),
-    LIE_OF(WIRE_DESCRIBE, reply.journal_present, false),
-    LIE_OF_FACTS(WIRE_OPEN),
-    LIE_OF(WIRE_OPEN, reply.target_fresh, true),
-    LIE_OF(WIRE_OPEN, reply.target_readable, false),
-    LIE_OF(WIRE_OPEN, reply.journal, true),
-    LIE_OF(WIRE_OPEN, reply.old_bytes, true),
-    LIE_OF(WIRE_OPEN, reply.journal_source_proven, true),
-    LIE_OF(WIRE_OPEN, reply.journal_target_proven, true),
-    LIE_OF(WIRE_OPEN, reply.chunk_bytes, false),
-    LIE_OF(WIRE_MAP, reply.extent_start, true),
-    LIE_OF(WIRE_MAP, reply.extent_end, true),
-    LIE_OF(WIRE_RECALL, reply.extent_start, false),
-    LIE_OF(WIRE_RECALL, reply.count, false),
-    LIE_OF(WIRE_RECALL, reply.digest, false),
-    LIE_OF(WIRE_FETCH, reply.matched, true),
-    LIE_OF(WIRE_FETCH, reply.digest, false),
-    LIE_OF(WIRE_EXAMINE, reply.count, false),
-    LIE_OF(WIRE_EXAMINE, reply.digest, false),
-    LIE_OF(WIRE_COMMIT, reply.report.policy, false),
-    LIE_OF(WIRE_COMMIT, reply.report.resident_after_bytes, false),
-    LIE_OF(WIRE_COMMIT, reply.tally.bytes, false),
-    LIE_OF(WIRE_COMMIT, reply.tally.sum, false),
-    LIE_OF(WIRE_ABANDON, reply.tally.sum, false),
-    LIE_OF(WIRE_COMMIT, reply.report.reread_cached_bytes, false),
-    LIE_OF(WIRE_COMMIT, reply.report.attributes_lost, true),
+    LIE_OF_FACTS(END_DESCRIBE),
+    LIE_OF(END_DESCRIBE, job.journal_present, false),
+    LIE_OF_FACTS(END_OPEN),
+    LIE_OF(END_OPEN, job.target_fresh, true),
+    LIE_OF(END_OPEN, job.target_readable, false),
+    LIE_OF_ENUM(END_OPEN, job.journal, true),
+    LIE_OF(END_OPEN, job.old_bytes, true),
+    LIE_OF(END_OPEN, job.journal_source_proven, true),
+    LIE_OF(END_OPEN, job.journal_target_proven, true),
+    LIE_OF(END_OPEN, job.chunk_bytes, false),
+    LIE_OF(END_MAP, slot.extent_start, true),
+    LIE_OF(END_MAP, slot.extent_end, true),
+    LIE_OF(END_RECALL, slot.extent_start, false),
+    LIE_OF(END_RECALL, slot.count, false),
+    LIE_OF(END_RECALL, slot.digest, false),
+    LIE_OF(END_FETCH, slot.matched, true),
+    LIE_OF(END_FETCH, slot.digest, false),
+    LIE_OF(END_EXAMINE, slot.count, false),
+    LIE_OF(END_EXAMINE, slot.digest, false),
+    LIE_OF_ENUM(END_COMMIT, report.policy, false),
+    LIE_OF(END_COMMIT, report.resident_after_bytes, false),
+    LIE_OF(END_COMMIT, tally.bytes, false),
+    LIE_OF(END_COMMIT, tally.sum, false),
+    LIE_OF(END_ABANDON, tally.sum, false),
+    LIE_OF(END_COMMIT, report.reread_cached_bytes, false),
+    LIE_OF(END_COMMIT, report.attributes_lost, true),
 };
 
 /* A request that is changed on its way is another wish, and what comes of it is nobody's lie; only
  * what the tally covers must be noticed. Paths stay: nothing outside of the folder is touched. */
 static const struct lie_field lie_request_fields[] = {
-    LIE_OF(WIRE_DESCRIBE, request.job, true),
-    LIE_OF(WIRE_OPEN, request.job, true),
-    LIE_OF(WIRE_OPEN, request.chunk_bytes, true),
-    LIE_OF(WIRE_OPEN, request.wish.cache, true),
-    LIE_OF(WIRE_OPEN, request.wish.resume, true),
-    LIE_OF(WIRE_OPEN, request.wish.preallocate, true),
-    LIE_OF(WIRE_OPEN, request.wish.join, true),
-    LIE_OF(WIRE_OPEN, request.wish.journal, true),
-    LIE_OF(WIRE_OPEN, request.wish.journal_early, true),
-    LIE_OF(WIRE_OPEN, request.wish.compare_only, true),
-    LIE_OF(WIRE_OPEN, request.wish.session, true),
-    LIE_OF(WIRE_OPEN, request.source.kind, true),
-    LIE_OF(WIRE_OPEN, request.source.size_bytes, true),
-    LIE_OF(WIRE_OPEN, request.source.mtime_seconds, true),
-    LIE_OF(WIRE_MAP, request.offset, true),
-    LIE_OF(WIRE_RECALL, request.offset, true),
-    LIE_OF(WIRE_RECALL, request.length, true),
-    LIE_OF(WIRE_FETCH, request.offset, true),
-    LIE_OF(WIRE_FETCH, request.length, true),
-    LIE_OF(WIRE_FETCH, request.conditional, true),
-    LIE_OF(WIRE_FETCH, request.digest, true),
-    LIE_OF(WIRE_EXAMINE, request.offset, true),
-    LIE_OF(WIRE_EXAMINE, request.length, true),
-    LIE_OF(WIRE_EXAMINE, request.from_medium, false),
-    LIE_OF(WIRE_STORE, request.job, false),
-    LIE_OF(WIRE_STORE, request.offset, false),
-    LIE_OF(WIRE_STORE, request.length, false),
-    LIE_OF(WIRE_STORE, request.digest, false),
-    LIE_OF(WIRE_STORE, request.blank, true),
-    LIE_OF(WIRE_KEEP, request.offset, false),
-    LIE_OF(WIRE_KEEP, request.digest, false),
-    LIE_OF(WIRE_ERASE, request.offset, true),
-    LIE_OF(WIRE_ERASE, request.length, true),
-    LIE_OF(WIRE_SYNC, request.job, true),
-    LIE_OF(WIRE_COMMIT, request.job, true),
-    LIE_OF(WIRE_COMMIT, request.source.size_bytes, false),
-    LIE_OF(WIRE_COMMIT, request.source.mtime_seconds, true),
-    LIE_OF(WIRE_COMMIT, request.wish.attributes[3], true),
-    LIE_OF(WIRE_DESCRIBE, request.wish.dry, true),
+    LIE_OF(END_DESCRIBE, job.number, true),
+    LIE_OF(END_OPEN, job.number, true),
+    LIE_OF(END_OPEN, job.chunk_bytes, true),
+    LIE_OF_ENUM(END_OPEN, job.wish.cache, true),
+    LIE_OF_ENUM(END_OPEN, job.wish.resume, true),
+    LIE_OF(END_OPEN, job.wish.preallocate, true),
+    LIE_OF(END_OPEN, job.wish.join, true),
+    LIE_OF(END_OPEN, job.wish.journal, true),
+    LIE_OF(END_OPEN, job.wish.journal_early, true),
+    LIE_OF(END_OPEN, job.wish.compare_only, true),
+    LIE_OF(END_OPEN, job.wish.session, true),
+    LIE_OF_ENUM(END_OPEN, job.facts[END_SOURCE].kind, true),
+    LIE_OF(END_OPEN, job.facts[END_SOURCE].size_bytes, true),
+    LIE_OF(END_OPEN, job.facts[END_SOURCE].mtime_seconds, true),
+    LIE_OF(END_MAP, slot.offset, true),
+    LIE_OF(END_RECALL, slot.offset, true),
+    LIE_OF(END_RECALL, slot.length, true),
+    LIE_OF(END_FETCH, slot.offset, true),
+    LIE_OF(END_FETCH, slot.length, true),
+    LIE_OF(END_FETCH, slot.conditional, true),
+    LIE_OF(END_FETCH, slot.expected, true),
+    LIE_OF(END_EXAMINE, slot.offset, true),
+    LIE_OF(END_EXAMINE, slot.length, true),
+    LIE_OF(END_EXAMINE, slot.from_medium, false),
+    LIE_OF(END_STORE, job.number, false),
+    LIE_OF(END_STORE, slot.offset, false),
+    LIE_OF(END_STORE, slot.length, false),
+    LIE_OF(END_STORE, slot.digest, false),
+    LIE_OF(END_STORE, slot.blank, true),
+    LIE_OF(END_KEEP, slot.offset, false),
+    LIE_OF(END_KEEP, slot.digest, false),
+    LIE_OF(END_ERASE, slot.offset, true),
+    LIE_OF(END_ERASE, slot.length, true),
+    LIE_OF(END_SYNC, job.number, true),
+    LIE_OF(END_COMMIT, job.number, true),
+    LIE_OF(END_COMMIT, job.facts[END_SOURCE].size_bytes, false),
+    LIE_OF(END_COMMIT, job.facts[END_SOURCE].mtime_seconds, true),
+    LIE_OF(END_COMMIT, job.wish.attributes[3], true),
+    LIE_OF(END_DESCRIBE, job.wish.dry, true),
 };
 
 /* The field-th of an operation, modulo how many there are; NULL: it has none. */

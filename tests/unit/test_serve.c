@@ -6,6 +6,7 @@
 #include "haul/budget.h"
 #include "haul/journal.h"
 #include "haul/num.h"
+#include "haul/stream.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -833,7 +834,7 @@ static void silent_peer_at_the_greeting_is_a_timeout(void **state)
 /* A server of the test's own: greets, then does what the test wants. */
 struct fake {
     struct rig *rig;
-    struct wire wire;
+    struct stream stream;
     void (*act)(struct fake *fake);
 };
 
@@ -841,22 +842,22 @@ static void *fake_serve(void *argument)
 {
     struct fake *fake = argument;
     struct wire_message message;
-    wire_init(&fake->wire, &fake->rig->links[1]->link, WIRE_SERVER);
-    fake->wire.payload_bytes_max = CHUNK;
-    if (wire_greet(&fake->wire, "0.0", NS_PER_SECOND, NULL) == 0 &&
-        wire_recv_now(&fake->wire, &message, NS_PER_SECOND, NULL) == WIRE_MESSAGE) {
+    stream_init(&fake->stream, &fake->rig->links[1]->link, WIRE_SERVER);
+    fake->stream.payload_bytes_max = CHUNK;
+    if (stream_greet(&fake->stream, "0.0", NS_PER_SECOND, NULL) == 0 &&
+        stream_recv_now(&fake->stream, &message, NS_PER_SECOND, NULL) == STREAM_MESSAGE) {
         message.hello.memory_bytes = CHUNK;
-        wire_send_now(&fake->wire, &message, NS_PER_SECOND, NULL);
+        stream_send_now(&fake->stream, &message, NS_PER_SECOND, NULL);
         fake->act(fake);
     }
-    link_close(fake->wire.link);
+    link_close(fake->stream.link);
     return NULL;
 }
 
 /* The next message, of any length of time. */
 static bool fake_await(struct fake *fake, struct wire_message *message)
 {
-    return wire_recv_now(&fake->wire, message, 30 * NS_PER_SECOND, NULL) == WIRE_MESSAGE;
+    return stream_recv_now(&fake->stream, message, 30 * NS_PER_SECOND, NULL) == STREAM_MESSAGE;
 }
 
 static void await_the_end(struct fake *fake)
@@ -865,7 +866,7 @@ static void await_the_end(struct fake *fake)
     while (fake_await(fake, &message) && message.type != WIRE_BYE) {
         static uint8_t dropped[CHUNK];
         if (message.payload_bytes > 0) {
-            wire_payload_into(&fake->wire, dropped, message.payload_bytes);
+            stream_payload_into(&fake->stream, dropped, message.payload_bytes);
             fake_await(fake, &message);
         }
     }
@@ -912,12 +913,12 @@ static bool fake_ping(struct fake *fake, int times, bool listening, struct wire_
     bool asked = false;
     for (int i = 0; i < times; i++) {
         poll(NULL, 0, 60);
-        while (listening && wire_get(&fake->wire, &message, NULL) == WIRE_MESSAGE) {
+        while (listening && stream_get(&fake->stream, &message, NULL) == STREAM_MESSAGE) {
             asked |= message.type == WIRE_REQUEST;
             if (message.type == WIRE_REQUEST)
                 *request = message;
         }
-        if (wire_send_now(&fake->wire, &ping, NS_PER_SECOND, NULL) < 0)
+        if (stream_send_now(&fake->stream, &ping, NS_PER_SECOND, NULL) < 0)
             return false; /* the client has had enough */
     }
     return asked;
@@ -937,7 +938,7 @@ static void trickle(struct fake *fake)
     static const uint8_t head[WIRE_HEADER_BYTES] = {WIRE_PING, 0, 8};
     for (size_t i = 0; i < sizeof(head); i++) {
         poll(NULL, 0, 60);
-        if (link_send_all(fake->wire.link, head + i, 1, NS_PER_SECOND, NULL) < 0)
+        if (link_send_all(fake->stream.link, head + i, 1, NS_PER_SECOND, NULL) < 0)
             break;
     }
     await_the_end(fake);
@@ -982,10 +983,9 @@ static void ping_then_reply(struct fake *fake)
     struct wire_message message;
     if (!fake_ping(fake, 6, true, &message))
         return;
-    message = (struct wire_message){
-        .type = WIRE_REPLY, .tag = message.tag, .reply.op = message.request.op};
-    message.reply.facts.size_bytes = 77;
-    wire_send_now(&fake->wire, &message, NS_PER_SECOND, NULL);
+    message = (struct wire_message){.type = WIRE_REPLY, .tag = message.tag, .op = message.op};
+    message.facts.size_bytes = 77;
+    stream_send_now(&fake->stream, &message, NS_PER_SECOND, NULL);
     await_the_end(fake);
 }
 
@@ -1056,7 +1056,7 @@ static void flood_pings(struct fake *fake)
 {
     struct wire_message ping = {.type = WIRE_PING, .tag = WIRE_TAG_NONE};
     for (int i = 0; i < 100000; i++) {
-        if (wire_send_now(&fake->wire, &ping, NS_PER_SECOND, NULL) < 0)
+        if (stream_send_now(&fake->stream, &ping, NS_PER_SECOND, NULL) < 0)
             break;
     }
 }
@@ -1066,13 +1066,14 @@ static void flood_notes(struct fake *fake)
     struct wire_message note = {
         .type = WIRE_NOTE, .tag = WIRE_TAG_NONE, .note = {.level = LOG_NOTE, .line = "again"}};
     for (int i = 0; i < 100000; i++) {
-        if (wire_send_now(&fake->wire, &note, NS_PER_SECOND, NULL) < 0)
+        if (stream_send_now(&fake->stream, &note, NS_PER_SECOND, NULL) < 0)
             break;
     }
 }
 
 /* Answers the first request with what `change` makes of an honest reply. */
-static void answer(struct fake *fake, void (*change)(struct wire_message *, struct wire_request *))
+static void answer(struct fake *fake,
+                   void (*change)(struct wire_message *, const struct wire_message *))
 {
     static const uint8_t payload[CHUNK];
     struct wire_message message, reply;
@@ -1080,86 +1081,83 @@ static void answer(struct fake *fake, void (*change)(struct wire_message *, stru
         if (!fake_await(fake, &message))
             return;
     } while (message.type != WIRE_REQUEST);
-    struct wire_request request = message.request;
-    reply = (struct wire_message){.type = WIRE_REPLY, .tag = message.tag};
-    reply.reply.op = request.op;
-    reply.reply.digest = digest_of(payload, CHUNK);
-    reply.reply.report.policy_why = reply.reply.report.engine_why = "";
-    reply.reply.chunk_bytes = CHUNK;
-    change(&reply, &request);
-    if (wire_put(&fake->wire, &reply, reply.payload_bytes ? payload : NULL) == 0) {
-        while (wire_flush(&fake->wire, NULL) == 0)
+    reply = (struct wire_message){.type = WIRE_REPLY, .tag = message.tag, .op = message.op};
+    reply.slot.digest = digest_of(payload, CHUNK);
+    reply.job.chunk_bytes = CHUNK;
+    change(&reply, &message);
+    if (stream_put(&fake->stream, &reply, reply.payload_bytes ? payload : NULL) == 0) {
+        while (stream_flush(&fake->stream, NULL) == 0)
             poll(NULL, 0, 1);
     }
     await_the_end(fake);
 }
 
-static void change_tag(struct wire_message *reply, struct wire_request *request)
+static void change_tag(struct wire_message *reply, const struct wire_message *request)
 {
     (void)request;
     reply->tag = 2;
 }
 
-static void change_tag_beyond(struct wire_message *reply, struct wire_request *request)
+static void change_tag_beyond(struct wire_message *reply, const struct wire_message *request)
 {
     (void)request;
     reply->tag = 200;
 }
 
-static void change_op(struct wire_message *reply, struct wire_request *request)
+static void change_op(struct wire_message *reply, const struct wire_message *request)
 {
     (void)request;
-    reply->reply.op = WIRE_SYNC;
+    reply->op = END_SYNC;
 }
 
-static void change_length(struct wire_message *reply, struct wire_request *request)
+static void change_length(struct wire_message *reply, const struct wire_message *request)
 {
     (void)request;
     reply->payload_bytes = CHUNK - 1;
 }
 
-static void change_matched(struct wire_message *reply, struct wire_request *request)
+static void change_matched(struct wire_message *reply, const struct wire_message *request)
 {
     (void)request;
-    reply->reply.matched = true;
+    reply->slot.matched = true;
 }
 
-static void change_map(struct wire_message *reply, struct wire_request *request)
+static void change_map(struct wire_message *reply, const struct wire_message *request)
 {
-    reply->reply.extent_start = reply->reply.extent_end = request->offset;
+    reply->slot.extent_start = reply->slot.extent_end = request->slot.offset;
 }
 
-static void change_count(struct wire_message *reply, struct wire_request *request)
+static void change_count(struct wire_message *reply, const struct wire_message *request)
 {
-    reply->reply.count = request->length + 1;
+    reply->slot.count = request->slot.length + 1;
 }
 
-static void change_recall(struct wire_message *reply, struct wire_request *request)
+static void change_recall(struct wire_message *reply, const struct wire_message *request)
 {
-    reply->reply.extent_start = request->offset;
+    reply->slot.extent_start = request->slot.offset;
 }
 
-static void change_entries(struct wire_message *reply, struct wire_request *request)
+static void change_entries(struct wire_message *reply, const struct wire_message *request)
 {
-    reply->reply.count = request->length / WIRE_ENTRY_BYTES + 1;
-    reply->payload_bytes = reply->reply.count * WIRE_ENTRY_BYTES;
+    reply->slot.count = request->slot.length / WIRE_ENTRY_BYTES + 1;
+    reply->payload_bytes = reply->slot.count * WIRE_ENTRY_BYTES;
 }
 
-static void change_tally(struct wire_message *reply, struct wire_request *request)
-{
-    (void)request;
-    reply->reply.tally.bytes = CHUNK;
-}
-
-static void change_chunks(struct wire_message *reply, struct wire_request *request)
-{
-    reply->reply.chunk_bytes = request->chunk_bytes * 2;
-}
-
-static void change_chunks_small(struct wire_message *reply, struct wire_request *request)
+static void change_tally(struct wire_message *reply, const struct wire_message *request)
 {
     (void)request;
-    reply->reply.chunk_bytes = CHUNK / 2;
+    reply->tally.bytes = CHUNK;
+}
+
+static void change_chunks(struct wire_message *reply, const struct wire_message *request)
+{
+    reply->job.chunk_bytes = request->job.chunk_bytes * 2;
+}
+
+static void change_chunks_small(struct wire_message *reply, const struct wire_message *request)
+{
+    (void)request;
+    reply->job.chunk_bytes = CHUNK / 2;
 }
 
 static void answer_tag(struct fake *fake)
@@ -1226,12 +1224,12 @@ static void answer_chunks_small(struct fake *fake)
 static void answer_open_then_tally(struct fake *fake)
 {
     struct wire_message message, reply = {.type = WIRE_REPLY};
-    if (!fake_await(fake, &message) || message.request.op != WIRE_OPEN)
+    if (!fake_await(fake, &message) || message.op != END_OPEN)
         return;
     reply.tag = message.tag;
-    reply.reply.op = WIRE_OPEN;
-    reply.reply.chunk_bytes = CHUNK;
-    wire_send_now(&fake->wire, &reply, NS_PER_SECOND, NULL);
+    reply.op = END_OPEN;
+    reply.job.chunk_bytes = CHUNK;
+    stream_send_now(&fake->stream, &reply, NS_PER_SECOND, NULL);
     answer_tally(fake);
 }
 
@@ -1306,110 +1304,110 @@ enum lie_word {
 
 struct liar {
     struct rig *rig;
-    struct wire wire;
+    struct stream stream;
     bool over;
 };
 
 static void liar_send(struct liar *liar, struct wire_message *message)
 {
     static const uint8_t payload[WIRE_PAYLOAD_BYTES_MAX];
-    if (wire_sending(&liar->wire) || wire_put(&liar->wire, message, payload) != 0)
+    if (stream_sending(&liar->stream) || stream_put(&liar->stream, message, payload) != 0)
         fail_msg("cannot lie");
     for (;;) {
-        int sent = wire_flush(&liar->wire, NULL);
+        int sent = stream_flush(&liar->stream, NULL);
         if (sent != 0) {
             liar->over = sent < 0;
             return;
         }
-        (void)link_wait(liar->wire.link, LINK_SEND, NS_PER_SECOND, NULL);
+        (void)link_wait(liar->stream.link, LINK_SEND, NS_PER_SECOND, NULL);
     }
 }
 
-static void liar_job(struct liar *liar, struct wire_request *request)
+static void liar_job(struct liar *liar, struct wire_message *message)
 {
-    request->chunk_bytes = CHUNK;
-    request->path = liar->rig->target;
-    request->wish.journal_path = request->wish.chown = "";
-    request->wish.journal = true;
-    request->wish.session = 1;
-    request->source.kind = FILE_REGULAR;
-    request->source.size_bytes = 3 * CHUNK + 5;
+    message->path = liar->rig->target;
+    message->job.chunk_bytes = CHUNK;
+    message->job.wish.journal = true;
+    message->job.wish.session = 1;
+    message->job.facts[END_SOURCE].kind = FILE_REGULAR;
+    message->job.facts[END_SOURCE].size_bytes = 3 * CHUNK + 5;
 }
 
-static const enum wire_op lie_ops[] = {
-    [LIE_OPEN] = WIRE_OPEN,
-    [LIE_STORE] = WIRE_STORE,
-    [LIE_COMMIT] = WIRE_COMMIT,
-    [LIE_ABANDON] = WIRE_ABANDON,
-    [LIE_SYNC] = WIRE_SYNC,
-    [LIE_FETCH] = WIRE_FETCH,
-    [LIE_KEEP] = WIRE_KEEP,
-    [LIE_ERASE_CONTROL] = WIRE_ERASE,
-    [LIE_STORE_UNALIGNED] = WIRE_STORE,
-    [LIE_STORE_SHORT] = WIRE_STORE,
-    [LIE_STORE_BEYOND] = WIRE_STORE,
-    [LIE_STORE_LONG] = WIRE_STORE,
-    [LIE_TAG] = WIRE_SYNC,
-    [LIE_TWICE] = WIRE_SYNC,
-    [LIE_OPEN_CHUNKS] = WIRE_OPEN,
-    [LIE_NO_PATH] = WIRE_OPEN,
-    [LIE_NO_SESSION] = WIRE_OPEN,
-    [LIE_OTHER_SIZE] = WIRE_COMMIT,
-    [LIE_RECALL_SMALL] = WIRE_RECALL,
+static const enum end_op lie_ops[] = {
+    [LIE_OPEN] = END_OPEN,
+    [LIE_STORE] = END_STORE,
+    [LIE_COMMIT] = END_COMMIT,
+    [LIE_ABANDON] = END_ABANDON,
+    [LIE_SYNC] = END_SYNC,
+    [LIE_FETCH] = END_FETCH,
+    [LIE_KEEP] = END_KEEP,
+    [LIE_ERASE_CONTROL] = END_ERASE,
+    [LIE_STORE_UNALIGNED] = END_STORE,
+    [LIE_STORE_SHORT] = END_STORE,
+    [LIE_STORE_BEYOND] = END_STORE,
+    [LIE_STORE_LONG] = END_STORE,
+    [LIE_TAG] = END_SYNC,
+    [LIE_TWICE] = END_SYNC,
+    [LIE_OPEN_CHUNKS] = END_OPEN,
+    [LIE_NO_PATH] = END_OPEN,
+    [LIE_NO_SESSION] = END_OPEN,
+    [LIE_OTHER_SIZE] = END_COMMIT,
+    [LIE_RECALL_SMALL] = END_RECALL,
 };
 
 static struct wire_message liar_message(struct liar *liar, enum lie_word word)
 {
     static const uint8_t zeros[CHUNK];
     struct wire_message message = {.type = WIRE_REQUEST, .tag = 0};
-    struct wire_request *request = &message.request;
-    request->op = lie_ops[word];
-    request->job = 3;
-    request->length = CHUNK;
-    request->digest = digest_of(zeros, CHUNK);
-    if (request->op == WIRE_OPEN || request->op == WIRE_COMMIT)
-        liar_job(liar, request);
-    if (request->op != WIRE_STORE)
+    struct job *job = &message.job;
+    struct slot *slot = &message.slot;
+    message.op = lie_ops[word];
+    job->number = 3;
+    slot->length = CHUNK;
+    slot->digest = digest_of(zeros, CHUNK);
+    if (message.op == END_OPEN || message.op == END_COMMIT)
+        liar_job(liar, &message);
+    if (message.op != END_STORE)
         message.tag = 1;
     switch (word) {
     case LIE_ERASE_CONTROL:
         message.tag = SLOTS;
         break;
     case LIE_STORE_UNALIGNED:
-        request->offset = 4096;
+        slot->offset = 4096;
         break;
     case LIE_STORE_SHORT:
-        request->length = 4096;
+        slot->length = 4096;
         break;
     case LIE_STORE_BEYOND:
-        request->offset = 4 * CHUNK;
+        slot->offset = 4 * CHUNK;
         break;
     case LIE_STORE_LONG:
-        request->length = 2 * CHUNK;
+        slot->length = 2 * CHUNK;
         break;
     case LIE_TAG:
         message.tag = SLOTS + 1;
         break;
     case LIE_OPEN_CHUNKS:
-        request->chunk_bytes = 2 * CHUNK;
+        job->chunk_bytes = 2 * CHUNK;
         break;
     case LIE_NO_PATH:
-        request->path = "";
+        message.path = "";
         break;
     case LIE_NO_SESSION:
-        request->wish.session = 0;
+        job->wish.session = 0;
         break;
     case LIE_OTHER_SIZE:
-        request->source.size_bytes++;
+        job->facts[END_SOURCE].size_bytes++;
         break;
     case LIE_RECALL_SMALL:
         message.tag = 0;
-        request->length = 23;
+        slot->length = 23;
         break;
     default:
         break;
     }
-    message.payload_bytes = request->op == WIRE_STORE ? request->length : 0;
+    message.payload_bytes = message.op == END_STORE ? slot->length : 0;
     return message;
 }
 
@@ -1419,8 +1417,8 @@ static void liar_say(struct liar *liar, enum lie_word word)
     if (liar->over)
         return;
     if (word == LIE_OPENED || word == LIE_ANSWER) {
-        if (wire_recv_now(&liar->wire, &message, 10 * NS_PER_SECOND, NULL) != WIRE_MESSAGE ||
-            message.type != WIRE_REPLY || message.reply.status != WIRE_DONE)
+        if (stream_recv_now(&liar->stream, &message, 10 * NS_PER_SECOND, NULL) != STREAM_MESSAGE ||
+            message.type != WIRE_REPLY || message.status != WIRE_DONE)
             fail_msg("no answer to a right question");
         return;
     }
@@ -1441,7 +1439,7 @@ static void liar_say(struct liar *liar, enum lie_word word)
     }
     if (word == LIE_REPLY) { /* with the checksum of a client, or it would be noticed earlier */
         static const uint8_t junk[WIRE_HEADER_BYTES] = {WIRE_REPLY, 0, 0, 0, 1};
-        (void)link_send_all(liar->wire.link, junk, sizeof(junk), NS_PER_SECOND, NULL);
+        (void)link_send_all(liar->stream.link, junk, sizeof(junk), NS_PER_SECOND, NULL);
         return;
     }
     message = liar_message(liar, word);
@@ -1476,10 +1474,11 @@ static int lie(const enum lie_word *words, struct error *err)
             },
     };
     served_start(&rig->served, rig->links[1]);
-    wire_init(&liar.wire, &rig->links[0]->link, WIRE_CLIENT);
-    assert_int_equal(wire_greet(&liar.wire, "0.0", NS_PER_SECOND, NULL), 0);
-    assert_int_equal(wire_send_now(&liar.wire, &message, NS_PER_SECOND, NULL), 0);
-    assert_int_equal(wire_recv_now(&liar.wire, &message, 10 * NS_PER_SECOND, NULL), WIRE_MESSAGE);
+    stream_init(&liar.stream, &rig->links[0]->link, WIRE_CLIENT);
+    assert_int_equal(stream_greet(&liar.stream, "0.0", NS_PER_SECOND, NULL), 0);
+    assert_int_equal(stream_send_now(&liar.stream, &message, NS_PER_SECOND, NULL), 0);
+    assert_int_equal(stream_recv_now(&liar.stream, &message, 10 * NS_PER_SECOND, NULL),
+                     STREAM_MESSAGE);
     for (size_t i = 0; words[i] != LIE_END; i++) {
         bool followed = lie_is_said(words[i]) && lie_is_said(words[i + 1]);
         /* What is forbidden beside a request must be there before that is over. */
@@ -1571,10 +1570,10 @@ static void greeting_of_somebody_else_is_shown(void **state)
         assert_non_null(strstr(err.text, "Welcome to farhost!\\nYou have mail."));
     }
     assert_int_equal(greet_by("no", 2, true, &err), -EPROTO);
-    wire_encode_preamble(preamble, "1.0", WIRE_CLIENT);
+    codec_encode_preamble(preamble, "1.0", WIRE_CLIENT);
     assert_int_equal(greet_by(preamble, sizeof(preamble), false, &err), -EPROTO);
     assert_non_null(strstr(err.text, "echo"));
-    wire_encode_preamble(preamble, "9.9", WIRE_SERVER);
+    codec_encode_preamble(preamble, "9.9", WIRE_SERVER);
     preamble[WIRE_MAGIC_BYTES] = WIRE_VERSION + 1;
     assert_int_equal(greet_by(preamble, sizeof(preamble), false, &err), -EPROTONOSUPPORT);
     assert_int_equal(err.class, ERROR_VERSION);

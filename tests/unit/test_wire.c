@@ -5,7 +5,7 @@
 #include "haul/cleanup.h"
 #include "haul/clock.h"
 #include "haul/num.h"
-#include "haul/wire.h"
+#include "haul/stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-static const struct wire_facts facts = {
-    .kind = 4,
+static const struct facts facts = {
+    .kind = FILE_OTHER,
     .size_bytes = WIRE_OFFSET_MAX,
     .allocated_bytes = UINT64_MAX,
     .mode = 07777,
@@ -26,7 +26,7 @@ static const struct wire_facts facts = {
     .ctime_ns = 1,
     .device = 0x0123456789abcdef,
     .inode = UINT64_MAX,
-    .evidence = {.grade = 2,
+    .evidence = {.grade = EVIDENCE_STRONG,
                  .identity = UINT64_MAX,
                  .change = 1,
                  .granularity_ns = 2000000000,
@@ -38,62 +38,74 @@ static const struct wire_facts facts = {
                  .medium_offset = 5},
 };
 
-static struct wire_request request_of(enum wire_op op)
+static struct wire_message request_of(enum end_op op)
 {
-    return (struct wire_request){
+    return (struct wire_message){
+        .type = WIRE_REQUEST,
         .op = op,
-        .job = UINT32_MAX,
-        .chunk_bytes = WIRE_CHUNK_BYTES_MAX,
         .path = "a path\n\xff",
-        .wish =
+        .job =
             {
-                .cache = 3,
-                .resume = 3,
-                .strict = true,
-                .preallocate = true,
-                .attributes = {3, 0, 2, 1},
-                .set_id = true,
-                .chown = "me:us",
-                .compare_only = true,
-                .cache_max_bytes = 12345678901,
-                .session = UINT64_MAX,
-                .journal_path = "/j",
+                .number = UINT32_MAX,
+                .chunk_bytes = WIRE_CHUNK_BYTES_MAX,
+                .wish =
+                    {
+                        .cache = POLICY_PLAIN,
+                        .resume = RESUME_RESTART,
+                        .strict = true,
+                        .preallocate = true,
+                        .attributes = {3, 0, 2, 1},
+                        .set_id = true,
+                        .chown = "me:us",
+                        .compare_only = true,
+                        .cache_max_bytes = 12345678901,
+                        .session = UINT64_MAX,
+                        .journal_path = "/j",
+                    },
+                .facts = {facts},
             },
-        .source = facts,
-        .offset = WIRE_OFFSET_MAX - 512,
-        .length = 512,
-        .conditional = true,
-        .from_medium = true,
-        .blank = true,
-        .digest = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+        .slot =
+            {
+                .offset = WIRE_OFFSET_MAX - 512,
+                .length = 512,
+                .conditional = true,
+                .from_medium = true,
+                .blank = true,
+                .digest = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+                .expected = {{16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}},
+            },
+        .payload_bytes = op == END_STORE ? 512 : 0,
     };
 }
 
-static struct wire_reply reply_of(enum wire_op op, enum wire_status status)
+static struct wire_message reply_of(enum end_op op, enum wire_status status)
 {
-    return (struct wire_reply){
+    bool done = status == WIRE_DONE;
+    return (struct wire_message){
+        .type = WIRE_REPLY,
         .op = op,
         .status = status,
-        .class = ERROR_TIMEOUT,
-        .errnum = 4095,
-        .words = "no space left",
+        .failure = {.class = ERROR_TIMEOUT, .errnum = 4095, .words = "no space left"},
         .facts = facts,
-        .journal_present = true,
-        .target_fresh = true,
-        .old_bytes = WIRE_OFFSET_MAX,
-        .journal = 5,
-        .chunk_bytes = WIRE_CHUNK_BYTES_MIN,
-        .extent_start = 5,
-        .extent_end = WIRE_OFFSET_MAX,
-        .count = 3,
-        .digest = {{16, 15, 14}},
-        .report = {.policy = 3,
-                   .engine = 3,
+        .job = {.journal_present = true,
+                .target_fresh = true,
+                .old_bytes = WIRE_OFFSET_MAX,
+                .journal = JOURNAL_CHUNKS,
+                .chunk_bytes = WIRE_CHUNK_BYTES_MIN},
+        .slot = {.extent_start = 5,
+                 .extent_end = WIRE_OFFSET_MAX,
+                 .count = 3,
+                 .digest = {{16, 15, 14}}},
+        .report = {.policy = POLICY_PLAIN,
+                   .engine = ENGINE_SYNC,
                    .policy_why = "because",
                    .engine_why = "",
                    .resident_before_bytes = UINT64_MAX,
                    .memory_peak_bytes = 7},
         .tally = {.bytes = 1, .sum = UINT64_MAX},
+        .payload_bytes = done && op == END_FETCH    ? WIRE_PAYLOAD_BYTES_MAX
+                         : done && op == END_RECALL ? 3 * WIRE_ENTRY_BYTES
+                                                    : 0,
     };
 }
 
@@ -136,23 +148,16 @@ static uint32_t examples(struct example *all)
     };
     count = add(all, count, message, WIRE_CLIENT);
     count = add(all, count, message, WIRE_SERVER);
-    for (enum wire_op op = WIRE_DESCRIBE; op <= WIRE_ABANDON; op++) {
-        message = (struct wire_message){.type = WIRE_REQUEST, .request = request_of(op)};
-        message.payload_bytes = op == WIRE_STORE ? 512 : 0;
-        count = add(all, count, message, WIRE_CLIENT);
+    for (enum end_op op = END_DESCRIBE; op <= END_ADJUST; op++) {
+        count = add(all, count, request_of(op), WIRE_CLIENT);
         for (enum wire_status status = WIRE_DONE; status <= WIRE_DAMAGED; status++) {
-            if (status == WIRE_DAMAGED && op != WIRE_STORE)
-                continue;
-            message = (struct wire_message){.type = WIRE_REPLY, .reply = reply_of(op, status)};
-            if (status == WIRE_DONE && op == WIRE_FETCH)
-                message.payload_bytes = WIRE_PAYLOAD_BYTES_MAX;
-            if (status == WIRE_DONE && op == WIRE_RECALL)
-                message.payload_bytes = 3 * WIRE_ENTRY_BYTES;
-            count = add(all, count, message, WIRE_SERVER);
+            if (status != WIRE_DAMAGED || op == END_STORE)
+                count = add(all, count, reply_of(op, status), WIRE_SERVER);
         }
     }
-    message = (struct wire_message){.type = WIRE_REPLY, .reply = reply_of(WIRE_FETCH, WIRE_DONE)};
-    message.reply.matched = true;
+    message = reply_of(END_FETCH, WIRE_DONE);
+    message.slot.matched = true;
+    message.payload_bytes = 0;
     count = add(all, count, message, WIRE_SERVER);
     message = (struct wire_message){.type = WIRE_NOTE, .note = {.level = 4, .line = "a line"}};
     count = add(all, count, message, WIRE_SERVER);
@@ -162,7 +167,7 @@ static uint32_t examples(struct example *all)
         message.type = WIRE_PONG;
         count = add(all, count, message, from);
         message = (struct wire_message){
-            .type = WIRE_BYE, .bye = {.class = ERROR_PROTOCOL, .errnum = 71, .words = "why"}};
+            .type = WIRE_BYE, .failure = {.class = ERROR_PROTOCOL, .errnum = 71, .words = "why"}};
         count = add(all, count, message, from);
     }
     return count;
@@ -176,107 +181,104 @@ static void every_message_comes_back_the_same(void **state)
     for (uint32_t i = 0; i < count; i++) {
         uint8_t frame[WIRE_FRAME_BYTES_MAX], again[WIRE_FRAME_BYTES_MAX];
         struct wire_message message;
-        struct wire_texts texts;
+        struct codec_texts texts;
         struct error err = {.class = ERROR_NONE};
-        int length = wire_encode(frame, &all[i].message, all[i].from);
+        int length = codec_encode(frame, &all[i].message, all[i].from);
         assert_true(length >= WIRE_HEADER_BYTES);
-        if (wire_decode(frame, (size_t)length, all[i].from, &message, &texts, &err) != 0)
+        if (codec_decode(frame, (size_t)length, all[i].from, &message, &texts, &err) != 0)
             fail_msg("message %u: %s", i, err.text);
         assert_int_equal(message.type, all[i].message.type);
         assert_int_equal(message.tag, all[i].message.tag);
         assert_int_equal(message.payload_bytes, all[i].message.payload_bytes);
         /* Whatever was decoded must say the same again; single fields are compared below. */
-        assert_int_equal(wire_encode(again, &message, all[i].from), length);
+        assert_int_equal(codec_encode(again, &message, all[i].from), length);
         assert_memory_equal(again, frame, (size_t)length);
     }
 }
 
 static void decode(const struct wire_message *message, enum wire_side from,
-                   struct wire_message *out, struct wire_texts *texts)
+                   struct wire_message *out, struct codec_texts *texts)
 {
     uint8_t frame[WIRE_FRAME_BYTES_MAX];
-    int length = wire_encode(frame, message, from);
+    int length = codec_encode(frame, message, from);
     assert_true(length > 0);
-    assert_int_equal(wire_decode(frame, (size_t)length, from, out, texts, NULL), 0);
+    assert_int_equal(codec_decode(frame, (size_t)length, from, out, texts, NULL), 0);
 }
 
 static void fields_of_an_open_arrive(void **state)
 {
-    struct wire_message message = {
-        .type = WIRE_REQUEST, .tag = 3, .request = request_of(WIRE_OPEN)};
+    struct wire_message message = request_of(END_OPEN);
     struct wire_message out;
-    struct wire_texts texts;
-    const struct wire_request *in = &out.request, *sent = &message.request;
+    struct codec_texts texts;
+    const struct job_wish *wish = &out.job.wish;
+    const struct facts *source = &out.job.facts[END_SOURCE];
     (void)state;
     decode(&message, WIRE_CLIENT, &out, &texts);
-    assert_int_equal(in->op, WIRE_OPEN);
-    assert_int_equal(in->job, UINT32_MAX);
-    assert_int_equal(in->chunk_bytes, WIRE_CHUNK_BYTES_MAX);
-    assert_string_equal(in->path, sent->path);
-    assert_string_equal(in->wish.journal_path, "/j");
-    assert_true(in->wish.strict && in->wish.preallocate && in->wish.set_id &&
-                in->wish.compare_only);
-    assert_false(in->wish.cache_max_set || in->wish.write_devices || in->wish.join ||
-                 in->wish.dry || in->wish.journal || in->wish.journal_early);
-    assert_memory_equal(in->wish.attributes, sent->wish.attributes, WIRE_ATTRIBUTES_COUNT);
-    assert_string_equal(in->wish.chown, "me:us");
-    assert_int_equal(in->wish.cache_max_bytes, 12345678901);
-    assert_int_equal(in->source.mtime_seconds, INT64_MIN);
-    assert_int_equal(in->source.ctime_seconds, -1);
-    assert_int_equal(in->source.device, facts.device);
-    assert_int_equal(in->source.mode, 07777);
+    assert_int_equal(out.op, END_OPEN);
+    assert_int_equal(out.job.number, UINT32_MAX);
+    assert_int_equal(out.job.chunk_bytes, WIRE_CHUNK_BYTES_MAX);
+    assert_string_equal(out.path, message.path);
+    assert_string_equal(wish->journal_path, "/j");
+    assert_true(wish->strict && wish->preallocate && wish->set_id && wish->compare_only);
+    assert_false(wish->cache_max_set || wish->write_devices || wish->join || wish->dry ||
+                 wish->journal || wish->journal_early);
+    assert_memory_equal(wish->attributes, message.job.wish.attributes, ATTRIBUTES_COUNT);
+    assert_string_equal(wish->chown, "me:us");
+    assert_int_equal(wish->cache_max_bytes, 12345678901);
+    assert_int_equal(source->mtime_seconds, INT64_MIN);
+    assert_int_equal(source->ctime_seconds, -1);
+    assert_int_equal(source->device, facts.device);
+    assert_int_equal(source->mode, 07777);
 }
 
 static void choices_that_are_not_known_there_are_named(void **state)
 {
-    struct wire_wish wish = {.cache = 3, .attributes = {3, 3, 3, 3}, .strict = true, .dry = true};
-    uint64_t known = wire_choices_known();
+    struct job_wish wish = {.cache = 3, .attributes = {3, 3, 3, 3}, .strict = true, .dry = true};
+    uint64_t known = codec_choices_known();
     (void)state;
-    assert_null(wire_choice_unknown(&wish, known));
-    assert_string_equal(wire_choice_unknown(&wish, known & ~(UINT64_C(1) << 4)), "--strict");
-    assert_string_equal(wire_choice_unknown(&wish, known & ~(UINT64_C(1) << 21)), "--dry-run");
+    assert_null(codec_choice_unknown(&wish, known));
+    assert_string_equal(codec_choice_unknown(&wish, known & ~(UINT64_C(1) << 4)), "--strict");
+    assert_string_equal(codec_choice_unknown(&wish, known & ~(UINT64_C(1) << 21)), "--dry-run");
     wish.strict = wish.dry = false;
-    assert_null(wire_choice_unknown(&wish, known & ~(UINT64_C(1) << 4) & ~(UINT64_C(1) << 21)));
+    assert_null(codec_choice_unknown(&wish, known & ~(UINT64_C(1) << 4) & ~(UINT64_C(1) << 21)));
 }
 
 static void fields_of_a_chunk_arrive(void **state)
 {
-    struct wire_message message = {
-        .type = WIRE_REQUEST, .tag = 0, .request = request_of(WIRE_EXAMINE)};
+    struct wire_message message = request_of(END_EXAMINE);
     struct wire_message out;
-    struct wire_texts texts;
+    struct codec_texts texts;
     (void)state;
     decode(&message, WIRE_CLIENT, &out, &texts);
-    assert_int_equal(out.request.offset, WIRE_OFFSET_MAX - 512);
-    assert_int_equal(out.request.length, 512);
-    assert_true(out.request.conditional && out.request.from_medium);
-    assert_memory_equal(&out.request.digest, &message.request.digest, DIGEST_BYTES);
+    assert_int_equal(out.slot.offset, WIRE_OFFSET_MAX - 512);
+    assert_int_equal(out.slot.length, 512);
+    assert_true(out.slot.conditional && out.slot.from_medium);
+    assert_memory_equal(&out.slot.expected, &message.slot.expected, DIGEST_BYTES);
 }
 
 static void fields_of_replies_arrive(void **state)
 {
-    struct wire_message message = {
-        .type = WIRE_REPLY, .tag = 0, .reply = reply_of(WIRE_COMMIT, WIRE_FAILED)};
+    struct wire_message message = reply_of(END_COMMIT, WIRE_FAILED);
     struct wire_message out;
-    struct wire_texts texts;
+    struct codec_texts texts;
     (void)state;
     decode(&message, WIRE_SERVER, &out, &texts);
-    assert_int_equal(out.reply.class, ERROR_TIMEOUT);
-    assert_int_equal(out.reply.errnum, 4095);
-    assert_string_equal(out.reply.words, "no space left");
-    assert_string_equal(out.reply.report.policy_why, "because");
-    assert_string_equal(out.reply.report.engine_why, "");
-    assert_int_equal(out.reply.report.resident_before_bytes, UINT64_MAX);
-    assert_int_equal(out.reply.report.memory_peak_bytes, 7);
-    assert_int_equal(out.reply.tally.sum, UINT64_MAX);
-    message.reply = reply_of(WIRE_OPEN, WIRE_DONE);
+    assert_int_equal(out.failure.class, ERROR_TIMEOUT);
+    assert_int_equal(out.failure.errnum, 4095);
+    assert_string_equal(out.failure.words, "no space left");
+    assert_string_equal(out.report.policy_why, "because");
+    assert_string_equal(out.report.engine_why, "");
+    assert_int_equal(out.report.resident_before_bytes, UINT64_MAX);
+    assert_int_equal(out.report.memory_peak_bytes, 7);
+    assert_int_equal(out.tally.sum, UINT64_MAX);
+    message = reply_of(END_OPEN, WIRE_DONE);
     decode(&message, WIRE_SERVER, &out, &texts);
-    assert_true(out.reply.target_fresh && out.reply.old_bytes == WIRE_OFFSET_MAX);
-    assert_false(out.reply.target_readable);
-    assert_int_equal(out.reply.journal, 5);
-    assert_int_equal(out.reply.chunk_bytes, WIRE_CHUNK_BYTES_MIN);
-    assert_int_equal(out.reply.facts.inode, UINT64_MAX);
-    const struct wire_evidence *evidence = &out.reply.facts.evidence;
+    assert_true(out.job.target_fresh && out.job.old_bytes == WIRE_OFFSET_MAX);
+    assert_false(out.job.target_readable);
+    assert_int_equal(out.job.journal, 5);
+    assert_int_equal(out.job.chunk_bytes, WIRE_CHUNK_BYTES_MIN);
+    assert_int_equal(out.facts.inode, UINT64_MAX);
+    const struct evidence *evidence = &out.facts.evidence;
     assert_int_equal(evidence->grade, 2);
     assert_int_equal(evidence->identity, UINT64_MAX);
     assert_int_equal(evidence->change, 1);
@@ -297,18 +299,20 @@ static void layout_is_that_of_the_manual(void **state)
     struct wire_message message = {
         .type = WIRE_REQUEST,
         .tag = 9,
-        .request = {.op = WIRE_ERASE, .job = 7, .offset = 0x10000, .length = 0x10000},
+        .op = END_ERASE,
+        .job = {.number = 7},
+        .slot = {.offset = 0x10000, .length = 0x10000},
     };
     uint8_t frame[WIRE_FRAME_BYTES_MAX], preamble[WIRE_PREAMBLE_BYTES];
     (void)state;
-    assert_int_equal(wire_encode(frame, &message, WIRE_CLIENT), 16 + sizeof(body));
+    assert_int_equal(codec_encode(frame, &message, WIRE_CLIENT), 16 + sizeof(body));
     assert_memory_equal(frame, head, sizeof(head));
     assert_memory_equal(frame + 16, body, sizeof(body));
     uint64_t seed = checksum_of(head, 12, UINT64_C(0x6861756c00000001));
     uint64_t sum = checksum_of(body, sizeof(body), seed);
     for (int i = 0; i < 4; i++)
         assert_int_equal(frame[12 + i], (sum >> (8 * i)) & 0xff);
-    wire_encode_preamble(preamble, "1.2.3", WIRE_SERVER);
+    codec_encode_preamble(preamble, "1.2.3", WIRE_SERVER);
     assert_memory_equal(preamble, "haul<\r\n\0\2\0\0\0\0\0\0\0", 16);
     assert_memory_equal(preamble + 16, "1.2.3\0\0\0\0\0\0\0\0\0\0", 16);
 }
@@ -321,13 +325,13 @@ static void every_truncation_is_refused(void **state)
     for (uint32_t i = 0; i < count; i++) {
         uint8_t frame[WIRE_FRAME_BYTES_MAX];
         struct wire_message message;
-        struct wire_texts texts;
-        int length = wire_encode(frame, &all[i].message, all[i].from);
+        struct codec_texts texts;
+        int length = codec_encode(frame, &all[i].message, all[i].from);
         for (int cut = 0; cut < length; cut++) {
             AUTO_FREE uint8_t *copy = malloc((size_t)cut + 1); /* for the sanitizer */
             struct error err = {.class = ERROR_NONE};
             memcpy(copy, frame, (size_t)cut);
-            assert_int_equal(wire_decode(copy, (size_t)cut, all[i].from, &message, &texts, &err),
+            assert_int_equal(codec_decode(copy, (size_t)cut, all[i].from, &message, &texts, &err),
                              -EPROTO);
             assert_int_equal(err.class, ERROR_PROTOCOL);
         }
@@ -342,17 +346,17 @@ static void every_flipped_bit_is_refused(void **state)
     for (uint32_t i = 0; i < count; i++) {
         uint8_t frame[WIRE_FRAME_BYTES_MAX];
         struct wire_message message;
-        struct wire_texts texts;
-        int length = wire_encode(frame, &all[i].message, all[i].from);
+        struct codec_texts texts;
+        int length = codec_encode(frame, &all[i].message, all[i].from);
         for (int bit = 0; bit < length * 8; bit++) {
             frame[bit / 8] ^= (uint8_t)(1 << (bit % 8));
             assert_int_equal(
-                wire_decode(frame, (size_t)length, all[i].from, &message, &texts, NULL), -EPROTO);
+                codec_decode(frame, (size_t)length, all[i].from, &message, &texts, NULL), -EPROTO);
             frame[bit / 8] ^= (uint8_t)(1 << (bit % 8));
         }
         /* and the other side's checksum */
         assert_int_equal(
-            wire_decode(frame, (size_t)length, 1 - all[i].from, &message, &texts, NULL), -EPROTO);
+            codec_decode(frame, (size_t)length, 1 - all[i].from, &message, &texts, NULL), -EPROTO);
     }
 }
 
@@ -360,12 +364,12 @@ static void every_flipped_bit_is_refused(void **state)
 static int decode_forged(uint8_t *frame, size_t length, enum wire_side from)
 {
     struct wire_message message;
-    struct wire_texts texts;
+    struct codec_texts texts;
     uint64_t seeds[] = {UINT64_C(0x6861756c00000001), UINT64_C(0x6861756c00000002)};
     uint64_t sum = checksum_of(frame + 16, length - 16, checksum_of(frame, 12, seeds[from]));
     for (int i = 0; i < 4; i++)
         frame[12 + i] = (uint8_t)(sum >> (8 * i));
-    return wire_decode(frame, length, from, &message, &texts, NULL);
+    return codec_decode(frame, length, from, &message, &texts, NULL);
 }
 
 /* Where a field of a message lies, and what it must not be. */
@@ -381,7 +385,7 @@ struct forgery {
 static void assert_refused(const struct forgery *forgery)
 {
     uint8_t frame[WIRE_FRAME_BYTES_MAX];
-    int length = wire_encode(frame, &forgery->message, forgery->from);
+    int length = codec_encode(frame, &forgery->message, forgery->from);
     assert_true(length > 0);
     assert_int_equal(decode_forged(frame, (size_t)length, forgery->from), 0);
     for (uint32_t byte = 0; byte < forgery->width; byte++)
@@ -397,18 +401,12 @@ static void values_out_of_range_are_refused_with_a_right_checksum(void **state)
         .tag = WIRE_TAG_NONE,
         .hello = {.lanes = 1, .jobs_max = 1, .ping_ms = 1000, .chunk_bytes = 65536},
     };
-    const struct wire_message fetch = {
-        .type = WIRE_REQUEST, .tag = 0, .request = request_of(WIRE_FETCH)};
-    struct wire_message store = fetch, open = fetch, map = {.type = WIRE_REPLY, .tag = 0};
-    struct wire_message recall = {.type = WIRE_REPLY, .tag = 0}, failed = recall;
+    const struct wire_message fetch = request_of(END_FETCH);
+    const struct wire_message store = request_of(END_STORE), open = request_of(END_OPEN);
+    const struct wire_message map = reply_of(END_MAP, WIRE_DONE);
+    const struct wire_message recall = reply_of(END_RECALL, WIRE_DONE);
+    const struct wire_message failed = reply_of(END_SYNC, WIRE_FAILED);
     (void)state;
-    open.request.op = WIRE_OPEN;
-    store.request.op = WIRE_STORE;
-    store.payload_bytes = 512;
-    map.reply = reply_of(WIRE_MAP, WIRE_DONE);
-    recall.reply = reply_of(WIRE_RECALL, WIRE_DONE);
-    recall.payload_bytes = 3 * WIRE_ENTRY_BYTES;
-    failed.reply = reply_of(WIRE_SYNC, WIRE_FAILED);
     const struct forgery forgeries[] = {
         {"type 0", hello, WIRE_CLIENT, 0, 1, 0},
         {"type 8", hello, WIRE_CLIENT, 0, 1, 8},
@@ -466,7 +464,7 @@ static void requests_of_a_server_and_replies_of_a_client_are_refused(void **stat
         uint8_t frame[WIRE_FRAME_BYTES_MAX];
         enum wire_type type = all[i].message.type;
         bool either = type == WIRE_HELLO || type >= WIRE_PING;
-        int length = wire_encode(frame, &all[i].message, all[i].from);
+        int length = codec_encode(frame, &all[i].message, all[i].from);
         assert_int_equal(decode_forged(frame, (size_t)length, 1 - all[i].from),
                          either ? 0 : -EPROTO);
     }
@@ -476,14 +474,13 @@ static void texts_that_are_too_long_are_not_sent(void **state)
 {
     static char path[WIRE_PATH_BYTES_MAX + 1];
     uint8_t frame[WIRE_FRAME_BYTES_MAX];
-    struct wire_message message = {
-        .type = WIRE_REQUEST, .tag = 0, .request = request_of(WIRE_OPEN)};
+    struct wire_message message = request_of(END_OPEN);
     (void)state;
     memset(path, 'x', WIRE_PATH_BYTES_MAX - 1);
-    message.request.path = message.request.wish.journal_path = path;
-    assert_true(wire_encode(frame, &message, WIRE_CLIENT) > 2 * (WIRE_PATH_BYTES_MAX - 1));
+    message.path = message.job.wish.journal_path = path;
+    assert_true(codec_encode(frame, &message, WIRE_CLIENT) > 2 * (WIRE_PATH_BYTES_MAX - 1));
     path[WIRE_PATH_BYTES_MAX - 1] = 'x';
-    assert_int_equal(wire_encode(frame, &message, WIRE_CLIENT), -ENAMETOOLONG);
+    assert_int_equal(codec_encode(frame, &message, WIRE_CLIENT), -ENAMETOOLONG);
 }
 
 static void header_limits_hold_before_the_body_is_read(void **state)
@@ -491,16 +488,16 @@ static void header_limits_hold_before_the_body_is_read(void **state)
     uint8_t header[WIRE_HEADER_BYTES] = {WIRE_PING, 0, 0, 0x30}; /* 12288: the most */
     uint32_t body_bytes, payload_bytes;
     (void)state;
-    assert_int_equal(wire_decode_header(header, &body_bytes, &payload_bytes), 0);
+    assert_int_equal(codec_decode_header(header, &body_bytes, &payload_bytes), 0);
     assert_int_equal(body_bytes, WIRE_BODY_BYTES_MAX);
     header[2] = 1;
-    assert_int_equal(wire_decode_header(header, &body_bytes, &payload_bytes), -EPROTO);
+    assert_int_equal(codec_decode_header(header, &body_bytes, &payload_bytes), -EPROTO);
     header[2] = 0;
     header[11] = 1; /* 16 MiB: the most */
-    assert_int_equal(wire_decode_header(header, &body_bytes, &payload_bytes), 0);
+    assert_int_equal(codec_decode_header(header, &body_bytes, &payload_bytes), 0);
     assert_int_equal(payload_bytes, WIRE_PAYLOAD_BYTES_MAX);
     header[8] = 1;
-    assert_int_equal(wire_decode_header(header, &body_bytes, &payload_bytes), -EPROTO);
+    assert_int_equal(codec_decode_header(header, &body_bytes, &payload_bytes), -EPROTO);
 }
 
 static void entries_keep_their_numbers(void **state)
@@ -511,9 +508,9 @@ static void entries_keep_their_numbers(void **state)
     } entries[3] = {{1, {{1}}}, {UINT64_MAX - 1, {{2}}}, {0x0102030405060708, {{3}}}};
     static const uint8_t last[] = {8, 7, 6, 5, 4, 3, 2, 1, 3};
     (void)state;
-    wire_entries(entries, 3);
+    codec_entries(entries, 3);
     assert_memory_equal(&entries[2], last, sizeof(last));
-    wire_entries(entries, 3);
+    codec_entries(entries, 3);
     assert_int_equal(entries[0].chunk, 1);
     assert_int_equal(entries[1].chunk, UINT64_MAX - 1);
     assert_int_equal(entries[2].chunk, 0x0102030405060708);
@@ -522,29 +519,31 @@ static void entries_keep_their_numbers(void **state)
 static void tally_does_not_depend_on_the_order(void **state)
 {
     struct wire_tally a = {0, 0}, b = {0, 0}, c = {0, 0};
-    const struct digest one = {{1}}, two = {{2}};
+    const struct slot first[] = {{.length = 10, .digest = {{1}}}, {.length = 10, .digest = {{2}}}};
+    const struct slot second[] = {{.offset = 10, .length = 10, .digest = {{1}}},
+                                  {.offset = 10, .length = 10, .digest = {{2}}}};
     (void)state;
-    wire_tally_add(&a, 0, 10, &one);
-    wire_tally_add(&a, 10, 10, &two);
-    wire_tally_add(&b, 10, 10, &two);
-    wire_tally_add(&b, 0, 10, &one);
-    wire_tally_add(&c, 0, 10, &two);
-    wire_tally_add(&c, 10, 10, &one);
+    codec_tally_add(&a, &first[0]);
+    codec_tally_add(&a, &second[1]);
+    codec_tally_add(&b, &second[1]);
+    codec_tally_add(&b, &first[0]);
+    codec_tally_add(&c, &first[1]);
+    codec_tally_add(&c, &second[0]);
     assert_int_equal(a.bytes, 20);
     assert_int_equal(a.sum, b.sum);
     assert_int_not_equal(a.sum, c.sum);
-    wire_tally_add(&b, 0, 10, &one);
+    codec_tally_add(&b, &first[0]);
     assert_int_not_equal(a.sum, b.sum);
 }
 
 static void chatter_is_allowed_up_to_its_rate(void **state)
 {
-    struct wire_chatter chatter = {0, 0};
+    struct stream_chatter chatter = {0, 0};
     (void)state;
     for (int i = 0; i < WIRE_NOTES_BURST; i++)
-        assert_true(wire_chatter_allowed(&chatter, 5));
-    assert_false(wire_chatter_allowed(&chatter, 5));
-    assert_true(wire_chatter_allowed(&chatter, 5 + NS_PER_SECOND));
+        assert_true(stream_chatter_allowed(&chatter, 5));
+    assert_false(stream_chatter_allowed(&chatter, 5));
+    assert_true(stream_chatter_allowed(&chatter, 5 + NS_PER_SECOND));
 }
 
 /* ---- the stream ---- */
@@ -554,31 +553,30 @@ static void stream_delivers_in_pieces_of_every_size(void **state)
     (void)state;
     for (uint32_t most = 1; most < 40; most++) {
         struct pair_link *links[2];
-        struct wire client, server;
-        struct wire_message message = {
-            .type = WIRE_REQUEST, .tag = 1, .request = request_of(WIRE_STORE)};
+        struct stream client, server;
+        struct wire_message message = request_of(END_STORE);
         uint8_t payload[512], room[512];
         pair_open(links);
         links[0]->send_most = most;
-        wire_init(&client, &links[0]->link, WIRE_CLIENT);
-        wire_init(&server, &links[1]->link, WIRE_SERVER);
+        stream_init(&client, &links[0]->link, WIRE_CLIENT);
+        stream_init(&server, &links[1]->link, WIRE_SERVER);
         server.payload_bytes_max = 512;
         memset(payload, (int)most, sizeof(payload));
         message.payload_bytes = 512;
         for (int round = 0; round < 3; round++) {
-            int event = WIRE_LATER;
-            assert_int_equal(wire_put(&client, &message, payload), 0);
-            while (event != WIRE_PAYLOAD) {
+            int event = STREAM_LATER;
+            assert_int_equal(stream_put(&client, &message, payload), 0);
+            while (event != STREAM_PAYLOAD) {
                 struct wire_message out;
-                assert_true(wire_flush(&client, NULL) >= 0);
-                event = wire_get(&server, &out, NULL);
+                assert_true(stream_flush(&client, NULL) >= 0);
+                event = stream_get(&server, &out, NULL);
                 assert_true(event >= 0);
-                if (event == WIRE_MESSAGE) {
-                    assert_int_equal(out.request.length, 512);
-                    wire_payload_into(&server, room, 512);
+                if (event == STREAM_MESSAGE) {
+                    assert_int_equal(out.slot.length, 512);
+                    stream_payload_into(&server, room, 512);
                 }
             }
-            assert_false(wire_sending(&client));
+            assert_false(stream_sending(&client));
             assert_memory_equal(room, payload, 512);
         }
         link_close(&links[0]->link);
@@ -589,19 +587,18 @@ static void stream_delivers_in_pieces_of_every_size(void **state)
 static void stream_refuses_payloads_that_were_not_agreed_on(void **state)
 {
     struct pair_link *links[2];
-    struct wire client, server;
-    struct wire_message message = {
-        .type = WIRE_REQUEST, .tag = 1, .payload_bytes = 512, .request = request_of(WIRE_STORE)};
+    struct stream client, server;
+    struct wire_message message = request_of(END_STORE);
     uint8_t payload[512] = {0};
     struct error err = {.class = ERROR_NONE};
     (void)state;
     pair_open(links);
-    wire_init(&client, &links[0]->link, WIRE_CLIENT);
-    wire_init(&server, &links[1]->link, WIRE_SERVER);
+    stream_init(&client, &links[0]->link, WIRE_CLIENT);
+    stream_init(&server, &links[1]->link, WIRE_SERVER);
     server.payload_bytes_max = 511;
-    assert_int_equal(wire_put(&client, &message, payload), 0);
-    assert_int_equal(wire_flush(&client, NULL), 1);
-    assert_int_equal(wire_get(&server, &message, &err), -EPROTO);
+    assert_int_equal(stream_put(&client, &message, payload), 0);
+    assert_int_equal(stream_flush(&client, NULL), 1);
+    assert_int_equal(stream_get(&server, &message, &err), -EPROTO);
     assert_int_equal(err.class, ERROR_PROTOCOL);
     link_close(&links[0]->link);
     link_close(&links[1]->link);
@@ -610,16 +607,16 @@ static void stream_refuses_payloads_that_were_not_agreed_on(void **state)
 static void greeting_succeeds_between_equals(void **state)
 {
     struct pair_link *links[2];
-    struct wire client, server;
+    struct stream client, server;
     uint8_t preamble[WIRE_PREAMBLE_BYTES];
     (void)state;
     pair_open(links);
-    wire_init(&client, &links[0]->link, WIRE_CLIENT);
-    wire_init(&server, &links[1]->link, WIRE_SERVER);
-    wire_encode_preamble(preamble, "0", WIRE_CLIENT);
+    stream_init(&client, &links[0]->link, WIRE_CLIENT);
+    stream_init(&server, &links[1]->link, WIRE_SERVER);
+    codec_encode_preamble(preamble, "0", WIRE_CLIENT);
     assert_int_equal(link_send_all(&links[0]->link, preamble, 32, NS_PER_SECOND, NULL), 0);
-    assert_int_equal(wire_greet(&server, "0", NS_PER_SECOND, NULL), 0);
-    assert_int_equal(wire_greet(&client, "0", NS_PER_SECOND, NULL), 0);
+    assert_int_equal(stream_greet(&server, "0", NS_PER_SECOND, NULL), 0);
+    assert_int_equal(stream_greet(&client, "0", NS_PER_SECOND, NULL), 0);
     link_close(&links[0]->link);
     link_close(&links[1]->link);
 }
