@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +64,17 @@ static void name_host(const struct ssh_link *ssh, char out[NAME_BYTES])
     put_name(out, alias ? alias : ssh->host, alias ? 22 : ssh->port);
 }
 
-/* The address that the host has, where CheckHostIP wants it to be looked up, too. */
+static bool is_loopback(const struct sockaddr_storage *address)
+{
+    const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)(const void *)address;
+    const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)(const void *)address;
+
+    return address->ss_family == AF_INET6 ? IN6_IS_ADDR_LOOPBACK(&ipv6->sin6_addr)
+                                          : ntohl(ipv4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+/* The address that the host has, where CheckHostIP wants it to be looked up, too; as with ssh not
+ * this machine's own. */
 static bool name_address(const struct ssh_link *ssh, char out[NAME_BYTES])
 {
     struct sockaddr_storage address;
@@ -72,7 +83,7 @@ static bool name_address(const struct ssh_link *ssh, char out[NAME_BYTES])
 
     if (!ssh_config_flag(&ssh->config, "checkhostip", false) ||
         ssh_config_get(&ssh->config, "hostkeyalias") || ssh->proxy.pid > 0 ||
-        getpeername(ssh->fd, (struct sockaddr *)&address, &length) < 0 ||
+        getpeername(ssh->fd, (struct sockaddr *)&address, &length) < 0 || is_loopback(&address) ||
         getnameinfo((struct sockaddr *)&address, length, text, sizeof(text), NULL, 0,
                     NI_NUMERICHOST) != 0 ||
         strcmp(text, ssh->host) == 0)
@@ -383,23 +394,40 @@ static int ask_krl(const struct host_key *host, const char *file, char *said, si
     return -EINVAL;
 }
 
-/* A list of keys, one a line as in a .pub file: what known_hosts has behind its names. */
+static bool is_key_type(const char *word)
+{
+    return strncmp(word, "ssh-", 4) == 0 || strncmp(word, "ecdsa-", 6) == 0 ||
+           strncmp(word, "sk-", 3) == 0;
+}
+
+/* A line of a list of keys, as of a .pub file: what known_hosts has behind its names. 0, 1: it is
+ * the host's, -EBADMSG: nobody knows. */
+static int look_in_line(const struct ssh_link *ssh, const struct host_key *host, char *line)
+{
+    struct known_line parts;
+    struct ssh_knownhosts_entry *entry = NULL;
+    bool empty = strchr("#\r\n", line[strspn(line, " \t")]) != NULL; /* the end, too */
+
+    if (empty)
+        return 0;
+    if (!known_hosts_split_key(line, &parts) || !is_key_type(parts.type))
+        return -EBADMSG;
+    if (parse_key(ssh, NULL, "x", &parts, &entry) != SSH_OK) /* libssh does not know every type */
+        return strcmp(parts.type, host->type) == 0 ? -EBADMSG : 0;
+    int found = ssh->api.ssh_key_cmp(host->key, entry->publickey, SSH_KEY_CMP_PUBLIC) == 0;
+    ssh->api.ssh_knownhosts_entry_free(entry);
+    return found;
+}
+
 static int look_in_list(const struct ssh_link *ssh, const struct host_key *host, FILE *stream)
 {
     AUTO_FREE char *text = NULL;
     size_t capacity = 0;
-    bool found = false;
+    int found = 0;
 
-    for (int i = 0; !found && i < LINES_MAX && getline(&text, &capacity, stream) >= 0; i++) {
-        struct known_line parts;
-        struct ssh_knownhosts_entry *entry = NULL;
-        if (known_hosts_split_key(text, &parts) &&
-            parse_key(ssh, NULL, "x", &parts, &entry) == SSH_OK)
-            found = ssh->api.ssh_key_cmp(host->key, entry->publickey, SSH_KEY_CMP_PUBLIC) == 0;
-        if (entry)
-            ssh->api.ssh_knownhosts_entry_free(entry);
-    }
-    return found;
+    for (int i = 0; found == 0 && i < LINES_MAX && getline(&text, &capacity, stream) >= 0; i++)
+        found = look_in_line(ssh, host, text);
+    return found == 0 && !feof(stream) ? -EIO : found; /* a folder; or too long */
 }
 
 /* A list that cannot be read might have this key: then nobody is trusted. */

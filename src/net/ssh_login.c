@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     QUESTIONS_MAX = 3,      /* unless NumberOfPasswordPrompts says otherwise */
@@ -246,6 +248,14 @@ static int give_passphrase(const char *prompt, char *out, size_t capacity, int e
     return 0;
 }
 
+/* A private key of ours that others may read: ssh does not use it. */
+static bool is_exposed(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && st.st_uid == getuid() && (st.st_mode & 077) != 0;
+}
+
 /* The private key, asking for its passphrase where it has one. NULL: not to be had; whoever would
  * have taken it is told why when the login fails. */
 static ssh_key open_private(struct ssh_link *ssh, const char *path)
@@ -254,6 +264,12 @@ static ssh_key open_private(struct ssh_link *ssh, const char *path)
     ssh_key key = NULL;
     int result = SSH_ERROR;
 
+    if (is_exposed(path)) {
+        error_set_class(&ssh->unusable, ERROR_SOCKET, EACCES,
+                        "%s: others may read this private key, so it is not used (chmod 600)",
+                        path);
+        return NULL;
+    }
     for (int i = 0; i < questions_max(ssh) && !error_is_set(&ssh->refused); i++) {
         ssh->asked = false;
         result =

@@ -35,10 +35,10 @@ works() {
     same here/file there/file
 }
 
-# refused CODES WORDS: no haul was started there, nothing written, one clear error.
-refused() {
+# No haul was started there, nothing written, one clear error.
+refused() { # CODES WORDS [OPTIONS]
     rm -f there/file agent.pids
-    copy --contimeout=10 "${via[@]}" here/file "$FAR:$THERE/file"
+    copy --contimeout=10 "${via[@]}" "${@:3}" here/file "$FAR:$THERE/file"
     [[ " $1 " == *" $status "* ]] || { expect_status "$1"; return 1; }
     expect_clear_error
     expect_words "$2"
@@ -211,12 +211,17 @@ keys_make() {
     agree known a "_N _K"
     agree known a "_N _K" r "# list" r "_X comment"
     agree revoked a "_N _K" r "_Y" r "_K comment"
+    agree revoked a "_N _K" r "_X" r "garbage" # nobody knows whose key that was
+    agree revoked a "_N _K" r "ssh-ed25519 AAAAgarbage"
+    agree revoked a "_N _K" r "some words of text"
     ssh-keygen -q -k -f krl other.pub
     client_config_from "RevokedHostKeys $PWD/krl"
     agree known a "_N _K"
     ssh-keygen -q -k -u -f krl "$SSH/host_key.pub"
     agree revoked a "_N _K"
     client_config_from "RevokedHostKeys $PWD/no-such-file"
+    agree revoked a "_N _K"
+    client_config_from "RevokedHostKeys $PWD"
     agree revoked a "_N _K"
     client_config_from "HostKeyAlias Storage"
     agree known a "storage _K"
@@ -335,6 +340,9 @@ user_make() {
     sed -i '/Identit/d' "$SSH/ssh_config"
     refused 10 "denied|login|authent|publickey"
     works -i "$SSH/another"
+    chmod 640 "$SSH/another" # others may read it: ssh does not use it
+    rm -f there/file "$SCRATCH/agent.pids"
+    refused 10 "others may read" -i "$SSH/another"
 }
 
 @test "-J, ProxyJump and ProxyCommand" {
