@@ -16,93 +16,6 @@ static struct end_file *end_file_of(struct end *end)
     return (struct end_file *)end;
 }
 
-static void end_file_ready(struct end_file *self, struct slot *slot)
-{
-    slot->next = NULL;
-    if (self->ready)
-        self->ready_last->next = slot;
-    else
-        self->ready = slot;
-    self->ready_last = slot;
-}
-
-void end_file_finish(struct end_file *self, struct work *work, int result)
-{
-    work->slot->result = result;
-    work->step = WORK_IDLE;
-    end_file_ready(self, work->slot);
-}
-
-void end_file_fail(struct end_file *self, struct work *work, int errnum, const char *doing)
-{
-    const char *path = work->open && work->open->file.path ? work->open->file.path : "";
-    if (errnum == ENOSPC || errnum == EDQUOT)
-        error_set(&work->slot->error, errnum, "%s: make room and run it again to go on", path);
-    else if (work->slot->length == 0) /* of the whole file */
-        error_set(&work->slot->error, errnum, "%s: %s", path, doing);
-    else
-        error_set(&work->slot->error, errnum, "%s: %s at byte %llu", path, doing,
-                  (unsigned long long)work->slot->offset);
-    end_file_finish(self, work, -errnum);
-}
-
-static int end_file_run_call(void *argument)
-{
-    struct work *work = argument;
-    return work->call(work->self, work);
-}
-
-void end_file_call(struct end_file *self, struct work *work, end_file_step *call,
-                   end_file_then *then)
-{
-    work->self = self;
-    work->call = call;
-    work->then = then;
-    work->request = (struct request){
-        .kind = REQUEST_CALL,
-        .call = end_file_run_call,
-        .argument = work,
-    };
-    work->step = WORK_CALL;
-    end_file_submit(self, work);
-}
-
-/* A request of a slot came back, to the file that sent it. */
-static void end_file_request_done(struct end_file *self, struct work *work)
-{
-    if (work->step == WORK_CALL)
-        work->then(self, work, work->request.result);
-    else if (work->step < WORK_DATASYNC)
-        end_file_io_done(self, work);
-    else if (work->step <= WORK_RECORD)
-        end_file_sync_done(self, work);
-    else
-        end_file_life_done(self, work);
-}
-
-void end_file_submit(struct end_file *self, struct work *work)
-{
-    work->request.owner = &work->owner;
-    int result = engine_submit(self->engine, &work->request);
-    if (result < 0) {
-        work->request.result = result;
-        work->request.done = 0;
-        end_file_request_done(self, work);
-    }
-}
-
-void end_file_writeback_begun(struct open_file *open, struct owner *owner)
-{
-    owner->epoch = open->epoch;
-    open->writebacks[open->epoch]++;
-}
-
-void end_file_writeback_over(struct open_file *open, const struct owner *owner)
-{
-    assert(open->writebacks[owner->epoch] > 0);
-    open->writebacks[owner->epoch]--;
-}
-
 static struct open_file *end_file_find(struct end_file *self, const struct job *job)
 {
     for (uint32_t i = 0; i < self->config.jobs_max; i++) {
@@ -131,37 +44,38 @@ static void end_file_start(struct end *end, struct slot *slot)
     struct end_file *self = end_file_of(end);
     assert(slot->index < self->config.slots_count);
     struct work *work = &self->works[slot->index];
-    assert(work->step == WORK_IDLE);
+    assert(!work->busy);
+    work->busy = true;
     work->slot = slot;
     work->open = end_file_find(self, slot->job);
     if (!work->open && !end_file_needs_no_open(slot->op)) { /* a peer's mistake can get here */
         error_set(&slot->error, EBADF, "a file that is not open was asked for");
-        end_file_finish(self, work, -EBADF);
+        work_finish(self, work, -EBADF);
         return;
     }
     if (end_file_withholds(self, slot->op)) {
         error_set_class(&slot->error, ERROR_FILE, EACCES,
                         "%s: haul is restricted to writing there, nothing can be read",
                         work->open->file.path);
-        end_file_finish(self, work, -EACCES);
+        work_finish(self, work, -EACCES);
         return;
     }
     switch (slot->op) {
     case END_DESCRIBE:
-        end_file_call(self, work, end_file_describe, end_file_finish);
+        work_call(self, work, end_file_describe, work_finish);
         break;
     case END_OPEN:
         end_file_open_job(self, work);
         break;
     case END_MAP:
-        end_file_call(self, work, end_file_map, end_file_finish);
+        work_call(self, work, end_file_map, work_finish);
         break;
     case END_RECALL:
-        end_file_call(self, work, end_file_recall, end_file_finish);
+        work_call(self, work, end_file_recall, work_finish);
         break;
     case END_KEEP:
         end_file_note(work);
-        end_file_finish(self, work, 0);
+        work_finish(self, work, 0);
         break;
     case END_FETCH:
     case END_EXAMINE:
@@ -175,7 +89,7 @@ static void end_file_start(struct end *end, struct slot *slot)
         end_file_sync(self, work);
         break;
     case END_ADJUST:
-        end_file_call(self, work, end_file_adjust, end_file_finish);
+        work_call(self, work, end_file_adjust, work_finish);
         break;
     case END_COMMIT:
     case END_ABANDON:
@@ -205,7 +119,7 @@ static void end_file_completed(struct end_file *self, struct request *request)
     switch (owner->kind) {
     case OWNER_WORK:
         work = (struct work *)((char *)owner - offsetof(struct work, owner));
-        end_file_request_done(self, work);
+        work_completed(self, work);
         break;
     case OWNER_WINDOW:
         open = (struct open_file *)((char *)(owner - owner->epoch) -
@@ -228,29 +142,14 @@ static void end_file_tend_all(struct end_file *self)
         if (self->opens[i].used && !self->opens[i].opening && !policy_idle(&self->opens[i].policy))
             end_file_tend(self, &self->opens[i], urgency);
     }
-    for (uint32_t i = 0; i < self->config.slots_count; i++) {
-        struct work *work = &self->works[i];
-        if (work->step == WORK_WINDOWS || work->step == WORK_HEARING || work->step == WORK_DROP_ALL)
-            end_file_request_done(self, work);
-    }
-}
-
-static uint32_t end_file_take_ready(struct end_file *self, struct slot **out, uint32_t max)
-{
-    uint32_t count = 0;
-    while (count < max && self->ready) {
-        out[count] = self->ready;
-        self->ready = self->ready->next;
-        count++;
-    }
-    return count;
+    work_look(self);
 }
 
 static int end_file_reap(struct end *end, struct slot **out, uint32_t max, bool wait)
 {
     struct end_file *self = end_file_of(end);
     struct request *done[16];
-    int count = engine_reap(self->engine, done, COUNT_OF(done), wait && !self->ready);
+    int count = engine_reap(self->engine, done, COUNT_OF(done), wait && !work_is_ready(self));
     if (count < 0) {
         error_set(&end->error, -count, "the %s engine failed",
                   engine_name(self->engine->ops->kind));
@@ -264,14 +163,14 @@ static int end_file_reap(struct end *end, struct slot **out, uint32_t max, bool 
         if (self->held_count > 0)
             end_file_tend_all(self);
     }
-    return (int)end_file_take_ready(self, out, max);
+    return (int)work_take_ready(self, out, max);
 }
 
 static int end_file_wait_fd(struct end *end, short *events)
 {
     struct end_file *self = end_file_of(end);
     *events = POLLIN;
-    return self->ready ? -1 : engine_wait_fd(self->engine);
+    return work_is_ready(self) ? -1 : engine_wait_fd(self->engine);
 }
 
 static void end_file_close(struct end *end)

@@ -64,41 +64,28 @@ struct open_file {
     struct attributes_outcome attributes; /* of the commit */
 };
 
-enum work_step {
-    WORK_IDLE,
-    WORK_PROBE, /* is direct I/O direct? */
-    WORK_READ,
-    WORK_SETTLE, /* examine under window: write back what is dirty first */
-    WORK_EVICT,  /* ... and drop it, so that the medium is read */
-    WORK_WRITE,
-    WORK_DATASYNC, /* sync: of the data, then the batch, then the journal */
-    WORK_HEARING,  /* ... but first the write-backs that were under way beside it */
-    WORK_RECORD,
-    WORK_WINDOWS, /* commit: every window is being closed */
-    WORK_SYNC_ALL,
-    WORK_DROP_ALL,
-    WORK_CALL, /* a call that may block, on a thread of the engine's */
-};
-
 struct end_file;
 struct work;
 
 /* What a call does for a slot, away from the end's own thread: it may touch work->slot, work->open
  * and what belongs to them, as nobody else does so meanwhile, and of the end only its
  * configuration. 0, or -errno with words in work->slot->error. */
-typedef int end_file_step(struct end_file *self, struct work *work);
-typedef void end_file_then(struct end_file *self, struct work *work, int result);
+typedef int work_step(struct end_file *self, struct work *work);
+/* What follows a request, with its result, on the end's thread. */
+typedef void work_then(struct end_file *self, struct work *work, int result);
 
 /* What a slot is doing at this end, one for each slot of the lane. */
 struct work {
     struct owner owner;
-    enum work_step step;
+    bool busy;    /* it has an operation */
+    bool waiting; /* see work_wait() */
     struct slot *slot;
     struct open_file *open;
     struct request request;
-    struct end_file *self;                /* CALL: whose slot it is ... */
-    end_file_step *call;                  /* ... and what is done for it */
-    end_file_then *then;                  /* ... and what follows, on the end's thread */
+    work_then *then;                      /* what follows request */
+    struct end_file *self;                /* of a call: whose slot it is ... */
+    work_step *call;                      /* ... and what is done for it */
+    struct work *next;                    /* refused by the engine */
     uint64_t cursor;                      /* next byte of the file to store */
     bool windowed;                        /* policy_begin() said true for the slot's range */
     bool counted;                         /* its bytes are in transfer_bytes */
@@ -117,29 +104,38 @@ struct end_file {
     struct work *works;      /* config.slots_count */
     struct slot *ready;      /* done, to be handed back; in order */
     struct slot *ready_last;
-    struct slot *held; /* wait for a window to close */
+    struct work *refused; /* whose requests the engine did not take; in order */
+    struct slot *held;    /* wait for a window to close */
     uint32_t held_count;
 };
 
-/* end_file.c */
-void end_file_finish(struct end_file *self, struct work *work, int result);
-void end_file_fail(struct end_file *self, struct work *work, int errnum, const char *doing);
-void end_file_submit(struct end_file *self, struct work *work);
-/* Run `call` away from this thread, and go on with `then`, most often end_file_finish(). */
-void end_file_call(struct end_file *self, struct work *work, end_file_step *call,
-                   end_file_then *then);
-/* A write-back that is waited for begins, in the present epoch; it is over. */
-void end_file_writeback_begun(struct open_file *open, struct owner *owner);
-void end_file_writeback_over(struct open_file *open, const struct owner *owner);
+/* work.c: the requests of an operation, one after another, and its outcome. What the engine does
+ * not take comes back as what it has done does, by the next reap. */
+
+/* Start work->request; `then` follows. */
+void work_submit(struct end_file *self, struct work *work, work_then *then);
+/* The same of a sync of the whole file. */
+void work_whole(struct end_file *self, struct work *work, enum request_kind kind, work_then *then);
+/* Run `call` away from this thread. */
+void work_call(struct end_file *self, struct work *work, work_step *call, work_then *then);
+/* Ask `then` now and after each reap, with the same result, until it goes on: it unsets
+ * work->waiting first. */
+void work_wait(struct end_file *self, struct work *work, work_then *then);
+/* The operation is over; the slot is handed back. It may itself be what follows. */
+void work_finish(struct end_file *self, struct work *work, int result);
+/* The same of a failure that has no words yet. */
+void work_fail(struct end_file *self, struct work *work, int errnum, const char *doing);
+/* Its request has come back. */
+void work_completed(struct end_file *self, struct work *work);
+/* After the completions: whoever was refused, and whoever waits. */
+void work_look(struct end_file *self);
+/* There is something to hand back or to go on with, whatever the engine does. */
+bool work_is_ready(const struct end_file *self);
+uint32_t work_take_ready(struct end_file *self, struct slot **out, uint32_t max);
 
 /* end_file_io.c: chunks */
 void end_file_transfer(struct end_file *self,
                        struct work *work); /* FETCH, EXAMINE, STORE from their beginning */
-void end_file_transfer_go(struct end_file *self, struct work *work); /* ... behind the probes */
-void end_file_io_done(struct end_file *self, struct work *work); /* a request of theirs came back */
-void end_file_tend(struct end_file *self, struct open_file *open, enum policy_urgency urgency);
-/* A window's request came back, or was not taken. */
-void end_file_window_done(struct open_file *open, struct request *request);
 void end_file_erase(struct end_file *self, struct work *work);
 
 /* end_file_medium.c: reads that the cache must not answer */
@@ -163,22 +159,27 @@ bool end_file_is_followed(const struct work *work);
 void end_file_watch_page(struct open_file *open, uint64_t offset);
 /* The same where the kernel zeroes the part of a page behind or before this edge. */
 void end_file_watch_edge(struct open_file *open, uint64_t edge);
-/* Try direct I/O where it is in doubt; false: there is nothing to try, go on. */
-bool end_file_try_direct(struct end_file *self, struct work *work);
-void end_file_try_done(struct end_file *self, struct work *work);
+/* Try direct I/O where it is in doubt: work->request is the next probe, to be submitted and passed
+ * to end_file_tried(). false: there is nothing to try, go on. */
+bool end_file_try_direct(struct work *work);
+bool end_file_tried(struct end_file *self, struct work *work);
 /* No more transfers come: what little is left of suspected ones is swept with the rest. */
 void end_file_watch_crumbs(struct open_file *open);
 void end_file_watch_end(struct end_file *self, struct open_file *open, struct side_report *report);
 void end_file_sweep(struct end_file *self, struct open_file *open);
+/* A write-back that is waited for begins, in the present epoch; it is over. */
+void end_file_writeback_begun(struct open_file *open, struct owner *owner);
+void end_file_writeback_over(struct open_file *open, const struct owner *owner);
+/* Start what keeps the windows small. */
+void end_file_tend(struct end_file *self, struct open_file *open, enum policy_urgency urgency);
+/* A window's request came back, or was not taken. */
+void end_file_window_done(struct open_file *open, struct request *request);
 
 /* end_file_life.c: open, commit */
 void end_file_open_job(struct end_file *self, struct work *work);
 int end_file_describe(struct end_file *self, struct work *work); /* these two are steps */
 int end_file_map(struct end_file *self, struct work *work);
 void end_file_leave(struct end_file *self, struct work *work); /* COMMIT, ABANDON */
-void end_file_life_done(struct end_file *self, struct work *work);
-void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,
-                    enum work_step step);
 
 /* end_file_attributes.c: owner, group, mode, times */
 int end_file_set_attributes(const struct end_file *self, struct open_file *open,
@@ -205,7 +206,6 @@ int end_file_probe(const struct end_file *self, const struct job *job, struct er
 
 /* end_file_sync.c: what was stored becomes durable */
 void end_file_sync(struct end_file *self, struct work *work);
-void end_file_sync_done(struct end_file *self, struct work *work);
 void end_file_note(struct work *work);                         /* the slot's chunk was stored */
 int end_file_recall(struct end_file *self, struct work *work); /* a step */
 /* A step: a listed chunk was read back wrong, so a stamp that holds must not. */

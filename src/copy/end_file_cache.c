@@ -121,8 +121,8 @@ static bool end_file_may_be_spilled(const struct end_file *self, struct work *wo
     uint64_t start = work->slot->offset;
     for (uint32_t i = 0; i < self->config.slots_count; i++) {
         const struct work *other = &self->works[i];
-        if (other->open == work->open && other->step != WORK_IDLE && other->counted &&
-            other->direct && other->slot->offset + other->slot->length == start)
+        if (other->open == work->open && other->counted && other->direct &&
+            other->slot->offset + other->slot->length == start)
             return true;
     }
     return start > 0 && ranges_hold(&end_file_trial(work)->suspects, start - 1, start);
@@ -328,7 +328,7 @@ static uint64_t end_file_probe_offset(const struct work *work)
     return slot->offset + align_down(part * work->probes_count + within, block);
 }
 
-bool end_file_try_direct(struct end_file *self, struct work *work)
+bool end_file_try_direct(struct work *work)
 {
     struct open_file *open = work->open;
     const struct slot *slot = work->slot;
@@ -355,8 +355,6 @@ bool end_file_try_direct(struct end_file *self, struct work *work)
             .block = block,
             .buffer = data,
         };
-        work->step = WORK_PROBE;
-        end_file_submit(self, work);
         return true;
     }
     return false;
@@ -376,7 +374,7 @@ static void end_file_probes_count(struct work *work, struct trial *trial)
         end_file_suspect(work, there);
 }
 
-void end_file_try_done(struct end_file *self, struct work *work)
+bool end_file_tried(struct end_file *self, struct work *work)
 {
     struct trial *trial = end_file_trial(work);
     const struct request *request = &work->request;
@@ -389,14 +387,14 @@ void end_file_try_done(struct end_file *self, struct work *work)
     else if (there != NUM_UNKNOWN)
         work->probes_stayed++;
     work->probes_count = tried ? work->probes_count + 1 : PROBES_A_CHUNK;
-    if (end_file_try_direct(self, work))
-        return;
+    if (end_file_try_direct(work))
+        return true;
     end_file_probes_count(work, trial);
     if (end_file_proven(work->open, trial))
         end_file_convict(self, work->open);
     else if (end_file_refuted(trial))
         end_file_acquit(work->open, trial);
-    end_file_transfer_go(self, work);
+    return false;
 }
 
 void end_file_watch_page(struct open_file *open, uint64_t offset)
@@ -457,4 +455,46 @@ void end_file_watch_end(struct end_file *self, struct open_file *open, struct si
     };
     snprintf(report->policy_why, sizeof(report->policy_why), "%s", open->policy.why);
     snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);
+}
+
+void end_file_writeback_begun(struct open_file *open, struct owner *owner)
+{
+    owner->epoch = open->epoch;
+    open->writebacks[open->epoch]++;
+}
+
+void end_file_writeback_over(struct open_file *open, const struct owner *owner)
+{
+    assert(open->writebacks[owner->epoch] > 0);
+    open->writebacks[owner->epoch]--;
+}
+
+static bool waits_for_writeback(const struct request *request)
+{
+    return request->kind == REQUEST_WRITEBACK_WAIT || request->kind == REQUEST_DATASYNC;
+}
+
+void end_file_window_done(struct open_file *open, struct request *request)
+{
+    if (waits_for_writeback(request))
+        end_file_writeback_over(open, request->owner);
+    int result = policy_reaped(&open->policy, request);
+    if (result < 0 && open->writeback_result == 0)
+        open->writeback_result = result;
+}
+
+void end_file_tend(struct end_file *self, struct open_file *open, enum policy_urgency urgency)
+{
+    struct request *request;
+    while ((request = policy_next(&open->policy, &open->file, urgency))) {
+        struct owner *owner = &open->window_owners[open->epoch];
+        request->owner = owner;
+        if (waits_for_writeback(request))
+            end_file_writeback_begun(open, owner);
+        int result = engine_submit(self->engine, request);
+        if (result < 0) { /* else it is the engine's, and may be done by now */
+            request->result = result;
+            end_file_window_done(open, request);
+        }
+    }
 }

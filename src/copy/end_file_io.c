@@ -13,35 +13,7 @@
 /* Zeros are looked for in blocks of this size, as holes are kept by the common filesystems. */
 enum { ZERO_BLOCK_BYTES = 4096 };
 
-static bool waits_for_writeback(const struct request *request)
-{
-    return request->kind == REQUEST_WRITEBACK_WAIT || request->kind == REQUEST_DATASYNC;
-}
-
-void end_file_tend(struct end_file *self, struct open_file *open, enum policy_urgency urgency)
-{
-    struct request *request;
-    while ((request = policy_next(&open->policy, &open->file, urgency))) {
-        struct owner *owner = &open->window_owners[open->epoch];
-        request->owner = owner;
-        if (waits_for_writeback(request))
-            end_file_writeback_begun(open, owner);
-        int result = engine_submit(self->engine, request);
-        if (result < 0) { /* else it is the engine's, and may be done by now */
-            request->result = result;
-            end_file_window_done(open, request);
-        }
-    }
-}
-
-void end_file_window_done(struct open_file *open, struct request *request)
-{
-    if (waits_for_writeback(request))
-        end_file_writeback_over(open, request->owner);
-    int result = policy_reaped(&open->policy, request);
-    if (result < 0 && open->writeback_result == 0)
-        open->writeback_result = result;
-}
+static work_then end_file_read_done, end_file_write_done, end_file_settled;
 
 /* The slot waits, in order of arrival, until a window has been closed. */
 static void end_file_hold(struct end_file *self, struct work *work)
@@ -51,7 +23,6 @@ static void end_file_hold(struct end_file *self, struct work *work)
         last = &(*last)->next;
     *last = work->slot;
     work->slot->next = NULL;
-    work->step = WORK_IDLE;
     self->held_count++;
     end_file_tend(self, work->open, POLICY_PRESSED);
 }
@@ -75,8 +46,8 @@ static bool end_file_direct_beside(const struct end_file *self, const struct wor
     uint64_t number = work->slot->offset / work->open->policy.window_bytes;
     for (uint32_t i = 0; i < self->config.slots_count; i++) {
         const struct work *other = &self->works[i];
-        if (other->step != WORK_IDLE && other != work && other->open == work->open &&
-            other->direct && other->counted && other->slot->op == END_STORE &&
+        if (other != work && other->open == work->open && other->direct && other->counted &&
+            other->slot->op == END_STORE &&
             other->slot->offset / work->open->policy.window_bytes == number)
             return true;
     }
@@ -139,14 +110,14 @@ static void end_file_io_finish(struct end_file *self, struct work *work, int res
                         open->file.path);
         result = -ENOBUFS;
     }
-    end_file_finish(self, work, result);
+    work_finish(self, work, result);
 }
 
 static void end_file_io_fail(struct end_file *self, struct work *work, int errnum,
                              const char *doing)
 {
     end_file_end(work);
-    end_file_fail(self, work, errnum, doing);
+    work_fail(self, work, errnum, doing);
 }
 
 static void end_file_read(struct end_file *self, struct work *work)
@@ -173,8 +144,7 @@ static void end_file_read(struct end_file *self, struct work *work)
         .buffer = slot->buffer,
     };
     assert(work->request.length <= slot->capacity);
-    work->step = WORK_READ;
-    end_file_submit(self, work);
+    work_submit(self, work, end_file_read_done);
 }
 
 /* Examine from the medium, under window and where no direct I/O can do it: what is dirty is written
@@ -188,14 +158,14 @@ static void end_file_settle(struct end_file *self, struct work *work)
         .offset = align_down(work->slot->offset, policy->window_bytes),
         .length = policy->window_bytes,
     };
-    work->step = WORK_SETTLE;
     end_file_writeback_begun(work->open, &work->owner);
-    end_file_submit(self, work);
+    work_submit(self, work, end_file_settled);
 }
 
-static void end_file_evict(struct end_file *self, struct work *work)
+static void end_file_evict(struct end_file *self, struct work *work, int result)
 {
     uint64_t length, end = work->slot->offset + work->slot->length;
+    (void)result; /* a drop that failed is no failure */
     if (work->direct || work->cursor >= end ||
         !policy_run_of_ours(&work->open->policy, &work->cursor, end, &length)) {
         end_file_read(self, work);
@@ -208,8 +178,7 @@ static void end_file_evict(struct end_file *self, struct work *work)
         .length = length,
     };
     work->cursor += length;
-    work->step = WORK_EVICT;
-    end_file_submit(self, work);
+    work_submit(self, work, end_file_evict);
 }
 
 static bool all_zeros(const uint8_t *data, size_t length)
@@ -293,30 +262,7 @@ static void end_file_write(struct end_file *self, struct work *work)
         .buffer = work->slot->buffer + (work->cursor - work->slot->offset),
     };
     assert(end <= open->size_bytes); /* the target is never longer than the source, at no moment */
-    work->step = WORK_WRITE;
-    end_file_submit(self, work);
-}
-
-void end_file_transfer(struct end_file *self, struct work *work)
-{
-    assert(work->slot->length > 0 && work->slot->length <= work->slot->capacity);
-    if (!end_file_begin(self, work))
-        return;
-    if (!end_file_try_direct(self, work))
-        end_file_transfer_go(self, work);
-}
-
-void end_file_transfer_go(struct end_file *self, struct work *work)
-{
-    const struct slot *slot = work->slot;
-    work->cursor = slot->offset;
-    if (slot->op == END_STORE)
-        end_file_write(self, work);
-    else if (slot->op == END_EXAMINE && end_file_wants_medium(work) && work->windowed &&
-             !(work->direct && work->open->reading))
-        end_file_settle(self, work);
-    else
-        end_file_read(self, work);
+    work_submit(self, work, end_file_write_done);
 }
 
 /* O_DIRECT was accepted at open and refused at work: from now on windows, for this file. true:
@@ -350,18 +296,18 @@ static bool end_file_disproves(struct work *work)
            ledger_disprove(&work->open->ledger);
 }
 
-static void end_file_read_done(struct end_file *self, struct work *work)
+static void end_file_read_done(struct end_file *self, struct work *work, int result)
 {
     struct slot *slot = work->slot;
     const struct request *request = &work->request;
-    if (request->result < 0) {
+    if (result < 0) {
         if (end_file_refused(self, work))
             return;
         /* A direct read writes back first what is dirty there; its error may have been that. */
         if (!work->open->reading && end_file_wants_medium(work) &&
             work->open->policy.kind != POLICY_DIRECT)
-            work->open->writeback_result = request->result;
-        end_file_io_fail(self, work, -request->result, "read error");
+            work->open->writeback_result = result;
+        end_file_io_fail(self, work, -result, "read error");
         return;
     }
     slot->count = request->done;
@@ -376,18 +322,18 @@ static void end_file_read_done(struct end_file *self, struct work *work)
     slot->matched = slot->conditional && request->done == slot->length &&
                     digest_equal(&slot->digest, &slot->expected);
     if (end_file_disproves(work)) {
-        end_file_call(self, work, end_file_disprove, end_file_io_finish);
+        work_call(self, work, end_file_disprove, end_file_io_finish);
         return;
     }
     end_file_io_finish(self, work, 0);
 }
 
-static void end_file_write_done(struct end_file *self, struct work *work)
+static void end_file_write_done(struct end_file *self, struct work *work, int result)
 {
     const struct request *request = &work->request;
-    if (request->result < 0) {
+    if (result < 0) {
         if (!end_file_refused(self, work))
-            end_file_io_fail(self, work, -request->result, "write error");
+            end_file_io_fail(self, work, -result, "write error");
         return;
     }
     assert(request->done == request->need);
@@ -395,38 +341,53 @@ static void end_file_write_done(struct end_file *self, struct work *work)
     end_file_write(self, work);
 }
 
-void end_file_io_done(struct end_file *self, struct work *work)
+static void end_file_settled(struct end_file *self, struct work *work, int result)
 {
-    switch (work->step) {
-    case WORK_PROBE:
-        if (work->request.result == 0)
-            end_file_try_done(self, work);
-        else if (!end_file_refused(self, work))
-            end_file_io_fail(self, work, -work->request.result,
-                             work->slot->op == END_STORE ? "write error" : "read error");
-        break;
-    case WORK_READ:
-        end_file_read_done(self, work);
-        break;
-    case WORK_WRITE:
-        end_file_write_done(self, work);
-        break;
-    case WORK_SETTLE:
-        end_file_writeback_over(work->open, &work->owner);
-        if (work->request.result == 0) {
-            end_file_evict(self, work);
-            break;
-        }
+    end_file_writeback_over(work->open, &work->owner);
+    if (result < 0) {
         /* What was stored there is lost, and a later sync is not told of it again. */
-        work->open->writeback_result = work->request.result;
-        end_file_io_fail(self, work, -work->request.result, "write-back error");
-        break;
-    case WORK_EVICT:
-        end_file_evict(self, work);
-        break;
-    default:
-        assert(false && "a chunk's request came back in a step that has none");
+        work->open->writeback_result = result;
+        end_file_io_fail(self, work, -result, "write-back error");
+        return;
     }
+    end_file_evict(self, work, 0);
+}
+
+static void end_file_transfer_go(struct end_file *self, struct work *work)
+{
+    const struct slot *slot = work->slot;
+    work->cursor = slot->offset;
+    if (slot->op == END_STORE)
+        end_file_write(self, work);
+    else if (slot->op == END_EXAMINE && end_file_wants_medium(work) && work->windowed &&
+             !(work->direct && work->open->reading))
+        end_file_settle(self, work);
+    else
+        end_file_read(self, work);
+}
+
+static void end_file_probed(struct end_file *self, struct work *work, int result)
+{
+    if (result < 0) {
+        if (!end_file_refused(self, work))
+            end_file_io_fail(self, work, -result,
+                             work->slot->op == END_STORE ? "write error" : "read error");
+    } else if (end_file_tried(self, work)) {
+        work_submit(self, work, end_file_probed);
+    } else {
+        end_file_transfer_go(self, work);
+    }
+}
+
+void end_file_transfer(struct end_file *self, struct work *work)
+{
+    assert(work->slot->length > 0 && work->slot->length <= work->slot->capacity);
+    if (!end_file_begin(self, work))
+        return;
+    if (end_file_try_direct(work))
+        work_submit(self, work, end_file_probed);
+    else
+        end_file_transfer_go(self, work);
 }
 
 /* Filesystems without holes get zeros, through the ordinary store. */
@@ -434,11 +395,11 @@ static void end_file_punched(struct end_file *self, struct work *work, int resul
 {
     struct slot *slot = work->slot;
     if (result == 0) {
-        end_file_finish(self, work, 0);
+        work_finish(self, work, 0);
         return;
     }
     if (result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL) {
-        end_file_fail(self, work, -result, "punching a hole");
+        work_fail(self, work, -result, "punching a hole");
         return;
     }
     assert(slot->buffer && slot->length <= slot->capacity);
@@ -459,5 +420,5 @@ static int end_file_punch(struct end_file *self, struct work *work)
 void end_file_erase(struct end_file *self, struct work *work)
 {
     end_file_watch_edge(work->open, work->slot->offset + work->slot->length);
-    end_file_call(self, work, end_file_punch, end_file_punched);
+    work_call(self, work, end_file_punch, end_file_punched);
 }

@@ -187,7 +187,7 @@ static void end_file_opened(struct end_file *self, struct work *work, int result
     work->open->opening = false;
     if (result < 0)
         end_file_forget(work->open);
-    end_file_finish(self, work, result);
+    work_finish(self, work, result);
 }
 
 void end_file_open_job(struct end_file *self, struct work *work)
@@ -197,12 +197,12 @@ void end_file_open_job(struct end_file *self, struct work *work)
     if (result == 0 && !(work->open = end_file_place(self, job)))
         result = error_set(&work->slot->error, EMFILE, "too many files at once");
     if (result < 0) {
-        end_file_finish(self, work, result);
+        work_finish(self, work, result);
         return;
     }
     work->open->opening = true;
     work->open->reading = self->end.role == END_SOURCE || job->wish.compare_only;
-    end_file_call(self, work, end_file_open_step, end_file_opened);
+    work_call(self, work, end_file_open_step, end_file_opened);
 }
 
 int end_file_map(struct end_file *self, struct work *work)
@@ -211,14 +211,6 @@ int end_file_map(struct end_file *self, struct work *work)
     (void)self;
     return file_next_data(&work->open->file, slot->offset, &slot->extent_start, &slot->extent_end,
                           &work->slot->error);
-}
-
-void end_file_whole(struct end_file *self, struct work *work, enum request_kind kind,
-                    enum work_step step)
-{
-    work->request = (struct request){.kind = kind, .fd = work->open->file.fd};
-    work->step = step;
-    end_file_submit(self, work);
 }
 
 /* The source must be what it was when it was opened. -EAGAIN: perhaps it is, see copy_again.c; who
@@ -278,16 +270,20 @@ static void end_file_left(struct end_file *self, struct work *work, int result)
 {
     end_file_watch_end(self, work->open, &work->slot->job->reports[self->end.role]);
     end_file_forget(work->open);
-    end_file_finish(self, work, result);
+    work_finish(self, work, result);
 }
 
 /* The data are on the medium, and nothing of ours is in the cache. */
-static void end_file_leave_clean(struct end_file *self, struct work *work)
+static void end_file_dropped(struct end_file *self, struct work *work, int result)
 {
+    (void)result;
+    work->waiting = work->open->sweeping;
+    if (work->waiting)
+        return;
     if (work->slot->op == END_COMMIT)
-        end_file_call(self, work, end_file_commit_step, end_file_left);
+        work_call(self, work, end_file_commit_step, end_file_left);
     else if (work->open->ledger.disproved) /* once more: another lane may have stamped it since */
-        end_file_call(self, work, end_file_disprove, end_file_left);
+        work_call(self, work, end_file_disprove, end_file_left);
     else
         end_file_left(self, work, 0);
 }
@@ -299,57 +295,42 @@ static void end_file_drop_rest(struct end_file *self, struct work *work)
     end_file_watch_crumbs(work->open);
     work->open->swept_count = 0;
     end_file_sweep(self, work->open);
-    work->step = WORK_DROP_ALL;
-    end_file_life_done(self, work);
+    work_wait(self, work, end_file_dropped);
+}
+
+static void end_file_all_synced(struct end_file *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    if (result == 0)
+        result = open->writeback_result;
+    if (result == 0) {
+        end_file_drop_rest(self, work);
+        return;
+    }
+    error_set(&work->slot->error, -result, "%s: sync to the disk failed", open->file.path);
+    end_file_left(self, work, result);
+}
+
+static void end_file_close_windows(struct end_file *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    (void)result;
+    end_file_tend(self, open, POLICY_FINISH);
+    work->waiting = !policy_idle(&open->policy) || open->sweeping;
+    if (work->waiting)
+        return;
+    if (open->reading)
+        end_file_drop_rest(self, work);
+    else
+        work_whole(self, work, REQUEST_DATASYNC, end_file_all_synced);
 }
 
 void end_file_leave(struct end_file *self, struct work *work)
 {
     if (!work->open) { /* abandoned before it was opened */
-        end_file_finish(self, work, 0);
+        work_finish(self, work, 0);
         return;
     }
     assert(work->open->transfer_bytes == 0);
-    work->step = WORK_WINDOWS;
-    end_file_life_done(self, work);
-}
-
-static int end_file_sync_result(struct work *work, int result)
-{
-    struct open_file *open = work->open;
-    if (result == 0)
-        result = open->writeback_result;
-    if (result < 0)
-        error_set(&work->slot->error, -result, "%s: sync to the disk failed", open->file.path);
-    return result;
-}
-
-void end_file_life_done(struct end_file *self, struct work *work)
-{
-    struct open_file *open = work->open;
-    int result = work->request.result;
-    switch (work->step) {
-    case WORK_WINDOWS:
-        end_file_tend(self, open, POLICY_FINISH);
-        if (!policy_idle(&open->policy) || open->sweeping)
-            return; /* asked again when one has come back */
-        if (open->reading)
-            end_file_drop_rest(self, work);
-        else
-            end_file_whole(self, work, REQUEST_DATASYNC, WORK_SYNC_ALL);
-        return;
-    case WORK_SYNC_ALL:
-        result = end_file_sync_result(work, result);
-        if (result < 0)
-            end_file_left(self, work, result);
-        else
-            end_file_drop_rest(self, work);
-        return;
-    case WORK_DROP_ALL:
-        if (!open->sweeping)
-            end_file_leave_clean(self, work);
-        return;
-    default:
-        assert(false && "a file's request came back in a step that has none");
-    }
+    work_wait(self, work, end_file_close_windows);
 }

@@ -19,10 +19,55 @@ int end_file_disprove(struct end_file *self, struct work *work)
     return 0;
 }
 
-static void end_file_sync_data(struct end_file *self, struct work *work)
+static void end_file_recorded(struct end_file *self, struct work *work, int result)
 {
+    if (ledger_record(&work->open->ledger, &work->request, &result, &work->slot->error))
+        work_submit(self, work, end_file_recorded);
+    else
+        work_finish(self, work, result);
+}
+
+/* The data sync and all write-backs beside it are over. */
+static void end_file_synced(struct end_file *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    if (result == 0)
+        result = open->writeback_result;
+    if (result == 0) /* what was cut off since is nowhere, durable or not */
+        result = file_check_in_place(&open->file, open->size_bytes, &work->slot->error);
+    work->request.result = result;
+    if (ledger_prove(&open->ledger, &work->request, open->transfer_bytes == 0)) {
+        work_submit(self, work, end_file_recorded);
+    } else if (result < 0) {
+        open->writeback_result = result; /* nor may a later sync or commit claim them */
+        work_fail(self, work, -result, "sync to the disk failed");
+    } else {
+        work_finish(self, work, 0);
+    }
+}
+
+/* Most often there is none. */
+static void end_file_hear(struct end_file *self, struct work *work, int result)
+{
+    const struct open_file *open = work->open;
+    work->waiting = open->writebacks[1 - open->epoch] > 0;
+    if (!work->waiting)
+        end_file_synced(self, work, result);
+}
+
+static void end_file_data_synced(struct end_file *self, struct work *work, int result)
+{
+    (void)result; /* asked for with the write-backs' */
+    work->open->epoch = 1 - work->open->epoch;
+    work_wait(self, work, end_file_hear);
+}
+
+/* Chunks that were stored while the journal was made are noted, and are in the sync. */
+static void end_file_sync_data(struct end_file *self, struct work *work, int result)
+{
+    (void)result; /* without a journal, then */
     ledger_seal(&work->open->ledger);
-    end_file_whole(self, work, REQUEST_DATASYNC, WORK_DATASYNC);
+    work_whole(self, work, REQUEST_DATASYNC, end_file_data_synced);
 }
 
 static int end_file_sync_make(struct end_file *self, struct work *work)
@@ -32,64 +77,12 @@ static int end_file_sync_make(struct end_file *self, struct work *work)
     return 0;
 }
 
-/* Chunks that were stored meanwhile are noted, and are in the sync that follows. */
-static void end_file_sync_made(struct end_file *self, struct work *work, int result)
-{
-    (void)result;
-    end_file_sync_data(self, work);
-}
-
 void end_file_sync(struct end_file *self, struct work *work)
 {
     if (ledger_lacks_file(&work->open->ledger))
-        end_file_call(self, work, end_file_sync_make, end_file_sync_made);
+        work_call(self, work, end_file_sync_make, end_file_sync_data);
     else
-        end_file_sync_data(self, work);
-}
-
-/* The data sync and all write-backs beside it are over. */
-static void end_file_synced(struct end_file *self, struct work *work)
-{
-    struct open_file *open = work->open;
-    int *result = &work->request.result;
-    if (*result == 0)
-        *result = open->writeback_result;
-    if (*result == 0) /* what was cut off since is nowhere, durable or not */
-        *result = file_check_in_place(&open->file, open->size_bytes, &work->slot->error);
-    int synced = *result;
-    bool more = ledger_prove(&open->ledger, &work->request, open->transfer_bytes == 0);
-    if (synced < 0) {
-        open->writeback_result = synced; /* nor may a later sync or commit claim them */
-        end_file_fail(self, work, -synced, "sync to the disk failed");
-    } else if (more) {
-        work->step = WORK_RECORD;
-        end_file_submit(self, work);
-    } else {
-        end_file_finish(self, work, 0);
-    }
-}
-
-/* The steps of SYNC; each request's return leads to the next. */
-void end_file_sync_done(struct end_file *self, struct work *work)
-{
-    struct open_file *open = work->open;
-    int result;
-    switch (work->step) {
-    case WORK_DATASYNC:
-        open->epoch = 1 - open->epoch;
-        work->step = WORK_HEARING;
-        __attribute__((fallthrough)); /* most often there is none */
-    case WORK_HEARING:
-        if (open->writebacks[1 - open->epoch] == 0) /* else asked again when one has come back */
-            end_file_synced(self, work);
-        break;
-    default:
-        assert(work->step == WORK_RECORD);
-        if (ledger_record(&open->ledger, &work->request, &result, &work->slot->error))
-            end_file_submit(self, work);
-        else
-            end_file_finish(self, work, result);
-    }
+        end_file_sync_data(self, work, 0);
 }
 
 int end_file_recall(struct end_file *self, struct work *work)
