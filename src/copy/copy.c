@@ -456,7 +456,7 @@ void copy_abandon(struct copy *copy)
     lane_abandon(copy->lead);
 }
 
-void copy_fill_receipt(const struct copy *copy, uint64_t started_ns, struct receipt *receipt)
+void copy_fill_receipt(struct copy *copy, uint64_t started_ns, struct receipt *receipt)
 {
     const struct progress *progress = &copy->progress;
     const struct job *job = &copy->lead->job;
@@ -469,8 +469,10 @@ void copy_fill_receipt(const struct copy *copy, uint64_t started_ns, struct rece
     receipt->chunks_repaired = progress->chunks_repaired;
     receipt->bytes_verified = progress->bytes_verified;
     receipt->bytes_durable = progress->bytes_durable;
-    receipt->wire_bytes_sent = progress->wire_bytes_sent;
-    receipt->wire_bytes_received = progress->wire_bytes_received;
+    receipt->wire_bytes_sent = progress->wire_bytes_sent - copy->wire_told.sent_bytes;
+    receipt->wire_bytes_received = progress->wire_bytes_received - copy->wire_told.received_bytes;
+    copy->wire_told.sent_bytes += receipt->wire_bytes_sent;
+    copy->wire_told.received_bytes += receipt->wire_bytes_received;
     for (uint32_t i = 0; i < LANES_MAX; i++)
         receipt->lanes += copy->lanes[i] && copy->lanes[i]->job.number == job->number;
     receipt->duration_ns = clock_now_ns() - started_ns;

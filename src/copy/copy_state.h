@@ -15,6 +15,9 @@ struct copy {
     struct progress progress;
     struct control *control;
     uint64_t session;
+    struct {
+        uint64_t sent_bytes, received_bytes;
+    } wire_told; /* by the receipts of earlier files */
     uint32_t jobs_count;
     struct ask_memory *memory; /* remote sides: what was answered, for the next lane */
     struct lane_config lane_config;
@@ -29,7 +32,7 @@ void copy_begin(struct copy *copy, const char *source_path, const char *target_p
 /* The pump over all lanes. On success copy->lead has everything and can commit. */
 int copy_pump(struct copy *copy, struct plan *plan, struct error *err);
 void copy_abandon(struct copy *copy);
-void copy_fill_receipt(const struct copy *copy, uint64_t started_ns, struct receipt *receipt);
+void copy_fill_receipt(struct copy *copy, uint64_t started_ns, struct receipt *receipt);
 
 bool copy_has_holes(const struct facts *source);
 

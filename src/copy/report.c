@@ -27,24 +27,33 @@ static uint64_t max_known(uint64_t a, uint64_t b)
     return a == NUM_UNKNOWN || b == NUM_UNKNOWN ? NUM_UNKNOWN : max_u64(a, b);
 }
 
+/* What earlier files have left is there while the next one is copied. */
+static uint64_t peak_of_both(const struct side_report *sum, const struct side_report *one)
+{
+    return max_known(sum->resident_peak_bytes,
+                     sum_known(sum->resident_after_bytes, one->resident_peak_bytes));
+}
+
+/* Of a file that was up to date nothing was opened, and nothing is to be added. */
 static void side_report_add(struct side_report *sum, const struct side_report *one)
 {
-    uint64_t before = sum_known(sum->resident_before_bytes, one->resident_before_bytes);
-    uint64_t peak = max_known(sum->resident_peak_bytes, one->resident_peak_bytes);
-    uint64_t after = sum_known(sum->resident_after_bytes, one->resident_after_bytes);
-    uint64_t memory = max_known(sum->memory_peak_bytes, one->memory_peak_bytes);
-    uint8_t changed = sum->attributes_changed, lost = sum->attributes_lost;
-    uint8_t asked = sum->attributes_asked;
-    uint64_t cached = sum->reread_cached_bytes + one->reread_cached_bytes;
-    *sum = *one; /* policy and reason of the last one */
-    sum->resident_before_bytes = before;
-    sum->resident_peak_bytes = peak;
-    sum->resident_after_bytes = after;
-    sum->memory_peak_bytes = memory;
-    sum->attributes_changed |= changed;
-    sum->attributes_lost |= lost;
-    sum->attributes_asked |= asked;
-    sum->reread_cached_bytes = cached;
+    const struct side_report old = *sum;
+    uint8_t changed = old.attributes_changed | one->attributes_changed;
+    uint8_t lost = old.attributes_lost | one->attributes_lost;
+    uint8_t asked = old.attributes_asked | one->attributes_asked;
+    if (one->policy != POLICY_AUTO)
+        *sum = *one; /* policy and reason of the last one */
+    if (one->policy != POLICY_AUTO && old.policy != POLICY_AUTO) {
+        sum->resident_before_bytes =
+            sum_known(old.resident_before_bytes, one->resident_before_bytes);
+        sum->resident_after_bytes = sum_known(old.resident_after_bytes, one->resident_after_bytes);
+        sum->resident_peak_bytes = peak_of_both(&old, one);
+        sum->memory_peak_bytes = max_known(old.memory_peak_bytes, one->memory_peak_bytes);
+        sum->reread_cached_bytes += old.reread_cached_bytes;
+    }
+    sum->attributes_changed = changed;
+    sum->attributes_lost = lost;
+    sum->attributes_asked = asked;
 }
 
 void receipt_add(struct receipt *sum, const struct receipt *one)

@@ -221,6 +221,15 @@ pulled() {
     expect_under "bytes on the wire" "$(receipt .wire_bytes_received)" $((2 * MIB))
 }
 
+@test "several files: what each has cost on the link, and their sum" {
+    folders
+    local name
+    for name in a b c; do random_file "here/$name" 1M; done
+    copied -e "sh -c 'shift; exec \"\$@\"' -" --remote-path="$HAUL" here/a here/b here/c "h:$THERE/"
+    expect "1 MiB each, and 3 in all" "$(jq -c 'select(.event != "progress") | .wire_bytes_sent / 1048576 | floor' out |
+        tr '\n' ' ')" "1 1 1 3 "
+}
+
 @test "--verify, -n, --restart and --progress" {
     server_start
     folders

@@ -96,6 +96,11 @@ static void receipt_add_two_files_takes_peaks(void **state)
     assert_int_equal(sum.memory_peak_bytes, 36000);
     assert_int_equal(sum.source.resident_peak_bytes, 90);
     assert_int_equal(sum.source.memory_peak_bytes, 900);
+    second.source.resident_peak_bytes = 80; /* beside what the two before have left */
+    receipt_add(&sum, &second);
+    assert_int_equal(sum.source.resident_peak_bytes, 22 + 80);
+    sum.source.resident_before_bytes -= 2, sum.source.resident_after_bytes -= 4;
+    sum.target.resident_after_bytes -= 6;
     assert_int_equal(sum.source.resident_before_bytes, 11);
     assert_int_equal(sum.source.resident_after_bytes, 22);
     assert_int_equal(sum.target.resident_peak_bytes, 100);
@@ -124,8 +129,29 @@ static void receipt_add_unknown_stays_unknown(void **state)
         assert_true(sum.memory_peak_bytes == NUM_UNKNOWN);
         /* The other side's figures are not touched by it. */
         assert_int_equal(sum.target.resident_after_bytes, 3 * 4);
-        assert_int_equal(sum.target.resident_peak_bytes, 20);
+        assert_int_equal(sum.target.resident_peak_bytes, 2 * 4 + 20);
     }
+}
+
+static void receipt_add_of_what_was_up_to_date_makes_nothing_unknown(void **state)
+{
+    (void)state;
+    struct receipt sum = {0}, copied = some_receipt(1), up_to_date = some_receipt(1);
+    up_to_date.source = up_to_date.target = (struct side_report){
+        .resident_before_bytes = NUM_UNKNOWN,
+        .resident_peak_bytes = NUM_UNKNOWN,
+        .resident_after_bytes = NUM_UNKNOWN,
+        .memory_peak_bytes = NUM_UNKNOWN,
+        .attributes_changed = 4,
+    };
+    receipt_add(&sum, &up_to_date);
+    receipt_add(&sum, &copied);
+    receipt_add(&sum, &up_to_date);
+    assert_int_equal(sum.source.policy, POLICY_DIRECT);
+    assert_int_equal(sum.source.resident_before_bytes, 1);
+    assert_int_equal(sum.source.resident_peak_bytes, 10);
+    assert_int_equal(sum.target.memory_peak_bytes, 200);
+    assert_int_equal(sum.target.attributes_changed, 4);
 }
 
 static void receipt_add_one_not_durable_none_is(void **state)
@@ -183,6 +209,7 @@ int main(void)
         cmocka_unit_test(receipt_add_two_files_adds_counts),
         cmocka_unit_test(receipt_add_two_files_takes_peaks),
         cmocka_unit_test(receipt_add_unknown_stays_unknown),
+        cmocka_unit_test(receipt_add_of_what_was_up_to_date_makes_nothing_unknown),
         cmocka_unit_test(receipt_add_one_not_durable_none_is),
         cmocka_unit_test(receipt_add_flags_are_combined),
         cmocka_unit_test(receipt_add_policy_and_reason_belong_together),
