@@ -281,8 +281,9 @@ static void end_file_suspect(struct work *work, uint64_t bytes)
         return;
     }
     trial->doubted |= bytes >= work->slot->length / 2;
+    /* What was there before has been counted: others' so far. */
     if (!ranges_hold(&trial->suspects, start, end) && ranges_add(&trial->suspects, start, end))
-        trial->suspected_bytes += bytes;
+        trial->suspected_bytes += bytes - min_u64(bytes, work->before_bytes);
 }
 
 void end_file_watch_after(struct work *work)

@@ -41,6 +41,8 @@ cached_source_is_kept() { # POLICY ENGINE
         unless_reclaimed cached_source_is_kept window $engine
     done
     same source target
+    random_file source $((2 * MIB + 77824)) # the last chunk's pages count once, too
+    cached_source_is_kept direct auto
 }
 
 @test "a source that is half in the cache stays so" {
