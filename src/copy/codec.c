@@ -431,14 +431,14 @@ static const char *get_text(struct coder *coder, const struct field *field)
 {
     assert(coder->texts_count < COUNT_OF(coder->texts->text) && field->most <= ERROR_TEXT_BYTES);
     char *room = coder->texts->text[coder->texts_count++];
-    bytes_get_string(&coder->bytes, room, field->most);
+    bytes_get_string(&coder->bytes, room, num_u32(field->most));
     return field->form == FORM_OPTIONAL && room[0] == '\0' ? NULL : room;
 }
 
 static void code_text(struct coder *coder, const struct field *field, const char **text)
 {
     if (coder->writing)
-        put_text(&coder->bytes, *text, field->most);
+        put_text(&coder->bytes, *text, num_u32(field->most));
     else
         *text = get_text(coder, field);
 }
