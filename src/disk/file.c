@@ -92,6 +92,8 @@ static int file_refused(const struct place *place, const char *path, int errnum,
         return error_set_class(err, ERROR_FILE, EACCES,
                                "%s: is a symbolic link, which haul is not allowed to follow there",
                                path);
+    if (errnum == EWOULDBLOCK)
+        return error_set(err, errnum, "%s: %s, another program has a lease on it", path, doing);
     return error_set(err, errnum, "%s: %s", path, doing);
 }
 
@@ -233,8 +235,20 @@ static int file_check_before(const struct place *place, int looked, const struct
     return file_check_kind(place, path, file_kind_of(st->st_mode), err);
 }
 
-/* O_NONBLOCK: opening a FIFO must not hang; it changes nothing for regular files. */
+/* O_NONBLOCK: opening a FIFO must not hang. Nor does then what somebody has a lease on (fcntl(2),
+ * F_SETLEASE: Samba, the NFS server): he is asked to let go of it, and has a moment for that. */
 enum { FILE_FLAGS = O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+enum { LEASE_WAIT_MS = 5000, LEASE_LOOK_MS = 20 };
+
+/* After an open that has returned this: once more? */
+static bool file_wait_for_lease(int errnum, int *waited_ms)
+{
+    if (errnum != EWOULDBLOCK || *waited_ms >= LEASE_WAIT_MS)
+        return false;
+    *waited_ms += LEASE_LOOK_MS;
+    (void)poll(NULL, 0, LEASE_LOOK_MS);
+    return true;
+}
 
 static int file_open_reading(struct file *file, const struct place *place, struct error *err)
 {
@@ -243,7 +257,10 @@ static int file_open_reading(struct file *file, const struct place *place, struc
     int result = file_check_before(place, looked, &st, file->path, err);
     if (result < 0)
         return result;
-    result = place_reach(place, file->path, O_RDONLY | FILE_FLAGS);
+    int waited_ms = 0;
+    do
+        result = place_reach(place, file->path, O_RDONLY | FILE_FLAGS);
+    while (result < 0 && file_wait_for_lease(-result, &waited_ms));
     if (result == -ENOENT)
         return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file",
                                file->path);
@@ -353,9 +370,13 @@ enum { LANE_MARKS = 16 }; /* of a session: see file_mark_of */
 /* In a place: by one name in the folder that is open. */
 static int file_open_here(const struct file *file, int flags, mode_t mode)
 {
-    return file->restricted
-               ? openat(file->fd_folder, file->name, flags | FILE_FLAGS | O_NOFOLLOW, mode)
-               : open(file->path, flags | FILE_FLAGS, mode);
+    int fd, waited_ms = 0;
+    do
+        fd = file->restricted
+                 ? openat(file->fd_folder, file->name, flags | FILE_FLAGS | O_NOFOLLOW, mode)
+                 : open(file->path, flags | FILE_FLAGS, mode);
+    while (fd < 0 && file_wait_for_lease(errno, &waited_ms));
+    return fd;
 }
 
 static int file_create(struct file *file, const struct file_open_wish *wish, struct error *err)

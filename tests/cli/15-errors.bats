@@ -215,3 +215,25 @@ kill_quietly() {
     [ "$status" = 22 ] || expect_status 1
     expect_clear_error
 }
+
+@test "a file that another program has a lease on, as Samba takes, is waited for" {
+    random_file source 100K
+    random_file target 100K 2
+    local file
+    for file in source target; do
+        /usr/bin/python3 -c 'import fcntl, signal, sys, time
+done = []
+def let_go(*_): done.append(fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK))
+file = open(sys.argv[1], "r+b")
+signal.signal(signal.SIGIO, let_go)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+open("leased", "w")
+while not done: time.sleep(0.01)' "$file" 3>&- &
+        waits_until 10 test -e leased
+        copied source target
+        same source target
+        wait "$!"
+        rm leased
+        random_file target 100K 2
+    done
+}
