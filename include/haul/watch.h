@@ -27,6 +27,7 @@ struct watch {
     _Atomic(const char *) name; /* of the file at work; lives until watch_run() has returned */
     _Atomic uint32_t number;    /* which one of so many */
     uint32_t count;
+    bool writes;            /* what is written has to be made durable, if it is stopped */
     struct control control; /* of the run: a signal sets `stop` */
 };
 

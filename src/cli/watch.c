@@ -140,7 +140,8 @@ static void request_stop(struct watching *state)
     state->stopping_ns = clock_now_ns();
     atomic_store(&state->watch->control.stop, true);
     if (atomic_load(&state->watch->progress) && state->watch->style != WATCH_SERVER)
-        log_note("stopping: what is written is being made durable (once more stops at once)");
+        log_note("stopping%s (once more stops at once)",
+                 state->watch->writes ? ": what is written is being made durable" : "");
 }
 
 /* Nothing is written yet while both sides are being opened, so there is nothing to wait for. */

@@ -134,7 +134,7 @@ static int copy_recall_part(struct copy *copy, uint64_t first, uint64_t count, s
 
 /* A batch of a manifest goes out at once: it is a record of what was synced, and is synced itself
  * at the end. */
-static int manifest_write(struct journal *manifest, struct error *err)
+static int manifest_write(struct journal *manifest)
 {
     const struct request synced = {.kind = REQUEST_DATASYNC}; /* the target's END_SYNC before us */
     const void *data;
@@ -151,18 +151,18 @@ static int manifest_write(struct journal *manifest, struct error *err)
         .buffer = (void *)(uintptr_t)data, /* only read */
     };
     int64_t written = engine_execute(&write);
-    int result = written == length ? 0 : written < 0 ? (int)written : -EIO;
+    int result = written == length ? 0 : written < 0 ? (int)written : -ENOSPC;
     journal_recorded(manifest, proof, result);
-    return result < 0 ? error_set(err, -result, "the manifest cannot be written") : 0;
+    return result;
 }
 
 static int manifest_add(struct journal *manifest, uint64_t first, const struct digest *digests,
-                        uint64_t count, struct error *err)
+                        uint64_t count)
 {
     int result = 0;
     for (uint64_t i = 0; result == 0 && i < count; i++) {
         if (journal_noted(manifest) == JOURNAL_NOTES_MAX)
-            result = manifest_write(manifest, err);
+            result = manifest_write(manifest);
         if (result == 0)
             result = journal_note(manifest, first + i, &digests[i]);
     }
@@ -184,10 +184,14 @@ static int copy_recall_all(struct copy *copy, const struct job *job, struct jour
         for (uint64_t i = 0; result == 0 && i < count; i++)
             digest_fold_add(fold, &digests[i]);
         if (result == 0 && manifest)
-            result = manifest_add(manifest, first, digests, count, err);
+            result = manifest_add(manifest, first, digests, count);
     }
     if (result == 0 && manifest)
-        result = manifest_write(manifest, err);
+        result = manifest_write(manifest);
+    if (result < 0 && !error_is_set(err))
+        error_set(err, -result,
+                  "%s: the manifest cannot be written; make room there and run it again",
+                  copy->wish.manifest_path);
     if (result == 0)
         *out = digest_fold_value(fold);
     digest_fold_close(fold);

@@ -234,8 +234,10 @@ static int end_file_check_source(const struct open_file *open, bool compare_only
     if (change != EVIDENCE_CHANGED)
         return 0;
     return error_set_class(err, ERROR_CHANGED, ESTALE,
-                           "%s: changed while it was copied; the target is not a copy of it, run "
-                           "it again",
+                           compare_only
+                               ? "%s: changed while it was compared, run it again"
+                               : "%s: changed while it was copied; the target is not a copy of it, "
+                                 "run it again",
                            open->file.path);
 }
 
