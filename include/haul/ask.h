@@ -26,11 +26,13 @@ void ask_wipe(void *data, size_t length);
  * who asks and what. */
 struct ask_memory;
 
-struct ask_memory *ask_memory_open(void); /* NULL: no memory */
-bool ask_memory_get(const struct ask_memory *memory, const char *key, char *out, size_t capacity);
-bool ask_memory_has(const struct ask_memory *memory, const char *key);
-void ask_memory_put(struct ask_memory *memory, const char *key, const char *answer);
-void ask_memory_forget(struct ask_memory *memory, const char *key);
+struct ask_memory *ask_memory_open(void);         /* NULL: no memory */
 void ask_memory_close(struct ask_memory *memory); /* wipes; NULL is legal */
+
+/* The answer goes to `out` (NULL: only whether there is one). False: none, or it is longer. */
+bool ask_memory_get(struct ask_memory *memory, const char *key, char *out, size_t capacity);
+
+/* Instead of what was remembered; NULL: forget it. */
+void ask_memory_put(struct ask_memory *memory, const char *key, const char *answer);
 
 #endif

@@ -16,6 +16,7 @@
 
 /* Lines "key value", keys in lower case, as `ssh -G` prints them. */
 struct ssh_config {
+    const char *host;  /* as it was given; the caller's */
     char *text;        /* for this host; lines are separated by NUL, two of them end it */
     char *standard;    /* the same without any configuration; NULL: ssh was not asked */
     char warning[512]; /* what ssh said, its first line; "" */
@@ -30,9 +31,10 @@ int ssh_config_ask(struct ssh_config *config, const struct link_options *options
 /* Add a line by hand, where there is no ssh to ask: the first value of a key wins. -ENOMEM. */
 int ssh_config_put(struct ssh_config *config, const char *key, const char *value);
 
-/* The lines of -o by hand. -EINVAL (ERROR_USAGE): not Key=Value, or a line break. -ENOMEM. */
-int ssh_config_put_settings(struct ssh_config *config, const struct link_options *options,
-                            struct error *err);
+/* The command line by hand. -EINVAL (ERROR_USAGE): an -o is not Key=Value, or has a line break;
+ * -ENOMEM. */
+int ssh_config_put_options(struct ssh_config *config, const struct link_options *options,
+                           struct error *err);
 
 void ssh_config_close(struct ssh_config *config); /* also one that is all zero */
 
@@ -57,10 +59,14 @@ uint64_t ssh_config_number(const struct ssh_config *config, const char *key, uin
  * quotes: of names with blanks those count that exist. False: no more. */
 bool ssh_config_file(const char **rest, char *out, size_t capacity);
 
-/* A file's name with ~ and the tokens of ssh_config(5) (but %C) replaced. -EINVAL: another token;
- * -ENAMETOOLONG. */
-int ssh_config_expand(const struct ssh_config *config, const char *original, const char *text,
-                      char *out, size_t capacity);
+/* A file's name with ~, ${NAME} and the tokens of ssh_config(5) (but %C) replaced. -EINVAL: another
+ * token; -ENAMETOOLONG. */
+int ssh_config_expand(const struct ssh_config *config, const char *text, char *out,
+                      size_t capacity);
+
+/* The tokens alone, and ${NAME} where `variables` says so. */
+int ssh_config_tokens(const struct ssh_config *config, const char *text, bool variables, char *out,
+                      size_t capacity);
 
 /* Keys that were asked for and that haul does not honour, with commas between them. False: none. */
 bool ssh_config_unknown(const struct ssh_config *config, char *out, size_t capacity);

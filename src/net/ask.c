@@ -177,31 +177,17 @@ static struct answer *find(struct ask_memory *memory, const char *key)
     return NULL;
 }
 
-bool ask_memory_get(const struct ask_memory *memory, const char *key, char *out, size_t capacity)
+bool ask_memory_get(struct ask_memory *memory, const char *key, char *out, size_t capacity)
 {
-    struct ask_memory *writable = (struct ask_memory *)(uintptr_t)memory;
-
     if (!memory || key[0] == '\0')
         return false;
-    pthread_mutex_lock(&writable->lock);
-    const struct answer *answer = find(writable, key);
-    bool fits = answer && strlen(answer->text) < capacity;
-    if (fits)
+    pthread_mutex_lock(&memory->lock);
+    const struct answer *answer = find(memory, key);
+    bool fits = answer && (!out || strlen(answer->text) < capacity);
+    if (fits && out)
         strcpy(out, answer->text);
-    pthread_mutex_unlock(&writable->lock);
+    pthread_mutex_unlock(&memory->lock);
     return fits;
-}
-
-bool ask_memory_has(const struct ask_memory *memory, const char *key)
-{
-    struct ask_memory *writable = (struct ask_memory *)(uintptr_t)memory;
-
-    if (!memory)
-        return false;
-    pthread_mutex_lock(&writable->lock);
-    bool has = find(writable, key) != NULL;
-    pthread_mutex_unlock(&writable->lock);
-    return has;
 }
 
 static void drop(struct answer *answer)
@@ -219,25 +205,14 @@ void ask_memory_put(struct ask_memory *memory, const char *key, const char *answ
         return;
     pthread_mutex_lock(&memory->lock);
     struct answer *place = find(memory, key);
-    if (!place)
+    if (!place && answer)
         place = find(memory, "");
     if (place) {
         drop(place);
-        place->text = strdup(answer);
+        place->text = answer ? strdup(answer) : NULL;
         if (place->text)
             strcpy(place->key, key);
     }
-    pthread_mutex_unlock(&memory->lock);
-}
-
-void ask_memory_forget(struct ask_memory *memory, const char *key)
-{
-    if (!memory || key[0] == '\0')
-        return;
-    pthread_mutex_lock(&memory->lock);
-    struct answer *place = find(memory, key);
-    if (place)
-        drop(place);
     pthread_mutex_unlock(&memory->lock);
 }
 

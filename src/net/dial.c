@@ -27,29 +27,18 @@ static void tune(int fd, const struct dial_target *target)
         setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof(silence_ms));
 }
 
-/* poll in milliseconds, rounded up, and never longer than an int holds. */
-static int poll_ms(uint64_t duration_ns)
-{
-    return (int)min_u64(div_ceil(duration_ns, NS_PER_MS), INT32_MAX);
-}
-
-/* Wait for the outcome of a connect in progress. 0 or -errno. */
+/* Wait for the outcome of a connect in progress. 0 or -errno; -EINTR: somebody wants us to stop. */
 static int await(int fd, uint64_t deadline_ns)
 {
     struct pollfd item = {.fd = fd, .events = POLLOUT};
+    uint64_t now_ns = clock_now_ns();
+    uint64_t left_ms = now_ns < deadline_ns ? div_ceil(deadline_ns - now_ns, NS_PER_MS) : 0;
     int outcome = 0;
     socklen_t outcome_bytes = sizeof(outcome);
 
-    for (;;) {
-        uint64_t now_ns = clock_now_ns();
-        int ready = poll(&item, 1, now_ns < deadline_ns ? poll_ms(deadline_ns - now_ns) : 0);
-        if (ready == 0 && clock_now_ns() >= deadline_ns)
-            return -ETIMEDOUT;
-        if (ready < 0)
-            return -errno; /* EINTR: somebody wants us to stop */
-        if (ready > 0)
-            break;
-    }
+    int ready = poll(&item, 1, (int)min_u64(left_ms, INT32_MAX));
+    if (ready <= 0)
+        return ready == 0 ? -ETIMEDOUT : -errno;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &outcome, &outcome_bytes) < 0)
         return -errno;
     return -outcome;
@@ -88,21 +77,14 @@ static int dial_one(int *out, const struct addrinfo *info, const struct dial_tar
     return 0;
 }
 
-static uint64_t addresses_count(const struct addrinfo *list)
-{
-    uint64_t count = 0;
-
-    for (; list; list = list->ai_next)
-        count++;
-    return count;
-}
-
 static int dial_list(int *fd, const struct addrinfo *list, const struct dial_target *target)
 {
     uint64_t deadline_ns = clock_now_ns() + target->timeout_ns;
-    uint64_t left = addresses_count(list);
+    uint64_t left = 0;
     int result = -EADDRNOTAVAIL;
 
+    for (const struct addrinfo *one = list; one; one = one->ai_next)
+        left++;
     for (; list; list = list->ai_next, left--) {
         uint64_t now_ns = clock_now_ns();
         if (now_ns >= deadline_ns)

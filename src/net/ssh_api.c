@@ -83,7 +83,7 @@ bool ssh_link_first(const struct ssh_link *ssh, const char *what)
     char key[ADDRESS_HOST_BYTES + ADDRESS_USER_BYTES + 64];
 
     snprintf(key, sizeof(key), "said/%s/%s", ssh->base.peer, what);
-    if (ask_memory_has(ssh->options->memory, key))
+    if (ask_memory_get(ssh->options->memory, key, NULL, 0))
         return false;
     ask_memory_put(ssh->options->memory, key, "yes");
     return true;

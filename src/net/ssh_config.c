@@ -96,8 +96,14 @@ static void begin(struct question *question, const char *file)
     add_pair(question, "-F", file);
 }
 
+/* The command line, in pairs. */
 static void put_options(struct question *question, const struct link_options *options, char port[8])
 {
+    static const char *const families[] = {
+        [LINK_FAMILY_ANY] = NULL,
+        [LINK_FAMILY_IPV4] = "AddressFamily=inet",
+        [LINK_FAMILY_IPV6] = "AddressFamily=inet6",
+    };
     unsigned int number = options->port ? options->port : options->address->port;
 
     snprintf(port, 8, "%u", number);
@@ -105,8 +111,7 @@ static void put_options(struct question *question, const struct link_options *op
     add_pair(question, "-l", options->address->user);
     add_pair(question, "-J", options->proxy_jump);
     add_pair(question, "-c", options->ciphers);
-    if (options->family != LINK_FAMILY_ANY)
-        add(question, options->family == LINK_FAMILY_IPV4 ? "-4" : "-6");
+    add_pair(question, "-o", families[options->family]);
     for (uint32_t i = 0; i < options->identities_count; i++)
         add_pair(question, "-i", options->identity_files[i]);
     for (uint32_t i = 0; i < options->settings_count; i++)
@@ -122,7 +127,7 @@ static int ask_both(struct ssh_config *config, const struct link_options *option
 
     address_peer(peer, sizeof(peer), options->address);
     snprintf(key, sizeof(key), "ssh -G/%s", peer);
-    if (!ask_memory_has(options->memory, key) && !is_openssh())
+    if (!ask_memory_get(options->memory, key, NULL, 0) && !is_openssh())
         return -ENOENT;
     begin(&question, options->config_file);
     put_options(&question, options, port);
@@ -142,7 +147,7 @@ int ssh_config_ask(struct ssh_config *config, const struct link_options *options
     struct child_words words = {.length = 0};
     const char *host = options->address->host;
 
-    *config = (struct ssh_config){.text = NULL};
+    *config = (struct ssh_config){.host = host};
     int result = ask_both(config, options, &words);
     keep_words(config->warning, sizeof(config->warning), &words);
     if (result == 0 || result == -ENOENT)
@@ -176,23 +181,54 @@ int ssh_config_put(struct ssh_config *config, const char *key, const char *value
     return 0;
 }
 
-int ssh_config_put_settings(struct ssh_config *config, const struct link_options *options,
-                            struct error *err)
+/* "Key=Value" or "Key Value". -EINVAL: neither. */
+static int put_setting(struct ssh_config *config, const char *setting)
 {
-    int result = 0;
+    char key[64];
+    size_t length = strcspn(setting, " \t=");
+    const char *value = setting + length + strspn(setting + length, " \t=");
 
-    for (uint32_t i = 0; i < options->settings_count && result == 0; i++) {
-        char key[64];
-        const char *setting = options->settings[i];
-        size_t length = strcspn(setting, " \t=");
-        const char *value = setting + length + strspn(setting + length, " \t=");
-        if (length == 0 || length >= sizeof(key) || !*value || strchr(setting, '\n'))
-            return error_set_class(err, ERROR_USAGE, EINVAL, "-o %s: not Key=Value", setting);
-        snprintf(key, sizeof(key), "%.*s", (int)length, setting);
-        result = ssh_config_put(config, key, value);
+    if (length == 0 || length >= sizeof(key) || !*value || strchr(setting, '\n'))
+        return -EINVAL;
+    snprintf(key, sizeof(key), "%.*s", (int)length, setting);
+    return ssh_config_put(config, key, value);
+}
+
+/* What a pair of the command line means. */
+static int put_pair(struct ssh_config *config, const char *option, const char *value)
+{
+    switch (option[1]) {
+    case 'p':
+        return ssh_config_put(config, "port", value);
+    case 'l':
+        return ssh_config_put(config, "user", value);
+    case 'J':
+        return ssh_config_put(config, "proxyjump", value);
+    case 'c':
+        return ssh_config_put(config, "ciphers", value);
+    case 'i':
+        return ssh_config_put(config, "identityfile", value);
+    default:
+        return put_setting(config, value);
     }
-    return result < 0 ? error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for ssh's options")
-                      : 0;
+}
+
+int ssh_config_put_options(struct ssh_config *config, const struct link_options *options,
+                           struct error *err)
+{
+    struct question question = {.count = 0};
+    char port[8];
+
+    put_options(&question, options, port);
+    for (uint32_t i = 0; i < question.count; i += 2) {
+        int result = put_pair(config, question.argv[i], question.argv[i + 1]);
+        if (result == -EINVAL)
+            return error_set_class(err, ERROR_USAGE, EINVAL, "-o %s: not Key=Value",
+                                   question.argv[i + 1]);
+        if (result < 0)
+            return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for ssh's options");
+    }
+    return 0;
 }
 
 void ssh_config_close(struct ssh_config *config)
@@ -212,44 +248,44 @@ static const char *value_of(const char *line, const char *key)
     return strncmp(line, key, length) == 0 && line[length] == ' ' ? line + length + 1 : NULL;
 }
 
+/* The value of the key's first line; NULL: there is none. */
 static const char *find(const char *line, const char *key)
 {
-    for (; line && *line; line += strlen(line) + 1) {
-        const char *value = value_of(line, key);
-        if (value && strcasecmp(value, "none") != 0)
-            return value;
-        if (value)
-            return NULL; /* the first one counts */
-    }
-    return NULL;
+    const char *value = NULL;
+
+    for (; line && *line && !value; line += strlen(line) + 1)
+        value = value_of(line, key);
+    return value;
+}
+
+static const char *unless_none(const char *value)
+{
+    return value && strcasecmp(value, "none") != 0 ? value : NULL;
 }
 
 const char *ssh_config_get(const struct ssh_config *config, const char *key)
 {
-    return find(config->text, key);
+    return unless_none(find(config->text, key));
 }
 
 const char *ssh_config_chosen(const struct ssh_config *config, const char *key)
 {
     const char *value = ssh_config_get(config, key);
-    const char *standard = config->standard ? find(config->standard, key) : NULL;
+    const char *standard = find(config->standard, key);
 
     return value && (!standard || strcmp(value, standard) != 0) ? value : NULL;
 }
 
 bool ssh_config_none(const struct ssh_config *config, const char *key)
 {
-    for (const char *line = config->text; line && *line; line += strlen(line) + 1) {
-        const char *value = value_of(line, key);
-        if (value)
-            return strcasecmp(value, "none") == 0;
-    }
-    return false;
+    const char *value = find(config->text, key);
+
+    return value && !unless_none(value);
 }
 
 const char *ssh_config_next(const char *key, const char *value)
 {
-    return find(value + strlen(value) + 1, key);
+    return unless_none(find(value + strlen(value) + 1, key));
 }
 
 bool ssh_config_flag(const struct ssh_config *config, const char *key, bool otherwise)
@@ -302,16 +338,6 @@ bool ssh_config_file(const char **rest, char *out, size_t capacity)
 
 /* ---- names of files ---- */
 
-static bool append(char *out, size_t capacity, const char *text)
-{
-    size_t used = strlen(out), length = strlen(text);
-
-    if (used + length >= capacity)
-        return false;
-    memcpy(out + used, text, length + 1);
-    return true;
-}
-
 /* ~ and ~user in front; NULL in *home: there is none. How much of `text` it stands for. */
 static size_t home_of(const char *text, const char **home)
 {
@@ -328,12 +354,13 @@ static size_t home_of(const char *text, const char **home)
 }
 
 /* The value of one token; NULL: not known here. `store` has room for what is not elsewhere. */
-static const char *token(const struct ssh_config *config, const char *original, char letter,
-                         char store[256])
+static const char *token(const struct ssh_config *config, char letter, char store[256])
 {
+    static const char letters[] = "hprkj";
+    static const char *const keys[] = {"hostname", "port", "user", "hostkeyalias", "proxyjump"};
     const struct passwd *user = getpwuid(getuid());
-    const char *alias = ssh_config_get(config, "hostkeyalias");
-    const char *jump = ssh_config_get(config, "proxyjump");
+    const char *place = letter ? strchr(letters, letter) : NULL;
+    const char *value = place ? ssh_config_get(config, keys[place - letters]) : NULL;
 
     switch (letter) {
     case '%':
@@ -351,20 +378,14 @@ static const char *token(const struct ssh_config *config, const char *original, 
             return NULL;
         store[letter == 'L' ? strcspn(store, ".") : 255] = '\0';
         return store;
-    case 'h':
-        return ssh_config_get(config, "hostname");
     case 'n':
-        return original;
+        return config->host;
     case 'k':
-        return alias ? alias : original;
-    case 'p':
-        return ssh_config_get(config, "port");
-    case 'r':
-        return ssh_config_get(config, "user");
+        return value ? value : config->host;
     case 'j':
-        return jump ? jump : "";
+        return value ? value : "";
     default:
-        return NULL;
+        return value;
     }
 }
 
@@ -381,32 +402,41 @@ static const char *variable(const char *text, size_t *length)
     return getenv(name);
 }
 
-int ssh_config_expand(const struct ssh_config *config, const char *original, const char *text,
-                      char *out, size_t capacity)
+int ssh_config_tokens(const struct ssh_config *config, const char *text, bool variables, char *out,
+                      size_t capacity)
 {
-    const char *home;
     char store[256];
-    size_t length = home_of(text, &home);
+    size_t length, used = 0;
 
     out[0] = '\0';
-    if (home && !append(out, capacity, home))
-        return -ENAMETOOLONG;
-    for (text += length; *text; text += length) {
+    for (; *text; text += length) {
         char one[2] = {text[0], '\0'};
         const char *value = one;
         length = 1;
         if (text[0] == '%') {
-            value = token(config, original, text[1], store);
+            value = token(config, text[1], store);
             length = 2;
-        } else if (text[0] == '$' && text[1] == '{') {
+        } else if (variables && text[0] == '$' && text[1] == '{') {
             value = variable(text, &length);
         }
         if (!value)
             return -EINVAL;
-        if (!append(out, capacity, value))
+        used += (size_t)snprintf(out + used, capacity - used, "%s", value);
+        if (used >= capacity)
             return -ENAMETOOLONG;
     }
     return 0;
+}
+
+int ssh_config_expand(const struct ssh_config *config, const char *text, char *out, size_t capacity)
+{
+    const char *home;
+    size_t length = home_of(text, &home);
+    size_t used = (size_t)snprintf(out, capacity, "%s", home ? home : "");
+
+    return used >= capacity
+               ? -ENAMETOOLONG
+               : ssh_config_tokens(config, text + length, true, out + used, capacity - used);
 }
 
 /* ---- what was asked for ---- */

@@ -1,11 +1,14 @@
 /* ssh_host_key.c - is it the host's key? Judged by every file that ssh would read: known_hosts of
- * the user and of the machine, and the keys that are revoked. */
+ * the user and of the machine, and the keys that are revoked.
+ *
+ * What a known_hosts file says about a name (patterns, hashed names, marks, keys of any kind) is
+ * ssh-keygen's to tell. Where there is none libssh tells, which knows no negated pattern, and a key
+ * that is marked as revoked is so for every name. */
 #include "ssh_link.h"
 
 #if WITH_SSH
 
 #include "haul/cleanup.h"
-#include "haul/known_hosts.h"
 #include "haul/log.h"
 
 #include <errno.h>
@@ -21,11 +24,9 @@
 #include <unistd.h>
 
 enum {
-    LINES_MAX = 1000 * 1000, /* of a known_hosts file */
+    TOLD_BYTES = 256 * 1024, /* about a name, by one file: a thousand lines */
     ANSWERS_MAX = 16,        /* to one question, until one is right */
-    FINGERPRINT_BYTES = 128,
-    NAME_BYTES = ADDRESS_HOST_BYTES + 16,
-    TYPES_BYTES = 512
+    NAME_BYTES = ADDRESS_HOST_BYTES + 16
 };
 
 /* In ssh's order of weight: a key that is known is right, whatever other lines say of the host,
@@ -34,15 +35,13 @@ enum {
 enum verdict { KEY_UNKNOWN, KEY_CHANGED, KEY_KNOWN, KEY_REVOKED };
 
 struct host_key {
-    ssh_key key;
     const char *type;
-    char fingerprint[FINGERPRINT_BYTES];
-    char base64[16 * 1024];
-    char name[NAME_BYTES]; /* as known_hosts has it: host, or [host]:port, or HostKeyAlias */
+    char *base64, *fingerprint; /* libssh's strings */
+    char name[NAME_BYTES];      /* as known_hosts has it: host, or [host]:port, or HostKeyAlias */
     enum verdict verdict;
-    char file[ADDRESS_PATH_BYTES]; /* of the line that decided */
-    unsigned int line;             /* counted from 1 */
-    bool authority;                /* a line trusts whoever is certified */
+    char file[ADDRESS_PATH_BYTES];       /* that has the line that decided */
+    char where[ADDRESS_PATH_BYTES + 32]; /* the same in words, with the line if it is known */
+    bool authority;                      /* a line trusts whoever is certified */
 };
 
 /* ---- names ---- */
@@ -94,163 +93,151 @@ static bool name_address(const struct ssh_link *ssh, char out[NAME_BYTES])
 
 /* ---- the files ---- */
 
-/* Lines about `name`, in all files. */
-struct known_reader {
-    const struct ssh_link *ssh;
-    const char *name;
-    uint32_t kind;    /* of files: the user's, then the machine's */
-    const char *rest; /* of their names */
-    FILE *stream;
-    char file[ADDRESS_PATH_BYTES];
-    unsigned int line;
-    char *text;
-    size_t capacity;
-    struct known_line parts;
-    ssh_key key; /* NULL: of a type that libssh does not know, and ssh does */
-    struct ssh_knownhosts_entry *entry;
+/* known_hosts files, one after another: the user's, then the machine's. Zero at first. */
+struct known_files {
+    uint32_t kind;
+    const char *rest; /* of the names of this kind */
+    char path[ADDRESS_PATH_BYTES];
 };
 
-static const struct {
-    const char *key;
-    const char *without_ssh; /* what ssh reads by default */
-} file_kinds[] = {
-    {"userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2"},
-    {"globalknownhostsfile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"},
-};
-
-/* "userknownhostsfile": its names, one after another. NULL: none. */
-static const char *file_names(const struct ssh_link *ssh, uint32_t kind)
+static bool next_file(const struct ssh_link *ssh, struct known_files *files)
 {
-    const char *names = ssh_config_get(&ssh->config, file_kinds[kind].key);
-
-    if (!names && !ssh_config_none(&ssh->config, file_kinds[kind].key))
-        names = file_kinds[kind].without_ssh;
-    return names;
-}
-
-static bool expand_name(const struct ssh_link *ssh, const char **rest, char *out, size_t capacity)
-{
+    static const struct {
+        const char *key, *without_ssh; /* what ssh reads by default */
+    } kinds[] = {
+        {"userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2"},
+        {"globalknownhostsfile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"},
+    };
     char name[ADDRESS_PATH_BYTES];
 
-    if (!ssh_config_file(rest, name, sizeof(name)))
-        return false;
-    if (ssh_config_expand(&ssh->config, ssh->options->address->host, name, out, capacity) < 0)
-        snprintf(out, capacity, "%s", name);
-    return true;
-}
-
-/* The next file that is there. */
-static bool open_next(struct known_reader *reader)
-{
-    while (!reader->stream) {
-        if (reader->rest &&
-            expand_name(reader->ssh, &reader->rest, reader->file, sizeof(reader->file))) {
-            reader->stream = fopen(reader->file, "re");
-            reader->line = 0;
-            continue;
-        }
-        if (reader->kind == COUNT_OF(file_kinds))
+    while (!files->rest || !ssh_config_file(&files->rest, name, sizeof(name))) {
+        if (files->kind == COUNT_OF(kinds))
             return false;
-        reader->rest = file_names(reader->ssh, reader->kind++);
+        files->rest = ssh_config_get(&ssh->config, kinds[files->kind].key);
+        if (!files->rest && !ssh_config_none(&ssh->config, kinds[files->kind].key))
+            files->rest = kinds[files->kind].without_ssh;
+        files->kind++;
     }
+    if (ssh_config_expand(&ssh->config, name, files->path, sizeof(files->path)) < 0)
+        strcpy(files->path, name);
     return true;
 }
 
-/* A key of known_hosts or of a list of keys; `name` and `names`: hashed names are compared, too. */
-static int parse_key(const struct ssh_link *ssh, const char *name, const char *names,
-                     const struct known_line *parts, struct ssh_knownhosts_entry **entry)
-{
-    size_t length = strlen(names) + strlen(parts->type) + strlen(parts->key) + 3;
-    char *line = malloc(length);
+/* ---- what ssh-keygen tells of a name ---- */
 
-    *entry = NULL;
-    if (!line)
-        return SSH_ERROR;
-    snprintf(line, length, "%s %s %s", names, parts->type, parts->key);
-    int result = ssh->api.ssh_known_hosts_parse_line(name, line, entry);
-    free(line);
-    return result;
+/* One line after another: "# Host NAME found: line N MARK", and "NAME TYPE FINGERPRINT" behind. */
+struct told {
+    char *text;
+    char *rest;
+    unsigned int line;
+    char mark[16]; /* REVOKED, CA; "" */
+    char type[32]; /* ED25519, RSA ... */
+    char fingerprint[128];
+};
+
+/* -ENOENT: there is no ssh-keygen; other errors: not all was told. A file that is not there, or
+ * that does not know the name, has nothing to tell. The caller frees told->text in any case. */
+static int ask_keygen(struct told *told, const char *name, const char *path)
+{
+    const char *argv[] = {"ssh-keygen", "-lF", name, "-f", path, NULL};
+    struct child_words words = {.length = 0};
+
+    *told = (struct told){.text = calloc(1, TOLD_BYTES)};
+    told->rest = told->text;
+    if (!told->text)
+        return -ENOMEM;
+    int status =
+        access(path, R_OK) == 0 ? child_ask(argv, NULL, told->text, TOLD_BYTES, &words) : 0;
+    return status < 0 ? status : 0;
 }
 
-/* Is the line about the host, and has it a key? */
-static bool take_line(struct known_reader *reader)
+static bool next_told(struct told *told)
 {
-    struct known_line *parts = &reader->parts;
-    bool hashed;
-    int result;
+    char *line, *found;
 
-    if (!known_hosts_split(reader->text, parts))
-        return false;
-    hashed = parts->names[0] == '|';
-    if (!hashed && !known_hosts_match(parts->names, reader->name))
-        return false;
-    result = parse_key(reader->ssh, hashed ? reader->name : NULL, hashed ? parts->names : "x",
-                       parts, &reader->entry);
-    reader->key = result == SSH_OK ? reader->entry->publickey : NULL;
-    return result == SSH_OK || (result == SSH_ERROR && strcmp(parts->type, "ssh-dss") == 0);
-}
-
-static void drop_entry(struct known_reader *reader)
-{
-    if (reader->entry)
-        reader->ssh->api.ssh_knownhosts_entry_free(reader->entry);
-    reader->entry = NULL;
-}
-
-static bool read_next(struct known_reader *reader)
-{
-    drop_entry(reader);
-    while (open_next(reader)) {
-        while (reader->line < LINES_MAX &&
-               getline(&reader->text, &reader->capacity, reader->stream) >= 0) {
-            reader->line++;
-            if (take_line(reader))
-                return true;
-        }
-        fclose(reader->stream);
-        reader->stream = NULL;
+    told->line = 0;
+    while ((line = strsep(&told->rest, "\n"))) {
+        if (told->line > 0 && sscanf(line, "%*s %31s %127s", told->type, told->fingerprint) == 2)
+            return true;
+        told->mark[0] = '\0';
+        if (line[0] == '#' && (found = strstr(line, " found: line ")))
+            (void)sscanf(found, " found: line %u %15s", &told->line, told->mark);
     }
-    free(reader->text);
-    reader->text = NULL;
     return false;
+}
+
+/* Whether a line says, for any name, that nobody may trust the key. */
+static bool is_marked(const char *path, const char *base64)
+{
+    AUTO_FREE char *line = NULL;
+    size_t capacity = 0;
+    FILE *stream = fopen(path, "re");
+    bool found = false;
+
+    while (stream && !found && getline(&line, &capacity, stream) >= 0)
+        found = strncmp(line + strspn(line, " \t"), "@revoked", 8) == 0 && strstr(line, base64);
+    if (stream)
+        fclose(stream);
+    return found;
+}
+
+/* Without an ssh-keygen. */
+static enum verdict ask_libssh(const struct ssh_link *ssh, const struct host_key *host,
+                               const char *path)
+{
+    const char *alias = ssh_config_get(&ssh->config, "hostkeyalias");
+    unsigned int port = 22;
+
+    if (is_marked(path, host->base64))
+        return KEY_REVOKED;
+    if (alias && (ssh->api.ssh_options_set(ssh->session, SSH_OPTIONS_HOST, alias) != SSH_OK ||
+                  ssh->api.ssh_options_set(ssh->session, SSH_OPTIONS_PORT, &port) != SSH_OK))
+        return KEY_UNKNOWN;
+    if (ssh->api.ssh_options_set(ssh->session, SSH_OPTIONS_KNOWNHOSTS, path) != SSH_OK)
+        return KEY_UNKNOWN;
+    switch (ssh->api.ssh_session_is_known_server(ssh->session)) {
+    case SSH_KNOWN_HOSTS_OK:
+        return KEY_KNOWN;
+    case SSH_KNOWN_HOSTS_CHANGED:
+    case SSH_KNOWN_HOSTS_OTHER:
+        return KEY_CHANGED;
+    default:
+        return KEY_UNKNOWN;
+    }
 }
 
 /* ---- types ---- */
 
-/* The type of key that an algorithm signs by. */
-static const char *type_of(const char *algorithm)
+/* Whether a known_hosts file has a key of the algorithm's type; a type is written as a part of the
+ * algorithm's name, in capitals. */
+static bool is_known(const char *types, const char *algorithm)
 {
-    return strncmp(algorithm, "rsa-sha2-", 9) == 0 ? "ssh-rsa" : algorithm;
-}
+    char type[32];
+    int used = 0;
 
-static bool has_word(const char *list, const char *word)
-{
-    size_t length = strlen(word);
-
-    for (; *list; list += strcspn(list, ","), list += *list == ',')
-        if (strncmp(list, word, length) == 0 && (list[length] == ',' || list[length] == '\0'))
+    for (; sscanf(types, "%31s%n", type, &used) == 1; types += used)
+        if (strcasestr(algorithm, type))
             return true;
     return false;
-}
-
-static void add_word(char *list, size_t capacity, const char *word)
-{
-    size_t used = strlen(list);
-
-    if (used + strlen(word) + 2 <= capacity)
-        snprintf(list + used, capacity - used, "%s%s", used > 0 ? "," : "", word);
 }
 
 void ssh_host_key_sort(const struct ssh_link *ssh, const char *algorithms, char *out,
                        size_t capacity)
 {
-    char name[NAME_BYTES], types[TYPES_BYTES] = "", word[128];
-    struct known_reader reader = {.ssh = ssh, .name = name};
+    char name[NAME_BYTES], types[512] = "", word[128];
+    struct known_files files = {.kind = 0};
+    size_t used = 0;
 
     name_host(ssh, name);
-    while (read_next(&reader))
-        if (reader.parts.marker == KNOWN_PLAIN && !has_word(types, reader.parts.type))
-            add_word(types, sizeof(types), reader.parts.type);
+    while (next_file(ssh, &files)) {
+        struct told told;
+        if (ask_keygen(&told, name, files.path) == 0)
+            while (next_told(&told) && used + sizeof(told.type) + 2 < sizeof(types))
+                if (told.mark[0] == '\0' && !is_known(types, told.type))
+                    used += (size_t)sprintf(types + used, "%s ", told.type);
+        free(told.text);
+    }
+    used = 0;
     out[0] = '\0';
     for (int known = 1; known >= 0; known--) {
         for (const char *next = algorithms; *next; next += *next == ',') {
@@ -258,8 +245,9 @@ void ssh_host_key_sort(const struct ssh_link *ssh, const char *algorithms, char 
             snprintf(word, sizeof(word), "%.*s", (int)length, next);
             next += length;
             /* Certificates of hosts are nothing that libssh can verify. */
-            if (!strstr(word, "-cert-v") && has_word(types, type_of(word)) == known)
-                add_word(out, capacity, word);
+            if (!strstr(word, "-cert-v") && is_known(types, word) == known &&
+                used + length + 2 < capacity)
+                used += (size_t)sprintf(out + used, "%s%s", used > 0 ? "," : "", word);
         }
     }
 }
@@ -270,190 +258,154 @@ static int get_host_key(const struct ssh_link *ssh, struct host_key *host, struc
 {
     unsigned char *hash = NULL;
     size_t hash_bytes = 0;
-    char *text = NULL, *base64 = NULL;
+    ssh_key key = NULL;
 
-    if (ssh->api.ssh_get_server_publickey(ssh->session, &host->key) != SSH_OK ||
-        ssh->api.ssh_pki_export_pubkey_base64(host->key, &base64) != SSH_OK ||
-        ssh->api.ssh_get_publickey_hash(host->key, SSH_PUBLICKEY_HASH_SHA256, &hash, &hash_bytes) !=
-            SSH_OK) {
-        ssh->api.ssh_string_free_char(base64);
+    if (ssh->api.ssh_get_server_publickey(ssh->session, &key) == SSH_OK &&
+        ssh->api.ssh_get_publickey_hash(key, SSH_PUBLICKEY_HASH_SHA256, &hash, &hash_bytes) ==
+            SSH_OK &&
+        ssh->api.ssh_pki_export_pubkey_base64(key, &host->base64) == SSH_OK)
+        host->fingerprint =
+            ssh->api.ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, hash_bytes);
+    if (hash)
+        ssh->api.ssh_clean_pubkey_hash(&hash);
+    if (key) {
+        host->type = ssh->api.ssh_key_type_to_char(ssh->api.ssh_key_type(key));
+        ssh->api.ssh_key_free(key);
+    }
+    if (!host->fingerprint)
         return error_set_class(err, ERROR_SOCKET, EPROTO, "%s: the host's key cannot be read",
                                ssh->base.peer);
-    }
-    text = ssh->api.ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, hash_bytes);
-    snprintf(host->fingerprint, sizeof(host->fingerprint), "%s", text ? text : "?");
-    snprintf(host->base64, sizeof(host->base64), "%s", base64);
-    ssh->api.ssh_string_free_char(text);
-    ssh->api.ssh_string_free_char(base64);
-    ssh->api.ssh_clean_pubkey_hash(&hash);
-    host->type = ssh->api.ssh_key_type_to_char(ssh->api.ssh_key_type(host->key));
     name_host(ssh, host->name);
     return 0;
 }
 
-static enum verdict judge_line(const struct known_reader *reader, const struct host_key *host)
+static enum verdict judge_told(const struct told *told, const struct host_key *host)
 {
-    bool same = reader->key &&
-                reader->ssh->api.ssh_key_cmp(host->key, reader->key, SSH_KEY_CMP_PUBLIC) == 0;
+    bool same = strcmp(told->fingerprint, host->fingerprint) == 0;
 
-    switch (reader->parts.marker) {
-    case KNOWN_REVOKED:
+    if (strcmp(told->mark, "REVOKED") == 0)
         return same ? KEY_REVOKED : KEY_UNKNOWN;
-    case KNOWN_AUTHORITY:
+    if (told->mark[0])
         return KEY_UNKNOWN;
-    case KNOWN_PLAIN:
-        break;
-    }
     return same ? KEY_KNOWN : KEY_CHANGED;
 }
 
-/* What the files say of the key under `name`; the line that weighs most. */
-static void judge_name(const struct ssh_link *ssh, struct host_key *host, const char *name)
+/* The line that weighs most decides. */
+static void weigh(struct host_key *host, enum verdict verdict, const char *path, unsigned int line)
 {
-    struct known_reader reader = {.ssh = ssh, .name = name};
+    if (verdict <= host->verdict)
+        return;
+    host->verdict = verdict;
+    snprintf(host->file, sizeof(host->file), "%s", path);
+    if (line > 0)
+        snprintf(host->where, sizeof(host->where), "line %u of %s", line, path);
+    else
+        snprintf(host->where, sizeof(host->where), "%s", path);
+}
 
-    while (read_next(&reader)) {
-        enum verdict verdict = judge_line(&reader, host);
-        host->authority |= reader.parts.marker == KNOWN_AUTHORITY;
-        if (verdict > host->verdict) {
-            host->verdict = verdict;
-            host->line = reader.line;
-            snprintf(host->file, sizeof(host->file), "%s", reader.file);
+/* What the files say of the key under `name`. */
+static int judge_name(const struct ssh_link *ssh, struct host_key *host, const char *name,
+                      struct error *err)
+{
+    struct known_files files = {.kind = 0};
+    int result = 0;
+
+    while (result == 0 && next_file(ssh, &files)) {
+        struct told told;
+        result = ask_keygen(&told, name, files.path);
+        while (result == 0 && next_told(&told)) {
+            host->authority |= strcmp(told.mark, "CA") == 0;
+            weigh(host, judge_told(&told, host), files.path, told.line);
+        }
+        free(told.text);
+        if (result == -ENOENT) {
+            weigh(host, ask_libssh(ssh, host, files.path), files.path, 0);
+            result = 0;
         }
     }
+    return result == 0 ? 0
+                       : error_set_class(err, result == -EINTR ? ERROR_INTERRUPTED : ERROR_SOCKET,
+                                         -result, "%s: what %s says of the host is not known: %s",
+                                         ssh->base.peer, files.path, strerror(-result));
 }
 
 /* A name without its port counts for other ports as well, when the key is the same (ssh does so,
  * too); a key that is revoked there is no key for any port. With CheckHostIP an address that is
  * known by another key is as bad as a name. */
-static void judge_other_names(const struct ssh_link *ssh, struct host_key *host)
+static int judge_other_names(const struct ssh_link *ssh, struct host_key *host, struct error *err)
 {
-    char name[NAME_BYTES];
     struct host_key other = *host;
+    int result = 0;
 
     other.verdict = KEY_UNKNOWN;
-    put_name(name, ssh->host, 22);
     if (host->verdict == KEY_UNKNOWN && host->name[0] == '[') {
-        judge_name(ssh, &other, name);
+        put_name(other.name, ssh->host, 22);
+        result = judge_name(ssh, &other, other.name, err);
         if (other.verdict == KEY_KNOWN || other.verdict == KEY_REVOKED)
             *host = other;
     }
     other.verdict = KEY_UNKNOWN;
-    if (host->verdict <= KEY_KNOWN && name_address(ssh, name)) {
-        judge_name(ssh, &other, name);
-        if (other.verdict == KEY_CHANGED || other.verdict == KEY_REVOKED) {
+    if (result == 0 && host->verdict <= KEY_KNOWN && name_address(ssh, other.name)) {
+        result = judge_name(ssh, &other, other.name, err);
+        if (other.verdict == KEY_CHANGED || other.verdict == KEY_REVOKED)
             *host = other;
-            snprintf(host->name, sizeof(host->name), "%s", name);
-        }
     }
+    return result;
 }
 
 static int refuse_key(const struct ssh_link *ssh, const struct host_key *host, struct error *err)
 {
     if (host->verdict == KEY_REVOKED)
         return error_set_class(err, ERROR_SOCKET, EPERM,
-                               "%s: the host's key is revoked: it shows %s %s, and line %u of %s "
-                               "says that nobody may trust it",
-                               ssh->base.peer, host->type, host->fingerprint, host->line,
-                               host->file);
+                               "%s: the host's key is revoked: it shows %s %s, and %s says that "
+                               "nobody may trust it",
+                               ssh->base.peer, host->type, host->fingerprint, host->where);
     return error_set_class(
         err, ERROR_SOCKET, EPERM,
-        "%s: the host's key has changed: it shows %s %s, line %u of %s says otherwise; if that is "
-        "right, remove the line (ssh-keygen -f '%s' -R '%s')",
-        ssh->base.peer, host->type, host->fingerprint, host->line, host->file, host->file,
-        host->name);
+        "%s: the host's key has changed: it shows %s %s, %s says otherwise; if that is right, "
+        "remove the line (ssh-keygen -f '%s' -R '%s')",
+        ssh->base.peer, host->type, host->fingerprint, host->where, host->file, host->name);
 }
 
 /* ---- RevokedHostKeys ---- */
 
-static bool is_krl(FILE *stream)
+/* Such a list has keys, one a line, or OpenSSH's binary form, which ssh-keygen makes of the other
+ * and looks into. 0; 1: revoked; -EINVAL: nobody knows, and `said` says why. */
+static int ask_list(const struct host_key *host, const char *file, char said[256])
 {
-    char magic[8] = "";
-    bool krl = fread(magic, 1, sizeof(magic), stream) == sizeof(magic) &&
-               memcmp(magic, "SSHKRL\n", sizeof(magic)) == 0;
-
-    rewind(stream);
-    return krl;
-}
-
-/* A list in OpenSSH's binary form is OpenSSH's to read. 0, 1: revoked, -EINVAL: nobody knows. */
-static int ask_krl(const struct host_key *host, const char *file, char *said, size_t said_bytes)
-{
-    const char *argv[] = {"ssh-keygen", "-Q", "-f", file, "/dev/stdin", NULL};
+    static const char script[] =
+        "set -e; d=$(mktemp -d /tmp/haul-revoked-XXXXXX); trap \"rm -rf $d\" EXIT\n"
+        "cat >$d/key; cat \"$1\" >$d/list\n"
+        "[ \"$(head -n 1 $d/list)\" = SSHKRL ] ||"
+        " { mv $d/list $d/keys; ssh-keygen -qkf $d/list $d/keys >&2; }\n"
+        "ssh-keygen -Qf $d/list $d/key";
+    const char *argv[] = {"sh", "-c", script, "sh", file, NULL};
     struct child_words words = {.length = 0};
-    char input[sizeof(host->base64) + 64], out[1024];
+    char input[16 * 1024], out[1024];
 
     snprintf(input, sizeof(input), "%s %s\n", host->type, host->base64);
     int status = child_ask(argv, input, out, sizeof(out), &words);
-    if (status == 0)
-        return 0;
-    if (status > 0 && strstr(out, "REVOKED"))
+    if (status >= 0 && strstr(out, "REVOKED"))
         return 1;
-    snprintf(said, said_bytes, "%s",
-             status < 0 ? "it takes ssh-keygen to read it" : child_words_last(&words));
-    return -EINVAL;
-}
-
-static bool is_key_type(const char *word)
-{
-    return strncmp(word, "ssh-", 4) == 0 || strncmp(word, "ecdsa-", 6) == 0 ||
-           strncmp(word, "sk-", 3) == 0;
-}
-
-/* A line of a list of keys, as of a .pub file: what known_hosts has behind its names. 0, 1: it is
- * the host's, -EBADMSG: nobody knows. */
-static int look_in_line(const struct ssh_link *ssh, const struct host_key *host, char *line)
-{
-    struct known_line parts;
-    struct ssh_knownhosts_entry *entry = NULL;
-    bool empty = strchr("#\r\n", line[strspn(line, " \t")]) != NULL; /* the end, too */
-
-    if (empty)
-        return 0;
-    if (!known_hosts_split_key(line, &parts) || !is_key_type(parts.type))
-        return -EBADMSG;
-    if (parse_key(ssh, NULL, "x", &parts, &entry) != SSH_OK) /* libssh does not know every type */
-        return strcmp(parts.type, host->type) == 0 ? -EBADMSG : 0;
-    int found = ssh->api.ssh_key_cmp(host->key, entry->publickey, SSH_KEY_CMP_PUBLIC) == 0;
-    ssh->api.ssh_knownhosts_entry_free(entry);
-    return found;
-}
-
-static int look_in_list(const struct ssh_link *ssh, const struct host_key *host, FILE *stream)
-{
-    AUTO_FREE char *text = NULL;
-    size_t capacity = 0;
-    int found = 0;
-
-    for (int i = 0; found == 0 && i < LINES_MAX && getline(&text, &capacity, stream) >= 0; i++)
-        found = look_in_line(ssh, host, text);
-    return found == 0 && !feof(stream) ? -EIO : found; /* a folder; or too long */
+    snprintf(said, 256, "%s", status < 0 ? strerror(-status) : child_words_last(&words));
+    return status == 0 ? 0 : -EINVAL;
 }
 
 /* A list that cannot be read might have this key: then nobody is trusted. */
 static int check_revoked(const struct ssh_link *ssh, struct host_key *host, struct error *err)
 {
     const char *file = ssh_config_get(&ssh->config, "revokedhostkeys");
-    char path[ADDRESS_PATH_BYTES], said[256] = "";
+    char path[ADDRESS_PATH_BYTES], said[256];
 
     if (!file)
         return 0;
-    if (ssh_config_expand(&ssh->config, ssh->options->address->host, file, path, sizeof(path)) < 0)
+    if (ssh_config_expand(&ssh->config, file, path, sizeof(path)) < 0)
         snprintf(path, sizeof(path), "%s", file);
-    FILE *stream = fopen(path, "re");
-    int found = -EINVAL;
-    if (!stream)
-        snprintf(said, sizeof(said), "%s", strerror(errno));
-    else if (is_krl(stream))
-        found = ask_krl(host, path, said, sizeof(said));
-    else
-        found = look_in_list(ssh, host, stream);
-    if (stream)
-        fclose(stream);
+    int found = ask_list(host, path, said);
     if (found < 0)
         return error_set_class(err, ERROR_SOCKET, EPERM,
                                "%s: the list of revoked keys, %s, cannot be read: %s",
-                               ssh->base.peer, path, said[0] ? said : strerror(-found));
+                               ssh->base.peer, path, said);
     if (found > 0)
         return error_set_class(err, ERROR_SOCKET, EPERM,
                                "%s: the host's key is revoked: it shows %s %s, which is in %s",
@@ -463,8 +415,25 @@ static int check_revoked(const struct ssh_link *ssh, struct host_key *host, stru
 
 /* ---- a new key ---- */
 
-/* The folder of known_hosts may not be there yet: ~/.ssh. */
-static int open_known_hosts(const char *file)
+/* The name in `line` is hashed by ssh-keygen, which does so to a whole file only. False, and
+ * nothing is changed: it is not there. */
+static bool hash_name(char *line, size_t capacity)
+{
+    static const char script[] =
+        "umask 077 && d=$(mktemp -d /tmp/haul-known-XXXXXX) && "
+        "cat >$d/k && ssh-keygen -qHf $d/k >$d/said && cat $d/k; rm -rf $d";
+    const char *argv[] = {"sh", "-c", script, NULL};
+    struct child_words words = {.length = 0};
+    char hashed[4096];
+
+    if (child_ask(argv, line, hashed, sizeof(hashed), &words) != 0 || hashed[0] != '|')
+        return false;
+    snprintf(line, capacity, "%s", hashed);
+    return true;
+}
+
+/* Its folder may not be there yet: ~/.ssh. */
+static int add_line(const char *file, const char *line)
 {
     char folder[ADDRESS_PATH_BYTES];
     const char *slash = strrchr(file, '/');
@@ -472,77 +441,40 @@ static int open_known_hosts(const char *file)
     snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - file) : 0, file);
     if (folder[0])
         (void)mkdir(folder, 0700);
-    return open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-}
-
-/* The name in `line` is hashed by ssh-keygen, in a folder of its own: it leaves the old file beside
- * the new one. False, and nothing changed: it is not there. */
-static bool hash_name(char *line, size_t capacity)
-{
-    char folder[] = "/tmp/haul-known-XXXXXX", file[64], old[80], out[256];
-    const char *argv[] = {"ssh-keygen", "-q", "-H", "-f", file, NULL};
-    struct child_words words = {.length = 0};
-    size_t length = strlen(line);
-
-    if (!mkdtemp(folder))
-        return false;
-    snprintf(file, sizeof(file), "%s/hosts", folder);
-    snprintf(old, sizeof(old), "%s.old", file);
-    AUTO_CLOSE int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool hashed = fd >= 0 && write(fd, line, length) == (ssize_t)length &&
-                  child_ask(argv, NULL, out, sizeof(out), &words) == 0;
-    FILE *stream = hashed ? fopen(file, "re") : NULL;
-    hashed = stream && fgetc(stream) == '|';
-    if (hashed) {
-        rewind(stream);
-        hashed = fgets(line, (int)capacity, stream) != NULL;
-    }
-    if (stream)
-        fclose(stream);
-    unlink(file);
-    unlink(old);
-    rmdir(folder);
-    return hashed;
-}
-
-static int write_line(const char *line, int fd)
-{
-    char last = '\n';
-    size_t length = strlen(line);
-    off_t size = lseek(fd, 0, SEEK_END);
-
-    if (size > 0 && pread(fd, &last, 1, size - 1) < 0)
+    int fd = open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    FILE *stream = fd < 0 ? NULL : fdopen(fd, "a+");
+    if (!stream)
         return -errno;
-    if (last != '\n' && write(fd, "\n", 1) < 0)
-        return -errno;
-    return write(fd, line, length) == (ssize_t)length ? 0 : -errno;
+    if (fseek(stream, -1, SEEK_END) == 0 && fgetc(stream) != '\n')
+        fputc('\n', stream);
+    fwrite(line, 1, strlen(line), stream);
+    return fclose(stream) == 0 ? 0 : -errno;
 }
 
 static void remember_key(const struct ssh_link *ssh, const struct host_key *host)
 {
-    const char *names = file_names(ssh, 0);
-    char file[ADDRESS_PATH_BYTES], line[sizeof(host->name) + sizeof(host->base64) + 256];
+    struct known_files files = {.kind = 0};
+    char line[16 * 1024];
 
-    if (!names || !expand_name(ssh, &names, file, sizeof(file)))
-        return;
+    if (!next_file(ssh, &files) || files.kind > 1)
+        return; /* UserKnownHostsFile is none */
     snprintf(line, sizeof(line), "%s %s %s\n", host->name, host->type, host->base64);
     bool in_clear =
         ssh_config_flag(&ssh->config, "hashknownhosts", false) && !hash_name(line, sizeof(line));
-    AUTO_CLOSE int fd = open_known_hosts(file);
-    int result = fd < 0 ? -errno : write_line(line, fd);
+    int result = add_line(files.path, line);
     if (result < 0)
-        log_warning("%s: the key could not be written to %s: %s", host->name, file,
+        log_warning("%s: the key could not be written to %s: %s", host->name, files.path,
                     strerror(-result));
     else
         log_note("%s: %s key %s is known from now on, in %s%s", host->name, host->type,
-                 host->fingerprint, file,
+                 host->fingerprint, files.path,
                  in_clear ? " (by its name: it takes ssh-keygen to hash it)" : "");
 }
 
 static int ask_about_key(const struct ssh_link *ssh, const struct host_key *host, struct error *err)
 {
     char prompt[ASK_PROMPT_BYTES];
-    char answer[FINGERPRINT_BYTES] = "";
+    char answer[128] = "";
 
     snprintf(prompt, sizeof(prompt),
              "%s: the host is not known. Its %s key has the fingerprint %s. Connect (yes/no, or "
@@ -599,11 +531,11 @@ static int accept_unknown(const struct ssh_link *ssh, const struct host_key *hos
                           struct error *err)
 {
     const char *strict = ssh_config_get(&ssh->config, "stricthostkeychecking");
-    char key[NAME_BYTES + FINGERPRINT_BYTES];
+    char key[NAME_BYTES + 128];
 
     /* Another lane has asked; known_hosts may be /dev/null. */
     snprintf(key, sizeof(key), "%s/%s", host->name, host->fingerprint);
-    if (ask_memory_has(ssh->options->memory, key))
+    if (ask_memory_get(ssh->options->memory, key, NULL, 0))
         return 0;
     if (is_word(strict, "yes") || is_word(strict, "true"))
         return refuse_unknown(ssh, host, "StrictHostKeyChecking is yes", err);
@@ -619,34 +551,27 @@ static int accept_unknown(const struct ssh_link *ssh, const struct host_key *hos
 
 static int judge_key(const struct ssh_link *ssh, struct host_key *host, struct error *err)
 {
-    judge_name(ssh, host, host->name);
-    judge_other_names(ssh, host);
-    switch (host->verdict) {
-    case KEY_KNOWN:
-        return 0;
-    case KEY_CHANGED:
-    case KEY_REVOKED:
-        return refuse_key(ssh, host, err);
-    case KEY_UNKNOWN:
-        break;
-    }
-    return accept_unknown(ssh, host, err);
+    int result = check_revoked(ssh, host, err);
+
+    if (result == 0)
+        result = judge_name(ssh, host, host->name, err);
+    if (result == 0)
+        result = judge_other_names(ssh, host, err);
+    if (result < 0 || host->verdict == KEY_KNOWN)
+        return result;
+    return host->verdict == KEY_UNKNOWN ? accept_unknown(ssh, host, err)
+                                        : refuse_key(ssh, host, err);
 }
 
 int ssh_host_key_verify(struct ssh_link *ssh, struct error *err)
 {
-    struct host_key *host = calloc(1, sizeof(*host));
+    struct host_key host = {.type = NULL};
+    int result = get_host_key(ssh, &host, err);
 
-    if (!host)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory", ssh->base.peer);
-    int result = get_host_key(ssh, host, err);
     if (result == 0)
-        result = check_revoked(ssh, host, err);
-    if (result == 0)
-        result = judge_key(ssh, host, err);
-    if (host->key)
-        ssh->api.ssh_key_free(host->key);
-    free(host);
+        result = judge_key(ssh, &host, err);
+    ssh->api.ssh_string_free_char(host.fingerprint);
+    ssh->api.ssh_string_free_char(host.base64);
     return result;
 }
 

@@ -51,12 +51,10 @@
     X(ssh_get_server_publickey)                                                                    \
     X(ssh_get_status)                                                                              \
     X(ssh_is_connected)                                                                            \
-    X(ssh_key_cmp)                                                                                 \
     X(ssh_key_free)                                                                                \
     X(ssh_key_type)                                                                                \
     X(ssh_key_type_to_char)                                                                        \
-    X(ssh_known_hosts_parse_line)                                                                  \
-    X(ssh_knownhosts_entry_free)                                                                   \
+    X(ssh_session_is_known_server)                                                                 \
     X(ssh_new)                                                                                     \
     X(ssh_options_get)                                                                             \
     X(ssh_options_get_port)                                                                        \

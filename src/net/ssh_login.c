@@ -88,7 +88,7 @@ static int ask_secret(struct ssh_link *ssh, const char *what, const char *prompt
     if (length >= (int)sizeof(ssh->answer_key))
         ssh->answer_key[0] = '\0'; /* too long to be told apart: not remembered */
     if (again)
-        ask_memory_forget(ssh->options->memory, ssh->answer_key);
+        ask_memory_put(ssh->options->memory, ssh->answer_key, NULL);
     else if (ask_memory_get(ssh->options->memory, ssh->answer_key, ssh->answer,
                             sizeof(ssh->answer)))
         return 0;
@@ -113,15 +113,14 @@ struct identity {
     char path[ADDRESS_PATH_BYTES];
     ssh_key public; /* NULL: the private one must be opened to know it */
     char *base64;   /* of `public` */
-    bool in_agent;
 };
 
 struct keys {
     struct ssh_link *ssh;
     struct identity *identities;
     uint32_t count;
+    bool in_agent[IDENTITIES_MAX];
     struct ssh_agent *agent; /* NULL: none */
-    char *scratch;           /* SSH_AGENT_KEY_BYTES */
 };
 
 static void load_public(const struct ssh_link *ssh, struct identity *identity)
@@ -145,8 +144,7 @@ static void find_identities(struct keys *keys)
     for (const char *value = ssh_config_get(&ssh->config, "identityfile");
          value && keys->count < IDENTITIES_MAX; value = ssh_config_next("identityfile", value)) {
         struct identity *identity = &keys->identities[keys->count];
-        int result = ssh_config_expand(&ssh->config, ssh->options->address->host, value,
-                                       identity->path, sizeof(identity->path));
+        int result = ssh_config_expand(&ssh->config, value, identity->path, sizeof(identity->path));
         if (result < 0)
             log_warning("%s: IdentityFile %s: %s; -e ssh knows it", ssh->base.peer, value,
                         result == -EINVAL ? "has a token that is not known" : "is too long");
@@ -168,58 +166,35 @@ static const char *agent_path(const struct ssh_link *ssh, char *out, size_t capa
         return getenv("SSH_AUTH_SOCK");
     if (path[0] == '$' && path[1] != '{')
         return getenv(path + 1);
-    return ssh_config_expand(&ssh->config, ssh->options->address->host, path, out, capacity) < 0
-               ? NULL
-               : out;
+    return ssh_config_expand(&ssh->config, path, out, capacity) < 0 ? NULL : out;
 }
 
 static void open_agent(struct keys *keys)
 {
     struct ssh_link *ssh = keys->ssh;
     char store[ADDRESS_PATH_BYTES];
-    const char *path = agent_path(ssh, store, sizeof(store));
+    const char *named[IDENTITIES_MAX];
+    const struct ssh_agent_wish wish = {
+        .path = agent_path(ssh, store, sizeof(store)),
+        .named = named,
+        .present = keys->in_agent,
+        .count = keys->count,
+        .named_only = ssh_config_flag(&ssh->config, "identitiesonly", false),
+    };
     int fd = -1;
 
-    if (!path || path[0] == '\0')
+    if (!wish.path || wish.path[0] == '\0')
         return;
-    int result = ssh_agent_open(&keys->agent, path, &fd);
+    for (uint32_t i = 0; i < keys->count; i++)
+        named[i] = keys->identities[i].base64;
+    int result = ssh_agent_open(&keys->agent, &wish, &fd);
     if (result < 0)
-        log_verbose("%s: no agent at %s: %s", ssh->base.peer, path, strerror(-result));
+        log_verbose("%s: no agent at %s: %s", ssh->base.peer, wish.path, strerror(-result));
     if (result == 0 && ssh->api.ssh_set_agent_socket(ssh->session, fd) != SSH_OK) {
         close(fd); /* else the session closes it */
         ssh_agent_close(keys->agent);
         keys->agent = NULL;
     }
-}
-
-/* The file that has this key of the agent; NULL: none. */
-static struct identity *named_by(const struct keys *keys, uint32_t index)
-{
-    const char *key = ssh_agent_key(keys->agent, index, keys->scratch);
-
-    for (uint32_t i = 0; i < keys->count; i++)
-        if (keys->identities[i].base64 && strcmp(keys->identities[i].base64, key) == 0)
-            return &keys->identities[i];
-    return NULL;
-}
-
-/* The agent's keys that are `identity`'s, or that are no file's. */
-static int try_agent(struct keys *keys, struct identity *identity)
-{
-    struct ssh_link *ssh = keys->ssh;
-    int result = SSH_AUTH_DENIED;
-
-    for (uint32_t i = 0; i < ssh_agent_count(keys->agent); i++) {
-        if (named_by(keys, i) != identity)
-            continue;
-        if (identity)
-            identity->in_agent = true;
-        ssh_agent_show(keys->agent, i);
-        result = AWAIT(ssh, ssh->api.ssh_userauth_agent(ssh->session, NULL));
-        if (is_final(ssh, result))
-            return result;
-    }
-    return result;
 }
 
 /* libssh wants the passphrase of a key. `owner` is the link; the question has its identity. */
@@ -310,105 +285,69 @@ static int try_file(struct ssh_link *ssh, const struct identity *identity, ssh_k
     return result;
 }
 
-/* Base64 into bytes; how many. */
-static size_t decode(const char *text, unsigned char *out)
+/* The fingerprint of the key in a file; a certificate's is that of its key. "": not known. */
+static void ask_fingerprint(const char *path, char out[128])
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    unsigned int bits = 0, count = 0;
-    size_t length = 0;
+    const char *argv[] = {"ssh-keygen", "-lf", path, NULL};
+    struct child_words words = {.length = 0};
+    char told[1024];
 
-    for (const char *digit; *text && (digit = strchr(digits, *text)); text++) {
-        bits = bits << 6 | (unsigned int)(digit - digits);
-        count += 6;
-        if (count >= 8)
-            out[length++] = (unsigned char)(bits >> (count -= 8));
-    }
-    return length;
+    out[0] = '\0';
+    if (child_ask(argv, NULL, told, sizeof(told), &words) == 0)
+        (void)sscanf(told, "%*s %127s", out);
 }
 
-/* Both are lists of strings; a certificate has all of its key but the first one, the type's name.
- * libssh does not compare the two. */
-static bool is_of_key(const char *certificate, const char *key)
+/* With the certificate in `path`, when it is of the identity's key: neither libssh nor the host
+ * says so before the login fails by it. */
+static int try_certificate(struct ssh_link *ssh, const struct identity *identity, const char *path)
 {
-    AUTO_FREE unsigned char *outer = malloc(strlen(certificate) + 4);
-    AUTO_FREE unsigned char *inner = malloc(strlen(key) + 4);
-
-    if (!outer || !inner)
-        return false;
-    size_t outer_bytes = decode(certificate, outer), inner_bytes = decode(key, inner);
-    size_t type_bytes = inner_bytes > 4 ? 4u + inner[3] : inner_bytes;
-    return inner_bytes > type_bytes &&
-           memmem(outer, outer_bytes, inner + type_bytes, inner_bytes - type_bytes);
-}
-
-/* With the certificate in `path`, when it is of the identity's key. */
-static int try_certificate(struct keys *keys, const struct identity *identity, const char *path)
-{
-    struct ssh_link *ssh = keys->ssh;
     ssh_key certificate = NULL;
-    char *base64 = NULL;
+    char of_certificate[128], of_key[128];
     int result = SSH_AUTH_DENIED;
 
-    if (!identity->base64 || ssh->api.ssh_pki_import_cert_file(path, &certificate) != SSH_OK)
+    if (!identity->public || ssh->api.ssh_pki_import_cert_file(path, &certificate) != SSH_OK)
         return result;
-    bool ours = ssh->api.ssh_pki_export_pubkey_base64(certificate, &base64) == SSH_OK &&
-                is_of_key(base64, identity->base64);
+    ask_fingerprint(path, of_certificate);
+    ask_fingerprint(identity->path, of_key);
+    bool ours = strcmp(of_certificate, of_key) == 0;
     if (ours && access(identity->path, R_OK) == 0)
         result = try_file(ssh, identity, certificate);
     else if (ours)
         log_verbose("%s: %s: its private key is not in a file; ssh-add can give the agent the "
                     "certificate, too",
                     ssh->base.peer, path);
-    ssh->api.ssh_string_free_char(base64);
     ssh->api.ssh_key_free(certificate);
     return result;
 }
 
-static int try_certificates(struct keys *keys, const struct identity *identity)
+static int try_certificates(struct ssh_link *ssh, const struct identity *identity)
 {
-    struct ssh_link *ssh = keys->ssh;
     char path[ADDRESS_PATH_BYTES + 16];
     int result = SSH_AUTH_DENIED;
 
     for (const char *value = ssh_config_get(&ssh->config, "certificatefile");
          value && !is_final(ssh, result); value = ssh_config_next("certificatefile", value))
-        if (ssh_config_expand(&ssh->config, ssh->options->address->host, value, path,
-                              sizeof(path)) == 0)
-            result = try_certificate(keys, identity, path);
+        if (ssh_config_expand(&ssh->config, value, path, sizeof(path)) == 0)
+            result = try_certificate(ssh, identity, path);
     snprintf(path, sizeof(path), "%s-cert.pub", identity->path);
-    return is_final(ssh, result) ? result : try_certificate(keys, identity, path);
+    return is_final(ssh, result) ? result : try_certificate(ssh, identity, path);
 }
 
-/* ssh's order: certificates, keys that the configuration names and the agent has, the agent's other
- * keys, keys that lie in files only. */
+/* ssh's order: certificates, the agent's keys as ssh_agent.h sorts them, keys that lie in files
+ * only. */
 static int try_keys(struct keys *keys)
 {
     struct ssh_link *ssh = keys->ssh;
-    bool named_only = ssh_config_flag(&ssh->config, "identitiesonly", false);
     int result = SSH_AUTH_DENIED;
 
     for (uint32_t i = 0; i < keys->count && !is_final(ssh, result); i++)
-        result = try_certificates(keys, &keys->identities[i]);
+        result = try_certificates(ssh, &keys->identities[i]);
+    if (keys->agent && !is_final(ssh, result))
+        result = AWAIT(ssh, ssh->api.ssh_userauth_agent(ssh->session, NULL));
     for (uint32_t i = 0; i < keys->count && !is_final(ssh, result); i++)
-        result = try_agent(keys, &keys->identities[i]);
-    if (!named_only && !is_final(ssh, result))
-        result = try_agent(keys, NULL);
-    for (uint32_t i = 0; i < keys->count && !is_final(ssh, result); i++)
-        if (!keys->identities[i].in_agent)
+        if (!keys->in_agent[i])
             result = try_file(ssh, &keys->identities[i], NULL);
     return result;
-}
-
-static void close_keys(struct keys *keys)
-{
-    for (uint32_t i = 0; keys->identities && i < keys->count; i++) {
-        if (keys->identities[i].public)
-            keys->ssh->api.ssh_key_free(keys->identities[i].public);
-        keys->ssh->api.ssh_string_free_char(keys->identities[i].base64);
-    }
-    free(keys->identities);
-    free(keys->scratch);
-    ssh_agent_close(keys->agent);
 }
 
 static int login_by_key(struct ssh_link *ssh)
@@ -416,16 +355,19 @@ static int login_by_key(struct ssh_link *ssh)
     struct keys keys = {
         .ssh = ssh,
         .identities = calloc(IDENTITIES_MAX, sizeof(struct identity)),
-        .scratch = malloc(SSH_AGENT_KEY_BYTES),
     };
-    int result = SSH_AUTH_ERROR;
 
-    if (keys.identities && keys.scratch) {
-        find_identities(&keys);
-        open_agent(&keys);
-        result = try_keys(&keys);
+    if (!keys.identities)
+        return SSH_AUTH_ERROR;
+    find_identities(&keys);
+    open_agent(&keys);
+    int result = try_keys(&keys);
+    for (uint32_t i = 0; i < keys.count; i++) {
+        ssh->api.ssh_key_free(keys.identities[i].public);
+        ssh->api.ssh_string_free_char(keys.identities[i].base64);
     }
-    close_keys(&keys);
+    ssh_agent_close(keys.agent);
+    free(keys.identities);
     return result;
 }
 

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,57 +25,6 @@
 #include <unistd.h>
 
 /* ---- libssh's options ---- */
-
-static int set(struct ssh_link *ssh, enum ssh_options_e option, const void *value, const char *name,
-               struct error *err)
-{
-    char words[256];
-
-    if (ssh->api.ssh_options_set(ssh->session, option, value) == SSH_OK)
-        return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "%s: %s is not accepted by libssh: %s; -e ssh may do it", ssh->base.peer,
-                           name, ssh_link_reason(ssh, words));
-}
-
-/* Without brackets 0.10.6 would cut an IPv6 address at its last colon. */
-static int set_host(struct ssh_link *ssh, const char *name, struct error *err)
-{
-    char host[ADDRESS_HOST_BYTES + 2];
-    bool v6 = strchr(name, ':') != NULL;
-
-    snprintf(host, sizeof(host), "%s%s%s", v6 ? "[" : "", name, v6 ? "]" : "");
-    return set(ssh, SSH_OPTIONS_HOST, host, "this host name", err);
-}
-
-/* Lists that go to libssh as they are: it passes over what it does not know. */
-static const struct setting {
-    const char *key;
-    enum ssh_options_e option;
-} lists[] = {
-    {"kexalgorithms", SSH_OPTIONS_KEY_EXCHANGE},
-    {"macs", SSH_OPTIONS_HMAC_C_S},
-    {"macs", SSH_OPTIONS_HMAC_S_C},
-    {"pubkeyacceptedalgorithms", SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES},
-};
-
-static int set_lists(struct ssh_link *ssh, struct error *err)
-{
-    char sorted[4096];
-    const char *keys = ssh_config_get(&ssh->config, "hostkeyalgorithms");
-    int result = 0;
-
-    for (size_t i = 0; i < COUNT_OF(lists) && result == 0; i++) {
-        const char *value = ssh_config_get(&ssh->config, lists[i].key);
-        if (value)
-            result = set(ssh, lists[i].option, value, lists[i].key, err);
-    }
-    if (result == 0 && keys) {
-        ssh_host_key_sort(ssh, keys, sorted, sizeof(sorted));
-        result = set(ssh, SSH_OPTIONS_HOSTKEYS, sorted, "hostkeyalgorithms", err);
-    }
-    return result;
-}
 
 /* libssh's and ssh's first choice is chacha20: 170 MB/s where AES-GCM makes 300 (measured). */
 static bool cpu_has_aes(void)
@@ -102,117 +52,112 @@ static void set_quick_ciphers(struct ssh_link *ssh)
     }
 }
 
-/* The quick ones first, unless somebody has chosen. */
-static int set_ciphers(struct ssh_link *ssh, struct error *err)
+/* Without brackets 0.10.6 would cut an IPv6 address at its last colon. */
+static void put_host(char out[ADDRESS_HOST_BYTES + 2], const char *name)
 {
-    const char *ciphers = ssh_config_chosen(&ssh->config, "ciphers");
+    bool v6 = strchr(name, ':') != NULL;
 
-    if (!ssh->config.standard && ssh->options->ciphers) /* else ssh has made one list of both */
-        ciphers = ssh->options->ciphers;
-    if (!ciphers && ssh->config.standard)
+    snprintf(out, ADDRESS_HOST_BYTES + 2, "%s%s%s", v6 ? "[" : "", name, v6 ? "]" : "");
+}
+
+struct setting {
+    const char *name;
+    enum ssh_options_e option;
+    const void *value; /* NULL: as libssh does without */
+};
+
+static int set(struct ssh_link *ssh, const struct setting *settings, size_t count,
+               struct error *err)
+{
+    char words[256];
+
+    for (size_t i = 0; i < count; i++)
+        if (settings[i].value &&
+            ssh->api.ssh_options_set(ssh->session, settings[i].option, settings[i].value) != SSH_OK)
+            return error_set_class(err, ERROR_USAGE, EINVAL,
+                                   "%s: %s is not accepted by libssh: %s; -e ssh may do it",
+                                   ssh->base.peer, settings[i].name, ssh_link_reason(ssh, words));
+    return 0;
+}
+
+/* Lists go to libssh as they are: it passes over what it does not know. */
+static int set_algorithms(struct ssh_link *ssh, struct error *err)
+{
+    char sorted[4096];
+    const struct ssh_config *config = &ssh->config;
+    const char *keys = ssh_config_get(config, "hostkeyalgorithms");
+    const char *ciphers = ssh_config_chosen(config, "ciphers");
+    const char *macs = ssh_config_get(config, "macs");
+    const struct setting settings[] = {
+        {"ciphers", SSH_OPTIONS_CIPHERS_C_S, ciphers},
+        {"ciphers", SSH_OPTIONS_CIPHERS_S_C, ciphers},
+        {"kexalgorithms", SSH_OPTIONS_KEY_EXCHANGE, ssh_config_get(config, "kexalgorithms")},
+        {"macs", SSH_OPTIONS_HMAC_C_S, macs},
+        {"macs", SSH_OPTIONS_HMAC_S_C, macs},
+        {"pubkeyacceptedalgorithms", SSH_OPTIONS_PUBLICKEY_ACCEPTED_TYPES,
+         ssh_config_get(config, "pubkeyacceptedalgorithms")},
+        {"hostkeyalgorithms", SSH_OPTIONS_HOSTKEYS, keys ? sorted : NULL},
+    };
+
+    if (config->standard) /* else they are set before the files are read */
         set_quick_ciphers(ssh);
-    int result = ciphers ? set(ssh, SSH_OPTIONS_CIPHERS_C_S, ciphers, "ciphers", err) : 0;
-    if (result == 0 && ciphers)
-        result = set(ssh, SSH_OPTIONS_CIPHERS_S_C, ciphers, "ciphers", err);
-    return result;
+    if (keys)
+        ssh_host_key_sort(ssh, keys, sorted, sizeof(sorted));
+    return set(ssh, settings, COUNT_OF(settings), err);
 }
 
-/* "bytes seconds", 0: the default. */
-static int set_rekey(struct ssh_link *ssh, struct error *err)
+/* What libssh would read by itself is ours to read: its configuration, known_hosts, a proxy (0.10.6
+ * would stumble over its %n). */
+static int set_options(struct ssh_link *ssh, struct error *err)
 {
-    const char *value = ssh_config_get(&ssh->config, "rekeylimit");
-    unsigned long long bytes = 0;
-    unsigned int seconds = 0;
-    int result = 0;
-
-    if (!value || sscanf(value, "%llu %u", &bytes, &seconds) < 1)
-        return 0;
-    uint64_t data = bytes;
-    uint32_t time = seconds;
-    if (data > 0)
-        result = set(ssh, SSH_OPTIONS_REKEY_DATA, &data, "rekeylimit", err);
-    if (time > 0 && result == 0)
-        result = set(ssh, SSH_OPTIONS_REKEY_TIME, &time, "rekeylimit", err);
-    return result;
-}
-
-static int set_small(struct ssh_link *ssh, struct error *err)
-{
-    long seconds = (long)div_ceil(ssh_link_timeout_ns(ssh), NS_PER_SECOND);
-    int bits = (int)ssh_config_number(&ssh->config, "requiredrsasize", 0);
-    int quiet = SSH_LOG_NOLOG; /* LogLevel in a configuration would print to stderr */
-    int result = set(ssh, SSH_OPTIONS_TIMEOUT, &seconds, "this timeout", err);
-
-    if (result == 0)
-        result = set(ssh, SSH_OPTIONS_LOG_VERBOSITY, &quiet, "quiet", err);
-    ssh->api.ssh_set_log_level(SSH_LOG_NOLOG);
-    if (result == 0 && bits > 0)
-        result = set(ssh, SSH_OPTIONS_RSA_MIN_SIZE, &bits, "requiredrsasize", err);
-    if (result == 0 && ssh_config_flag(&ssh->config, "compression", false))
-        result = set(ssh, SSH_OPTIONS_COMPRESSION, "yes", "compression", err);
-    return result;
-}
-
-/* What libssh would read by itself is ours to read: its configuration, one known_hosts of each kind
- * (to sort the types of host keys), a proxy (0.10.6 would stumble over its %n). */
-static int set_ours(struct ssh_link *ssh, struct error *err)
-{
+    const struct ssh_config *config = &ssh->config;
+    const char *rekey = ssh_config_get(config, "rekeylimit"); /* bytes, seconds; 0: the default */
+    char host[ADDRESS_HOST_BYTES + 2];
     bool reads = false;
-    int result = set(ssh, SSH_OPTIONS_PROCESS_CONFIG, &reads, "no configuration", err);
+    int quiet = SSH_LOG_NOLOG; /* LogLevel in a configuration would print to stderr */
+    long seconds = (long)div_ceil(ssh_link_timeout_ns(ssh), NS_PER_SECOND);
+    int bits = (int)ssh_config_number(config, "requiredrsasize", 0);
+    uint64_t rekey_bytes = 0;
+    uint32_t rekey_seconds = 0;
+    const struct setting settings[] = {
+        {"no configuration", SSH_OPTIONS_PROCESS_CONFIG, &reads},
+        {"no known_hosts", SSH_OPTIONS_KNOWNHOSTS, "/dev/null"},
+        {"no known_hosts", SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null"},
+        {"this host name", SSH_OPTIONS_HOST, host},
+        {"this user", SSH_OPTIONS_USER, ssh->user},
+        {"this port", SSH_OPTIONS_PORT, &ssh->port},
+        {"this timeout", SSH_OPTIONS_TIMEOUT, &seconds},
+        {"quiet", SSH_OPTIONS_LOG_VERBOSITY, &quiet},
+        {"requiredrsasize", SSH_OPTIONS_RSA_MIN_SIZE, bits > 0 ? &bits : NULL},
+        {"compression", SSH_OPTIONS_COMPRESSION,
+         ssh_config_flag(config, "compression", false) ? "yes" : NULL},
+        {"rekeylimit", SSH_OPTIONS_REKEY_DATA, rekey ? &rekey_bytes : NULL},
+        {"rekeylimit", SSH_OPTIONS_REKEY_TIME, rekey ? &rekey_seconds : NULL},
+    };
 
-    if (result == 0)
-        result = set(ssh, SSH_OPTIONS_KNOWNHOSTS, "/dev/null", "no known_hosts", err);
-    if (result == 0)
-        result = set(ssh, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null", "no known_hosts", err);
-    if (result == 0)
-        (void)ssh->api.ssh_options_set(ssh->session, SSH_OPTIONS_PROXYCOMMAND, "none");
-    if (result == 0)
-        result = set_host(ssh, ssh->host, err);
-    if (result == 0)
-        result = set(ssh, SSH_OPTIONS_USER, ssh->user, "this user", err);
-    if (result == 0)
-        result = set(ssh, SSH_OPTIONS_PORT, &ssh->port, "this port", err);
-    return result;
+    if (rekey)
+        (void)sscanf(rekey, "%" SCNu64 " %" SCNu32, &rekey_bytes, &rekey_seconds);
+    put_host(host, ssh->host);
+    ssh->api.ssh_set_log_level(quiet);
+    (void)ssh->api.ssh_options_set(ssh->session, SSH_OPTIONS_PROXYCOMMAND, "none");
+    return set(ssh, settings, COUNT_OF(settings), err);
 }
 
 /* ---- without an ssh ---- */
 
-static int no_memory(const struct ssh_link *ssh, struct error *err)
-{
-    return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory", ssh->base.peer);
-}
-
-/* The command line, which comes first. */
-static int put_command_line(struct ssh_link *ssh, struct error *err)
-{
-    const struct link_options *options = ssh->options;
-    unsigned int port = options->port ? options->port : options->address->port;
-    char digits[16];
-    int result = 0;
-
-    snprintf(digits, sizeof(digits), "%u", port);
-    if (port != 0)
-        result = ssh_config_put(&ssh->config, "port", digits);
-    if (result == 0 && options->address->user[0])
-        result = ssh_config_put(&ssh->config, "user", options->address->user);
-    if (result == 0 && options->proxy_jump)
-        result = ssh_config_put(&ssh->config, "proxyjump", options->proxy_jump);
-    for (uint32_t i = 0; i < options->identities_count && result == 0; i++)
-        result = ssh_config_put(&ssh->config, "identityfile", options->identity_files[i]);
-    return result < 0 ? no_memory(ssh, err) : ssh_config_put_settings(&ssh->config, options, err);
-}
-
 static int parse_files(struct ssh_link *ssh, struct error *err)
 {
     const char *file = ssh->options->config_file;
-    char words[256];
-    int result = set_host(ssh, ssh->options->address->host, err);
+    char host[ADDRESS_HOST_BYTES + 2], words[256];
+    const struct setting setting = {"this host name", SSH_OPTIONS_HOST, host};
 
+    put_host(host, ssh->options->address->host);
+    int result = set(ssh, &setting, 1, err);
+    set_quick_ciphers(ssh); /* the files may say otherwise */
     if (result < 0 || (file && strcmp(file, "none") == 0))
         return result;
     if (file && access(file, R_OK) < 0)
         return error_set_class(err, ERROR_USAGE, errno, "-F %s: %s", file, strerror(errno));
-    set_quick_ciphers(ssh); /* the files may say otherwise */
     if (ssh->api.ssh_options_parse_config(ssh->session, file) != SSH_OK)
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s: ssh configuration: %s",
                                ssh->base.peer, ssh_link_reason(ssh, words));
@@ -223,7 +168,10 @@ static int parse_files(struct ssh_link *ssh, struct error *err)
  * that it tells, "%d" is another folder. */
 static int put_back(struct ssh_link *ssh)
 {
-    static const struct setting back[] = {
+    static const struct {
+        const char *key;
+        enum ssh_options_e option;
+    } back[] = {
         {"hostname", SSH_OPTIONS_HOST},
         {"user", SSH_OPTIONS_USER},
         {"proxycommand", SSH_OPTIONS_PROXYCOMMAND},
@@ -255,12 +203,12 @@ static int put_back(struct ssh_link *ssh)
 
 static int read_without_ssh(struct ssh_link *ssh, struct error *err)
 {
-    int result = put_command_line(ssh, err);
+    int result = ssh_config_put_options(&ssh->config, ssh->options, err);
 
     if (result == 0)
         result = parse_files(ssh, err);
     if (result == 0 && put_back(ssh) < 0)
-        result = no_memory(ssh, err);
+        result = error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory", ssh->base.peer);
     if (result == 0 && ssh_link_first(ssh, "configuration"))
         log_warning(
             "%s: there is no ssh to ask what its configuration means; libssh reads it, and "
@@ -307,7 +255,10 @@ static int take_names(struct ssh_link *ssh, struct error *err)
 int ssh_setup_configure(struct ssh_link *ssh, struct error *err)
 {
     static int (*const steps[])(struct ssh_link *, struct error *) = {
-        check_config, take_names, set_ours, set_small, set_ciphers, set_lists, set_rekey,
+        check_config,
+        take_names,
+        set_options,
+        set_algorithms,
     };
     int result = 0;
 
@@ -326,11 +277,9 @@ static int address_family(const struct ssh_link *ssh)
 {
     const char *family = ssh_config_get(&ssh->config, "addressfamily");
 
-    if (ssh->options->family == LINK_FAMILY_IPV4 || (family && strcasecmp(family, "inet") == 0))
+    if (family && strcasecmp(family, "inet") == 0)
         return AF_INET;
-    if (ssh->options->family == LINK_FAMILY_IPV6 || (family && strcasecmp(family, "inet6") == 0))
-        return AF_INET6;
-    return AF_UNSPEC;
+    return family && strcasecmp(family, "inet6") == 0 ? AF_INET6 : AF_UNSPEC;
 }
 
 /* What ServerAliveInterval is for: our own pings keep the link alive, and the kernel ends it when
@@ -348,15 +297,6 @@ static uint64_t silence_ns(const struct ssh_link *ssh)
 /* The bytes below SSH: a TCP connection, or a process that carries them. */
 static int connect_stream(struct ssh_link *ssh, struct error *err)
 {
-    const struct ssh_proxy proxy = {
-        .jumps = ssh_config_get(&ssh->config, "proxyjump"),
-        .command = ssh_config_get(&ssh->config, "proxycommand"),
-        .config_file = ssh->options->config_file,
-        .original = ssh->options->address->host,
-        .host = ssh->host,
-        .user = ssh->user,
-        .port = ssh->port,
-    };
     const struct dial_target target = {
         .host = ssh->host,
         .bind_address = ssh_config_get(&ssh->config, "bindaddress"),
@@ -366,9 +306,9 @@ static int connect_stream(struct ssh_link *ssh, struct error *err)
         .silence_timeout_ns = silence_ns(ssh),
     };
 
-    if (!proxy.jumps && !proxy.command)
+    if (!ssh_config_get(&ssh->config, "proxyjump") && !ssh_config_get(&ssh->config, "proxycommand"))
         return dial_open(&ssh->fd, &target, err);
-    int result = ssh_proxy_open(&ssh->proxy, &proxy, err);
+    int result = ssh_proxy_open(&ssh->proxy, &ssh->config, ssh->options->config_file, err);
     if (result == 0)
         ssh->fd = take_fd(&ssh->proxy.output_fd);
     return result;
@@ -383,7 +323,8 @@ static int handshake(struct ssh_link *ssh, struct error *err)
 
     if (given < 0)
         return error_set_class(err, ERROR_SOCKET, errno, "%s: %s", ssh->base.peer, strerror(errno));
-    int result = set(ssh, SSH_OPTIONS_FD, &given, "the socket", err);
+    const struct setting setting = {"the socket", SSH_OPTIONS_FD, &given};
+    int result = set(ssh, &setting, 1, err);
     if (result < 0) {
         close(given);
         return result;

@@ -83,38 +83,40 @@ static void expand_replaces_home_and_tokens(void **state)
 {
     static const char *const lines[] = {"hostname", "h.org", "port", "7", "user", "me", NULL};
     struct ssh_config config = made_of(lines);
+
+    config.host = "h";
     char out[64], expected[512];
 
     (void)state;
     setenv("HAUL_TEST_NAME", "value", 1);
     assert_int_equal(
-        ssh_config_expand(&config, "h", "/x/%h-%n-%p-%r-%%-${HAUL_TEST_NAME}", out, sizeof(out)),
-        0);
+        ssh_config_expand(&config, "/x/%h-%n-%p-%r-%%-${HAUL_TEST_NAME}", out, sizeof(out)), 0);
     assert_string_equal(out, "/x/h.org-h-7-me-%-value");
-    assert_int_equal(ssh_config_expand(&config, "h", "~root/a", out, sizeof(out)), 0);
+    assert_int_equal(ssh_config_expand(&config, "~root/a", out, sizeof(out)), 0);
     assert_string_equal(out, "/root/a");
-    assert_int_equal(ssh_config_expand(&config, "h", "%d", expected, sizeof(expected)), 0);
+    assert_int_equal(ssh_config_expand(&config, "%d", expected, sizeof(expected)), 0);
     strcat(expected, "/a");
-    assert_int_equal(ssh_config_expand(&config, "h", "~/a", out, sizeof(out)), 0);
+    assert_int_equal(ssh_config_expand(&config, "~/a", out, sizeof(out)), 0);
     assert_string_equal(out, expected);
-    assert_int_equal(ssh_config_expand(&config, "h", "a~%C", out, sizeof(out)), -EINVAL);
-    assert_int_equal(ssh_config_expand(&config, "h", "%", out, sizeof(out)), -EINVAL);
-    assert_int_equal(ssh_config_expand(&config, "h", "${HAUL_TEST_ABSENT}", out, sizeof(out)),
-                     -EINVAL);
-    assert_int_equal(ssh_config_expand(&config, "h", "long", out, 4), -ENAMETOOLONG);
+    assert_int_equal(ssh_config_expand(&config, "a~%C", out, sizeof(out)), -EINVAL);
+    assert_int_equal(ssh_config_expand(&config, "%", out, sizeof(out)), -EINVAL);
+    assert_int_equal(ssh_config_expand(&config, "${HAUL_TEST_ABSENT}", out, sizeof(out)), -EINVAL);
+    assert_int_equal(ssh_config_expand(&config, "long", out, 4), -ENAMETOOLONG);
     ssh_config_close(&config);
 }
 
-static void put_settings_refuses_what_is_no_setting(void **state)
+static void put_options_refuses_what_is_no_setting(void **state)
 {
     static const char *const bad[] = {"Port", "=x", "User=a\nb", "Port="};
     struct ssh_config config = {.text = NULL};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        const struct link_options options = {.settings = &bad[i], .settings_count = 1};
+        const struct address address = {.kind = ADDRESS_REMOTE, .host = "far"};
+        const struct link_options options = {
+            .address = &address, .settings = &bad[i], .settings_count = 1};
         struct error err = {.class = ERROR_NONE};
-        assert_int_equal(ssh_config_put_settings(&config, &options, &err), -EINVAL);
+        assert_int_equal(ssh_config_put_options(&config, &options, &err), -EINVAL);
         assert_int_equal(err.class, ERROR_USAGE);
     }
     ssh_config_close(&config);
@@ -229,7 +231,7 @@ int main(void)
         cmocka_unit_test(flag_knows_the_words_of_ssh),
         cmocka_unit_test(file_takes_the_longest_name_that_exists),
         cmocka_unit_test(expand_replaces_home_and_tokens),
-        cmocka_unit_test(put_settings_refuses_what_is_no_setting),
+        cmocka_unit_test(put_options_refuses_what_is_no_setting),
         cmocka_unit_test(ask_knows_what_is_asked_for_and_not_honoured),
         cmocka_unit_test(ask_gives_the_words_of_ssh_about_a_wrong_configuration),
         cmocka_unit_test(ask_keeps_away_from_another_ssh),
