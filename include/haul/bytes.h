@@ -22,6 +22,7 @@ struct bytes {
 struct bytes bytes_writer(void *data, size_t capacity);
 struct bytes bytes_reader(const void *data, size_t length);
 
+/* Little-endian, behind what is there. What does not fit sets `failed`, and changes nothing. */
 void bytes_put_u8(struct bytes *bytes, uint8_t value);
 void bytes_put_u16(struct bytes *bytes, uint16_t value);
 void bytes_put_u32(struct bytes *bytes, uint32_t value);
@@ -30,6 +31,7 @@ void bytes_put_raw(struct bytes *bytes, const void *data, size_t length);
 /* u16 length and the bytes, without NUL. Fails over UINT16_MAX. */
 void bytes_put_string(struct bytes *bytes, const char *text);
 
+/* What is next. Beyond the end: 0, and `failed` is set. */
 uint8_t bytes_get_u8(struct bytes *bytes);
 uint16_t bytes_get_u16(struct bytes *bytes);
 uint32_t bytes_get_u32(struct bytes *bytes);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* For AUTO_CLOSE: a descriptor that is open; -1 is left alone. errno stays. */
 static inline void cleanup_close(int *fd)
 {
     if (*fd >= 0) {
@@ -15,6 +16,7 @@ static inline void cleanup_close(int *fd)
     }
 }
 
+/* For AUTO_FREE. */
 static inline void cleanup_free(void *pointer)
 {
     free(*(void **)pointer);

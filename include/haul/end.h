@@ -45,6 +45,9 @@ struct end {
     struct error error; /* in words why it is broken: reap has failed */
 };
 
+/* Start `op` on the slot, which is the end's until reap gives it back; returns at once. reap: how
+ * many came back, waiting for one if asked; -errno: the end is broken, `error` says why. wait_fd:
+ * what to poll for; -1: reap has something now. */
 void end_start(struct end *end, struct slot *slot, enum end_op op);
 int end_reap(struct end *end, struct slot **out, uint32_t max, bool wait);
 int end_wait_fd(struct end *end, short *events);

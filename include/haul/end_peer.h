@@ -59,6 +59,7 @@ struct end_peer_limits {
  * what the other side says (ERROR_MEMORY: not even two slots fit there). */
 int end_peer_open(struct end **out, const struct end_peer_config *config, struct error *err);
 
+/* What was agreed with the other side. */
 void end_peer_limits(const struct end *end, struct end_peer_limits *limits);
 
 /* The link is of no use any more; every slot that is started says why. */

@@ -65,6 +65,7 @@ int error_take(struct error *err, const struct error *other);
 int error_settle(struct error *err, int result, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* NULL is an error that is not set. */
 static inline bool error_is_set(const struct error *err)
 {
     return err && err->class != ERROR_NONE;

@@ -16,11 +16,13 @@ struct digest {
     uint8_t bytes[DIGEST_BYTES];
 };
 
+/* XXH3-128 of `length` bytes. */
 struct digest digest_of(const void *data, size_t length);
 
 /* The digest of `length` bytes of zeros, without reading any: holes have it. */
 struct digest digest_of_zeros(uint64_t length);
 
+/* Not in constant time: digests are no secrets. */
 bool digest_equal(const struct digest *a, const struct digest *b);
 
 /* 32 lower-case hexadecimal digits and a NUL. Returns out. */

@@ -69,6 +69,7 @@ struct journal_entry {
     struct digest digest;
 };
 
+/* What a journal keeps of a file, to know it again: the source; the target as it will be. */
 struct journal_identity journal_identity_source(const struct facts *facts);
 struct journal_identity journal_identity_target(const struct facts *facts, uint64_t size_bytes);
 
@@ -202,6 +203,7 @@ uint64_t journal_reader_good_bytes(const struct journal_reader *reader);
 /* The stamp of the last good batch that was read. */
 uint64_t journal_reader_stamp(const struct journal_reader *reader);
 
+/* The journal itself stays open. NULL is legal. */
 void journal_reader_close(struct journal_reader *reader);
 
 #endif

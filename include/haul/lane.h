@@ -56,6 +56,7 @@ struct lane {
 /* Open both ends and the slots. Blocks for the logins. On failure nothing is left. */
 int lane_open(struct lane **out, const struct lane_config *config, struct error *err);
 
+/* The slot for what concerns a whole file, and not one chunk. */
 struct slot *lane_control(struct lane *lane);
 
 /* One operation on the lane's own job with the control slot, from start to finish. */
@@ -96,6 +97,7 @@ struct lane_team_config {
     struct plan *plan;
 };
 
+/* Start the threads. -errno with err: none runs. */
 int lane_team_start(struct lane_team **out, const struct lane_team_config *config,
                     struct error *err);
 

@@ -22,6 +22,7 @@ typedef void log_difference_sink(const char *path, unsigned long long offset,
 void log_init_difference(log_difference_sink *sink);
 void log_difference(const char *path, unsigned long long offset, unsigned long long length);
 
+/* A line without an end, to the sink, when the level lets it through; any thread. */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

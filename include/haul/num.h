@@ -18,6 +18,7 @@
 /* A figure that is not known. Never shown as a number: "unknown" in words, null in JSON. */
 #define NUM_UNKNOWN UINT64_MAX
 
+/* Rounded up. */
 static inline uint64_t div_ceil(uint64_t value, uint64_t divisor)
 {
     assert(divisor > 0);
@@ -30,12 +31,14 @@ static inline bool is_power_of_two(uint64_t value)
     return value != 0 && (value & (value - 1)) == 0;
 }
 
+/* To a multiple of `alignment`; align_up() may not overflow. */
 static inline uint64_t align_down(uint64_t value, uint64_t alignment)
 {
     assert(is_power_of_two(alignment));
     return value & ~(alignment - 1);
 }
 
+/* See align_down(). */
 static inline uint64_t align_up(uint64_t value, uint64_t alignment)
 {
     assert(is_power_of_two(alignment));
@@ -43,21 +46,25 @@ static inline uint64_t align_up(uint64_t value, uint64_t alignment)
     return align_down(value + alignment - 1, alignment);
 }
 
+/* The smaller, the larger, and the nearest within limits. */
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
+/* For lengths in memory. */
 static inline size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
+/* See min_u64(). */
 static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
 
+/* `least` may not be more than `most`. */
 static inline uint64_t clamp_u64(uint64_t value, uint64_t least, uint64_t most)
 {
     assert(least <= most);
@@ -70,6 +77,7 @@ static inline bool add_u64(uint64_t a, uint64_t b, uint64_t *out)
     return !__builtin_add_overflow(a, b, out);
 }
 
+/* See add_u64(). */
 static inline bool mul_u64(uint64_t a, uint64_t b, uint64_t *out)
 {
     return !__builtin_mul_overflow(a, b, out);
@@ -86,6 +94,7 @@ static inline off_t num_off(uint64_t value)
     return (off_t)value;
 }
 
+/* For counts and chunk lengths; as num_off(). */
 static inline uint32_t num_u32(uint64_t value)
 {
     assert(value <= UINT32_MAX);

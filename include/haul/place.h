@@ -31,11 +31,13 @@ struct place {
 int place_open(struct place *place, const char *text, struct error *err);
 void place_close(struct place *place);
 
+/* Without --restrict (NULL) everything may be read. */
 static inline bool place_may_read(const struct place *place)
 {
     return !place || place->may_read;
 }
 
+/* The same for writing. */
 static inline bool place_may_write(const struct place *place)
 {
     return !place || place->may_write;

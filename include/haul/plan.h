@@ -58,6 +58,7 @@ struct plan_config {
 int plan_open(struct plan **out, const struct plan_config *config, struct progress *progress,
               const struct control *control, struct error *err);
 
+/* The next thing to do goes to *item. Any lane may ask; blocks for no disk. */
 enum plan_answer plan_next(struct plan *plan, struct plan_item *item);
 
 /* The same for whoever is to leave the work to others: an item only when nobody has one. */
@@ -93,6 +94,7 @@ bool plan_digest(struct plan *plan, struct digest *out);
 /* Every item has been yielded and ended well. */
 bool plan_complete(struct plan *plan);
 
+/* NULL is legal; no lane may ask any more. */
 void plan_close(struct plan *plan);
 
 #endif

@@ -69,11 +69,13 @@ struct receipt {
     struct side_report source, target;
 };
 
+/* Whether the target is proven to be written and safe. */
 static inline bool receipt_durable(const struct receipt *receipt)
 {
     return receipt->outcome.kind == OUTCOME_DURABLE;
 }
 
+/* Whether there was nothing to do. */
 static inline bool receipt_up_to_date(const struct receipt *receipt)
 {
     return receipt->outcome.kind == OUTCOME_UP_TO_DATE;

@@ -34,6 +34,7 @@ struct reservation_entry {
 
 struct reservation;
 
+/* Nothing is reserved yet. -ENOMEM. */
 int reservation_open(struct reservation **out, struct error *err);
 
 /* Add one. -EINVAL (ERROR_USAGE) with both names: it is one file with another entry, and one of
@@ -46,6 +47,7 @@ int reservation_add(struct reservation *reservation, const struct reservation_en
 int reservation_add_output(struct reservation *reservation, int fd, const char *what,
                            struct error *err);
 
+/* How many. */
 uint32_t reservation_count(const struct reservation *reservation);
 
 void reservation_close(struct reservation *reservation); /* NULL is legal */
