@@ -23,6 +23,7 @@ static void start(struct fixture *fixture, const struct plan_config *config)
 {
     struct error err = {0};
     memset(&fixture->progress, 0, sizeof(fixture->progress));
+    memset(&fixture->control, 0, sizeof(fixture->control));
     assert_int_equal(plan_open(&fixture->plan, config, &fixture->progress, &fixture->control, &err),
                      0);
 }
