@@ -50,6 +50,22 @@ load ../lib/common
     expect "bytes that differ" "$(cmp -l a b | wc -l)" 1
 }
 
+@test "journalled waits for data and not for space, sends its signal then, and sees the end" {
+    fallocate -l 1M file
+    sleep 1000 3>&- &
+    local pid=$!
+    cleanup_fn kill_quietly "$pid"
+    run timeout 0.5 "$TOOLS/journalled" --data file 1 "$pid"
+    expect "status" "$status" 124
+    head -c 65536 /dev/urandom | dd of=file bs=64K iflag=fullblock conv=notrunc,fsync status=none
+    "$TOOLS/journalled" --data file 65536 "$pid" "$(kill -l TERM)"
+    status=0
+    wait "$pid" || status=$?
+    expect "status" "$status" 143
+    run "$TOOLS/journalled" --data file 1048577 "$pid"
+    expect "status" "$status" 1
+}
+
 @test "a plain copy of 40 MiB hits a cgroup's limit of 16 MiB, and one of 4 MiB does not" {
     requires cgroup
     random_file source 40M

@@ -211,12 +211,12 @@ usage_error() {
     cat >run <<END
 stty cols 40
 "$HAUL" --bwlimit=4M source target &
-sleep 1.5
+until grep -aq copying typescript; do sleep 0.02; done
 stty cols 100
 kill -WINCH \$!
 wait \$!
 END
-    script -qec "TERM=screen bash run" typescript </dev/null >/dev/null
+    script -qefc "TERM=screen bash run" typescript </dev/null >/dev/null
     same source target
     # Each drawing begins with a carriage return; the receipt is left out.
     tr '\r' '\n' <typescript | grep -a copying | sed 's/\x1b\[K.*//' >lines

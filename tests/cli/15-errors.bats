@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Goal: what goes wrong is said in one clear line with rsync's exit code, and no success is claimed.
 load ../lib/common
+load ../lib/resume
 
 failed_with() { # EXIT-CODE WORDS
     expect_status "$1"
@@ -122,26 +123,13 @@ failed_with() { # EXIT-CODE WORDS
     same two folder/two
 }
 
-# The copy is held up by --bwlimit; the source is changed when a part of the target is written.
+# The source is changed when a part of the target is written, and the copy stands still.
 change_while_copied() { # CHANGE...
     [ -e source ] || random_file source 6M
     touch -d '2001-01-01' source
-    "$HAUL" --json --bwlimit=3M --memory=1M "${options[@]}" source target >out 2>err 3>&- &
-    local pid=$!
-    cleanup_fn kill_quietly "$pid"
-    local attempt
-    for attempt in {1..200}; do
-        [ -e target ] && [ "$(stat -c %b target)" -gt 0 ] && break
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.02
-    done
-    "$@"
-    status=0
-    wait "$pid" || status=$?
-}
-
-kill_quietly() {
-    kill "$1" 2>/dev/null || true
+    begin --bwlimit=6M --memory=1M "${options[@]}" source target
+    meanwhile target 65537 "$@"
+    finished
 }
 
 @test "a source that shrinks while it is copied: exit 41" {

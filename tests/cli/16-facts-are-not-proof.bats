@@ -48,7 +48,7 @@ change_by_mount() { # FILE
 
 # Stops a copy that runs slowly, when it has some of the target in its journal.
 half_copied() { # OPTIONS... SOURCE TARGET
-    interrupt $((4 * MIB)) INT "${SLICE[@]}" --bwlimit=20M "$@"
+    interrupt $((4 * MIB)) INT "${SLICE[@]}" --bwlimit=12M "$@"
     expect_status 20
 }
 
@@ -135,16 +135,11 @@ kept_all() {
 
 # --- devices that change in mid-copy ----------------------------------------------------------------------------------
 
-# The copy is slow; when some of the target is there, CHANGE is run.
+# The copy is slow, and stands still when some of the target is there; then CHANGE is run.
 changed_meanwhile() { # SOURCE CHANGE...
     rm -f target
     begin --bwlimit=8M --memory=1M --chunk-size=256K "$1" target
-    until [ -s target ] && [ "$(stat -c %b target)" -gt 0 ]; do
-        kill -0 "$running" || break
-        sleep 0.02
-    done
-    sleep 0.2
-    "${@:2}"
+    meanwhile target $MIB "${@:2}"
     finished
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Goal: --verify reads the target again from the medium, not from the cache, and tells when it is not the source.
 load ../lib/common
+load ../lib/resume
 
 @test "--verify of a good copy, with each policy and engine" {
     random_file source $((20 * MIB + 5))
@@ -135,33 +136,21 @@ rot_below_the_cache() { # FILE OFFSET
 
 # Rot while it is copied: --verify finds it, behind a batch of the journal whose stamp is right.
 @test "what --verify has read back wrong is not believed by --append" {
-    local running
     requires filefrag
     on_fs ext4 64M
     random_file source $((4 * MIB))
-    "$HAUL" --verify --chunk-size=256K --sync-every=1M --bwlimit=1M --engine=sync source "$FS/target" 2>err 3>&- &
-    running=$!
-    cleanup_fn kill_if_there "$running"
-    waits_until 10 listed $((2 * MIB))
-    kill -STOP "$running"
+    JOURNAL=$FS/.target.haul
+    begin --verify --chunk-size=256K --sync-every=1M --bwlimit=1M --engine=sync source "$FS/target"
+    wait_for_journal $((2 * MIB)) STOP
     rot_below_the_cache target 12345
     pages --evict "$FS/target"
     kill -CONT "$running"
-    status=0
-    wait "$running" || status=$?
-    expect "exit" "$status" 40
+    finished
+    expect_status 40
     copied --append source "$FS/target"
     expect_receipt .chunks_repaired 1
     pages --evict "$FS/target"
     cmp source "$FS/target"
-}
-
-kill_if_there() {
-    kill -KILL "$1" 2>/dev/null || true
-}
-
-listed() { # BYTES
-    [ -e "$FS/.target.haul" ] && [ "$("$HAUL" journal "$FS/.target.haul" | sed -n 's/^durable .*(\([0-9]*\) bytes).*/\1/p')" -ge "$1" ]
 }
 
 @test "what is read back from the cache is not called the medium" {

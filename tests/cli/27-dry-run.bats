@@ -183,11 +183,10 @@ foretells() { # EXIT-CODE ARGS...
     random_file source $((16 * MIB))
     begin "${SLICE[@]}" --bwlimit=2M source target
     JOURNAL=.target.haul
-    wait_for_journal $MIB
+    wait_for_journal $MIB STOP
     local pid=$running
     copy -n source target
     expect_status 43
-    kill -0 "$pid"
     kill -KILL "$pid"
     wait "$pid" || true
     run haul -n source target

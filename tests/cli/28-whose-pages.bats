@@ -3,6 +3,7 @@
 # told is unknown; and measuring costs in proportion to what is copied, on every kernel.
 # In full: READER_MIB=300 READER_ROUNDS=20 (then at least 99 % are to be kept), SPARSE_GIB=100, DENSE_MIB=4096.
 load ../lib/common
+load ../lib/resume
 
 READER_MIB=${READER_MIB:-48} READER_ROUNDS=${READER_ROUNDS:-1}
 SPARSE_GIB=${SPARSE_GIB:-4} DENSE_MIB=${DENSE_MIB:-32}
@@ -99,7 +100,8 @@ far_side() { # a transport that runs the server here
     copied verify --manifest=sums target
     [ "$(pages sums)" -gt 0 ]
     rm target
-    timeout -s INT 1 "$HAUL" --bwlimit=20M --sync-every=4M source target 2>err || true
+    JOURNAL=.target.haul
+    interrupt $((8 * MIB)) INT --bwlimit=20M --sync-every=4M source target
     [ -s .target.haul ]
     uncached .target.haul target
     copied source target

@@ -39,15 +39,11 @@ completed() { # KEPT OPTIONS...
 }
 
 @test "a partial of rsync --inplace that was killed" {
-    rsync --inplace --bwlimit=16M source target 3>&- &
-    local pid=$!
-    cleanup_fn end_quietly $pid
-    until [ -e target ] && [ "$(stat -c %s target)" -ge $((6 * MIB)) ]; do
-        kill -0 $pid
-        sleep 0.01
-    done
-    kill -KILL $pid
-    wait $pid || true
+    rsync --inplace --bwlimit=10M source target 3>&- &
+    running=$!
+    cleanup_fn end_quietly $running
+    wait_for_data target $((6 * MIB)) KILL
+    wait $running || true
     local size
     size=$(stat -c %s target)
     [ "$size" -lt "$BYTES" ]
@@ -98,7 +94,7 @@ completed() { # KEPT OPTIONS...
     touch -d '2002-02-02' target
     "$TOOLS/fill" --flip=$((15 * MIB)) target
     # The comparison fetches each chunk from the source, so it is held up by --bwlimit.
-    interrupt $((6 * MIB)) INT "${SLICE[@]}" --bwlimit=16M source target
+    interrupt $((6 * MIB)) INT "${SLICE[@]}" --bwlimit=10M source target
     expect_status 20
     journal_true "$JOURNAL" target
     expect "the journal knows of old content" "$(journal_figure .compare "$JOURNAL")" true
@@ -114,7 +110,7 @@ completed() { # KEPT OPTIONS...
     "$TOOLS/fill" --flip=100 target
     "$TOOLS/fill" --flip=$((14 * MIB + 5)) target
     touch -d '2002-02-02' target
-    interrupt $((6 * MIB)) KILL "${SLICE[@]}" --bwlimit=16M source target
+    interrupt $((6 * MIB)) KILL "${SLICE[@]}" --bwlimit=10M source target
     expect_status 137
     journal_true "$JOURNAL" target
     copied source target
@@ -149,7 +145,7 @@ completed() { # KEPT OPTIONS...
     "$TOOLS/fill" --flip=100 target
     local session
     session=$(journal_figure .session "$JOURNAL")
-    begin "${SLICE[@]}" --restart --bwlimit=8M source target
+    begin "${SLICE[@]}" --restart --bwlimit=3M source target
     until [ -e "$JOURNAL" ] && [ "$(journal_figure .session "$JOURNAL" 2>/dev/null)" != "$session" ] &&
         journal_holds $((3 * MIB)); do
         kill -0 "$running"

@@ -71,7 +71,7 @@ setup() {
 @test "--journal=FILE in use by another copy is refused" {
     JOURNAL=journal
     begin "${SLICE[@]}" --journal=journal --bwlimit=8M source target
-    wait_for_journal $((2 * MIB))
+    wait_for_journal $((2 * MIB)) STOP
     local pid=$running
     copy "${SLICE[@]}" --journal=journal source other
     expect_status 43
@@ -110,7 +110,7 @@ setup() {
     local had=$journalled_bytes
     # One slow fetch after the other; the audit has hardly begun.
     begin --bwlimit=64K source target
-    sleep 0.1
+    waits_until 60 grep -q '"bytes_durable":[1-9]' begun.out
     kill -INT "$running"
     finished
     expect_status 20

@@ -5,7 +5,9 @@
 #   journal_true JOURNAL TARGET       every chunk in the journal is in the target; sets journalled_bytes
 #   begin OPTIONS...                  haul --json in the background: pid in $running, output in ./begun.out and .err
 #   finished                          waits for it: its exit code in status, its output in ./out and ./err as of `copy`
-#   wait_for_journal BYTES            until $JOURNAL names that many
+#   wait_for_journal BYTES [SIGNAL]   until $JOURNAL names that many; the signal goes to $running in that moment
+#   wait_for_data FILE BYTES [SIGNAL] until the file has that much data; likewise
+#   meanwhile FILE BYTES COMMAND...   runs the command while the copy stands still, when the file has that much data
 #   interrupt BYTES SIGNAL OPTIONS... begin, and the signal as soon as $JOURNAL names that many bytes; sets status.
 #                                     Fails when the copy was over before
 #   partial MIB [OPTIONS...]          source copied to target in that way, with a checkpoint for each MiB or so
@@ -61,25 +63,37 @@ journal_holds() { # BYTES
     [ "${durable:-0}" -ge "$1" ]
 }
 
-# Until the copy under way has that many bytes in its journal; fails when it is over before.
-wait_for_journal() { # BYTES
-    "$TOOLS/journalled" "$JOURNAL" "$1" "$running" && return
+# A signal that came later, from here, could find the copy over on a busy machine.
+wait_for_journal() { # BYTES [SIGNAL]
+    "$TOOLS/journalled" "$JOURNAL" "$1" "$running" "$(kill -l "${2:-0}")" && return
     echo "over before it had $1 bytes in the journal"
     show_run
     return 1
 }
 
+wait_for_data() { # FILE BYTES [SIGNAL]
+    "$TOOLS/journalled" --data "$1" "$2" "$running" "$(kill -l "${3:-0}")" && return
+    echo "over before $1 had $2 bytes"
+    show_run
+    return 1
+}
+
+meanwhile() { # FILE BYTES COMMAND...
+    wait_for_data "$1" "$2" STOP || return 1
+    "${@:3}"
+    kill -CONT "$running"
+}
+
 interrupt() {
     begin "${@:3}"
-    wait_for_journal "$1" || { finished; return 1; }
-    kill "-$2" "$running" 2>/dev/null || true
+    wait_for_journal "$1" "$2" || { finished; return 1; }
     finished
 }
 
 partial() {
     JOURNAL=${JOURNAL:-.target.haul}
     local rate
-    for rate in 40 16 4; do # a busy machine may notice too late
+    for rate in 40 16 4 1; do # a busy machine may notice too late
         rm -f target "$JOURNAL"
         if interrupt $(($1 * MIB)) INT "${SLICE[@]}" --bwlimit=${rate}M "${@:2}" source target && [ "$status" = 20 ]; then
             break
