@@ -41,17 +41,6 @@ struct end_peer_config {
     const struct control *control; /* may be NULL */
 };
 
-/* What the other side gives. The client's slots must keep to it: data slots have the indexes from 0
- * on and at most chunk_bytes, control slots follow, and no index reaches slots_count +
- * control_count. job->chunk_bytes is at most chunk_bytes. */
-struct end_peer_limits {
-    uint32_t slots_count, control_count, jobs_max;
-    uint32_t chunk_bytes;
-    uint64_t memory_bytes; /* of its slots */
-    uint32_t lanes;        /* that it has memory for, this one included */
-    uint64_t choices; /* bits of a file's wishes that it knows: what is beyond fails, by name */
-};
-
 /* Greet the other side: preambles, our HELLO, its HELLO. Blocks for at most hello_timeout_ns for
  * each, and a little longer to learn why a link ended. On success the link is the end's, on failure
  * still the caller's (link_close()). Errors: ERROR_VERSION, ERROR_PROTOCOL (something else is
@@ -59,8 +48,11 @@ struct end_peer_limits {
  * what the other side says (ERROR_MEMORY: not even two slots fit there). */
 int end_peer_open(struct end **out, const struct end_peer_config *config, struct error *err);
 
-/* What was agreed with the other side. */
-void end_peer_limits(const struct end *end, struct end_peer_limits *limits);
+/* What the other side gives. The client's slots must keep to it: data slots have the indexes from 0
+ * on and at most chunk_bytes, control slots follow, and no index reaches slots_count +
+ * control_count. job->chunk_bytes is at most chunk_bytes. A wish that is none of `choices` fails,
+ * by its name. The end's. */
+const struct wire_hello *end_peer_agreed(const struct end *end);
 
 /* The link is of no use any more; every slot that is started says why. */
 bool end_peer_broken(const struct end *end);

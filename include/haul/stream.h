@@ -84,11 +84,4 @@ int stream_recv_now(struct stream *stream, struct wire_message *message, uint64_
 int stream_violation(const struct stream *stream, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The small talk of one side, counted: pings and notes within WIRE_NOTES_*. All zeros is empty. */
-struct stream_chatter {
-    uint64_t started_ns;
-    uint64_t count;
-};
-bool stream_chatter_allowed(struct stream_chatter *chatter, uint64_t now_ns);
-
 #endif

@@ -1,24 +1,77 @@
 /* end_peer.c - an end on the other side of a link: sends slots' operations as they are started,
  * takes the answers, keeps watch over the link. Decides nothing about the copy; its own only choice
- * is to transfer a damaged payload again. How a session begins and ends is in end_peer_session.c.
- */
-#include "end_peer_state.h"
+ * is to transfer a damaged payload again. */
+#include "haul/end_peer.h"
 
-#include "wire_slot.h"
+#include "end_peer_check.h"
 
 #include "haul/clock.h"
 #include "haul/num.h"
+#include "haul/session.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
+#include <stdlib.h>
 
-static const uint64_t explain_timeout_ns = 2 * NS_PER_SECOND;
+static const uint64_t explain_timeout_ns = 3 * NS_PER_SECOND;
 static const uint64_t wait_ns_max = NS_PER_SECOND / 5; /* how soon a request to stop is noticed */
 /* When we are to stop, a side that neither takes nor says anything for so long is left alone: it
  * finds the end of the link and makes its journal right by itself. */
 static const uint64_t stop_silence_ns = NS_PER_SECOND, stop_ping_ns = NS_PER_SECOND / 4;
+
+enum peer_step {
+    PEER_IDLE,      /* the caller has the slot, or it waits to be reaped */
+    PEER_QUEUED,    /* its request is not sent, or not completely */
+    PEER_ASKED,     /* the other side works on it */
+    PEER_RECEIVING, /* its payload is arriving */
+};
+
+struct peer_work {
+    struct slot *slot;
+    enum peer_step step;
+    uint32_t resends;
+};
+
+/* Linked by slot->next. */
+struct peer_list {
+    struct slot *first, *last;
+};
+
+struct peer_job {
+    bool used;
+    uint32_t number;
+    struct wire_tally tally;
+};
+
+struct end_peer {
+    struct end end;
+    struct end_peer_config config;
+    struct session session;
+    struct wire_hello agreed;
+    struct peer_work *works; /* by slot index */
+    uint32_t works_count;
+    struct peer_job *jobs; /* agreed.jobs_max */
+    struct peer_list queue, ready;
+    bool broken; /* nothing is sent or received any more */
+    struct error why;
+    uint64_t asked_ns;              /* since when we have been waiting without a break */
+    uint64_t stopped_ns;            /* since when we are to stop; 0: we are not */
+    uint64_t moved_ns, moved_bytes; /* when WIRE_SIGN_BYTES more were sent or received, and how many
+                                       there were then */
+    uint64_t resent;
+    uint64_t counted_sent_bytes, counted_received_bytes;
+};
+
+static struct end_peer *end_peer_of(struct end *end)
+{
+    return (struct end_peer *)end;
+}
+
+static struct link *link_of(const struct end_peer *self)
+{
+    return self->session.stream.link;
+}
 
 static void list_add(struct peer_list *list, struct slot *slot)
 {
@@ -43,88 +96,89 @@ static struct peer_work *work_of(struct end_peer *self, const struct slot *slot)
     return &self->works[slot->index];
 }
 
-static struct wire_tally *tally_of(struct end_peer *self, uint32_t job)
+/* ---- what the other side should have settled ---- */
+
+static struct peer_job *job_of(struct end_peer *self, uint32_t number)
 {
-    for (uint32_t i = 0; i < self->limits.jobs_max; i++) {
-        if (self->jobs[i].used && self->jobs[i].number == job)
-            return &self->jobs[i].tally;
+    for (uint32_t i = 0; i < self->agreed.jobs_max; i++) {
+        if (self->jobs[i].used && self->jobs[i].number == number)
+            return &self->jobs[i];
     }
     return NULL;
 }
 
 /* false: so many files are open already as the other side allows. */
-static bool tally_begin(struct end_peer *self, uint32_t job)
+static bool job_begin(struct end_peer *self, uint32_t number)
 {
-    for (uint32_t i = 0; i < self->limits.jobs_max; i++) {
+    for (uint32_t i = 0; i < self->agreed.jobs_max; i++) {
         if (!self->jobs[i].used) {
-            self->jobs[i] = (struct peer_job){.used = true, .number = job};
+            self->jobs[i] = (struct peer_job){.used = true, .number = number};
             return true;
         }
     }
     return false;
 }
 
-static void tally_end(struct end_peer *self, uint32_t job)
-{
-    for (uint32_t i = 0; i < self->limits.jobs_max; i++) {
-        if (self->jobs[i].number == job)
-            self->jobs[i].used = false;
-    }
-}
-
-/* The slot is done: note what the session has settled. */
+/* The slot is done. */
 static void peer_finish(struct end_peer *self, struct slot *slot, int result)
 {
-    struct wire_tally *tally = tally_of(self, slot->job->number);
+    struct peer_job *job = job_of(self, slot->job->number);
     slot->result = result;
     work_of(self, slot)->step = PEER_IDLE;
-    if (result == 0 && tally && (slot->op == END_STORE || slot->op == END_KEEP))
-        codec_tally_add(tally, slot);
-    if (slot->op == END_ABANDON || (slot->op == END_COMMIT && result == 0) ||
-        (slot->op == END_OPEN && result < 0))
-        tally_end(self, slot->job->number);
+    if (result == 0 && job && (slot->op == END_STORE || slot->op == END_KEEP))
+        codec_tally_add(&job->tally, slot);
+    if (job && (slot->op == END_ABANDON || (slot->op == END_COMMIT && result == 0) ||
+                (slot->op == END_OPEN && result < 0)))
+        job->used = false;
     list_add(&self->ready, slot);
+}
+
+/* Success is an acknowledged COMMIT of just what we had it store. NULL, or what is wrong. */
+static const char *peer_check_commit(struct end_peer *self, const struct slot *slot,
+                                     const struct wire_tally *tally)
+{
+    const struct peer_job *job = job_of(self, slot->job->number);
+    if (slot->op != END_COMMIT || !job)
+        return NULL;
+    bool same = job->tally.bytes == tally->bytes && job->tally.sum == tally->sum;
+    return same ? NULL : "it commits something else than was stored";
 }
 
 /* ---- the link is gone ---- */
 
-/* Why did the link end? How the command there ended says more than "end of file" does. */
+/* Why did the link end, or talk something else? How the command there ended says more than "end of
+ * file" does; most often, during the greeting, that there is no haul, or no login. */
 static void peer_explain(struct end_peer *self, struct error *why)
 {
     struct error ended = {.class = ERROR_NONE};
-    (void)link_shutdown(self->stream.link, explain_timeout_ns, &ended);
-    if (!error_is_set(&ended) || ended.class == ERROR_TIMEOUT || why->class == ERROR_TIMEOUT)
+    bool greeting = !self->session.agreed;
+    bool look = why->class == ERROR_SOCKET || (greeting && why->class == ERROR_PROTOCOL);
+    if (!look || self->session.told)
+        return;
+    (void)link_shutdown(link_of(self), explain_timeout_ns, &ended);
+    if (!error_is_set(&ended) || ended.class == ERROR_TIMEOUT)
+        return;
+    /* What arrived says more than that a haul behind it gave up in turn. */
+    if (why->class == ERROR_PROTOCOL && ended.class == ERROR_START)
         return;
     *why = ended;
     /* It had been started and found; that it ended in mid-sentence is another matter. */
-    if (ended.class == ERROR_START || ended.class == ERROR_NOT_FOUND)
+    if (!greeting && (ended.class == ERROR_START || ended.class == ERROR_NOT_FOUND))
         why->class = ERROR_PROTOCOL;
 }
 
-static void peer_tell_violation(struct end_peer *self)
-{
-    struct wire_message bye = {
-        .type = WIRE_BYE,
-        .tag = WIRE_TAG_NONE,
-        .failure = {.class = ERROR_PROTOCOL, .errnum = EPROTO, .words = self->why.text},
-    };
-    if (!stream_sending(&self->stream) && stream_put(&self->stream, &bye, NULL) == 0)
-        (void)stream_flush(&self->stream, NULL);
-}
-
 /* Every slot comes back with the reason, now and from now on. */
-void end_peer_break(struct end_peer *self, const struct error *why)
+static void peer_break(struct end_peer *self, const struct error *why)
 {
     if (self->broken)
         return;
     self->broken = true;
     self->why = *why;
-    if (why->class == ERROR_PROTOCOL && !self->told)
-        peer_tell_violation(self);
-    else if (why->class == ERROR_SOCKET)
-        peer_explain(self, &self->why);
+    if (self->session.agreed && why->class == ERROR_PROTOCOL && !self->session.told)
+        session_say_bye(&self->session, why, 0);
+    peer_explain(self, &self->why);
     self->queue.first = NULL;
-    self->sending = self->receiving = NULL;
+    error_take(&self->end.error, &self->why);
     for (uint32_t i = 0; i < self->works_count; i++) {
         struct slot *slot = self->works[i].slot;
         if (self->works[i].step != PEER_IDLE)
@@ -135,21 +189,20 @@ void end_peer_break(struct end_peer *self, const struct error *why)
 static void peer_violated(struct end_peer *self, const char *what)
 {
     struct error why = {.class = ERROR_NONE};
-    stream_violation(&self->stream, &why, "%s", what);
-    end_peer_break(self, &why);
+    stream_violation(&self->session.stream, &why, "%s", what);
+    peer_break(self, &why);
 }
 
 static void peer_ended(struct end_peer *self, const struct wire_failure *bye)
 {
     struct error why = {.class = ERROR_NONE};
-    self->told = true;
     if (bye->class == ERROR_NONE)
         error_set_class(&why, ERROR_PROTOCOL, EPROTO, "%s: ended before it was asked to",
-                        self->stream.link->peer);
+                        link_of(self)->peer);
     else
         error_set_class(&why, bye->class, bye->errnum ? (int)bye->errnum : EPROTO, "%s: %s",
-                        self->stream.link->peer, bye->words);
-    end_peer_break(self, &why);
+                        link_of(self)->peer, bye->words);
+    peer_break(self, &why);
 }
 
 /* ---- sending ---- */
@@ -158,65 +211,47 @@ static void peer_ended(struct end_peer *self, const struct wire_failure *bye)
 static int peer_check_wish(const struct end_peer *self, struct slot *slot)
 {
     const char *unknown = codec_op_describes(slot->op)
-                              ? codec_choice_unknown(&slot->job->wish, self->limits.choices)
+                              ? codec_choice_unknown(&slot->job->wish, self->agreed.choices)
                               : NULL;
     if (!unknown)
         return 0;
     return error_set_class(&slot->error, ERROR_USAGE, ENOTSUP,
                            "%s: haul there is older and does not know this: %s",
-                           self->stream.link->peer, unknown);
+                           link_of(self)->peer, unknown);
 }
 
 static void peer_put_request(struct end_peer *self, struct slot *slot)
 {
     struct wire_message message;
-    wire_slot_request(&message, slot, self->end.role);
-    const void *payload = wire_slot_pack(&message, slot, self->pack);
+    const struct job *job = slot->job;
+    codec_message(&message, WIRE_REQUEST, slot->index);
+    codec_slot(&message.slot, slot);
+    message.op = slot->op;
+    message.job = *job;
+    message.path = self->end.role == END_SOURCE ? job->source_path : job->target_path;
+    message.payload_bytes = slot->op == END_STORE ? slot->length : 0;
+    if (!slot->conditional)
+        message.slot.expected = (struct digest){{0}};
     int result = peer_check_wish(self, slot);
-    if (result < 0) {
+    if (result == 0 && (result = session_put(&self->session, &message, slot)) < 0)
+        error_set(&slot->error, -result, "%s: a path", link_of(self)->peer);
+    if (result < 0)
         peer_finish(self, slot, result);
-        return;
-    }
-    result = stream_put(&self->stream, &message, payload);
-    if (result < 0) {
-        error_set(&slot->error, -result, "%s: a path", self->stream.link->peer);
-        peer_finish(self, slot, result);
-        return;
-    }
-    self->sending = slot;
-}
-
-static uint64_t peer_ping_ns(const struct end_peer *self)
-{
-    return self->stopped_ns ? min_u64(self->ping_ns, stop_ping_ns) : self->ping_ns;
-}
-
-/* false: there is nothing to say. */
-static bool peer_put_next(struct end_peer *self)
-{
-    struct wire_message message = {.tag = WIRE_TAG_NONE};
-    if (!self->pong_due && self->queue.first) {
-        peer_put_request(self, list_take(&self->queue));
-        return true;
-    }
-    if (!self->pong_due && clock_now_ns() - self->stream.sent_ns < peer_ping_ns(self))
-        return false;
-    message.type = self->pong_due ? WIRE_PONG : WIRE_PING;
-    self->pong_due = false;
-    return stream_put(&self->stream, &message, NULL) == 0;
 }
 
 /* 0, or -errno of the link. */
 static int peer_send(struct end_peer *self, struct error *err)
 {
     for (;;) {
-        int sent = stream_flush(&self->stream, err);
-        if (sent <= 0)
-            return sent;
-        if (self->sending)
-            work_of(self, self->sending)->step = PEER_ASKED;
-        self->sending = NULL;
-        if (!peer_put_next(self))
+        struct slot *sent;
+        int result = session_send(&self->session, &sent, err);
+        if (sent)
+            work_of(self, sent)->step = PEER_ASKED;
+        if (result <= 0)
+            return result;
+        if (self->queue.first)
+            peer_put_request(self, list_take(&self->queue));
+        else if (!session_keep_alive(&self->session))
             return 0;
     }
 }
@@ -227,21 +262,20 @@ static int peer_send(struct end_peer *self, struct error *err)
 static void peer_again(struct end_peer *self, struct slot *slot)
 {
     struct peer_work *work = work_of(self, slot);
+    unsigned long long first = slot->offset, last = slot->offset + slot->length - 1;
     if (work->resends == WIRE_RESENDS_MAX) {
         error_set_class(
             &slot->error, ERROR_PROTOCOL, EBADMSG,
-            "%s: bytes %llu to %llu of %s arrived damaged %d times", self->stream.link->peer,
-            (unsigned long long)slot->offset, (unsigned long long)(slot->offset + slot->length - 1),
-            self->end.role == END_SOURCE ? slot->job->source_path : slot->job->target_path,
+            "%s: bytes %llu to %llu of %s arrived damaged %d times", link_of(self)->peer, first,
+            last, self->end.role == END_SOURCE ? slot->job->source_path : slot->job->target_path,
             WIRE_RESENDS_MAX + 1);
         peer_finish(self, slot, -EBADMSG);
         return;
     }
     work->resends++;
     self->resent++;
-    log_note("%s: bytes %llu to %llu arrived damaged; sending them again", self->stream.link->peer,
-             (unsigned long long)slot->offset,
-             (unsigned long long)(slot->offset + slot->length - 1));
+    log_note("%s: bytes %llu to %llu arrived damaged; sending them again", link_of(self)->peer,
+             first, last);
     work->step = PEER_QUEUED;
     list_add(&self->queue, slot);
 }
@@ -249,70 +283,44 @@ static void peer_again(struct end_peer *self, struct slot *slot)
 static void peer_failed(struct end_peer *self, struct slot *slot, const struct wire_message *reply)
 {
     error_set_class(&slot->error, reply->failure.class, (int)reply->failure.errnum, "%s: %s",
-                    self->stream.link->peer, reply->failure.words);
-    (void)wire_slot_take_reply(slot, self->end.role, reply);
+                    link_of(self)->peer, reply->failure.words);
+    codec_take_reply(slot, self->end.role, reply); /* some report all the same */
     peer_finish(self, slot, -(int)reply->failure.errnum);
 }
 
-/* Success is an acknowledged COMMIT of just what we had it store. NULL, or what is wrong. */
-static const char *peer_check_commit(struct end_peer *self, const struct slot *slot,
-                                     const struct wire_message *reply)
+static void peer_done(struct end_peer *self, struct slot *slot, const struct wire_message *reply)
 {
-    const struct wire_tally *tally = tally_of(self, slot->job->number);
-    if (slot->op != END_COMMIT || !tally)
-        return NULL;
-    bool same = tally->bytes == reply->tally.bytes && tally->sum == reply->tally.sum;
-    return same ? NULL : "it commits something else than was stored";
-}
-
-static void peer_done(struct end_peer *self, struct slot *slot, const struct wire_message *message)
-{
-    const char *wrong = wire_slot_take_reply(slot, self->end.role, message);
+    const char *wrong = end_peer_check(slot, self->end.role, reply);
     if (!wrong)
-        wrong = peer_check_commit(self, slot, message);
-    if (!wrong && slot->op == END_FETCH && message->payload_bytes > 0 &&
-        message->payload_bytes != slot->length &&
-        (!self->pack || message->payload_bytes > slot->length))
-        wrong = "it sends another length than was asked for";
-    if (wrong) {
-        peer_violated(self, wrong);
-    } else if (message->payload_bytes > 0) {
-        assert(slot->buffer && message->payload_bytes <= slot->capacity);
+        wrong = peer_check_commit(self, slot, &reply->tally);
+    if (!wrong)
+        end_peer_take(slot, self->end.role, reply);
+    if (!wrong && reply->payload_bytes > 0) {
         work_of(self, slot)->step = PEER_RECEIVING;
-        self->receiving = slot;
-        self->receiving_bytes = message->payload_bytes;
-        stream_payload_into(&self->stream,
-                            wire_slot_incoming(slot, message->payload_bytes, self->pack),
-                            message->payload_bytes);
-    } else {
+        wrong = session_receive(&self->session, slot, reply->payload_bytes);
+    } else if (!wrong) {
         peer_finish(self, slot, 0);
     }
+    if (wrong)
+        peer_violated(self, wrong);
 }
 
-static void peer_reply(struct end_peer *self, const struct wire_message *message)
+static void peer_reply(struct end_peer *self, const struct wire_message *reply)
 {
-    struct peer_work *work = message->tag < self->works_count ? &self->works[message->tag] : NULL;
-    if (!work || work->step != PEER_ASKED || work->slot->op != message->op) {
+    struct peer_work *work = reply->tag < self->works_count ? &self->works[reply->tag] : NULL;
+    if (!work || work->step != PEER_ASKED || work->slot->op != reply->op)
         peer_violated(self, "it answers what was not asked");
-        return;
-    }
-    self->chatter = (struct stream_chatter){0};
-    switch (message->status) {
-    case WIRE_DONE:
-        peer_done(self, work->slot, message);
-        break;
-    case WIRE_FAILED:
-        peer_failed(self, work->slot, message);
-        break;
-    case WIRE_DAMAGED:
+    else if (reply->status == WIRE_DONE)
+        peer_done(self, work->slot, reply);
+    else if (reply->status == WIRE_FAILED)
+        peer_failed(self, work->slot, reply);
+    else
         peer_again(self, work->slot);
-        break;
-    }
 }
 
 static void peer_note(const struct end_peer *self, const struct wire_note *note)
 {
-    const char *peer = self->stream.link->peer;
+    const char *peer = link_of(self)->peer;
     if (note->level > self->config.log_level)
         return;
     switch (note->level) {
@@ -334,54 +342,18 @@ static void peer_note(const struct end_peer *self, const struct wire_note *note)
     }
 }
 
-static void peer_small_talk(struct end_peer *self, const struct wire_message *message)
+static void peer_message(struct end_peer *self, const struct wire_message *message)
 {
-    if (!stream_chatter_allowed(&self->chatter, clock_now_ns())) {
-        peer_violated(self, "it floods us with messages");
-        return;
-    }
-    if (message->type == WIRE_NOTE)
-        peer_note(self, &message->note);
-    if (message->type == WIRE_PING)
-        self->pong_due = true;
-}
-
-void end_peer_message(struct end_peer *self, const struct wire_message *message)
-{
-    switch (message->type) {
-    case WIRE_REPLY:
+    if (message->type == WIRE_REPLY)
         peer_reply(self, message);
-        break;
-    case WIRE_NOTE:
-    case WIRE_PING:
-    case WIRE_PONG:
-        peer_small_talk(self, message);
-        break;
-    case WIRE_BYE:
+    else if (message->type == WIRE_NOTE)
+        peer_note(self, &message->note);
+    else if (message->type == WIRE_BYE)
         peer_ended(self, &message->failure);
-        break;
-    case WIRE_HELLO:
-    case WIRE_REQUEST:
-        peer_violated(self, "it says what a server does not say here");
-        break;
-    }
 }
 
-static void peer_payload(struct end_peer *self)
+static void peer_payload(struct end_peer *self, struct slot *slot)
 {
-    struct slot *slot = self->receiving;
-    uint32_t length =
-        slot->op == END_RECALL ? slot->count * (uint32_t)WIRE_ENTRY_BYTES : slot->length;
-    self->receiving = NULL;
-    if (!wire_slot_unpack(slot, self->receiving_bytes, self->pack)) {
-        peer_again(self, slot);
-        return;
-    }
-    struct digest digest = digest_of(slot->buffer, length);
-    if (!digest_equal(&digest, &slot->digest)) {
-        peer_again(self, slot);
-        return;
-    }
     if (slot->op == END_RECALL)
         codec_entries(slot->buffer, slot->count);
     peer_finish(self, slot, 0);
@@ -393,20 +365,18 @@ static void peer_receive(struct end_peer *self)
 {
     struct wire_message message;
     struct error why = {.class = ERROR_NONE};
-    int event = STREAM_MESSAGE;
-    while (!self->broken && event != STREAM_PAYLOAD) {
-        event = stream_get(&self->stream, &message, &why);
-        if (event == STREAM_LATER)
-            return;
-        if (event == STREAM_MESSAGE)
-            end_peer_message(self, &message);
-        else if (event == STREAM_PAYLOAD)
-            peer_payload(self);
-        else if (event == LINK_EOF && !error_is_set(&why))
-            error_set_class(&why, ERROR_SOCKET, ECONNRESET, "%s: the connection ended",
-                            self->stream.link->peer);
-        if (error_is_set(&why))
-            end_peer_break(self, &why);
+    int event = SESSION_MESSAGE;
+    while (!self->broken && event == SESSION_MESSAGE) {
+        struct slot *slot;
+        event = session_get(&self->session, &message, &slot, &why);
+        if (event == SESSION_MESSAGE)
+            peer_message(self, &message);
+        else if (event == SESSION_PAYLOAD)
+            peer_payload(self, slot);
+        else if (event == SESSION_DAMAGED)
+            peer_again(self, slot);
+        else if (event < 0)
+            peer_break(self, &why);
     }
 }
 
@@ -414,7 +384,7 @@ static void peer_receive(struct end_peer *self)
 
 static void peer_count_bytes(struct end_peer *self)
 {
-    const struct link *link = self->stream.link;
+    const struct link *link = link_of(self);
     struct progress *progress = self->config.progress;
     if (progress) {
         progress->wire_bytes_sent += link->sent_bytes - self->counted_sent_bytes;
@@ -427,7 +397,7 @@ static void peer_count_bytes(struct end_peer *self)
 /* We are to stop: whoever is waited for has to move now. */
 static void peer_watch_stop(struct end_peer *self)
 {
-    const struct link *link = self->stream.link;
+    const struct link *link = link_of(self);
     uint64_t now_ns = clock_now_ns(), bytes = link->sent_bytes + link->received_bytes;
     struct error why = {.class = ERROR_NONE};
     if (bytes - self->moved_bytes >= WIRE_SIGN_BYTES) {
@@ -438,42 +408,39 @@ static void peer_watch_stop(struct end_peer *self)
         return;
     if (self->stopped_ns == 0)
         self->stopped_ns = now_ns;
-    uint64_t since_ns = max_u64(self->stopped_ns, max_u64(self->stream.heard_ns, self->moved_ns));
-    if (self->broken || self->end.inflight == 0 || now_ns < since_ns + stop_silence_ns)
+    self->session.ping_ns = min_u64(self->session.ping_ns, stop_ping_ns);
+    uint64_t heard_ns = max_u64(self->session.stream.heard_ns, self->moved_ns);
+    if (self->end.inflight == 0 || now_ns < max_u64(self->stopped_ns, heard_ns) + stop_silence_ns)
         return;
     error_set_class(&why, ERROR_INTERRUPTED, EINTR, "interrupted, and %s does not answer",
-                    self->stream.link->peer);
-    end_peer_break(self, &why);
+                    link->peer);
+    peer_break(self, &why);
 }
 
 static void peer_watch(struct end_peer *self)
 {
-    uint64_t since_ns = max_u64(stream_alive_ns(&self->stream), self->asked_ns);
     struct error why = {.class = ERROR_NONE};
-    if (self->broken || self->config.timeout_ns == 0 || self->end.inflight == 0 ||
-        clock_now_ns() - since_ns < self->config.timeout_ns)
-        return;
-    error_set_class(&why, ERROR_TIMEOUT, ETIMEDOUT, "%s: silent for %.3g s",
-                    self->stream.link->peer,
-                    (double)self->config.timeout_ns / (double)NS_PER_SECOND);
-    end_peer_break(self, &why);
+    if (!self->broken && self->end.inflight > 0 &&
+        session_watch(&self->session, self->asked_ns, self->config.timeout_ns, &why) < 0)
+        peer_break(self, &why);
+    if (!self->broken)
+        peer_watch_stop(self);
 }
 
 /* What is possible now, one payload at most. true: something was. */
-bool end_peer_turn(struct end_peer *self)
+static bool peer_turn(struct end_peer *self)
 {
-    const struct link *link = self->stream.link;
+    const struct link *link = link_of(self);
     uint64_t before_bytes = link->sent_bytes + link->received_bytes;
     struct error why = {.class = ERROR_NONE};
     if (!self->broken) {
         int sent = peer_send(self, &why);
         peer_receive(self); /* after a failed send, too: it may have said why it ends */
         if (sent < 0)
-            end_peer_break(self, &why);
-        else if (!self->broken && !stream_sending(&self->stream) && self->pong_due)
+            peer_break(self, &why);
+        else if (!self->broken && self->session.pong_due)
             (void)peer_send(self, NULL);
         peer_watch(self);
-        peer_watch_stop(self);
     }
     peer_count_bytes(self);
     return link->sent_bytes + link->received_bytes != before_bytes;
@@ -481,19 +448,15 @@ bool end_peer_turn(struct end_peer *self)
 
 static unsigned int peer_wanted(const struct end_peer *self)
 {
-    bool sending = stream_sending(&self->stream) || self->queue.first || self->pong_due;
-    return LINK_RECV | (sending ? LINK_SEND : 0u);
+    return session_wanted(&self->session, self->queue.first != NULL);
 }
 
-void end_peer_wait(struct end_peer *self)
+static void peer_wait(struct end_peer *self)
 {
-    uint64_t now_ns = clock_now_ns(), ping_at_ns = self->stream.sent_ns + peer_ping_ns(self);
-    uint64_t wait_ns = ping_at_ns > now_ns ? ping_at_ns - now_ns : 0;
-    if (stream_sending(&self->stream))
-        wait_ns = wait_ns_max; /* a ping has to wait, too */
+    uint64_t wait_ns = session_wait_ns(&self->session, wait_ns_max);
     if (self->config.timeout_ns > 0)
         wait_ns = min_u64(wait_ns, self->config.timeout_ns);
-    (void)link_wait(self->stream.link, peer_wanted(self), min_u64(wait_ns, wait_ns_max), NULL);
+    (void)link_wait(link_of(self), peer_wanted(self), wait_ns, NULL);
 }
 
 static void peer_start(struct end *end, struct slot *slot)
@@ -507,33 +470,28 @@ static void peer_start(struct end *end, struct slot *slot)
         self->asked_ns = clock_now_ns(); /* silence counts from the first question on */
     if (self->broken) {
         peer_finish(self, slot, error_take(&slot->error, &self->why));
-    } else if (slot->op == END_OPEN && !tally_begin(self, slot->job->number)) {
-        error_set(&slot->error, EMFILE, "%s: too many files at once", self->stream.link->peer);
+    } else if (slot->op == END_OPEN && !job_begin(self, slot->job->number)) {
+        error_set(&slot->error, EMFILE, "%s: too many files at once", link_of(self)->peer);
         peer_finish(self, slot, -EMFILE);
     } else {
         list_add(&self->queue, slot);
     }
 }
 
-static uint32_t peer_take_ready(struct end_peer *self, struct slot **out, uint32_t max)
-{
-    uint32_t count = 0;
-    while (count < max && self->ready.first)
-        out[count++] = list_take(&self->ready);
-    return count;
-}
-
 static int peer_reap(struct end *end, struct slot **out, uint32_t max, bool wait)
 {
     struct end_peer *self = end_peer_of(end);
-    bool moved = end_peer_turn(self);
+    bool moved = peer_turn(self);
+    uint32_t count = 0;
     /* With half a chunk arrived it is better to let the other end work than to wait for the rest.
      */
     if (wait && !moved && !self->ready.first && !self->broken) {
-        end_peer_wait(self);
-        end_peer_turn(self);
+        peer_wait(self);
+        peer_turn(self);
     }
-    return (int)peer_take_ready(self, out, max);
+    while (count < max && self->ready.first)
+        out[count++] = list_take(&self->ready);
+    return (int)count;
 }
 
 static int peer_wait_fd(struct end *end, short *events)
@@ -542,12 +500,183 @@ static int peer_wait_fd(struct end *end, short *events)
     *events = POLLIN;
     if (self->ready.first || self->broken)
         return -1;
-    return link_wait_fd(self->stream.link, peer_wanted(self), events);
+    return link_wait_fd(link_of(self), peer_wanted(self), events);
 }
 
-const struct end_ops end_peer_ops = {
+static bool peer_drained(const struct end_peer *self)
+{
+    for (uint32_t i = 0; i < self->works_count; i++) {
+        if (self->works[i].step != PEER_IDLE)
+            return false;
+    }
+    return !stream_sending(&self->session.stream);
+}
+
+/* What is in flight comes back first; then the other side lets go of its files and says BYE, too.
+ */
+static void peer_goodbye(struct end_peer *self)
+{
+    uint64_t seconds = self->stopped_ns ? 1 : END_PEER_CLOSE_SECONDS, now_ns = clock_now_ns();
+    uint64_t deadline_ns = now_ns + seconds * NS_PER_SECOND;
+    bool said = false;
+    for (; !self->broken && now_ns < deadline_ns; now_ns = clock_now_ns()) {
+        if (!said && peer_drained(self)) {
+            said = true;
+            session_say_bye(&self->session, NULL, deadline_ns - now_ns);
+        }
+        if (!peer_turn(self))
+            peer_wait(self);
+    }
+    if (self->session.told && now_ns < deadline_ns)
+        (void)link_shutdown(link_of(self), deadline_ns - now_ns, NULL);
+}
+
+static void peer_free(struct end_peer *self)
+{
+    session_close(&self->session);
+    free(self->works);
+    free(self->jobs);
+    free(self);
+}
+
+static void peer_close(struct end *end)
+{
+    struct end_peer *self = end_peer_of(end);
+    self->config.progress = NULL; /* may be gone already */
+    if (!self->broken)
+        peer_goodbye(self);
+    link_close(link_of(self));
+    peer_free(self);
+}
+
+static const struct end_ops peer_ops = {
     .start = peer_start,
     .reap = peer_reap,
     .wait_fd = peer_wait_fd,
-    .close = end_peer_close,
+    .close = peer_close,
 };
+
+/* ---- the greeting ---- */
+
+static struct wire_hello peer_hello(const struct end_peer_config *config)
+{
+    uint64_t ping_ms = WIRE_PING_MS;
+    if (config->timeout_ns > 0)
+        ping_ms = clamp_u64(config->timeout_ns / 4 / NS_PER_MS, WIRE_PING_MS_MIN, WIRE_PING_MS);
+    return (struct wire_hello){
+        .capabilities = config->compress ? WIRE_CAN_PACK : 0,
+        .choices = codec_choices_known(),
+        .session = config->session,
+        .role = config->role,
+        .engine = config->engine,
+        .log_level = config->log_level,
+        .lanes = config->lanes ? config->lanes : 1,
+        .slots_count = config->slots_count,
+        .control_count = config->control_count,
+        .jobs_max = config->jobs_max,
+        .chunk_bytes = config->chunk_bytes,
+        .memory_bytes = config->memory_bytes,
+        .ping_ms = num_u32(ping_ms),
+    };
+}
+
+/* What a server may answer to our wishes. */
+static bool peer_hello_fits(const struct wire_hello *wish, const struct wire_hello *given)
+{
+    return given->session == wish->session && given->role == wish->role &&
+           given->engine == wish->engine && given->log_level == wish->log_level &&
+           given->lanes <= wish->lanes && given->ping_ms == wish->ping_ms &&
+           given->slots_count > 0 &&
+           (wish->slots_count == 0 || given->slots_count <= wish->slots_count) &&
+           given->control_count == wish->control_count && given->jobs_max <= wish->jobs_max &&
+           given->chunk_bytes > 0 &&
+           (wish->chunk_bytes == 0 || given->chunk_bytes <= wish->chunk_bytes);
+}
+
+/* The limits are known: make room for the slots' states. */
+static int peer_agree(struct end_peer *self, const struct wire_hello *given, struct error *err)
+{
+    if (self->config.compress && !(given->capabilities & WIRE_CAN_PACK))
+        return error_set_class(err, ERROR_USAGE, ENOTSUP,
+                               "%s: haul there was built without zstd: leave out -z",
+                               link_of(self)->peer);
+    self->agreed = *given;
+    if (!self->config.compress)
+        self->agreed.capabilities = 0;
+    self->works_count = given->slots_count + given->control_count;
+    self->works = calloc(self->works_count, sizeof(*self->works));
+    self->jobs = calloc(given->jobs_max, sizeof(*self->jobs));
+    if (!self->works || !self->jobs)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
+    return session_agree(&self->session, &self->agreed, err);
+}
+
+/* Notes may come before its HELLO, and a reason why there is none. */
+static int peer_await_hello(struct end_peer *self, struct wire_message *message, struct error *err)
+{
+    do {
+        int result = session_hear_now(&self->session, message, self->config.hello_timeout_ns, err);
+        if (result < 0)
+            return result;
+        peer_message(self, message);
+    } while (!self->broken && message->type != WIRE_HELLO);
+    return self->broken ? error_take(err, &self->why) : 0;
+}
+
+static int peer_greet(struct end_peer *self, struct error *err)
+{
+    const struct wire_hello wish = peer_hello(&self->config);
+    uint64_t timeout_ns = self->config.hello_timeout_ns;
+    struct wire_message message;
+    int result = session_greet(&self->session, timeout_ns, err);
+    if (result == 0)
+        result = session_say_hello(&self->session, &wish, timeout_ns, err);
+    if (result == 0)
+        result = peer_await_hello(self, &message, err);
+    if (result < 0)
+        return result;
+    if (!peer_hello_fits(&wish, &message.hello))
+        return stream_violation(&self->session.stream, err,
+                                "its limits are not an answer to what was asked");
+    return peer_agree(self, &message.hello, err);
+}
+
+int end_peer_open(struct end **out, const struct end_peer_config *config, struct error *err)
+{
+    struct end_peer *self = calloc(1, sizeof(*self));
+    struct error why = {.class = ERROR_NONE};
+    *out = NULL;
+    if (!self)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
+    assert(config->jobs_max > 0 && config->jobs_max <= WIRE_JOBS_MAX);
+    self->end = (struct end){.ops = &peer_ops, .role = config->role};
+    self->config = *config;
+    session_init(&self->session, config->link, WIRE_CLIENT);
+    int result = peer_greet(self, &why);
+    if (result == 0) {
+        *out = &self->end;
+        return 0;
+    }
+    if (!error_is_set(&why))
+        error_set_class(&why, ERROR_SOCKET, ECONNRESET,
+                        "%s: the connection ended before haul answered", config->link->peer);
+    if (!self->broken)
+        peer_explain(self, &why);
+    peer_free(self);
+    return error_take(err, &why);
+}
+
+const struct wire_hello *end_peer_agreed(const struct end *end)
+{
+    return &((const struct end_peer *)end)->agreed;
+}
+
+bool end_peer_broken(const struct end *end)
+{
+    return ((const struct end_peer *)end)->broken;
+}
+
+uint64_t end_peer_resent(const struct end *end)
+{
+    return ((const struct end_peer *)end)->resent;
+}

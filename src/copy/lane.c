@@ -69,14 +69,13 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
         link_close(link);
         return result;
     }
-    struct end_peer_limits limits;
-    end_peer_limits(lane->ends[role], &limits);
-    lane->slots_count = (uint32_t)min_u64(lane->slots_count, limits.slots_count);
-    if (wish->chunk_bytes > limits.chunk_bytes && lane->chunk_bytes > limits.chunk_bytes)
+    const struct wire_hello *agreed = end_peer_agreed(lane->ends[role]);
+    lane->slots_count = (uint32_t)min_u64(lane->slots_count, agreed->slots_count);
+    if (wish->chunk_bytes > agreed->chunk_bytes && lane->chunk_bytes > agreed->chunk_bytes)
         log_note("%s: chunks of %u bytes, there is no memory for larger ones",
-                 config->addresses[role]->host, limits.chunk_bytes);
-    lane->chunk_bytes = (uint32_t)min_u64(lane->chunk_bytes, limits.chunk_bytes);
-    lane->lanes_most = (uint32_t)min_u64(lane->lanes_most, limits.lanes);
+                 config->addresses[role]->host, agreed->chunk_bytes);
+    lane->chunk_bytes = (uint32_t)min_u64(lane->chunk_bytes, agreed->chunk_bytes);
+    lane->lanes_most = (uint32_t)min_u64(lane->lanes_most, agreed->lanes);
     return 0;
 }
 

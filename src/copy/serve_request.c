@@ -5,8 +5,6 @@
  * granted is checked here first. */
 #include "serve_state.h"
 
-#include "wire_slot.h"
-
 #include "haul/journal.h"
 #include "haul/num.h"
 
@@ -53,6 +51,13 @@ static struct serve_job *job_find(struct serve *self, uint32_t number)
     return NULL;
 }
 
+static const struct side_report nothing_known = {
+    .resident_before_bytes = NUM_UNKNOWN,
+    .resident_peak_bytes = NUM_UNKNOWN,
+    .resident_after_bytes = NUM_UNKNOWN,
+    .memory_peak_bytes = NUM_UNKNOWN,
+};
+
 /* Always finds a place: there are as many as slots and open files together. */
 static struct serve_job *job_place(struct serve *self, bool passing)
 {
@@ -61,8 +66,7 @@ static struct serve_job *job_place(struct serve *self, bool passing)
         job++;
     assert(job < self->jobs + self->jobs_count);
     *job = (struct serve_job){.used = true, .passing = passing, .job.target_readable = true};
-    wire_slot_no_report(&job->job.reports[END_SOURCE]);
-    wire_slot_no_report(&job->job.reports[END_TARGET]);
+    job->job.reports[END_SOURCE] = job->job.reports[END_TARGET] = nothing_known;
     return job;
 }
 
@@ -88,8 +92,8 @@ static void job_take(struct serve *self, struct serve_job *job, const struct wir
     job->job.wish = request->job.wish;
     job->job.facts[END_SOURCE] = request->job.facts[END_SOURCE];
     text_keep(job->path, sizeof(job->path), request->path);
-    job->job.source_path = self->role == END_SOURCE ? job->path : "";
-    job->job.target_path = self->role == END_TARGET ? job->path : "";
+    job->job.source_path = self->agreed.role == END_SOURCE ? job->path : "";
+    job->job.target_path = self->agreed.role == END_TARGET ? job->path : "";
     job->job.wish.journal_path =
         text_keep(job->journal_path, sizeof(job->journal_path), request->job.wish.journal_path);
     job->job.wish.chown = text_keep(job->chown, sizeof(job->chown), request->job.wish.chown);
@@ -119,7 +123,7 @@ static const char *check_job(const struct serve *self, const struct wire_message
         return "chunks of a size that was not agreed on";
     if (request->job.wish.journal && request->job.wish.session == 0)
         return "a journal without a session";
-    if (request->job.wish.join && request->job.wish.session != self->session)
+    if (request->job.wish.join && request->job.wish.session != self->agreed.session)
         return "a lane that joins another session";
     return NULL;
 }
@@ -181,7 +185,7 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
     const char *wrong = check_order(job, request->op);
     if (wrong)
         return wrong;
-    if (!(self->role == END_SOURCE ? rule->source : rule->target))
+    if (!(self->agreed.role == END_SOURCE ? rule->source : rule->target))
         return "an operation that this role does not have";
     if (rule->buffer && !slot->slot.buffer)
         return "data in a slot without a buffer";
@@ -193,8 +197,8 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
         return "a map beyond the end of the file";
     if (!rule->chunk)
         return NULL;
-    return self->role == END_SOURCE ? check_piece(job, &request->slot)
-                                    : check_chunk(job, &request->slot, request->op);
+    return self->agreed.role == END_SOURCE ? check_piece(job, &request->slot)
+                                           : check_chunk(job, &request->slot, request->op);
 }
 
 /* ---- answers ---- */
@@ -230,6 +234,26 @@ static void serve_job_answered(struct serve_slot *slot)
     slot->job = NULL;
 }
 
+static void answer_failed(struct wire_message *message, const struct slot *slot)
+{
+    bool words = error_is_set(&slot->error);
+    message->status = WIRE_FAILED;
+    message->failure = (struct wire_failure){
+        .class = words ? slot->error.class : ERROR_FILE,
+        .errnum = (uint32_t)-slot->result,
+        .words = words ? slot->error.text : strerror(-slot->result),
+    };
+}
+
+static void answer_done(struct wire_message *message, const struct slot *slot)
+{
+    message->slot.matched = slot->conditional && slot->matched;
+    if (message->op == END_FETCH && !message->slot.matched)
+        message->payload_bytes = slot->length;
+    else if (message->op == END_RECALL)
+        message->payload_bytes = slot->count * WIRE_ENTRY_BYTES;
+}
+
 bool serve_put_answer(struct serve *self)
 {
     struct wire_message message;
@@ -238,25 +262,29 @@ bool serve_put_answer(struct serve *self)
         return false;
     struct serve_slot *slot = serve_slot_of(answer);
     self->answers = answer->next;
-    wire_slot_reply(&message, answer, slot->op, self->role, &answer->error);
-    if (slot->damaged) {
-        message.status = WIRE_DAMAGED;
-        slot->damaged = false;
-    }
+    codec_message(&message, WIRE_REPLY, answer->index);
+    codec_slot(&message.slot, answer);
+    message.op = slot->op;
+    message.job = slot->job->job;
+    message.facts = message.job.facts[self->agreed.role];
+    message.report = message.job.reports[self->agreed.role];
     message.tally = slot->job->tally;
-    const void *payload = wire_slot_pack(&message, answer, self->pack);
-    int result = stream_put(&self->stream, &message, payload);
+    if (slot->damaged)
+        message.status = WIRE_DAMAGED;
+    else if (answer->result < 0)
+        answer_failed(&message, answer);
+    else
+        answer_done(&message, answer);
+    int result = session_put(&self->session, &message, answer);
     assert(result == 0); /* every text of ours is short enough */
+    (void)result;
     serve_job_answered(slot);
-    self->sending = slot;
     return true;
 }
 
-void serve_answer_sent(struct serve *self)
+void serve_answer_sent(struct slot *slot)
 {
-    if (self->sending)
-        self->sending->step = SERVE_IDLE;
-    self->sending = NULL;
+    serve_slot_of(slot)->step = SERVE_IDLE;
 }
 
 /* ---- start and completion ---- */
@@ -270,7 +298,7 @@ static void serve_start(struct serve *self, struct serve_slot *slot)
 /* A file too many is the client's mistake about its limits, but a harmless one. */
 static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
 {
-    if (slot->op != END_OPEN || jobs_open(self) <= self->jobs_max)
+    if (slot->op != END_OPEN || jobs_open(self) <= self->agreed.jobs_max)
         return false;
     slot->slot.result = -EMFILE;
     error_set(&slot->slot.error, EMFILE, "%s: too many files at once", slot->job->path);
@@ -314,43 +342,33 @@ const char *serve_request(struct serve *self, const struct wire_message *request
         return "a slot that is not there, or not free";
     struct serve_job *job = job_find(self, request->job.number);
     const char *wrong = check(self, slot, job, request);
-    if (!wrong && request->payload_bytes > 0 && request->payload_bytes < request->slot.length &&
-        !self->pack)
-        wrong = "a payload that is shorter than its chunk";
     if (!wrong && request->op == END_COMMIT)
         wrong = job_commit(job, &request->job);
     if (wrong)
         return wrong;
-    self->chatter = (struct stream_chatter){0};
     slot->job = serve_job_for(self, job, request);
     slot->op = request->op;
     slot_take(&slot->slot, request, &slot->job->job);
     if (slot->op == END_RECALL)
         slot->slot.length = num_u32(min_u64(slot->slot.length, slot->slot.capacity));
+    slot->damaged = false;
     if (request->payload_bytes > 0) {
         slot->step = SERVE_RECEIVING;
-        self->receiving = slot;
-        self->receiving_bytes = request->payload_bytes;
-        stream_payload_into(&self->stream,
-                            wire_slot_incoming(&slot->slot, request->payload_bytes, self->pack),
-                            request->payload_bytes);
-    } else if (!serve_refuse_open(self, slot)) {
-        serve_start(self, slot);
+        return session_receive(&self->session, &slot->slot, request->payload_bytes);
     }
+    if (!serve_refuse_open(self, slot))
+        serve_start(self, slot);
     return NULL;
 }
 
-void serve_payload(struct serve *self)
+void serve_payload(struct serve *self, struct slot *slot, bool damaged)
 {
-    struct serve_slot *slot = self->receiving;
-    self->receiving = NULL;
-    slot->damaged = !wire_slot_unpack(&slot->slot, self->receiving_bytes, self->pack);
-    struct digest digest = digest_of(slot->slot.buffer, slot->slot.length);
-    slot->damaged |= !digest_equal(&digest, &slot->slot.digest);
-    if (slot->damaged)
-        serve_answer(self, slot);
+    struct serve_slot *own = serve_slot_of(slot);
+    own->damaged = damaged;
+    if (damaged)
+        serve_answer(self, own);
     else
-        serve_start(self, slot);
+        serve_start(self, own);
 }
 
 static void serve_done(struct serve *self, struct serve_slot *slot)
@@ -386,7 +404,7 @@ static void serve_abandon(struct serve *self, struct serve_job *job)
     struct slot *slot = &self->slots[0].slot;
     struct error ignored = {.class = ERROR_NONE};
     slot->job = &job->job;
-    if (job->open && self->role == END_TARGET && !job->job.wish.compare_only)
+    if (job->open && self->agreed.role == END_TARGET && !job->job.wish.compare_only)
         (void)end_call(self->end, NULL, slot, END_SYNC, &ignored);
     (void)end_call(self->end, NULL, slot, END_ABANDON, &ignored);
 }

@@ -5,10 +5,9 @@
 #include "haul/budget.h"
 #include "haul/end.h"
 #include "haul/log.h"
-#include "haul/pack.h"
 #include "haul/serve.h"
+#include "haul/session.h"
 #include "haul/slab.h"
-#include "haul/stream.h"
 
 enum serve_step {
     SERVE_IDLE,      /* the client may use this tag */
@@ -43,25 +42,17 @@ enum { SERVE_NOTES_MAX = 16, SERVE_REAP_MAX = 16 };
 
 struct serve {
     const struct serve_config *config;
-    struct stream stream;
-    enum end_role role;
-    uint64_t session; /* of HELLO */
+    struct session session;
+    struct wire_hello agreed;
     struct budget budget;
     struct slab slab;
     struct end *end;
-    struct serve_slot *slots;
-    uint32_t lanes;                    /* that there is memory for */
-    uint32_t slots_count, slots_total; /* with a buffer; with those without */
+    struct serve_slot *slots; /* those with a buffer, then those without */
+    uint32_t slots_total;
     struct serve_job *jobs;
-    uint32_t jobs_count, jobs_max;
+    uint32_t jobs_count;
     struct slot *answers, *answers_last; /* linked by next */
-    struct serve_slot *sending, *receiving;
-    uint32_t receiving_bytes; /* of that payload; less than the chunk: it is packed */
-    struct pack *pack;        /* NULL: payloads go as they are */
-    uint64_t ping_ns;
-    bool pong_due;
-    bool bye;                      /* the client has said it */
-    struct stream_chatter chatter; /* since the last request */
+    bool bye;                            /* the client has said it */
 };
 
 static inline struct serve_slot *serve_slot_of(struct slot *slot)
@@ -71,14 +62,15 @@ static inline struct serve_slot *serve_slot_of(struct slot *slot)
 
 /* serve_request.c: what a client asks, checked and started; and the replies. */
 
-/* A request came. NULL, or what the protocol does not allow about it. */
-const char *serve_request(struct serve *self, const struct wire_message *message);
-void serve_payload(struct serve *self);
+/* A request came; and its payload, if it has one. NULL, or what the protocol does not allow about
+ * it. */
+const char *serve_request(struct serve *self, const struct wire_message *request);
+void serve_payload(struct serve *self, struct slot *slot, bool damaged);
 /* Collect what the end has done. 0 or the end's own failure. */
 int serve_reap(struct serve *self, bool wait, struct error *err);
-/* The next reply becomes a frame. false: there is none. */
+/* The next reply becomes a frame; false: there is none. It has been sent. */
 bool serve_put_answer(struct serve *self);
-void serve_answer_sent(struct serve *self);
+void serve_answer_sent(struct slot *slot);
 /* Nothing is in flight at the end any more: sync and abandon what is open. */
 void serve_abandon_all(struct serve *self);
 

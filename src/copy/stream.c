@@ -348,11 +348,3 @@ int stream_greet(struct stream *stream, const char *program, uint64_t timeout_ns
         return error_take(err, &unheard);
     return heard;
 }
-
-bool stream_chatter_allowed(struct stream_chatter *chatter, uint64_t now_ns)
-{
-    if (chatter->count++ == 0)
-        chatter->started_ns = now_ns;
-    uint64_t seconds = (now_ns - chatter->started_ns) / NS_PER_SECOND;
-    return chatter->count <= WIRE_NOTES_BURST + seconds * WIRE_NOTES_A_SECOND;
-}

@@ -137,10 +137,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     };
     client_init(&client);
     if (end_peer_open(&client.end, &config, &err) == 0) {
-        struct end_peer_limits limits;
-        end_peer_limits(client.end, &limits);
-        assert(limits.slots_count <= FUZZ_SLOTS && limits.chunk_bytes <= FUZZ_CHUNK_BYTES);
-        if (limits.slots_count == FUZZ_SLOTS && limits.chunk_bytes == FUZZ_CHUNK_BYTES)
+        const struct wire_hello *limits = end_peer_agreed(client.end);
+        assert(limits->slots_count <= FUZZ_SLOTS && limits->chunk_bytes <= FUZZ_CHUNK_BYTES);
+        if (limits->slots_count == FUZZ_SLOTS && limits->chunk_bytes == FUZZ_CHUNK_BYTES)
             work(&client, role);
         end_close(client.end);
     } else {

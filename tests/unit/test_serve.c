@@ -27,7 +27,7 @@ struct rig {
     struct served served;
     struct end *end;
     struct error error;
-    struct end_peer_limits limits;
+    struct wire_hello limits;
     struct progress progress;
     struct slab slab;
     struct slot slots[SLOTS + 1]; /* the last one has no buffer */
@@ -78,7 +78,7 @@ static int rig_connect(struct rig *rig, enum end_role role)
     const struct end_peer_config config = rig_config(rig, role);
     int result = end_peer_open(&rig->end, &config, &rig->error);
     if (result == 0)
-        end_peer_limits(rig->end, &rig->limits);
+        rig->limits = *end_peer_agreed(rig->end);
     else
         link_close(&rig->links[0]->link);
     return result;
@@ -589,7 +589,7 @@ static void limits_of_the_server_bound_its_memory(void **state)
     rig->served.config.memory_bytes = 1024 * 1024;
     served_start(&rig->served, rig->links[1]);
     assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
-    end_peer_limits(rig->end, &rig->limits);
+    rig->limits = *end_peer_agreed(rig->end);
     assert_true(rig->limits.slots_count >= 2);
     assert_true(rig->limits.memory_bytes <= 1024 * 1024);
     assert_true((uint64_t)rig->limits.slots_count * rig->limits.chunk_bytes <= 1024 * 1024);
@@ -607,7 +607,7 @@ static void hello_that_wishes_for_too_much_gets_what_there_is(void **state)
     rig->served.config.memory_bytes = 1024 * 1024;
     served_start(&rig->served, rig->links[1]);
     assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
-    end_peer_limits(rig->end, &rig->limits);
+    rig->limits = *end_peer_agreed(rig->end);
     assert_int_equal(rig->limits.chunk_bytes, 256 * 1024);
     assert_int_equal(rig->limits.memory_bytes,
                      (uint64_t)rig->limits.slots_count * rig->limits.chunk_bytes);

@@ -536,16 +536,6 @@ static void tally_does_not_depend_on_the_order(void **state)
     assert_int_not_equal(a.sum, b.sum);
 }
 
-static void chatter_is_allowed_up_to_its_rate(void **state)
-{
-    struct stream_chatter chatter = {0, 0};
-    (void)state;
-    for (int i = 0; i < WIRE_NOTES_BURST; i++)
-        assert_true(stream_chatter_allowed(&chatter, 5));
-    assert_false(stream_chatter_allowed(&chatter, 5));
-    assert_true(stream_chatter_allowed(&chatter, 5 + NS_PER_SECOND));
-}
-
 /* ---- the stream ---- */
 
 static void stream_delivers_in_pieces_of_every_size(void **state)
@@ -638,7 +628,6 @@ int main(void)
         cmocka_unit_test(header_limits_hold_before_the_body_is_read),
         cmocka_unit_test(entries_keep_their_numbers),
         cmocka_unit_test(tally_does_not_depend_on_the_order),
-        cmocka_unit_test(chatter_is_allowed_up_to_its_rate),
         cmocka_unit_test(stream_delivers_in_pieces_of_every_size),
         cmocka_unit_test(stream_refuses_payloads_that_were_not_agreed_on),
         cmocka_unit_test(greeting_succeeds_between_equals),

@@ -1,0 +1,70 @@
+/* end_peer_check.c - a reply beside what was asked: the server is not to be trusted. What one
+ * message alone can say wrong, the codec has found already. */
+#include "end_peer_check.h"
+
+#include "haul/budget.h"
+
+static const char *check_opened(const struct job *job, enum end_role role,
+                                const struct wire_message *reply)
+{
+    if (role == END_SOURCE) {
+        bool file = reply->facts.kind == FILE_REGULAR || reply->facts.kind == FILE_DEVICE;
+        return file ? NULL : "it opened what is no file";
+    }
+    if (reply->job.chunk_bytes > job->chunk_bytes)
+        return "it wants larger chunks than there is room for";
+    /* Each has its bit in our memory. */
+    return reply->job.chunk_bytes < CHUNK_BYTES_MIN ? "it wants smaller chunks than there are"
+                                                    : NULL;
+}
+
+static const char *check_recalled(const struct slot *slot, const struct slot *answer)
+{
+    if (answer->count > slot->length / WIRE_ENTRY_BYTES)
+        return "it recalled more than there is room for";
+    if (answer->extent_start != 0 &&
+        (answer->count == 0 || answer->extent_start != slot->offset + answer->count))
+        return "it recalls in a circle";
+    return NULL;
+}
+
+/* That a digest matches is for us to find. */
+static bool answer_matches(const struct slot *slot, const struct slot *answer)
+{
+    bool whole = slot->op == END_FETCH || answer->count == slot->length;
+    return slot->conditional && whole && digest_equal(&answer->digest, &slot->expected);
+}
+
+const char *end_peer_check(const struct slot *slot, enum end_role role,
+                           const struct wire_message *reply)
+{
+    const struct slot *answer = &reply->slot;
+    switch (slot->op) {
+    case END_OPEN:
+        return check_opened(slot->job, role, reply);
+    case END_MAP:
+        /* The end behind the offset: else the plan would ask the same again, for ever. */
+        return answer->extent_start < slot->offset || answer->extent_end <= slot->offset
+                   ? "it found data before the place that was asked for"
+                   : NULL;
+    case END_RECALL:
+        return check_recalled(slot, answer);
+    case END_FETCH:
+        return answer->matched && !answer_matches(slot, answer)
+                   ? "it kept back a chunk that is needed"
+                   : NULL;
+    case END_EXAMINE:
+        return answer->count > slot->length ? "it examined more than was asked for" : NULL;
+    default:
+        return NULL;
+    }
+}
+
+void end_peer_take(struct slot *slot, enum end_role role, const struct wire_message *reply)
+{
+    codec_take_reply(slot, role, reply);
+    if (slot->op == END_FETCH || slot->op == END_EXAMINE)
+        slot->matched = answer_matches(slot, &reply->slot);
+    if (slot->op == END_FETCH)
+        slot->count = slot->length;
+}
