@@ -23,10 +23,11 @@ void log_init_difference(log_difference_sink *sink);
 void log_difference(const char *path, unsigned long long offset, unsigned long long length);
 
 /* A line without an end, to the sink, when the level lets it through; any thread. */
-void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void log_verbose(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define log_error(...)   log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
+#define log_note(...)    log_line(LOG_NOTE, __VA_ARGS__)
+#define log_verbose(...) log_line(LOG_VERBOSE, __VA_ARGS__)
+#define log_debug(...)   log_line(LOG_DEBUG, __VA_ARGS__)
 
 #endif

@@ -36,10 +36,7 @@ enum log_level log_level(void)
     return (enum log_level)atomic_load(&log_threshold);
 }
 
-static void emit(enum log_level level, const char *format, va_list arguments)
-    __attribute__((format(printf, 2, 0)));
-
-static void emit(enum log_level level, const char *format, va_list arguments)
+void log_line(enum log_level level, const char *format, ...)
 {
     if ((int)level > atomic_load(&log_threshold) || !atomic_load(&log_to))
         return;
@@ -47,7 +44,10 @@ static void emit(enum log_level level, const char *format, va_list arguments)
     static const char dots[] = "...";
     char line[LOG_LINE_BYTES];
     int saved = errno; /* callers log between a failed call and the use of its errno */
+    va_list arguments;
+    va_start(arguments, format);
     int length = vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
 
     if (length >= (int)sizeof(line))
         memcpy(line + sizeof(line) - sizeof(dots), dots, sizeof(dots));
@@ -72,49 +72,4 @@ void log_difference(const char *path, unsigned long long offset, unsigned long l
     log_error("%s: bytes %llu to %llu differ", path, offset, offset + length - 1);
     if (sink)
         sink(path, offset, length);
-}
-
-void log_error(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    emit(LOG_ERROR, format, arguments);
-    va_end(arguments);
-}
-
-void log_warning(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    emit(LOG_WARNING, format, arguments);
-    va_end(arguments);
-}
-
-void log_note(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    emit(LOG_NOTE, format, arguments);
-    va_end(arguments);
-}
-
-void log_verbose(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    emit(LOG_VERBOSE, format, arguments);
-    va_end(arguments);
-}
-
-void log_debug(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    emit(LOG_DEBUG, format, arguments);
-    va_end(arguments);
 }
