@@ -22,18 +22,10 @@
 #include <stdint.h>
 
 struct end_peer_config {
-    struct link *link;      /* open; nothing was said on it yet */
-    enum end_role role;     /* what the other side is for us */
-    uint64_t session;       /* random; the same for all lanes of a run */
-    uint32_t lanes;         /* sessions that this run would like to have; 0 is 1 */
-    uint32_t slots_count;   /* with a buffer; at most, 0: as many as the other side gives */
-    uint32_t control_count; /* without one */
-    uint32_t jobs_max;      /* files open at the same time */
-    uint32_t chunk_bytes;   /* at most; 0: as the other side finds right for its memory */
-    uint64_t memory_bytes;  /* for the other side's slots; 0: automatic */
-    enum engine_kind engine;
-    bool compress;             /* pack payloads, if the other side can */
-    enum log_level log_level;  /* the other side's lines up to here go to our log */
+    struct link *link; /* open; nothing was said on it yet */
+    /* What is wished: session, role, engine, log_level, lanes (0 is 1), slots_count and
+     * control_count, jobs_max, chunk_bytes, memory_bytes; capabilities are a condition. */
+    struct wire_hello hello;
     uint64_t timeout_ns;       /* nothing heard for so long while waiting: ERROR_TIMEOUT. 0: none.
                                   The other side is asked to say something more often than that */
     uint64_t hello_timeout_ns; /* for each step of the greeting; 0: WIRE_HELLO_MS */

@@ -318,36 +318,12 @@ static void peer_reply(struct end_peer *self, const struct wire_message *reply)
         peer_again(self, work->slot);
 }
 
-static void peer_note(const struct end_peer *self, const struct wire_note *note)
-{
-    const char *peer = link_of(self)->peer;
-    if (note->level > self->config.log_level)
-        return;
-    switch (note->level) {
-    case LOG_ERROR:
-        log_error("%s: %s", peer, note->line);
-        break;
-    case LOG_WARNING:
-        log_warning("%s: %s", peer, note->line);
-        break;
-    case LOG_NOTE:
-        log_note("%s: %s", peer, note->line);
-        break;
-    case LOG_VERBOSE:
-        log_verbose("%s: %s", peer, note->line);
-        break;
-    case LOG_DEBUG:
-        log_debug("%s: %s", peer, note->line);
-        break;
-    }
-}
-
 static void peer_message(struct end_peer *self, const struct wire_message *message)
 {
     if (message->type == WIRE_REPLY)
         peer_reply(self, message);
-    else if (message->type == WIRE_NOTE)
-        peer_note(self, &message->note);
+    else if (message->type == WIRE_NOTE && message->note.level <= self->config.hello.log_level)
+        log_line(message->note.level, "%s: %s", link_of(self)->peer, message->note.line);
     else if (message->type == WIRE_BYE)
         peer_ended(self, &message->failure);
 }
@@ -558,26 +534,17 @@ static const struct end_ops peer_ops = {
 
 /* ---- the greeting ---- */
 
+/* What is not the caller's choice. */
 static struct wire_hello peer_hello(const struct end_peer_config *config)
 {
+    struct wire_hello hello = config->hello;
     uint64_t ping_ms = WIRE_PING_MS;
     if (config->timeout_ns > 0)
         ping_ms = clamp_u64(config->timeout_ns / 4 / NS_PER_MS, WIRE_PING_MS_MIN, WIRE_PING_MS);
-    return (struct wire_hello){
-        .capabilities = config->compress ? WIRE_CAN_PACK : 0,
-        .choices = codec_choices_known(),
-        .session = config->session,
-        .role = config->role,
-        .engine = config->engine,
-        .log_level = config->log_level,
-        .lanes = config->lanes ? config->lanes : 1,
-        .slots_count = config->slots_count,
-        .control_count = config->control_count,
-        .jobs_max = config->jobs_max,
-        .chunk_bytes = config->chunk_bytes,
-        .memory_bytes = config->memory_bytes,
-        .ping_ms = num_u32(ping_ms),
-    };
+    hello.choices = codec_choices_known();
+    hello.lanes = hello.lanes ? hello.lanes : 1;
+    hello.ping_ms = num_u32(ping_ms);
+    return hello;
 }
 
 /* What a server may answer to our wishes. */
@@ -596,13 +563,12 @@ static bool peer_hello_fits(const struct wire_hello *wish, const struct wire_hel
 /* The limits are known: make room for the slots' states. */
 static int peer_agree(struct end_peer *self, const struct wire_hello *given, struct error *err)
 {
-    if (self->config.compress && !(given->capabilities & WIRE_CAN_PACK))
+    self->agreed = *given;
+    self->agreed.capabilities &= self->config.hello.capabilities;
+    if (self->agreed.capabilities != self->config.hello.capabilities)
         return error_set_class(err, ERROR_USAGE, ENOTSUP,
                                "%s: haul there was built without zstd: leave out -z",
                                link_of(self)->peer);
-    self->agreed = *given;
-    if (!self->config.compress)
-        self->agreed.capabilities = 0;
     self->works_count = given->slots_count + given->control_count;
     self->works = calloc(self->works_count, sizeof(*self->works));
     self->jobs = calloc(given->jobs_max, sizeof(*self->jobs));
@@ -648,8 +614,8 @@ int end_peer_open(struct end **out, const struct end_peer_config *config, struct
     *out = NULL;
     if (!self)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
-    assert(config->jobs_max > 0 && config->jobs_max <= WIRE_JOBS_MAX);
-    self->end = (struct end){.ops = &peer_ops, .role = config->role};
+    assert(config->hello.jobs_max > 0 && config->hello.jobs_max <= WIRE_JOBS_MAX);
+    self->end = (struct end){.ops = &peer_ops, .role = config->hello.role};
     self->config = *config;
     session_init(&self->session, config->link, WIRE_CLIENT);
     int result = peer_greet(self, &why);

@@ -48,16 +48,19 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
         return result;
     const struct end_peer_config peer = {
         .link = link,
-        .role = role,
-        .session = config->session,
-        .lanes = config->lanes,
-        .slots_count = lane->slots_count,
-        .control_count = LANE_CONTROL_SLOTS,
-        .jobs_max = LANE_JOBS_MAX,
-        .chunk_bytes = lane->chunk_bytes,
-        .engine = wish->engine,
-        .compress = wish->compress,
-        .log_level = log_level(),
+        .hello =
+            {
+                .capabilities = wish->compress ? WIRE_CAN_PACK : 0,
+                .session = config->session,
+                .role = role,
+                .engine = wish->engine,
+                .log_level = log_level(),
+                .lanes = config->lanes,
+                .slots_count = lane->slots_count,
+                .control_count = LANE_CONTROL_SLOTS,
+                .jobs_max = LANE_JOBS_MAX,
+                .chunk_bytes = lane->chunk_bytes,
+            },
         .timeout_ns = wish->timeout_ns,
         .hello_timeout_ns =
             wish->link.connect_timeout_ns ? wish->link.connect_timeout_ns : wish->timeout_ns,

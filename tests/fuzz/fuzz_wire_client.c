@@ -126,14 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     struct fuzz_link *fuzz = fuzz_link_open(data, length, WIRE_SERVER);
     const struct end_peer_config config = {
         .link = &fuzz->link,
-        .role = role,
-        .session = 1,
-        .engine = ENGINE_SYNC,
-        .slots_count = FUZZ_SLOTS,
-        .control_count = 1,
-        .jobs_max = 2,
-        .chunk_bytes = FUZZ_CHUNK_BYTES,
-        .compress = data[0] & FUZZ_PACK,
+        .hello = fuzz_hello(data[0]),
     };
     client_init(&client);
     if (end_peer_open(&client.end, &config, &err) == 0) {

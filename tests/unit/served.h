@@ -51,14 +51,17 @@ static inline struct end_peer_config client_config(struct pair_link *link, enum 
 {
     return (struct end_peer_config){
         .link = &link->link,
-        .role = role,
-        .session = SESSION,
-        .slots_count = slots_count,
-        .control_count = 1,
-        .jobs_max = 2,
-        .chunk_bytes = CHUNK,
+        .hello =
+            {
+                .session = SESSION,
+                .role = role,
+                .log_level = LOG_NOTE,
+                .slots_count = slots_count,
+                .control_count = 1,
+                .jobs_max = 2,
+                .chunk_bytes = CHUNK,
+            },
         .timeout_ns = 20 * NS_PER_SECOND,
-        .log_level = LOG_NOTE,
     };
 }
 

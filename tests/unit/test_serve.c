@@ -554,7 +554,7 @@ static void engines_of_every_kind_serve(void **state)
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         struct rig *rig = rig_make();
         struct end_peer_config config = rig_config(rig, END_TARGET);
-        config.engine = kinds[i];
+        config.hello.engine = kinds[i];
         served_start(&rig->served, rig->links[1]);
         if (end_peer_open(&rig->end, &config, &rig->error) != 0)
             fail_msg("%s", rig->error.text);
@@ -584,8 +584,8 @@ static void limits_of_the_server_bound_its_memory(void **state)
     struct rig *rig = rig_make();
     struct end_peer_config config = rig_config(rig, END_TARGET);
     (void)state;
-    config.slots_count = 0;
-    config.chunk_bytes = 0;
+    config.hello.slots_count = 0;
+    config.hello.chunk_bytes = 0;
     rig->served.config.memory_bytes = 1024 * 1024;
     served_start(&rig->served, rig->links[1]);
     assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
@@ -602,8 +602,8 @@ static void hello_that_wishes_for_too_much_gets_what_there_is(void **state)
     struct rig *rig = rig_make();
     struct end_peer_config config = rig_config(rig, END_TARGET);
     (void)state;
-    config.chunk_bytes = 16 * 1024 * 1024;
-    config.lanes = WIRE_LANES_MAX;
+    config.hello.chunk_bytes = 16 * 1024 * 1024;
+    config.hello.lanes = WIRE_LANES_MAX;
     rig->served.config.memory_bytes = 1024 * 1024;
     served_start(&rig->served, rig->links[1]);
     assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
