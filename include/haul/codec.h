@@ -36,7 +36,7 @@ int codec_decode(const uint8_t *frame, size_t length, enum wire_side from,
                  struct wire_message *message, struct codec_texts *texts, struct error *err);
 
 /* From a reply to slot->op into the slot, and into its job what a target tells of it: the fields
- * that travel, and no others. */
+ * that travel, and no others; of one that has failed only the report. */
 void codec_take_reply(struct slot *slot, enum end_role role, const struct wire_message *reply);
 
 /* What either side sends before its first frame, so that versions can differ. is_magic: the first

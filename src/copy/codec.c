@@ -549,6 +549,10 @@ static void take(void *out, const struct field *field, size_t begin, size_t size
 void codec_take_reply(struct slot *slot, enum end_role role, const struct wire_message *reply)
 {
     struct table table = ops[slot->op].answered;
+    if (ops[slot->op].reports)
+        slot->job->reports[role] = reply->report;
+    if (reply->status != WIRE_DONE)
+        return;
     for (size_t i = 0; i < table.count; i++) {
         const struct field *field = &table.fields[i];
         take(slot, field, offsetof(struct wire_message, slot), sizeof(*slot), &reply->slot);
@@ -558,8 +562,6 @@ void codec_take_reply(struct slot *slot, enum end_role role, const struct wire_m
     }
     if (slot->op == END_DESCRIBE || slot->op == END_OPEN)
         slot->job->facts[role] = reply->facts;
-    if (ops[slot->op].reports)
-        slot->job->reports[role] = reply->report;
 }
 
 /* ---- what fields say together ---- */
