@@ -113,35 +113,22 @@ static void end_file_retry_held(struct end_file *self)
 
 static void end_file_completed(struct end_file *self, struct request *request)
 {
-    struct owner *owner = request->owner;
-    struct open_file *open;
-    struct work *work;
-    switch (owner->kind) {
+    enum owner *owner = request->owner;
+    switch (*owner) {
     case OWNER_WORK:
-        work = (struct work *)((char *)owner - offsetof(struct work, owner));
-        work_completed(self, work);
+        work_completed(self, (struct work *)((char *)owner - offsetof(struct work, owner)));
         break;
-    case OWNER_WINDOW:
-        open = (struct open_file *)((char *)(owner - owner->epoch) -
-                                    offsetof(struct open_file, window_owners));
-        end_file_window_done(open, request);
-        break;
-    case OWNER_SWEEP:
-        open = (struct open_file *)((char *)owner - offsetof(struct open_file, sweep_owner));
-        open->sweeping = false;
-        end_file_sweep(self, open);
+    case OWNER_CACHE:
+        end_file_tended((struct open_file *)((char *)owner - offsetof(struct open_file, owner)),
+                        request);
         break;
     }
 }
 
 /* Let every file's windows go on, and whoever waited for them. */
-static void end_file_tend_all(struct end_file *self)
+static void end_file_go_on(struct end_file *self)
 {
-    enum policy_urgency urgency = self->held_count > 0 ? POLICY_PRESSED : POLICY_RELAXED;
-    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
-        if (self->opens[i].used && !self->opens[i].opening && !policy_idle(&self->opens[i].policy))
-            end_file_tend(self, &self->opens[i], urgency);
-    }
+    end_file_tend_all(self, self->held_count > 0 ? CACHE_PRESSED : CACHE_RELAXED);
     work_look(self);
 }
 
@@ -157,11 +144,11 @@ static int end_file_reap(struct end *end, struct slot **out, uint32_t max, bool 
     }
     for (int i = 0; i < count; i++)
         end_file_completed(self, done[i]);
-    end_file_tend_all(self);
+    end_file_go_on(self);
     if (self->held_count > 0) {
         end_file_retry_held(self);
         if (self->held_count > 0)
-            end_file_tend_all(self);
+            end_file_go_on(self);
     }
     return (int)work_take_ready(self, out, max);
 }
@@ -179,7 +166,7 @@ static void end_file_close(struct end *end)
     engine_close(self->engine); /* drains: the kernel may own buffers */
     for (uint32_t i = 0; self->opens && i < self->config.jobs_max; i++) {
         ledger_close(&self->opens[i].ledger);
-        residency_release(&self->opens[i].view);
+        cache_close(&self->opens[i].cache);
         if (self->opens[i].used)
             file_close(&self->opens[i].file);
     }
@@ -217,22 +204,26 @@ int end_file_open(struct end **out, const struct end_file_config *config, struct
         goto fail;
     self->end = (struct end){.ops = &end_file_ops, .role = config->role};
     self->config = *config;
+    self->pool = (struct cache_pool){
+        .window_bytes = config->window_bytes,
+        .windows_count = config->windows_count,
+        .windows_do_not_fit = config->windows_do_not_fit,
+        .in_flight_bytes = config->in_flight_bytes,
+    };
     self->engine = config->given;
     self->opens = calloc(config->jobs_max, sizeof(*self->opens));
     self->works = calloc(config->slots_count, sizeof(*self->works));
     if (!self->opens || !self->works)
         goto fail;
     for (uint32_t i = 0; i < config->jobs_max; i++) {
-        self->opens[i].window_owners[0].kind = self->opens[i].window_owners[1].kind = OWNER_WINDOW;
-        self->opens[i].sweep_owner.kind = OWNER_SWEEP;
         file_init(&self->opens[i].file);
     }
     for (uint32_t i = 0; i < config->slots_count; i++)
-        self->works[i].owner.kind = OWNER_WORK;
+        self->works[i].owner = OWNER_WORK;
     if (!self->engine) {
-        /* One request a slot, one a window, one sweep a file. */
+        /* One request a slot, one a window of all files, one sweep a file. */
         struct engine_config engine = config->engine;
-        engine.depth = config->slots_count + config->jobs_max * (POLICY_WINDOWS_MAX + 1);
+        engine.depth = config->slots_count + CACHE_POOL_WINDOWS + config->jobs_max;
         result = engine_open(&self->engine, &engine, err);
         if (result < 0)
             goto fail;

@@ -13,9 +13,38 @@
 /* Zeros are looked for in blocks of this size, as holes are kept by the common filesystems. */
 enum { ZERO_BLOCK_BYTES = 4096 };
 
-static work_then end_file_read_done, end_file_write_done, end_file_settled;
+static work_then end_file_read_done, end_file_write_done;
 
-/* The slot waits, in order of arrival, until a window has been closed. */
+void end_file_tended(struct open_file *open, struct request *request)
+{
+    int result = cache_reaped(&open->cache, request);
+    if (result < 0 && open->lost_result == 0)
+        open->lost_result = result;
+}
+
+void end_file_tend(struct end_file *self, struct open_file *open, enum cache_urgency urgency)
+{
+    struct request *request;
+    while ((request = cache_next(&open->cache, urgency))) {
+        request->owner = &open->owner;
+        int result = engine_submit(self->engine, request);
+        if (result < 0) { /* else it is the engine's, and may be done by now */
+            request->result = result;
+            end_file_tended(open, request);
+        }
+    }
+}
+
+void end_file_tend_all(struct end_file *self, enum cache_urgency urgency)
+{
+    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+        struct open_file *open = &self->opens[i];
+        if (open->used && !open->opening && !cache_idle(&open->cache))
+            end_file_tend(self, open, urgency);
+    }
+}
+
+/* The slot waits, in order of arrival, until a window has been closed: of whatever file. */
 static void end_file_hold(struct end_file *self, struct work *work)
 {
     struct slot **last = &self->held;
@@ -24,87 +53,16 @@ static void end_file_hold(struct end_file *self, struct work *work)
     *last = work->slot;
     work->slot->next = NULL;
     self->held_count++;
-    end_file_tend(self, work->open, POLICY_PRESSED);
+    end_file_tend_all(self, CACHE_PRESSED);
 }
 
-/* Others have this part of the target in their cache: a direct write would throw it out. Beside a
- * window that is written direct writes are not safe (the kernel fails the next sync with EIO when
- * it cannot throw out a folio that reaches into both), so a window's chunks go one way. */
-static bool end_file_others_write(const struct work *work)
-{
-    const struct slot *slot = work->slot;
-    if (work->open->policy.kind != POLICY_DIRECT || slot->op != END_STORE ||
-        work->before_bytes == NUM_UNKNOWN)
-        return false;
-    return work->before_bytes > 0 || policy_is_open(&work->open->policy, slot->offset) ||
-           end_file_is_followed(work);
-}
-
-/* Is a direct write under way in the window that this one is to open? */
-static bool end_file_direct_beside(const struct end_file *self, const struct work *work)
-{
-    uint64_t number = work->slot->offset / work->open->policy.window_bytes;
-    for (uint32_t i = 0; i < self->config.slots_count; i++) {
-        const struct work *other = &self->works[i];
-        if (other != work && other->open == work->open && other->direct && other->counted &&
-            other->slot->op == END_STORE &&
-            other->slot->offset / work->open->policy.window_bytes == number)
-            return true;
-    }
-    return false;
-}
-
-static bool end_file_begin(struct end_file *self, struct work *work)
-{
-    struct open_file *open = work->open;
-    struct slot *slot = work->slot;
-    if (!work->counted)
-        end_file_watch_before(self, work); /* what a held slot was told may be old */
-    bool windows = open->policy.kind == POLICY_WINDOW || end_file_others_write(work);
-    struct policy_transfer transfer = {
-        .offset = slot->offset,
-        .length = slot->length,
-        .writes = slot->op == END_STORE,
-        .from_medium = end_file_wants_medium(work),
-    };
-    if (windows && !work->windowed) {
-        if (end_file_direct_beside(self, work) ||
-            !policy_begin(&open->policy, &open->file, &open->residency, &transfer)) {
-            end_file_hold(self, work);
-            return false;
-        }
-        work->windowed = true;
-    }
-    bool direct = open->policy.kind == POLICY_DIRECT && !work->windowed;
-    work->direct = direct || transfer.around;
-    work->block = direct ? open->policy.block : transfer.around ? open->policy.around_block : 1;
-    if (!work->counted) {
-        open->transfer_bytes += slot->length;
-        work->counted = true;
-    }
-    return true;
-}
-
-static void end_file_end(struct work *work)
-{
-    struct slot *slot = work->slot;
-    if (work->windowed)
-        policy_end(&work->open->policy, slot->offset, slot->length, slot->op == END_STORE);
-    if (work->counted)
-        work->open->transfer_bytes -= slot->length;
-    work->windowed = work->counted = false;
-}
-
-/* A chunk's transfer is over: look at the cache, let the windows go on, give the slot back. */
+/* A chunk's transfer is over: let the windows go on, give the slot back. */
 static void end_file_io_finish(struct end_file *self, struct work *work, int result)
 {
     struct open_file *open = work->open;
-    bool windowed = work->windowed;
-    end_file_watch_after(work);
-    end_file_end(work);
-    if (windowed)
-        end_file_tend(self, open, POLICY_RELAXED);
-    if (result == 0 && open->over_budget) {
+    cache_end(&open->cache, &work->transfer, true);
+    end_file_tend(self, open, CACHE_RELAXED);
+    if (result == 0 && open->cache.over_budget) {
         error_set_class(&work->slot->error, ERROR_CACHE, ENOBUFS,
                         "%s: more page cache than --cache-max allows, and --strict forbids it",
                         open->file.path);
@@ -116,24 +74,15 @@ static void end_file_io_finish(struct end_file *self, struct work *work, int res
 static void end_file_io_fail(struct end_file *self, struct work *work, int errnum,
                              const char *doing)
 {
-    end_file_end(work);
+    cache_end(&work->open->cache, &work->transfer, false);
     work_fail(self, work, errnum, doing);
 }
 
 static void end_file_read(struct end_file *self, struct work *work)
 {
-    struct open_file *open = work->open;
     const struct slot *slot = work->slot;
-    uint32_t block = work->block;
-    int fd = work->direct ? open->file.fd_direct : open->file.fd;
-    if (!work->direct && end_file_wants_medium(work)) {
-        if (end_file_medium_direct(open, &block)) {
-            fd = open->file.fd_direct;
-        } else {
-            block = work->block;
-            end_file_medium_cached(work);
-        }
-    }
+    uint32_t block;
+    int fd = cache_read_fd(&work->open->cache, &work->transfer, &block);
     work->request = (struct request){
         .kind = REQUEST_READ,
         .fd = fd,
@@ -149,36 +98,25 @@ static void end_file_read(struct end_file *self, struct work *work)
 
 /* Examine from the medium, under window and where no direct I/O can do it: what is dirty is written
  * back, what is cached and not others' is dropped, then it is read. */
-static void end_file_settle(struct end_file *self, struct work *work)
-{
-    const struct policy *policy = &work->open->policy;
-    work->request = (struct request){
-        .kind = policy->range_writeback ? REQUEST_WRITEBACK_WAIT : REQUEST_DATASYNC,
-        .fd = work->open->file.fd,
-        .offset = align_down(work->slot->offset, policy->window_bytes),
-        .length = policy->window_bytes,
-    };
-    end_file_writeback_begun(work->open, &work->owner);
-    work_submit(self, work, end_file_settled);
-}
-
 static void end_file_evict(struct end_file *self, struct work *work, int result)
 {
-    uint64_t length, end = work->slot->offset + work->slot->length;
     (void)result; /* a drop that failed is no failure */
-    if (work->direct || work->cursor >= end ||
-        !policy_run_of_ours(&work->open->policy, &work->cursor, end, &length)) {
+    if (cache_evict(&work->open->cache, &work->transfer, &work->cursor, &work->request))
+        work_submit(self, work, end_file_evict);
+    else
         end_file_read(self, work);
+}
+
+static void end_file_settled(struct end_file *self, struct work *work, int result)
+{
+    cache_settled(&work->open->cache, &work->transfer);
+    if (result < 0) {
+        /* What was stored there is lost, and a later sync is not told of it again. */
+        work->open->lost_result = result;
+        end_file_io_fail(self, work, -result, "write-back error");
         return;
     }
-    work->request = (struct request){
-        .kind = REQUEST_DROP,
-        .fd = work->open->file.fd,
-        .offset = work->cursor,
-        .length = length,
-    };
-    work->cursor += length;
-    work_submit(self, work, end_file_evict);
+    end_file_evict(self, work, 0);
 }
 
 static bool all_zeros(const uint8_t *data, size_t length)
@@ -204,7 +142,8 @@ static uint32_t run_end(const struct slot *slot, uint32_t position, uint32_t blo
 /* Where the file's last block begins, if it is not whole and this transfer is direct. */
 static uint64_t end_file_tail(const struct work *work)
 {
-    return work->direct ? align_down(work->open->size_bytes, work->block) : work->open->size_bytes;
+    return work->transfer.direct ? align_down(work->open->size_bytes, work->transfer.block)
+                                 : work->open->size_bytes;
 }
 
 /* The next part of the chunk to be written: from the cursor to the returned end, less than or equal
@@ -215,7 +154,7 @@ static uint64_t end_file_next_part(struct work *work)
     uint64_t limit = slot->offset + slot->length;
     if (slot->blank) {
         /* What is written between zeros must keep to the alignment of direct writes. */
-        uint32_t block = (uint32_t)max_u64(ZERO_BLOCK_BYTES, work->block);
+        uint32_t block = (uint32_t)max_u64(ZERO_BLOCK_BYTES, work->transfer.block);
         bool zeros = true;
         while (work->cursor < limit) {
             uint32_t position = (uint32_t)(work->cursor - slot->offset);
@@ -239,7 +178,7 @@ static void end_file_write(struct end_file *self, struct work *work)
      * size back, and what was cut off is zeros then. */
     int result = file_check_uncut(&open->file, open->size_bytes, &work->slot->error);
     if (result < 0) {
-        open->writeback_result = result; /* nor may a sync claim what was stored before */
+        open->lost_result = result; /* nor may a sync claim what was stored before */
         end_file_io_fail(self, work, -result, "write error");
         return;
     }
@@ -250,39 +189,28 @@ static void end_file_write(struct end_file *self, struct work *work)
     }
     bool tail = work->cursor >= end_file_tail(work);
     uint32_t length = num_u32(end - work->cursor);
-    if (work->direct && tail)
-        end_file_watch_page(open, work->cursor);
+    if (work->transfer.direct && tail)
+        cache_touch(&open->cache, work->cursor);
     work->request = (struct request){
         .kind = REQUEST_WRITE,
-        .fd = work->direct && !tail ? open->file.fd_direct : open->file.fd,
+        .fd = work->transfer.direct && !tail ? open->file.fd_direct : open->file.fd,
         .offset = work->cursor,
         .length = length,
         .need = length,
-        .block = tail ? 1 : work->block,
+        .block = tail ? 1 : work->transfer.block,
         .buffer = work->slot->buffer + (work->cursor - work->slot->offset),
     };
     assert(end <= open->size_bytes); /* the target is never longer than the source, at no moment */
     work_submit(self, work, end_file_write_done);
 }
 
-/* O_DIRECT was accepted at open and refused at work: from now on windows, for this file. true:
- * start the chunk over. */
+/* O_DIRECT was accepted at open and refused at work: from now on buffered, for this file. true: the
+ * chunk has started over. */
 static bool end_file_refused(struct end_file *self, struct work *work)
 {
-    struct open_file *open = work->open;
     if (work->request.result != -EINVAL || work->request.block == 1)
         return false;
-    if (open->policy.kind != POLICY_DIRECT)
-        open->medium = MEDIUM_BUFFERED;
-    if (open->policy.kind == POLICY_DIRECT) {
-        policy_switch(&open->policy, &open->file,
-                      "O_DIRECT was accepted at open and refused at work");
-        log_note("%s: direct I/O is refused here; going on in windows", open->file.path);
-    }
-    open->policy.around_block = 0;
-    if (work->probes_stayed > 0)
-        end_file_watch_after(work);
-    end_file_end(work);
+    cache_refused(&work->open->cache, &work->transfer);
     end_file_transfer(self, work);
     return true;
 }
@@ -304,9 +232,9 @@ static void end_file_read_done(struct end_file *self, struct work *work, int res
         if (end_file_refused(self, work))
             return;
         /* A direct read writes back first what is dirty there; its error may have been that. */
-        if (!work->open->reading && end_file_wants_medium(work) &&
-            work->open->policy.kind != POLICY_DIRECT)
-            work->open->writeback_result = result;
+        if (!work->open->reading && work->transfer.from_medium &&
+            work->open->cache.kind != POLICY_DIRECT)
+            work->open->lost_result = result;
         end_file_io_fail(self, work, -result, "read error");
         return;
     }
@@ -341,27 +269,15 @@ static void end_file_write_done(struct end_file *self, struct work *work, int re
     end_file_write(self, work);
 }
 
-static void end_file_settled(struct end_file *self, struct work *work, int result)
-{
-    end_file_writeback_over(work->open, &work->owner);
-    if (result < 0) {
-        /* What was stored there is lost, and a later sync is not told of it again. */
-        work->open->writeback_result = result;
-        end_file_io_fail(self, work, -result, "write-back error");
-        return;
-    }
-    end_file_evict(self, work, 0);
-}
-
 static void end_file_transfer_go(struct end_file *self, struct work *work)
 {
     const struct slot *slot = work->slot;
+    struct cache *cache = &work->open->cache;
     work->cursor = slot->offset;
     if (slot->op == END_STORE)
         end_file_write(self, work);
-    else if (slot->op == END_EXAMINE && end_file_wants_medium(work) && work->windowed &&
-             !(work->direct && work->open->reading))
-        end_file_settle(self, work);
+    else if (slot->op == END_EXAMINE && cache_settle(cache, &work->transfer, &work->request))
+        work_submit(self, work, end_file_settled);
     else
         end_file_read(self, work);
 }
@@ -372,19 +288,36 @@ static void end_file_probed(struct end_file *self, struct work *work, int result
         if (!end_file_refused(self, work))
             end_file_io_fail(self, work, -result,
                              work->slot->op == END_STORE ? "write error" : "read error");
-    } else if (end_file_tried(self, work)) {
+    } else if (cache_direct_tried(&work->open->cache, &work->transfer, &work->request)) {
         work_submit(self, work, end_file_probed);
     } else {
         end_file_transfer_go(self, work);
     }
 }
 
+/* EXAMINE where it is asked for, and all that haul verify reads. */
+static bool end_file_wants_medium(const struct slot *slot)
+{
+    return (slot->op == END_EXAMINE && slot->from_medium) ||
+           (slot->op != END_STORE && slot->job->wish.compare_only);
+}
+
 void end_file_transfer(struct end_file *self, struct work *work)
 {
-    assert(work->slot->length > 0 && work->slot->length <= work->slot->capacity);
-    if (!end_file_begin(self, work))
-        return;
-    if (end_file_try_direct(work))
+    const struct slot *slot = work->slot;
+    struct cache *cache = &work->open->cache;
+    assert(slot->length > 0 && slot->length <= slot->capacity);
+    work->transfer = (struct cache_transfer){
+        .offset = slot->offset,
+        .length = slot->length,
+        .writes = slot->op == END_STORE,
+        .from_medium = end_file_wants_medium(slot),
+        .blank = slot->blank,
+        .buffer = slot->buffer,
+    };
+    if (!cache_begin(cache, &work->transfer))
+        end_file_hold(self, work);
+    else if (cache_direct_try(cache, &work->transfer, &work->request))
         work_submit(self, work, end_file_probed);
     else
         end_file_transfer_go(self, work);
@@ -419,6 +352,6 @@ static int end_file_punch(struct end_file *self, struct work *work)
 /* Old data under a hole of the source. */
 void end_file_erase(struct end_file *self, struct work *work)
 {
-    end_file_watch_edge(work->open, work->slot->offset + work->slot->length);
+    cache_touch_edge(&work->open->cache, work->slot->offset + work->slot->length);
     work_call(self, work, end_file_punch, end_file_punched);
 }

@@ -2,11 +2,13 @@
  * steps, each of which does one fallible thing and falls through to the next. */
 #include "end_file.h"
 
+#include "haul/budget.h"
 #include "haul/log.h"
 #include "haul/num.h"
 #include "haul/text.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -51,11 +53,9 @@ static struct open_file *end_file_place(struct end_file *self, const struct job 
         if (open->used)
             continue;
         *open = (struct open_file){
-            .window_owners = {{.kind = OWNER_WINDOW}, {.kind = OWNER_WINDOW, .epoch = 1}},
-            .sweep_owner.kind = OWNER_SWEEP,
+            .owner = OWNER_CACHE,
             .used = true,
             .job_number = job->number,
-            .strict = job->wish.strict,
         };
         file_init(&open->file);
         return open;
@@ -66,46 +66,25 @@ static struct open_file *end_file_place(struct end_file *self, const struct job 
 static void end_file_forget(struct open_file *open)
 {
     ledger_close(&open->ledger);
-    residency_release(&open->view);
+    cache_close(&open->cache);
     file_close(&open->file);
     open->used = false;
 }
 
-static int end_file_refuse_open(const struct end_file *self, const struct open_file *open,
-                                const struct job *job, struct error *err)
+static int end_file_open_cache(struct end_file *self, struct open_file *open, const struct job *job,
+                               struct error *err)
 {
     const struct cache_need need = {
         .path = open->file.path,
-        .kind = open->policy.kind,
-        .why = open->policy.why,
         .size_bytes = open->size_bytes,
         .reading = open->reading,
     };
-    return end_file_refuse_cache(self, job, &need, err);
-}
-
-static void end_file_choose(const struct end_file *self, struct open_file *open,
-                            const struct job *job)
-{
-    uint32_t windows_limit;
-    uint32_t window_bytes = end_file_window_bytes(self, job, open->reading, &windows_limit);
-    policy_choose(&open->policy, &open->file, job->wish.cache, window_bytes);
-    open->policy.size_bytes = open->size_bytes;
-    end_file_watch_policy(open);
-    open->policy.windows_limit = windows_limit;
-    open->cache_max_bytes = job->wish.cache_max_set ? job->wish.cache_max_bytes
-                                                    : self->config.in_flight_bytes +
-                                                          (uint64_t)windows_limit * window_bytes;
-    if (job->wish.cache != POLICY_AUTO && open->policy.kind != job->wish.cache)
-        log_note("%s: %s was asked for and is not possible, using %s: %s", open->file.path,
-                 policy_name(job->wish.cache), policy_name(open->policy.kind), open->policy.why);
-    log_verbose("%s: policy=%s block=%u (%s)", open->file.path, policy_name(open->policy.kind),
-                open->policy.block, open->policy.why);
+    return cache_open(&open->cache, &self->pool, &open->file, job, &need, err);
 }
 
 /* The source; and the target, too, when it is only compared. */
-static int end_file_open_reading(const struct end_file *self, struct open_file *open,
-                                 struct job *job, struct error *err)
+static int end_file_open_reading(struct end_file *self, struct open_file *open, struct job *job,
+                                 struct error *err)
 {
     int result = file_open_source_in(&open->file, self->config.place, job_path(self, job), err);
     if (result < 0)
@@ -114,9 +93,7 @@ static int end_file_open_reading(const struct end_file *self, struct open_file *
     job->facts[self->end.role] = open->file.facts;
     job->target_readable = true;
     ledger_init(&open->ledger, &open->file, job); /* a manifest to compare with */
-    end_file_watch_start(open);
-    end_file_choose(self, open, job);
-    return end_file_refuse_open(self, open, job, err);
+    return end_file_open_cache(self, open, job, err);
 }
 
 /* A target that we made and could not even start to fill: take it away again, and its journal. */
@@ -138,8 +115,8 @@ static void end_file_tell_target(const struct end_file *self, const struct open_
     job->old_bytes = tells ? min_u64(open->file.facts.size_bytes, open->size_bytes) : 0;
 }
 
-static int end_file_open_target(const struct end_file *self, struct open_file *open,
-                                struct job *job, struct error *err)
+static int end_file_open_target(struct end_file *self, struct open_file *open, struct job *job,
+                                struct error *err)
 {
     const struct place *place = self->config.place;
     const struct file_open_wish wish = {
@@ -158,14 +135,12 @@ static int end_file_open_target(const struct end_file *self, struct open_file *o
     open->size_bytes = job->facts[END_SOURCE].size_bytes;
     ledger_init(&open->ledger, &open->file, job);
     end_file_tell_target(self, open, job);
-    end_file_watch_start(open);
-    end_file_choose(self, open, job);
-    result = end_file_refuse_open(self, open, job, err);
+    result = end_file_open_cache(self, open, job, err);
     if (result == 0)
         result = job->wish.join ? ledger_join(&open->ledger, place, job, err)
                                 : ledger_find(&open->ledger, place, job, err);
-    end_file_watch_edge(open, open->file.facts.size_bytes);
-    end_file_watch_edge(open, open->size_bytes);
+    cache_touch_edge(&open->cache, open->file.facts.size_bytes);
+    cache_touch_edge(&open->cache, open->size_bytes);
     if (result == 0 && !job->wish.join) {
         evidence_settle_target(&job->facts[END_SOURCE], &open->file.facts);
         result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
@@ -270,8 +245,18 @@ static int end_file_commit_step(struct end_file *self, struct work *work)
 
 static void end_file_left(struct end_file *self, struct work *work, int result)
 {
-    end_file_watch_end(self, work->open, &work->slot->job->reports[self->end.role]);
-    end_file_forget(work->open);
+    struct open_file *open = work->open;
+    struct side_report *report = &work->slot->job->reports[self->end.role];
+    *report = (struct side_report){
+        .engine = self->engine->ops->kind,
+        .memory_peak_bytes = budget_memory_peak(),
+        .attributes_changed = open->attributes.changed,
+        .attributes_lost = open->attributes.lost,
+        .attributes_asked = open->attributes.asked,
+    };
+    snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);
+    cache_report(&open->cache, report);
+    end_file_forget(open);
     work_finish(self, work, result);
 }
 
@@ -279,7 +264,8 @@ static void end_file_left(struct end_file *self, struct work *work, int result)
 static void end_file_dropped(struct end_file *self, struct work *work, int result)
 {
     (void)result;
-    work->waiting = work->open->sweeping;
+    end_file_tend(self, work->open, CACHE_FINISH);
+    work->waiting = !cache_idle(&work->open->cache);
     if (work->waiting)
         return;
     if (work->slot->op == END_COMMIT)
@@ -294,9 +280,7 @@ static void end_file_dropped(struct end_file *self, struct work *work, int resul
  */
 static void end_file_drop_rest(struct end_file *self, struct work *work)
 {
-    end_file_watch_crumbs(work->open);
-    work->open->swept_count = 0;
-    end_file_sweep(self, work->open);
+    cache_finish(&work->open->cache);
     work_wait(self, work, end_file_dropped);
 }
 
@@ -304,7 +288,7 @@ static void end_file_all_synced(struct end_file *self, struct work *work, int re
 {
     struct open_file *open = work->open;
     if (result == 0)
-        result = open->writeback_result;
+        result = open->lost_result;
     if (result == 0) {
         end_file_drop_rest(self, work);
         return;
@@ -317,8 +301,8 @@ static void end_file_close_windows(struct end_file *self, struct work *work, int
 {
     struct open_file *open = work->open;
     (void)result;
-    end_file_tend(self, open, POLICY_FINISH);
-    work->waiting = !policy_idle(&open->policy) || open->sweeping;
+    end_file_tend(self, open, CACHE_FINISH);
+    work->waiting = !cache_idle(&open->cache);
     if (work->waiting)
         return;
     if (open->reading)
@@ -333,6 +317,6 @@ void end_file_leave(struct end_file *self, struct work *work)
         work_finish(self, work, 0);
         return;
     }
-    assert(work->open->transfer_bytes == 0);
+    assert(!work->open->cache.transfers);
     work_wait(self, work, end_file_close_windows);
 }

@@ -32,14 +32,14 @@ static void end_file_synced(struct end_file *self, struct work *work, int result
 {
     struct open_file *open = work->open;
     if (result == 0)
-        result = open->writeback_result;
+        result = open->lost_result;
     if (result == 0) /* what was cut off since is nowhere, durable or not */
         result = file_check_in_place(&open->file, open->size_bytes, &work->slot->error);
     work->request.result = result;
-    if (ledger_prove(&open->ledger, &work->request, open->transfer_bytes == 0)) {
+    if (ledger_prove(&open->ledger, &work->request, !open->cache.transfers)) {
         work_submit(self, work, end_file_recorded);
     } else if (result < 0) {
-        open->writeback_result = result; /* nor may a later sync or commit claim them */
+        open->lost_result = result; /* nor may a later sync or commit claim them */
         work_fail(self, work, -result, "sync to the disk failed");
     } else {
         work_finish(self, work, 0);
@@ -50,7 +50,7 @@ static void end_file_synced(struct end_file *self, struct work *work, int result
 static void end_file_hear(struct end_file *self, struct work *work, int result)
 {
     const struct open_file *open = work->open;
-    work->waiting = open->writebacks[1 - open->epoch] > 0;
+    work->waiting = !cache_heard(&open->cache);
     if (!work->waiting)
         end_file_synced(self, work, result);
 }
@@ -58,7 +58,7 @@ static void end_file_hear(struct end_file *self, struct work *work, int result)
 static void end_file_data_synced(struct end_file *self, struct work *work, int result)
 {
     (void)result; /* asked for with the write-backs' */
-    work->open->epoch = 1 - work->open->epoch;
+    cache_synced(&work->open->cache);
     work_wait(self, work, end_file_hear);
 }
 

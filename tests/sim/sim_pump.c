@@ -13,6 +13,7 @@
 #include "system_sim.h"
 #include "world_sim.h"
 
+#include "haul/cache.h"
 #include "haul/journal.h"
 #include "haul/log.h"
 #include "haul/plan.h"
@@ -371,7 +372,7 @@ static void open_ends(struct run *run)
             .in_flight_bytes = (uint64_t)scenario->slots_count * scenario->chunk_bytes,
             .jobs_max = 1,
             .given = sim_engine_open((enum end_role)role, &scenario->plans[role],
-                                     slots_count + POLICY_WINDOWS_MAX + 1),
+                                     slots_count + CACHE_WINDOWS_MAX + 1),
         };
         if (end_file_open(&run->ends[role], &config, &run->err) != 0)
             sim_fatal("the end does not open: %s", run->err.text);
@@ -484,7 +485,7 @@ static void check_nothing_in_flight(const struct run *run)
     for (int role = 0; role < 2; role++) {
         if (run->ends[role]->inflight != 0)
             sim_fatal("%u slots are still with an end", run->ends[role]->inflight);
-        if (world.engines[role]->engine.inflight > POLICY_WINDOWS_MAX + 1)
+        if (world.engines[role]->engine.inflight > CACHE_WINDOWS_MAX + 1)
             sim_fatal("more than window requests is left in flight");
     }
 }

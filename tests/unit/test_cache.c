@@ -1,9 +1,9 @@
-/* test_policy.c - which policy is chosen and why; the windows, step by step, with an executor that
+/* test_cache.c - which policy is chosen and why; the windows, step by step, with an executor that
  * the test is; and on a real file, what is left in the cache. Other filesystems are left to
  * tests/cli. */
+#include "haul/cache.h"
 #include "haul/cleanup.h"
 #include "haul/num.h"
-#include "haul/policy.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -62,126 +62,139 @@ static int place_teardown(void **state)
     return 0;
 }
 
+static void open_cache(struct cache *cache, struct cache_pool *pool, struct file *file,
+                       enum policy_kind wish)
+{
+    struct error err = {.class = ERROR_NONE};
+    const struct job job = {.chunk_bytes = CHUNK, .wish.cache = wish};
+    const struct cache_need need = {.path = file->path, .size_bytes = file->facts.size_bytes};
+    *pool = (struct cache_pool){.window_bytes = WINDOW};
+    assert_int_equal(cache_open(cache, pool, file, &job, &need, &err), 0);
+}
+
 static bool is_direct(int fd)
 {
     return (fcntl(fd, F_GETFL) & O_DIRECT) != 0;
 }
 
-static void policy_choose_disk_auto_is_direct(void **state)
+static void cache_open_disk_auto_is_direct(void **state)
 {
     struct place *place = *state;
-    struct policy policy;
-    policy_choose(&policy, &place->file, POLICY_AUTO, WINDOW);
-    assert_int_equal(policy.kind, POLICY_DIRECT);
-    assert_true(policy.block >= 4096 && is_power_of_two(policy.block));
+    struct cache_pool pool;
+    struct cache cache;
+    open_cache(&cache, &pool, &place->file, POLICY_AUTO);
+    assert_int_equal(cache.kind, POLICY_DIRECT);
+    assert_true(cache.block >= 4096 && is_power_of_two(cache.block));
     assert_true(is_direct(place->file.fd_direct));
     assert_false(is_direct(place->file.fd));
-    assert_int_equal(policy_fd(&policy, &place->file), place->file.fd_direct);
-    assert_non_null(strstr(policy.why, "O_DIRECT"));
-    assert_true(policy_idle(&policy));
+    assert_non_null(strstr(cache.why, "O_DIRECT"));
+    assert_true(cache_idle(&cache));
 }
 
-static void policy_choose_disk_window_wished_is_window(void **state)
+static void cache_open_disk_window_wished_is_window(void **state)
 {
     struct place *place = *state;
-    struct policy policy;
-    policy_choose(&policy, &place->file, POLICY_WINDOW, WINDOW);
-    assert_int_equal(policy.kind, POLICY_WINDOW);
-    assert_int_equal(policy.block, 1);
-    assert_int_equal(policy.window_bytes, WINDOW);
+    struct cache_pool pool;
+    struct cache cache;
+    open_cache(&cache, &pool, &place->file, POLICY_WINDOW);
+    assert_int_equal(cache.kind, POLICY_WINDOW);
+    assert_int_equal(cache.block, 1);
+    assert_int_equal(cache.window_bytes, WINDOW);
     /* Only to read around what others have cached, and only where statx vouches for it. */
-    assert_int_equal(policy.around_block > 0, place->file.dio_known);
+    assert_int_equal(cache.around_block > 0, place->file.dio_known);
     assert_int_equal(place->file.fd_direct >= 0, place->file.dio_known);
-    assert_true(policy.around_block == 0 || is_direct(place->file.fd_direct));
-    assert_int_equal(policy_fd(&policy, &place->file), place->file.fd);
-    assert_true(strlen(policy.why) > 0);
+    assert_true(cache.around_block == 0 || is_direct(place->file.fd_direct));
+    assert_true(strlen(cache.why) > 0);
 }
 
-static void policy_choose_disk_plain_wished_is_plain(void **state)
+static void cache_open_disk_plain_wished_is_plain(void **state)
 {
     struct place *place = *state;
-    struct policy policy;
-    policy_choose(&policy, &place->file, POLICY_PLAIN, WINDOW);
-    assert_int_equal(policy.kind, POLICY_PLAIN);
-    assert_int_equal(policy.block, 1);
-    assert_int_equal(policy_fd(&policy, &place->file), place->file.fd);
+    struct cache_pool pool;
+    struct cache cache;
+    open_cache(&cache, &pool, &place->file, POLICY_PLAIN);
+    assert_int_equal(cache.kind, POLICY_PLAIN);
+    assert_int_equal(cache.block, 1);
 }
 
 /* statx says that direct I/O would be buffered silently: also the wish for it is refused. */
-static void policy_choose_alignment_zero_is_window(void **state)
+static void cache_open_alignment_zero_is_window(void **state)
 {
     struct place *place = *state;
     static const enum policy_kind wishes[] = {POLICY_AUTO, POLICY_DIRECT};
     for (size_t i = 0; i < COUNT_OF(wishes); i++) {
-        struct policy policy;
+        struct cache_pool pool;
+        struct cache cache;
         place->file.dio_known = true;
         place->file.dio_memory_bytes = place->file.dio_offset_bytes = 0;
-        policy_choose(&policy, &place->file, wishes[i], WINDOW);
-        assert_int_equal(policy.kind, POLICY_WINDOW);
+        open_cache(&cache, &pool, &place->file, wishes[i]);
+        assert_int_equal(cache.kind, POLICY_WINDOW);
         assert_int_equal(place->file.fd_direct, -1);
-        assert_non_null(strstr(policy.why, "silently"));
+        assert_non_null(strstr(cache.why, "silently"));
     }
 }
 
-static void policy_choose_larger_alignment_is_kept_to(void **state)
+static void cache_open_larger_alignment_is_kept_to(void **state)
 {
     struct place *place = *state;
-    struct policy policy;
+    struct cache_pool pool;
+    struct cache cache;
     place->file.dio_known = true;
     place->file.dio_memory_bytes = 512;
     place->file.dio_offset_bytes = 16384;
-    policy_choose(&policy, &place->file, POLICY_AUTO, WINDOW);
-    assert_int_equal(policy.kind, POLICY_DIRECT);
-    assert_int_equal(policy.block, 16384);
-    assert_int_equal(policy_tail_offset(&policy, 3 * 16384 + 5), 3 * 16384);
+    open_cache(&cache, &pool, &place->file, POLICY_AUTO);
+    assert_int_equal(cache.kind, POLICY_DIRECT);
+    assert_int_equal(cache.block, 16384);
 }
 
-static void policy_choose_statx_silent_tries_it(void **state)
+static void cache_open_statx_silent_tries_it(void **state)
 {
     struct place *place = *state;
-    struct policy policy;
+    struct cache_pool pool;
+    struct cache cache;
     place->file.dio_known = false;
-    policy_choose(&policy, &place->file, POLICY_AUTO, WINDOW);
-    assert_int_equal(policy.kind, POLICY_DIRECT);
-    assert_non_null(strstr(policy.why, "tried"));
+    open_cache(&cache, &pool, &place->file, POLICY_AUTO);
+    assert_int_equal(cache.kind, POLICY_DIRECT);
+    assert_non_null(strstr(cache.why, "tried"));
 }
 
 /* procfs refuses O_DIRECT at open, whatever the fixture says that the file is. */
-static void policy_choose_open_refused_is_window(void **state)
+static void cache_open_open_refused_is_window(void **state)
 {
     (void)state;
     struct error err = {0};
     struct file file;
-    struct policy policy;
+    struct cache_pool pool;
+    struct cache cache;
     file_init(&file);
     file.fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
     file.path = strdup("/proc/version");
     assert_true(file.fd >= 0 && file.path);
     assert_int_equal(file_facts(&file, &file.facts, &err), 0);
-    policy_choose(&policy, &file, POLICY_AUTO, WINDOW);
-    assert_int_equal(policy.kind, POLICY_WINDOW);
+    open_cache(&cache, &pool, &file, POLICY_AUTO);
+    assert_int_equal(cache.kind, POLICY_WINDOW);
     assert_int_equal(file.fd_direct, -1);
-    assert_int_equal(policy_fd(&policy, &file), file.fd);
-    assert_non_null(strstr(policy.why, "refused"));
-    assert_non_null(strstr(policy.why, "Invalid argument"));
+    assert_non_null(strstr(cache.why, "refused"));
+    assert_non_null(strstr(cache.why, "Invalid argument"));
     file_close(&file);
 }
 
-static void policy_choose_memory_filesystem_is_plain(void **state)
+static void cache_open_memory_filesystem_is_plain(void **state)
 {
     struct place *place = *state;
     static const enum policy_kind wishes[] = {POLICY_AUTO, POLICY_DIRECT, POLICY_WINDOW,
                                               POLICY_PLAIN};
     for (size_t i = 0; i < COUNT_OF(wishes); i++) {
-        struct policy policy;
-        policy_choose(&policy, &place->file, wishes[i], WINDOW);
-        assert_int_equal(policy.kind, POLICY_PLAIN);
+        struct cache_pool pool;
+        struct cache cache;
+        open_cache(&cache, &pool, &place->file, wishes[i]);
+        assert_int_equal(cache.kind, POLICY_PLAIN);
         assert_int_equal(place->file.fd_direct, -1);
-        assert_true(strlen(policy.why) > 0);
+        assert_true(strlen(cache.why) > 0);
     }
 }
 
-static void policy_choose_range_writeback_only_where_it_works(void **state)
+static void cache_open_range_writeback_only_where_it_works(void **state)
 {
     struct place *place = *state;
     static const struct {
@@ -192,41 +205,36 @@ static void policy_choose_range_writeback_only_where_it_works(void **state)
         {OVERLAYFS_SUPER_MAGIC, false}, {FUSE_SUPER_MAGIC, false},    {0x12345678, false},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct policy policy;
+        struct cache_pool pool;
+        struct cache cache;
         place->file.filesystem = rows[i].type;
-        policy_choose(&policy, &place->file, POLICY_WINDOW, WINDOW);
-        assert_int_equal(policy.range_writeback, rows[i].works);
+        open_cache(&cache, &pool, &place->file, POLICY_WINDOW);
+        assert_int_equal(cache.range_writeback, rows[i].works);
     }
 }
 
-static void policy_switch_direct_becomes_window(void **state)
+static void cache_refused_direct_becomes_window(void **state)
 {
     struct place *place = *state;
-    struct policy policy;
-    policy_choose(&policy, &place->file, POLICY_AUTO, WINDOW);
-    assert_int_equal(policy.kind, POLICY_DIRECT);
+    struct cache_pool pool;
+    struct cache cache;
+    struct cache_transfer transfer = {.length = CHUNK};
+    open_cache(&cache, &pool, &place->file, POLICY_AUTO);
+    assert_int_equal(cache.kind, POLICY_DIRECT);
+    assert_true(cache_begin(&cache, &transfer));
+    assert_true(transfer.direct);
     int fd_direct = place->file.fd_direct;
-    policy_switch(&policy, &place->file, "it lied: 100%s");
-    assert_int_equal(policy.kind, POLICY_WINDOW);
-    assert_int_equal(policy.block, 1);
-    assert_string_equal(policy.why, "it lied: 100%s");
-    assert_int_equal(policy_fd(&policy, &place->file), place->file.fd);
-    assert_int_equal(policy.window_bytes, WINDOW);
+    cache_refused(&cache, &transfer);
+    assert_int_equal(cache.kind, POLICY_WINDOW);
+    assert_int_equal(cache.block, 1);
+    assert_non_null(strstr(cache.why, "refused at work"));
+    assert_int_equal(cache.window_bytes, WINDOW);
+    assert_true(cache_begin(&cache, &transfer));
+    assert_false(transfer.direct);
+    cache_end(&cache, &transfer, true);
     /* Requests in flight stay as they are: their descriptor is still open. */
     assert_true(is_direct(fd_direct));
-}
-
-static void policy_tail_offset_only_direct_has_a_tail(void **state)
-{
-    struct place *place = *state;
-    struct policy policy;
-    policy_choose(&policy, &place->file, POLICY_DIRECT, WINDOW);
-    assert_int_equal(policy_tail_offset(&policy, 0), 0);
-    assert_int_equal(policy_tail_offset(&policy, policy.block - 1), 0);
-    assert_int_equal(policy_tail_offset(&policy, policy.block), policy.block);
-    assert_int_equal(policy_tail_offset(&policy, policy.block + 1), policy.block);
-    policy_switch(&policy, &place->file, "test");
-    assert_int_equal(policy_tail_offset(&policy, 4097), 4097);
+    cache_close(&cache);
 }
 
 static void policy_name_all_kinds_have_one(void **state)
@@ -240,13 +248,14 @@ static void policy_name_all_kinds_have_one(void **state)
 
 /* ---- windows, step by step ---- */
 
-enum { MODEL_WINDOWS = 64, PENDING_MAX = POLICY_WINDOWS_MAX };
+enum { MODEL_WINDOWS = 64, PENDING_MAX = CACHE_WINDOWS_MAX };
 
 /* What the cache would hold, and what was done to it. */
 struct model {
-    struct policy policy;
+    struct cache_pool pool;
+    struct cache cache;
     struct file file;
-    struct residency residency;
+    struct cache_transfer transfers[64];
     bool dirty[MODEL_WINDOWS];  /* written since the last write-back that was waited for began */
     bool cached[MODEL_WINDOWS]; /* something of ours is in the cache */
     uint32_t inflight[MODEL_WINDOWS];
@@ -263,15 +272,15 @@ static void model_start(struct model *model, uint64_t filesystem)
     model->file.facts.kind = FILE_REGULAR;
     model->file.facts.size_bytes = (uint64_t)MODEL_WINDOWS * WINDOW;
     model->file.writable = model->file.readable = true;
-    policy_choose(&model->policy, &model->file, POLICY_WINDOW, WINDOW);
-    assert_int_equal(model->policy.kind, POLICY_WINDOW);
+    open_cache(&model->cache, &model->pool, &model->file, POLICY_WINDOW);
+    assert_int_equal(model->cache.kind, POLICY_WINDOW);
 }
 
 static uint32_t model_open_count(struct model *model)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < POLICY_WINDOWS_MAX; i++)
-        count += model->policy.windows[i].open;
+    for (uint32_t i = 0; i < CACHE_POOL_WINDOWS; i++)
+        count += model->pool.windows[i].cache != NULL;
     if (count > model->open_most)
         model->open_most = count;
     return count;
@@ -279,9 +288,12 @@ static uint32_t model_open_count(struct model *model)
 
 static bool model_begin(struct model *model, uint64_t offset)
 {
-    struct policy_transfer one = {.offset = offset, .length = CHUNK};
-    bool begun = policy_begin(&model->policy, &model->file, &model->residency, &one);
-    assert_true(model_open_count(model) <= model->policy.windows_limit);
+    struct cache_transfer *one = model->transfers;
+    while (one->begun)
+        one++;
+    *one = (struct cache_transfer){.offset = offset, .length = CHUNK};
+    bool begun = cache_begin(&model->cache, one);
+    assert_true(model_open_count(model) <= model->cache.windows_limit);
     if (begun) {
         model->inflight[offset / WINDOW]++;
         model->cached[offset / WINDOW] = true;
@@ -292,7 +304,11 @@ static bool model_begin(struct model *model, uint64_t offset)
 static void model_end(struct model *model, uint64_t offset, bool wrote)
 {
     uint64_t number = offset / WINDOW;
-    policy_end(&model->policy, offset, CHUNK, wrote);
+    struct cache_transfer *one = model->transfers;
+    while (!one->begun || one->offset != offset)
+        one++;
+    one->writes = wrote;
+    cache_end(&model->cache, one, true);
     assert_true(model->inflight[number] > 0);
     model->inflight[number]--;
     if (wrote)
@@ -300,9 +316,9 @@ static void model_end(struct model *model, uint64_t offset, bool wrote)
 }
 
 /* The next request, checked against the rules, and kept as being executed. */
-static struct request *model_next(struct model *model, enum policy_urgency urgency)
+static struct request *model_next(struct model *model, enum cache_urgency urgency)
 {
-    struct request *request = policy_next(&model->policy, &model->file, urgency);
+    struct request *request = cache_next(&model->cache, urgency);
     if (!request)
         return NULL;
     assert_true(model->pending_count < PENDING_MAX);
@@ -315,17 +331,17 @@ static struct request *model_next(struct model *model, enum policy_urgency urgen
     assert_int_equal(request->offset % PAGE, 0);
     switch (request->kind) {
     case REQUEST_WRITEBACK_START:
-        assert_true(model->policy.range_writeback);
+        assert_true(model->cache.range_writeback);
         assert_true(model->dirty[number]);
         break;
     case REQUEST_WRITEBACK_WAIT:
-        assert_true(model->policy.range_writeback);
+        assert_true(model->cache.range_writeback);
         assert_int_equal(model->inflight[number], 0);
         assert_int_equal(request->offset, number * WINDOW);
         assert_int_equal(request->length, WINDOW);
         break;
     case REQUEST_DATASYNC:
-        assert_false(model->policy.range_writeback);
+        assert_false(model->cache.range_writeback);
         break;
     case REQUEST_DROP:
         assert_int_equal(model->inflight[number], 0);
@@ -349,7 +365,7 @@ static void model_reap(struct model *model, uint32_t at, int result)
     uint64_t first = request->offset / WINDOW;
     model->pending[at] = model->pending[--model->pending_count];
     request->result = result;
-    int answer = policy_reaped(&model->policy, request);
+    int answer = cache_reaped(&model->cache, request);
     assert_int_equal(answer, kind == REQUEST_DROP ? 0 : result);
     if (kind == REQUEST_WRITEBACK_WAIT || kind == REQUEST_DATASYNC) {
         assert_int_equal(model->inflight[number], 0); /* nothing is begun while it is waited for */
@@ -363,14 +379,14 @@ static void model_reap(struct model *model, uint32_t at, int result)
 
 static void model_finish(struct model *model)
 {
-    for (uint32_t step = 0; step < 100 && !policy_idle(&model->policy); step++) {
-        while (model_next(model, POLICY_FINISH))
+    for (uint32_t step = 0; step < 100 && !cache_idle(&model->cache); step++) {
+        while (model_next(model, CACHE_FINISH))
             continue;
         if (model->pending_count > 0)
             model_reap(model, 0, 0);
     }
-    assert_true(policy_idle(&model->policy));
-    assert_null(model_next(model, POLICY_FINISH));
+    assert_true(cache_idle(&model->cache));
+    assert_null(model_next(model, CACHE_FINISH));
     for (uint32_t i = 0; i < MODEL_WINDOWS; i++) {
         assert_false(model->dirty[i]);
         assert_false(model->cached[i]);
@@ -383,37 +399,37 @@ static void transfer(struct model *model, uint64_t offset, bool write)
     model_end(model, offset, write);
 }
 
-static void policy_next_nothing_open_gives_nothing(void **state)
+static void cache_next_nothing_open_gives_nothing(void **state)
 {
     (void)state;
     struct model model;
     model_start(&model, EXT4_SUPER_MAGIC);
-    assert_true(policy_idle(&model.policy));
-    assert_null(policy_next(&model.policy, &model.file, POLICY_RELAXED));
-    assert_null(policy_next(&model.policy, &model.file, POLICY_PRESSED));
-    assert_null(policy_next(&model.policy, &model.file, POLICY_FINISH));
+    assert_true(cache_idle(&model.cache));
+    assert_null(cache_next(&model.cache, CACHE_RELAXED));
+    assert_null(cache_next(&model.cache, CACHE_PRESSED));
+    assert_null(cache_next(&model.cache, CACHE_FINISH));
 }
 
-static void policy_next_only_window_is_left_alone(void **state)
+static void cache_next_only_window_is_left_alone(void **state)
 {
     (void)state;
     struct model model;
     model_start(&model, EXT4_SUPER_MAGIC);
     transfer(&model, 0, true);
     transfer(&model, CHUNK, true);
-    assert_null(model_next(&model, POLICY_RELAXED)); /* more may come into it */
-    assert_false(policy_idle(&model.policy));
+    assert_null(model_next(&model, CACHE_RELAXED)); /* more may come into it */
+    assert_false(cache_idle(&model.cache));
     model_finish(&model);
 }
 
-static void policy_next_clean_windows_are_dropped_behind_the_reader(void **state)
+static void cache_next_clean_windows_are_dropped_behind_the_reader(void **state)
 {
     (void)state;
     struct model model;
     model_start(&model, EXT4_SUPER_MAGIC);
     for (uint64_t offset = 0; offset < 20 * (uint64_t)WINDOW; offset += CHUNK) {
         transfer(&model, offset, false);
-        struct request *request = model_next(&model, POLICY_RELAXED);
+        struct request *request = model_next(&model, CACHE_RELAXED);
         assert_int_equal(request != NULL, offset > 0 && offset % WINDOW == 0);
         if (!request)
             continue;
@@ -426,7 +442,7 @@ static void policy_next_clean_windows_are_dropped_behind_the_reader(void **state
 }
 
 /* Start the write-back of k when k+1 is open, wait for it when k+1 is started, then drop it. */
-static void policy_next_dirty_windows_lag_behind_the_writer(void **state)
+static void cache_next_dirty_windows_lag_behind_the_writer(void **state)
 {
     (void)state;
     struct model model;
@@ -435,18 +451,18 @@ static void policy_next_dirty_windows_lag_behind_the_writer(void **state)
 
     transfer(&model, 0 * WINDOW, true);
     transfer(&model, 1 * WINDOW, true);
-    request = model_next(&model, POLICY_RELAXED);
+    request = model_next(&model, CACHE_RELAXED);
     assert_non_null(request);
     assert_int_equal(request->kind, REQUEST_WRITEBACK_START);
     assert_int_equal(request->offset, 0);
     assert_int_equal(request->length, WINDOW);
-    assert_null(model_next(&model, POLICY_RELAXED));
+    assert_null(model_next(&model, CACHE_RELAXED));
     model_reap(&model, 0, 0);
-    assert_null(model_next(&model, POLICY_RELAXED)); /* window 1 is not started yet */
+    assert_null(model_next(&model, CACHE_RELAXED)); /* window 1 is not started yet */
 
     transfer(&model, 2 * WINDOW, true);
     bool started = false, waited = false, dropped = false;
-    while ((request = model_next(&model, POLICY_RELAXED))) {
+    while ((request = model_next(&model, CACHE_RELAXED))) {
         started |= request->kind == REQUEST_WRITEBACK_START && request->offset == WINDOW;
         waited |= request->kind == REQUEST_WRITEBACK_WAIT && request->offset == 0;
         dropped |= request->kind == REQUEST_DROP;
@@ -460,31 +476,31 @@ static void policy_next_dirty_windows_lag_behind_the_writer(void **state)
     model_finish(&model);
 }
 
-static void policy_next_without_range_writeback_syncs_data(void **state)
+static void cache_next_without_range_writeback_syncs_data(void **state)
 {
     (void)state;
     struct model model;
     model_start(&model, OVERLAYFS_SUPER_MAGIC);
     transfer(&model, 0, true);
     transfer(&model, WINDOW, true);
-    struct request *request = model_next(&model, POLICY_RELAXED);
+    struct request *request = model_next(&model, CACHE_RELAXED);
     assert_non_null(request);
     assert_int_equal(request->kind, REQUEST_DATASYNC);
     model_reap(&model, 0, 0);
-    request = model_next(&model, POLICY_RELAXED);
+    request = model_next(&model, CACHE_RELAXED);
     assert_non_null(request);
     assert_int_equal(request->kind, REQUEST_DROP);
     model_reap(&model, 0, 0);
-    assert_null(model_next(&model, POLICY_RELAXED));
+    assert_null(model_next(&model, CACHE_RELAXED));
     model_finish(&model);
 }
 
-static void policy_begin_too_many_windows_is_refused_until_one_closes(void **state)
+static void cache_begin_too_many_windows_is_refused_until_one_closes(void **state)
 {
     (void)state;
     struct model model;
     model_start(&model, EXT4_SUPER_MAGIC);
-    uint64_t limit = model.policy.windows_limit;
+    uint64_t limit = model.cache.windows_limit;
     assert_true(limit >= 2);
     for (uint64_t i = 0; i < limit; i++)
         assert_true(model_begin(&model, i * WINDOW));
@@ -493,9 +509,9 @@ static void policy_begin_too_many_windows_is_refused_until_one_closes(void **sta
     assert_true(model_begin(&model, CHUNK));
     model_end(&model, CHUNK, false);
     /* All are in use: nothing may be dropped, however urgent. */
-    assert_null(model_next(&model, POLICY_PRESSED));
+    assert_null(model_next(&model, CACHE_PRESSED));
     model_end(&model, 0, false);
-    struct request *request = model_next(&model, POLICY_PRESSED);
+    struct request *request = model_next(&model, CACHE_PRESSED);
     assert_non_null(request);
     assert_int_equal(request->kind, REQUEST_DROP);
     assert_false(model_begin(&model, limit * WINDOW)); /* not before it is done */
@@ -507,22 +523,62 @@ static void policy_begin_too_many_windows_is_refused_until_one_closes(void **sta
     model_finish(&model);
 }
 
-static void policy_begin_window_being_closed_opens_anew_afterwards(void **state)
+/* However many files are open, what one may have in windows is what all may have. */
+static void cache_begin_many_files_share_what_one_may_have(void **state)
+{
+    (void)state;
+    enum { FILES = 12 };
+    static struct cache_pool pool;
+    static struct cache caches[FILES];
+    struct model model;
+    struct cache_transfer transfers[FILES] = {{0}};
+    struct request *request;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    for (int small = 0; small < 2; small++) {
+        uint32_t begun = 0;
+        model.file.facts.size_bytes = small ? PAGE : 2 * WINDOW;
+        for (uint32_t i = 0; i < FILES; i++) {
+            struct cache_pool fresh;
+            open_cache(&caches[i], &fresh, &model.file, POLICY_WINDOW);
+            caches[i].pool = &pool;
+        }
+        pool = (struct cache_pool){.window_bytes = WINDOW};
+        for (uint32_t i = 0; i < FILES; i++) {
+            transfers[i] = (struct cache_transfer){.length = PAGE};
+            begun += cache_begin(&caches[i], &transfers[i]);
+            assert_true(pool.open_bytes <= caches[i].windows_limit * (uint64_t)WINDOW);
+        }
+        assert_int_equal(begun, small ? FILES : caches[0].windows_limit);
+        /* Others' windows go for the one that is held. */
+        cache_end(&caches[0], &transfers[0], true);
+        assert_null(cache_next(&caches[0], CACHE_RELAXED));
+        assert_non_null(request = cache_next(&caches[0], CACHE_PRESSED));
+        assert_int_equal(cache_reaped(&caches[0], request), 0);
+        assert_true(cache_idle(&caches[0]));
+        assert_true(small || cache_begin(&caches[FILES - 1], &transfers[FILES - 1]));
+        for (uint32_t i = 0; i < FILES; i++)
+            cache_close(&caches[i]);
+        assert_int_equal(pool.open_bytes, 0);
+    }
+    cache_close(&model.cache);
+}
+
+static void cache_begin_window_being_closed_opens_anew_afterwards(void **state)
 {
     (void)state;
     struct model model;
     model_start(&model, EXT4_SUPER_MAGIC);
     transfer(&model, 0, false);
-    assert_non_null(model_next(&model, POLICY_FINISH));
+    assert_non_null(model_next(&model, CACHE_FINISH));
     assert_false(model_begin(&model, CHUNK)); /* its pages could be lost half read */
     model_reap(&model, 0, 0);
-    assert_true(policy_idle(&model.policy));
+    assert_true(cache_idle(&model.cache));
     transfer(&model, CHUNK, false);
-    assert_false(policy_idle(&model.policy));
+    assert_false(cache_idle(&model.cache));
     model_finish(&model);
 }
 
-static void policy_end_written_while_started_is_waited_for_too(void **state)
+static void cache_end_written_while_started_is_waited_for_too(void **state)
 {
     (void)state;
     struct model model;
@@ -530,7 +586,7 @@ static void policy_end_written_while_started_is_waited_for_too(void **state)
     model_start(&model, EXT4_SUPER_MAGIC);
     transfer(&model, 0, true);
     transfer(&model, WINDOW, true);
-    request = model_next(&model, POLICY_RELAXED);
+    request = model_next(&model, CACHE_RELAXED);
     assert_non_null(request);
     assert_int_equal(request->kind, REQUEST_WRITEBACK_START);
     transfer(&model, CHUNK, true); /* a late chunk, while window 0 is being written back */
@@ -538,7 +594,7 @@ static void policy_end_written_while_started_is_waited_for_too(void **state)
     model_finish(&model); /* checks that nothing dirty was dropped */
 }
 
-static void policy_reaped_failed_writeback_is_told_and_the_windows_go_on(void **state)
+static void cache_reaped_failed_writeback_is_told_and_the_windows_go_on(void **state)
 {
     (void)state;
     static const uint64_t types[] = {EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC};
@@ -547,8 +603,8 @@ static void policy_reaped_failed_writeback_is_told_and_the_windows_go_on(void **
         bool failed = false;
         model_start(&model, types[i]);
         transfer(&model, 0, true);
-        for (uint32_t step = 0; step < 20 && !policy_idle(&model.policy); step++) {
-            struct request *request = model_next(&model, POLICY_FINISH);
+        for (uint32_t step = 0; step < 20 && !cache_idle(&model.cache); step++) {
+            struct request *request = model_next(&model, CACHE_FINISH);
             assert_non_null(request);
             bool waits =
                 request->kind == REQUEST_WRITEBACK_WAIT || request->kind == REQUEST_DATASYNC;
@@ -560,13 +616,13 @@ static void policy_reaped_failed_writeback_is_told_and_the_windows_go_on(void **
     }
 }
 
-static void policy_reaped_failed_drop_is_no_error(void **state)
+static void cache_reaped_failed_drop_is_no_error(void **state)
 {
     (void)state;
     struct model model;
     model_start(&model, EXT4_SUPER_MAGIC);
     transfer(&model, 0, false);
-    assert_non_null(model_next(&model, POLICY_FINISH));
+    assert_non_null(model_next(&model, CACHE_FINISH));
     model_reap(&model, 0, -EINVAL); /* asserts 0: data is not lost */
     model_finish(&model);
 }
@@ -623,7 +679,7 @@ static void random_use(unsigned seed)
     uint64_t streams[3] = {0, 20 * (uint64_t)WINDOW, 40 * (uint64_t)WINDOW};
     srandom(seed);
     model_start(&model, seed % 5 == 0 ? OVERLAYFS_SUPER_MAGIC : EXT4_SUPER_MAGIC);
-    model.policy.windows_limit = 2 + seed % (POLICY_WINDOWS_MAX - 1);
+    model.cache.windows_limit = 2 + seed % (CACHE_WINDOWS_MAX - 1);
     uint64_t patience = 0;
     for (uint32_t step = 0; step < STEPS; step++) {
         bool held = false;
@@ -633,7 +689,7 @@ static void random_use(unsigned seed)
         user_step(&model, &users[at], seed, streams);
         if (model.pending_count > 0 && random() % 2)
             model_reap(&model, (uint32_t)random() % model.pending_count, 0);
-        while (model_next(&model, held ? POLICY_PRESSED : POLICY_RELAXED))
+        while (model_next(&model, held ? CACHE_PRESSED : CACHE_RELAXED))
             continue;
         users_retry_held(&model, users, &patience);
         /* Held slots get in: not in this step, but before everybody has had many turns. */
@@ -648,7 +704,7 @@ static void random_use(unsigned seed)
                 users[i].active = false;
             }
         }
-        while (model_next(&model, POLICY_PRESSED))
+        while (model_next(&model, CACHE_PRESSED))
             continue;
         if (model.pending_count > 0)
             model_reap(&model, (uint32_t)random() % model.pending_count, 0);
@@ -659,7 +715,7 @@ static void random_use(unsigned seed)
     model_finish(&model);
 }
 
-static void policy_windows_random_use_keeps_the_rules(void **state)
+static void cache_windows_random_use_keeps_the_rules(void **state)
 {
     (void)state;
     for (unsigned seed = 1; seed <= 300; seed++)
@@ -667,7 +723,7 @@ static void policy_windows_random_use_keeps_the_rules(void **state)
 }
 
 /* Sequential use with a limit of three never holds more than three windows, and drops each once. */
-static void policy_windows_sequential_use_needs_few_requests(void **state)
+static void cache_windows_sequential_use_needs_few_requests(void **state)
 {
     (void)state;
     struct model model;
@@ -676,7 +732,7 @@ static void policy_windows_sequential_use_needs_few_requests(void **state)
     for (uint64_t offset = 0; offset < (uint64_t)MODEL_WINDOWS * WINDOW; offset += CHUNK) {
         transfer(&model, offset, true);
         struct request *request;
-        while ((request = model_next(&model, POLICY_RELAXED))) {
+        while ((request = model_next(&model, CACHE_RELAXED))) {
             drops += request->kind == REQUEST_DROP;
             model_reap(&model, 0, 0);
         }
@@ -693,8 +749,8 @@ enum { WARM_WINDOWS = 12, WARM_BYTES = WARM_WINDOWS * WINDOW, WARM_PAGES = WARM_
 struct warm {
     char path[64];
     struct file file;
-    struct policy policy;
-    struct residency residency;
+    struct cache_pool pool;
+    struct cache cache;
     const volatile uint8_t *others; /* the file as somebody else has it mapped */
     uint8_t before[WARM_PAGES / 8]; /* resident before we came */
     uint32_t drops_count;
@@ -741,6 +797,7 @@ static int warm_teardown(void **state)
 {
     struct warm *warm = *state;
     warm_unmap(warm);
+    cache_close(&warm->cache);
     file_close(&warm->file);
     unlink(warm->path);
     free(warm);
@@ -749,7 +806,7 @@ static int warm_teardown(void **state)
 
 static void warm_map(const struct warm *warm, uint8_t map[WARM_PAGES / 8])
 {
-    assert_int_equal(residency_map(&warm->residency, warm->file.fd, 0,
+    assert_int_equal(residency_map(&warm->cache.residency, warm->file.fd, 0,
                                    (uint64_t)WARM_WINDOWS * WINDOW, map, WARM_PAGES),
                      0);
 }
@@ -776,19 +833,18 @@ static void warm_read_some(struct warm *warm, uint64_t first, uint64_t end, uint
 
 static void warm_begin(struct warm *warm)
 {
-    residency_init(&warm->residency, warm->file.fd);
-    assert_true(warm->residency.method == RESIDENCY_CACHESTAT ||
-                warm->residency.method == RESIDENCY_MINCORE);
-    policy_choose(&warm->policy, &warm->file, POLICY_WINDOW, WINDOW);
+    open_cache(&warm->cache, &warm->pool, &warm->file, POLICY_WINDOW);
+    assert_true(warm->cache.residency.method == RESIDENCY_CACHESTAT ||
+                warm->cache.residency.method == RESIDENCY_MINCORE);
     warm->others_dropped = 0;
     warm_map(warm, warm->before);
 }
 
 /* Executes what the policy asks for, really; drops keep to what was not there before. */
-static void warm_tend(struct warm *warm, enum policy_urgency urgency)
+static void warm_tend(struct warm *warm, enum cache_urgency urgency)
 {
     struct request *request;
-    while ((request = policy_next(&warm->policy, &warm->file, urgency))) {
+    while ((request = cache_next(&warm->cache, urgency))) {
         assert_int_equal(request->kind, REQUEST_DROP);
         assert_int_equal(request->offset % PAGE, 0);
         assert_int_equal(request->length % PAGE, 0);
@@ -797,7 +853,7 @@ static void warm_tend(struct warm *warm, enum policy_urgency urgency)
             warm->others_dropped += bit(warm->before, request->offset / PAGE + i);
         warm->drops_count++;
         request->result = (int)engine_execute(request);
-        assert_int_equal(policy_reaped(&warm->policy, request), 0);
+        assert_int_equal(cache_reaped(&warm->cache, request), 0);
     }
 }
 
@@ -805,19 +861,18 @@ static void warm_read_window(struct warm *warm, uint64_t number)
 {
     static _Alignas(PAGE) uint8_t buffer[CHUNK];
     for (uint64_t offset = number * WINDOW; offset < (number + 1) * WINDOW; offset += CHUNK) {
-        struct policy_transfer one = {.offset = offset};
+        struct cache_transfer one = {.offset = offset, .length = CHUNK};
         bool begun = false;
         for (int turn = 0; turn < 10 && !begun; turn++) {
-            one = (struct policy_transfer){.offset = offset, .length = CHUNK};
-            begun = policy_begin(&warm->policy, &warm->file, &warm->residency, &one);
+            begun = cache_begin(&warm->cache, &one);
             if (!begun)
-                warm_tend(warm, POLICY_PRESSED);
+                warm_tend(warm, CACHE_PRESSED);
         }
         assert_true(begun);
-        int fd = one.around ? warm->file.fd_direct : warm->file.fd;
+        int fd = one.direct ? warm->file.fd_direct : warm->file.fd;
         assert_int_equal(pread(fd, buffer, CHUNK, num_off(offset)), CHUNK);
-        policy_end(&warm->policy, offset, CHUNK, false);
-        warm_tend(warm, POLICY_RELAXED);
+        cache_end(&warm->cache, &one, true);
+        warm_tend(warm, CACHE_RELAXED);
     }
 }
 
@@ -836,18 +891,18 @@ static void warm_assert_as_before(struct warm *warm)
     assert_int_equal(lost, 0);
 }
 
-static void policy_windows_nothing_warm_leaves_nothing(void **state)
+static void cache_windows_nothing_warm_leaves_nothing(void **state)
 {
     struct warm *warm = *state;
     warm_begin(warm);
     for (uint64_t i = 0; i < WARM_WINDOWS; i++)
         warm_read_window(warm, i);
-    warm_tend(warm, POLICY_FINISH);
-    assert_true(policy_idle(&warm->policy));
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
     warm_assert_as_before(warm);
 }
 
-static void policy_windows_part_warm_is_spared(void **state)
+static void cache_windows_part_warm_is_spared(void **state)
 {
     struct warm *warm = *state;
     /* All of window 1, the middle of 3, the last page of 4 and the first of 5. */
@@ -857,26 +912,26 @@ static void policy_windows_part_warm_is_spared(void **state)
     warm_begin(warm);
     for (uint64_t i = 0; i < WARM_WINDOWS; i++)
         warm_read_window(warm, i);
-    warm_tend(warm, POLICY_FINISH);
-    assert_true(policy_idle(&warm->policy));
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
     assert_true(bit(warm->before, 512) && bit(warm->before, 1023));
     warm_assert_as_before(warm);
 }
 
-static void policy_windows_all_warm_drops_nothing(void **state)
+static void cache_windows_all_warm_drops_nothing(void **state)
 {
     struct warm *warm = *state;
     warm_read_some(warm, 0, WARM_PAGES, 512, 512);
     warm_begin(warm);
     for (uint64_t i = 0; i < WARM_WINDOWS; i++)
         warm_read_window(warm, i);
-    warm_tend(warm, POLICY_FINISH);
-    assert_true(policy_idle(&warm->policy));
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
     warm_assert_as_before(warm);
 }
 
 /* Every second page is somebody's: one request for each run of ours, and no more. */
-static void policy_windows_many_fragments_one_drop_for_each_run(void **state)
+static void cache_windows_many_fragments_one_drop_for_each_run(void **state)
 {
     struct warm *warm = *state;
     uint32_t runs = 0;
@@ -887,36 +942,36 @@ static void policy_windows_many_fragments_one_drop_for_each_run(void **state)
     assert_true(runs >= 500);
     for (uint64_t i = 0; i < 2; i++)
         warm_read_window(warm, i);
-    warm_tend(warm, POLICY_FINISH);
-    assert_true(policy_idle(&warm->policy));
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
     assert_true(warm->drops_count <= runs);
     warm_assert_as_before(warm);
 }
 
 /* A late chunk comes into a window whose dropping is half done. */
-static void policy_windows_late_chunk_between_fragments_is_dropped_too(void **state)
+static void cache_windows_late_chunk_between_fragments_is_dropped_too(void **state)
 {
     struct warm *warm = *state;
     warm_read_some(warm, 0, 512, 16, 32);
     warm_begin(warm);
     warm_read_window(warm, 0);
-    struct request *request = policy_next(&warm->policy, &warm->file, POLICY_FINISH);
+    struct request *request = cache_next(&warm->cache, CACHE_FINISH);
     for (int i = 0; i < 8; i++) {
         assert_non_null(request);
         request->result = (int)engine_execute(request);
-        assert_int_equal(policy_reaped(&warm->policy, request), 0);
-        request = i < 7 ? policy_next(&warm->policy, &warm->file, POLICY_FINISH) : NULL;
+        assert_int_equal(cache_reaped(&warm->cache, request), 0);
+        request = i < 7 ? cache_next(&warm->cache, CACHE_FINISH) : NULL;
     }
-    assert_false(policy_idle(&warm->policy));
+    assert_false(cache_idle(&warm->cache));
     warm_read_window(warm, 0);
-    warm_tend(warm, POLICY_FINISH);
-    assert_true(policy_idle(&warm->policy));
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
     warm_assert_as_before(warm);
 }
 
 /* Chunks that come late, and a second stream behind the first (verification): our own pages are
  * never taken for somebody else's. */
-static void policy_windows_backwards_and_again_leaves_nothing_of_ours(void **state)
+static void cache_windows_backwards_and_again_leaves_nothing_of_ours(void **state)
 {
     struct warm *warm = *state;
     warm_read_some(warm, 0, 64, 64, 64); /* somebody's */
@@ -924,12 +979,12 @@ static void policy_windows_backwards_and_again_leaves_nothing_of_ours(void **sta
     static const uint64_t order[] = {0, 2, 1, 3, 4, 2, 1, 5, 0, 7, 6, 5, 7, 3};
     for (size_t i = 0; i < COUNT_OF(order); i++)
         warm_read_window(warm, order[i]);
-    warm_tend(warm, POLICY_FINISH);
-    assert_true(policy_idle(&warm->policy));
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
     warm_assert_as_before(warm);
 }
 
-static void policy_windows_random_order_leaves_what_was_there(void **state)
+static void cache_windows_random_order_leaves_what_was_there(void **state)
 {
     struct warm *warm = *state;
     for (unsigned seed = 1; seed <= 5; seed++) {
@@ -941,15 +996,15 @@ static void policy_windows_random_order_leaves_what_was_there(void **state)
         warm_begin(warm);
         for (int i = 0; i < 16; i++)
             warm_read_window(warm, (uint64_t)random() % WARM_WINDOWS);
-        warm_tend(warm, POLICY_FINISH);
-        assert_true(policy_idle(&warm->policy));
+        warm_tend(warm, CACHE_FINISH);
+        assert_true(cache_idle(&warm->cache));
         warm_assert_as_before(warm);
     }
 }
 
 /* Somebody reads through windows that we have emptied, and on through those that we have open: they
  * are his now, although nobody opens a window behind him. */
-static void policy_windows_reader_from_behind_keeps_what_he_found(void **state)
+static void cache_windows_reader_from_behind_keeps_what_he_found(void **state)
 {
     struct warm *warm = *state;
     uint8_t after[WARM_PAGES / 8];
@@ -965,15 +1020,15 @@ static void policy_windows_reader_from_behind_keeps_what_he_found(void **state)
         warm_read_some(warm, i * 512, (i + 1) * 512, 512, 512);
     }
     warm_map(warm, warm->before);
-    warm_tend(warm, POLICY_FINISH);
-    assert_true(policy_idle(&warm->policy));
-    assert_true(warm->policy.account.others_bytes > 0);
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
+    assert_true(warm->cache.account.others_bytes > 0);
     warm_assert_as_before(warm);
 }
 
 /* A reader who was met is followed for a while; but of what was left to him nothing follows for the
  * rest of the file. */
-static void policy_windows_behind_what_was_left_are_dropped(void **state)
+static void cache_windows_behind_what_was_left_are_dropped(void **state)
 {
     struct warm *warm = *state;
     warm_begin(warm);
@@ -982,8 +1037,8 @@ static void policy_windows_behind_what_was_left_are_dropped(void **state)
     warm_read_some(warm, 0, 3 * 512, 512, 512);
     for (uint64_t i = 3; i < WARM_WINDOWS; i++)
         warm_read_window(warm, i);
-    warm_tend(warm, POLICY_FINISH);
-    assert_true(policy_idle(&warm->policy));
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
     uint8_t after[WARM_PAGES / 8];
     warm_map(warm, after);
     for (uint64_t i = 8 * 512; i < WARM_PAGES; i++)
@@ -997,39 +1052,39 @@ static void policy_windows_behind_what_was_left_are_dropped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_DISK(policy_choose_disk_auto_is_direct),
-        ON_DISK(policy_choose_disk_window_wished_is_window),
-        ON_DISK(policy_choose_disk_plain_wished_is_plain),
-        ON_DISK(policy_choose_alignment_zero_is_window),
-        ON_DISK(policy_choose_larger_alignment_is_kept_to),
-        ON_DISK(policy_choose_statx_silent_tries_it),
-        cmocka_unit_test(policy_choose_open_refused_is_window),
-        IN_MEMORY(policy_choose_memory_filesystem_is_plain),
-        ON_DISK(policy_choose_range_writeback_only_where_it_works),
-        ON_DISK(policy_switch_direct_becomes_window),
-        ON_DISK(policy_tail_offset_only_direct_has_a_tail),
+        ON_DISK(cache_open_disk_auto_is_direct),
+        ON_DISK(cache_open_disk_window_wished_is_window),
+        ON_DISK(cache_open_disk_plain_wished_is_plain),
+        ON_DISK(cache_open_alignment_zero_is_window),
+        ON_DISK(cache_open_larger_alignment_is_kept_to),
+        ON_DISK(cache_open_statx_silent_tries_it),
+        cmocka_unit_test(cache_open_open_refused_is_window),
+        IN_MEMORY(cache_open_memory_filesystem_is_plain),
+        ON_DISK(cache_open_range_writeback_only_where_it_works),
+        ON_DISK(cache_refused_direct_becomes_window),
         cmocka_unit_test(policy_name_all_kinds_have_one),
-        cmocka_unit_test(policy_next_nothing_open_gives_nothing),
-        cmocka_unit_test(policy_next_only_window_is_left_alone),
-        cmocka_unit_test(policy_next_clean_windows_are_dropped_behind_the_reader),
-        cmocka_unit_test(policy_next_dirty_windows_lag_behind_the_writer),
-        cmocka_unit_test(policy_next_without_range_writeback_syncs_data),
-        cmocka_unit_test(policy_begin_too_many_windows_is_refused_until_one_closes),
-        cmocka_unit_test(policy_begin_window_being_closed_opens_anew_afterwards),
-        cmocka_unit_test(policy_end_written_while_started_is_waited_for_too),
-        cmocka_unit_test(policy_reaped_failed_writeback_is_told_and_the_windows_go_on),
-        cmocka_unit_test(policy_reaped_failed_drop_is_no_error),
-        cmocka_unit_test(policy_windows_random_use_keeps_the_rules),
-        cmocka_unit_test(policy_windows_sequential_use_needs_few_requests),
-        WARM(policy_windows_nothing_warm_leaves_nothing),
-        WARM(policy_windows_part_warm_is_spared),
-        WARM(policy_windows_all_warm_drops_nothing),
-        WARM(policy_windows_many_fragments_one_drop_for_each_run),
-        WARM(policy_windows_late_chunk_between_fragments_is_dropped_too),
-        WARM(policy_windows_backwards_and_again_leaves_nothing_of_ours),
-        WARM(policy_windows_reader_from_behind_keeps_what_he_found),
-        WARM(policy_windows_behind_what_was_left_are_dropped),
-        WARM(policy_windows_random_order_leaves_what_was_there),
+        cmocka_unit_test(cache_next_nothing_open_gives_nothing),
+        cmocka_unit_test(cache_next_only_window_is_left_alone),
+        cmocka_unit_test(cache_next_clean_windows_are_dropped_behind_the_reader),
+        cmocka_unit_test(cache_next_dirty_windows_lag_behind_the_writer),
+        cmocka_unit_test(cache_next_without_range_writeback_syncs_data),
+        cmocka_unit_test(cache_begin_too_many_windows_is_refused_until_one_closes),
+        cmocka_unit_test(cache_begin_many_files_share_what_one_may_have),
+        cmocka_unit_test(cache_begin_window_being_closed_opens_anew_afterwards),
+        cmocka_unit_test(cache_end_written_while_started_is_waited_for_too),
+        cmocka_unit_test(cache_reaped_failed_writeback_is_told_and_the_windows_go_on),
+        cmocka_unit_test(cache_reaped_failed_drop_is_no_error),
+        cmocka_unit_test(cache_windows_random_use_keeps_the_rules),
+        cmocka_unit_test(cache_windows_sequential_use_needs_few_requests),
+        WARM(cache_windows_nothing_warm_leaves_nothing),
+        WARM(cache_windows_part_warm_is_spared),
+        WARM(cache_windows_all_warm_drops_nothing),
+        WARM(cache_windows_many_fragments_one_drop_for_each_run),
+        WARM(cache_windows_late_chunk_between_fragments_is_dropped_too),
+        WARM(cache_windows_backwards_and_again_leaves_nothing_of_ours),
+        WARM(cache_windows_reader_from_behind_keeps_what_he_found),
+        WARM(cache_windows_behind_what_was_left_are_dropped),
+        WARM(cache_windows_random_order_leaves_what_was_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,10 @@
-/* policy_account.c - whose pages: the sums behind the receipt's figures. It looks at nothing
+/* cache_account.c - whose pages: the sums behind the receipt's figures. It looks at nothing
  * itself. */
+#include "haul/cache.h"
 #include "haul/num.h"
-#include "haul/policy.h"
 
-void policy_account_others(struct policy_account *account, uint64_t start, uint64_t end,
-                           uint64_t bytes)
+void cache_account_others(struct cache_account *account, uint64_t start, uint64_t end,
+                          uint64_t bytes)
 {
     if (ranges_hold(&account->counted, start, end))
         return; /* moved for a second time: repaired, verified */
@@ -12,7 +12,7 @@ void policy_account_others(struct policy_account *account, uint64_t start, uint6
     account->others_bytes += bytes;
 }
 
-void policy_account_ours(struct policy_account *account, uint64_t bytes, uint64_t instead_of_bytes)
+void cache_account_ours(struct cache_account *account, uint64_t bytes, uint64_t instead_of_bytes)
 {
     assert(account->ours_bytes >= instead_of_bytes);
     account->ours_bytes += bytes - instead_of_bytes;
