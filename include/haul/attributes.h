@@ -65,7 +65,6 @@ void attributes_tell(const char *path, const struct attributes *wanted,
 /* "owner, permissions" of a set. Returns out. */
 enum { ATTRIBUTES_TEXT_BYTES = 64 };
 const char *attributes_text(char out[ATTRIBUTES_TEXT_BYTES], uint8_t set);
-const char *attribute_name(enum attribute attribute); /* of one, for people */
 
 /* ---- --chmod ---- */
 

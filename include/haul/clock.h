@@ -10,9 +10,6 @@
 /* CLOCK_MONOTONIC. Cannot fail on Linux. */
 uint64_t clock_now_ns(void);
 
-/* CPU time of the whole process, all threads, user and system. */
-uint64_t clock_cpu_ns(void);
-
 /* Bytes a second over a duration; 0 for a duration of 0, NUM_UNKNOWN for more than 64 bits hold. */
 uint64_t clock_rate(uint64_t bytes, uint64_t duration_ns);
 

@@ -11,7 +11,4 @@
  * Reads /proc and /sys. */
 bool device_use(dev_t device, char *out, size_t capacity);
 
-/* The disk that a partition belongs to; the device itself when it is none. */
-dev_t device_disk(dev_t device);
-
 #endif

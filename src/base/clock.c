@@ -22,11 +22,6 @@ uint64_t clock_now_ns(void)
     return read_ns(CLOCK_MONOTONIC);
 }
 
-uint64_t clock_cpu_ns(void)
-{
-    return read_ns(CLOCK_PROCESS_CPUTIME_ID);
-}
-
 /* bytes * 10^9 / duration by long division, one decimal digit at a time: the product does not fit
  * 64 bits above 18 GB, and 32-bit targets have no 128-bit integers. */
 uint64_t clock_rate(uint64_t bytes, uint64_t duration_ns)

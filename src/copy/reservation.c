@@ -4,7 +4,6 @@
 
 #include "haul/evidence.h"
 #include "haul/hash.h"
-#include "haul/num.h"
 #include "haul/place.h"
 
 #include <errno.h>

@@ -124,11 +124,6 @@ static const struct attribute_row table[ATTRIBUTES_COUNT] = {
     [ATTRIBUTE_TIMES] = {"modification time", times_right, times_set},
 };
 
-const char *attribute_name(enum attribute attribute)
-{
-    return table[attribute].name;
-}
-
 const char *attributes_text(char out[ATTRIBUTES_TEXT_BYTES], uint8_t set)
 {
     size_t used = 0;

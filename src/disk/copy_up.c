@@ -3,7 +3,6 @@
  */
 #include "haul/copy_up.h"
 
-#include "haul/cleanup.h"
 #include "haul/evidence.h"
 #include "haul/num.h"
 #include "haul/residency.h"

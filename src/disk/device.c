@@ -22,7 +22,8 @@ static void close_folder(DIR **folder)
         closedir(*folder);
 }
 
-dev_t device_disk(dev_t device)
+/* The disk that a partition belongs to; the device itself when it is none. */
+static dev_t disk_of(dev_t device)
 {
     char path[96];
     unsigned major_number, minor_number;
@@ -39,7 +40,7 @@ dev_t device_disk(dev_t device)
 /* Claiming a disk claims its partitions, and the other way round. */
 static bool related(dev_t a, dev_t b)
 {
-    return a == b || device_disk(a) == b || device_disk(b) == a;
+    return a == b || disk_of(a) == b || disk_of(b) == a;
 }
 
 /* Names in /proc/self/mountinfo have blanks and the like as \040; in place. */

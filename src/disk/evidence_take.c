@@ -7,7 +7,6 @@
 #include "haul/clock.h"
 #include "haul/file.h"
 #include "haul/hash.h"
-#include "haul/num.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -2,7 +2,6 @@
 #include "haul/snapshot.h"
 
 #include "haul/cleanup.h"
-#include "haul/num.h"
 
 #include <errno.h>
 #include <sys/mman.h>
