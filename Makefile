@@ -142,9 +142,9 @@ bench bench-resume bench-remote: deps-test
 	@bench/$(@:bench%=run%) $(BUILD)
 
 install: build
-	install -D -m 755 $(BUILD)/haul $(DESTDIR)$(PREFIX)/bin/haul
+	install -D -m 755 $(BUILD)/haul $(call quoted,$(DESTDIR)$(PREFIX)/bin/haul)
 	for page in man/*.[1-9]; do \
-	  install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
+	  install -D -m 644 $$page $(call quoted,$(DESTDIR)$(PREFIX)/share/man)/man$${page##*.}/$${page##*/} || exit 1; done
 
 clean:
 	rm -rf build

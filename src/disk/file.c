@@ -700,11 +700,12 @@ int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct
         int result = file_allocate(file, size_bytes);
         if (result == 0)
             return 0;
-        if (result == -ENOSPC) {
-            (void)ftruncate(file->fd, num_off(min_u64(file->facts.size_bytes, size_bytes)));
+        bool supported = result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL;
+        if (supported) /* a part of it may have been reserved */
+            (void)file_set_size(file, min_u64(file->facts.size_bytes, size_bytes), NULL);
+        if (result == -ENOSPC)
             return file_no_space(file, size_bytes, err);
-        }
-        if (result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL)
+        if (supported)
             return error_set(err, -result, "%s: cannot be preallocated", file->path);
     }
     return file_set_size(file, size_bytes, err);
