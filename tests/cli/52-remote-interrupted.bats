@@ -3,6 +3,7 @@
 # the same command again goes on to the end: equal, what was durable is not sent again (the proxy counts), and no process
 # stays behind on either side. SEED gives other moments, REMOTE_CUTS (20) more of them, half in a push, half in a pull.
 load ../lib/remote
+load ../lib/resume
 
 SIZE=$((REMOTE_MIB / 2 * MIB + 12345))
 CUTS=${REMOTE_CUTS:-20}
@@ -92,23 +93,29 @@ cut_at_random() { # WAY
 
 # --- by the end of a process ------------------------------------------------------------------------------------------
 
-# ended WAY CODES COMMAND...: the command runs when a third has passed. On a busy machine it may come too late: then again,
-# more slowly.
+# A copy that has passed a third, of which some is durable, and that gets no further for now.
+held_start() {
+    proxy_start "--gate-$way=$((SIZE / 3)):2"
+    copy_start "${COPY[@]}" "${via[@]}" "$source" "$target"
+    waits_until 60 proxy_passed $way $((SIZE / 3))
+    waits_until 60 eval '[ "$(durable_bytes "$target_file")" -gt 0 ]'
+}
+
+held_end() {
+    kill -HUP "$PROXY_PID"
+    copy_wait
+    proxy_stop
+}
+
+# ended WAY CODES COMMAND...: the command runs when a third has passed.
 ended() {
-    local codes=$2 rate
+    local codes=$2
     server_start
     sides "$1"
     shift 2
-    for rate in 16 6 2; do
-        rm -f "$target_file"
-        proxy_start
-        copy_start "${COPY[@]}" --bwlimit=${rate}M "${via[@]}" "$source" "$target"
-        waits_until 20 proxy_passed $way $((SIZE / 3))
-        "$@"
-        copy_wait 40
-        proxy_stop
-        [ "$status" = 0 ] || break
-    done
+    held_start
+    "$@"
+    held_end
     interrupted_well "$codes"
     [ "$(durable_bytes "$target_file")" -gt 0 ]
     resumed_to_the_end
@@ -117,6 +124,13 @@ ended() {
 kill_agent() { # SIGNAL
     # shellcheck disable=SC2046
     kill "-$1" $(cat agent.pids)
+    # shellcheck disable=SC2046
+    waits_until 60 signal_is_taken $(cat agent.pids)
+}
+
+# None waits to be read, or the process is gone.
+signal_is_taken() { # PID
+    ! grep -qs '^ShdPnd:.*[1-9a-f]' "/proc/$1/status"
 }
 
 # The session's processes; the listener stays. OpenSSH 10 calls them sshd-session.
@@ -129,6 +143,7 @@ kill_sessions() { # SIGNAL
 
 kill_client() { # SIGNAL
     kill "-$1" "$CLIENT"
+    waits_until 60 signal_is_taken "$CLIENT"
 }
 
 @test "push: the agent is killed" { ended push "10 12 5" kill_agent KILL; }
@@ -164,12 +179,9 @@ signal_is_handled() { # PID
 ended_client() { # WAY SIGNAL CODE
     server_start
     sides "$1"
-    proxy_start
-    copy_start "${COPY[@]}" --bwlimit=16M "${via[@]}" "$source" "$target"
-    waits_until 20 proxy_passed $way $((SIZE / 3))
+    held_start
     kill_client "$2"
-    copy_wait 40
-    proxy_stop
+    held_end
     expect_status "$3"
     nothing_left
     [ "$(durable_bytes "$target_file")" -gt 0 ]
@@ -254,16 +266,13 @@ ended_client() { # WAY SIGNAL CODE
 @test "a second copy to the same remote target is refused, and the first goes on" {
     server_start
     sides push
-    copy_start "${COPY[@]}" --timeout=120 --bwlimit=8M "${via[@]}" "$source" "$target"
-    waits_until 20 test -e "$THERE/.file.haul"
+    held_start
     local code=0
-    kill -STOP "$CLIENT" # on a busy machine it could be over before the other has logged in
     "${under[@]}" "$HAUL" "${via[@]}" "$source" "$target" >out2 2>err2 || code=$?
-    kill -CONT "$CLIENT"
     cat err2
     [ "$code" != 0 ]
     [ "$(wc -l <err2)" = 1 ]
-    copy_wait
+    held_end
     expect_status 0
     same "$source_file" "$target_file"
 }
@@ -368,9 +377,8 @@ drawn_options() { # N
     for name in local push pull both; do
         direction $name
         rm -f "$target_file" "$JOURNAL"
-        copy_start -j 1 --memory=1M --sync-every=1M --bwlimit=24M "${via[@]}" "$from" "$to"
-        waits_until 20 test -e "$JOURNAL"
-        kill -INT "$CLIENT"
+        copy_start -j 1 --memory=1M --sync-every=1M --bwlimit=16M "${via[@]}" "$from" "$to"
+        running=$CLIENT wait_for_journal $MIB INT
         copy_wait
         expect_status 20
         local durable
@@ -382,9 +390,8 @@ drawn_options() { # N
         [ "$(receipt .bytes_kept)" -ge "$durable" ]
         # The other way round: 1 MiB and then buffers of 64 KiB.
         rm -f "$target_file"
-        copy_start -j 1 --chunk-size=1M --sync-every=1M --bwlimit=24M "${via[@]}" "$from" "$to"
-        waits_until 20 test -e "$JOURNAL"
-        kill -INT "$CLIENT"
+        copy_start -j 1 --chunk-size=1M --sync-every=1M --bwlimit=16M "${via[@]}" "$from" "$to"
+        running=$CLIENT wait_for_journal $MIB INT
         copy_wait
         durable=$(durable_bytes "$target_file")
         copied -j 1 --memory=512K "${via[@]}" "$from" "$to"
@@ -397,18 +404,6 @@ drawn_options() { # N
 
 # --- stopped --------------------------------------------------------------------------------------------------------------
 
-# In milliseconds, from the signal to the end.
-stopped_within() { # MS
-    local began
-    began=$(date +%s%3N)
-    kill -INT "$CLIENT"
-    copy_wait 40
-    local took=$(($(date +%s%3N) - began))
-    expect_status 20
-    # The machine may be slow; without being heard it would take for ever.
-    expect_under "milliseconds until it ended" "$took" "$1"
-}
-
 @test "a dead link without --timeout: the first INT ends it, push and pull" {
     local name
     server_start
@@ -416,9 +411,11 @@ stopped_within() { # MS
         sides $name
         proxy_start --stall-$way=$((SIZE / 3))
         copy_start -j 1 --chunk-size=256K "${via[@]}" "$source" "$target"
-        waits_until 20 proxy_passed $way $((SIZE / 3))
-        sleep 0.5
-        stopped_within 8000
+        waits_until 60 proxy_passed $way $((SIZE / 3))
+        sleep 0.5 # now it waits for the link, and without being heard it would for ever
+        kill_client INT
+        copy_wait 60
+        expect_status 20
         proxy_stop
         nothing_left
     done

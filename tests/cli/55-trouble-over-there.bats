@@ -14,18 +14,16 @@ setup() {
 
 # fails CODE WORDS [OPTIONS...]: by libssh and by -e ssh alike; the target's folder stays as it was.
 fails() {
-    local code=$1 words=$2 way before began
+    local code=$1 words=$2 way before
     shift 2
     before=$(ls -A there)
     for way in libssh ssh; do
         "via_$way"
-        began=$SECONDS
-        copy "${via[@]}" "$@" here/file "$FAR:$THERE/file"
+        HAUL_TIMEOUT=60 copy "${via[@]}" "$@" here/file "$FAR:$THERE/file"
         echo "by $way: $(cat err)"
         expect_status "$code"
         expect_clear_error
         expect_words "$words"
-        [ $((SECONDS - began)) -lt 40 ]
         expect "what is there" "$(ls -A there)" "$before"
         nothing_left
     done
@@ -111,12 +109,10 @@ expect_receipt_memory() {
 }
 
 @test "silence in place of a greeting: 30 or 35, within the timeout" {
-    local began=$SECONDS
     agent_make program="sh -c 'cat >/dev/null' #"
-    copy "${via[@]}" --timeout=2 --contimeout=2 here/file "$FAR:$THERE/file"
+    HAUL_TIMEOUT=60 copy "${via[@]}" --timeout=2 --contimeout=2 here/file "$FAR:$THERE/file"
     [[ " 30 35 " == *" $status "* ]] || expect_status 30
     expect_clear_error
-    [ $((SECONDS - began)) -lt 30 ]
     nothing_left
 }
 
@@ -209,9 +205,11 @@ expect_receipt_memory() {
 }
 
 @test "a source there that changes while it is copied: 41" {
-    copy_start --bwlimit=8M "${via[@]}" "$FAR:$HERE/file" there/back
-    waits_until 10 test -s there/back
+    proxy_start --gate-down=$((4 * MIB)):9
+    copy_start "${via[@]}" "$FAR:$HERE/file" there/back
+    waits_until 60 proxy_passed down $((4 * MIB))
     "$TOOLS/fill" --flip=$((19 * MIB)) here/file
+    kill -HUP "$PROXY_PID"
     copy_wait
     expect_status 41
     expect_clear_error

@@ -28,6 +28,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -37,6 +38,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -227,6 +229,17 @@ static void gates_turn(struct proxy *proxy, struct pair *pair)
     }
 }
 
+/* Gives what was written time to arrive: a reset throws away what is under way, and may overtake
+ * the rest in the peer's buffers. */
+static void flow_arrives(int fd)
+{
+    const struct timespec moment = {.tv_nsec = 20000000};
+    int waiting = 1;
+    for (int i = 0; i < 100 && ioctl(fd, SIOCOUTQ, &waiting) == 0 && waiting > 0; i++)
+        nanosleep(&moment, NULL);
+    nanosleep(&moment, NULL);
+}
+
 /* After bytes have been written, or none yet: what is due now? False: the connection is gone. */
 static bool pair_due(struct proxy *proxy, struct pair *pair, int way)
 {
@@ -239,9 +252,7 @@ static bool pair_due(struct proxy *proxy, struct pair *pair, int way)
     if (proxy->watched[way] < proxy->cut_at[way])
         return true;
     proxy->cut_at[way] = NEVER;
-    /* Give what was written a moment to arrive: a reset may overtake it in the peer's buffers. */
-    const struct timespec moment = {.tv_nsec = 20000000};
-    nanosleep(&moment, NULL);
+    flow_arrives(pair->fds[1 - way]);
     pair_reset(proxy, pair);
     return false;
 }

@@ -73,7 +73,7 @@ sshd_try() { # DIR PORT: start, and wait until it listens; 1: the port is taken 
     : >"$dir/sshd.log"
     setsid /usr/sbin/sshd -D -e -f "$dir/sshd_config" </dev/null >/dev/null 2>"$dir/sshd.log" &
     pid=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 1500); do
         if grep -q 'Server listening on 127' "$dir/sshd.log"; then
             sleep 0.02 # "Address already in use" for the other family would come now
             kill -0 "$pid" 2>/dev/null || return 1
@@ -130,7 +130,7 @@ sshd_stop() { # DIR
     all="$pid $(sshd_descendants "$pid")"
     # shellcheck disable=SC2086
     kill $all 2>/dev/null
-    for _ in $(seq 100); do
+    for _ in $(seq 500); do
         # shellcheck disable=SC2086
         sshd_running $all || return 0
         sleep 0.02
@@ -165,7 +165,7 @@ sshd_agent_start() { # DIR
     setsid ssh-agent -D -a "$1/agent.sock" </dev/null >/dev/null 2>&1 &
     echo $! >"$1/agent.pid"
     export SSH_AUTH_SOCK=$1/agent.sock
-    for _ in $(seq 100); do
+    for _ in $(seq 1500); do
         [ -S "$1/agent.sock" ] && break
         sleep 0.02
     done
