@@ -42,6 +42,7 @@ struct end {
     const struct end_ops *ops;
     enum end_role role;
     uint32_t inflight;  /* slots with this end */
+    bool broken;        /* for good: whatever is started fails */
     struct error error; /* in words why it is broken: reap has failed */
 };
 

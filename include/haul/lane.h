@@ -1,9 +1,8 @@
-/* lane.h - one thread's worth of a copy: two ends, the slots between them, and one file's state at
- * both.
+/* lane.h - one thread's worth of a copy: two ends, the slots between them, and a pump.
  *
- * Lanes share the plan and the counters, nothing else. The first lane opens a file and makes its
- * journal; further lanes (remote copies: one SSH session is bounded by one core of sshd) join the
- * open file. Any lane that is still alive can commit it. */
+ * Lanes share a file's plan and counters, nothing else. Files live in the first lane, which makes
+ * their journals; further lanes (remote copies: one SSH session is bounded by one core of sshd)
+ * join one that is large. Any lane that is still alive can commit it. */
 #ifndef HAUL_LANE_H
 #define HAUL_LANE_H
 
@@ -12,7 +11,8 @@
 #include "haul/control.h"
 #include "haul/copy.h"
 #include "haul/end.h"
-#include "haul/plan.h"
+#include "haul/life.h"
+#include "haul/pump.h"
 #include "haul/slab.h"
 
 #include <stdatomic.h>
@@ -39,39 +39,29 @@ struct lane_config {
 };
 
 struct lane {
-    struct end *ends[2]; /* by role */
+    struct pump pump; /* its ends and slots are this lane's */
     bool remote[2];
     struct slab slab;
-    struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slot is the last in use */
+    struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slots are the last in use */
     uint32_t slots_count;
     uint32_t chunk_bytes; /* the most that both ends take */
     uint32_t lanes_most;  /* that the other sides have memory for */
-    struct job job;       /* this lane's own view of the file */
-    bool source_open, target_open;
-    atomic_bool retired; /* see pump.h */
-    int result;          /* of the pump: 0, or what ended it */
-    struct error error;
+    struct life helper;   /* a further lane's view of the file that it has joined */
+    atomic_bool retired;  /* see pump.h */
 };
 
 /* Open both ends and the slots. Blocks for the logins. On failure nothing is left. */
 int lane_open(struct lane **out, const struct lane_config *config, struct error *err);
 
-/* The slot for what concerns a whole file, and not one chunk. */
-struct slot *lane_control(struct lane *lane);
+/* Open the file of `lead` at this lane's ends, too. ERROR_MEMORY: its chunks do not fit in here.
+ * Blocks. */
+int lane_join(struct lane *lane, const struct life *lead, struct error *err);
 
-/* One operation on the lane's own job with the control slot, from start to finish. */
-int lane_call(struct lane *lane, enum end_role role, enum end_op op, struct error *err);
+/* The joined lane does its part of the copy, until its life is parked. Blocks. */
+void lane_run(struct lane *lane);
 
-/* Open the file of `lead` at this lane's ends, too. ERROR_MEMORY: its chunks do not fit in here. */
-int lane_join(struct lane *lane, const struct job *lead, struct error *err);
-
-/* The pump of this lane until the plan ends, and a sync of what it stored. The outcome is in
- * lane->result and lane->error. */
-void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish,
-              struct progress *progress, struct control *control);
-
-/* Let go of the file at both ends, without committing. Failures do not matter any more. */
-void lane_abandon(struct lane *lane);
+/* Has it joined the file of that number, and not let go of it? */
+bool lane_helps(const struct lane *lane, uint32_t number);
 
 /* A link of this lane is gone. */
 bool lane_broken(const struct lane *lane);
@@ -94,14 +84,17 @@ struct lane_team_config {
                             the next file */
     uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, while each more helps by a tenth; one that
                             slows the others down is retired */
-    struct plan *plan;
+    struct life *lead;   /* COPYING in the first lane */
 };
 
 /* Start the threads. -errno with err: none runs. */
 int lane_team_start(struct lane_team **out, const struct lane_team_config *config,
                     struct error *err);
 
-/* No more lanes; wait for those that run. The plan has ended or was cancelled. */
+/* No more lanes. The plan has ended or was cancelled. true: none of them runs any more. */
+bool lane_team_over(struct lane_team *team);
+
+/* Waits for all threads, and frees it. NULL is legal. */
 void lane_team_finish(struct lane_team *team);
 
 #endif

@@ -50,6 +50,7 @@ struct receipt {
     bool dry_run;           /* -n: nothing was to be changed */
     char changes[12];       /* as rsync's %i; empty: nothing differs, or nothing was found out */
     const char *would;      /* -n: what would become of the target, a constant; NULL: nothing */
+    bool skipped;           /* a folder: nothing was tried */
     bool compared; /* haul verify: nothing was written; kept are the bytes that are equal */
     uint64_t bytes_differing;
     uint32_t files;

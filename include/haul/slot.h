@@ -42,6 +42,9 @@ enum slot_state {
     SLOT_ERASING,   /* the target makes a hole */
     SLOT_VERIFYING, /* the target reads back what was stored */
     SLOT_SYNCING,   /* the target makes durable what was stored before */
+    SLOT_STEPPING,  /* a step of its file's life, at either end: see life.h */
+    SLOT_LENT,      /* the buffer belongs to a file's life, which does nothing with it now */
+    SLOT_LOST,      /* its end broke and never gave it back */
 };
 
 /* What the plan gave this slot to do; see plan.h. */

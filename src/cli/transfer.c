@@ -120,22 +120,6 @@ static void print_one(const struct transfer *transfer, const struct receipt *rec
     }
 }
 
-/* Folders are skipped with a message, as cp and rsync do. What is wrong with other sources is
- * copy_run()'s to find. */
-static bool skip_folder(struct transfer *transfer, const char *source)
-{
-    struct error err = {0};
-    struct facts facts;
-    if (copy_describe(transfer->copy, false, source, &facts, &err) < 0 || facts.kind != FILE_FOLDER)
-        return false;
-    error_set_class(&err, ERROR_FILE, EISDIR,
-                    "%s: skipped, it is a folder (they are not copied yet)", source);
-    transfer->ended_count++;
-    fail(transfer, &err);
-    transfer->skipped = true;
-    return true;
-}
-
 /* -l, and -a which means it, would make a link. */
 static void note_link(const struct transfer *transfer, const char *source)
 {
@@ -185,6 +169,9 @@ static void copy_one(struct transfer *transfer, const char *source)
         copy_run(transfer->copy, source, transfer->target_path, &one, &err);
     }
     ended(transfer, &one.outcome, &err);
+    transfer->skipped |= one.skipped;
+    if (one.skipped) /* as cp and rsync do it: with a message */
+        return;
     print_changes(transfer, &one);
     if (!single(transfer)) {
         print_one(transfer, &one, &err);
@@ -251,8 +238,7 @@ static void copy_all(struct transfer *transfer)
         uint32_t failed_count = transfer->tally.failed_count;
         show_file(transfer, i + 1, source);
         note_link(transfer, source);
-        if (!skip_folder(transfer, source))
-            copy_one(transfer, source);
+        copy_one(transfer, source);
         /* The signal may have come when the last chunk of this file was already done. */
         bool more = i + 1 < transfer->operands.sources_count;
         transfer->interrupted |= more && atomic_load(&transfer->watch.control.stop);

@@ -172,7 +172,7 @@ static void peer_break(struct end_peer *self, const struct error *why)
 {
     if (self->broken)
         return;
-    self->broken = true;
+    self->broken = self->end.broken = true;
     self->why = *why;
     if (self->session.agreed && why->class == ERROR_PROTOCOL && !self->session.told)
         session_say_bye(&self->session, why, 0);

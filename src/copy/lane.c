@@ -6,7 +6,6 @@
 #include "haul/end_peer.h"
 #include "haul/log.h"
 #include "haul/num.h"
-#include "haul/pump.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,11 +13,6 @@
 
 static const uint64_t sync_every_bytes_default = 256 * MIB;
 static const uint64_t sync_every_ns_default = 5 * NS_PER_SECOND;
-
-struct slot *lane_control(struct lane *lane)
-{
-    return &lane->slots[lane->slots_count];
-}
 
 /* Memory for what one SSH session may send ahead: little of it in a small budget. */
 static uint32_t lane_window_bytes(const struct lane_config *config)
@@ -67,13 +61,16 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
         .progress = config->progress,
         .control = config->control,
     };
-    result = end_peer_open(&lane->ends[role], &peer, err);
+    result = end_peer_open(&lane->pump.ends[role], &peer, err);
     if (result < 0) {
         link_close(link);
         return result;
     }
-    const struct wire_hello *agreed = end_peer_agreed(lane->ends[role]);
+    const struct wire_hello *agreed = end_peer_agreed(lane->pump.ends[role]);
     lane->slots_count = (uint32_t)min_u64(lane->slots_count, agreed->slots_count);
+    if (lane->slots_count < 2) /* a file's journal is read into one and put in order in another */
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: has room for one chunk only",
+                               config->addresses[role]->host);
     if (wish->chunk_bytes > agreed->chunk_bytes && lane->chunk_bytes > agreed->chunk_bytes)
         log_note("%s: chunks of %u bytes, there is no memory for larger ones",
                  config->addresses[role]->host, agreed->chunk_bytes);
@@ -100,19 +97,17 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
         .in_flight_bytes = (uint64_t)lane->slots_count * lane->chunk_bytes,
         .jobs_max = LANE_JOBS_MAX,
     };
-    return end_file_open(&lane->ends[role], &file, err);
+    return end_file_open(&lane->pump.ends[role], &file, err);
 }
 
 static int lane_open_slots(struct lane *lane, struct error *err)
 {
     int result = slab_open(&lane->slab, lane->slots_count, lane->chunk_bytes, err);
-    for (uint32_t i = 0; result == 0 && i <= lane->slots_count; i++) {
-        bool control = i == lane->slots_count;
-        lane->slots[i] = (struct slot){
-            .index = i,
-            .buffer = control ? NULL : slab_buffer(&lane->slab, i),
-            .capacity = control ? 0 : lane->chunk_bytes,
-        };
+    for (uint32_t i = 0; result == 0 && i < lane->slots_count + LANE_CONTROL_SLOTS; i++) {
+        bool control = i >= lane->slots_count;
+        lane->slots[i].index = i; /* the rest is zeros, and not touched before it is needed */
+        lane->slots[i].buffer = control ? NULL : slab_buffer(&lane->slab, i);
+        lane->slots[i].capacity = control ? 0 : lane->chunk_bytes;
     }
     return result;
 }
@@ -134,6 +129,20 @@ static int lane_open_ends(struct lane *lane, const struct lane_config *config, s
     return result;
 }
 
+static void lane_set_pump(struct lane *lane, const struct lane_config *config)
+{
+    const struct copy_wish *wish = config->wish;
+    struct pump *pump = &lane->pump;
+    pump->slots = lane->slots;
+    pump->slots_count = lane->slots_count;
+    pump->control_count = LANE_CONTROL_SLOTS;
+    pump->control = config->control;
+    pump->sync_every_bytes =
+        wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default;
+    pump->sync_every_ns = sync_every_ns_default;
+    pump->retired = &lane->retired;
+}
+
 int lane_open(struct lane **out, const struct lane_config *config, struct error *err)
 {
     struct lane *lane = calloc(1, sizeof(*lane));
@@ -146,8 +155,9 @@ int lane_open(struct lane **out, const struct lane_config *config, struct error 
     lane->lanes_most = config->lanes;
     lane->slots_count = config->budget->slots_count / config->lanes;
     lane->chunk_bytes = config->chunk_bytes ? config->chunk_bytes : config->budget->chunk_bytes;
-    assert(lane->slots_count > 0 && lane->slots_count <= SLOTS_MAX);
+    assert(lane->slots_count >= 2 && lane->slots_count <= SLOTS_MAX);
     int result = lane_open_ends(lane, config, err);
+    lane_set_pump(lane, config);
     if (result < 0) {
         lane_close(lane);
         return result;
@@ -160,52 +170,46 @@ void lane_close(struct lane *lane)
 {
     if (!lane)
         return;
-    end_close(lane->ends[END_SOURCE]);
-    end_close(lane->ends[END_TARGET]);
+    end_close(lane->pump.ends[END_SOURCE]);
+    end_close(lane->pump.ends[END_TARGET]);
     slab_close(&lane->slab);
     free(lane);
 }
 
-int lane_call(struct lane *lane, enum end_role role, enum end_op op, struct error *err)
+static void lane_turn(struct lane *lane)
 {
-    struct slot *control = lane_control(lane);
-    control->job = &lane->job;
-    control->offset = 0;
-    control->length = 0;
-    return end_call(lane->ends[role], lane->ends[1 - role], control, op, err);
+    struct pump *pump = &lane->pump;
+    if (!pump_turn(pump))
+        pump_wait(&pump, 1);
 }
 
-int lane_join(struct lane *lane, const struct job *lead, struct error *err)
+int lane_join(struct lane *lane, const struct life *lead, struct error *err)
 {
-    lane->job = *lead;
-    lane->job.wish.join = true;
-    lane->result = 0;
-    lane->error.class = ERROR_NONE;
-    lane->source_open = lane->target_open = false;
+    struct life *helper = &lane->helper;
     lane->retired = false;
-    if (lane->chunk_bytes < lead->chunk_bytes)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM,
-                               "there is no memory for another lane on the other side");
-    int result = lane_call(lane, END_SOURCE, END_OPEN, err);
-    lane->source_open = result == 0;
-    lane->job.facts[END_SOURCE].mode = lead->facts[END_SOURCE].mode; /* as it is wanted */
-    if (result == 0 && evidence_compare(&lead->facts[END_SOURCE], &lane->job.facts[END_SOURCE]) ==
-                           EVIDENCE_CHANGED)
-        result = error_set_class(err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
-                                 lead->source_path);
-    if (result == 0)
-        result = lane_call(lane, END_TARGET, END_OPEN, err);
-    lane->target_open = result == 0;
-    return result;
+    life_help(helper, lead, lane->chunk_bytes);
+    pump_add(&lane->pump, helper);
+    while (helper->state != LIFE_COPYING && helper->state != LIFE_PARKED)
+        lane_turn(lane);
+    return helper->result < 0 ? error_take(err, &helper->error) : 0;
+}
+
+void lane_run(struct lane *lane)
+{
+    while (lane->helper.state != LIFE_PARKED)
+        lane_turn(lane);
+}
+
+bool lane_helps(const struct lane *lane, uint32_t number)
+{
+    return lane && lane->helper.kind == LIFE_HELP && !life_ended(&lane->helper) &&
+           lane->helper.job.number == number;
 }
 
 bool lane_broken(const struct lane *lane)
 {
-    for (int role = 0; role < 2; role++) {
-        if (lane->remote[role] && end_peer_broken(lane->ends[role]))
-            return true;
-    }
-    return false;
+    return (lane->remote[END_SOURCE] && lane->pump.ends[END_SOURCE]->broken) ||
+           (lane->remote[END_TARGET] && lane->pump.ends[END_TARGET]->broken);
 }
 
 bool lane_lost(struct lane *lane)
@@ -213,51 +217,7 @@ bool lane_lost(struct lane *lane)
     struct slot *none;
     for (int role = 0; role < 2; role++) {
         if (lane->remote[role])
-            (void)end_reap(lane->ends[role], &none, 1, false);
+            (void)end_reap(lane->pump.ends[role], &none, 1, false);
     }
     return lane_broken(lane);
-}
-
-void lane_run(struct lane *lane, struct plan *plan, const struct copy_wish *wish,
-              struct progress *progress, struct control *control)
-{
-    uint64_t unsynced_bytes = 0;
-    const struct pump_config config = {
-        .source = lane->ends[END_SOURCE],
-        .target = lane->ends[END_TARGET],
-        .slots = lane->slots,
-        .slots_count = lane->slots_count,
-        .control_slot = lane_control(lane),
-        .job = &lane->job,
-        .plan = plan,
-        .progress = progress,
-        .control = control,
-        .sync_every_bytes =
-            wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default,
-        .sync_every_ns = sync_every_ns_default,
-        .retired = &lane->retired,
-        .unsynced_bytes = &unsynced_bytes,
-    };
-    struct error ignored = {.class = ERROR_NONE};
-    lane->error.class = ERROR_NONE;
-    lane->result = pump_run(&config, &lane->error);
-    /* What this lane's end has stored must not depend on another lane's sync: it is in no other
-     * journal. */
-    bool sync = !lane->job.wish.compare_only && (lane->job.wish.join || lane->result < 0);
-    if (sync &&
-        lane_call(lane, END_TARGET, END_SYNC, lane->result < 0 ? &ignored : &lane->error) == 0)
-        progress->bytes_durable += unsynced_bytes;
-    if (lane->result == 0 && error_is_set(&lane->error))
-        lane->result = -lane->error.errnum;
-    /* A lost link is this lane's own trouble; everything else is everybody's. */
-    if (lane->result < 0 && !lane_broken(lane))
-        plan_cancel(plan);
-}
-
-void lane_abandon(struct lane *lane)
-{
-    struct error ignored = {.class = ERROR_NONE};
-    (void)lane_call(lane, END_SOURCE, END_ABANDON, &ignored);
-    (void)lane_call(lane, END_TARGET, END_ABANDON, &ignored);
-    lane->source_open = lane->target_open = false;
 }

@@ -31,17 +31,18 @@ struct lane_team {
     struct lane_team_config config;
     pthread_t thread;
     atomic_bool finish;
-    uint32_t settle_ms; /* how long a new lane takes to get up to speed */
+    uint32_t settle_ms;             /* how long a new lane takes to get up to speed */
+    _Atomic uint32_t running_count; /* threads, this one's included */
     struct team_member members[LANES_MAX];
 };
 
 static void *team_member_run(void *argument)
 {
     struct team_member *member = argument;
-    const struct lane_team_config *config = &member->team->config;
-    lane_run(config->lanes[member->number], config->plan, config->lane->wish,
-             config->lane->progress, config->lane->control);
-    config->lane->progress->lanes--;
+    struct lane_team *team = member->team;
+    lane_run(team->config.lanes[member->number]);
+    team->config.lead->progress->lanes--;
+    team->running_count--;
     return NULL;
 }
 
@@ -61,7 +62,7 @@ static bool team_wait(const struct lane_team *team, uint32_t duration_ms)
 
 static uint64_t team_moved_bytes(const struct lane_team *team)
 {
-    const struct progress *progress = team->config.lane->progress;
+    const struct progress *progress = team->config.lead->progress;
     return progress->bytes_copied + progress->bytes_kept;
 }
 
@@ -91,18 +92,20 @@ static bool team_add(struct lane_team *team, uint32_t number)
     }
     if (!*lane)
         result = lane_open(lane, config->lane, &err);
-    if (result == 0)
-        result = lane_join(*lane, &config->lanes[0]->job, &err);
+    if (result == 0 && !team_over(team))
+        result = lane_join(*lane, config->lead, &err);
     if (result == 0 && !team_over(team)) {
         *member = (struct team_member){.team = team, .number = number};
+        team->running_count++;
         int errnum = team_thread(&member->thread, team_member_run, member);
         member->running = errnum == 0;
+        team->running_count -= errnum != 0;
         /* A login takes some ten round trips, TCP's slow start about as many. Judged sooner, over
          * 50 ms, a lane that would have doubled the rate was taken for useless. */
         uint64_t login_ms = (clock_now_ns() - started_ns) / NS_PER_MS;
         team->settle_ms = num_u32(clamp_u64(2 * login_ms, TEAM_MEASURE_MS, TEAM_SETTLE_MS_MAX));
         if (member->running) {
-            config->lane->progress->lanes++;
+            config->lead->progress->lanes++;
             log_verbose("lane %u: running", number + 1);
             return true;
         }
@@ -124,7 +127,7 @@ static uint64_t team_rate(const struct lane_team *team)
 
 static bool team_worth_it(const struct lane_team *team, uint64_t rate)
 {
-    const struct progress *progress = team->config.lane->progress;
+    const struct progress *progress = team->config.lead->progress;
     uint64_t total = progress->bytes_total, moved = team_moved_bytes(team);
     return total > moved && (total - moved) / TEAM_WORTH_SECONDS > rate;
 }
@@ -138,9 +141,8 @@ static void team_retire(struct lane_team *team, uint32_t number)
 }
 
 /* As many as were wished; automatic: while each more brings a tenth. */
-static void *team_run(void *argument)
+static void team_grow(struct lane_team *team)
 {
-    struct lane_team *team = argument;
     uint32_t wish = team->config.lanes_wish;
     uint32_t most = wish ? wish : LANES_AUTO_MAX, given = team->config.lanes[0]->lanes_most;
     if (wish > given)
@@ -166,6 +168,13 @@ static void *team_run(void *argument)
             break;
         before = after;
     }
+}
+
+static void *team_run(void *argument)
+{
+    struct lane_team *team = argument;
+    team_grow(team);
+    team->running_count--;
     return NULL;
 }
 
@@ -177,6 +186,7 @@ int lane_team_start(struct lane_team **out, const struct lane_team_config *confi
     if (!team)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the lanes");
     team->config = *config;
+    team->running_count = 1;
     int errnum = team_thread(&team->thread, team_run, team);
     if (errnum != 0) {
         free(team);
@@ -184,6 +194,12 @@ int lane_team_start(struct lane_team **out, const struct lane_team_config *confi
     }
     *out = team;
     return 0;
+}
+
+bool lane_team_over(struct lane_team *team)
+{
+    team->finish = true;
+    return team->running_count == 0;
 }
 
 void lane_team_finish(struct lane_team *team)

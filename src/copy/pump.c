@@ -2,8 +2,10 @@
 #include "haul/pump.h"
 
 #include "haul/clock.h"
+#include "haul/control.h"
 #include "haul/num.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 
@@ -12,71 +14,132 @@ enum {
     PUMP_WAIT_MS_MAX = 200, /* how soon a request to stop is noticed */
     PUMP_IDLE_MS = 5,
     PUMP_UNSYNCED_MAX = JOURNAL_NOTES_MAX / 2, /* the journal's memory is bounded */
+    PUMP_POLLS_MAX = 32,
 };
 
-struct pump {
-    const struct pump_config *config;
-    struct error *err;
-    int result; /* the first failure; nothing new is started then */
-    bool plan_ended;
-    uint32_t busy_count; /* slots that are not free, the control slot included */
-    bool broken[2];      /* by role: this end gives nothing back any more */
-
-    uint64_t settled_bytes;      /* stored or kept by this pump */
-    uint64_t sync_settled_bytes; /* the same when the sync under way was started */
-    uint64_t synced_bytes;       /* the same at the last sync that ended well */
-    uint64_t synced_at_ns;
-    uint32_t unsynced_chunks; /* stored or kept since the last sync was started */
-};
-
-/* The end's first error is the cause, although another slot that failed after it may come back
- * first. */
-static void pump_fail(struct pump *pump, int result, const struct error *cause)
+static struct life *life_of(const struct slot *slot)
 {
-    if (pump->result != 0)
-        return;
-    pump->result = error_is_set(cause) ? error_take(pump->err, cause)
-                                       : error_settle(pump->err, result, "%s: the copy failed",
-                                                      pump->config->job->target_path);
+    return (struct life *)(void *)slot->job;
 }
+
+/* ---- slots ---- */
+
+/* The end that has it. */
+static enum end_role pump_role(const struct slot *slot)
+{
+    if (slot->state == SLOT_STEPPING)
+        return life_of(slot)->role;
+    return slot->op == END_FETCH || slot->op == END_MAP ? END_SOURCE : END_TARGET;
+}
+
+static void pump_returned(struct pump *pump, struct slot *slot);
 
 static void pump_start(struct pump *pump, struct slot *slot, enum slot_state state, enum end_op op)
 {
-    struct end *end = pump->config->target;
-    if (op == END_FETCH || op == END_MAP)
-        end = pump->config->source;
-    if (slot->state == SLOT_FREE)
-        pump->busy_count++;
+    bool idle = slot->state == SLOT_FREE || slot->state == SLOT_LENT;
     slot->state = state;
-    end_start(end, slot, op);
+    slot->op = op;
+    if (idle) {
+        pump->busy_count++;
+        life_of(slot)->slots_count++;
+    }
+    struct end *end = pump->ends[pump_role(slot)];
+    if (!pump->broken[end->role]) {
+        end_start(end, slot, op);
+        return;
+    }
+    slot->error = end->error;
+    slot->result = -end->error.errnum;
+    pump_returned(pump, slot);
 }
 
 static void pump_free(struct pump *pump, struct slot *slot)
 {
-    assert(slot->state != SLOT_FREE && pump->busy_count > 0);
+    assert(slot->state != SLOT_FREE && pump->busy_count > 0 && life_of(slot)->slots_count > 0);
     slot->state = SLOT_FREE;
     pump->busy_count--;
+    life_of(slot)->slots_count--;
 }
 
-static void pump_settled(struct pump *pump, const struct slot *slot)
+static struct slot *pump_find(struct slot *slots, uint32_t count)
 {
-    pump->settled_bytes += slot->length;
-    pump->unsynced_chunks++;
+    for (uint32_t i = 0; i < count; i++) {
+        if (slots[i].state == SLOT_FREE)
+            return &slots[i];
+    }
+    return NULL;
 }
+
+static struct slot *pump_control(struct pump *pump)
+{
+    return pump_find(pump->slots + pump->slots_count, pump->control_count);
+}
+
+/* ---- checkpoints ---- */
+
+static void pump_settled(const struct slot *slot)
+{
+    struct life_sync *sync = &life_of(slot)->sync;
+    sync->settled_bytes += slot->length;
+    sync->chunks_count++;
+}
+
+static void pump_sync_begun(struct life *life)
+{
+    struct life_sync *sync = &life->sync;
+    sync->under_way = true;
+    sync->chunks_count = 0;
+    sync->started_bytes = sync->settled_bytes;
+}
+
+static void pump_sync_ended(struct life *life, bool good)
+{
+    struct life_sync *sync = &life->sync;
+    sync->under_way = false;
+    if (!good)
+        return;
+    life->progress->bytes_durable += sync->started_bytes - sync->synced_bytes;
+    sync->synced_bytes = sync->started_bytes;
+    sync->synced_at_ns = clock_now_ns();
+}
+
+/* A checkpoint, beside the copy: what was stored before it was started becomes durable. */
+static void pump_checkpoint(struct pump *pump, struct life *life)
+{
+    const struct life_sync *sync = &life->sync;
+    uint64_t waiting_bytes = sync->settled_bytes - sync->synced_bytes;
+    if (life->want != LIFE_WANTS_CHUNKS || life->result < 0 || waiting_bytes == 0 ||
+        sync->under_way)
+        return;
+    bool due =
+        pump->sync_every_bytes > 0 && (waiting_bytes >= pump->sync_every_bytes ||
+                                       clock_now_ns() - sync->synced_at_ns >= pump->sync_every_ns);
+    if (!due && sync->chunks_count < PUMP_UNSYNCED_MAX)
+        return;
+    struct slot *slot = pump_control(pump);
+    if (!slot)
+        return;
+    slot->job = &life->job;
+    pump_sync_begun(life);
+    pump_start(pump, slot, SLOT_SYNCING, END_SYNC);
+}
+
+/* ---- chunks ---- */
 
 static void pump_fetch(struct pump *pump, struct slot *slot, const struct digest *unless)
 {
     slot->conditional = unless != NULL;
     if (unless)
         slot->expected = *unless;
-    control_spend(pump->config->control, slot->length);
+    control_spend(pump->control, slot->length);
     pump_start(pump, slot, SLOT_FETCHING, END_FETCH);
 }
 
-static void pump_begin(struct pump *pump, struct slot *slot, const struct plan_item *item)
+static void pump_begin(struct pump *pump, struct slot *slot, struct life *life,
+                       const struct plan_item *item)
 {
     slot->item = *item;
-    slot->job = pump->config->job;
+    slot->job = &life->job;
     slot->offset = item->offset;
     slot->length = item->length;
     slot->conditional = false;
@@ -121,20 +184,20 @@ static void pump_kept(struct pump *pump, struct slot *slot)
         pump_start(pump, slot, SLOT_KEEPING, END_KEEP);
         return;
     }
-    plan_kept(pump->config->plan, &slot->item, &slot->digest);
+    plan_kept(life_of(slot)->plan, &slot->item, &slot->digest);
     if (slot->item.action != PLAN_AUDIT) /* was counted as durable from the start */
-        pump_settled(pump, slot);
+        pump_settled(slot);
     pump_free(pump, slot);
 }
 
-static void pump_mismatch(struct pump *pump, const struct slot *slot)
+static void pump_mismatch(const struct slot *slot)
 {
     struct error cause = {.class = ERROR_NONE};
     error_set_class(&cause, ERROR_MISMATCH, EBADMSG,
                     "%s: bytes %llu to %llu read back differently from what was written",
                     slot->job->target_path, (unsigned long long)slot->offset,
                     (unsigned long long)(slot->offset + slot->length - 1));
-    pump_fail(pump, -EBADMSG, &cause);
+    life_note_failure(life_of(slot), -EBADMSG, &cause, false);
 }
 
 /* Examined: right as it is, or to be fetched. */
@@ -146,7 +209,7 @@ static void pump_examined(struct pump *pump, struct slot *slot)
     if (audited && slot->matched) {
         pump_kept(pump, slot);
     } else if (audited && slot->job->wish.compare_only) { /* by a manifest: there is no source */
-        plan_differs(pump->config->plan, &slot->item, &slot->item.expected);
+        plan_differs(life_of(slot)->plan, &slot->item, &slot->item.expected);
         pump_free(pump, slot);
     } else {
         pump_fetch(pump, slot, whole ? &have : NULL);
@@ -159,7 +222,7 @@ static void pump_fetched(struct pump *pump, struct slot *slot)
     if (slot->conditional && slot->matched) {
         pump_kept(pump, slot);
     } else if (slot->job->wish.compare_only) {
-        plan_differs(pump->config->plan, &slot->item, &slot->digest);
+        plan_differs(life_of(slot)->plan, &slot->item, &slot->digest);
         pump_free(pump, slot);
     } else {
         pump_start(pump, slot, SLOT_STORING, END_STORE);
@@ -169,7 +232,7 @@ static void pump_fetched(struct pump *pump, struct slot *slot)
 /* A slot came back from an end and its operation succeeded: what next? */
 static void pump_advance(struct pump *pump, struct slot *slot)
 {
-    struct plan *plan = pump->config->plan;
+    struct plan *plan = life_of(slot)->plan;
     switch (slot->state) {
     case SLOT_MAPPING:
         plan_mapped(plan, &slot->item, slot->extent_start, slot->extent_end);
@@ -191,7 +254,7 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         break;
     case SLOT_STORING:
         plan_copied(plan, &slot->item, &slot->digest);
-        pump_settled(pump, slot);
+        pump_settled(slot);
         pump_free(pump, slot);
         break;
     case SLOT_ERASING:
@@ -201,47 +264,139 @@ static void pump_advance(struct pump *pump, struct slot *slot)
     case SLOT_VERIFYING:
         plan_verified(plan, &slot->item);
         if (!slot->matched)
-            pump_mismatch(pump, slot);
+            pump_mismatch(slot);
         pump_free(pump, slot);
         break;
     case SLOT_SYNCING:
-        pump->config->progress->bytes_durable += pump->sync_settled_bytes - pump->synced_bytes;
-        pump->synced_bytes = pump->sync_settled_bytes;
-        pump->synced_at_ns = clock_now_ns();
+        pump_sync_ended(life_of(slot), true);
         pump_free(pump, slot);
         break;
     case SLOT_FREE:
-        assert(false && "a free slot came back");
+    case SLOT_STEPPING:
+    case SLOT_LENT:
+    case SLOT_LOST:
+        assert(false && "a slot came back that moves no chunk");
     }
 }
+
+/* ---- a file's steps ---- */
+
+static bool pump_needs_buffers(const struct life *life)
+{
+    return life->want == LIFE_WANTS_BUFFER;
+}
+
+/* Two slots with buffers for the files that need them, the first one first, so that no two of them
+ * wait for each other. false: they have to be waited for. */
+static bool pump_lend(struct pump *pump, struct life *life)
+{
+    for (int i = 0; i < 2; i++) {
+        if (life->buffers[i])
+            continue;
+        life->buffers[i] = pump_find(pump->slots, pump->slots_count);
+        if (!life->buffers[i])
+            return false;
+        life->buffers[i]->state = SLOT_LENT;
+    }
+    return true;
+}
+
+static void pump_take_back(struct life *life)
+{
+    for (int i = 0; i < 2; i++) {
+        if (life->buffers[i] && life->buffers[i]->state == SLOT_LENT)
+            life->buffers[i]->state = SLOT_FREE;
+        life->buffers[i] = NULL;
+    }
+}
+
+static void pump_step(struct pump *pump, struct life *life, struct slot *slot)
+{
+    life_prepare(life, slot);
+    if (life->op == END_SYNC)
+        pump_sync_begun(life);
+    pump_start(pump, slot, SLOT_STEPPING, life->op);
+}
+
+static void pump_steps(struct pump *pump)
+{
+    bool lending = true;
+    for (struct life *life = pump->lives; life; life = life->next) {
+        struct slot *slot = NULL;
+        if (life->want == LIFE_WANTS_STEP)
+            slot = pump_control(pump);
+        else if (pump_needs_buffers(life) && lending && (lending = pump_lend(pump, life)))
+            slot = life->buffers[0];
+        if (slot)
+            pump_step(pump, life, slot);
+    }
+}
+
+static void pump_stepped(struct pump *pump, struct slot *slot)
+{
+    struct life *life = life_of(slot);
+    bool lost = pump->ends[life->role]->broken;
+    if (slot->op == END_SYNC)
+        pump_sync_ended(life, slot->result == 0);
+    pump_free(pump, slot);
+    if (slot == life->buffers[0])
+        slot->state = SLOT_LENT;
+    life_returned(life, slot, lost);
+    if (!pump_needs_buffers(life))
+        pump_take_back(life);
+}
+
+/* ---- the loop ---- */
 
 /* After a failure a slot goes no further: what it did is not counted, its item is somebody else's.
  */
 static void pump_returned(struct pump *pump, struct slot *slot)
 {
+    struct life *life = life_of(slot);
+    if (slot->state == SLOT_STEPPING) {
+        pump_stepped(pump, slot);
+        return;
+    }
     if (slot->result < 0)
-        pump_fail(pump, slot->result, &slot->error);
+        life_note_failure(life, slot->result, &slot->error, pump->ends[pump_role(slot)]->broken);
     bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING;
     bool done = slot->result == 0 && !half;
-    if (pump->result == 0 || done) {
+    if (life->result == 0 || done) {
         pump_advance(pump, slot);
         return;
     }
-    if (slot->state != SLOT_SYNCING)
-        plan_returned(pump->config->plan, &slot->item);
+    if (slot->state == SLOT_SYNCING)
+        pump_sync_ended(life, false);
+    else
+        plan_returned(life->plan, &slot->item);
     pump_free(pump, slot);
 }
 
-static int pump_reap(struct pump *pump, struct end *end, bool wait)
+/* Its engine gives nothing back any more: what it has is lost until it is closed. */
+static void pump_lose(struct pump *pump, enum end_role role, int result)
+{
+    pump->broken[role] = pump->ends[role]->broken = true;
+    for (uint32_t i = 0; i < pump->slots_count + pump->control_count; i++) {
+        struct slot *slot = &pump->slots[i];
+        bool there = slot->state != SLOT_FREE && slot->state != SLOT_LENT &&
+                     slot->state != SLOT_LOST && pump_role(slot) == role;
+        if (!there)
+            continue;
+        slot->result = result;
+        slot->error = pump->ends[role]->error;
+        pump_returned(pump, slot);
+        slot->state = SLOT_LOST;
+    }
+}
+
+static int pump_reap(struct pump *pump, enum end_role role, bool wait)
 {
     struct slot *done[PUMP_REAP_MAX];
-    if (pump->broken[end->role])
+    if (pump->broken[role])
         return 0;
-    int count = end_reap(end, done, PUMP_REAP_MAX, wait);
-    if (count < 0) {
-        pump->broken[end->role] = true;
-        pump_fail(pump, count, &end->error);
-    }
+    int count = end_reap(pump->ends[role], done, PUMP_REAP_MAX, wait);
+    if (count < 0)
+        pump_lose(pump, role, count);
     for (int i = 0; i < count; i++)
         pump_returned(pump, done[i]);
     return count;
@@ -249,122 +404,145 @@ static int pump_reap(struct pump *pump, struct end *end, bool wait)
 
 /* A retired lane goes on turning, so that its link stays alive, and is there when all others have
  * been lost. */
-static enum plan_answer pump_next(struct pump *pump, struct plan_item *item)
+static enum plan_answer pump_next(const struct pump *pump, struct life *life,
+                                  struct plan_item *item)
 {
-    atomic_bool *retired = pump->config->retired;
-    if (!retired || !*retired)
-        return plan_next(pump->config->plan, item);
-    enum plan_answer answer = plan_next_alone(pump->config->plan, item);
+    if (!pump->retired || !*pump->retired)
+        return plan_next(life->plan, item);
+    enum plan_answer answer = plan_next_alone(life->plan, item);
     if (answer == PLAN_ITEM)
-        *retired = false;
+        *pump->retired = false;
     return answer;
+}
+
+/* false: nothing for this file now. */
+static bool pump_fill_slot(struct pump *pump, struct slot *slot, struct life *life)
+{
+    struct plan_item item;
+    if (life->want != LIFE_WANTS_CHUNKS || life->result < 0)
+        return false;
+    /* The sync under way is slower than the copy: wait for it before the notes overflow. */
+    if (life->sync.chunks_count + life->slots_count >= PUMP_UNSYNCED_MAX - 1 &&
+        life->sync.under_way)
+        return false;
+    enum plan_answer answer = pump_next(pump, life, &item);
+    life->plan_ended = answer == PLAN_END;
+    if (answer != PLAN_ITEM)
+        return false;
+    pump_begin(pump, slot, life, &item);
+    return true;
+}
+
+/* Files take turns. */
+static bool pump_fill_next(struct pump *pump, struct slot *slot)
+{
+    struct life *first = pump->turn && pump->turn->next ? pump->turn->next : pump->lives;
+    struct life *life = first;
+    do {
+        if (pump_fill_slot(pump, slot, life)) {
+            pump->turn = life;
+            return true;
+        }
+        life = life->next ? life->next : pump->lives;
+    } while (life != first);
+    return false;
 }
 
 static void pump_fill(struct pump *pump)
 {
-    for (uint32_t i = 0;
-         i < pump->config->slots_count && control_wait_ns(pump->config->control) == 0; i++) {
-        struct slot *slot = &pump->config->slots[i];
-        struct plan_item item;
+    for (uint32_t i = 0; pump->lives && i < pump->slots_count; i++) {
+        struct slot *slot = &pump->slots[i];
         if (slot->state != SLOT_FREE)
             continue;
-        /* The sync under way is slower than the copy: wait for it before the notes overflow. */
-        if (pump->unsynced_chunks + pump->busy_count >= PUMP_UNSYNCED_MAX - 1 &&
-            pump->config->control_slot->state != SLOT_FREE)
+        if (control_wait_ns(pump->control) > 0 || !pump_fill_next(pump, slot))
             return;
-        enum plan_answer answer = pump_next(pump, &item);
-        pump->plan_ended = answer == PLAN_END;
-        if (answer != PLAN_ITEM)
-            return;
-        pump_begin(pump, slot, &item);
     }
 }
 
-/* A checkpoint, beside the copy: what was stored before it was started becomes durable. */
-static void pump_checkpoint(struct pump *pump)
+void pump_add(struct pump *pump, struct life *life)
 {
-    const struct pump_config *config = pump->config;
-    uint64_t waiting_bytes = pump->settled_bytes - pump->synced_bytes;
-    if (waiting_bytes == 0 || config->control_slot->state != SLOT_FREE)
-        return;
-    bool due = config->sync_every_bytes > 0 &&
-               (waiting_bytes >= config->sync_every_bytes ||
-                clock_now_ns() - pump->synced_at_ns >= config->sync_every_ns);
-    if (!due && pump->unsynced_chunks < PUMP_UNSYNCED_MAX)
-        return;
-    pump->unsynced_chunks = 0;
-    config->control_slot->job = config->job;
-    pump->sync_settled_bytes = pump->settled_bytes;
-    pump_start(pump, config->control_slot, SLOT_SYNCING, END_SYNC);
+    struct life **last = &pump->lives;
+    while (*last)
+        last = &(*last)->next;
+    *last = life;
+    life->next = NULL;
 }
 
-static int pump_timeout_ms(const struct pump *pump)
+void pump_remove(struct pump *pump, struct life *life)
 {
-    uint64_t held_ns = control_wait_ns(pump->config->control);
-    uint64_t wait_ns = PUMP_WAIT_MS_MAX * NS_PER_MS;
+    struct life **at = &pump->lives;
+    assert(life->slots_count == 0 && !life->buffers[0]);
+    while (*at != life)
+        at = &(*at)->next;
+    *at = life->next;
+    if (pump->turn == life)
+        pump->turn = NULL;
+}
+
+/* Files that have all their chunks, and those that have ended. true: there was one. */
+static bool pump_look(struct pump *pump)
+{
+    bool moved = false;
+    struct life *next;
+    for (struct life *life = pump->lives; life; life = next) {
+        next = life->next;
+        if (life->state == LIFE_COPYING && life->slots_count == 0 &&
+            (life->plan_ended || life->result < 0)) {
+            life_copied(life);
+            moved = true;
+        }
+        if (life_ended(life)) {
+            pump_remove(pump, life);
+            moved = true;
+        }
+    }
+    return moved;
+}
+
+bool pump_turn(struct pump *pump)
+{
+    for (struct life *life = pump->lives; pump->control->stop && life; life = life->next)
+        life_interrupt(life);
+    pump_steps(pump);
+    pump_fill(pump);
+    for (struct life *life = pump->lives; life; life = life->next)
+        pump_checkpoint(pump, life);
+    int count = pump_reap(pump, END_SOURCE, false);
+    int more = pump_reap(pump, END_TARGET, false);
+    return pump_look(pump) || count != 0 || more != 0;
+}
+
+static uint64_t pump_wait_ns(const struct pump *pump)
+{
+    uint64_t wait_ns = PUMP_WAIT_MS_MAX * NS_PER_MS, held_ns = control_wait_ns(pump->control);
     if (held_ns > 0)
         wait_ns = min_u64(wait_ns, held_ns);
-    if (pump->busy_count ==
-        0) /* another lane has the last chunks; no descriptor tells when it is done */
+    /* Another lane has the last chunks; no descriptor tells when it is done. */
+    if (pump->busy_count == 0 && pump->lives)
         wait_ns = min_u64(wait_ns, PUMP_IDLE_MS * NS_PER_MS);
-    return (int)div_ceil(wait_ns, NS_PER_MS);
+    return wait_ns;
 }
 
 /* Wait for either end, never for one after the other. An end without a descriptor does its work in
  * reap. */
-static void pump_wait(struct pump *pump)
+void pump_wait(struct pump *const *pumps, uint32_t count)
 {
-    struct end *ends[2] = {pump->config->source, pump->config->target};
-    struct pollfd polls[2];
-    nfds_t count = 0;
-    for (int i = 0; i < 2; i++) {
-        if (ends[i]->inflight == 0 || pump->broken[ends[i]->role])
+    struct pollfd polls[PUMP_POLLS_MAX];
+    nfds_t polls_count = 0;
+    uint64_t wait_ns = PUMP_WAIT_MS_MAX * NS_PER_MS;
+    assert(2 * count <= PUMP_POLLS_MAX);
+    for (uint32_t i = 0; i < 2 * count; i++) {
+        struct pump *pump = pumps[i / 2];
+        enum end_role role = i % 2 == 0 ? END_SOURCE : END_TARGET;
+        wait_ns = min_u64(wait_ns, pump_wait_ns(pump));
+        if (pump->ends[role]->inflight == 0 || pump->broken[role])
             continue;
-        int fd = end_wait_fd(ends[i], &polls[count].events);
+        int fd = end_wait_fd(pump->ends[role], &polls[polls_count].events);
         if (fd < 0) {
-            pump_reap(pump, ends[i], true);
+            pump_reap(pump, role, true);
             return;
         }
-        polls[count++].fd = fd;
+        polls[polls_count++].fd = fd;
     }
-    (void)poll(polls, count, pump_timeout_ms(pump));
-}
-
-/* Slots with a broken end come back when it is closed: nobody can wait for them. */
-static uint32_t pump_lost_count(const struct pump *pump)
-{
-    const struct end *source = pump->config->source, *target = pump->config->target;
-    return (pump->broken[END_SOURCE] ? source->inflight : 0) +
-           (pump->broken[END_TARGET] ? target->inflight : 0);
-}
-
-static void pump_interrupted(struct pump *pump)
-{
-    struct error cause = {.class = ERROR_NONE};
-    error_set_class(&cause, ERROR_INTERRUPTED, EINTR, "%s: interrupted",
-                    pump->config->job->target_path);
-    pump_fail(pump, -EINTR, &cause);
-}
-
-int pump_run(const struct pump_config *config, struct error *err)
-{
-    struct pump pump = {.config = config, .err = err, .synced_at_ns = clock_now_ns()};
-    assert(config->slots_count > 0);
-    for (;;) {
-        if (config->control->stop)
-            pump_interrupted(&pump);
-        if (pump.result == 0) {
-            pump_fill(&pump);
-            pump_checkpoint(&pump);
-        }
-        if (pump.busy_count == pump_lost_count(&pump) && (pump.plan_ended || pump.result < 0))
-            break;
-        int count = pump_reap(&pump, config->source, false);
-        int more = pump_reap(&pump, config->target, false);
-        if (count == 0 && more == 0)
-            pump_wait(&pump);
-    }
-    if (config->unsynced_bytes)
-        *config->unsynced_bytes = pump.settled_bytes - pump.synced_bytes;
-    return pump.result;
+    (void)poll(polls, polls_count, (int)div_ceil(wait_ns, NS_PER_MS));
 }

@@ -132,6 +132,10 @@ static void sim_check_slot(const struct sim_engine *sim, const struct request *r
     case SLOT_ERASING:
         right = sim->file->role == END_TARGET && request->kind == REQUEST_WRITE;
         break;
+    case SLOT_STEPPING: /* the digest of digests: what no journal lists is compared */
+        right = request->kind == REQUEST_READ &&
+                slot->op == (sim->file->role == END_SOURCE ? END_FETCH : END_EXAMINE);
+        break;
     default: /* nothing that moves bytes */
         break;
     }

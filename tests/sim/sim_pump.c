@@ -79,16 +79,18 @@ struct run {
     struct scenario scenario;
     struct slot slots[SIM_SLOTS_MAX];
     struct end *ends[2];
-    struct job job;
-    struct plan *plan;
-    struct progress progress;
+    struct copy_wish wish;
+    struct budget budget;
+    struct address addresses[2];
+    struct life_run settings;
+    struct pump pump;
+    struct life life;
     struct control control;
     struct error err;
-    bool target_open, target_opened; /* now; in this run */
+    bool target_opened; /* in this run */
     bool untrue;  /* the journal lists what is not so: the source has changed, bytes were damaged */
     bool resumed; /* this attempt goes on from a journal */
     bool durable; /* what copy_run() would put into the receipt */
-    struct digest digest;
 };
 
 static struct shared *shared;
@@ -387,93 +389,75 @@ static void close_ends(struct run *run)
     }
 }
 
-static struct slot *control_of(struct run *run)
-{
-    return &run->slots[run->scenario.slots_count];
-}
-
-static int call(struct run *run, enum end_role role, enum end_op op)
-{
-    return end_call(run->ends[role], run->ends[1 - role], control_of(run), op, &run->err);
-}
-
-static int open_job(struct run *run)
-{
-    struct job *job = &run->job;
-    job->wish.cache = run->scenario.wish[END_SOURCE];
-    int result = call(run, END_SOURCE, END_DESCRIBE);
-    if (result == 0)
-        result = call(run, END_TARGET, END_DESCRIBE);
-    if (result == 0)
-        result = call(run, END_SOURCE, END_OPEN);
-    if (result < 0)
-        return result;
-    const struct facts *source = &job->facts[END_SOURCE];
-    job->wish.cache = run->scenario.wish[END_TARGET];
-    bool holes = source->allocated_bytes < source->size_bytes;
-    job->wish.preallocate = !holes && run->scenario.preallocate;
-    run->progress.bytes_total = source->size_bytes;
-    return call(run, END_TARGET, END_OPEN);
-}
-
-/* What the journal lists, as copy_list_journal() does. */
-static int list_journal(struct run *run)
-{
-    struct slot *slot = &run->slots[0];
-    slot->offset = 0;
-    do {
-        slot->length = slot->capacity;
-        int result = end_call(run->ends[END_TARGET], NULL, slot, END_RECALL, &run->err);
-        if (result < 0)
-            return result;
-        if (plan_listed(run->plan, (const struct journal_entry *)(const void *)slot->buffer,
-                        slot->count, &run->err) < 0)
-            sim_fatal("%s", run->err.text);
-        slot->offset = slot->extent_start;
-    } while (slot->extent_start > 0);
-    return 0;
-}
-
-static int pump_job(struct run *run)
+/* What the command line would have said. */
+static void wish_of(struct run *run)
 {
     const struct scenario *scenario = &run->scenario;
-    const struct facts *source = &run->job.facts[END_SOURCE];
-    const struct plan_config plan = {
-        .size_bytes = source->size_bytes,
-        .chunk_bytes = scenario->chunk_bytes,
-        .compare_bytes = run->job.old_bytes,
-        .rewrite = !run->job.target_readable || scenario->rewrite,
-        .sparse = source->allocated_bytes < source->size_bytes,
-        .blank = source->allocated_bytes < source->size_bytes,
-        .resume = run->job.journal == JOURNAL_FITS,
-        .against_source = scenario->against_source,
+    run->wish = (struct copy_wish){
         .verify = scenario->verify,
-        .verify_lag = scenario->verify_lag,
+        .ignore_times = true,
+        .no_preallocate = !scenario->preallocate,
+        .resume = scenario->rewrite          ? RESUME_RESTART
+                  : scenario->against_source ? RESUME_APPEND_VERIFY
+                                             : RESUME_AUTO,
     };
-    int result = plan_open(&run->plan, &plan, &run->progress, &run->control, &run->err);
-    if (result < 0)
-        sim_fatal("no plan: %s", run->err.text);
-    run->resumed = plan.resume;
-    if (plan.resume && (result = list_journal(run)) < 0)
-        return result;
-    const struct pump_config config = {
-        .source = run->ends[END_SOURCE],
-        .target = run->ends[END_TARGET],
+    run->budget = (struct budget){
+        .chunk_bytes = scenario->chunk_bytes,
+        .memory_bytes =
+            (uint64_t)scenario->verify_lag * scenario->chunk_bytes, /* decides the lag */
+    };
+    run->settings = (struct life_run){
+        .wish = &run->wish,
+        .budget = &run->budget,
+        .addresses = run->addresses,
+        .control = &run->control,
+        .session = world.seed,
+        .lanes = 1,
+    };
+    run->control.bandwidth_bytes = scenario->bandwidth_bytes;
+    run->pump = (struct pump){
+        .ends = {run->ends[END_SOURCE], run->ends[END_TARGET]},
         .slots = run->slots,
         .slots_count = scenario->slots_count,
-        .control_slot = control_of(run),
-        .job = &run->job,
-        .plan = run->plan,
-        .progress = &run->progress,
+        .control_count = 1,
         .control = &run->control,
         .sync_every_bytes = scenario->sync_every_bytes,
         .sync_every_ns = 5 * NS_PER_SECOND,
     };
-    if (scenario->stop_after != UINT64_MAX)
-        world.stop_step = world.step + scenario->stop_after;
-    if (scenario->change_after != UINT64_MAX)
-        world.change_step = world.step + scenario->change_after;
-    return pump_run(&config, &run->err);
+}
+
+static void begin_life(struct run *run, uint32_t number)
+{
+    const struct life_start start = {
+        .kind = LIFE_COPY,
+        .number = number,
+        .chunk_bytes = run->scenario.chunk_bytes,
+        .source_path = world.files[END_SOURCE].path,
+        .target_path = world.files[END_TARGET].path,
+    };
+    wish_of(run);
+    life_begin(&run->life, &run->settings, &start);
+    run->life.job.wish.journal = run->scenario.journal;
+    world.life = &run->life;
+    pump_add(&run->pump, &run->life);
+    if (run->scenario.stop_after != UINT64_MAX)
+        world.stop_step = world.step + run->scenario.stop_after;
+}
+
+/* What copy.c does for a file between two turns, and what the scenario has for this moment. */
+static void tend_life(struct run *run, bool *copying)
+{
+    struct life *life = &run->life;
+    run->target_opened |= life->open[END_TARGET];
+    if (life->state == LIFE_WAITING)
+        life_admit(life);
+    bool opens_target = life->state == LIFE_OPENING_TARGET;
+    life->job.wish.cache = run->scenario.wish[opens_target ? END_TARGET : END_SOURCE];
+    if (*copying || life->state != LIFE_COPYING)
+        return;
+    *copying = true;
+    if (run->scenario.change_after != UINT64_MAX)
+        world.change_step = world.step + run->scenario.change_after;
 }
 
 static void check_nothing_in_flight(const struct run *run)
@@ -490,46 +474,22 @@ static void check_nothing_in_flight(const struct run *run)
     }
 }
 
-static int commit_job(struct run *run)
-{
-    int result = call(run, END_SOURCE, END_COMMIT);
-    world.source_settled = result == 0;
-    if (result < 0)
-        return result;
-    run->target_open = false; /* a commit closes it, however it ends */
-    return call(run, END_TARGET, END_COMMIT);
-}
-
-static void abandon_job(struct run *run)
-{
-    struct error ignored = {.class = ERROR_NONE};
-    struct slot *control = control_of(run);
-    if (run->target_open)
-        (void)end_call(run->ends[END_TARGET], NULL, control, END_SYNC, &ignored);
-    (void)end_call(run->ends[END_SOURCE], NULL, control, END_ABANDON, &ignored);
-    (void)end_call(run->ends[END_TARGET], NULL, control, END_ABANDON, &ignored);
-    run->target_open = false;
-}
-
 static int transfer(struct run *run)
 {
+    struct pump *pump = &run->pump;
+    bool copying = false;
     run->target_opened = false;
-    int result = open_job(run);
-    if (result == 0) {
-        run->target_open = run->target_opened = true;
-        result = pump_job(run);
-        check_nothing_in_flight(run);
+    while (!life_ended(&run->life)) {
+        if (!pump_turn(pump) && !life_ended(&run->life))
+            pump_wait(&pump, 1);
+        tend_life(run, &copying);
     }
-    if (result == 0) {
-        if (!plan_complete(run->plan))
-            sim_fatal("the pump has ended well, but the plan is not complete");
-        result = commit_job(run);
-    }
-    if (result == 0) /* a resumed file's digests are in its journal */
-        run->durable = plan_digest(run->plan, &run->digest) || run->resumed;
-    else
-        abandon_job(run);
-    return result;
+    run->resumed = run->life.resumed;
+    run->durable = run->life.outcome.kind == OUTCOME_DURABLE;
+    if (run->durable)
+        return 0;
+    run->err = run->life.error;
+    return run->life.result < 0 ? run->life.result : -run->life.error.errnum;
 }
 
 /* ---- what must hold afterwards ---- */
@@ -577,7 +537,7 @@ static void check_target(uint64_t size_bytes)
 /* The tail's page, written while the policy was still direct, is then taken for one of others. */
 static bool switched_in_mid_copy(const struct run *run, int role)
 {
-    return run->job.reports[role].policy == POLICY_WINDOW &&
+    return run->life.job.reports[role].policy == POLICY_WINDOW &&
            run->scenario.wish[role] != POLICY_WINDOW;
 }
 
@@ -587,17 +547,17 @@ static void check_cache(const struct run *run)
         const struct sim_file *file = &world.files[role];
         const char *name = role == END_SOURCE ? "source" : "target";
         uint64_t left = sim_pages_in(file, PAGE_CACHED, PAGE_OTHERS);
-        bool plain = run->job.reports[role].policy == POLICY_PLAIN;
+        bool plain = run->life.job.reports[role].policy == POLICY_PLAIN;
         if (plain != file->plain)
             sim_fatal("%s: the policy came out as %s", name,
-                      policy_name(run->job.reports[role].policy));
+                      policy_name(run->life.job.reports[role].policy));
         /* What a lie left behind is not told from the pages of others where there were any. */
         uint64_t unclear = 0;
-        if (run->job.reports[role].resident_before_bytes > 0)
+        if (run->life.job.reports[role].resident_before_bytes > 0)
             unclear = file->direct_lies ? UINT64_MAX : switched_in_mid_copy(run, role);
         if (file->direct_lies && !run->scenario.sparse && file->size_bytes >= 20 * MIB &&
-            run->job.reports[role].resident_before_bytes == 0 &&
-            run->job.reports[role].policy == POLICY_DIRECT)
+            run->life.job.reports[role].resident_before_bytes == 0 &&
+            run->life.job.reports[role].policy == POLICY_DIRECT)
             sim_fatal("%s: direct I/O that lies was not caught", name);
         for (uint64_t i = 0; getenv("SEED") && i < SIM_PAGES_MAX; i++)
             if ((file->pages[i] & (PAGE_CACHED | PAGE_OTHERS)) == PAGE_CACHED)
@@ -612,7 +572,7 @@ static void check_cache(const struct run *run)
 
 static void check_success(const struct run *run)
 {
-    const struct progress *progress = &run->progress;
+    const struct progress *progress = &run->life.counters;
     uint64_t size_bytes = world.files[END_SOURCE].size_bytes;
     struct digest expected = digest_of_digests(size_bytes, run->scenario.chunk_bytes);
     struct facts target;
@@ -623,7 +583,7 @@ static void check_success(const struct run *run)
             sim_fatal("a failure was swallowed: %s", strerror(world.causes[i].errnum));
     }
     check_target(size_bytes);
-    if (!run->durable || (!run->resumed && !digest_equal(&run->digest, &expected)))
+    if (!run->life.digest_known || !digest_equal(&run->life.digest, &expected))
         sim_fatal("the digest of digests is wrong");
     if (progress->bytes_copied + progress->bytes_kept + progress->bytes_holes != size_bytes)
         sim_fatal("%llu copied, %llu kept, %llu holes are not %llu",
@@ -635,14 +595,14 @@ static void check_success(const struct run *run)
         sim_fatal("%llu bytes verified of %llu", (unsigned long long)progress->bytes_verified,
                   (unsigned long long)there_bytes);
     if (file_describe(world.files[END_TARGET].path, &target, NULL) != 0 ||
-        target.mtime_seconds != run->job.facts[END_SOURCE].mtime_seconds)
+        target.mtime_seconds != run->life.job.facts[END_SOURCE].mtime_seconds)
         sim_fatal("the target has not the source's time");
     check_cache(run);
 }
 
 static void check_failure(const struct run *run, int result, uint64_t size_bytes)
 {
-    const struct progress *progress = &run->progress;
+    const struct progress *progress = &run->life.counters;
     const struct sim_file *target = &world.files[END_TARGET];
     uint64_t settled = progress->bytes_copied + progress->bytes_kept + progress->bytes_holes;
     if (!sim_caused(run->err.class, run->err.errnum) || result != -run->err.errnum)
@@ -690,7 +650,7 @@ static void prepare_slots(struct run *run)
             .index = i,
             .buffer = control ? NULL : buffer,
             .capacity = control ? 0 : scenario->chunk_bytes,
-            .job = &run->job,
+            .job = &run->life.job,
         };
         if (!control)
             memset(buffer + scenario->chunk_bytes, 0xa5, CANARY_BYTES);
@@ -707,7 +667,8 @@ static void count_outcome(const struct run *run, int result)
     tally->mismatch += run->err.class == ERROR_MISMATCH;
     tally->file += run->err.class == ERROR_FILE;
     for (int role = 0; result == 0 && role < 2; role++) {
-        enum policy_kind policy = run->job.reports[role].policy, wish = run->scenario.wish[role];
+        enum policy_kind policy = run->life.job.reports[role].policy,
+                         wish = run->scenario.wish[role];
         tally->direct += policy == POLICY_DIRECT;
         tally->window += policy == POLICY_WINDOW;
         tally->plain += policy == POLICY_PLAIN;
@@ -721,40 +682,28 @@ static int attempt(struct run *run, uint32_t number)
     settle_files(sim_chance(300));
     world.causes_count = world.idle_polls = 0;
     world.turns = 0;
-    world.drop_failed = world.source_settled = false;
+    world.drop_failed = false;
     world.stop_step = world.change_step = UINT64_MAX;
     world.change_size_bytes = run->scenario.change_size_bytes;
-    memset(&run->progress, 0, sizeof(run->progress));
-    run->control = (struct control){.bandwidth_bytes = run->scenario.bandwidth_bytes};
     run->err.class = ERROR_NONE;
-    run->durable = false;
-    run->plan = NULL;
-    run->job = (struct job){
-        .number = number,
-        .source_path = world.files[END_SOURCE].path,
-        .target_path = world.files[END_TARGET].path,
-        .chunk_bytes = run->scenario.chunk_bytes,
-        .wish.journal = run->scenario.journal,
-        .wish.session = world.seed,
-    };
-    run->resumed = false;
+    run->control.stop = false;
     if (!run->ends[0])
         open_ends(run);
     world.on = true;
+    begin_life(run, number);
     int result = transfer(run);
     check_nothing_in_flight(run);
     world.on = false;
     sim_trace("result %d: %s", result, result < 0 ? run->err.text : "");
     count_outcome(run, result);
     shared->tally.resumed += result == 0 && run->resumed;
-    shared->tally.repaired += result == 0 ? (uint32_t)run->progress.chunks_repaired : 0;
+    shared->tally.repaired += result == 0 ? (uint32_t)run->life.counters.chunks_repaired : 0;
     if (result == 0)
         check_success(run);
     else
         check_failure(run, result, size_bytes);
     run->untrue |= sim_caused(ERROR_MISMATCH, EBADMSG);
     check_canaries(run);
-    plan_close(run->plan);
     return result;
 }
 
@@ -835,7 +784,7 @@ static void prepare_world(uint64_t seed, struct run *run)
     world.slots = run->slots;
     world.slots_count = run->scenario.slots_count;
     world.control = &run->control;
-    world.err = &run->err;
+    world.err = &run->life.error;
     world.window_bytes = (uint32_t)max_u64(run->scenario.window_bytes, run->scenario.chunk_bytes);
     world.bandwidth_bytes = run->scenario.bandwidth_bytes;
     make_source(&run->scenario);

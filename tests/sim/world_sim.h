@@ -10,7 +10,7 @@
 
 #include "haul/cleanup.h"
 #include "haul/control.h"
-#include "haul/end.h"
+#include "haul/life.h"
 #include "haul/num.h"
 
 #include <errno.h>
@@ -95,7 +95,7 @@ struct sim_world {
     /* Events from outside. */
     uint64_t stop_step, change_step; /* UINT64_MAX: never */
     uint64_t change_size_bytes;      /* shrink to; or the same size: changed in place */
-    bool source_settled;             /* the source's commit is over: it may change now */
+    const struct life *life;         /* its source may change once it is committed */
 
     uint64_t requests; /* statistics */
 };
@@ -187,7 +187,7 @@ static void sim_events(void)
         bool shrinks = world.change_size_bytes < source->size_bytes;
         world.change_step = UINT64_MAX;
         sim_trace("source %s", shrinks ? "shrinks" : "is changed");
-        if (!world.source_settled)
+        if (!world.life->proof.source_unchanged)
             sim_cause(ERROR_CHANGED, ESTALE);
         int fd = open(source->path, O_WRONLY | O_CLOEXEC);
         if (fd < 0 || (shrinks && ftruncate(fd, num_off(world.change_size_bytes)) != 0) ||

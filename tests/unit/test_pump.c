@@ -1,5 +1,6 @@
 /* test_pump.c - the copy loop between two ends that the test itself is: they hand slots back in any
  * order, when they like, fail where they are told to, or break. The plan is the real one. */
+#include "haul/clock.h"
 #include "haul/num.h"
 #include "haul/pump.h"
 
@@ -49,11 +50,11 @@ struct world {
     struct slot slots[SLOTS_MAX_HERE + 1];
     uint8_t *memory;
     uint32_t slots_count;
-    struct job job;
     struct progress progress;
     struct control control;
     struct plan *plan;
-    struct pump_config config;
+    struct pump pump;
+    struct life life;
     struct error err;
 
     uint64_t chunks_count;
@@ -101,7 +102,7 @@ static void fake_start(struct end *end, struct slot *slot)
     struct world *world = fake->world;
     uint64_t chunk = slot->offset / CHUNK;
     fake_count_start(world, fake, slot);
-    assert_ptr_equal(slot->job, &world->job);
+    assert_ptr_equal(slot->job, &world->life.job);
     bool source = slot->op == END_FETCH || slot->op == END_MAP;
     assert_int_equal(end->role, source ? END_SOURCE : END_TARGET);
     switch (slot->op) {
@@ -297,12 +298,13 @@ static int world_setup(void **state)
         return -1;
     world->source = (struct fake){.world = world, .fd = -1};
     world->target = (struct fake){.world = world, .fd = -1};
-    world->source.end = (struct end){.ops = &fake_ops, .role = END_SOURCE};
-    world->target.end = (struct end){.ops = &fake_ops, .role = END_TARGET};
-    world->job = (struct job){.number = 1,
-                              .source_path = "the source",
-                              .target_path = "the target",
-                              .chunk_bytes = CHUNK};
+    /* What fails is this lane's own trouble: the plan goes on. */
+    world->source.end = (struct end){.ops = &fake_ops, .role = END_SOURCE, .broken = true};
+    world->target.end = (struct end){.ops = &fake_ops, .role = END_TARGET, .broken = true};
+    world->life.job = (struct job){.number = 1,
+                                   .source_path = "the source",
+                                   .target_path = "the target",
+                                   .chunk_bytes = CHUNK};
     *state = world;
     srandom(1);
     return 0;
@@ -340,14 +342,11 @@ static void world_fill(struct world *world, uint64_t chunks_count, uint32_t slot
             .capacity = control ? 0 : CHUNK,
         };
     }
-    world->config = (struct pump_config){
-        .source = &world->source.end,
-        .target = &world->target.end,
+    world->pump = (struct pump){
+        .ends = {&world->source.end, &world->target.end},
         .slots = world->slots,
         .slots_count = slots_count,
-        .control_slot = &world->slots[slots_count],
-        .job = &world->job,
-        .progress = &world->progress,
+        .control_count = 1,
         .control = &world->control,
     };
 }
@@ -377,17 +376,44 @@ static void world_plan(struct world *world, struct plan_config plan)
 {
     plan.size_bytes = world->chunks_count * CHUNK;
     plan.chunk_bytes = CHUNK;
-    world->job.facts[END_SOURCE].size_bytes = plan.size_bytes;
+    world->life.job.facts[END_SOURCE].size_bytes = plan.size_bytes;
     assert_int_equal(plan_open(&world->plan, &plan, &world->progress, &world->control, &world->err),
                      0);
-    world->config.plan = world->plan;
+}
+
+/* A file that is open at both ends and has its plan; others help, so that nothing follows. */
+static void world_life(struct world *world)
+{
+    const struct job job = world->life.job;
+    world->life = (struct life){
+        .job = job,
+        .kind = LIFE_COPY,
+        .state = LIFE_COPYING,
+        .want = LIFE_WANTS_CHUNKS,
+        .plan = world->plan,
+        .progress = &world->progress,
+        .helped = true,
+        .sync.synced_at_ns = clock_now_ns(),
+    };
 }
 
 /* Whatever it returns: nothing is under way, no slot is lost. */
 static int world_run(struct world *world)
 {
+    struct pump *pump = &world->pump;
     world->err = (struct error){.class = ERROR_NONE};
-    int result = pump_run(&world->config, &world->err);
+    world_life(world);
+    pump_add(pump, &world->life);
+    while (world->life.state == LIFE_COPYING) {
+        if (!pump_turn(pump))
+            pump_wait(&pump, 1);
+    }
+    assert_int_equal(world->life.state, LIFE_GATHERING);
+    assert_int_equal(pump->busy_count, 0);
+    pump_remove(pump, &world->life);
+    int result = world->life.result;
+    if (result < 0)
+        world->err = world->life.error;
     if (!world->source.broken)
         assert_int_equal(world->source.end.inflight, 0);
     if (!world->target.broken)
@@ -459,7 +485,7 @@ static void pump_run_retired_and_alone_works_all_the_same(void **state)
     atomic_bool retired = true;
     world_fill(world, 20, 4);
     world_plan(world, (struct plan_config){0});
-    world->config.retired = &retired;
+    world->pump.retired = &retired;
     world_completes(world);
     assert_false(retired);
 }
@@ -472,7 +498,7 @@ static void pump_run_retired_ends_when_the_others_have_done_all(void **state)
     world_plan(world, (struct plan_config){0});
     world_completes(world);
     uint32_t starts = world->source.starts_count + world->target.starts_count;
-    world->config.retired = &retired;
+    world->pump.retired = &retired;
     assert_int_equal(world_run(world), 0);
     assert_true(retired);
     assert_int_equal(world->source.starts_count + world->target.starts_count, starts);
@@ -508,7 +534,7 @@ static void pump_run_kept_chunks_are_told_to_the_journal(void **state)
 {
     struct world *world = *state;
     world_fill(world, 10, 4);
-    world->job.wish.journal = true;
+    world->life.job.wish.journal = true;
     for (uint64_t i = 0; i < 10; i++)
         world_old(world, i, i < 6 ? 1 : 2);
     world_plan(world, (struct plan_config){.compare_bytes = 10 * CHUNK});
@@ -565,7 +591,7 @@ static void pump_run_verify_other_bytes_is_a_mismatch(void **state)
 
 static void world_resume(struct world *world, const struct plan_config *plan)
 {
-    world->job.wish.journal = true;
+    world->life.job.wish.journal = true;
     world_plan(world, *plan);
     for (uint64_t chunk = 0; chunk < world->chunks_count; chunk++) {
         struct journal_entry entry = {.chunk = chunk, .digest = digest_for(chunk, 1)};
@@ -679,9 +705,9 @@ static void world_mixed(struct world *world, bool resume)
             world->target_digest[i] = digest_for(i, 2);
         world->listed[i] = resume && i < 40 && i % 4 == 1 && !world->hole[i];
     }
-    world->job.wish.journal = true;
-    world->config.sync_every_bytes = 5 * CHUNK;
-    world->config.sync_every_ns = UINT64_MAX;
+    world->life.job.wish.journal = true;
+    world->pump.sync_every_bytes = 5 * CHUNK;
+    world->pump.sync_every_ns = UINT64_MAX;
     plan.resume = resume;
     if (resume)
         world_resume(world, &plan);
@@ -835,8 +861,8 @@ static void pump_run_checkpoint_goes_beside_the_copy(void **state)
     struct world *world = *state;
     world_fill(world, 100, 4);
     world->target.holds = holds_sync;
-    world->config.sync_every_bytes = 10 * CHUNK;
-    world->config.sync_every_ns = UINT64_MAX;
+    world->pump.sync_every_bytes = 10 * CHUNK;
+    world->pump.sync_every_ns = UINT64_MAX;
     world_plan(world, (struct plan_config){0});
     world_completes(world); /* without overlap the sync would never come back */
     assert_true(world->target.ops[END_SYNC] >= 5);
@@ -849,8 +875,8 @@ static void pump_run_checkpoint_counts_only_what_was_stored_before(void **state)
     struct world *world = *state;
     world_fill(world, 100, 4);
     world->target.holds = holds_sync;
-    world->config.sync_every_bytes = 10 * CHUNK;
-    world->config.sync_every_ns = UINT64_MAX;
+    world->pump.sync_every_bytes = 10 * CHUNK;
+    world->pump.sync_every_ns = UINT64_MAX;
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), 0);
     assert_true(world->progress.bytes_durable > 0);
@@ -861,8 +887,8 @@ static void pump_run_checkpoint_failed_counts_nothing(void **state)
 {
     struct world *world = *state;
     world_fill(world, 100, 4);
-    world->config.sync_every_bytes = 10 * CHUNK;
-    world->config.sync_every_ns = UINT64_MAX;
+    world->pump.sync_every_bytes = 10 * CHUNK;
+    world->pump.sync_every_ns = UINT64_MAX;
     fake_fail(&world->target, END_SYNC, 1, EIO);
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
@@ -874,7 +900,7 @@ static void pump_run_checkpoint_zero_is_never(void **state)
     struct world *world = *state;
     world_fill(world, 100, 4);
     world_plan(world, (struct plan_config){0});
-    world->config.sync_every_ns = 0;
+    world->pump.sync_every_ns = 0;
     assert_int_equal(world_run(world), 0);
     assert_int_equal(world->target.ops[END_SYNC], 0);
 }
@@ -884,8 +910,8 @@ static void pump_run_checkpoint_by_time(void **state)
     struct world *world = *state;
     world_fill(world, 100, 4);
     world_plan(world, (struct plan_config){0});
-    world->config.sync_every_bytes = UINT64_MAX;
-    world->config.sync_every_ns = 0; /* it is always time */
+    world->pump.sync_every_bytes = UINT64_MAX;
+    world->pump.sync_every_ns = 0; /* it is always time */
     assert_int_equal(world_run(world), 0);
     assert_true(world->target.ops[END_SYNC] > 1);
     assert_all_right(world);

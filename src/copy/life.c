@@ -1,0 +1,742 @@
+/* life.c - a file's life as one switch: each step's return leads to the next state, or out. */
+#include "life_state.h"
+
+#include "haul/clock.h"
+#include "haul/evidence.h"
+#include "haul/log.h"
+#include "haul/num.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+enum {
+    COMPARES_MAX = 3, /* of a source that does not come to rest */
+    TEAM_FILE_BYTES_MIN = 32 * 1024 * 1024,
+};
+
+/* What each state wants as it is entered. */
+static const struct {
+    const char *name;
+    enum life_want want;
+    enum end_role role;
+    enum end_op op;
+} states[] = {
+    [LIFE_DESCRIBING_SOURCE] = {"describing the source", LIFE_WANTS_STEP, END_SOURCE, END_DESCRIBE},
+    [LIFE_DESCRIBING_TARGET] = {"describing the target", LIFE_WANTS_STEP, END_TARGET, END_DESCRIBE},
+    [LIFE_ADJUSTING] = {"adjusting", LIFE_WANTS_STEP, END_TARGET, END_ADJUST},
+    [LIFE_PROBING_SOURCE] = {"probing the source", LIFE_WANTS_STEP, END_SOURCE, END_DESCRIBE},
+    [LIFE_PROBING_TARGET] = {"probing the target", LIFE_WANTS_STEP, END_TARGET, END_DESCRIBE},
+    [LIFE_WAITING] = {"waiting", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
+    [LIFE_OPENING_SOURCE] = {"opening the source", LIFE_WANTS_STEP, END_SOURCE, END_OPEN},
+    [LIFE_OPENING_TARGET] = {"opening the target", LIFE_WANTS_STEP, END_TARGET, END_OPEN},
+    [LIFE_LISTING] = {"listing", LIFE_WANTS_BUFFER, END_TARGET, END_RECALL},
+    [LIFE_COPYING] = {"copying", LIFE_WANTS_CHUNKS, END_SOURCE, END_FETCH},
+    [LIFE_GATHERING] = {"gathering", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
+    [LIFE_SYNCING] = {"syncing", LIFE_WANTS_STEP, END_TARGET, END_SYNC},
+    [LIFE_DIGESTING] = {"digesting", LIFE_WANTS_BUFFER, END_TARGET, END_RECALL},
+    [LIFE_RELEASING] = {"releasing", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
+    [LIFE_COMMITTING_SOURCE] = {"committing the source", LIFE_WANTS_STEP, END_SOURCE, END_COMMIT},
+    [LIFE_LEAVING_SOURCE] = {"leaving the source", LIFE_WANTS_STEP, END_SOURCE, END_ABANDON},
+    [LIFE_REOPENING_SOURCE] = {"reopening the source", LIFE_WANTS_STEP, END_SOURCE, END_OPEN},
+    [LIFE_COMMITTING_TARGET] = {"committing the target", LIFE_WANTS_STEP, END_TARGET, END_COMMIT},
+    [LIFE_SAVING] = {"saving", LIFE_WANTS_STEP, END_TARGET, END_SYNC},
+    [LIFE_ABANDONING_SOURCE] = {"abandoning the source", LIFE_WANTS_STEP, END_SOURCE, END_ABANDON},
+    [LIFE_ABANDONING_TARGET] = {"abandoning the target", LIFE_WANTS_STEP, END_TARGET, END_ABANDON},
+    [LIFE_PARKED] = {"parked", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
+    [LIFE_DONE] = {"done", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
+    [LIFE_FAILED] = {"failed", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
+};
+
+/* The only place where a state changes. */
+static void life_enter(struct life *life, enum life_state state)
+{
+    assert(!life_ended(life));
+    if (life->state != state)
+        log_debug("%s: %s -> %s", life->job.target_path, states[life->state].name,
+                  states[state].name);
+    life->state = state;
+    life->want = states[state].want;
+    life->role = states[state].role;
+    life->op = states[state].op;
+}
+
+static void life_phase(struct life *life, enum phase phase)
+{
+    if (life->kind != LIFE_HELP)
+        life->progress->phase = phase;
+}
+
+bool life_ended(const struct life *life)
+{
+    return life->state == LIFE_DONE || life->state == LIFE_FAILED;
+}
+
+const char *life_state_name(enum life_state state)
+{
+    return states[state].name;
+}
+
+/* ---- the beginning ---- */
+
+static void life_no_reports(struct job *job)
+{
+    for (int role = 0; role < 2; role++) {
+        job->reports[role] = (struct side_report){
+            .resident_before_bytes = NUM_UNKNOWN,
+            .resident_peak_bytes = NUM_UNKNOWN,
+            .resident_after_bytes = NUM_UNKNOWN,
+            .memory_peak_bytes = NUM_UNKNOWN,
+        };
+    }
+}
+
+/* Field by field: another thread reads them. */
+static void life_reset_progress(struct progress *progress)
+{
+    progress->phase = PHASE_OPENING;
+    progress->bytes_total = NUM_UNKNOWN;
+    progress->bytes_copied = progress->bytes_kept = progress->bytes_holes = 0;
+    progress->bytes_repaired = progress->chunks_repaired = progress->bytes_durable = 0;
+    progress->bytes_verified = progress->bytes_differing = 0;
+    progress->lanes = 1;
+}
+
+/* All but the words of an error, which take more room than everything else, and the counters. */
+static void life_clear(struct life *life, const struct life_run *run, enum life_kind kind)
+{
+    memset(life, 0, offsetof(struct life, error));
+    memset(&life->outcome, 0, sizeof(*life) - offsetof(struct life, outcome));
+    life->error.class = ERROR_NONE;
+    life->run = run;
+    life->kind = kind;
+    life->lanes = 1;
+    life->started_ns = life->sync.synced_at_ns = clock_now_ns();
+}
+
+static struct job_wish life_wish(const struct life *life, const struct life_start *start)
+{
+    const struct copy_wish *wish = life->run->wish;
+    bool compare = start->kind == LIFE_COMPARE;
+    struct job_wish job = {
+        .cache = wish->cache,
+        .strict = wish->strict,
+        .cache_max_set = wish->cache_max_set,
+        .cache_max_bytes = wish->cache_max_bytes,
+        .write_devices = wish->write_devices,
+        .resume = wish->resume,
+        .journal = !compare,
+        .journal_early = !compare && wish->manifest_path != NULL,
+        .journal_path = !compare             ? wish->journal_path
+                        : start->source_path ? NULL
+                                             : wish->manifest_path,
+        .session = life->run->session,
+        .compare_only = compare,
+    };
+    life_attributes_wish(life->run, &job);
+    return job;
+}
+
+void life_begin(struct life *life, const struct life_run *run, const struct life_start *start)
+{
+    struct error err = {.class = ERROR_NONE};
+    life_clear(life, run, start->kind);
+    life->progress = &life->counters;
+    life_reset_progress(life->progress);
+    life->job = (struct job){
+        .number = start->number,
+        .source_path = start->source_path,
+        .target_path = start->target_path,
+        .chunk_bytes = start->chunk_bytes,
+        .wish = life_wish(life, start),
+    };
+    life_no_reports(&life->job);
+    bool target = start->kind == LIFE_LOOK && start->role == END_TARGET;
+    if (start->source_path || target)
+        life_enter(life, target ? LIFE_DESCRIBING_TARGET : LIFE_DESCRIBING_SOURCE);
+    else if (life_read_manifest(life, &err) < 0)
+        life_note_failure(life, -err.errnum, &err, false);
+    if (!start->source_path && !target)
+        life_enter(life, LIFE_WAITING);
+}
+
+void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes)
+{
+    struct error err = {.class = ERROR_NONE};
+    life_clear(life, lead->run, LIFE_HELP);
+    life->progress = lead->progress;
+    life->plan = lead->plan;
+    life->job = lead->job;
+    life->job.wish.join = true;
+    life->source_before = lead->job.facts[END_SOURCE];
+    life_enter(life, LIFE_OPENING_SOURCE);
+    if (chunk_bytes >= lead->job.chunk_bytes)
+        return;
+    error_set_class(&err, ERROR_MEMORY, ENOMEM,
+                    "there is no memory for another lane on the other side");
+    life_note_failure(life, -ENOMEM, &err, true);
+    life_enter(life, LIFE_PARKED);
+}
+
+/* ---- the end ---- */
+
+/* Every way out leads here. */
+static void life_end(struct life *life)
+{
+    life->outcome = outcome_settle(life->outcome, life->result, &life->error);
+    /* Of the lane that has committed. */
+    life->outcome.lacking = life->job.reports[END_TARGET].attributes_asked != 0;
+    life->duration_ns = clock_now_ns() - life->started_ns;
+    bool good = outcome_good(&life->outcome);
+    if (life->kind == LIFE_COMPARE || life->outcome.kind == OUTCOME_DURABLE)
+        life_phase(life, PHASE_DONE);
+    life_close(life);
+    life_enter(life, good ? LIFE_DONE : LIFE_FAILED);
+}
+
+void life_close(struct life *life)
+{
+    if (life->kind != LIFE_HELP)
+        plan_close(life->plan);
+    life->plan = NULL;
+    life_digest_close(life);
+}
+
+/* Nothing else is in the way of closing what is still open. */
+static void life_abandon(struct life *life)
+{
+    if (life->held[END_SOURCE])
+        life_enter(life, LIFE_ABANDONING_SOURCE);
+    else if (life->held[END_TARGET])
+        life_enter(life, LIFE_ABANDONING_TARGET);
+    else
+        life_end(life);
+}
+
+static void life_let_others_go(struct life *life)
+{
+    if (life->kind == LIFE_HELP)
+        life_enter(life, LIFE_PARKED);
+    else if (life->helped)
+        life_enter(life, LIFE_RELEASING);
+    else
+        life_released(life);
+}
+
+/* It has failed, and nothing of it is in flight. The sync before the others let go: one of them may
+ * know that what this one's journal is stamped with is wrong. */
+static void life_let_go(struct life *life)
+{
+    bool written = life->open[END_TARGET] && !life->job.wish.compare_only;
+    life_digest_undo(life);
+    life_phase(life, PHASE_SYNCING);
+    if (written)
+        life_enter(life, LIFE_SAVING);
+    else
+        life_let_others_go(life);
+}
+
+void life_note_failure(struct life *life, int result, const struct error *cause, bool lost)
+{
+    if (life->plan && !lost) /* else it is this lane's own trouble */
+        plan_cancel(life->plan);
+    if (life->result != 0)
+        return;
+    life->result = error_is_set(cause) ? error_take(&life->error, cause)
+                                       : error_settle(&life->error, result, "%s: the copy failed",
+                                                      life->job.target_path);
+}
+
+static void life_fail(struct life *life, int result, const struct error *cause)
+{
+    life_note_failure(life, result, cause, false);
+    life_let_go(life);
+}
+
+/* Tells the life that what it has just tried itself has failed. false: it has not. */
+static bool life_failed(struct life *life, int result, const struct error *err)
+{
+    if (result < 0)
+        life_fail(life, result, err);
+    return result < 0;
+}
+
+void life_interrupt(struct life *life)
+{
+    struct error cause = {.class = ERROR_NONE};
+    bool copying = life->state == LIFE_COPYING;
+    bool between = life->want != LIFE_WANTS_NOTHING &&
+                   (life->state == LIFE_LISTING || life->state == LIFE_DIGESTING);
+    if (life->result != 0 || !(copying || between || life->state == LIFE_WAITING))
+        return;
+    error_set_class(&cause, ERROR_INTERRUPTED, EINTR, "%s: interrupted", life->job.target_path);
+    if (copying) /* every lane hears of it by itself */
+        life_note_failure(life, -EINTR, &cause, true);
+    else
+        life_fail(life, -EINTR, &cause);
+}
+
+/* ---- before it is open ---- */
+
+static void life_described(struct life *life)
+{
+    struct error err = {.class = ERROR_NONE};
+    life_attributes_want(life);
+    if (life_failed(life, life_refuse(life, &err), &err))
+        return;
+    life->progress->bytes_total = life->job.facts[END_SOURCE].size_bytes;
+    if (life_up_to_date(life)) {
+        life->outcome = outcome_up_to_date("size and modification time");
+        life->progress->bytes_kept = life->progress->bytes_total;
+        life_itemize(life);
+        life->job.wish.dry = life->run->wish->dry_run;
+        if (life_attributes_differ(life))
+            life_enter(life, LIFE_ADJUSTING);
+        else
+            life_end(life);
+        return;
+    }
+    life_itemize(life);
+    if (!life->run->wish->dry_run) {
+        life_enter(life, LIFE_WAITING);
+        return;
+    }
+    life->would = life_would(life);
+    life->job.wish.dry = true;
+    life->job.wish.preallocate = !life_sparse(life) && !life->run->wish->no_preallocate;
+    life_enter(life, LIFE_PROBING_SOURCE);
+}
+
+static void life_source_described(struct life *life)
+{
+    const struct job *job = &life->job;
+    struct error err = {.class = ERROR_NONE};
+    if (life->kind == LIFE_LOOK)
+        life_end(life);
+    else if (life->kind == LIFE_COPY)
+        life_enter(life, LIFE_DESCRIBING_TARGET);
+    else if (job->facts[END_SOURCE].kind != FILE_FOLDER ||
+             !life_failed(life, life_refuse(life, &err), &err))
+        life_enter(life, LIFE_WAITING);
+}
+
+static void life_target_described(struct life *life)
+{
+    if (life->kind == LIFE_LOOK)
+        life_end(life);
+    else
+        life_described(life);
+}
+
+/* -n: what a run would begin with, an error perhaps. */
+static void life_probed(struct life *life, const struct slot *slot)
+{
+    if (slot->result < 0)
+        life_note_failure(life, slot->result, &slot->error, false);
+    if (life->result == 0 && life->state == LIFE_PROBING_SOURCE) {
+        life_enter(life, LIFE_PROBING_TARGET);
+        return;
+    }
+    life->outcome = outcome_dry(&life->error);
+    life_end(life);
+}
+
+void life_admit(struct life *life)
+{
+    assert(life->state == LIFE_WAITING);
+    if (life->result < 0) /* of the manifest */
+        life_let_go(life);
+    else
+        life_enter(life, life->job.source_path ? LIFE_OPENING_SOURCE : LIFE_OPENING_TARGET);
+}
+
+/* ---- open ---- */
+
+bool life_wants_team(const struct life *life)
+{
+    return life->run->lanes > 1 && life->kind == LIFE_COPY &&
+           life->job.facts[END_SOURCE].size_bytes >= TEAM_FILE_BYTES_MIN;
+}
+
+/* A further lane looks at the same file, and may not find the same. */
+static void life_joined(struct life *life)
+{
+    struct error err = {.class = ERROR_NONE};
+    struct facts *source = &life->job.facts[END_SOURCE];
+    enum evidence_change change = evidence_compare(&life->source_before, source);
+    source->mode = life->source_before.mode; /* as it is wanted */
+    if (change != EVIDENCE_CHANGED) {
+        life_enter(life, LIFE_OPENING_TARGET);
+        return;
+    }
+    error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
+                    life->job.source_path);
+    life_note_failure(life, -ESTALE, &err, true);
+    life_let_go(life);
+}
+
+/* The source's holes decide how the target is laid out. */
+static void life_source_opened(struct life *life)
+{
+    struct job *job = &life->job;
+    if (life->kind == LIFE_HELP) {
+        life_joined(life);
+        return;
+    }
+    if (life->kind == LIFE_COPY) {
+        life_attributes_want(life);
+        job->wish.preallocate = !life_sparse(life) && !life->run->wish->no_preallocate;
+        job->wish.journal_early |= life_wants_team(life); /* lanes share it */
+    }
+    life->progress->bytes_total = job->facts[END_SOURCE].size_bytes; /* may have grown since */
+    life_enter(life, LIFE_OPENING_TARGET);
+}
+
+static void life_copy(struct life *life)
+{
+    life_phase(life, life->job.wish.compare_only ? PHASE_COMPARING : PHASE_COPYING);
+    life->plan_ended = false;
+    life_enter(life, LIFE_COPYING);
+}
+
+static void life_target_opened(struct life *life)
+{
+    const struct copy_wish *wish = life->run->wish;
+    const struct job *job = &life->job;
+    struct error err = {.class = ERROR_NONE};
+    int result = 0;
+    if (life->kind == LIFE_HELP) {
+        life_copy(life);
+        return;
+    }
+    if (life->kind == LIFE_COPY && !job->target_readable && (wish->verify || wish->manifest_path))
+        result = error_set_class(&err, ERROR_FILE, EACCES,
+                                 "%s: may not be read back, so neither --verify nor --manifest is "
+                                 "possible",
+                                 job->target_path);
+    if (result == 0)
+        result = life_make_plan(life, &err);
+    if (life_failed(life, result, &err))
+        return;
+    life->progress->bytes_total = job->facts[END_SOURCE].size_bytes; /* of a manifest, too */
+    life->resumed = life->kind == LIFE_COPY && job->journal == JOURNAL_FITS;
+    if (life->resumed || !job->source_path)
+        life_enter(life, LIFE_LISTING);
+    else
+        life_copy(life);
+}
+
+static void life_listed(struct life *life, const struct slot *slot)
+{
+    struct error err = {.class = ERROR_NONE};
+    int result = plan_listed(life->plan, (const struct journal_entry *)(const void *)slot->buffer,
+                             slot->count, &err);
+    life->offset = slot->extent_start;
+    if (life_failed(life, result, &err))
+        return;
+    if (slot->extent_start > 0)
+        life_enter(life, LIFE_LISTING);
+    else
+        life_copy(life);
+}
+
+/* ---- copied ---- */
+
+/* All chunks are there: the source first, since only an unchanged one makes the target a copy. */
+static void life_stored(struct life *life)
+{
+    life_phase(life, PHASE_SYNCING);
+    life_let_others_go(life);
+}
+
+static void life_digested(struct life *life, int result, const struct error *err)
+{
+    if (life_failed(life, result < 0 ? result : 0, err) || result == 0)
+        return;
+    life->digest_known = true;
+    life_stored(life);
+}
+
+/* What was copied is known by its digests: by the plan's, or by the journal's. */
+static void life_complete(struct life *life)
+{
+    bool manifest = life->run->wish->manifest_path && life->kind == LIFE_COPY;
+    life->digest_known = plan_digest(life->plan, &life->digest);
+    if (life->kind == LIFE_COPY && (life->job.journal == JOURNAL_FITS || manifest))
+        life_enter(life, LIFE_SYNCING);
+    else
+        life_stored(life);
+}
+
+static void life_synced(struct life *life)
+{
+    struct error err = {.class = ERROR_NONE};
+    if (life->kind == LIFE_HELP) {
+        life_enter(life, LIFE_PARKED);
+        return;
+    }
+    life_enter(life, LIFE_DIGESTING);
+    life_digested(life, life_digest_begin(life, &err), &err);
+}
+
+void life_take_over(struct life *life, struct life *helper)
+{
+    assert(life->state == LIFE_GATHERING && helper->state == LIFE_PARKED);
+    life->job = helper->job;
+    for (int role = 0; role < 2; role++) {
+        life->open[role] = helper->open[role];
+        life->held[role] = helper->held[role];
+    }
+    life->sync = helper->sync;
+    life_enter(helper, LIFE_DONE);
+}
+
+void life_gathered(struct life *life, int result, const struct error *cause)
+{
+    assert(life->state == LIFE_GATHERING);
+    life->result = 0; /* of this lane alone */
+    life->error.class = ERROR_NONE;
+    if (!life_failed(life, result, cause))
+        life_complete(life);
+}
+
+static void life_compare_copied(struct life *life)
+{
+    struct error err = {.class = ERROR_NONE};
+    bool complete = plan_complete(life->plan);
+    life->proof.complete = complete;
+    if (!complete && !life->job.source_path) {
+        error_set_class(&err, ERROR_FILE, EBADMSG,
+                        "%s: does not list every chunk in order; it cannot be used",
+                        life->run->wish->manifest_path);
+        life_fail(life, -EBADMSG, &err);
+        return;
+    }
+    life_complete(life);
+}
+
+/* What a comparison of the copy found wrong is repaired; the rest was counted before. */
+static void life_count_repairs(struct life *life)
+{
+    struct progress *progress = life->progress;
+    progress->bytes_repaired += progress->bytes_copied - life->copied_before_bytes;
+    progress->bytes_copied = life->copied_before_bytes;
+    progress->bytes_kept = life->kept_before_bytes;
+    progress->bytes_holes = life->holes_before_bytes;
+}
+
+void life_copied(struct life *life)
+{
+    struct error err = {.class = ERROR_NONE};
+    assert(life->state == LIFE_COPYING && life->slots_count == 0);
+    if (life->compare_count > 0)
+        life_count_repairs(life);
+    if (life->kind == LIFE_HELP)
+        life_enter(life, LIFE_SYNCING);
+    else if (life->helped)
+        life_enter(life, LIFE_GATHERING);
+    else if (life->result < 0)
+        life_let_go(life);
+    else if (life->kind == LIFE_COMPARE)
+        life_compare_copied(life);
+    else if (plan_complete(life->plan))
+        life_complete(life);
+    else
+        life_fail(
+            life,
+            error_set(&err, EIO, "%s: not every chunk of it was copied", life->job.target_path),
+            &err);
+}
+
+void life_released(struct life *life)
+{
+    life->helped = false;
+    if (life->result < 0)
+        life_abandon(life);
+    else if (life->job.source_path)
+        life_enter(life, LIFE_COMMITTING_SOURCE);
+    else
+        life_enter(life, LIFE_COMMITTING_TARGET);
+}
+
+void life_release(struct life *life)
+{
+    assert(life->state == LIFE_PARKED);
+    life_abandon(life);
+}
+
+/* ---- committed ---- */
+
+/* Its status has changed (a new name, link or mode, a time put back): that may hide a write. The
+ * figures stay those of the copy. */
+static bool life_compares_again(struct life *life, const struct slot *slot)
+{
+    bool touched = slot->result == -EAGAIN && slot->error.class == ERROR_CHANGED;
+    if (life->kind != LIFE_COPY || !touched || life->compare_count == COMPARES_MAX ||
+        !life->job.target_readable)
+        return false;
+    log_note("%s: comparing what was copied", slot->error.text);
+    life->compare_count++;
+    life->source_before = life->job.facts[END_SOURCE];
+    life_enter(life, LIFE_LEAVING_SOURCE);
+    return true;
+}
+
+static void life_source_reopened(struct life *life)
+{
+    struct error err = {.class = ERROR_NONE};
+    struct facts *source = &life->job.facts[END_SOURCE];
+    int result = 0;
+    if (evidence_compare(&life->source_before, source) == EVIDENCE_CHANGED)
+        result = error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
+                                 life->job.source_path);
+    *source = life->source_before; /* the target gets the attributes that it was opened with */
+    if (result == 0)
+        result = life_make_compare_plan(life, &err);
+    if (!life_failed(life, result, &err))
+        life_copy(life);
+}
+
+static void life_source_committed(struct life *life, const struct slot *slot)
+{
+    if (slot->result == 0) {
+        life->proof.source_unchanged = true;
+        life_enter(life, LIFE_COMMITTING_TARGET);
+    } else if (!life_compares_again(life, slot)) {
+        life_fail(life, slot->result, &slot->error);
+    }
+}
+
+static void life_committed(struct life *life)
+{
+    life->proof.target_committed = true;
+    if (life->kind == LIFE_COMPARE) {
+        life->outcome = life_compared(life, &life->error);
+    } else {
+        life->proof.complete = plan_complete(life->plan);
+        life->proof.options_kept = life_options_kept(life);
+        life->outcome = outcome_durable(&life->proof, &life->error);
+        life->progress->bytes_durable = life->progress->bytes_total;
+    }
+    life_end(life);
+}
+
+/* ---- the switch ---- */
+
+/* What is open and what has to be closed, after this operation. */
+static void life_note_open(struct life *life, const struct slot *slot)
+{
+    bool good = slot->result == 0;
+    enum end_role role = life->role;
+    if (slot->op == END_OPEN)
+        life->open[role] = life->held[role] = good;
+    if (slot->op == END_COMMIT || slot->op == END_ABANDON)
+        life->open[role] = false;
+    if (slot->op == END_ABANDON || (slot->op == END_COMMIT && good))
+        life->held[role] = false;
+}
+
+/* States in which a failure is no more than that, or has more than one meaning. */
+static bool life_takes_failure(const struct life *life)
+{
+    switch (life->state) {
+    case LIFE_PROBING_SOURCE:
+    case LIFE_PROBING_TARGET:
+    case LIFE_COMMITTING_SOURCE:
+    case LIFE_LEAVING_SOURCE:
+    case LIFE_SAVING:
+    case LIFE_ABANDONING_SOURCE:
+    case LIFE_ABANDONING_TARGET:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A further lane that cannot join is not the copy's failure. */
+static void life_step_failed(struct life *life, const struct slot *slot, bool lost)
+{
+    bool joining = life->kind == LIFE_HELP && life->state != LIFE_SYNCING;
+    life_note_failure(life, slot->result, &slot->error, lost || joining);
+    if (life->state == LIFE_SYNCING)
+        life->open[END_TARGET] = false; /* not once more */
+    life_let_go(life);
+}
+
+void life_returned(struct life *life, struct slot *slot, bool lost)
+{
+    struct error err = {.class = ERROR_NONE};
+    life_note_open(life, slot);
+    if (slot->result < 0 && !life_takes_failure(life)) {
+        life_step_failed(life, slot, lost);
+        return;
+    }
+    switch (life->state) {
+    case LIFE_DESCRIBING_SOURCE:
+        life_source_described(life);
+        break;
+    case LIFE_DESCRIBING_TARGET:
+        life_target_described(life);
+        break;
+    case LIFE_ADJUSTING:
+        life_end(life);
+        break;
+    case LIFE_PROBING_SOURCE:
+    case LIFE_PROBING_TARGET:
+        life_probed(life, slot);
+        break;
+    case LIFE_OPENING_SOURCE:
+        life_source_opened(life);
+        break;
+    case LIFE_OPENING_TARGET:
+        life_target_opened(life);
+        break;
+    case LIFE_LISTING:
+        life_listed(life, slot);
+        break;
+    case LIFE_SYNCING:
+        life_synced(life);
+        break;
+    case LIFE_DIGESTING:
+        life_digested(life, life_digest_returned(life, slot, &err), &err);
+        break;
+    case LIFE_COMMITTING_SOURCE:
+        life_source_committed(life, slot);
+        break;
+    case LIFE_LEAVING_SOURCE:
+        life_enter(life, LIFE_REOPENING_SOURCE);
+        break;
+    case LIFE_REOPENING_SOURCE:
+        life_source_reopened(life);
+        break;
+    case LIFE_COMMITTING_TARGET:
+        life_committed(life);
+        break;
+    case LIFE_SAVING:
+        life_let_others_go(life);
+        break;
+    case LIFE_ABANDONING_SOURCE:
+    case LIFE_ABANDONING_TARGET:
+        life_abandon(life);
+        break;
+    case LIFE_WAITING:
+    case LIFE_COPYING:
+    case LIFE_GATHERING:
+    case LIFE_RELEASING:
+    case LIFE_PARKED:
+    case LIFE_DONE:
+    case LIFE_FAILED:
+        assert(false && "a step came back in a state that has none");
+    }
+}
+
+void life_prepare(struct life *life, struct slot *slot)
+{
+    slot->job = &life->job;
+    slot->offset = life->state == LIFE_LISTING ? life->offset : 0;
+    slot->length = life->state == LIFE_LISTING ? slot->capacity : 0;
+    slot->conditional = slot->from_medium = slot->blank = false;
+    if (life->state == LIFE_DIGESTING)
+        life_digest_prepare(life, slot);
+    life->want = LIFE_WANTS_NOTHING;
+}

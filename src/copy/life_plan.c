@@ -1,0 +1,219 @@
+/* life_plan.c - what both sides have told of a file, weighed: may it be copied, does it have to be,
+ * and what is there to be done, as a plan. */
+#include "life_state.h"
+
+#include "haul/clock.h"
+#include "haul/evidence.h"
+#include "haul/journal.h"
+#include "haul/log.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* For messages: a path of another machine with its host. */
+static const char *plan_name(const struct life *life, enum end_role role, char *out,
+                             size_t capacity)
+{
+    const struct job *job = &life->job;
+    const struct address *address = &life->run->addresses[role];
+    const char *path = role == END_SOURCE ? job->source_path : job->target_path;
+    if (address->kind != ADDRESS_REMOTE)
+        return path;
+    snprintf(out, capacity, "%s:%s", address->host, path);
+    return out;
+}
+
+static bool same_machine(const struct life *life)
+{
+    const struct address *source = &life->run->addresses[END_SOURCE];
+    const struct address *target = &life->run->addresses[END_TARGET];
+    return source->kind == target->kind && source->port == target->port &&
+           strcmp(source->host, target->host) == 0;
+}
+
+int life_refuse(const struct life *life, struct error *err)
+{
+    const struct facts *facts = life->job.facts;
+    const struct facts *source = &facts[END_SOURCE], *target = &facts[END_TARGET];
+    char source_text[ADDRESS_TEXT_BYTES], target_text[ADDRESS_TEXT_BYTES];
+    const char *source_name = plan_name(life, END_SOURCE, source_text, sizeof(source_text));
+    const char *target_name = plan_name(life, END_TARGET, target_text, sizeof(target_text));
+    switch (source->kind) {
+    case FILE_NONE:
+        return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file",
+                               source_name);
+    case FILE_FOLDER:
+        return error_set_class(err, ERROR_FILE, EISDIR,
+                               "%s: skipped, it is a folder (they are not copied yet)",
+                               source_name);
+    case FILE_OTHER:
+        return error_set_class(err, ERROR_FILE, EINVAL,
+                               "%s: is neither a regular file nor a block device", source_name);
+    case FILE_REGULAR:
+    case FILE_DEVICE:
+        break;
+    }
+    if (target->kind == FILE_FOLDER)
+        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", target_name);
+    bool same = same_machine(life) && target->kind != FILE_NONE &&
+                source->device == target->device && source->inode == target->inode;
+    if (same || evidence_overlap(source, target))
+        return error_set_class(
+            err, ERROR_USAGE, EINVAL, "%s and %s are the same %s", source_name, target_name,
+            source->kind == FILE_DEVICE || target->kind == FILE_DEVICE ? "disk, or parts of it"
+                                                                       : "file");
+    return 0;
+}
+
+bool life_up_to_date(const struct life *life)
+{
+    const struct job *job = &life->job;
+    const struct copy_wish *wish = life->run->wish;
+    const char *why = NULL;
+    if (wish->ignore_times || wish->checksum || job->journal_present ||
+        wish->resume == RESUME_RESTART)
+        return false;
+    if (wish->verify || wish->manifest_path) /* both want the content to be read */
+        return false;
+    enum evidence_grade grade = evidence_up_to_date(
+        &job->facts[END_SOURCE], &job->facts[END_TARGET], wish->modify_window_ns, &why);
+    if (grade == EVIDENCE_WEAK)
+        log_note("%s: size and time are those of the source, and prove nothing: %s; comparing",
+                 job->target_path, why);
+    return grade == EVIDENCE_STRONG;
+}
+
+static bool has_holes(const struct facts *source)
+{
+    return source->kind == FILE_REGULAR && source->allocated_bytes < source->size_bytes;
+}
+
+/* Zeros are left out where nothing else stands: the plan says where that is. */
+bool life_sparse(const struct life *life)
+{
+    return life->run->wish->sparse || has_holes(&life->job.facts[END_SOURCE]);
+}
+
+static int make_copy_plan(struct life *life, struct error *err)
+{
+    const struct job *job = &life->job;
+    const struct copy_wish *wish = life->run->wish;
+    const struct budget *budget = life->run->budget;
+    /* Verification stays behind two windows and what is in flight, so that it finds them closed. */
+    uint64_t lag_bytes = 3 * (uint64_t)budget->window_bytes + budget->memory_bytes;
+    const struct plan_config config = {
+        .size_bytes = job->facts[END_SOURCE].size_bytes,
+        .chunk_bytes = job->chunk_bytes,
+        .compare_bytes = job->old_bytes,
+        .rewrite = !job->target_readable || wish->resume == RESUME_RESTART,
+        .sparse = has_holes(&job->facts[END_SOURCE]),
+        .blank = life_sparse(life) && job->facts[END_TARGET].kind != FILE_DEVICE,
+        .resume = job->journal == JOURNAL_FITS,
+        .trust = wish->resume == RESUME_APPEND && !wish->verify && job->journal_source_proven &&
+                 job->journal_target_proven,
+        .against_source = wish->resume == RESUME_APPEND_VERIFY || !job->journal_source_proven,
+        .verify = wish->verify,
+        .verify_lag = (uint32_t)min_u64(lag_bytes / job->chunk_bytes, PLAN_VERIFY_MAX / 2 - 1),
+    };
+    return plan_open(&life->plan, &config, life->progress, life->run->control, err);
+}
+
+static int make_verify_plan(struct life *life, struct error *err)
+{
+    const struct job *job = &life->job;
+    const struct plan_config config = {
+        .size_bytes = job->facts[END_SOURCE].size_bytes,
+        .chunk_bytes = job->chunk_bytes,
+        .compare_bytes = job->facts[END_TARGET].size_bytes,
+        .resume = job->source_path == NULL,
+        .compare_only = job->target_path,
+    };
+    return plan_open(&life->plan, &config, life->progress, life->run->control, err);
+}
+
+int life_make_plan(struct life *life, struct error *err)
+{
+    return life->kind == LIFE_COMPARE ? make_verify_plan(life, err) : make_copy_plan(life, err);
+}
+
+int life_make_compare_plan(struct life *life, struct error *err)
+{
+    const struct facts *source = &life->job.facts[END_SOURCE];
+    const struct plan_config config = {
+        .size_bytes = source->size_bytes,
+        .chunk_bytes = life->job.chunk_bytes,
+        .compare_bytes = source->size_bytes,
+        .sparse = has_holes(source),
+    };
+    life->copied_before_bytes = life->progress->bytes_copied;
+    life->kept_before_bytes = life->progress->bytes_kept;
+    life->holes_before_bytes = life->progress->bytes_holes;
+    plan_close(life->plan);
+    life->plan = NULL;
+    return plan_open(&life->plan, &config, life->progress, life->run->control, err);
+}
+
+bool life_options_kept(const struct life *life)
+{
+    const struct copy_wish *wish = life->run->wish;
+    const struct progress *progress = life->progress;
+    uint64_t there_bytes = progress->bytes_verified + progress->bytes_holes;
+    return (!wish->manifest_path || life->manifest_made) &&
+           (!wish->verify || there_bytes == progress->bytes_total);
+}
+
+int life_read_manifest(struct life *life, struct error *err)
+{
+    struct job *job = &life->job;
+    struct journal_reader *reader = NULL;
+    struct journal_header header;
+    const char *path = life->run->wish->manifest_path;
+    int result = journal_reader_open(&reader, AT_FDCWD, path, &header, err);
+    journal_reader_close(reader);
+    if (result == -ENOENT)
+        return error_set(err, ENOENT, "%s", path);
+    if (result < 0)
+        return result;
+    if (!header.manifest)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: is a journal, not a manifest", path);
+    if (!is_power_of_two(header.chunk_bytes) || header.chunk_bytes < CHUNK_BYTES_MIN)
+        return error_set_class(err, ERROR_FILE, EBADMSG, "%s: has chunks of %u bytes", path,
+                               header.chunk_bytes);
+    if (header.chunk_bytes > life->run->budget->chunk_bytes)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM,
+                               "%s: has chunks of %u bytes, more than the buffers of this run; "
+                               "--chunk-size=%u allows them",
+                               path, header.chunk_bytes, header.chunk_bytes);
+    job->chunk_bytes = header.chunk_bytes;
+    job->facts[END_SOURCE] = (struct facts){
+        .kind = FILE_REGULAR,
+        .size_bytes = header.size_bytes,
+        .inode = header.target.inode,
+        .mtime_seconds = header.target.mtime_seconds,
+        .mtime_ns = header.target.mtime_ns,
+    };
+    return 0;
+}
+
+struct outcome life_compared(struct life *life, struct error *err)
+{
+    const struct job *job = &life->job;
+    uint64_t source_bytes = job->facts[END_SOURCE].size_bytes;
+    uint64_t target_bytes = job->facts[END_TARGET].size_bytes;
+    const char *other = job->source_path ? job->source_path : life->run->wish->manifest_path;
+    /* A device has the size that it has. */
+    bool behind = target_bytes > source_bytes && job->facts[END_TARGET].kind == FILE_DEVICE;
+    if (behind)
+        log_note("%s: is a device and larger than %s; the %llu bytes behind are not "
+                 "compared",
+                 job->target_path, other, (unsigned long long)(target_bytes - source_bytes));
+    else if (target_bytes > source_bytes)
+        log_difference(job->target_path, source_bytes, target_bytes - source_bytes);
+    if (life->progress->bytes_differing > 0 || (target_bytes != source_bytes && !behind))
+        error_set_class(err, ERROR_MISMATCH, EBADMSG, "%s: differs from %s", job->target_path,
+                        other);
+    return outcome_equal(life->proof.complete, life->progress->bytes_differing, err);
+}

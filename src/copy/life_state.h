@@ -1,0 +1,49 @@
+/* life_state.h - private to life*.c: the parts of a file's life that have files of their own. */
+#ifndef HAUL_COPY_LIFE_STATE_H
+#define HAUL_COPY_LIFE_STATE_H
+
+#include "haul/life.h"
+
+/* life_attributes.c: owner, group, mode, times */
+
+/* What the options say of them, for the job's wish. */
+void life_attributes_wish(const struct life_run *run, struct job_wish *wish);
+/* --chmod, onto facts of the source that have just been learnt. */
+void life_attributes_want(struct life *life);
+/* The data are up to date: is there anything else to be carried over? */
+bool life_attributes_differ(const struct life *life);
+
+/* life_plan.c: what is known of both sides, as a plan */
+
+/* Neither may be copied, or onto each other: -errno with words in *err. */
+int life_refuse(const struct life *life, struct error *err);
+bool life_up_to_date(const struct life *life);
+/* Zeros are left out where nothing else stands: the plan says where that is. */
+bool life_sparse(const struct life *life);
+int life_make_plan(struct life *life, struct error *err);
+/* What was copied is compared: every chunk, with the source. In place of the plan before. */
+int life_make_compare_plan(struct life *life, struct error *err);
+/* COMPARE without a source: the manifest's header stands for it. Blocks. */
+int life_read_manifest(struct life *life, struct error *err);
+/* What was asked for beside the copy: the manifest is there, every byte was read back. */
+bool life_options_kept(const struct life *life);
+/* Everything has been compared: are they equal, and their lengths? */
+struct outcome life_compared(struct life *life, struct error *err);
+
+/* life_dry.c: what differs by the facts, as rsync itemizes it, into life->changes. */
+void life_itemize(struct life *life);
+/* ... and what would become of the target, behind "would". */
+const char *life_would(const struct life *life);
+
+/* life_digest.c: what the journal knows of all chunks. Each call sets the next step (life->role,
+ * life->op), which runs in buffers[0]; buffers[1] holds a part of the digests. */
+
+/* 0: steps follow; 1: that was all, life->digest is known. */
+int life_digest_begin(struct life *life, struct error *err);
+void life_digest_prepare(struct life *life, struct slot *slot);
+int life_digest_returned(struct life *life, struct slot *slot, struct error *err);
+/* The copy has failed after all: a manifest of it would be a lie. What else has that name stays. */
+void life_digest_undo(const struct life *life);
+void life_digest_close(struct life *life);
+
+#endif
