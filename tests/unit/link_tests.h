@@ -1,6 +1,5 @@
 /* link_tests.h - links to processes and to a private sshd (tests/lib/sshd.bash): what the tests of
  * links share. */
-
 #ifndef HAUL_TESTS_LINK_TESTS_H
 #define HAUL_TESTS_LINK_TESTS_H
 
