@@ -103,6 +103,7 @@ struct cache_pool {
 
     uint64_t most_bytes; /* in windows at a time: what the largest file so far may have */
     uint64_t open_bytes; /* in windows now, lingering ones apart */
+    uint32_t windows_open;
     struct cache_window windows[CACHE_POOL_WINDOWS];
     struct cache_ahead {
         const struct cache *cache; /* NULL: free */

@@ -62,24 +62,30 @@ static uint32_t window_span(const struct cache *cache, uint64_t number)
     return num_u32(min_u64(rest, cache->window_bytes));
 }
 
+static bool pool_is_full(const struct cache_pool *pool)
+{
+    return pool->windows_open == COUNT_OF(pool->windows);
+}
+
 /* A window of the pool, unless what this file or all of them may have is open. */
 static struct cache_window *window_take(struct cache *cache, uint64_t number)
 {
     struct cache_pool *pool = cache->pool;
-    struct cache_window *window = NULL, *free = NULL;
+    struct cache_window *window = NULL, *free = pool->windows;
     uint32_t open_count = 0, span_bytes = window_span(cache, number);
     uint64_t alone_bytes = (uint64_t)cache->windows_limit * cache->window_bytes;
     assert(cache->windows_limit >= 2 && cache->windows_limit <= CACHE_WINDOWS_MAX);
     pool->most_bytes = max_u64(pool->most_bytes, alone_bytes);
     while ((window = window_each(cache, window)))
         open_count += !window->lingering;
-    for (uint32_t i = 0; i < COUNT_OF(pool->windows) && !free; i++)
-        free = pool->windows[i].cache ? NULL : &pool->windows[i];
-    if (!free || open_count >= cache->windows_limit ||
+    if (pool_is_full(pool) || open_count >= cache->windows_limit ||
         pool->open_bytes + span_bytes > pool->most_bytes)
         return NULL;
+    while (free->cache)
+        free++;
     *free = (struct cache_window){.cache = cache, .number = number, .span_bytes = span_bytes};
     pool->open_bytes += span_bytes;
+    pool->windows_open++;
     cache->windows_open++;
     return free;
 }
@@ -489,6 +495,7 @@ static void window_close(struct cache *cache, struct cache_window *window)
     cache_account_ours(&cache->account, 0, window->ours_bytes);
     window_linger(window);
     window->cache = NULL;
+    cache->pool->windows_open--;
     cache->windows_open--;
     cache->closed_count++;
 }
@@ -576,13 +583,15 @@ static struct request *window_step(struct cache *cache, struct cache_window *win
     return NULL;
 }
 
-/* The oldest window without transfers and without a request of its own. */
+/* The oldest window without transfers and without a request of its own. One that lingers has time,
+ * unless somebody waits for its place in the pool. */
 static struct cache_window *window_oldest(struct cache *cache, uint64_t after, bool finish)
 {
     struct cache_window *oldest = NULL, *window = NULL;
     while ((window = window_each(cache, window))) {
         bool resting = window->step == WINDOW_IDLE || window->step == WINDOW_STARTED;
-        bool later = window->lingering && !finish && cache->closed_count < window->again_after;
+        bool later = window->lingering && !finish && !pool_is_full(cache->pool) &&
+                     cache->closed_count < window->again_after;
         if (window->inflight == 0 && resting && !later && window->used > after &&
             (!oldest || window->used < oldest->used))
             oldest = window;

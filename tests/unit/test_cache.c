@@ -563,6 +563,37 @@ static void cache_begin_many_files_share_what_one_may_have(void **state)
     cache_close(&model.cache);
 }
 
+/* What drops have missed keeps nobody from his window, even where no file has any other left. */
+static void cache_begin_pool_full_of_lingering_windows_gets_one(void **state)
+{
+    (void)state;
+    static struct cache_pool pool;
+    static struct cache caches[CACHE_POOL_WINDOWS + 1];
+    struct model model;
+    struct request *request;
+    struct cache_transfer transfer;
+    model_start(&model, EXT4_SUPER_MAGIC);
+    for (uint32_t i = 0; i <= CACHE_POOL_WINDOWS; i++)
+        open_cache(&caches[i], &pool, &model.file, POLICY_WINDOW);
+    for (uint32_t i = 0; i < CACHE_POOL_WINDOWS; i++) {
+        transfer = (struct cache_transfer){.length = PAGE};
+        pool.most_bytes = UINT64_MAX;
+        assert_true(cache_begin(&caches[i], &transfer));
+        cache_end(&caches[i], &transfer, true);
+        pool.windows[i].lingering = true;
+        pool.windows[i].again_after = 1;
+    }
+    transfer = (struct cache_transfer){.length = PAGE};
+    assert_false(cache_begin(&caches[CACHE_POOL_WINDOWS], &transfer));
+    assert_non_null(request = cache_next(&caches[3], CACHE_PRESSED));
+    (void)cache_reaped(&caches[3], request);
+    assert_true(cache_begin(&caches[CACHE_POOL_WINDOWS], &transfer));
+    for (uint32_t i = 0; i <= CACHE_POOL_WINDOWS; i++)
+        cache_close(&caches[i]);
+    assert_int_equal(pool.windows_open, 0);
+    cache_close(&model.cache);
+}
+
 static void cache_begin_window_being_closed_opens_anew_afterwards(void **state)
 {
     (void)state;
@@ -1070,6 +1101,7 @@ int main(void)
         cmocka_unit_test(cache_next_without_range_writeback_syncs_data),
         cmocka_unit_test(cache_begin_too_many_windows_is_refused_until_one_closes),
         cmocka_unit_test(cache_begin_many_files_share_what_one_may_have),
+        cmocka_unit_test(cache_begin_pool_full_of_lingering_windows_gets_one),
         cmocka_unit_test(cache_begin_window_being_closed_opens_anew_afterwards),
         cmocka_unit_test(cache_end_written_while_started_is_waited_for_too),
         cmocka_unit_test(cache_reaped_failed_writeback_is_told_and_the_windows_go_on),
