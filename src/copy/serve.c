@@ -12,8 +12,8 @@
 #include <string.h>
 
 enum {
-    SERVE_JOBS_MAX = 16, /* a file's journal may take 200 KiB */
-    SERVE_CONTROL_MAX = 16,
+    SERVE_JOBS_MAX = 64, /* a file's journal may take 200 KiB */
+    SERVE_CONTROL_MAX = 64,
     SERVE_RESERVED_BYTES = 1024 * 1024, /* frames, pipes, stacks */
 };
 

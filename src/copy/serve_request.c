@@ -65,7 +65,9 @@ static struct serve_job *job_place(struct serve *self, bool passing)
     while (job->used)
         job++;
     assert(job < self->jobs + self->jobs_count);
-    *job = (struct serve_job){.used = true, .passing = passing, .job.target_readable = true};
+    memset(job, 0, offsetof(struct serve_job, texts));
+    job->used = job->job.target_readable = true;
+    job->passing = passing;
     job->job.reports[END_SOURCE] = job->job.reports[END_TARGET] = nothing_known;
     return job;
 }
@@ -78,25 +80,28 @@ static uint32_t jobs_open(const struct serve *self)
     return count;
 }
 
-static const char *text_keep(char *room, size_t room_bytes, const char *text)
+static const char *text_keep(char **room, const char *text)
 {
-    if (text)
-        snprintf(room, room_bytes, "%s", text);
-    return text ? room : NULL;
+    char *kept = *room;
+    if (!text)
+        return NULL;
+    *room = stpcpy(kept, text) + 1;
+    return kept;
 }
 
-/* The texts of a message live until the next one: keep them. */
+/* The texts of a message live until the next one: keep them. They came in one frame, each with its
+ * length before it, so there is room for all. */
 static void job_take(struct serve *self, struct serve_job *job, const struct wire_message *request)
 {
+    char *room = job->texts;
+    const char *path = text_keep(&room, request->path);
     job->job.chunk_bytes = request->job.chunk_bytes;
     job->job.wish = request->job.wish;
     job->job.facts[END_SOURCE] = request->job.facts[END_SOURCE];
-    text_keep(job->path, sizeof(job->path), request->path);
-    job->job.source_path = self->agreed.role == END_SOURCE ? job->path : "";
-    job->job.target_path = self->agreed.role == END_TARGET ? job->path : "";
-    job->job.wish.journal_path =
-        text_keep(job->journal_path, sizeof(job->journal_path), request->job.wish.journal_path);
-    job->job.wish.chown = text_keep(job->chown, sizeof(job->chown), request->job.wish.chown);
+    job->job.source_path = self->agreed.role == END_SOURCE ? path : "";
+    job->job.target_path = self->agreed.role == END_TARGET ? path : "";
+    job->job.wish.journal_path = text_keep(&room, request->job.wish.journal_path);
+    job->job.wish.chown = text_keep(&room, request->job.wish.chown);
 }
 
 /* COMMIT repeats what OPEN said; only what the metadata needs may have changed. */
@@ -301,7 +306,7 @@ static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
     if (slot->op != END_OPEN || jobs_open(self) <= self->agreed.jobs_max)
         return false;
     slot->slot.result = -EMFILE;
-    error_set(&slot->slot.error, EMFILE, "%s: too many files at once", slot->job->path);
+    error_set(&slot->slot.error, EMFILE, "%s: too many files at once", slot->job->texts);
     serve_answer(self, slot);
     return true;
 }

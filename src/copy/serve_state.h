@@ -26,8 +26,8 @@ struct serve_job {
     uint32_t inflight;
     struct job job;
     struct wire_tally tally;
-    char path[WIRE_PATH_BYTES_MAX], journal_path[WIRE_PATH_BYTES_MAX];
-    char chown[WIRE_CHOWN_BYTES];
+    char texts[WIRE_BODY_BYTES_MAX]; /* its path, and those of its wish; last: most stays untouched
+                                      */
 };
 
 struct serve_slot {

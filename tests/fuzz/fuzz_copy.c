@@ -16,13 +16,12 @@
  *   byte 2  bits: -z, -S, --manifest, -c, engine threads, no preallocation
  *   3 ...   lies, five bytes each */
 #include "bent_link.h"
+#include "folder.h"
 
 #include "haul/clock.h"
 #include "haul/copy.h"
 #include "haul/serve.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -55,7 +54,7 @@ enum content { CONTENT_DENSE, CONTENT_ZEROS, CONTENT_HOLES, CONTENT_DENSE_TOO };
 
 /* The link's opener has no argument of ours, so this is how it learns what to do. */
 static struct {
-    char folder[64], source[PATH_BYTES], target[PATH_BYTES], manifest[PATH_BYTES];
+    char folder[FOLDER_PATH_BYTES], source[PATH_BYTES], target[PATH_BYTES], manifest[PATH_BYTES];
     struct lie lies[LIES_MAX + 1];
     uint32_t lies_count;
     bool believed;
@@ -96,12 +95,7 @@ int __wrap_link_open(struct link **out, const struct link_options *options, stru
 
 static void world_remove(void)
 {
-    DIR *folder = opendir(world.folder);
-    struct dirent *entry;
-    while (folder && (entry = readdir(folder)))
-        unlinkat(dirfd(folder), entry->d_name, 0);
-    if (folder)
-        closedir(folder);
+    folder_empty(world.folder);
     rmdir(world.folder);
 }
 
@@ -109,12 +103,7 @@ static void world_open(void)
 {
     if (world.folder[0] != '\0')
         return;
-    strcpy(world.folder, "/dev/shm/haul-fuzz.XXXXXX");
-    if (!mkdtemp(world.folder)) {
-        strcpy(world.folder, "/tmp/haul-fuzz.XXXXXX");
-        if (!mkdtemp(world.folder))
-            abort();
-    }
+    folder_open(world.folder);
     snprintf(world.source, PATH_BYTES, "%s/source", world.folder);
     snprintf(world.target, PATH_BYTES, "%s/target", world.folder);
     snprintf(world.manifest, PATH_BYTES, "%s/manifest", world.folder);
@@ -181,17 +170,6 @@ static bool files_equal(void)
     }
     return length[0] == SIZE_BYTES && length[1] == length[0] &&
            memcmp(data[0], data[1], SIZE_BYTES) == 0;
-}
-
-static uint32_t open_files(void)
-{
-    uint32_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (folder && readdir(folder))
-        count++;
-    if (folder)
-        closedir(folder);
-    return count;
 }
 
 /* ---- a run ---- */

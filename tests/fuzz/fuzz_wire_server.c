@@ -2,43 +2,30 @@
  * must hold, whatever the bytes: the server ends, without an assertion of the local end's (it
  * trusts its caller), with a reason unless it was told goodbye, and leaves no descriptor open. It
  * is held to one folder, and to small files, so that no mutation does harm to the machine. */
+#include "folder.h"
 #include "fuzz_wire.h"
 
 #include "haul/place.h"
 #include "haul/serve.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 
 enum { SCRATCH_BYTES_MAX = 1 << 20 };
 
 static struct {
-    char path[64];
+    char path[FOLDER_PATH_BYTES];
     struct place place;
     bool open;
 } scratch;
 
-static void scratch_empty(void)
-{
-    DIR *folder = opendir(scratch.path);
-    struct dirent *entry;
-    while (folder && (entry = readdir(folder)))
-        unlinkat(dirfd(folder), entry->d_name, 0);
-    if (folder)
-        closedir(folder);
-}
-
 static void scratch_remove(void)
 {
     place_close(&scratch.place);
-    scratch_empty();
+    folder_empty(scratch.path);
     rmdir(scratch.path);
 }
 
@@ -47,12 +34,7 @@ static void scratch_open(void)
     const struct rlimit small = {.rlim_cur = SCRATCH_BYTES_MAX, .rlim_max = SCRATCH_BYTES_MAX};
     if (scratch.open)
         return;
-    strcpy(scratch.path, "/dev/shm/haul-fuzz.XXXXXX");
-    if (!mkdtemp(scratch.path)) {
-        strcpy(scratch.path, "/tmp/haul-fuzz.XXXXXX");
-        if (!mkdtemp(scratch.path))
-            abort();
-    }
+    folder_open(scratch.path);
     signal(SIGXFSZ, SIG_IGN);
     if (setrlimit(RLIMIT_FSIZE, &small) != 0 || place_open(&scratch.place, scratch.path, NULL) < 0)
         abort();
@@ -69,17 +51,6 @@ static void scratch_fill(void)
     if (fd < 0 || write(fd, content, sizeof(content)) != (ssize_t)sizeof(content))
         abort();
     close(fd);
-}
-
-static uint32_t open_files(void)
-{
-    uint32_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (folder && readdir(folder))
-        count++;
-    if (folder)
-        closedir(folder);
-    return count;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
@@ -100,6 +71,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     assert((result < 0) == error_is_set(&err));
     link_close(&fuzz->link);
     assert(open_files() == files);
-    scratch_empty();
+    folder_empty(scratch.path);
     return 0;
 }
