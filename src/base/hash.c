@@ -1,38 +1,15 @@
-/* hash.c - XXH3 through libxxhash; the only file that includes xxhash.h.
- *
- * Which code hashes was measured, not assumed: 1 MiB buffers, best of 9 x 1 GiB, GB/s with one
- * buffer (in cache) and with 64 in turn; an EPYC with AVX-512, Debian 12, xxhash 0.8.1:
- *
- *   shared library, XXH3_128bits (SSE2)             20   18-19
- *   XXH_INLINE_ALL, gcc 12 -O2 (SSE2)               20   19-20
- *   XXH_INLINE_ALL, clang 14 -O2 (SSE2)             31   26-28
- *   XXH_INLINE_ALL, gcc 12 -O2 -mavx2               57   30-35   (dies on a CPU without AVX2)
- *   shared library, XXH3_128bits_dispatch           56   22-36   (asks the CPU at run time)
- *
- * The second column is memory's as much as the hash's: the ranges are a quiet day and one with the
- * other cores busy.
- *
- * So the library's own run-time choice is used where the library has it. Debian's libxxhash.so for
- * amd64 does, its libxxhash.a does not. A weak reference finds out when the program is linked or
- * loaded, without a test in the Makefile; everything else takes the plain functions. */
+/* hash.c - XXH3 through libxxhash; hash_choice.c says by which of its code. */
 #include "haul/hash.h"
 
+#include "hash_xxhash.h"
 #include "haul/num.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_STATIC_LINKING_ONLY /* for the size and alignment of XXH3_state_t */
-#include <xxhash.h>
-
-/* From xxh_x86dispatch.h, which is not installed on every architecture. The library sets each of
- * its own function pointers to the same value whoever comes first, so threads may race to it. */
-XXH128_hash_t XXH3_128bits_dispatch(const void *, size_t) __attribute__((weak));
-XXH_errorcode XXH3_128bits_update_dispatch(XXH3_state_t *, const void *, size_t)
-    __attribute__((weak));
-
-/* Measured as above: 42-43 GB/s in steps of 4 KiB, 49-51 of 16 KiB and 49-53 of 64 KiB. */
+/* Measured as in hash_choice.c: 42-43 GB/s in steps of 4 KiB, 49-51 of 16 KiB and 49-53 of 64 KiB.
+ */
 enum { ZEROS_BYTES = 16384 };
 
 /* The streaming state in memory of our own, because digest_of_zeros may not fail and nothing is
@@ -58,9 +35,7 @@ static struct digest digest_from(XXH128_hash_t hash)
 
 static void update(struct digest_fold *fold, const void *data, size_t length)
 {
-    XXH_errorcode rc = XXH3_128bits_update_dispatch
-                           ? XXH3_128bits_update_dispatch(&fold->state, data, length)
-                           : XXH3_128bits_update(&fold->state, data, length);
+    XXH_errorcode rc = hash_choice_update(&fold->state, data, length);
 
     assert(rc == XXH_OK); /* XXH_ERROR means a NULL state or NULL data, nothing else */
     (void)rc;
@@ -68,8 +43,10 @@ static void update(struct digest_fold *fold, const void *data, size_t length)
 
 struct digest digest_of(const void *data, size_t length)
 {
-    return digest_from(XXH3_128bits_dispatch ? XXH3_128bits_dispatch(data, length)
-                                             : XXH3_128bits(data, length));
+    XXH128_hash_t hash;
+
+    hash_choice_128bits(&hash, data, length);
+    return digest_from(hash);
 }
 
 static struct digest stream_zeros(uint64_t length)
@@ -161,6 +138,6 @@ uint64_t checksum_of(const void *data, size_t length, uint64_t seed)
 
 const char *hash_version(void)
 {
-    return XXH3_128bits_dispatch ? XXHASH_NAME ", vectors chosen at run time"
-                                 : XXHASH_NAME ", vectors fixed when built";
+    return hash_choice_at_run_time() ? XXHASH_NAME ", vectors chosen at run time"
+                                     : XXHASH_NAME ", vectors fixed when built";
 }
