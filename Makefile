@@ -4,6 +4,8 @@
 #   make demo       the main job, shown   make bench      haul beside its peers, as ratios; also
 #   make install    DESTDIR, PREFIX                       bench-resume, bench-remote (see bench/run*)
 #   make deps       install the packages that are missing; so do demo, check and bench. `make` itself only looks for them.
+#   make agent      static programs for other machines, which --bootstrap brings there: AGENTS="x86_64 i386 aarch64";
+#                   check-agents tries them all
 #
 # Settings: CC, CFLAGS, LDFLAGS, PKG_CONFIG, SAN=address,undefined; WITH_SSH=0, WITH_URING=0, WITH_ZSTD=0 leave a library out;
 # WERROR=1 makes warnings errors, as `make check` does; V=1 shows the commands.
@@ -18,16 +20,19 @@ WITH_URING ?= 1
 WITH_ZSTD  ?= 1
 WITH_SSH   ?= $(if $(STATIC),0,1)
 BUILD      := build$(if $(SAN),/san)
+AGENTS     ?= x86_64 i386 aarch64
+MACHINE    := $(shell uname -m)
 
 ifneq ($(and $(STATIC),$(filter-out 0,$(WITH_SSH))),)
 $(error a static program cannot load libssh: leave out WITH_SSH=$(WITH_SSH) (-e ssh works all the same) or $(STATIC))
 endif
 
 quoted      = '$(subst ','\'',$(1))'
-ASKED      := $(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
+# Whoever says WITH_SSH=0 need not be told that a static program is built without.
+ASKED      := $(if $(filter file,$(origin WITH_SSH)),NOTE_SSH=1 )$(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
 
 # What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
-LOOSE_GOALS := all demo check stress bench bench-resume bench-remote deps deps-test syntax clean
+LOOSE_GOALS := all demo check check-agents stress bench bench-resume bench-remote deps deps-test syntax clean
 ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
 WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
@@ -37,7 +42,8 @@ endif
 VERSION    := $(shell sed -n 's/^## \[\([0-9][^]]*\)\].*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
 WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 ALL_CPPFLAGS := -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -DHAUL_VERSION='"$(VERSION)"' \
-                -DWITH_SSH=$(WITH_SSH) -DWITH_URING=$(WITH_URING) -DWITH_ZSTD=$(WITH_ZSTD) $(FOUND_CPPFLAGS) $(CPPFLAGS)
+                -DWITH_SSH=$(WITH_SSH) -DWITH_URING=$(WITH_URING) -DWITH_ZSTD=$(WITH_ZSTD) \
+                -DWITH_NSS=$(if $(STATIC),0,1) $(FOUND_CPPFLAGS) $(CPPFLAGS)
 ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(CFLAGS) -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all \
               -fno-omit-frame-pointer)
 LIBS       := $(FOUND_LIBS)
@@ -57,7 +63,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 # One short line for each step.
 say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 
-.PHONY: all build demo check bench bench-resume bench-remote stress install deps deps-test tests-build syntax clean FORCE
+.PHONY: all build agent agents-here demo check check-agents bench bench-resume bench-remote stress install deps deps-test tests-build syntax clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -112,6 +118,11 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/config
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
 
+# What a machine of another kind needs comes from the Debian archive into $(BUILD)/fetch; nothing is installed.
+make_agents = MAKE="$(MAKE)" CC=$(call quoted,$(CC)) src/agent $(BUILD)
+agent: build
+	@+$(make_agents) $(AGENTS)
+
 # Compiled, and nothing kept: for another kind of machine, whose libraries are not here.
 syntax: $(addprefix syntax/,$(SOURCES) $(wildcard tests/unit/*.c tests/sim/*.c tests/fuzz/*.c))
 syntax/%: FORCE
@@ -130,8 +141,18 @@ demo: deps
 	@tests/lib/demo $(BUILD)/haul
 
 check: deps-test
-	@+$(PARALLEL) tests-build WERROR=1
+	@+$(PARALLEL) tests-build agents-here WERROR=1
 	@tests/lib/check $(BUILD)
+
+# The agents that run here. 77: what is missing cannot be fetched; the tests then say so.
+agents-here: build
+	@+$(make_agents) $(MACHINE) $(if $(filter x86_64,$(MACHINE)),i386) || [ $$? = 77 ]
+
+# All of them, the others run by qemu-user, which is fetched like their compilers.
+check-agents: deps-test
+	@+$(PARALLEL) tests-build agent
+	@HAUL_BUILD=$(BUILD) HAUL_QEMU=$$(src/fetch $$(dpkg --print-architecture) $(BUILD)/fetch qemu-user-static)/usr/bin \
+	  bats tests/cli/61-*.bats tests/cli/62-*.bats
 
 stress: deps-test
 	@+$(PARALLEL) tests-build
@@ -145,6 +166,8 @@ install: build
 	install -D -m 755 $(BUILD)/haul $(call quoted,$(DESTDIR)$(PREFIX)/bin/haul)
 	for page in man/*.[1-9]; do \
 	  install -D -m 644 $$page $(call quoted,$(DESTDIR)$(PREFIX)/share/man)/man$${page##*.}/$${page##*/} || exit 1; done
+	for agent in $(wildcard $(BUILD)/haul-agent-*) $(wildcard $(BUILD)/haul-agents.sums); do \
+	  install -D -m $$([ -x $$agent ] && echo 755 || echo 644) $$agent $(call quoted,$(DESTDIR)$(PREFIX)/lib/haul)/$${agent##*/} || exit 1; done
 
 clean:
 	rm -rf build

@@ -280,33 +280,76 @@ void attributes_tell(const char *path, const struct attributes *wanted,
 
 /* ---- --chown ---- */
 
-/* A number, or a name of this machine. */
-static bool find_user(const char *text, uint32_t *id)
+#ifndef WITH_NSS
+#define WITH_NSS 1
+#endif
+
+#if WITH_NSS
+
+static bool look_up_user(const char *name, uint32_t *id)
 {
-    uint64_t number;
     char buffer[NAME_BUFFER_BYTES];
     struct passwd record, *entry = NULL;
-    if (num_parse_u64(text, &number) && number < UINT32_MAX) {
-        *id = (uint32_t)number;
-        return true;
-    }
-    if (getpwnam_r(text, &record, buffer, sizeof(buffer), &entry) == 0 && entry)
+    if (getpwnam_r(name, &record, buffer, sizeof(buffer), &entry) == 0 && entry)
         *id = entry->pw_uid;
     return entry != NULL;
 }
 
-static bool find_group(const char *text, uint32_t *id)
+static bool look_up_group(const char *name, uint32_t *id)
 {
-    uint64_t number;
     char buffer[NAME_BUFFER_BYTES];
     struct group record, *entry = NULL;
-    if (num_parse_u64(text, &number) && number < UINT32_MAX) {
-        *id = (uint32_t)number;
-        return true;
-    }
-    if (getgrnam_r(text, &record, buffer, sizeof(buffer), &entry) == 0 && entry)
+    if (getgrnam_r(name, &record, buffer, sizeof(buffer), &entry) == 0 && entry)
         *id = entry->gr_gid;
     return entry != NULL;
+}
+
+#else
+
+/* A static program must not load the name services of a machine whose C library is another: it
+ * knows the files only, whose lines are "name:password:id:...". */
+static bool look_up(const char *path, const char *name, uint32_t *id)
+{
+    char line[NAME_BUFFER_BYTES];
+    uint64_t number;
+    size_t length = strlen(name);
+    bool found = false;
+    FILE *file = fopen(path, "re");
+    while (file && !found && fgets(line, sizeof(line), file)) {
+        char *password = line + length + 1;
+        if (strncmp(line, name, length) != 0 || line[length] != ':' || !strchr(password, ':'))
+            continue;
+        char *digits = strchr(password, ':') + 1;
+        digits[strcspn(digits, ":\n")] = '\0';
+        found = num_parse_u64(digits, &number) && number < UINT32_MAX;
+    }
+    if (found)
+        *id = (uint32_t)number;
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static bool look_up_user(const char *name, uint32_t *id)
+{
+    return look_up("/etc/passwd", name, id);
+}
+
+static bool look_up_group(const char *name, uint32_t *id)
+{
+    return look_up("/etc/group", name, id);
+}
+
+#endif
+
+/* A number, or a name of this machine. */
+static bool find_id(const char *text, bool (*look_up_name)(const char *, uint32_t *), uint32_t *id)
+{
+    uint64_t number;
+    if (!num_parse_u64(text, &number) || number >= UINT32_MAX)
+        return look_up_name(text, id);
+    *id = (uint32_t)number;
+    return true;
 }
 
 int attributes_owners(const char *text, struct facts *facts, uint8_t *given, struct error *err)
@@ -320,10 +363,10 @@ int attributes_owners(const char *text, struct facts *facts, uint8_t *given, str
         return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%s: not USER:GROUP", text);
     memcpy(user, text, length);
     user[length] = '\0';
-    if (length > 0 && !find_user(user, &facts->uid))
+    if (length > 0 && !find_id(user, look_up_user, &facts->uid))
         return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%s: there is no user %s", text,
                                user);
-    if (group[0] && !find_group(group, &facts->gid))
+    if (group[0] && !find_id(group, look_up_group, &facts->gid))
         return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%s: there is no group %s", text,
                                group);
     *given = (uint8_t)((length > 0 ? ATTRIBUTE_BIT(ATTRIBUTE_OWNER) : 0) |

@@ -1,0 +1,58 @@
+#!/usr/bin/env bats
+# Goal: the programs of `make agent` run anywhere: static, stripped, under 2 MiB, with io_uring, xxhash and zstd; a 32-bit one
+# without SSE2, too. `make check` builds those of this machine, `make check-agents` all, and runs the others by qemu-user.
+load ../lib/common
+
+setup() {
+    scratch_open
+    mapfile -t agents < <(ls "$HAUL_BUILD"/haul-agent-*)
+    [ ${#agents[@]} -gt 0 ] || skip "needs 'make agent'"
+}
+
+# What runs a program of MACHINE here; 1: nothing does.
+runner() { # MACHINE
+    case $1/$(uname -m) in
+    x86_64/x86_64 | i386/x86_64 | i386/i686 | aarch64/aarch64) run_by=() ;;
+    *) [ -n "${HAUL_QEMU:-}" ] || return 1; run_by=("$HAUL_QEMU/qemu-$1-static") ;;
+    esac
+}
+
+@test "each is one file of under 2 MiB that needs no other, and its digest is noted" {
+    local agent
+    for agent in "${agents[@]}"; do
+        expect_under "bytes of $agent" "$(stat -c %s "$agent")" $((2 * MIB + 1))
+        readelf -lS "$agent" >headers
+        ! grep -qE 'INTERP|DYNAMIC|\.symtab|\.debug' headers
+        copied --chunk-size=16M "$agent" copy
+        expect "digest of $agent" "$(grep " ${agent##*/}\$" "$HAUL_BUILD/haul-agents.sums")" "$(receipt .digest)  ${agent##*/}"
+    done
+}
+
+@test "each copies, and says that io_uring, xxhash and zstd are in and libssh is not" {
+    local agent ran=
+    random_file file 3M
+    copied file reference
+    for agent in "${agents[@]}"; do
+        runner "${agent##*-}" || continue
+        ran="$ran ${agent##*-}"
+        "${run_by[@]}" "$agent" -V >version
+        grep -q "uring" version
+        ! grep -q "built without io_uring\|no zstd" version
+        grep -q "no libssh" version
+        "${run_by[@]}" "$agent" --json file copy >out
+        expect_receipt .digest "$("$HAUL" --json -I file reference | tail -n 1 | jq -r .digest)"
+        same file copy
+        rm copy
+    done
+    [ -n "$ran" ]
+}
+
+@test "the 32-bit one runs on a processor without SSE, with the same digests" {
+    [ -e "$HAUL_BUILD/haul-agent-i386" ] || skip "needs the agent for i386"
+    "$HAUL_BUILD/haul-agent-i386" -V | grep "vectors chosen at run time"
+    [ -n "${HAUL_QEMU:-}" ] || return 0 # only `make check-agents` fetches such a processor
+    random_file file 3M
+    copied file reference
+    "$HAUL_QEMU/qemu-i386-static" -cpu pentium2 "$HAUL_BUILD/haul-agent-i386" --json file copy >out
+    expect_receipt .digest "$("$HAUL" --json -I file reference | tail -n 1 | jq -r .digest)"
+}
