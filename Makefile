@@ -152,7 +152,7 @@ agents-here: build
 check-agents: deps-test
 	@+$(PARALLEL) tests-build agent
 	@HAUL_BUILD=$(BUILD) HAUL_QEMU=$$(src/fetch $$(dpkg --print-architecture) $(BUILD)/fetch qemu-user-static)/usr/bin \
-	  bats tests/cli/61-*.bats tests/cli/62-*.bats
+	  bats tests/cli/61-*.bats tests/cli/62-*.bats tests/agents/*.bats
 
 stress: deps-test
 	@+$(PARALLEL) tests-build

@@ -55,6 +55,9 @@ struct link_options {
      * only the remote words follow: -e 'nsenter -t %h -m'. */
     const char *transport;
 
+    /* Where haul is missing there, or of another version, bring it along; see bootstrap.h. */
+    bool bootstrap;
+
     /* The rest is for libssh; -e says the like in its own words. */
     uint16_t port;           /* 0: the address's, else what the configuration says, else 22 */
     const char *config_file; /* -F; NULL: ~/.ssh/config and /etc/ssh/ssh_config; "none" */
@@ -100,12 +103,16 @@ struct link {
     uint64_t sent_bytes;     /* taken by send */
     uint64_t received_bytes; /* given by recv */
     bool ended;              /* recv has given LINK_EOF */
+    bool brought;            /* what runs there is a shell or an agent that it was given */
 };
 
 /* Open a link by address and options. May block up to the connect timeout for each step, and for as
  * long as a person thinks about a question. *out is NULL on error. The options may go afterwards,
  * except `memory`. */
 int link_open(struct link **out, const struct link_options *options, struct error *err);
+
+/* The same, and what is to run there is there: options->bootstrap does not count. */
+int link_open_direct(struct link **out, const struct link_options *options, struct error *err);
 
 /* The agent's side: descriptors 0 and 1. Both are moved away: afterwards 0 reads as empty and 1 is
  * standard error, so that nothing else can print into the stream. */

@@ -132,6 +132,8 @@ static const struct option_row table[] = {
            "reach the other machine by CMD: 'ssh -C', 'docker exec -i'"),
     VALUE(TEXT, "remote-path", "CMD", AT(wish.remote_path), 0, "how haul is called over there"),
     VALUE(TEXT, "rsync-path", "CMD", AT(wish.remote_path), 0, "the same as --remote-path"),
+    FLAG("bootstrap", 0, wish.link.bootstrap,
+         "bring haul along where it is missing there, for this copy"),
     LETTER(LANES, "lanes", 'j', "N", wish.lanes, "ssh sessions at the same time; 0: automatic"),
     FLAG("compress", 'z', wish.compress, "compress on the link, by zstd, what shrinks"),
     VALUE(TIME, "timeout", "SECONDS", AT(wish.timeout_ns), 0,
@@ -566,6 +568,10 @@ static int check_operands(const struct options *options, struct error *err)
         return 0;
     if (options->restrict_to && !options->server)
         return error_set_class(err, ERROR_USAGE, EINVAL, "--restrict belongs to --server");
+    if (options->wish.link.bootstrap && (options->wish.remote_path || options->server))
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "--bootstrap brings haul along: leave out %s",
+                               options->server ? "--server" : "--remote-path");
     if (options->server && options->operands_count > 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "--server takes no files: %s",
                                options->operands[0]);

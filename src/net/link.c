@@ -24,7 +24,7 @@ static void ignore_sigpipe(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-int link_open(struct link **out, const struct link_options *options, struct error *err)
+int link_open_direct(struct link **out, const struct link_options *options, struct error *err)
 {
     const char *host = options->address->host;
 
@@ -183,12 +183,14 @@ static int judge(struct link *link, int status, struct error *err)
 
     if (status == 0)
         return 0;
+    if ((status == 126 || status == 127) && link->brought)
+        return error_set_class(err, ERROR_START, ENOEXEC, "%s: %s could not be started there%s%s",
+                               link->peer, link->program, colon, words);
     if (status == 126 || status == 127)
-        return error_set_class(
-            err, ERROR_NOT_FOUND, ENOENT,
-            "%s: %s was not found there; install haul, or say by --remote-path where it "
-            "is%s%s",
-            link->peer, link->program, colon, words);
+        return error_set_class(err, ERROR_NOT_FOUND, ENOENT,
+                               "%s: %s was not found there; install haul (--remote-path says "
+                               "where it is), or let --bootstrap bring it along%s%s",
+                               link->peer, link->program, colon, words);
     if (status == 255)
         return error_set_class(err, ERROR_SOCKET, ECONNRESET, "%s: connection failed%s%s",
                                link->peer, colon, words);

@@ -1,0 +1,63 @@
+# bootstrap.bash - another machine without haul, for the bats files about --bootstrap: a shell and next to nothing, in ./far.
+# `load ../lib/bootstrap` in place of ../lib/remote, which it brings along.
+
+# shellcheck source=tests/lib/remote.bash
+. "${BASH_SOURCE[0]%/*}/remote.bash"
+
+# The other machine: a PATH of its own, a folder for what is temporary, and its own word for what it is.
+setup() {
+    remote_open
+    [ -e "$HAUL_BUILD/haul-agent-$(uname -m)" ] || skip "needs 'make agent'"
+    folders
+    mkdir bin tmp
+    for program in sh cat chmod mkdir rm uname; do
+        ln -s "$(command -v $program)" bin/
+    done
+    far_make
+    random_file here/file $((3 * MIB + 5))
+}
+
+# far_make [WORDS]: -e ./far starts what is asked for there; WORDS are run before it, in a mount namespace.
+far_make() {
+    {
+        echo '#!/bin/sh'
+        echo 'shift'
+        printf 'export %q TMPDIR=%q HOME=%q PATH=%q\n' "$TEST_ID" "$SCRATCH/tmp" "$SCRATCH/tmp" "$SCRATCH/bin"
+        if [ -n "${1:-}" ]; then
+            echo "export PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/var/tmp HOME=/var/tmp"
+            printf 'exec unshare -m sh -c %q sh "$@"\n' "$1 && exec \"\$@\""
+        else
+            echo 'exec "$@"'
+        fi
+    } >far
+    chmod 755 far
+    via=(-e "$SCRATCH/far" --bootstrap)
+}
+
+# A program of the other machine that is a script of ours.
+far_program() { # NAME LINE...
+    rm -f "bin/$1"
+    printf '%s\n' '#!/bin/sh' "${@:2}" >"bin/$1"
+    chmod 755 "bin/$1"
+}
+
+far_is() { # MACHINE
+    [ -e "$HAUL_BUILD/haul-agent-$1" ] || skip "needs the agent for $1, hence a way to Debian's archive"
+    far_program uname "echo $1"
+}
+
+leaves_nothing() {
+    nothing_left
+    expect "what is left there" "$(ls -A tmp)" ""
+    waits_until 10 eval '! compgen -G "/var/tmp/haul-agent.*"' # of another check, for a moment
+}
+
+works() {
+    copied -v "${via[@]}" here/file "there:$THERE/file"
+    grep -q "haul-agent-.* was brought there" err
+    same here/file there/file
+    copied -v "${via[@]}" "there:$THERE/file" here/back
+    grep -q "haul-agent-.* was brought there" err
+    same here/file here/back
+    leaves_nothing
+}
