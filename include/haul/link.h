@@ -142,9 +142,11 @@ int link_wait(struct link *link, unsigned int wanted, uint64_t timeout_ns, struc
  * with no events: epoll reports errors of everything in it, for ever. 0 or -errno. */
 int link_watch(int epoll_fd, int fd, uint32_t events, bool wanted, bool *watched);
 
-/* All of it, waiting in between: for the first and last words of a protocol. The timeout
- * is for the whole. */
+/* All of it, waiting in between: for the first and last words of a protocol. recv_all gives
+ * LINK_EOF when the other side closes first. The timeout is for the whole. */
 int link_send_all(struct link *link, const void *data, size_t length, uint64_t timeout_ns,
+                  struct error *err);
+int link_recv_all(struct link *link, void *buffer, size_t length, uint64_t timeout_ns,
                   struct error *err);
 
 /* The orderly end, and after a failed send or recv, or an early LINK_EOF, the way to learn why

@@ -133,6 +133,25 @@ int link_send_all(struct link *link, const void *data, size_t length, uint64_t t
     return 0;
 }
 
+int link_recv_all(struct link *link, void *buffer, size_t length, uint64_t timeout_ns,
+                  struct error *err)
+{
+    uint8_t *next = buffer;
+    uint64_t deadline_ns = clock_now_ns() + timeout_ns;
+
+    while (length > 0) {
+        ssize_t received = link_recv(link, next, length, err);
+        if (received < 0)
+            return (int)received;
+        next += received;
+        length -= (size_t)received;
+        int result = received == 0 ? wait_until(link, LINK_RECV, deadline_ns, err) : 0;
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
 /* Say that no more comes, reading (and dropping) all the while: a peer that is stuck in a write of
  * its own would never read ours. */
 static int drain(struct link *link, uint64_t deadline_ns, struct error *err)
