@@ -112,8 +112,8 @@ int journal_join(struct journal *journal, int fd_folder, const char *path, struc
 /* -1 while there is no file. */
 int journal_fd(const struct journal *journal);
 
-/* A chunk was stored (or found to be right). -ENOBUFS: JOURNAL_NOTES_MAX are waiting, sync first.
- */
+/* A chunk was stored (or found to be right). -ENOBUFS: JOURNAL_NOTES_MAX are waiting, or of a small
+ * file each chunk four times: sync first. */
 int journal_note(struct journal *journal, uint64_t chunk, const struct digest *digest);
 
 /* How many are noted and not recorded yet, sealed ones included. */

@@ -42,7 +42,8 @@ struct journal {
     bool spoiled;           /* an append failed */
     uint64_t dropped_bytes; /* of the file: what was appended up to there is not cached any more */
     uint64_t stamp;
-    uint8_t batch[JOURNAL_BATCH_BYTES_MAX];
+    uint32_t notes_max;
+    uint8_t batch[]; /* room for so many */
 };
 
 struct journal_identity journal_identity_source(const struct facts *facts)
@@ -113,12 +114,16 @@ static void encode_header(uint8_t out[JOURNAL_HEADER_BYTES], const struct journa
 int journal_open(struct journal **out, const struct journal_header *header, struct error *err)
 {
     assert(journal_layout_sane(header));
-    /* Zeroed by the kernel, page by page as notes come: a small file's journal stays small. */
-    struct journal *journal = calloc(1, sizeof(*journal));
+    uint64_t chunks_count = div_ceil(header->size_bytes, header->chunk_bytes);
+    /* A chunk may be noted more than once: audited, repaired, verified. */
+    uint32_t notes_max = (uint32_t)(min_u64(chunks_count, JOURNAL_NOTES_MAX / 4 - 4) * 4 + 16);
+    struct journal *journal =
+        calloc(1, sizeof(*journal) + JOURNAL_BATCH_HEADER_BYTES + notes_max * JOURNAL_ENTRY_BYTES);
     if (!journal)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a journal");
     journal->header = *header;
-    journal->chunks_count = div_ceil(header->size_bytes, header->chunk_bytes);
+    journal->chunks_count = chunks_count;
+    journal->notes_max = notes_max;
     journal->fd = -1;
     *out = journal;
     return 0;
@@ -401,7 +406,7 @@ static uint8_t *note_at(struct journal *journal, uint32_t index)
 int journal_note(struct journal *journal, uint64_t chunk, const struct digest *digest)
 {
     assert(chunk < journal->chunks_count);
-    if (journal->noted_count == JOURNAL_NOTES_MAX)
+    if (journal->noted_count == journal->notes_max)
         return -ENOBUFS;
     struct bytes bytes = bytes_writer(note_at(journal, journal->noted_count), JOURNAL_ENTRY_BYTES);
     bytes_put_u64(&bytes, chunk);
