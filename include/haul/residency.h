@@ -11,7 +11,6 @@
 #ifndef HAUL_RESIDENCY_H
 #define HAUL_RESIDENCY_H
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,24 +67,5 @@ bool residency_untouched(int fd);
 /* Drop what is clean from `offset` on (of the whole last page, too): only of files, or parts of
  * them, that were untouched or written by us. */
 void residency_drop(int fd, uint64_t offset);
-
-/* Where our own memory cgroup is, for the limits in budget.c. */
-struct residency_cgroup {
-    uint32_t version; /* 1 or 2 */
-    bool own; /* false: our own is outside what is mounted here, this is one of its ancestors */
-    size_t mount_length; /* path[0, mount_length) is the mount point: do not walk above it */
-    char path[PATH_MAX]; /* its folder, root included. It may be hidden: files may be missing */
-};
-
-/* Find it from /proc/self/cgroup and /proc/self/mountinfo below `root` ("/" in production, a
- * folder with proc/ and sys/ in the tests). 0, or -ENOENT: there is none, or it is not mounted
- * where we see it. */
-int residency_cgroup_find(struct residency_cgroup *cgroup, const char *root);
-
-/* One number out of a small file of /proc or a cgroup: that of the first line that begins with
- * `key`, or of the first line when key is "". "max" gives NUM_UNKNOWN. Units are the file's. 0, or
- * -errno of opening it, -ENODATA: no such line, -EINVAL: no number there; *value is then
- * unchanged. */
-int residency_figure(const char *path, const char *key, uint64_t *value);
 
 #endif

@@ -2,8 +2,9 @@
  * nothing and knows no slots, policies or engines; those get numbers. */
 #include "haul/budget.h"
 
+#include "haul/cgroup.h"
 #include "haul/num.h"
-#include "haul/residency.h"
+#include "haul/proc.h"
 #include "haul/text.h"
 
 #include <assert.h>
@@ -49,7 +50,7 @@ static uint64_t figure(const char *folder, const char *file, const char *key, ui
     char path[PATH_MAX];
     uint64_t value = otherwise;
     int printed = snprintf(path, sizeof path, "%s%s", folder, file);
-    if (printed < 0 || (size_t)printed >= sizeof path || residency_figure(path, key, &value))
+    if (printed < 0 || (size_t)printed >= sizeof path || proc_figure(path, key, &value))
         return otherwise;
     return value;
 }
@@ -107,7 +108,7 @@ static bool level_take(struct budget_facts *facts, uint64_t limit, uint64_t usag
 /* v1 knows the least limit of all ancestors, even of those that we cannot see, and tells it in each
  * cgroup; ours may be hidden, then the nearest one that is not. It is also the judge of which
  * ancestors count: without use_hierarchy they do not. NUM_UNKNOWN: not told. */
-static uint64_t hierarchical_limit(const struct residency_cgroup *cgroup)
+static uint64_t hierarchical_limit(const struct cgroup *cgroup)
 {
     char folder[PATH_MAX];
     uint64_t limit = NUM_UNKNOWN;
@@ -127,10 +128,10 @@ static uint64_t hierarchical_limit(const struct residency_cgroup *cgroup)
  * passed over. */
 static void cgroup_read(struct budget_facts *facts, const char *root)
 {
-    struct residency_cgroup cgroup;
+    struct cgroup cgroup;
     uint64_t limit, usage;
     uint64_t limit_least = NUM_UNKNOWN;
-    if (residency_cgroup_find(&cgroup, root))
+    if (cgroup_find(&cgroup, root))
         return;
     uint64_t floor = hierarchical_limit(&cgroup);
     bool told = floor != NUM_UNKNOWN;

@@ -8,7 +8,7 @@
 #include "haul/log.h"
 #include "haul/num.h"
 #include "haul/place.h"
-#include "haul/residency.h"
+#include "haul/proc.h"
 #include "haul/snapshot.h"
 #include "haul/text.h"
 
@@ -105,7 +105,7 @@ static uint64_t file_device_capacity(const struct stat *st)
     uint64_t sectors = 0;
     snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/size", major(st->st_rdev),
              minor(st->st_rdev));
-    if (residency_figure(name, "", &sectors) != 0 || sectors > NUM_OFFSET_MAX / 512)
+    if (proc_figure(name, "", &sectors) != 0 || sectors > NUM_OFFSET_MAX / 512)
         return 0;
     return sectors * 512;
 }

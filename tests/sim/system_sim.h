@@ -10,7 +10,9 @@
 #include "engine_sim.h"
 #include "world_sim.h"
 
+#include "haul/cgroup.h"
 #include "haul/clock.h"
+#include "haul/proc.h"
 #include "haul/residency.h"
 
 #include <dlfcn.h>
@@ -85,14 +87,14 @@ void residency_drop(int fd, uint64_t offset)
     (void)offset;
 }
 
-int residency_cgroup_find(struct residency_cgroup *cgroup, const char *root)
+int cgroup_find(struct cgroup *cgroup, const char *root)
 {
     (void)cgroup;
     (void)root;
     return -ENOENT;
 }
 
-int residency_figure(const char *path, const char *key, uint64_t *value)
+int proc_figure(const char *path, const char *key, uint64_t *value)
 {
     (void)path;
     (void)key;

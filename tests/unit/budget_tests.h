@@ -5,6 +5,7 @@
 #include "in_child.h"
 
 #include "haul/budget.h"
+#include "haul/cgroup.h"
 #include "haul/cleanup.h"
 #include "haul/num.h"
 #include "haul/residency.h"

@@ -441,9 +441,9 @@ static int limited_child(const char *folder, const char *inner)
 static void read_real_cgroup_sees_its_limit(void **state)
 {
     (void)state;
-    struct residency_cgroup ours;
+    struct cgroup ours;
     char folder[PATH_MAX + 64], inner[PATH_MAX + 80];
-    if (residency_cgroup_find(&ours, "/") || ours.version != 1 || !ours.own) {
+    if (cgroup_find(&ours, "/") || ours.version != 1 || !ours.own) {
         print_message("skipped: no v1 memory cgroup is mounted here\n");
         skip();
     }

@@ -2,8 +2,10 @@
  * or kept out, on real filesystems: ext4 in /var/tmp, tmpfs, overlayfs, a loop device. */
 #include "in_child.h"
 
+#include "haul/cgroup.h"
 #include "haul/cleanup.h"
 #include "haul/num.h"
+#include "haul/proc.h"
 #include "haul/residency.h"
 
 #include <setjmp.h>
@@ -623,16 +625,16 @@ static void figure_reads_one_number(void **state)
     static const char text[] = "12\nfile_x 3\nfile 45 kB\nlimit\tmax\nbad abc\nnone\n";
     assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
     close(fd);
-    assert_int_equal(residency_figure(place->file, "bad ", &value), -EINVAL);
-    assert_int_equal(residency_figure(place->file, "none", &value), -EINVAL);
-    assert_int_equal(residency_figure(place->file, "missing", &value), -ENODATA);
-    assert_int_equal(residency_figure("/nonexistent/file", "", &value), -ENOENT);
+    assert_int_equal(proc_figure(place->file, "bad ", &value), -EINVAL);
+    assert_int_equal(proc_figure(place->file, "none", &value), -EINVAL);
+    assert_int_equal(proc_figure(place->file, "missing", &value), -ENODATA);
+    assert_int_equal(proc_figure("/nonexistent/file", "", &value), -ENOENT);
     assert_int_equal(value, 7);
-    assert_int_equal(residency_figure(place->file, "", &value), 0);
+    assert_int_equal(proc_figure(place->file, "", &value), 0);
     assert_int_equal(value, 12);
-    assert_int_equal(residency_figure(place->file, "file ", &value), 0);
+    assert_int_equal(proc_figure(place->file, "file ", &value), 0);
     assert_int_equal(value, 45);
-    assert_int_equal(residency_figure(place->file, "limit", &value), 0);
+    assert_int_equal(proc_figure(place->file, "limit", &value), 0);
     assert_int_equal(value, NUM_UNKNOWN);
 }
 

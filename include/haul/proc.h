@@ -1,0 +1,39 @@
+/* proc.h - small files of /proc, /sys and cgroups, read line by line. Nothing is allocated: this
+ * also runs while lanes copy. */
+#ifndef HAUL_PROC_H
+#define HAUL_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A line of /proc/self/mountinfo with a long escaped root still fits; longer ones (overlayfs with
+ * many layers) are left out whole. */
+enum { PROC_LINE_BYTES = 8192 };
+
+struct proc_lines {
+    int fd;
+    size_t start;
+    size_t end;
+    bool too_long; /* the rest of this line is being skipped */
+    char buffer[PROC_LINE_BYTES + 1];
+};
+
+/* `path` below `root` ("" or "/": as it is). 0 or -errno; proc_lines_close() follows either. */
+int proc_lines_open(struct proc_lines *lines, const char *root, const char *path);
+/* The next line without its newline, valid until the next call; NULL at the end. */
+char *proc_lines_next(struct proc_lines *lines);
+void proc_lines_close(struct proc_lines *lines);
+
+#define AUTO_PROC_LINES __attribute__((cleanup(proc_lines_close))) struct proc_lines
+
+/* `root` without its trailing slashes, then `path`, into PATH_MAX bytes. false: does not fit. */
+bool proc_join(char *out, const char *root, const char *path);
+
+/* One number out of a small file of /proc or a cgroup: that of the first line that begins with
+ * `key`, or of the first line when key is "". "max" gives NUM_UNKNOWN. Units are the file's. 0, or
+ * -errno of opening it, -ENODATA: no such line, -EINVAL: no number there; *value is then
+ * unchanged. */
+int proc_figure(const char *path, const char *key, uint64_t *value);
+
+#endif

@@ -1,0 +1,89 @@
+/* proc.c - lines and figures of small files. */
+#include "haul/proc.h"
+
+#include "haul/cleanup.h"
+#include "haul/num.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+char *proc_lines_next(struct proc_lines *lines)
+{
+    for (;;) {
+        char *line = lines->buffer + lines->start;
+        char *newline = memchr(line, '\n', lines->end - lines->start);
+        if (newline) {
+            *newline = '\0';
+            lines->start = (size_t)(newline - lines->buffer) + 1;
+            if (!lines->too_long)
+                return line;
+            lines->too_long = false;
+            continue;
+        }
+        lines->end -= lines->start;
+        memmove(lines->buffer, line, lines->end);
+        lines->start = 0;
+        if (lines->end == PROC_LINE_BYTES) {
+            lines->too_long = true;
+            lines->end = 0;
+        }
+        ssize_t got = read(lines->fd, lines->buffer + lines->end, PROC_LINE_BYTES - lines->end);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            bool last = lines->end > 0 && !lines->too_long;
+            lines->buffer[lines->end] = '\0';
+            lines->end = 0;
+            return last ? lines->buffer : NULL;
+        }
+        lines->end += (size_t)got;
+    }
+}
+
+bool proc_join(char *out, const char *root, const char *path)
+{
+    size_t length = strlen(root);
+    while (length > 0 && root[length - 1] == '/')
+        length--;
+    int printed = snprintf(out, PATH_MAX, "%.*s%s", (int)length, root, path);
+    return printed >= 0 && printed < PATH_MAX;
+}
+
+void proc_lines_close(struct proc_lines *lines)
+{
+    cleanup_close(&lines->fd);
+}
+
+int proc_lines_open(struct proc_lines *lines, const char *root, const char *path)
+{
+    char full[PATH_MAX];
+    if (!proc_join(full, root, path))
+        return -ENAMETOOLONG;
+    lines->fd = open(full, O_RDONLY | O_CLOEXEC);
+    return lines->fd < 0 ? -errno : 0;
+}
+
+int proc_figure(const char *path, const char *key, uint64_t *value)
+{
+    size_t key_length = strlen(key);
+    AUTO_PROC_LINES lines = {.fd = -1};
+    int rc = proc_lines_open(&lines, "", path);
+    if (rc)
+        return rc;
+    char *line = proc_lines_next(&lines);
+    while (line && strncmp(line, key, key_length) != 0)
+        line = proc_lines_next(&lines);
+    if (!line)
+        return -ENODATA;
+    char *number = line + key_length + strspn(line + key_length, " \t");
+    number[strcspn(number, " \t")] = '\0';
+    if (strcmp(number, "max") == 0) {
+        *value = NUM_UNKNOWN;
+        return 0;
+    }
+    return num_parse_u64(number, value) ? 0 : -EINVAL;
+}
