@@ -154,21 +154,21 @@ static bool near_time(const struct facts *source, const struct facts *target, ui
     return window_ns > 0 && apart <= window_ns / NS_PER_SECOND;
 }
 
-/* Was its modification time given to it, as a finished copy's is? The last write gives both. */
-static bool time_is_set(const struct facts *facts)
+/* Was its modification time that of its last write, which gives both? A finished copy was given the
+ * source's, and is finished behind it: evidence_settle_target(). */
+static bool time_is_of_write(const struct facts *facts)
 {
-    return facts->evidence.keeps_change && modified_ns(facts) != changed_ns(facts);
+    return facts->evidence.keeps_change && modified_ns(facts) == changed_ns(facts);
 }
 
-/* Was the target finished when the source had already been changed for the last time? Where both
- * stamps come from one clock that ticks finely, equal ones will do. */
+/* Was the target finished when the source had already been changed for the last time? A clock's
+ * tick holds many changes: equal stamps say nothing. */
 static bool finished_behind(const struct facts *source, const struct facts *target)
 {
     int64_t last_ns = changed_ns(source);
     uint32_t granule_ns = coarseness(source, last_ns);
-    if (granule_ns >= EVIDENCE_COARSE_NS)
-        last_ns = next_granule(last_ns, granule_ns);
-    return changed_ns(target) >= shifted(last_ns, clock_difference_ns(source, target));
+    int64_t behind_ns = next_granule(last_ns, granule_ns >= EVIDENCE_COARSE_NS ? granule_ns : 1);
+    return changed_ns(target) >= shifted(behind_ns, clock_difference_ns(source, target));
 }
 
 enum evidence_grade evidence_up_to_date(const struct facts *source, const struct facts *target,
@@ -181,8 +181,12 @@ enum evidence_grade evidence_up_to_date(const struct facts *source, const struct
         return EVIDENCE_NONE;
     if (source->evidence.grade == EVIDENCE_NONE || target->evidence.grade == EVIDENCE_NONE)
         return EVIDENCE_NONE;
-    if (!same && !time_is_set(target)) {
+    if (!same && (!target->evidence.keeps_change || time_is_of_write(target))) {
         *why = "a copy that was killed may have a time that is near";
+        return EVIDENCE_WEAK;
+    }
+    if (same && time_is_of_write(target)) {
+        *why = "the target was written in the moment of the source's time, which proves nothing";
         return EVIDENCE_WEAK;
     }
     /* Where the target's file system keeps no status change time there is nothing to compare with;

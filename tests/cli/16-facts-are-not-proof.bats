@@ -418,6 +418,23 @@ write_and_sync() {
     expect_receipt .up_to_date true
 }
 
+# Two files that were written within one tick of the clock have one time, and nothing else in common.
+@test "files that were written in one moment are compared, and not up to date" {
+    local i
+    for ((i = 0; i < 500; i++)); do
+        rm -f source target
+        printf '%s' source >source
+        printf '%s' target >target
+        [ "$(stat -c %y source)" != "$(stat -c %y target)" ] || break
+    done
+    expect "modification time" "$(stat -c %y source)" "$(stat -c %y target)"
+    copied source target
+    expect_words 'comparing'
+    same source target
+    copied source target
+    expect_receipt .up_to_date true
+}
+
 write_and_put_back() {
     touch -r source reference
     "$TOOLS/fill" --flip=100000 source

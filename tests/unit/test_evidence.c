@@ -40,6 +40,14 @@ static struct facts some_facts(void)
     };
 }
 
+/* A copy of it that was finished a moment after its last change. */
+static struct facts finished_facts(void)
+{
+    struct facts facts = some_facts();
+    facts.ctime_ns++;
+    return facts;
+}
+
 static enum evidence_grade up_to_date(const struct facts *source, const struct facts *target)
 {
     const char *why = NULL;
@@ -51,7 +59,7 @@ static enum evidence_grade up_to_date(const struct facts *source, const struct f
 static void up_to_date_needs_size_and_exact_time_of_two_files(void **state)
 {
     (void)state;
-    struct facts source = some_facts(), target = some_facts();
+    struct facts source = some_facts(), target = finished_facts();
     target.inode = 5;
     target.device = 9;
     target.mode = 0600;
@@ -83,8 +91,10 @@ static void up_to_date_needs_size_and_exact_time_of_two_files(void **state)
 static void up_to_date_is_weak_when_the_source_changed_behind_the_target(void **state)
 {
     (void)state;
-    struct facts source = some_facts(), target = some_facts();
-    assert_int_equal(up_to_date(&source, &target), EVIDENCE_STRONG); /* within one tick */
+    struct facts source = some_facts(), target = finished_facts();
+    assert_int_equal(up_to_date(&source, &target), EVIDENCE_STRONG);
+    source.ctime_ns = target.ctime_ns; /* within one tick, before it or behind it */
+    assert_int_equal(up_to_date(&source, &target), EVIDENCE_WEAK);
     source.ctime_ns++; /* written, and its time put back */
     assert_int_equal(up_to_date(&source, &target), EVIDENCE_WEAK);
     /* Whole seconds: what was changed within that of the target's end may have been changed since.
@@ -98,10 +108,23 @@ static void up_to_date_is_weak_when_the_source_changed_behind_the_target(void **
     assert_int_equal(up_to_date(&source, &target), EVIDENCE_STRONG);
 }
 
+/* Nobody gave it the source's time: both were written at once. */
+static void up_to_date_is_weak_when_the_time_is_that_of_a_write(void **state)
+{
+    (void)state;
+    struct facts source = some_facts(), target = finished_facts();
+    source.ctime_seconds = target.ctime_seconds = target.mtime_seconds;
+    target.ctime_ns = target.mtime_ns;
+    source.ctime_ns = 0;
+    assert_int_equal(up_to_date(&source, &target), EVIDENCE_WEAK);
+    target.ctime_ns++;
+    assert_int_equal(up_to_date(&source, &target), EVIDENCE_STRONG);
+}
+
 static void up_to_date_asks_clocks_of_two_machines_for_ages(void **state)
 {
     (void)state;
-    struct facts source = some_facts(), target = some_facts();
+    struct facts source = some_facts(), target = finished_facts();
     target.evidence.machine = 99;
     target.evidence.seen_ns += (int64_t)500 * (int64_t)NS_PER_SECOND; /* its clock is ahead */
     target.ctime_seconds += 500;
@@ -136,7 +159,7 @@ static void up_to_date_compares_as_coarse_as_the_target_keeps_times(void **state
         {0, 99, 0, EVIDENCE_NONE},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct facts source = some_facts(), target = some_facts();
+        struct facts source = some_facts(), target = finished_facts();
         source.mtime_seconds = 101;
         source.mtime_ns = 123456789;
         target.ctime_seconds = 900;
@@ -150,7 +173,7 @@ static void up_to_date_compares_as_coarse_as_the_target_keeps_times(void **state
 static void up_to_date_within_a_window_of_whole_seconds(void **state)
 {
     (void)state;
-    struct facts source = some_facts(), target = some_facts();
+    struct facts source = some_facts(), target = finished_facts();
     const char *why;
     target.ctime_seconds = 900;
     target.mtime_seconds = 103;
@@ -369,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(up_to_date_needs_size_and_exact_time_of_two_files),
         cmocka_unit_test(up_to_date_is_weak_when_the_source_changed_behind_the_target),
+        cmocka_unit_test(up_to_date_is_weak_when_the_time_is_that_of_a_write),
         cmocka_unit_test(up_to_date_asks_clocks_of_two_machines_for_ages),
         cmocka_unit_test(up_to_date_compares_as_coarse_as_the_target_keeps_times),
         cmocka_unit_test(up_to_date_within_a_window_of_whole_seconds),
