@@ -27,6 +27,7 @@ bool digest_equal(const struct digest *a, const struct digest *b);
 
 /* 32 lower-case hexadecimal digits and a NUL. Returns out. */
 const char *digest_text(char out[DIGEST_TEXT_BYTES], const struct digest *digest);
+bool digest_parse(const char *text, struct digest *out);
 
 /* The digest of digests: XXH3-128 of the chunk digests, in the order of the chunks. */
 struct digest_fold;

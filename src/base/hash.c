@@ -98,6 +98,36 @@ const char *digest_text(char out[DIGEST_TEXT_BYTES], const struct digest *digest
     return out;
 }
 
+/* The value of a hexadecimal digit, -1 for anything else. */
+static int hex_value(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    if (digit >= 'a' && digit <= 'f')
+        return digit - 'a' + 10;
+    if (digit >= 'A' && digit <= 'F')
+        return digit - 'A' + 10;
+    return -1;
+}
+
+bool digest_parse(const char *text, struct digest *out)
+{
+    struct digest digest;
+
+    for (size_t i = 0; i < DIGEST_BYTES; i++) {
+        int high = hex_value(text[2 * i]);
+        /* The second digit is only looked at behind a first one: the text may end here. */
+        int low = high < 0 ? -1 : hex_value(text[2 * i + 1]);
+        if (low < 0)
+            return false;
+        digest.bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    if (text[DIGEST_TEXT_BYTES - 1] != '\0')
+        return false;
+    *out = digest;
+    return true;
+}
+
 struct digest_fold *digest_fold_open(void)
 {
     /* XXH3_state_t wants 64 bytes of alignment, more than malloc gives. sizeof is a multiple. */

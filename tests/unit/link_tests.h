@@ -115,28 +115,6 @@ static inline void check_echo(struct link *link, uint64_t total)
     assert_int_equal(link->received_bytes, total);
 }
 
-/* Receive it all, waiting in between; LINK_EOF when the other side closes first. */
-static inline int recv_all(struct link *link, void *buffer, size_t length, uint64_t timeout_ns,
-                           struct error *err)
-{
-    uint8_t *next = buffer;
-    uint64_t deadline_ns = clock_now_ns() + timeout_ns;
-
-    while (length > 0) {
-        ssize_t received = link_recv(link, next, length, err);
-        uint64_t now_ns = clock_now_ns();
-        if (received < 0)
-            return (int)received;
-        next += received;
-        length -= (size_t)received;
-        uint64_t left_ns = now_ns < deadline_ns ? deadline_ns - now_ns : 0;
-        int result = received == 0 ? link_wait(link, LINK_RECV, left_ns, err) : 0;
-        if (result < 0 && result != -EINTR)
-            return result;
-    }
-    return 0;
-}
-
 static inline void check_shutdown(struct link *link)
 {
     struct error err = {.class = ERROR_NONE};
@@ -176,7 +154,7 @@ static inline void check_status(const char *script, int result, enum error_class
 
     snprintf(remote, sizeof(remote), "sh -c '%s'", script);
     struct link *link = open_command(RUN_HERE, remote);
-    assert_int_equal(recv_all(link, &byte, 1, PATIENCE_NS, NULL), LINK_EOF);
+    assert_int_equal(link_recv_all(link, &byte, 1, PATIENCE_NS, NULL), LINK_EOF);
     assert_int_equal(link_shutdown(link, PATIENCE_NS, &err), result);
     assert_int_equal(err.class, class);
     if (words && !strstr(err.text, words))

@@ -199,6 +199,65 @@ static void digest_equal_looks_at_every_byte(void **state)
     }
 }
 
+static void digest_parse_of_its_text_gives_the_digest_back(void **state)
+{
+    uint8_t *data = fill(2000);
+
+    (void)state;
+    for (size_t length = 0; length < 2000; length++) {
+        struct digest digest = digest_of(data, length);
+        struct digest back;
+        char text[DIGEST_TEXT_BYTES];
+        assert_true(digest_parse(digest_text(text, &digest), &back));
+        assert_true(digest_equal(&digest, &back));
+    }
+    free(data);
+}
+
+static void digest_parse_takes_capitals_too(void **state)
+{
+    struct digest lower, upper;
+
+    (void)state;
+    assert_true(digest_parse("99aa06d3014798d86001c324468d497f", &lower));
+    assert_true(digest_parse("99AA06D3014798D86001C324468D497F", &upper));
+    assert_true(digest_equal(&lower, &upper));
+    assert_int_equal(lower.bytes[0], 0x99);
+    assert_int_equal(lower.bytes[15], 0x7f);
+}
+
+static void digest_parse_of_anything_else_refuses_and_keeps_out(void **state)
+{
+    static const char *const wrong[] = {
+        "",
+        "9",
+        "99aa06d3014798d86001c324468d497",
+        "99aa06d3014798d86001c324468d497f0",
+        "99aa06d3014798d86001c324468d497f ",
+        " 9aa06d3014798d86001c324468d497f",
+        "0x99aa06d3014798d86001c324468d49",
+        "99aa06d3014798d8 6001c324468d497",
+        "g9aa06d3014798d86001c324468d497f",
+        "9gaa06d3014798d86001c324468d497f",
+        "99aa06d3014798d86001c324468d497\xb2",
+        "-1aa06d3014798d86001c324468d497f",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct digest out;
+        memset(&out, 0x5a, sizeof(out));
+        /* A copy of exactly this size, so that a sanitizer sees a byte read too many. */
+        char *text = strdup(wrong[i]);
+        assert_non_null(text);
+        if (digest_parse(text, &out))
+            fail_msg("'%s' was accepted", text);
+        for (size_t at = 0; at < DIGEST_BYTES; at++)
+            assert_int_equal(out.bytes[at], 0x5a);
+        free(text);
+    }
+}
+
 static void fold_of_any_count_is_the_digest_of_the_digests_in_a_row(void **state)
 {
     enum { COUNT = 600 }; /* 9600 bytes: every border inside XXH3 is passed */
@@ -305,6 +364,9 @@ int main(void)
         cmocka_unit_test(digest_of_zeros_asked_again_is_the_same_and_follows_the_length),
         cmocka_unit_test(digest_of_zeros_from_many_threads_is_right_in_each),
         cmocka_unit_test(digest_equal_looks_at_every_byte),
+        cmocka_unit_test(digest_parse_of_its_text_gives_the_digest_back),
+        cmocka_unit_test(digest_parse_takes_capitals_too),
+        cmocka_unit_test(digest_parse_of_anything_else_refuses_and_keeps_out),
         cmocka_unit_test(fold_of_any_count_is_the_digest_of_the_digests_in_a_row),
         cmocka_unit_test(fold_in_another_order_differs),
         cmocka_unit_test(checksum_of_known_data_is_xxh3_64_with_the_seed),

@@ -9,7 +9,7 @@ static void check_words(const char *transport, const char *remote, const char *e
     struct link *link = open_command(transport, remote);
     char words[1024] = "";
 
-    assert_int_equal(recv_all(link, words, strlen(expected), PATIENCE_NS, NULL), 0);
+    assert_int_equal(link_recv_all(link, words, strlen(expected), PATIENCE_NS, NULL), 0);
     assert_string_equal(words, expected);
     check_shutdown(link);
 }
@@ -135,7 +135,7 @@ static void command_that_ignores_sigterm_is_killed(void **state)
     char byte;
 
     (void)state;
-    assert_int_equal(recv_all(link, &byte, 1, PATIENCE_NS, NULL), 0);
+    assert_int_equal(link_recv_all(link, &byte, 1, PATIENCE_NS, NULL), 0);
     link_close(link);
     assert_no_children();
 }
@@ -147,7 +147,7 @@ static void command_survives_ctrl_c(void **state)
 
     (void)state;
     for (size_t i = 0; i + 1 < sizeof(line) && !strchr(line, '\n'); i++)
-        assert_int_equal(recv_all(link, line + i, 1, PATIENCE_NS, NULL), 0);
+        assert_int_equal(link_recv_all(link, line + i, 1, PATIENCE_NS, NULL), 0);
     pid_t pid = (pid_t)strtol(line, NULL, 10);
     assert_true(pid > 1);
     assert_int_equal(kill(pid, SIGINT), 0);
@@ -179,7 +179,7 @@ static void wait_silent_peer_times_out(void **state)
     uint8_t byte;
 
     (void)state;
-    assert_int_equal(recv_all(link, &byte, 1, NS_PER_SECOND / 20, &err), -ETIMEDOUT);
+    assert_int_equal(link_recv_all(link, &byte, 1, NS_PER_SECOND / 20, &err), -ETIMEDOUT);
     assert_int_equal(err.class, ERROR_TIMEOUT);
     link_close(link);
     assert_no_children();
@@ -207,9 +207,9 @@ static void stdio_print_does_not_get_into_the_stream(void **state)
             _exit(1);
         dprintf(1, "noise");
         char word[5];
-        if (read(0, word, 1) != 0 || recv_all(link, word, 5, PATIENCE_NS, NULL) != 0 ||
+        if (read(0, word, 1) != 0 || link_recv_all(link, word, 5, PATIENCE_NS, NULL) != 0 ||
             link_send_all(link, word, 5, PATIENCE_NS, NULL) != 0 ||
-            recv_all(link, word, 1, PATIENCE_NS, NULL) != LINK_EOF ||
+            link_recv_all(link, word, 1, PATIENCE_NS, NULL) != LINK_EOF ||
             link_shutdown(link, PATIENCE_NS, NULL) != 0)
             _exit(2);
         link_close(link);

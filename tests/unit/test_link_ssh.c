@@ -77,7 +77,7 @@ static void ssh_flood_on_stderr_is_bounded(void **state)
     char byte;
 
     (void)state;
-    assert_int_equal(recv_all(link, &byte, 1, PATIENCE_NS, NULL), 0);
+    assert_int_equal(link_recv_all(link, &byte, 1, PATIENCE_NS, NULL), 0);
     assert_true(heap_bytes() <= before_bytes + 2 * 1024 * 1024);
     assert_int_equal(link_shutdown(link, PATIENCE_NS, &err), -ECHILD);
     assert_non_null(strstr(err.text, "status 3"));
@@ -111,7 +111,7 @@ static void ssh_lost_connection_is_a_socket_error(void **state)
     char text[8];
 
     (void)state;
-    int result = recv_all(link, text, 8, PATIENCE_NS, &err);
+    int result = link_recv_all(link, text, 8, PATIENCE_NS, &err);
     assert_int_equal(result, -ECONNRESET);
     assert_int_equal(err.class, ERROR_SOCKET);
     link_close(link);

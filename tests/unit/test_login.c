@@ -191,7 +191,7 @@ static int echo_once(const struct link_options *options)
 
     if (link_open(&link, options, &err) != 0 ||
         link_send_all(link, "hello", 5, PATIENCE_NS, &err) != 0 ||
-        recv_all(link, word, 5, PATIENCE_NS, &err) != 0 ||
+        link_recv_all(link, word, 5, PATIENCE_NS, &err) != 0 ||
         link_shutdown(link, PATIENCE_NS, &err) != 0) {
         dprintf(2, "%s\n", err.text);
         return 1;
