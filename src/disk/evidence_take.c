@@ -61,9 +61,14 @@ static const struct filesystem_rule {
     {0x15013346, NS_UDF, true},    /* UDF */
     {0x52654973, NS_SECOND, true}, /* reiserfs */
     {0x482b, NS_SECOND, true},     /* HFS+ */
-    {0x9660, NS_SECOND, true},     /* ISO 9660 */
-    {0x73717368, NS_SECOND, true}, /* squashfs */
     {0x72b6, NS_SECOND, true},     /* JFFS2 */
+    /* What is made as a whole, with one time for each file; and another image of the same name, with
+     * the same numbers of inodes, may be mounted the next time. */
+    {0x9660, NS_SECOND, false},     /* ISO 9660 */
+    {0x73717368, NS_SECOND, false}, /* squashfs */
+    {0xe0f5e1e2, 1, false},         /* EROFS */
+    {0x28cd3d45, NS_SECOND, false}, /* cramfs */
+    {0x7275, NS_SECOND, false},     /* romfs */
     {0x9fa0, 0, false},            /* /proc */
     {0x62656572, 0, false},        /* /sys */
     {0x64626720, 0, false},        /* debugfs */
