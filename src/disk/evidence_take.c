@@ -62,25 +62,25 @@ static const struct filesystem_rule {
     {0x52654973, NS_SECOND, true}, /* reiserfs */
     {0x482b, NS_SECOND, true},     /* HFS+ */
     {0x72b6, NS_SECOND, true},     /* JFFS2 */
-    /* What is made as a whole, with one time for each file; and another image of the same name, with
-     * the same numbers of inodes, may be mounted the next time. */
+    /* What is made as a whole, with one time for each file; and another image of the same name,
+     * with the same numbers of inodes, may be mounted the next time. */
     {0x9660, NS_SECOND, false},     /* ISO 9660 */
     {0x73717368, NS_SECOND, false}, /* squashfs */
     {0xe0f5e1e2, 1, false},         /* EROFS */
     {0x28cd3d45, NS_SECOND, false}, /* cramfs */
     {0x7275, NS_SECOND, false},     /* romfs */
-    {0x9fa0, 0, false},            /* /proc */
-    {0x62656572, 0, false},        /* /sys */
-    {0x64626720, 0, false},        /* debugfs */
-    {0x74726163, 0, false},        /* tracefs */
-    {0x73636673, 0, false},        /* securityfs */
-    {0x27e0eb, 0, false},          /* cgroup */
-    {0x63677270, 0, false},        /* cgroup2 */
-    {0x62656570, 0, false},        /* configfs */
-    {0xde5e81e4, 0, false},        /* efivarfs */
-    {0x6165676c, 0, false},        /* pstore */
-    {0xf97cff8c, 0, false},        /* selinuxfs */
-    {0xcafe4a11, 0, false},        /* bpf */
+    {0x9fa0, 0, false},             /* /proc */
+    {0x62656572, 0, false},         /* /sys */
+    {0x64626720, 0, false},         /* debugfs */
+    {0x74726163, 0, false},         /* tracefs */
+    {0x73636673, 0, false},         /* securityfs */
+    {0x27e0eb, 0, false},           /* cgroup */
+    {0x63677270, 0, false},         /* cgroup2 */
+    {0x62656570, 0, false},         /* configfs */
+    {0xde5e81e4, 0, false},         /* efivarfs */
+    {0x6165676c, 0, false},         /* pstore */
+    {0xf97cff8c, 0, false},         /* selinuxfs */
+    {0xcafe4a11, 0, false},         /* bpf */
 };
 
 static const struct filesystem_rule *rule_of(uint32_t type)
