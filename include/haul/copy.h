@@ -19,10 +19,7 @@
 
 /* Everything that the command line can say about a copy. All zeros is the default. */
 struct copy_wish {
-    enum policy_kind cache;   /* --cache */
-    uint64_t cache_max_bytes; /* --cache-max; with cache_max_set */
-    bool cache_max_set;
-    bool strict;               /* --strict */
+    struct job_wish file;      /* of each file; what depends on it is set by its life */
     enum engine_kind engine;   /* --engine */
     uint64_t memory_bytes;     /* --memory; 0: automatic */
     uint32_t chunk_bytes;      /* --chunk-size; 0: automatic */
@@ -32,16 +29,12 @@ struct copy_wish {
     bool ignore_times;         /* -I */
     bool checksum;             /* -c */
     uint64_t modify_window_ns; /* --modify-window; 0: as coarse as the file systems keep times */
-    bool write_devices;        /* --write-devices */
     bool sparse;               /* -S: make holes of zeros */
     bool no_preallocate;       /* --no-preallocate */
-    enum resume_wish resume;
-    const char *journal_path;              /* --journal; NULL: beside the target */
-    const char *manifest_path;             /* --manifest; NULL: none */
+    const char *manifest_path; /* --manifest; NULL: none */
     uint32_t attributes[ATTRIBUTES_COUNT]; /* --perms, --no-owner, -a ...: enum attribute_wish */
     struct mode_changes chmod;             /* --chmod */
     uint32_t umask_bits;                   /* of this process, for --chmod=+x */
-    const char *chown;                     /* --chown; NULL */
     uint64_t sync_every_bytes; /* --sync-every; with sync_every_set; 0: only at the end */
     bool sync_every_set;
     uint32_t lanes;           /* -j; 0: automatic */

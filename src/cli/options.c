@@ -105,22 +105,22 @@ static const struct option_row table[] = {
 
     ALREADY("inplace", 0, "write into the target itself (always so)"),
     ALREADY("partial", 0, "keep what an interrupted copy wrote (always so)"),
-    SET("append", 0, wish.resume, RESUME_APPEND, "resume, trusting the journal"),
-    SET("append-verify", 0, wish.resume, RESUME_APPEND_VERIFY,
+    SET("append", 0, wish.file.resume, RESUME_APPEND, "resume, trusting the journal"),
+    SET("append-verify", 0, wish.file.resume, RESUME_APPEND_VERIFY,
         "resume, comparing the old part with the source, too"),
-    SET("restart", 0, wish.resume, RESUME_RESTART, "begin again, whatever is there"),
-    VALUE(TEXT, "journal", "FILE", AT(wish.journal_path), 0,
+    SET("restart", 0, wish.file.resume, RESUME_RESTART, "begin again, whatever is there"),
+    VALUE(TEXT, "journal", "FILE", AT(wish.file.journal_path), 0,
           "keep the journal in FILE, not beside the target"),
     VALUE(SIZE, "sync-every", "SIZE", AT(wish.sync_every_bytes), AT(wish.sync_every_set),
           "make the target durable every SIZE; 0: only at the end"),
 
-    WORD("cache", "HOW", wish.cache, cache_words,
+    WORD("cache", "HOW", wish.file.cache, cache_words,
          "keep out of the page cache: auto, direct, window, plain"),
-    SET("direct-io", 0, wish.cache, POLICY_DIRECT, "the same as --cache=direct"),
-    SET("drop-cache", 0, wish.cache, POLICY_WINDOW, "the same as --cache=window"),
-    VALUE(SIZE, "cache-max", "SIZE", AT(wish.cache_max_bytes), AT(wish.cache_max_set),
+    SET("direct-io", 0, wish.file.cache, POLICY_DIRECT, "the same as --cache=direct"),
+    SET("drop-cache", 0, wish.file.cache, POLICY_WINDOW, "the same as --cache=window"),
+    VALUE(SIZE, "cache-max", "SIZE", AT(wish.file.cache_max_bytes), AT(wish.file.cache_max_set),
           "most page cache that the copy may build up"),
-    FLAG("strict", 0, wish.strict, "fail (exit 42) rather than exceed the cache budget"),
+    FLAG("strict", 0, wish.file.strict, "fail (exit 42) rather than exceed the cache budget"),
     VALUE(SIZE, "memory", "SIZE", AT(wish.memory_bytes), 0, "most memory for buffers"),
     VALUE(CHUNK, "chunk-size", "SIZE", AT(wish.chunk_bytes), 0,
           "unit of copying, 64K to 16M, rounded up to a power of 2"),
@@ -154,7 +154,7 @@ static const struct option_row table[] = {
     FLAG("sparse", 'S', wish.sparse, "make holes of zeros"),
     CLEAR("preallocate", 0, wish.no_preallocate, "reserve the target's space first (the default)"),
     FLAG("no-preallocate", 0, wish.no_preallocate, "do not reserve the target's space first"),
-    FLAG("write-devices", 0, wish.write_devices, "TARGET may be a block device"),
+    FLAG("write-devices", 0, wish.file.write_devices, "TARGET may be a block device"),
 
     ARCHIVE("archive", 'a', "the same as -rptgo; owner and group only as root"),
     ALREADY("recursive", 'r', "accepted for files; folders are not copied yet"),
@@ -172,7 +172,7 @@ static const struct option_row table[] = {
     ATTRIBUTE("no-group", 0, GROUP, LEAVE, "do not set the group"),
     ATTRIBUTE("no-g", 0, GROUP, LEAVE, "the same as --no-group"),
     VALUE(CHMOD, "chmod", "MODES", AT(wish.chmod), 0, "change permissions, as chmod or rsync"),
-    VALUE(TEXT, "chown", "USER:GROUP", AT(wish.chown), 0, "give the target to these"),
+    VALUE(TEXT, "chown", "USER:GROUP", AT(wish.file.chown), 0, "give the target to these"),
     ALREADY("numeric-ids", 0, "owner and group go by their numbers (always so)"),
 
     FLAG("progress", 0, progress, "show progress, also when not on a terminal"),
@@ -577,10 +577,10 @@ static int check_operands(const struct options *options, struct error *err)
                                options->operands[0]);
     if (options->server)
         return 0;
-    if (options->wish.chown &&
-        (options->wish.chown[0] == '\0' || strlen(options->wish.chown) >= WIRE_CHOWN_BYTES))
+    if (options->wish.file.chown && (options->wish.file.chown[0] == '\0' ||
+                                     strlen(options->wish.file.chown) >= WIRE_CHOWN_BYTES))
         return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%.64s: not USER:GROUP",
-                               options->wish.chown);
+                               options->wish.file.chown);
     if (options->operands_count == 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "SOURCE and TARGET are missing");
     if (options->operands_count == 1)

@@ -62,7 +62,7 @@ static int add_journal(const struct reserve *self, const char *target, uint32_t 
 {
     char name[JOURNAL_NAME_BYTES], path[4096 + JOURNAL_NAME_BYTES];
     const char *last = place_name(target);
-    if (self->wish->journal_path)
+    if (self->wish->file.journal_path)
         return 0;
     journal_name(name, last);
     snprintf(path, sizeof(path), "%.*s%s", (int)(last - target), target, name);
@@ -140,7 +140,7 @@ static int add_all(struct reserve *self, struct error *err)
     if (result == 0)
         result = add_own(self, "--manifest", wish->manifest_path, false, err);
     if (result == 0 && !self->verify)
-        result = add_own(self, "--journal", wish->journal_path, true, err);
+        result = add_own(self, "--journal", wish->file.journal_path, true, err);
     self->asks = operands->sources_count > 1 || reservation_count(self->reservation) > 0;
     for (uint32_t i = 0; result == 0 && i < operands->sources_count; i++)
         result = add_file(self, i, err);

@@ -351,9 +351,9 @@ static int refuse_manifest_there(const struct operands *operands, struct error *
 static int refuse_of_several(const struct operands *operands, const struct copy_wish *wish,
                              struct error *err)
 {
-    const char *given = wish->manifest_path  ? "--manifest"
-                        : wish->journal_path ? "--journal"
-                                             : NULL;
+    const char *given = wish->manifest_path       ? "--manifest"
+                        : wish->file.journal_path ? "--journal"
+                                                  : NULL;
     if (!given || operands->sources_count <= 1)
         return 0;
     return error_set_class(err, ERROR_USAGE, EINVAL,
@@ -396,7 +396,7 @@ static int look_at_sources(struct transfer *transfer, struct error *err)
 static int look_at_target(struct transfer *transfer, struct error *err)
 {
     const struct copy_wish *wish = &transfer->options->wish;
-    const struct probe_wish probe = {.write_devices = wish->write_devices};
+    const struct probe_wish probe = {.write_devices = wish->file.write_devices};
     AUTO_FREE char *target = operands_target(&transfer->operands, transfer->operands.sources[0]);
     if (!target)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the target's name");

@@ -97,7 +97,7 @@ static struct budget_wish copy_memory_wish(const struct copy *copy, uint32_t lan
         .size_bytes = NUM_UNKNOWN,
         .lanes = lanes,
         .reserved_bytes = copy_reserved_bytes(copy, lanes),
-        .windows = copy->wish.cache == POLICY_WINDOW,
+        .windows = copy->wish.file.cache == POLICY_WINDOW,
     };
 }
 

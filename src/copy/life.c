@@ -118,21 +118,13 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
 {
     const struct copy_wish *wish = life->run->wish;
     bool compare = start->kind == LIFE_COMPARE;
-    struct job_wish job = {
-        .cache = wish->cache,
-        .strict = wish->strict,
-        .cache_max_set = wish->cache_max_set,
-        .cache_max_bytes = wish->cache_max_bytes,
-        .write_devices = wish->write_devices,
-        .resume = wish->resume,
-        .journal = !compare,
-        .journal_early = !compare && wish->manifest_path != NULL,
-        .journal_path = !compare             ? wish->journal_path
-                        : start->source_path ? NULL
-                                             : wish->manifest_path,
-        .session = life->run->session,
-        .compare_only = compare,
-    };
+    struct job_wish job = wish->file;
+    job.session = life->run->session;
+    job.journal = !compare;
+    job.compare_only = compare;
+    job.journal_early = !compare && wish->manifest_path != NULL;
+    if (compare)
+        job.journal_path = start->source_path ? NULL : wish->manifest_path;
     life_attributes_wish(life->run, &job);
     return job;
 }

@@ -13,7 +13,7 @@ static bool takes_set_id(const struct life_run *run)
     const struct copy_wish *wish = run->wish;
     bool here = run->addresses[END_SOURCE].kind != ADDRESS_REMOTE &&
                 run->addresses[END_TARGET].kind != ADDRESS_REMOTE;
-    return wish->attributes[ATTRIBUTE_MODE] >= ATTRIBUTE_ARCHIVE || (here && !wish->chown);
+    return wish->attributes[ATTRIBUTE_MODE] >= ATTRIBUTE_ARCHIVE || (here && !wish->file.chown);
 }
 
 void life_attributes_wish(const struct life_run *run, struct job_wish *wish)
@@ -23,7 +23,6 @@ void life_attributes_wish(const struct life_run *run, struct job_wish *wish)
     if (run->wish->chmod.count > 0 && wish->attributes[ATTRIBUTE_MODE] == ATTRIBUTE_DEFAULT)
         wish->attributes[ATTRIBUTE_MODE] = ATTRIBUTE_ASKED;
     wish->set_id = takes_set_id(run);
-    wish->chown = run->wish->chown;
 }
 
 void life_attributes_want(struct life *life)

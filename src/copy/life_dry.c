@@ -7,7 +7,7 @@
 const char *life_would(const struct life *life)
 {
     const struct job *job = &life->job;
-    enum resume_wish resume = life->run->wish->resume;
+    enum resume_wish resume = life->run->wish->file.resume;
     if (job->facts[END_TARGET].kind == FILE_NONE)
         return "be created";
     if (resume == RESUME_RESTART)

@@ -74,7 +74,7 @@ bool life_up_to_date(const struct life *life)
     const struct copy_wish *wish = life->run->wish;
     const char *why = NULL;
     if (wish->ignore_times || wish->checksum || job->journal_present ||
-        wish->resume == RESUME_RESTART)
+        wish->file.resume == RESUME_RESTART)
         return false;
     if (wish->verify || wish->manifest_path) /* both want the content to be read */
         return false;
@@ -108,13 +108,13 @@ static int make_copy_plan(struct life *life, struct error *err)
         .size_bytes = job->facts[END_SOURCE].size_bytes,
         .chunk_bytes = job->chunk_bytes,
         .compare_bytes = job->old_bytes,
-        .rewrite = !job->target_readable || wish->resume == RESUME_RESTART,
+        .rewrite = !job->target_readable || wish->file.resume == RESUME_RESTART,
         .sparse = has_holes(&job->facts[END_SOURCE]),
         .blank = life_sparse(life) && job->facts[END_TARGET].kind != FILE_DEVICE,
         .resume = job->journal == JOURNAL_FITS,
-        .trust = wish->resume == RESUME_APPEND && !wish->verify && job->journal_source_proven &&
-                 job->journal_target_proven,
-        .against_source = wish->resume == RESUME_APPEND_VERIFY || !job->journal_source_proven,
+        .trust = wish->file.resume == RESUME_APPEND && !wish->verify &&
+                 job->journal_source_proven && job->journal_target_proven,
+        .against_source = wish->file.resume == RESUME_APPEND_VERIFY || !job->journal_source_proven,
         .verify = wish->verify,
         .verify_lag = (uint32_t)min_u64(lag_bytes / job->chunk_bytes, PLAN_VERIFY_MAX / 2 - 1),
     };

@@ -187,7 +187,7 @@ static struct copy_wish wish_of(const uint8_t *data)
         .checksum = data[2] & MORE_CHECKSUM,
         .sparse = data[2] & MORE_SPARSE,
         .no_preallocate = data[2] & MORE_LOOSE,
-        .resume = resumes[data[0] >> 5 & 3],
+        .file.resume = resumes[data[0] >> 5 & 3],
         .manifest_path = data[2] & MORE_MANIFEST ? world.manifest : NULL,
         .sync_every_bytes = 2 * CHUNK_BYTES,
         .sync_every_set = true,
@@ -252,12 +252,12 @@ static void run_cut(struct copy_wish wish, bool pull, uint8_t number)
  * the server was told otherwise. --append-verify looks there. */
 static void run_honest(struct copy_wish wish, bool pull)
 {
-    bool lied = world.believed || wish.resume == RESUME_APPEND;
+    bool lied = world.believed || wish.file.resume == RESUME_APPEND;
     for (uint32_t i = 0; i < world.lies_count; i++)
         lied |= world.lies[i].request;
     world.lies_count = 0;
     if (lied)
-        wish.resume = RESUME_APPEND_VERIFY;
+        wish.file.resume = RESUME_APPEND_VERIFY;
     bool good = run(&wish, pull);
     if (!good)
         fprintf(stderr, "fuzz_copy: honest, and yet: %s\n", world.words);
@@ -279,7 +279,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     if (data[1] % (CHUNKS + 1) > 0)
         run_cut(wish, pull, data[1]);
     lies_read(data + 3, length - 3);
-    bool trusting = wish.resume == RESUME_APPEND;
+    bool trusting = wish.file.resume == RESUME_APPEND;
     bool good = run(&wish, pull);
     assert(!good || world.believed || trusting || files_equal());
     unlink(world.manifest);

@@ -397,9 +397,9 @@ static void wish_of(struct run *run)
         .verify = scenario->verify,
         .ignore_times = true,
         .no_preallocate = !scenario->preallocate,
-        .resume = scenario->rewrite          ? RESUME_RESTART
-                  : scenario->against_source ? RESUME_APPEND_VERIFY
-                                             : RESUME_AUTO,
+        .file.resume = scenario->rewrite          ? RESUME_RESTART
+                       : scenario->against_source ? RESUME_APPEND_VERIFY
+                                                  : RESUME_AUTO,
     };
     run->budget = (struct budget){
         .chunk_bytes = scenario->chunk_bytes,

@@ -208,15 +208,15 @@ static void copy_run_every_way_gives_the_same_digest(void **state)
         {.engine = ENGINE_SYNC},
         {.engine = ENGINE_THREADS},
         {.engine = ENGINE_URING},
-        {.cache = POLICY_WINDOW},
-        {.cache = POLICY_PLAIN},
+        {.file.cache = POLICY_WINDOW},
+        {.file.cache = POLICY_PLAIN},
         {.verify = true},
         {.no_preallocate = true},
         {.sparse = true},
         {.sync_every_set = true},
         {.bandwidth_bytes = GIB},
-        {.resume = RESUME_RESTART},
-        {.strict = true},
+        {.file.resume = RESUME_RESTART},
+        {.file.strict = true},
         {.sync_every_bytes = CHUNK, .sync_every_set = true},
     };
     place_source(place, 30 * CHUNK + 77);
@@ -233,8 +233,8 @@ static void copy_run_every_way_gives_the_same_digest(void **state)
         assert_int_equal(place->receipt.bytes_verified, wishes[i].verify ? place->size_bytes : 0);
         if (wishes[i].engine != ENGINE_AUTO)
             assert_int_equal(place->receipt.target.engine, wishes[i].engine);
-        if (wishes[i].cache != POLICY_AUTO)
-            assert_int_equal(place->receipt.source.policy, wishes[i].cache);
+        if (wishes[i].file.cache != POLICY_AUTO)
+            assert_int_equal(place->receipt.source.policy, wishes[i].file.cache);
         assert_int_equal(unlink(place->target_path), 0);
     }
 }
@@ -357,9 +357,9 @@ static void copy_run_up_to_date_is_skipped_unless_overridden(void **state)
         struct copy_wish wish;
         bool skipped;
     } rows[] = {
-        {{.no_preallocate = true}, true},    {{.verify = true}, false},
-        {{.ignore_times = true}, false},     {{.checksum = true}, false},
-        {{.resume = RESUME_RESTART}, false},
+        {{.no_preallocate = true}, true},         {{.verify = true}, false},
+        {{.ignore_times = true}, false},          {{.checksum = true}, false},
+        {{.file.resume = RESUME_RESTART}, false},
     };
     place_source(place, 10 * CHUNK);
     must_run(place);
@@ -371,7 +371,7 @@ static void copy_run_up_to_date_is_skipped_unless_overridden(void **state)
         assert_int_equal(place->receipt.bytes_verified,
                          rows[i].wish.verify ? place->size_bytes : 0);
         assert_int_equal(place->receipt.bytes_total, place->size_bytes);
-        bool all_again = rows[i].wish.resume == RESUME_RESTART;
+        bool all_again = rows[i].wish.file.resume == RESUME_RESTART;
         assert_int_equal(place->receipt.bytes_kept, all_again ? 0 : place->size_bytes);
         assert_int_equal(place->receipt.bytes_copied, all_again ? place->size_bytes : 0);
         if (rows[i].skipped)
@@ -473,7 +473,7 @@ static void copy_run_strict_memory_filesystem_is_refused(void **state)
     close(mkstemp(path));
     unlink(path);
     place_source(place, 10 * CHUNK);
-    reopen(place, &(struct copy_wish){.strict = true, .cache_max_set = true});
+    reopen(place, &(struct copy_wish){.file = {.strict = true, .cache_max_set = true}});
     assert_true(run_paths(place, place->source_path, path) < 0);
     assert_int_equal(place->err.class, ERROR_CACHE);
     assert_false(is_there(path));

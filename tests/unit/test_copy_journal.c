@@ -235,12 +235,12 @@ static uint32_t resume_all(struct place *place, const struct copy_wish *wish)
 
 static void copy_run_journal_damaged_at_any_reading_is_right_or_fails(void **state)
 {
-    assert_true(resume_all(*state, &(struct copy_wish){.resume = RESUME_AUTO}) > 8);
+    assert_true(resume_all(*state, &(struct copy_wish){.file.resume = RESUME_AUTO}) > 8);
 }
 
 static void copy_run_journal_damaged_append_verify_is_right_or_fails(void **state)
 {
-    assert_true(resume_all(*state, &(struct copy_wish){.resume = RESUME_APPEND_VERIFY}) > 8);
+    assert_true(resume_all(*state, &(struct copy_wish){.file.resume = RESUME_APPEND_VERIFY}) > 8);
 }
 
 static void copy_run_journal_damaged_sparse_is_right_or_fails(void **state)
@@ -248,7 +248,7 @@ static void copy_run_journal_damaged_sparse_is_right_or_fails(void **state)
     struct place *place = *state;
     place->hole_first = 3;
     place->hole_count = 4;
-    assert_true(resume_all(place, &(struct copy_wish){.resume = RESUME_AUTO}) > 8);
+    assert_true(resume_all(place, &(struct copy_wish){.file.resume = RESUME_AUTO}) > 8);
 }
 
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, place_setup, place_teardown)

@@ -76,8 +76,8 @@ static void options_every_form_of_a_value_is_taken(void **state)
     assert_int_equal(options.wish.memory_bytes, 1536 * 1024);
     assert_int_equal(options.wish.bandwidth_bytes, 10 * 1024);
     assert_int_equal(options.wish.engine, ENGINE_THREADS);
-    assert_true(options.wish.cache_max_set);
-    assert_int_equal(options.wish.cache_max_bytes, 0);
+    assert_true(options.wish.file.cache_max_set);
+    assert_int_equal(options.wish.file.cache_max_bytes, 0);
     assert_int_equal(options.operands_count, 2);
     options_close(&options);
 }
@@ -158,7 +158,7 @@ static void options_attributes_the_last_word_counts(void **state)
     struct options options =
         accept(WORDS("--chmod=F644,u+x", "--chmod", "g-w", "--chown=a:b", "a", "b"));
     assert_int_equal(options.wish.chmod.count, 3);
-    assert_string_equal(options.wish.chown, "a:b");
+    assert_string_equal(options.wish.file.chown, "a:b");
     options_close(&options);
     refuse(WORDS("--chmod=rw", "a", "b"), "--chmod=rw: not permissions such as");
     refuse(WORDS("--chown=", "a", "b"), "--chown: nothing is given for it");
@@ -168,13 +168,13 @@ static void options_aliases_mean_the_same(void **state)
 {
     (void)state;
     struct options options = accept(WORDS("--direct-io", "a", "b"));
-    assert_int_equal(options.wish.cache, POLICY_DIRECT);
+    assert_int_equal(options.wish.file.cache, POLICY_DIRECT);
     options_close(&options);
     options = accept(WORDS("--drop-cache", "a", "b"));
-    assert_int_equal(options.wish.cache, POLICY_WINDOW);
+    assert_int_equal(options.wish.file.cache, POLICY_WINDOW);
     options_close(&options);
     options = accept(WORDS("--cache=plain", "--info=progress2", "a", "b"));
-    assert_int_equal(options.wish.cache, POLICY_PLAIN);
+    assert_int_equal(options.wish.file.cache, POLICY_PLAIN);
     assert_true(options.progress);
     options_close(&options);
 }
@@ -184,12 +184,12 @@ static void options_last_one_of_a_kind_wins(void **state)
     (void)state;
     struct options options =
         accept(WORDS("--append", "--restart", "--append-verify", "--no-preallocate", "a", "b"));
-    assert_int_equal(options.wish.resume, RESUME_APPEND_VERIFY);
+    assert_int_equal(options.wish.file.resume, RESUME_APPEND_VERIFY);
     assert_true(options.wish.no_preallocate);
     options_close(&options);
     options = accept(WORDS("--no-preallocate", "--preallocate", "--append", "--restart", "a", "b"));
     assert_false(options.wish.no_preallocate);
-    assert_int_equal(options.wish.resume, RESUME_RESTART);
+    assert_int_equal(options.wish.file.resume, RESUME_RESTART);
     options_close(&options);
 }
 
@@ -217,7 +217,8 @@ static void options_abbreviation_is_taken_where_it_is_unambiguous(void **state)
     struct options options = accept(WORDS("--dry", "--bw=2", "--append", "a", "b"));
     assert_true(options.wish.dry_run);
     assert_int_equal(options.wish.bandwidth_bytes, 2048);
-    assert_int_equal(options.wish.resume, RESUME_APPEND); /* exact, though a prefix of another */
+    assert_int_equal(options.wish.file.resume,
+                     RESUME_APPEND); /* exact, though a prefix of another */
     options_close(&options);
     refuse(WORDS("--pr", "a", "b"), "could be --preallocate or --progress");
     refuse(WORDS("--ver", "a", "b"), "could be");
