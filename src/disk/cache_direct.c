@@ -266,6 +266,9 @@ void cache_direct_after(struct cache *cache, struct cache_transfer *transfer)
     uint64_t after_bytes = resident_chunk(cache, transfer->offset, end - transfer->offset);
     if (after_bytes == NUM_UNKNOWN)
         return;
+    if (after_bytes > 0) /* as before: the tail's page is no news */
+        after_bytes -=
+            min_u64(after_bytes, cache_direct_resident_ours(cache, transfer->offset, end));
     if (after_bytes < transfer->before_bytes)
         cache->account.others_lost_bytes += transfer->before_bytes - after_bytes;
     else if (after_bytes > 0 && transfer->absent)

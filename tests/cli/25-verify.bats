@@ -11,6 +11,7 @@ load ../lib/resume
             rm -f target
             copied --verify --cache=$policy --engine=$engine source target
             [ $policy = plain ] || uncached source target
+            [ $policy = plain ] || expect_receipt .target.resident_after_bytes 0
             same source target
             pages --evict source
         done
