@@ -97,8 +97,9 @@ static int ask_program(const char *program, char *out, size_t capacity, const ch
     if (result < 0)
         return result;
     result = read_line(child.output_fd, out, capacity);
-    if (result == 0 &&
-        (child_reap(&child, clock_now_ns() + NS_PER_SECOND) < 0 || child_status(child.status) != 0))
+    while (result == 0 && child_reap(&child, clock_now_ns() + NS_PER_SECOND) < 0)
+        continue; /* how it ends is a part of the answer, and ssh waits for that, too */
+    if (result == 0 && child_status(child.status) != 0)
         result = -ECANCELED;
     child_close(&child, NS_PER_SECOND);
     return result;

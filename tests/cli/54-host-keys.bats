@@ -18,7 +18,7 @@ load ../lib/login
     : >"$SSH/known_hosts"
     sed -i '/StrictHostKeyChecking/d' "$SSH/ssh_config"
     printf -v line '%q ' "$HAUL" -q "${via[@]}" here/file "$FAR:$THERE/file"
-    (waits_until 10 grep -q SHA256 typed; echo yes; sleep 1) | env "$TEST_ID" script -qefc "$line" typed >/dev/null
+    (waits_until 10 grep -qs SHA256 typed; echo yes; waits_until 10 cmp -s here/file there/file) | env "$TEST_ID" script -qefc "$line" typed >/dev/null
     same here/file there/file
     [ -s "$SSH/known_hosts" ]
     works
@@ -189,18 +189,23 @@ keys_make() {
     works
 }
 
+asked_again() { # TIMES
+    [ "$(grep -o 'Please type' typed | wc -l)" -ge "$1" ]
+}
+
 @test "an answer that is neither yes nor no is asked for again" {
     requires script
     server_start
     : >"$SSH/known_hosts"
     sed -i '/StrictHostKeyChecking/d' "$SSH/ssh_config"
     printf -v line '%q ' "$HAUL" -q "${via[@]}" here/file "$FAR:$THERE/file"
-    (waits_until 10 grep -q SHA256 typed; echo y; waits_until 10 grep -q 'Please type' typed; echo; sleep .2; echo yes; sleep 1) |
+    (waits_until 10 grep -qs SHA256 typed; echo y; waits_until 10 asked_again 1; echo; waits_until 10 asked_again 2; echo yes
+        waits_until 10 cmp -s here/file there/file) |
         env "$TEST_ID" script -qefc "$line" typed >/dev/null
     same here/file there/file
     : >"$SSH/known_hosts"
     rm -f there/file
-    (waits_until 10 grep -q SHA256 typed.no; echo no; sleep 1) | env "$TEST_ID" script -qefc "$line" typed.no >/dev/null || true
+    (waits_until 10 grep -qs SHA256 typed.no; echo no; waits_until 10 grep -q "not accepted" typed.no) | env "$TEST_ID" script -qefc "$line" typed.no >/dev/null || true
     [ ! -e there/file ]
     grep -q "was not accepted" typed.no
 }

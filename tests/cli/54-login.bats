@@ -23,6 +23,8 @@ user_make() {
     askpass_make "right password"
     works
     expect "owner" "$(stat -c %U there/file)" "$USER_NAME"
+    echo 'sleep 1.5' >>askpass # it may take its time to end
+    works
     rm -f there/file "$SCRATCH/agent.pids"
     askpass_make "wrong password"
     refused 10 "password|denied|login|authent"
@@ -33,15 +35,18 @@ user_make() {
     server_start "PasswordAuthentication yes" "PubkeyAuthentication no"
     user_make
     askpass_make "right password"
-    random_file here/file 24M
-    copy_start -j 3 --bwlimit=12M "${via[@]}" here/file "$FAR:$THERE/file"
-    waits_until 20 test -e there/file
+    random_file here/file 36M # more than what is thought too little for lanes
+    proxy_start --gate-up=$((256 * 1024)):4 # for now
+    copy_start -j 3 --chunk-size=256K "${via[@]}" here/file "$FAR:$THERE/file"
+    waits_until 20 proxy_passed up $((3 * 256 * 1024))
     ! tr '\0' '\n' <"/proc/$CLIENT/environ" | grep -q "right password"
     ! tr '\0' '\n' <"/proc/$CLIENT/cmdline" | grep -q "right password"
+    kill -HUP "$PROXY_PID"
     copy_wait
     expect_status 0
     same here/file there/file
     expect "questions" "$(wc -l <asked)" 1
+    expect "lanes" "$(proxy_count connections)" 3
 }
 
 @test "keyboard-interactive asks what the server asks" {
@@ -157,35 +162,37 @@ refused_here() {
 @test "a host that takes the connection and says nothing: 35 within --contimeout" {
     server_start
     proxy_start --stall-up=0 --stall-down=0
-    local began=$SECONDS
-    copy --contimeout=2 "${via[@]}" here/file "$FAR:$THERE/file"
+    HAUL_TIMEOUT=60 copy --contimeout=2 "${via[@]}" here/file "$FAR:$THERE/file"
     expect_status 35
     expect_clear_error
-    [ $((SECONDS - began)) -lt 15 ]
 }
 
 # The keys are agreed in the first 1700 bytes from there, the login is done after 1950, the channel is open after 2400;
 # where exactly is the two versions' affair, so the whole range is tried.
-@test "a host that falls silent at login, while the session is opened or haul is started: 30 within --contimeout" {
-    local base at began
-    server_start
+silent_everywhere() { # CONTIMEOUT
+    local base at
     base=$server_config
     for at in $(seq 1750 50 2500); do
         server_config=$base
         proxy_start --stall-down="$at"
-        began=$SECONDS
-        copy --contimeout=1 --timeout=2 "${via[@]}" here/file "$FAR:$THERE/file"
-        expect_status 30
-        expect_clear_error
+        HAUL_TIMEOUT=60 copy --contimeout="$1" --timeout=$(($1 + 1)) "${via[@]}" here/file "$FAR:$THERE/file"
+        expect_status 30 || return 1
+        expect_clear_error || return 1
         grep -E '^haul: 127' err >>said
-        [ $((SECONDS - began)) -lt 15 ]
-        [ -z "$(ls -A there)" ]
+        [ -z "$(ls -A there)" ] || return 1
         proxy_stop
     done
+    server_config=$base
     cat said
-    grep -q "the host is silent at login" said
-    grep -q "the host is silent when the session is opened" said
-    grep -q "the host is silent when .*agent is started" said
+    grep -q "the host is silent at login" said &&
+        grep -q "the host is silent when the session is opened" said &&
+        grep -q "the host is silent when .*agent is started" said
+}
+
+@test "a host that falls silent at login, while the session is opened or haul is started: 30 within --contimeout" {
+    server_start
+    # On a busy machine a login may take longer than a second.
+    silent_everywhere 1 || silent_everywhere 8
 }
 
 @test "a server that is no SSH server: 10" {
