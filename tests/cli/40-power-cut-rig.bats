@@ -124,3 +124,12 @@ cuts_fail() {
     run cmp -s "$POWERCUT_DIR/one" "$POWERCUT_DIR/three"
     expect "other seed, other cut" "$status" 1
 }
+
+@test "a disk whose device somebody looks at is closed when he has gone" {
+    powercut_disk_new $((8 * MIB))
+    local device=$POWERCUT_LOOP
+    (exec <"$device"; touch held; sleep 0.5) 3>&- &
+    waits_until 10 test -e held
+    powercut_loop_detach
+    [[ $(losetup -n -O BACK-FILE "$device" 2>/dev/null) != "$POWERCUT_DIR"/* ]]
+}

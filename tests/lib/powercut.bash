@@ -151,10 +151,10 @@ powercut_last_mark() {
 # --- undoing ----------------------------------------------------------------------------------------------------------
 # A bare `return` in a trap, where bats runs teardown, returns what was current before the trap: always name the code.
 
-# A busy mount or device is somebody looking at it (blkid, a neighbour's lsblk): try again for a moment.
+# A busy mount or device is somebody looking at it (blkid, a neighbour's lsblk): try again for a minute.
 powercut_retry() {
     local tries
-    for ((tries = 0; tries < 50; tries++)); do
+    for ((tries = 0; tries < 1200; tries++)); do
         "$@" 2>/dev/null && return 0
         sleep 0.05
     done
@@ -165,9 +165,20 @@ powercut_unmount() {
     ! mountpoint -q "$1" || powercut_retry umount "$1"
 }
 
+# Whoever looks at the device keeps it for as long, although losetup has said that it is detached; and when it is gone,
+# somebody else may have it.
 powercut_loop_detach() {
-    [ -z "$POWERCUT_LOOP" ] || powercut_retry losetup --detach "$POWERCUT_LOOP" || return 1
+    [ -z "$POWERCUT_LOOP" ] || powercut_retry powercut_loop_gone || return 1
     POWERCUT_LOOP=
+}
+
+powercut_loop_ours() {
+    [[ $(losetup -n -O BACK-FILE "$POWERCUT_LOOP" 2>/dev/null) == "$POWERCUT_DIR"/* ]]
+}
+
+powercut_loop_gone() {
+    ! powercut_loop_ours || losetup --detach "$POWERCUT_LOOP" || return 1
+    ! powercut_loop_ours
 }
 
 # Who stands on whom, from the top.
