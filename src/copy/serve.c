@@ -12,8 +12,8 @@
 #include <string.h>
 
 enum {
-    SERVE_JOBS_MAX = 64, /* a file's journal may take 200 KiB */
-    SERVE_CONTROL_MAX = 64,
+    SERVE_JOBS_MAX = WIRE_JOBS_MAX, /* each takes memory only when it is opened */
+    SERVE_CONTROL_MAX = 256,
     SERVE_RESERVED_BYTES = 1024 * 1024, /* frames, pipes, stacks */
 };
 
@@ -68,8 +68,9 @@ static int serve_make_slots(struct serve *self, struct error *err)
     self->slots_total = agreed->slots_count + agreed->control_count;
     self->jobs_count = self->slots_total + agreed->jobs_max;
     self->slots = calloc(self->slots_total, sizeof(*self->slots));
+    self->names = calloc(self->jobs_count, sizeof(*self->names));
     self->jobs = calloc(self->jobs_count, sizeof(*self->jobs));
-    if (!self->slots || !self->jobs)
+    if (!self->slots || !self->names || !self->jobs)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     for (uint32_t i = 0; i < self->slots_total; i++) {
         bool control = i >= agreed->slots_count;
@@ -270,6 +271,7 @@ static void serve_free(struct serve *self)
     slab_close(&self->slab);
     session_close(&self->session);
     free(self->slots);
+    free(self->names);
     free(self->jobs);
     free(self);
 }

@@ -44,9 +44,9 @@ static bool op_names_file(enum end_op op)
 static struct serve_job *job_find(struct serve *self, uint32_t number)
 {
     for (uint32_t i = 0; i < self->jobs_count; i++) {
-        struct serve_job *job = &self->jobs[i];
-        if (job->used && !job->passing && job->job.number == number)
-            return job;
+        const struct serve_name *name = &self->names[i];
+        if (name->used && !name->passing && name->number == number)
+            return &self->jobs[i];
     }
     return NULL;
 }
@@ -59,15 +59,18 @@ static const struct side_report nothing_known = {
 };
 
 /* Always finds a place: there are as many as slots and open files together. */
-static struct serve_job *job_place(struct serve *self, bool passing)
+static struct serve_job *job_place(struct serve *self, uint32_t number, bool passing)
 {
-    struct serve_job *job = self->jobs;
-    while (job->used)
-        job++;
-    assert(job < self->jobs + self->jobs_count);
+    uint32_t i = 0;
+    while (self->names[i].used)
+        i++;
+    assert(i < self->jobs_count);
+    struct serve_job *job = &self->jobs[i];
     memset(job, 0, offsetof(struct serve_job, texts));
-    job->used = job->job.target_readable = true;
-    job->passing = passing;
+    self->names[i] = (struct serve_name){.number = number, .used = true, .passing = passing};
+    job->name = &self->names[i];
+    job->job.number = number;
+    job->job.target_readable = true;
     job->job.reports[END_SOURCE] = job->job.reports[END_TARGET] = nothing_known;
     return job;
 }
@@ -76,7 +79,7 @@ static uint32_t jobs_open(const struct serve *self)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < self->jobs_count; i++)
-        count += self->jobs[i].used && !self->jobs[i].passing;
+        count += self->names[i].used && !self->names[i].passing;
     return count;
 }
 
@@ -233,9 +236,9 @@ static void serve_job_answered(struct serve_slot *slot)
         job->open = done;
     if (slot->op == END_COMMIT)
         job->open = false; /* one that failed waits to be abandoned */
-    if (job->passing || slot->op == END_ABANDON || (slot->op == END_OPEN && !done) ||
+    if (job->name->passing || slot->op == END_ABANDON || (slot->op == END_OPEN && !done) ||
         (slot->op == END_COMMIT && done))
-        job->used = false;
+        job->name->used = false;
     slot->job = NULL;
 }
 
@@ -315,10 +318,9 @@ static struct serve_job *serve_job_for(struct serve *self, struct serve_job *job
                                        const struct wire_message *request)
 {
     if (request->op == END_DESCRIBE || !job)
-        job = job_place(self, request->op != END_OPEN);
+        job = job_place(self, request->job.number, request->op != END_OPEN);
     if (op_names_file(request->op))
         job_take(self, job, request);
-    job->job.number = request->job.number;
     job->inflight++;
     if (request->op == END_OPEN || request->op == END_COMMIT || request->op == END_ABANDON)
         job->exclusive = true;
@@ -417,7 +419,7 @@ static void serve_abandon(struct serve *self, struct serve_job *job)
 void serve_abandon_all(struct serve *self)
 {
     for (uint32_t i = 0; i < self->jobs_count; i++) {
-        if (self->jobs[i].used && !self->jobs[i].passing)
+        if (self->names[i].used && !self->names[i].passing)
             serve_abandon(self, &self->jobs[i]);
     }
 }

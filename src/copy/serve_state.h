@@ -16,10 +16,16 @@ enum serve_step {
     SERVE_ANSWERING, /* its reply waits, or is being sent */
 };
 
+/* What is searched, apart from what is large. */
+struct serve_name {
+    uint32_t number; /* of the job, for the client */
+    bool used;
+    bool passing; /* goes with its reply */
+};
+
 /* A file, from its OPEN to its COMMIT or ABANDON; or what a DESCRIBE is about (passing). */
 struct serve_job {
-    bool used;
-    bool passing;   /* goes with its reply */
+    struct serve_name *name;
     bool open;      /* chunks may be asked for */
     bool exclusive; /* OPEN, COMMIT or ABANDON is under way */
     bool syncing;
@@ -49,6 +55,7 @@ struct serve {
     struct end *end;
     struct serve_slot *slots; /* those with a buffer, then those without */
     uint32_t slots_total;
+    struct serve_name *names; /* of the jobs, by the same index */
     struct serve_job *jobs;
     uint32_t jobs_count;
     struct slot *answers, *answers_last; /* linked by next */

@@ -463,6 +463,7 @@ static void wo_tells_nothing_to_a_lane_that_joins(void **state)
     range(rig, 0);
     refused(rig, 0, END_EXAMINE);
     must(rig, SLOTS, END_ABANDON);
+    file_close(&lead);
     rig_close(rig);
 }
 
