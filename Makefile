@@ -2,10 +2,11 @@
 #
 #   make            build/haul            make check      install what the tests need, build, run every test
 #   make demo       the main job, shown   make bench      haul beside its peers, as ratios; also
-#   make install    DESTDIR, PREFIX                       bench-resume, bench-remote (see bench/run*)
+#   make install    DESTDIR, PREFIX; make uninstall        bench-resume, bench-remote (see bench/run*)
 #   make deps       install the packages that are missing; so do demo, check and bench. `make` itself only looks for them.
 #   make agent      static programs for other machines, which --bootstrap brings there: AGENTS="x86_64 i386 aarch64";
 #                   check-agents tries them all
+#   make dist       build/haul-VERSION.tar.gz; check-packages tries what packages bring
 #
 # Settings: CC, CFLAGS, LDFLAGS, PKG_CONFIG, SAN=address,undefined; WITH_SSH=0, WITH_URING=0, WITH_ZSTD=0 leave a library out;
 # WERROR=1 makes warnings errors, as `make check` does; V=1 shows the commands.
@@ -32,7 +33,7 @@ quoted      = '$(subst ','\'',$(1))'
 ASKED      := $(if $(filter file,$(origin WITH_SSH)),NOTE_SSH=1 )$(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
 
 # What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
-LOOSE_GOALS := all demo check check-agents stress bench bench-resume bench-remote deps deps-test syntax clean
+LOOSE_GOALS := all demo check check-agents check-packages stress bench bench-resume bench-remote deps deps-test dist uninstall syntax clean
 ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
 WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
@@ -63,7 +64,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 # One short line for each step.
 say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 
-.PHONY: all build agent agents-here demo check check-agents bench bench-resume bench-remote stress install deps deps-test tests-build syntax clean FORCE
+.PHONY: all build agent agents-here demo check check-agents check-packages bench bench-resume bench-remote stress install uninstall dist deps deps-test tests-build syntax clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -151,8 +152,15 @@ agents-here: build
 # All of them, the others run by qemu-user, which is fetched like their compilers.
 check-agents: deps-test
 	@+$(PARALLEL) tests-build agent
-	@HAUL_BUILD=$(BUILD) HAUL_QEMU=$$(src/fetch $$(dpkg --print-architecture) $(BUILD)/fetch qemu-user-static)/usr/bin \
+	@HAUL_BUILD=$(BUILD) HAUL_QEMU=$(call fetched,qemu-user-static)/usr/bin \
 	  bats tests/cli/61-*.bats tests/cli/62-*.bats tests/agents/*.bats
+
+# What packages bring, by the shells themselves, which are fetched.
+fetched = $$(src/fetch $$(dpkg --print-architecture) $(BUILD)/fetch $(1))
+check-packages: deps-test
+	@+$(PARALLEL) tests-build
+	@HAUL_BUILD=$(BUILD) HAUL_ZSH=$(call fetched,zsh zsh-common) HAUL_FISH=$(call fetched,fish+ fish-common libpcre2-32-0) \
+	  bats tests/packages/*.bats
 
 stress: deps-test
 	@+$(PARALLEL) tests-build
@@ -162,12 +170,36 @@ bench bench-resume bench-remote: deps-test
 	@+$(PARALLEL) build $(BENCHES) $(TOOLS)
 	@bench/$(@:bench%=run%) $(BUILD)
 
-install: build
-	install -D -m 755 $(BUILD)/haul $(call quoted,$(DESTDIR)$(PREFIX)/bin/haul)
-	for page in man/*.[1-9]; do \
-	  install -D -m 644 $$page $(call quoted,$(DESTDIR)$(PREFIX)/share/man)/man$${page##*.}/$${page##*/} || exit 1; done
-	for agent in $(wildcard $(BUILD)/haul-agent-*) $(wildcard $(BUILD)/haul-agents.sums); do \
-	  install -D -m $$([ -x $$agent ] && echo 755 || echo 644) $$agent $(call quoted,$(DESTDIR)$(PREFIX)/lib/haul)/$${agent##*/} || exit 1; done
+# What install puts where, below PREFIX: "MODE FROM TO". uninstall takes the same away.
+COMPLETIONS := $(addprefix $(BUILD)/completions/,bash zsh fish)
+FILES_TO_INSTALL = "755 $(BUILD)/haul bin/haul" \
+  $(foreach page,$(wildcard man/*.[1-9]),"644 $(page) share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page))") \
+  "644 $(BUILD)/completions/bash share/bash-completion/completions/haul" \
+  "644 $(BUILD)/completions/zsh share/zsh/site-functions/_haul" \
+  "644 $(BUILD)/completions/fish share/fish/vendor_completions.d/haul.fish"
+AGENTS_TO_INSTALL = $(foreach agent,$(wildcard $(BUILD)/haul-agent-*),"755 $(agent) lib/haul/$(notdir $(agent))") \
+  $(foreach sums,$(wildcard $(BUILD)/haul-agents.sums),"644 $(sums) lib/haul/$(notdir $(sums))")
+
+# Made of the program's own table of options.
+$(BUILD)/completions/%: $(BUILD)/haul src/completions
+	@mkdir -p $(@D)
+	@src/completions $* $(BUILD)/haul >$@
+
+install: build $(COMPLETIONS)
+	@set -e; for file in $(FILES_TO_INSTALL) $(AGENTS_TO_INSTALL); do \
+	  set -- $$file; echo "  INSTALL $$3"; install -D -m $$1 $$2 $(call quoted,$(DESTDIR)$(PREFIX))/$$3; done
+
+uninstall:
+	@cd $(call quoted,$(DESTDIR)$(PREFIX)) && for file in $(FILES_TO_INSTALL) $(AGENTS:%="- - lib/haul/haul-agent-%") "- - lib/haul/haul-agents.sums"; do \
+	  set -- $$file; rm -f $$3; done; [ ! -d lib/haul ] || rmdir lib/haul
+
+# What was committed, and nothing of the machine that packs it: the same digest each time.
+dist:
+	@mkdir -p $(BUILD)
+	@git archive --format=tar --prefix=haul-$(VERSION)/ HEAD | gzip -9n >$(BUILD)/haul-$(VERSION).tar.gz.new
+	@mv $(BUILD)/haul-$(VERSION).tar.gz.new $(BUILD)/haul-$(VERSION).tar.gz
+	@git diff --quiet HEAD || echo "haul: what is not committed is not in it" >&2
+	@echo "  DIST $(BUILD)/haul-$(VERSION).tar.gz"
 
 clean:
 	rm -rf build
