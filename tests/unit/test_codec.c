@@ -1,11 +1,7 @@
-/* test_wire.c - the wire: every message round trip, every truncation, every limit; the stream in
- * pieces of any size. */
-#include "link_pair.h"
-
+/* test_codec.c - every message round trip, every truncation, every limit. */
 #include "haul/cleanup.h"
-#include "haul/clock.h"
+#include "haul/codec.h"
 #include "haul/num.h"
-#include "haul/stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -291,6 +287,31 @@ static void fields_of_replies_arrive(void **state)
     assert_int_equal(evidence->medium_offset, 5);
 }
 
+static void reply_takes_its_fields_and_no_others(void **state)
+{
+    struct job job = {.chunk_bytes = 65536, .journal = JOURNAL_FITS, .facts = {facts, facts}};
+    struct slot slot = {.op = END_OPEN, .job = &job, .offset = 7, .count = 8};
+    struct wire_message reply = reply_of(END_OPEN, WIRE_FAILED);
+    (void)state;
+    codec_take_reply(&slot, END_TARGET, &reply);
+    assert_int_equal(job.chunk_bytes, 65536); /* it may be opened again */
+    assert_int_equal(job.journal, JOURNAL_FITS);
+    reply = reply_of(END_OPEN, WIRE_DONE);
+    reply.facts.inode = 5;
+    codec_take_reply(&slot, END_SOURCE, &reply);
+    assert_int_equal(job.facts[END_SOURCE].inode, 5);
+    assert_int_equal(job.chunk_bytes, 65536); /* that is for the target to say */
+    codec_take_reply(&slot, END_TARGET, &reply);
+    assert_int_equal(job.facts[END_TARGET].inode, 5);
+    assert_int_equal(job.chunk_bytes, WIRE_CHUNK_BYTES_MIN);
+    assert_int_equal(job.journal, JOURNAL_CHUNKS);
+    assert_true(slot.offset == 7 && slot.count == 8);
+    slot.op = END_ABANDON;
+    reply = reply_of(END_ABANDON, WIRE_FAILED);
+    codec_take_reply(&slot, END_TARGET, &reply);
+    assert_int_equal(job.reports[END_TARGET].memory_peak_bytes, 7);
+}
+
 /* The layout is a promise to other implementations: haul-protocol(7). */
 static void layout_is_that_of_the_manual(void **state)
 {
@@ -536,81 +557,6 @@ static void tally_does_not_depend_on_the_order(void **state)
     assert_int_not_equal(a.sum, b.sum);
 }
 
-/* ---- the stream ---- */
-
-static void stream_delivers_in_pieces_of_every_size(void **state)
-{
-    (void)state;
-    for (uint32_t most = 1; most < 40; most++) {
-        struct pair_link *links[2];
-        struct stream client, server;
-        struct wire_message message = request_of(END_STORE);
-        uint8_t payload[512], room[512];
-        pair_open(links);
-        links[0]->send_most = most;
-        stream_init(&client, &links[0]->link, WIRE_CLIENT);
-        stream_init(&server, &links[1]->link, WIRE_SERVER);
-        server.payload_bytes_max = 512;
-        memset(payload, (int)most, sizeof(payload));
-        message.payload_bytes = 512;
-        for (int round = 0; round < 3; round++) {
-            int event = STREAM_LATER;
-            assert_int_equal(stream_put(&client, &message, payload), 0);
-            while (event != STREAM_PAYLOAD) {
-                struct wire_message out;
-                assert_true(stream_flush(&client, NULL) >= 0);
-                event = stream_get(&server, &out, NULL);
-                assert_true(event >= 0);
-                if (event == STREAM_MESSAGE) {
-                    assert_int_equal(out.slot.length, 512);
-                    stream_payload_into(&server, room, 512);
-                }
-            }
-            assert_false(stream_sending(&client));
-            assert_memory_equal(room, payload, 512);
-        }
-        link_close(&links[0]->link);
-        link_close(&links[1]->link);
-    }
-}
-
-static void stream_refuses_payloads_that_were_not_agreed_on(void **state)
-{
-    struct pair_link *links[2];
-    struct stream client, server;
-    struct wire_message message = request_of(END_STORE);
-    uint8_t payload[512] = {0};
-    struct error err = {.class = ERROR_NONE};
-    (void)state;
-    pair_open(links);
-    stream_init(&client, &links[0]->link, WIRE_CLIENT);
-    stream_init(&server, &links[1]->link, WIRE_SERVER);
-    server.payload_bytes_max = 511;
-    assert_int_equal(stream_put(&client, &message, payload), 0);
-    assert_int_equal(stream_flush(&client, NULL), 1);
-    assert_int_equal(stream_get(&server, &message, &err), -EPROTO);
-    assert_int_equal(err.class, ERROR_PROTOCOL);
-    link_close(&links[0]->link);
-    link_close(&links[1]->link);
-}
-
-static void greeting_succeeds_between_equals(void **state)
-{
-    struct pair_link *links[2];
-    struct stream client, server;
-    uint8_t preamble[WIRE_PREAMBLE_BYTES];
-    (void)state;
-    pair_open(links);
-    stream_init(&client, &links[0]->link, WIRE_CLIENT);
-    stream_init(&server, &links[1]->link, WIRE_SERVER);
-    codec_encode_preamble(preamble, "0", WIRE_CLIENT);
-    assert_int_equal(link_send_all(&links[0]->link, preamble, 32, NS_PER_SECOND, NULL), 0);
-    assert_int_equal(stream_greet(&server, "0", NS_PER_SECOND, NULL), 0);
-    assert_int_equal(stream_greet(&client, "0", NS_PER_SECOND, NULL), 0);
-    link_close(&links[0]->link);
-    link_close(&links[1]->link);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -619,6 +565,7 @@ int main(void)
         cmocka_unit_test(choices_that_are_not_known_there_are_named),
         cmocka_unit_test(fields_of_a_chunk_arrive),
         cmocka_unit_test(fields_of_replies_arrive),
+        cmocka_unit_test(reply_takes_its_fields_and_no_others),
         cmocka_unit_test(layout_is_that_of_the_manual),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_flipped_bit_is_refused),
@@ -628,9 +575,6 @@ int main(void)
         cmocka_unit_test(header_limits_hold_before_the_body_is_read),
         cmocka_unit_test(entries_keep_their_numbers),
         cmocka_unit_test(tally_does_not_depend_on_the_order),
-        cmocka_unit_test(stream_delivers_in_pieces_of_every_size),
-        cmocka_unit_test(stream_refuses_payloads_that_were_not_agreed_on),
-        cmocka_unit_test(greeting_succeeds_between_equals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

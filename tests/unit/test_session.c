@@ -1,0 +1,423 @@
+/* test_session.c - a session, from both of its sides: who greets, damage, cuts, silence. */
+#include "fake_server.h"
+
+/* ---- somebody else is there ---- */
+
+static int greet_by(const void *words, size_t length, bool end, struct error *err)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    config.hello_timeout_ns = 2 * NS_PER_SECOND;
+    assert_int_equal(link_send_all(&rig->links[1]->link, words, length, NS_PER_SECOND, NULL), 0);
+    if (end)
+        shutdown(rig->links[1]->fd, SHUT_RDWR);
+    int result = end_peer_open(&rig->end, &config, &rig->error);
+    *err = rig->error;
+    link_close(&rig->links[0]->link);
+    link_close(&rig->links[1]->link);
+    rig_free(rig);
+    return result;
+}
+
+static void greeting_of_somebody_else_is_shown(void **state)
+{
+    static const char banner[] = "Welcome to farhost!\nYou have mail.\n";
+    uint8_t preamble[WIRE_PREAMBLE_BYTES];
+    struct error err;
+    (void)state;
+    for (int end = 0; end < 2; end++) {
+        memset(&err, 0, sizeof(err));
+        assert_int_equal(greet_by(banner, sizeof(banner) - 1, end, &err), -EPROTO);
+        assert_int_equal(err.class, ERROR_PROTOCOL);
+        assert_non_null(strstr(err.text, "Welcome to farhost!\\nYou have mail."));
+    }
+    assert_int_equal(greet_by("no", 2, true, &err), -EPROTO);
+    codec_encode_preamble(preamble, "1.0", WIRE_CLIENT);
+    assert_int_equal(greet_by(preamble, sizeof(preamble), false, &err), -EPROTO);
+    assert_non_null(strstr(err.text, "echo"));
+    codec_encode_preamble(preamble, "9.9", WIRE_SERVER);
+    preamble[WIRE_MAGIC_BYTES] = WIRE_VERSION + 1;
+    assert_int_equal(greet_by(preamble, sizeof(preamble), false, &err), -EPROTONOSUPPORT);
+    assert_int_equal(err.class, ERROR_VERSION);
+    assert_non_null(strstr(err.text, "9.9"));
+    assert_true(greet_by("", 0, true, &err) < 0);
+    assert_int_equal(err.class, ERROR_SOCKET);
+}
+
+/* ---- damage ---- */
+
+/* The first bits of the payload of the first STORE, or FETCH. */
+static void flip_once(enum end_role role)
+{
+    struct rig *rig = rig_open(role);
+    struct pair_link *link = rig->links[role == END_TARGET ? 0 : 1];
+    uint64_t sent;
+    if (role == END_SOURCE)
+        write_filled(rig->source, 9 * CHUNK, 4);
+    rig->job.wish.journal = false;
+    pretend_source(rig, 9 * CHUNK);
+    link->flip_at = link->sent + 2 * CHUNK; /* past every head: within the second or third chunk */
+    int result = role == END_TARGET ? push(rig, 9 * CHUNK, 4) : pull(rig, 9 * CHUNK, 4);
+    if (result != 0)
+        fail_msg("%s", rig->error.text);
+    assert_int_equal(link->flip_at, UINT64_MAX);
+    assert_int_equal(end_peer_resent(rig->end), 1);
+    if (role == END_TARGET)
+        assert_filled(rig->target, 9 * CHUNK, 4);
+    sent = role == END_TARGET ? rig->progress.wire_bytes_sent : rig->progress.wire_bytes_received;
+    assert_true(sent > 10 * CHUNK && sent < 11 * CHUNK); /* that chunk again, nothing else */
+    rig_close(rig);
+}
+
+static void stored_payload_with_a_flipped_bit_is_sent_again_once(void **state)
+{
+    (void)state;
+    flip_once(END_TARGET);
+}
+
+static void fetched_payload_with_a_flipped_bit_is_sent_again_once(void **state)
+{
+    (void)state;
+    flip_once(END_SOURCE);
+}
+
+static void payload_that_is_always_damaged_ends_with_that_slot(void **state)
+{
+    struct rig *rig = rig_open(END_TARGET);
+    struct slot *slot = &rig->slots[0];
+    (void)state;
+    pretend_source(rig, CHUNK);
+    must(rig, control(rig), END_OPEN);
+    chunk_of(rig, slot, 0, 9);
+    rig->links[0]->flip_at = rig->links[0]->sent + CHUNK / 2;
+    rig->links[0]->flip_every = CHUNK;
+    assert_int_equal(call(rig, slot, END_STORE), -EBADMSG);
+    assert_int_equal(rig->error.class, ERROR_PROTOCOL);
+    assert_non_null(strstr(rig->error.text, "damaged"));
+    assert_int_equal(end_peer_resent(rig->end), WIRE_RESENDS_MAX);
+    rig->links[0]->flip_at = UINT64_MAX;
+    must(rig, slot, END_STORE); /* the session is in order */
+    must(rig, control(rig), END_COMMIT);
+    assert_filled(rig->target, CHUNK, 9);
+    rig_close(rig);
+}
+
+/* Every byte of what is said without payloads: no flipped bit of it is ever taken for something
+ * else, and nobody waits for ever. */
+static void flipped_bit_outside_of_payloads_ends_the_session(void **state)
+{
+    uint64_t lengths[2];
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct rig *whole = rig_open(END_TARGET);
+        assert_int_equal(push(whole, 0, 0), 0);
+        rig_hang_up(whole);
+        lengths[side] =
+            side == 0 ? whole->progress.wire_bytes_sent : whole->progress.wire_bytes_received;
+        rig_free(whole);
+        for (uint64_t at = 0; at < lengths[side]; at++) {
+            struct rig *rig = rig_make();
+            struct end_peer_config config = rig_config(rig, END_TARGET);
+            config.timeout_ns = config.hello_timeout_ns = 40 * NS_PER_MS;
+            rig->served.config.hello_timeout_ns = rig->served.config.silence_ns = 40 * NS_PER_MS;
+            rig->links[side]->flip_at = at;
+            served_start(&rig->served, rig->links[1]);
+            int result = end_peer_open(&rig->end, &config, &rig->error);
+            bool opened = result == 0;
+            if (opened)
+                result = push(rig, 0, 0);
+            bool committed = result == 0;
+            if (opened)
+                end_close(rig->end);
+            else
+                link_close(&rig->links[0]->link);
+            served_end(&rig->served);
+            /* Only the goodbye, and the words of a version, do not matter any more. */
+            if (committed && at < lengths[side] - 40 && !(at >= 10 && at < 32))
+                fail_msg("byte %llu of side %d was flipped and nobody saw it",
+                         (unsigned long long)at, side);
+            rig_free(rig);
+        }
+    }
+}
+
+/* ---- cuts ---- */
+
+static uint32_t open_files(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    uint32_t count = 0;
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+/* One small session, cut after `at` bytes of one side. true: it was committed. */
+static bool cut_session(int side, uint64_t at, uint64_t *sent_bytes)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    rig->links[side]->cut_at = at;
+    served_start(&rig->served, rig->links[1]);
+    int result = end_peer_open(&rig->end, &config, &rig->error);
+    bool opened = result == 0;
+    if (opened)
+        result = push(rig, 100, 6);
+    if (result == 0)
+        assert_filled(rig->target, 100, 6);
+    else
+        assert_true(error_is_set(&rig->error));
+    if (opened && result < 0) { /* it is final, and harmless */
+        assert_true(end_peer_broken(rig->end));
+        assert_true(call(rig, control(rig), END_ABANDON) < 0);
+    }
+    if (sent_bytes)
+        *sent_bytes = side == 0 ? rig->progress.wire_bytes_sent : rig->progress.wire_bytes_received;
+    if (opened)
+        end_close(rig->end);
+    else
+        link_close(&rig->links[0]->link);
+    served_end(&rig->served);
+    assert_true(rig->served.result == 0 || error_is_set(&rig->served.error));
+    rig_free(rig);
+    return result == 0;
+}
+
+static void link_cut_at_every_byte_ends_both_sides_in_order(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        uint64_t length;
+        assert_true(cut_session(side, UINT64_MAX, &length));
+        uint32_t files = open_files();
+        for (uint64_t at = 1; at < length; at++) {
+            if (cut_session(side, at, NULL))
+                fail_msg("cut after %llu bytes of side %d, and yet committed",
+                         (unsigned long long)at, side);
+        }
+        assert_int_equal(open_files(), files);
+    }
+}
+
+static void cut_in_mid_copy_leaves_a_journal_of_what_was_stored(void **state)
+{
+    struct rig *rig = rig_open(END_TARGET);
+    (void)state;
+    pretend_source(rig, 5 * CHUNK);
+    must(rig, control(rig), END_OPEN);
+    for (uint64_t chunk = 0; chunk < 3; chunk++) {
+        chunk_of(rig, &rig->slots[0], chunk, 1);
+        must(rig, &rig->slots[0], END_STORE);
+    }
+    shutdown(rig->links[0]->fd, SHUT_RDWR); /* no SYNC was asked for */
+    served_end(&rig->served);
+    assert_int_equal(rig->served.error.class, ERROR_SOCKET);
+    end_close(rig->end);
+
+    slab_close(&rig->slab);
+    pair_open(rig->links);
+    client_slots(&rig->slab, rig->slots, SLOTS, &rig->job);
+    served_start(&rig->served, rig->links[1]);
+    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    must(rig, control(rig), END_OPEN);
+    assert_int_equal(rig->job.journal, JOURNAL_FITS);
+    rig->slots[0].offset = 0;
+    rig->slots[0].length = CHUNK;
+    must(rig, &rig->slots[0], END_RECALL);
+    assert_int_equal(rig->slots[0].count, 3);
+    rig_close(rig);
+}
+
+/* ---- silence ---- */
+
+static void silent_peer_at_the_greeting_is_a_timeout(void **state)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    (void)state;
+    config.hello_timeout_ns = 50 * NS_PER_MS;
+    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), -ETIMEDOUT);
+    assert_int_equal(rig->error.class, ERROR_TIMEOUT);
+    link_close(&rig->links[0]->link);
+    link_close(&rig->links[1]->link);
+    rig_free(rig);
+}
+
+static void silent_server_is_a_timeout(void **state)
+{
+    struct error err;
+    (void)state;
+    assert_int_equal(against(await_the_end, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_int_equal(err.class, ERROR_TIMEOUT);
+    assert_memory_equal(err.text, "farhost: silent", 15);
+}
+
+/* So many times, 60 ms after each other. false: there was no request meanwhile. */
+static bool fake_ping(struct fake *fake, int times, bool listening, struct wire_message *request)
+{
+    struct wire_message ping = {.type = WIRE_PING, .tag = WIRE_TAG_NONE}, message;
+    bool asked = false;
+    for (int i = 0; i < times; i++) {
+        poll(NULL, 0, 60);
+        while (listening && stream_get(&fake->stream, &message, NULL) == STREAM_MESSAGE) {
+            asked |= message.type == WIRE_REQUEST;
+            if (message.type == WIRE_REQUEST)
+                *request = message;
+        }
+        if (stream_send_now(&fake->stream, &ping, NS_PER_SECOND, NULL) < 0)
+            return false; /* the client has had enough */
+    }
+    return asked;
+}
+
+/* Alive, but nothing that we say arrives. */
+static void ping_without_listening(struct fake *fake)
+{
+    struct wire_message message;
+    (void)fake_ping(fake, 30, false, &message);
+    await_the_end(fake);
+}
+
+/* The head of a frame, a byte at a time. */
+static void trickle(struct fake *fake)
+{
+    static const uint8_t head[WIRE_HEADER_BYTES] = {WIRE_PING, 0, 8};
+    for (size_t i = 0; i < sizeof(head); i++) {
+        poll(NULL, 0, 60);
+        if (link_send_all(fake->stream.link, head + i, 1, NS_PER_SECOND, NULL) < 0)
+            break;
+    }
+    await_the_end(fake);
+}
+
+static void no_more_than_a_trickle_is_a_timeout(void **state)
+{
+    struct error err;
+    (void)state;
+    assert_int_equal(against(trickle, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_memory_equal(err.text, "farhost: silent", 15);
+}
+
+static void server_that_nothing_arrives_at_is_a_timeout(void **state)
+{
+    struct error err;
+    (void)state;
+    assert_int_equal(against(ping_without_listening, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_memory_equal(err.text, "farhost: silent", 15);
+}
+
+static void silent_server_is_left_alone_after_a_request_to_stop(void **state)
+{
+    struct rig *rig = rig_make();
+    struct fake fake = {.rig = rig, .act = await_the_end};
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct control stopped = {.stop = false};
+    (void)state;
+    config.control = &stopped; /* and no timeout */
+    assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fake), 0);
+    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
+    stopped.stop = true;
+    assert_int_equal(call(rig, control(rig), END_DESCRIBE), -EINTR);
+    assert_int_equal(rig->error.class, ERROR_INTERRUPTED);
+    assert_true(end_peer_broken(rig->end));
+    rig_hang_up(rig);
+    rig_free(rig);
+}
+
+static void ping_then_reply(struct fake *fake)
+{
+    struct wire_message message;
+    if (!fake_ping(fake, 6, true, &message))
+        return;
+    message = (struct wire_message){.type = WIRE_REPLY, .tag = message.tag, .op = message.op};
+    message.facts.size_bytes = 77;
+    stream_send_now(&fake->stream, &message, NS_PER_SECOND, NULL);
+    await_the_end(fake);
+}
+
+static void slow_server_that_says_ping_is_waited_for(void **state)
+{
+    struct error err;
+    (void)state;
+    assert_int_equal(against(ping_then_reply, END_TARGET, END_DESCRIBE, &err), 0);
+}
+
+static void silent_client_is_given_up(void **state)
+{
+    struct rig *rig = rig_make();
+    (void)state;
+    rig->served.config.silence_ns = 50 * NS_PER_MS;
+    served_start(&rig->served, rig->links[1]);
+    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    struct pollfd goodbye = {.fd = rig->links[0]->fd, .events = POLLIN};
+    assert_int_equal(poll(&goodbye, 1, -1), 1);
+    assert_true(call(rig, control(rig), END_DESCRIBE) < 0);
+    assert_int_equal(rig->error.class, ERROR_TIMEOUT); /* it said why */
+    rig_hang_up(rig);
+    assert_int_equal(rig->served.result, -ETIMEDOUT);
+    assert_int_equal(rig->served.error.class, ERROR_TIMEOUT);
+    rig_free(rig);
+}
+
+/* As a copy that --bwlimit holds back between two chunks. */
+static void idle_client_that_is_reaped_is_not_silent(void **state)
+{
+    struct rig *rig = rig_make();
+    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct slot *none;
+    (void)state;
+    config.timeout_ns = 400 * NS_PER_MS; /* pings after a quarter */
+    rig->served.config.silence_ns = 400 * NS_PER_MS;
+    served_start(&rig->served, rig->links[1]);
+    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
+    for (uint64_t end_ns = clock_now_ns() + NS_PER_SECOND; clock_now_ns() < end_ns;) {
+        assert_int_equal(end_reap(rig->end, &none, 1, false), 0);
+        poll(NULL, 0, 10);
+    }
+    if (call(rig, control(rig), END_DESCRIBE) != 0)
+        fail_msg("%s", rig->error.text);
+    rig_close(rig);
+}
+
+static void told_to_stop_the_server_says_so(void **state)
+{
+    struct rig *rig = rig_make();
+    atomic_bool stop = false;
+    (void)state;
+    rig->served.config.stop = &stop;
+    served_start(&rig->served, rig->links[1]);
+    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    stop = true;
+    while (call(rig, control(rig), END_DESCRIBE) == 0)
+        ;
+    assert_int_equal(rig->error.class, ERROR_INTERRUPTED);
+    rig_hang_up(rig);
+    assert_int_equal(rig->served.error.class, ERROR_INTERRUPTED);
+    rig_free(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stored_payload_with_a_flipped_bit_is_sent_again_once),
+        cmocka_unit_test(fetched_payload_with_a_flipped_bit_is_sent_again_once),
+        cmocka_unit_test(payload_that_is_always_damaged_ends_with_that_slot),
+        cmocka_unit_test(flipped_bit_outside_of_payloads_ends_the_session),
+        cmocka_unit_test(link_cut_at_every_byte_ends_both_sides_in_order),
+        cmocka_unit_test(cut_in_mid_copy_leaves_a_journal_of_what_was_stored),
+        cmocka_unit_test(silent_peer_at_the_greeting_is_a_timeout),
+        cmocka_unit_test(silent_server_is_a_timeout),
+        cmocka_unit_test(no_more_than_a_trickle_is_a_timeout),
+        cmocka_unit_test(silent_server_is_left_alone_after_a_request_to_stop),
+        cmocka_unit_test(server_that_nothing_arrives_at_is_a_timeout),
+        cmocka_unit_test(slow_server_that_says_ping_is_waited_for),
+        cmocka_unit_test(silent_client_is_given_up),
+        cmocka_unit_test(idle_client_that_is_reaped_is_not_silent),
+        cmocka_unit_test(told_to_stop_the_server_says_so),
+        cmocka_unit_test(greeting_of_somebody_else_is_shown),
+    };
+    if (getenv("TEST_FILTER")) /* one of them, by a pattern */
+        cmocka_set_test_filter(getenv("TEST_FILTER"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
