@@ -54,6 +54,7 @@ static const struct filesystem_rule {
     {0x2fc12fc1, 1, true},         /* ZFS */
     {0xca451a4e, 1, true},         /* bcachefs */
     {0x3153464a, 1, true},         /* jfs */
+    {0x794c7630, 1, true},         /* overlayfs, of one of these */
     {0x4d44, NS_FAT, false},       /* FAT: its change time is its modification time */
     {0x2011BAB0, NS_EXFAT, false}, /* exFAT: the same */
     {0x5346544e, NS_NTFS, true},   /* NTFS, both drivers of the kernel */
@@ -191,6 +192,10 @@ static void take_file(struct facts *facts, int fd, const struct stat *st)
     evidence->grade = evidence->keeps_change ? EVIDENCE_STRONG : EVIDENCE_WEAK;
     if ((uint32_t)fs.f_type == FUSE_TYPE && facts->size_bytes == 0)
         evidence->grade = EVIDENCE_NONE; /* perhaps only not known yet */
+    /* Whoever has mapped a file of these writes it, and no time moves after the first page fault:
+     * nothing is ever written back from there. */
+    if (file_is_memory_filesystem((uint32_t)fs.f_type) && evidence->grade == EVIDENCE_STRONG)
+        evidence->grade = EVIDENCE_WEAK;
 }
 
 /* ---- block devices ---- */

@@ -618,8 +618,11 @@ static int file_check_target(struct file *file, const struct file_open_wish *wis
  * anyway (unless it is root's), under a lock and once more for each: do it once, before. */
 static void file_clear_set_id(struct file *file)
 {
-    if (file->facts.kind == FILE_REGULAR && (file->facts.mode & (S_ISUID | S_ISGID)))
-        (void)fchmod(file->fd, file->facts.mode & 01777);
+    if (file->facts.kind != FILE_REGULAR || !(file->facts.mode & (S_ISUID | S_ISGID)))
+        return;
+    /* The time of status change moves, and would say of an old copy that it was finished now. */
+    (void)futimens(file->fd, NULL);
+    (void)fchmod(file->fd, file->facts.mode & 01777);
 }
 
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
@@ -647,7 +650,7 @@ int file_open_target(struct file *file, const char *path, const struct file_open
         (void)flock(file->fd, LOCK_SH | LOCK_NB);
     if (result == 0)
         result = file_check_target(file, wish, err);
-    if (result == 0)
+    if (result == 0 && (wish->join || wish->place)) /* else when nothing can refuse it any more */
         file_clear_set_id(file);
     if (result == 0 && file->created)
         result = file_sync_folder(file, err);
@@ -678,7 +681,7 @@ static int file_no_space(const struct file *file, uint64_t size_bytes, struct er
                      file->path, text_size(need, size_bytes), text_size(left, free_bytes));
 }
 
-int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct error *err)
+static int file_make_room(struct file *file, uint64_t size_bytes, bool sparse, struct error *err)
 {
     if (file->facts.kind == FILE_DEVICE) {
         if (size_bytes <= file->facts.size_bytes)
@@ -709,6 +712,14 @@ int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct
             return error_set(err, -result, "%s: cannot be preallocated", file->path);
     }
     return file_set_size(file, size_bytes, err);
+}
+
+int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct error *err)
+{
+    int result = file_make_room(file, size_bytes, sparse, err);
+    if (result == 0)
+        file_clear_set_id(file);
+    return result;
 }
 
 int file_reopen(const struct file *file, int flags)

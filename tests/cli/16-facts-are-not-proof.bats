@@ -528,6 +528,57 @@ give_another_name() {
 
 # --- --append ---------------------------------------------------------------------------------------------------------
 
+@test "a run that is refused leaves an old copy as it is: set-id bits, and no younger change than its source has" {
+    requires root
+    random_file source 1M
+    chmod 4755 source
+    copied source target
+    write_and_put_back
+    chmod 4755 source
+    mkdir -p .target.haul/in-the-way
+    copy source target
+    expect_status 11
+    expect "mode" "$(stat -c %a target)" 4755
+    rm -r .target.haul
+    copied source target
+    same source target
+}
+
+@test "a source in memory that somebody has mapped is written and no time moves: an interrupted copy compares with it" {
+    on_fs tmpfs 64M
+    random_file "$FS/source" 16M
+    JOURNAL=.target.haul
+    /usr/bin/python3 -c 'import mmap, os, sys, time
+file = open(sys.argv[1], "r+b")
+memory = mmap.mmap(file.fileno(), 0)
+def when(name):
+    while not os.path.exists(name): time.sleep(0.01)
+memory[5] ^= 1
+open("mapped", "w")
+when("interrupted")
+memory[5] ^= 1
+open("written", "w")
+when("over")' "$FS/source" 3>&- &
+    cleanup_fn touch "$SCRATCH/over"
+    waits_until 10 test -e mapped
+    half_copied "$FS/source" target
+    touch interrupted
+    waits_until 10 test -e written
+    copied "$FS/source" target
+    touch over
+    same "$FS/source" target
+}
+
+@test "on overlayfs a target of the whole second is not the source of that second" {
+    on_fs overlay 64M
+    random_file source 100K
+    random_file "$FS/target" 100K 2
+    touch -d '2001-02-03 04:05:06.7' source
+    touch -d '2001-02-03 04:05:06' "$FS/target"
+    copied source "$FS/target"
+    same source "$FS/target"
+}
+
 @test "--append does not believe a journal that a copy under another name has made untrue" {
     local name
     random_file source 16M
