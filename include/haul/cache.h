@@ -19,6 +19,7 @@
 #define HAUL_CACHE_H
 
 #include "haul/job.h"
+#include "haul/queue.h"
 #include "haul/ranges.h"
 #include "haul/residency.h"
 
@@ -123,6 +124,7 @@ struct cache_trial {
 
 /* One chunk on its way to or from the file. */
 struct cache_transfer {
+    struct queue_link link; /* the cache's own, while it is under way */
     uint64_t offset;
     uint32_t length;
     bool writes;
@@ -141,7 +143,6 @@ struct cache_transfer {
     uint64_t before_bytes;                /* of its range in the cache, when it began */
     bool absent;                          /* nothing of others was */
     uint32_t probes_count, probes_stayed; /* of its chunk */
-    struct cache_transfer *next;
 };
 
 struct cache {
@@ -167,7 +168,7 @@ struct cache {
     struct residency_view view;
     struct cache_account account;
     struct ranges ours; /* in the cache by us without a window: a tail, what direct I/O has left */
-    struct cache_transfer *transfers; /* under way */
+    struct queue transfers; /* under way */
     /* Linux tells of a lost page once, to whoever waits for it first. So a data sync proves nothing
      * until the write-backs have been heard that were under way beside it: those of the epoch that
      * it ends. */

@@ -8,6 +8,7 @@
 #define HAUL_ENGINE_H
 
 #include "haul/error.h"
+#include "haul/queue.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +31,7 @@ enum request_kind {
  * engine_reap() that returns it: the kernel may own the buffer (a changing buffer under a direct
  * write is undefined). */
 struct request {
+    struct queue_link link; /* the engine's own, while it has the request */
     /* Set by the caller. */
     enum request_kind kind;
     int fd;
@@ -52,7 +54,6 @@ struct request {
 
     /* The engine's own. */
     uint32_t attempts; /* retries without progress so far */
-    struct request *next;
 };
 
 enum engine_kind { ENGINE_AUTO, ENGINE_URING, ENGINE_THREADS, ENGINE_SYNC, ENGINE_SIM };

@@ -6,6 +6,7 @@
 #include "haul/error.h"
 #include "haul/hash.h"
 #include "haul/job.h"
+#include "haul/queue.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,6 +61,7 @@ struct plan_item {
 
 /* One aligned buffer and the one operation in it. */
 struct slot {
+    struct queue_link link; /* the holder's own: an end's, while it has the slot */
     uint32_t index;  /* among all slots of the lane, control slots included: the tag on the wire */
     uint8_t *buffer; /* NULL for control slots */
     uint32_t capacity;
@@ -84,8 +86,6 @@ struct slot {
     uint32_t count; /* EXAMINE: bytes that were there; RECALL: entries in the buffer, as struct
                        journal_entry */
     uint64_t extent_start, extent_end; /* MAP; RECALL: start */
-
-    struct slot *next; /* the holder's own: an end's list, while it has the slot */
 
     struct error error; /* result below 0: in words what failed. Last: it is most of the size */
 };

@@ -24,7 +24,6 @@ void end_start(struct end *end, struct slot *slot, enum end_op op)
     slot->error.class = ERROR_NONE;
     slot->matched = false;
     slot->count = 0;
-    slot->next = NULL;
     end->inflight++;
     end->ops->start(end, slot);
 }

@@ -101,14 +101,11 @@ static void end_file_start(struct end *end, struct slot *slot)
 /* Slots that waited for a window: try them again, in order. */
 static void end_file_retry_held(struct end_file *self)
 {
-    struct slot *slot = self->held;
-    self->held = NULL;
-    self->held_count = 0;
-    while (slot) {
-        struct slot *next = slot->next;
+    struct queue held = self->held;
+    struct slot *slot;
+    self->held = (struct queue){NULL, NULL};
+    while ((slot = queue_take(&held)))
         end_file_transfer(self, &self->works[slot->index]);
-        slot = next;
-    }
 }
 
 static void end_file_completed(struct end_file *self, struct request *request)
@@ -116,7 +113,7 @@ static void end_file_completed(struct end_file *self, struct request *request)
     enum owner *owner = request->owner;
     switch (*owner) {
     case OWNER_WORK:
-        work_completed(self, (struct work *)((char *)owner - offsetof(struct work, owner)));
+        work_completed(self, work_of_owner(owner));
         break;
     case OWNER_CACHE:
         end_file_tended((struct open_file *)((char *)owner - offsetof(struct open_file, owner)),
@@ -128,7 +125,7 @@ static void end_file_completed(struct end_file *self, struct request *request)
 /* Let every file's windows go on, and whoever waited for them. */
 static void end_file_go_on(struct end_file *self)
 {
-    end_file_tend_all(self, self->held_count > 0 ? CACHE_PRESSED : CACHE_RELAXED);
+    end_file_tend_all(self, self->held.first ? CACHE_PRESSED : CACHE_RELAXED);
     work_look(self);
 }
 
@@ -145,9 +142,9 @@ static int end_file_reap(struct end *end, struct slot **out, uint32_t max, bool 
     for (int i = 0; i < count; i++)
         end_file_completed(self, done[i]);
     end_file_go_on(self);
-    if (self->held_count > 0) {
+    if (self->held.first) {
         end_file_retry_held(self);
-        if (self->held_count > 0)
+        if (self->held.first)
             end_file_go_on(self);
     }
     return (int)work_take_ready(self, out, max);

@@ -48,10 +48,14 @@ struct work {
     work_then *then;       /* what follows request */
     struct end_file *self; /* of a call: whose slot it is ... */
     work_step *call;       /* ... and what is done for it */
-    struct work *next;     /* refused by the engine */
     uint64_t cursor;       /* next byte of the file to store */
     struct cache_transfer transfer;
 };
+
+static inline struct work *work_of_owner(enum owner *owner)
+{
+    return (struct work *)((char *)owner - offsetof(struct work, owner));
+}
 
 struct end_file {
     struct end end;
@@ -60,11 +64,9 @@ struct end_file {
     struct cache_pool pool;
     struct open_file *opens; /* config.jobs_max */
     struct work *works;      /* config.slots_count */
-    struct slot *ready;      /* done, to be handed back; in order */
-    struct slot *ready_last;
-    struct work *refused; /* whose requests the engine did not take; in order */
-    struct slot *held;    /* wait for a window to close */
-    uint32_t held_count;
+    struct queue ready;      /* slots that are done, to be handed back */
+    struct queue refused;    /* requests of works that the engine did not take */
+    struct queue held;       /* slots that wait for a window to close */
 };
 
 /* work.c: the requests of an operation, one after another, and its outcome. What the engine does

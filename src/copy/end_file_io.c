@@ -47,12 +47,7 @@ void end_file_tend_all(struct end_file *self, enum cache_urgency urgency)
 /* The slot waits, in order of arrival, until a window has been closed: of whatever file. */
 static void end_file_hold(struct end_file *self, struct work *work)
 {
-    struct slot **last = &self->held;
-    while (*last)
-        last = &(*last)->next;
-    *last = work->slot;
-    work->slot->next = NULL;
-    self->held_count++;
+    queue_put(&self->held, &work->slot->link);
     end_file_tend_all(self, CACHE_PRESSED);
 }
 

@@ -317,6 +317,6 @@ void end_file_leave(struct end_file *self, struct work *work)
         work_finish(self, work, 0);
         return;
     }
-    assert(!work->open->cache.transfers);
+    assert(!work->open->cache.transfers.first);
     work_wait(self, work, end_file_close_windows);
 }

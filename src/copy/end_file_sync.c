@@ -36,7 +36,7 @@ static void end_file_synced(struct end_file *self, struct work *work, int result
     if (result == 0) /* what was cut off since is nowhere, durable or not */
         result = file_check_in_place(&open->file, open->size_bytes, &work->slot->error);
     work->request.result = result;
-    if (ledger_prove(&open->ledger, &work->request, !open->cache.transfers)) {
+    if (ledger_prove(&open->ledger, &work->request, !open->cache.transfers.first)) {
         work_submit(self, work, end_file_recorded);
     } else if (result < 0) {
         open->lost_result = result; /* nor may a later sync or commit claim them */

@@ -33,11 +33,6 @@ struct peer_work {
     uint32_t resends;
 };
 
-/* Linked by slot->next. */
-struct peer_list {
-    struct slot *first, *last;
-};
-
 struct peer_job {
     bool used;
     uint32_t number;
@@ -51,9 +46,9 @@ struct end_peer {
     struct wire_hello agreed;
     struct peer_work *works; /* by slot index */
     uint32_t works_count;
-    struct peer_job *jobs; /* agreed.jobs_max */
-    struct peer_list queue, ready;
-    bool broken; /* nothing is sent or received any more */
+    struct peer_job *jobs;     /* agreed.jobs_max */
+    struct queue queue, ready; /* slots */
+    bool broken;               /* nothing is sent or received any more */
     struct error why;
     uint64_t asked_ns;              /* since when we have been waiting without a break */
     uint64_t stopped_ns;            /* since when we are to stop; 0: we are not */
@@ -71,24 +66,6 @@ static struct end_peer *end_peer_of(struct end *end)
 static struct link *link_of(const struct end_peer *self)
 {
     return self->session.stream.link;
-}
-
-static void list_add(struct peer_list *list, struct slot *slot)
-{
-    slot->next = NULL;
-    if (list->first)
-        list->last->next = slot;
-    else
-        list->first = slot;
-    list->last = slot;
-}
-
-static struct slot *list_take(struct peer_list *list)
-{
-    struct slot *slot = list->first;
-    if (slot)
-        list->first = slot->next;
-    return slot;
 }
 
 static struct peer_work *work_of(struct end_peer *self, const struct slot *slot)
@@ -130,7 +107,7 @@ static void peer_finish(struct end_peer *self, struct slot *slot, int result)
     if (job && (slot->op == END_ABANDON || (slot->op == END_COMMIT && result == 0) ||
                 (slot->op == END_OPEN && result < 0)))
         job->used = false;
-    list_add(&self->ready, slot);
+    queue_put(&self->ready, &slot->link);
 }
 
 /* Success is an acknowledged COMMIT of just what we had it store. NULL, or what is wrong. */
@@ -250,7 +227,7 @@ static int peer_send(struct end_peer *self, struct error *err)
         if (result <= 0)
             return result;
         if (self->queue.first)
-            peer_put_request(self, list_take(&self->queue));
+            peer_put_request(self, queue_take(&self->queue));
         else if (!session_keep_alive(&self->session))
             return 0;
     }
@@ -277,7 +254,7 @@ static void peer_again(struct end_peer *self, struct slot *slot)
     log_note("%s: bytes %llu to %llu arrived damaged; sending them again", link_of(self)->peer,
              first, last);
     work->step = PEER_QUEUED;
-    list_add(&self->queue, slot);
+    queue_put(&self->queue, &slot->link);
 }
 
 static void peer_failed(struct end_peer *self, struct slot *slot, const struct wire_message *reply)
@@ -450,7 +427,7 @@ static void peer_start(struct end *end, struct slot *slot)
         error_set(&slot->error, EMFILE, "%s: too many files at once", link_of(self)->peer);
         peer_finish(self, slot, -EMFILE);
     } else {
-        list_add(&self->queue, slot);
+        queue_put(&self->queue, &slot->link);
     }
 }
 
@@ -466,7 +443,7 @@ static int peer_reap(struct end *end, struct slot **out, uint32_t max, bool wait
         peer_turn(self);
     }
     while (count < max && self->ready.first)
-        out[count++] = list_take(&self->ready);
+        out[count++] = queue_take(&self->ready);
     return (int)count;
 }
 

@@ -243,7 +243,7 @@ static int serve_loop(struct serve *self, struct serve_notes *notes, struct erro
             result = serve_watch(self, err);
         if (result < 0 || self->bye)
             return result;
-        bool can_answer = self->answers && !stream_sending(&self->session.stream);
+        bool can_answer = self->answers.first && !stream_sending(&self->session.stream);
         if (link->sent_bytes + link->received_bytes == before_bytes && !can_answer)
             result = serve_wait(self, err);
         if (result < 0)

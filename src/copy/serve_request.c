@@ -214,12 +214,7 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
 static void serve_answer(struct serve *self, struct serve_slot *slot)
 {
     slot->step = SERVE_ANSWERING;
-    slot->slot.next = NULL;
-    if (self->answers)
-        self->answers_last->next = &slot->slot;
-    else
-        self->answers = &slot->slot;
-    self->answers_last = &slot->slot;
+    queue_put(&self->answers, &slot->slot.link);
 }
 
 /* The reply is a frame now, which has copies of everything. */
@@ -265,11 +260,10 @@ static void answer_done(struct wire_message *message, const struct slot *slot)
 bool serve_put_answer(struct serve *self)
 {
     struct wire_message message;
-    struct slot *answer = self->answers;
+    struct slot *answer = queue_take(&self->answers);
     if (!answer)
         return false;
     struct serve_slot *slot = serve_slot_of(answer);
-    self->answers = answer->next;
     codec_message(&message, WIRE_REPLY, answer->index);
     codec_slot(&message.slot, answer);
     message.op = slot->op;

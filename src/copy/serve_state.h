@@ -58,8 +58,8 @@ struct serve {
     struct serve_name *names; /* of the jobs, by the same index */
     struct serve_job *jobs;
     uint32_t jobs_count;
-    struct slot *answers, *answers_last; /* linked by next */
-    bool bye;                            /* the client has said it */
+    struct queue answers; /* slots */
+    bool bye;             /* the client has said it */
 };
 
 static inline struct serve_slot *serve_slot_of(struct slot *slot)

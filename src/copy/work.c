@@ -8,13 +8,8 @@ void work_finish(struct end_file *self, struct work *work, int result)
 {
     struct slot *slot = work->slot;
     slot->result = result;
-    slot->next = NULL;
     work->busy = work->waiting = false;
-    if (self->ready)
-        self->ready_last->next = slot;
-    else
-        self->ready = slot;
-    self->ready_last = slot;
+    queue_put(&self->ready, &slot->link);
 }
 
 void work_fail(struct end_file *self, struct work *work, int errnum, const char *doing)
@@ -40,11 +35,7 @@ void work_submit(struct end_file *self, struct work *work, work_then *then)
         return;
     work->request.result = result;
     work->request.done = 0;
-    work->next = NULL;
-    struct work **last = &self->refused;
-    while (*last)
-        last = &(*last)->next;
-    *last = work;
+    queue_put(&self->refused, &work->request.link);
 }
 
 void work_whole(struct end_file *self, struct work *work, enum request_kind kind, work_then *then)
@@ -85,13 +76,11 @@ void work_completed(struct end_file *self, struct work *work)
 
 void work_look(struct end_file *self)
 {
-    struct work *refused = self->refused;
-    self->refused = NULL;
-    while (refused) {
-        struct work *work = refused;
-        refused = work->next;
-        work_completed(self, work);
-    }
+    struct queue refused = self->refused;
+    struct request *request;
+    self->refused = (struct queue){NULL, NULL};
+    while ((request = queue_take(&refused)))
+        work_completed(self, work_of_owner(request->owner));
     for (uint32_t i = 0; i < self->config.slots_count; i++) {
         if (self->works[i].waiting)
             work_completed(self, &self->works[i]);
@@ -100,16 +89,13 @@ void work_look(struct end_file *self)
 
 bool work_is_ready(const struct end_file *self)
 {
-    return self->ready || self->refused;
+    return self->ready.first || self->refused.first;
 }
 
 uint32_t work_take_ready(struct end_file *self, struct slot **out, uint32_t max)
 {
     uint32_t count = 0;
-    while (count < max && self->ready) {
-        out[count] = self->ready;
-        self->ready = self->ready->next;
-        count++;
-    }
+    while (count < max && self->ready.first)
+        out[count++] = queue_take(&self->ready);
     return count;
 }

@@ -239,7 +239,8 @@ void cache_close(struct cache *cache)
 static bool direct_beside(const struct cache *cache, const struct cache_transfer *transfer)
 {
     uint64_t number = transfer->offset / cache->window_bytes;
-    for (const struct cache_transfer *other = cache->transfers; other; other = other->next) {
+    for (const struct queue_link *item = cache->transfers.first; item; item = item->next) {
+        const struct cache_transfer *other = (const struct cache_transfer *)item;
         if (other->direct && other->writes && other->offset / cache->window_bytes == number)
             return true;
     }
@@ -267,22 +268,18 @@ bool cache_begin(struct cache *cache, struct cache_transfer *transfer)
     transfer->direct = direct || transfer->around;
     transfer->block = direct ? cache->block : transfer->around ? cache->around_block : 1;
     transfer->begun = true;
-    transfer->next = cache->transfers;
-    cache->transfers = transfer;
+    queue_put(&cache->transfers, &transfer->link);
     return true;
 }
 
 void cache_end(struct cache *cache, struct cache_transfer *transfer, bool moved)
 {
-    struct cache_transfer **at = &cache->transfers;
     assert(transfer->begun);
     if (moved)
         cache_direct_after(cache, transfer);
     if (transfer->windowed)
         cache_window_end(cache, transfer);
-    while (*at != transfer)
-        at = &(*at)->next;
-    *at = transfer->next;
+    queue_remove(&cache->transfers, &transfer->link);
     transfer->begun = false;
 }
 

@@ -105,7 +105,8 @@ static struct cache_trial *trial_of(struct cache *cache, const struct cache_tran
 static bool may_be_spilled(struct cache *cache, const struct cache_transfer *transfer)
 {
     uint64_t start = transfer->offset;
-    for (const struct cache_transfer *other = cache->transfers; other; other = other->next) {
+    for (const struct queue_link *item = cache->transfers.first; item; item = item->next) {
+        const struct cache_transfer *other = (const struct cache_transfer *)item;
         if (other->direct && other->offset + other->length == start)
             return true;
     }

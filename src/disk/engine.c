@@ -80,7 +80,6 @@ int engine_submit(struct engine *engine, struct request *request)
     request->result = 0;
     request->done = 0;
     request->attempts = 0;
-    request->next = NULL;
     int status = start(engine, request);
     if (status == 0)
         engine->inflight++;
@@ -139,7 +138,6 @@ static bool settle(struct engine *engine, struct request *request)
     }
     assert(engine->inflight > 0);
     engine->inflight--;
-    request->next = NULL;
     return true;
 }
 

@@ -19,45 +19,16 @@ enum { THREADS_MAX = 16 };
 /* System calls need little. Default stacks are 8 MiB of address space each, too much for 32-bit. */
 enum { STACK_BYTES = 128 * 1024 };
 
-struct request_list {
-    struct request *head; /* oldest first */
-    struct request **tail;
-};
-
 struct engine_pool {
     pthread_mutex_t lock; /* guards everything below but threads */
     pthread_cond_t work;  /* queued is not empty, or stopping */
-    struct request_list queued;
-    struct request_list finished;
+    struct queue queued;  /* requests */
+    struct queue finished;
     bool stopping;
     int event_fd;
     uint32_t threads_count;
     pthread_t threads[THREADS_MAX];
 };
-
-static void list_init(struct request_list *list)
-{
-    list->head = NULL;
-    list->tail = &list->head;
-}
-
-static void list_put(struct request_list *list, struct request *request)
-{
-    request->next = NULL;
-    *list->tail = request;
-    list->tail = &request->next;
-}
-
-static struct request *list_take(struct request_list *list)
-{
-    struct request *request = list->head;
-    if (!request)
-        return NULL;
-    list->head = request->next;
-    if (!list->head)
-        list->tail = &list->head;
-    return request;
-}
 
 /* Readable from now on, or not any more. With the lock held, so that it always tells the state of
  * the finished list. Neither can fail: the counter goes from 0 to 1 and back. */
@@ -75,17 +46,17 @@ static void *worker(void *argument)
     struct engine_pool *pool = argument;
     pthread_mutex_lock(&pool->lock);
     for (;;) {
-        while (!pool->queued.head && !pool->stopping)
+        while (!pool->queued.first && !pool->stopping)
             pthread_cond_wait(&pool->work, &pool->lock);
-        struct request *request = list_take(&pool->queued);
+        struct request *request = queue_take(&pool->queued);
         if (!request)
             break; /* stopping, and everything that was submitted has been executed */
         pthread_mutex_unlock(&pool->lock);
         int result = (int)engine_execute(request);
         pthread_mutex_lock(&pool->lock);
         request->result = result;
-        bool was_empty = !pool->finished.head;
-        list_put(&pool->finished, request);
+        bool was_empty = !pool->finished.first;
+        queue_put(&pool->finished, &request->link);
         if (was_empty)
             announce(pool, true);
     }
@@ -96,7 +67,7 @@ static void *worker(void *argument)
 void engine_pool_submit(struct engine_pool *pool, struct request *request)
 {
     pthread_mutex_lock(&pool->lock);
-    list_put(&pool->queued, request);
+    queue_put(&pool->queued, &request->link);
     pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -105,9 +76,9 @@ uint32_t engine_pool_collect(struct engine_pool *pool, struct request **out, uin
 {
     uint32_t count = 0;
     pthread_mutex_lock(&pool->lock);
-    while (count < max && pool->finished.head)
-        out[count++] = list_take(&pool->finished);
-    if (count > 0 && !pool->finished.head)
+    while (count < max && pool->finished.first)
+        out[count++] = queue_take(&pool->finished);
+    if (count > 0 && !pool->finished.first)
         announce(pool, false);
     pthread_mutex_unlock(&pool->lock);
     return count;
@@ -163,8 +134,6 @@ int engine_pool_open(struct engine_pool **out, uint32_t wanted, struct error *er
     struct engine_pool *pool = calloc(1, sizeof(*pool));
     if (!pool)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the engine threads");
-    list_init(&pool->queued);
-    list_init(&pool->finished);
     pthread_mutex_init(&pool->lock, NULL); /* the default kinds cannot fail in glibc */
     pthread_cond_init(&pool->work, NULL);
     int status = 0;

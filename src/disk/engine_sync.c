@@ -8,16 +8,13 @@
 
 struct sync_engine {
     struct engine engine; /* first: see engine.h */
-    struct request *head; /* queued, oldest first */
-    struct request **tail;
+    struct queue queued;  /* requests */
 };
 
 static int sync_submit(struct engine *engine, struct request *request)
 {
     struct sync_engine *sync = (struct sync_engine *)engine;
-    request->next = NULL;
-    *sync->tail = request;
-    sync->tail = &request->next;
+    queue_put(&sync->queued, &request->link);
     return 0;
 }
 
@@ -28,12 +25,9 @@ static int sync_reap(struct engine *engine, struct request **out, uint32_t max, 
     (void)max;
     (void)wait;
     struct sync_engine *sync = (struct sync_engine *)engine;
-    struct request *request = sync->head;
+    struct request *request = queue_take(&sync->queued);
     if (!request)
         return 0;
-    sync->head = request->next;
-    if (!sync->head)
-        sync->tail = &sync->head;
     request->result = (int)engine_execute(request);
     out[0] = request;
     return 1;
@@ -65,7 +59,6 @@ int engine_sync_open(struct engine **out, const struct engine_config *config, st
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the engine sync");
     sync->engine.ops = &sync_ops;
     sync->engine.depth = config->depth;
-    sync->tail = &sync->head;
     *out = &sync->engine;
     return 0;
 }

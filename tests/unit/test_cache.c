@@ -531,7 +531,7 @@ static void cache_begin_many_files_share_what_one_may_have(void **state)
     static struct cache_pool pool;
     static struct cache caches[FILES];
     struct model model;
-    struct cache_transfer transfers[FILES] = {{0}};
+    struct cache_transfer transfers[FILES] = {{.length = 0}};
     struct request *request;
     model_start(&model, EXT4_SUPER_MAGIC);
     for (int small = 0; small < 2; small++) {

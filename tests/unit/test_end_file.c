@@ -31,7 +31,7 @@ enum {
 
 struct scripted {
     struct engine engine; /* first */
-    struct request *head, **tail;
+    struct queue queued;  /* requests */
     uint32_t
         refuse_direct_after; /* EINVAL for direct transfers beyond so many; UINT32_MAX: never */
     uint32_t direct_seen;
@@ -51,11 +51,9 @@ static int scripted_result(struct scripted *scripted, const struct request *requ
 static int scripted_submit(struct engine *engine, struct request *request)
 {
     struct scripted *scripted = (struct scripted *)engine;
-    request->next = NULL;
     if (scripted->early_kinds & 1u << request->kind)
         request->result = scripted_result(scripted, request);
-    *scripted->tail = request;
-    scripted->tail = &request->next;
+    queue_put(&scripted->queued, &request->link);
     return 0;
 }
 
@@ -91,19 +89,14 @@ static int scripted_result(struct scripted *scripted, const struct request *requ
 /* The first that is not late, else the first. */
 static struct request *scripted_take(struct scripted *scripted)
 {
-    struct request **place = &scripted->head;
-    while (*place && scripted->late_kinds & 1u << (*place)->kind)
-        place = &(*place)->next;
-    if (!*place)
-        place = &scripted->head;
-    struct request *request = *place;
-    if (!request)
-        return NULL;
-    *place = request->next;
-    for (scripted->tail = &scripted->head; *scripted->tail;
-         scripted->tail = &(*scripted->tail)->next)
-        continue;
-    return request;
+    for (struct queue_link *item = scripted->queued.first; item; item = item->next) {
+        struct request *request = (struct request *)item;
+        if (scripted->late_kinds & 1u << request->kind)
+            continue;
+        queue_remove(&scripted->queued, item);
+        return request;
+    }
+    return queue_take(&scripted->queued);
 }
 
 static int scripted_reap(struct engine *engine, struct request **out, uint32_t max, bool wait)
@@ -146,7 +139,6 @@ static struct scripted *scripted_open(void)
     struct scripted *scripted = calloc(1, sizeof(*scripted));
     assert_non_null(scripted);
     scripted->engine = (struct engine){.ops = &scripted_ops, .depth = ENGINE_DEPTH_MAX};
-    scripted->tail = &scripted->head;
     scripted->refuse_direct_after = UINT32_MAX;
     return scripted;
 }
