@@ -1,8 +1,9 @@
-/* copy.h - one run of haul: what was wished, and files copied one after another under it.
+/* copy.h - one run of haul: what was wished, and files copied beside each other under it.
  *
  * Knows nothing about argv or terminals. Opened once: memory, engine and (remote) sessions are set
- * up before the first file and serve all of them. copy_run() blocks until the file is durable or
- * has failed; another thread may watch it through `progress` and stop it through `control`. */
+ * up before the first file and serve all of them. Files are begun while there is room, and
+ * collected in the same order; another thread may watch them through `progress` and stop them
+ * through `control`. */
 #ifndef HAUL_COPY_H
 #define HAUL_COPY_H
 
@@ -53,10 +54,21 @@ struct copy;
 int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
               const struct address *target, struct control *control, struct error *err);
 
-/* Copy one file. On success everything that the receipt says holds, `durable` first of all. On
- * failure the receipt still tells what is known; what was journalled is kept and a later run goes
- * on from there. -errno with words; the class decides the exit code. The other files of the run are
- * not affected unless copy_broken(). */
+enum { COPY_FILES_MAX = 64 }; /* begun and not collected */
+
+/* Begin with a file; the paths stay the caller's until it is collected. Nothing is done for it, nor
+ * for others, before the next copy_collect(). Small files are open at the same time as far as the
+ * run's memory goes, large ones one after the other. false: as many are begun as there is room for,
+ * collect one first. */
+bool copy_begin(struct copy *copy, bool verify, const char *source_path, const char *target_path);
+
+/* Wait for the file that was begun first. On success everything that the receipt says holds,
+ * `durable` first of all. On failure the receipt still tells what is known; what was journalled is
+ * kept and a later run goes on from there. -errno with words; the class decides the exit code. The
+ * other files of the run are not affected unless copy_broken(). */
+int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err);
+
+/* Both for one file. */
 int copy_run(struct copy *copy, const char *source_path, const char *target_path,
              struct receipt *receipt, struct error *err);
 
@@ -70,7 +82,13 @@ int copy_verify(struct copy *copy, const char *source_path, const char *target_p
 int copy_describe(struct copy *copy, bool target, const char *path, struct facts *facts,
                   struct error *err);
 
-/* The live figures of this run; valid until copy_close(). */
+/* The same for many: asked in order, as far as there is room (else false), and told in that order.
+ * No file may be begun meanwhile. */
+bool copy_ask(struct copy *copy, bool target, const char *path);
+int copy_told(struct copy *copy, struct facts *facts, struct error *err);
+
+/* The live figures of the file that will be collected next, or where there is none, of the one that
+ * was the last. Valid until copy_close(). */
 struct progress *copy_progress(struct copy *copy);
 
 /* What the budget came to, for -v. */

@@ -93,6 +93,8 @@ struct job {
                            */
     /* COMMIT, ABANDON. */
     struct side_report reports[2];
+    /* Payloads that went over links for it, as they went. */
+    uint64_t sent_bytes, received_bytes;
 };
 
 #endif

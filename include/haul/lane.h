@@ -20,8 +20,8 @@
 #include <stdint.h>
 
 enum {
-    LANE_CONTROL_SLOTS = 1,
-    LANE_JOBS_MAX = 1, /* files open at the same time */
+    LANE_CONTROL_SLOTS = 24, /* over 50 ms three steps of a file take some 6 ms then */
+    LANE_JOBS_MAX = 64,      /* files open at the same time */
     LANES_MAX = 8,
     LANES_AUTO_MAX = 4,
 };
@@ -46,6 +46,7 @@ struct lane {
     uint32_t slots_count;
     uint32_t chunk_bytes; /* the most that both ends take */
     uint32_t lanes_most;  /* that the other sides have memory for */
+    uint32_t jobs_most;   /* files open at the same time, as far as both sides go */
     struct life helper;   /* a further lane's view of the file that it has joined */
     atomic_bool retired;  /* see pump.h */
 };

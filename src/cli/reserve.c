@@ -21,6 +21,7 @@ struct reserve {
     uint32_t machines[2]; /* of sources and target */
     bool asks;            /* another machine, too */
     bool verify;
+    uint32_t asked_count; /* questions to another machine, two a file */
 };
 
 static bool remote(const struct address *address)
@@ -28,21 +29,41 @@ static bool remote(const struct address *address)
     return address->kind == ADDRESS_REMOTE;
 }
 
+/* The questions of the files from this one on, in the order in which add_file() looks, as far as
+ * there is room: each is a round trip. */
+static void ask_ahead(struct reserve *self)
+{
+    const struct operands *operands = self->operands;
+    for (; self->asked_count < 2 * operands->sources_count; self->asked_count++) {
+        bool target = self->asked_count % 2 == 1;
+        const char *source = operands->sources[self->asked_count / 2];
+        AUTO_FREE char *path = target ? operands_target(operands, source) : NULL;
+        if (self->machines[target] == 0)
+            continue;
+        if (target && !path)
+            return;
+        if (!copy_ask(self->copy, target, target ? path : source))
+            return;
+    }
+}
+
 /* What is there; nothing where nobody tells. Another machine, which may be this one by another
  * name, is asked only where several files could be one: each question is a round trip. What is
  * wrong with a path is the copy's to say. */
-static struct facts look(const struct reserve *self, bool target, const char *path)
+static struct facts look(struct reserve *self, bool target, const char *path)
 {
     struct facts facts = {.kind = FILE_NONE};
     struct error ignored = {.class = ERROR_NONE};
     if (self->machines[target] == 0)
         (void)file_describe(path, &facts, &ignored);
-    else if (self->asks)
-        (void)copy_describe(self->copy, target, path, &facts, &ignored);
+    if (self->machines[target] == 0 || !self->asks)
+        return facts;
+    ask_ahead(self);
+    (void)copy_told(self->copy, &facts, &ignored);
     return facts;
 }
 
-static int add_path(const struct reserve *self, enum reservation_use use, const char *path,
+static int add_path(struct reserve *self, enum reservation_use use, const char *path,
                     uint32_t number, struct error *err)
 {
     bool target = use != RESERVATION_SOURCE;
@@ -57,8 +78,7 @@ static int add_path(const struct reserve *self, enum reservation_use use, const 
 }
 
 /* By its name only; what lies there is looked at when it is opened. */
-static int add_journal(const struct reserve *self, const char *target, uint32_t number,
-                       struct error *err)
+static int add_journal(struct reserve *self, const char *target, uint32_t number, struct error *err)
 {
     char name[JOURNAL_NAME_BYTES], path[4096 + JOURNAL_NAME_BYTES];
     const char *last = place_name(target);
@@ -76,7 +96,7 @@ static int add_journal(const struct reserve *self, const char *target, uint32_t 
 }
 
 /* A file that an option names. */
-static int add_own(const struct reserve *self, const char *what, const char *path, bool there,
+static int add_own(struct reserve *self, const char *what, const char *path, bool there,
                    struct error *err)
 {
     struct reservation_entry entry = {
@@ -93,7 +113,7 @@ static int add_own(const struct reserve *self, const char *what, const char *pat
     return reservation_add(self->reservation, &entry, err);
 }
 
-static int add_file(const struct reserve *self, uint32_t number, struct error *err)
+static int add_file(struct reserve *self, uint32_t number, struct error *err)
 {
     const char *source = self->operands->sources[number];
     AUTO_FREE char *target = operands_target(self->operands, source);

@@ -3,6 +3,7 @@
 #include "haul/transfer.h"
 
 #include "haul/cleanup.h"
+#include "haul/clock.h"
 #include "haul/copy.h"
 #include "haul/exit.h"
 #include "haul/num.h"
@@ -29,7 +30,9 @@ struct transfer {
     struct watch watch;
     struct copy *copy;  /* opened by the copy's thread, closed by the main one: it reads progress */
     struct receipt sum; /* of all files; of the only one */
-    char *target_path;  /* of the file at work; the receipt points to it */
+    char *target_paths[COPY_FILES_MAX]; /* by number of the file; receipts point to them */
+    uint32_t begun_count;               /* files */
+    uint64_t started_ns;
     struct receipt_tally tally;
     struct outcome outcome; /* of all files that have had their turn */
     uint32_t ended_count;   /* these */
@@ -50,7 +53,9 @@ static bool single(const struct transfer *transfer)
 static void fail(struct transfer *transfer, struct error *err)
 {
     transfer->outcome = outcome_add(transfer->outcome, outcome_failed(err));
-    log_error("%s", err->text);
+    /* Of those that are interrupted together one is enough. */
+    if (err->class != ERROR_INTERRUPTED || !transfer->interrupted)
+        log_error("%s", err->text);
     transfer->tally.failed_count++;
     transfer->interrupted |= err->class == ERROR_INTERRUPTED;
     /* A login that a signal has broken off fails in many ways. */
@@ -136,6 +141,7 @@ static void note_link(const struct transfer *transfer, const char *source)
 static void show_file(struct transfer *transfer, uint32_t number, const char *path)
 {
     const char *slash = strrchr(path, '/');
+    atomic_store(&transfer->watch.progress, copy_progress(transfer->copy));
     atomic_store(&transfer->watch.number, number);
     atomic_store(&transfer->watch.name, slash && slash[1] ? slash + 1 : path);
 }
@@ -151,23 +157,35 @@ static void print_changes(const struct transfer *transfer, const struct receipt 
     output_end();
 }
 
-static void copy_one(struct transfer *transfer, const char *source)
+/* The next file. false: there is no room now. */
+static bool begin_one(struct transfer *transfer)
+{
+    uint32_t number = transfer->begun_count;
+    const char *source = transfer->operands.sources[number];
+    char **target_path = &transfer->target_paths[number % COPY_FILES_MAX];
+    char *path = operands_target(&transfer->operands, source);
+    struct error err = {0};
+    if (!path) {
+        error_set_class(&err, ERROR_MEMORY, ENOMEM, "%s: no memory for the target's name", source);
+        fail(transfer, &err);
+        return false;
+    }
+    if (!copy_begin(transfer->copy, transfer->verify, source, path)) {
+        free(path);
+        return false;
+    }
+    note_link(transfer, source);
+    free(*target_path);
+    *target_path = path;
+    transfer->begun_count++;
+    return true;
+}
+
+static void collect_one(struct transfer *transfer)
 {
     struct receipt one;
     struct error err = {0};
-    receipt_init(&one);
-    free(transfer->target_path);
-    transfer->target_path = operands_target(&transfer->operands, source);
-    one.source_path = source;
-    one.target_path = transfer->target_path;
-    if (!transfer->target_path) {
-        error_set_class(&err, ERROR_MEMORY, ENOMEM, "%s: no memory for the target's name", source);
-        one.outcome = outcome_failed(&err);
-    } else if (transfer->verify) {
-        copy_verify(transfer->copy, source, transfer->target_path, &one, &err);
-    } else {
-        copy_run(transfer->copy, source, transfer->target_path, &one, &err);
-    }
+    copy_collect(transfer->copy, &one, &err);
     ended(transfer, &one.outcome, &err);
     transfer->skipped |= one.skipped;
     if (one.skipped) /* as cp and rsync do it: with a message */
@@ -223,6 +241,18 @@ static int open_all(struct transfer *transfer, struct error *err)
                                   transfer->verify, err);
 }
 
+/* A signal may have come when the last chunk of what was begun was already done. */
+static void begin_more(struct transfer *transfer)
+{
+    uint32_t count = transfer->operands.sources_count;
+    while (transfer->begun_count < count) {
+        bool stop = atomic_load(&transfer->watch.control.stop);
+        transfer->interrupted |= stop && transfer->begun_count > 0;
+        if (transfer->interrupted || !begin_one(transfer))
+            break;
+    }
+}
+
 static void copy_all(struct transfer *transfer)
 {
     struct error err = {0};
@@ -233,21 +263,22 @@ static void copy_all(struct transfer *transfer)
     transfer->begun = true;
     if (transfer->operands.sources_count == 0)
         verify_manifest(transfer);
+    transfer->started_ns = clock_now_ns();
     for (uint32_t i = 0; i < transfer->operands.sources_count; i++) {
-        const char *source = transfer->operands.sources[i];
         uint32_t failed_count = transfer->tally.failed_count;
-        show_file(transfer, i + 1, source);
-        note_link(transfer, source);
-        copy_one(transfer, source);
-        /* The signal may have come when the last chunk of this file was already done. */
-        bool more = i + 1 < transfer->operands.sources_count;
-        transfer->interrupted |= more && atomic_load(&transfer->watch.control.stop);
+        begin_more(transfer);
+        if (i == transfer->begun_count)
+            break;
+        show_file(transfer, i + 1, transfer->operands.sources[i]);
+        collect_one(transfer);
         /* The connection may have ended after all of this file was there: then the next one says
          * so, rather than nobody. */
         bool failed = transfer->tally.failed_count > failed_count;
-        if (transfer->interrupted || (failed && copy_broken(transfer->copy)))
+        if (failed && copy_broken(transfer->copy))
             break;
     }
+    if (!single(transfer)) /* beside each other */
+        transfer->sum.duration_ns = clock_now_ns() - transfer->started_ns;
 }
 
 /* The copy's thread. The write to an eventfd that is 0 cannot fail. */
@@ -450,7 +481,8 @@ static int transfer_run(struct transfer *at, const struct options *options)
     }
     copy_close(transfer.copy);
     operands_close(&transfer.operands);
-    free(transfer.target_path);
+    for (size_t i = 0; i < COUNT_OF(transfer.target_paths); i++)
+        free(transfer.target_paths[i]);
     return code;
 }
 

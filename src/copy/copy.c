@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -25,18 +26,22 @@ enum {
     SSH_LIBRARY_BYTES = 6 * 1024 * 1024,
     SSH_SESSION_BYTES = 3 * 1024 * 1024,
     LANE_CHUNK_BYTES_MIN = 256 * 1024,
-    GO_ON_MAX = 30, /* seconds, about; see copy_goes_on() */
+    GO_ON_MAX = 30,         /* seconds, about; see copy_goes_on() */
+    FILE_DESCRIPTORS = 8,   /* of one that is open at both sides, and a little */
+    OTHER_DESCRIPTORS = 64, /* links, engines, the log */
 };
 
 /* A file that has its turn. */
 struct copy_file {
     struct life life;
-    bool used;
+    bool admitted;      /* to be opened; until it has ended */
     bool ended;         /* for good: it waits to be collected */
     struct lane *lane;  /* it has begun in */
     uint32_t attempts;  /* that were before this one */
     struct error first; /* the failure of the first of these */
     char changes[12];   /* of the target as it was found */
+    char *path;         /* LOOK: its own copy */
+    enum end_role role; /* LOOK */
 };
 
 struct copy {
@@ -53,9 +58,11 @@ struct copy {
     struct ask_memory *memory; /* remote sides: what was answered, for the next lane */
     struct lane_config lane_config;
     struct life_run run;
-    struct lane *lanes[LANES_MAX]; /* files live in the first one */
-    struct lane_team *team;        /* while it is there the other lanes are its threads' */
-    struct copy_file file;
+    struct lane *lanes[LANES_MAX];          /* files live in the first one */
+    struct lane_team *team;                 /* while it is there the other lanes are its threads' */
+    struct copy_file files[COPY_FILES_MAX]; /* ring, in the order in which they were begun */
+    uint32_t files_first, files_count;
+    uint32_t open_max; /* files that may be open */
 };
 
 static bool copy_remote(const struct copy *copy, enum end_role role)
@@ -130,6 +137,18 @@ static int copy_decide_lanes(struct copy *copy, uint32_t *lanes, struct error *e
     return 0;
 }
 
+/* Each descriptor counts, those of a server are its own business. */
+static uint32_t copy_open_max(uint32_t jobs_most)
+{
+    struct rlimit limit;
+    uint64_t room = UINT32_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        room = limit.rlim_cur > OTHER_DESCRIPTORS
+                   ? (limit.rlim_cur - OTHER_DESCRIPTORS) / FILE_DESCRIPTORS
+                   : 0;
+    return (uint32_t)clamp_u64(room, 1, jobs_most);
+}
+
 static int copy_open_lead(struct copy *copy, struct error *err)
 {
     uint32_t lanes;
@@ -151,6 +170,8 @@ static int copy_open_lead(struct copy *copy, struct error *err)
     result = lane_open(&copy->lanes[0], &copy->lane_config, err);
     if (result == 0)
         copy->lane_config.chunk_bytes = copy->lanes[0]->chunk_bytes;
+    if (result == 0)
+        copy->open_max = copy_open_max(copy->lanes[0]->jobs_most);
     copy->run = (struct life_run){
         .wish = &copy->wish,
         .budget = &copy->budget,
@@ -186,19 +207,38 @@ int copy_open(struct copy **out, const struct copy_wish *wish, const struct addr
     return 0;
 }
 
+static struct copy_file *copy_file(struct copy *copy, uint32_t number)
+{
+    return &copy->files[(copy->files_first + number) % COPY_FILES_MAX];
+}
+
+/* The first one has its place no more. */
+static void copy_let_go(struct copy *copy)
+{
+    struct copy_file *file = copy_file(copy, 0);
+    life_close(&file->life);
+    free(file->path);
+    file->path = NULL;
+    copy->files_first = (copy->files_first + 1) % COPY_FILES_MAX;
+    copy->files_count--;
+}
+
 void copy_close(struct copy *copy)
 {
     if (!copy)
         return;
     for (uint32_t i = 0; i < LANES_MAX; i++)
         lane_close(copy->lanes[i]);
+    while (copy->files_count > 0)
+        copy_let_go(copy);
     ask_memory_close(copy->memory);
     free(copy);
 }
 
 struct progress *copy_progress(struct copy *copy)
 {
-    return &copy->file.life.counters;
+    uint32_t back = copy->files_count > 0 ? 0 : COPY_FILES_MAX - 1;
+    return &copy->files[(copy->files_first + back) % COPY_FILES_MAX].life.counters;
 }
 
 const struct budget *copy_budget(const struct copy *copy)
@@ -248,6 +288,8 @@ static void copy_gather(struct copy *copy, struct life *life)
         if (i > 0 && !lane_helps(lane, number))
             continue;
         life->lanes += i > 0;
+        life->job.sent_bytes += i > 0 ? lane->helper.job.sent_bytes : 0;
+        life->job.received_bytes += i > 0 ? lane->helper.job.received_bytes : 0;
         const struct life *one = i == 0 ? life : &lane->helper;
         if (one->result == 0)
             continue;
@@ -307,13 +349,42 @@ static void copy_start_team(struct copy *copy, struct life *life)
         life_note_failure(life, result, &err, false);
 }
 
+/* Files that are open at the same time have together no more bytes than the slots, so that nothing
+ * that is bounded by the slots grows with their number, and large ones do not share the disk. */
+static bool copy_has_room(struct copy *copy, const struct life *life)
+{
+    uint64_t bytes = life->job.facts[END_SOURCE].size_bytes;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < copy->files_count; i++) {
+        const struct copy_file *file = copy_file(copy, i);
+        if (!file->admitted || life_ended(&file->life))
+            continue;
+        bytes += min_u64(file->life.job.facts[END_SOURCE].size_bytes, NUM_UNKNOWN - bytes);
+        count++;
+    }
+    return count == 0 || (count < copy->open_max && bytes <= copy->budget.memory_bytes);
+}
+
+/* In their order. true: one more. */
+static bool copy_admit(struct copy *copy)
+{
+    for (uint32_t i = 0; i < copy->files_count; i++) {
+        struct copy_file *file = copy_file(copy, i);
+        if (file->life.state != LIFE_WAITING)
+            continue;
+        if (!copy_has_room(copy, &file->life))
+            return false;
+        file->admitted = true;
+        life_admit(&file->life);
+        return true;
+    }
+    return false;
+}
+
 /* Lanes for a file that wants them, and back from it. true: something has changed. */
 static bool copy_tend(struct copy *copy, struct life *life)
 {
     switch (life->state) {
-    case LIFE_WAITING:
-        life_admit(life);
-        return true;
     case LIFE_COPYING:
         if (!life->helped && life->compare_count == 0 && !copy->team && life_wants_team(life))
             copy_start_team(copy, life);
@@ -340,13 +411,13 @@ static bool copy_tend(struct copy *copy, struct life *life)
 
 /* ---- files ---- */
 
-static void copy_begin(struct copy *copy, struct copy_file *file, const struct life_start *start)
+static void copy_live(struct copy *copy, struct copy_file *file, const struct life_start *start)
 {
     struct life_start this = *start;
     copy_promote(copy);
     this.number = copy->jobs_count++;
     this.chunk_bytes = copy->lanes[0]->chunk_bytes;
-    file->ended = false;
+    file->ended = file->admitted = false;
     file->lane = copy->lanes[0];
     file->lane->retired = false; /* as a further lane, of an earlier file */
     life_begin(&file->life, &copy->run, &this);
@@ -389,7 +460,7 @@ static void copy_end(struct copy *copy, struct copy_file *file)
     if (!error_is_set(&file->first))
         file->first = life->error;
     file->attempts++;
-    copy_begin(copy, file, &again);
+    copy_live(copy, file, &again);
 }
 
 /* One round over all that this thread runs: the first lane always, the others while they are idle
@@ -397,39 +468,59 @@ static void copy_end(struct copy *copy, struct copy_file *file)
 static void copy_turn(struct copy *copy)
 {
     struct pump *pumps[LANES_MAX];
-    struct copy_file *file = &copy->file;
     uint32_t count = 0;
     bool moved = pump_turn(&copy->lanes[0]->pump);
-    moved |= copy_tend(copy, &file->life);
+    for (uint32_t i = 0; i < copy->files_count; i++)
+        moved |= copy_tend(copy, &copy_file(copy, i)->life);
+    moved |= copy_admit(copy);
     for (uint32_t i = 0; i < LANES_MAX; i++) {
         if (copy->lanes[i] && (i == 0 || !copy->team))
             pumps[count++] = &copy->lanes[i]->pump;
     }
-    for (uint32_t i = 1; i < count && !moved; i++)
-        moved = pump_turn(pumps[i]);
-    if (life_ended(&file->life) && !copy->team)
+    for (uint32_t i = 1; i < count; i++)
+        moved |= (pumps[i]->lives || !moved) && pump_turn(pumps[i]);
+    for (uint32_t i = 0; i < copy->files_count && !copy->team; i++) {
+        struct copy_file *file = copy_file(copy, i);
+        if (file->ended || !life_ended(&file->life))
+            continue;
         copy_end(copy, file);
-    else if (!moved)
+        moved = true;
+    }
+    if (!moved)
         pump_wait(pumps, count);
 }
 
-static void copy_start(struct copy *copy, const struct life_start *start)
+static bool copy_start(struct copy *copy, const struct life_start *start)
 {
-    struct copy_file *file = &copy->file;
-    file->used = true;
+    if (copy->files_count == COPY_FILES_MAX)
+        return false;
+    struct copy_file *file = copy_file(copy, copy->files_count++);
+    file->role = start->role;
     file->attempts = 0;
     file->first.class = ERROR_NONE;
     file->changes[0] = '\0';
-    copy_begin(copy, file, start);
+    copy_live(copy, file, start);
+    return true;
 }
 
+bool copy_begin(struct copy *copy, bool verify, const char *source_path, const char *target_path)
+{
+    return copy_start(copy, &(struct life_start){
+                                .kind = verify ? LIFE_COMPARE : LIFE_COPY,
+                                .source_path = source_path,
+                                .target_path = target_path,
+                            });
+}
+
+/* What went over the links beside payloads is told with the last of files that are under way
+ * together, so that the sum is right. */
 static void copy_fill_receipt(struct copy *copy, const struct copy_file *file,
                               struct receipt *receipt)
 {
     const struct life *life = &file->life;
     const struct job *job = &life->job;
     const struct progress *progress = life->progress;
-    bool compare = life->kind == LIFE_COMPARE;
+    bool compare = life->kind == LIFE_COMPARE, last = copy->files_count == 1;
     *receipt = (struct receipt){
         .outcome = life->outcome,
         .resumed = life->resumed,
@@ -455,8 +546,11 @@ static void copy_fill_receipt(struct copy *copy, const struct copy_file *file,
         .lanes = life->lanes,
         .memory_peak_bytes = budget_memory_peak(),
         .memory_budget_bytes = copy->budget.memory_bytes,
-        .wire_bytes_sent = copy->progress.wire_bytes_sent - copy->wire_told.sent_bytes,
-        .wire_bytes_received = copy->progress.wire_bytes_received - copy->wire_told.received_bytes,
+        .wire_bytes_sent =
+            last ? copy->progress.wire_bytes_sent - copy->wire_told.sent_bytes : job->sent_bytes,
+        .wire_bytes_received =
+            last ? copy->progress.wire_bytes_received - copy->wire_told.received_bytes
+                 : job->received_bytes,
         .source_path = job->source_path ? job->source_path : copy->wish.manifest_path,
         .target_path = job->target_path,
         .source = job->reports[END_SOURCE],
@@ -471,15 +565,22 @@ static void copy_fill_receipt(struct copy *copy, const struct copy_file *file,
         receipt->target_host = copy->addresses[END_TARGET].host;
 }
 
-/* What holds a target that is busy after the first attempt is of our own session. */
-static int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err)
+/* The one that was begun first, once it has ended. */
+static const struct copy_file *copy_first(struct copy *copy)
 {
-    struct copy_file *file = &copy->file;
-    const struct life *life = &file->life;
+    const struct copy_file *file = copy_file(copy, 0);
     while (!file->ended)
         copy_turn(copy);
+    return file;
+}
+
+/* What holds a target that is busy after the first attempt is of our own session. */
+int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err)
+{
+    const struct copy_file *file = copy_first(copy);
+    const struct life *life = &file->life;
     copy_fill_receipt(copy, file, receipt);
-    file->used = false;
+    copy_let_go(copy);
     if (outcome_good(&life->outcome))
         return 0;
     bool busy = life->error.class == ERROR_BUSY && error_is_set(&file->first);
@@ -489,37 +590,48 @@ static int copy_collect(struct copy *copy, struct receipt *receipt, struct error
 int copy_run(struct copy *copy, const char *source_path, const char *target_path,
              struct receipt *receipt, struct error *err)
 {
-    copy_start(copy, &(struct life_start){
-                         .kind = LIFE_COPY,
-                         .source_path = source_path,
-                         .target_path = target_path,
-                     });
+    (void)copy_begin(copy, false, source_path, target_path);
     return copy_collect(copy, receipt, err);
 }
 
 int copy_verify(struct copy *copy, const char *source_path, const char *target_path,
                 struct receipt *receipt, struct error *err)
 {
-    copy_start(copy, &(struct life_start){
-                         .kind = LIFE_COMPARE,
-                         .source_path = source_path,
-                         .target_path = target_path,
-                     });
+    (void)copy_begin(copy, true, source_path, target_path);
     return copy_collect(copy, receipt, err);
+}
+
+bool copy_ask(struct copy *copy, bool target, const char *path)
+{
+    char *own = copy->files_count < COPY_FILES_MAX ? strdup(path) : NULL;
+    if (!own)
+        return false;
+    (void)copy_start(copy, &(struct life_start){
+                               .kind = LIFE_LOOK,
+                               .role = target ? END_TARGET : END_SOURCE,
+                               .source_path = own,
+                               .target_path = own,
+                           });
+    copy_file(copy, copy->files_count - 1)->path = own;
+    return true;
+}
+
+int copy_told(struct copy *copy, struct facts *facts, struct error *err)
+{
+    if (copy->files_count == 0) /* there was no memory to ask */
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    const struct copy_file *file = copy_first(copy);
+    int result = file->life.result < 0 ? error_take(err, &file->life.error) : 0;
+    *facts = file->life.job.facts[file->role];
+    copy_let_go(copy);
+    return result;
 }
 
 int copy_describe(struct copy *copy, bool target, const char *path, struct facts *facts,
                   struct error *err)
 {
-    enum end_role role = target ? END_TARGET : END_SOURCE;
-    struct receipt ignored;
-    copy_start(copy, &(struct life_start){
-                         .kind = LIFE_LOOK,
-                         .role = role,
-                         .source_path = path,
-                         .target_path = path,
-                     });
-    (void)copy_collect(copy, &ignored, NULL);
-    *facts = copy->file.life.job.facts[role];
-    return copy->file.life.result < 0 ? error_take(err, &copy->file.life.error) : 0;
+    *facts = (struct facts){.kind = FILE_NONE};
+    if (!copy_ask(copy, target, path))
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
+    return copy_told(copy, facts, err);
 }

@@ -208,13 +208,10 @@ int end_file_open(struct end **out, const struct end_file_config *config, struct
         .in_flight_bytes = config->in_flight_bytes,
     };
     self->engine = config->given;
-    self->opens = calloc(config->jobs_max, sizeof(*self->opens));
+    self->opens = calloc(config->jobs_max, sizeof(*self->opens)); /* no page before it is used */
     self->works = calloc(config->slots_count, sizeof(*self->works));
     if (!self->opens || !self->works)
         goto fail;
-    for (uint32_t i = 0; i < config->jobs_max; i++) {
-        file_init(&self->opens[i].file);
-    }
     for (uint32_t i = 0; i < config->slots_count; i++)
         self->works[i].owner = OWNER_WORK;
     if (!self->engine) {

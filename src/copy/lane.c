@@ -76,6 +76,7 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
                  config->addresses[role]->host, agreed->chunk_bytes);
     lane->chunk_bytes = (uint32_t)min_u64(lane->chunk_bytes, agreed->chunk_bytes);
     lane->lanes_most = (uint32_t)min_u64(lane->lanes_most, agreed->lanes);
+    lane->jobs_most = (uint32_t)min_u64(lane->jobs_most, agreed->jobs_max);
     return 0;
 }
 
@@ -153,6 +154,7 @@ int lane_open(struct lane **out, const struct lane_config *config, struct error 
         lane->remote[role] = address && address->kind == ADDRESS_REMOTE;
     }
     lane->lanes_most = config->lanes;
+    lane->jobs_most = LANE_JOBS_MAX;
     lane->slots_count = config->budget->slots_count / config->lanes;
     lane->chunk_bytes = config->chunk_bytes ? config->chunk_bytes : config->budget->chunk_bytes;
     assert(lane->slots_count >= 2 && lane->slots_count <= SLOTS_MAX);

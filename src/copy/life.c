@@ -160,6 +160,7 @@ void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes)
     life->plan = lead->plan;
     life->job = lead->job;
     life->job.wish.join = true;
+    life->job.sent_bytes = life->job.received_bytes = 0;
     life->source_before = lead->job.facts[END_SOURCE];
     life_enter(life, LIFE_OPENING_SOURCE);
     if (chunk_bytes >= lead->job.chunk_bytes)
@@ -474,7 +475,10 @@ static void life_synced(struct life *life)
 void life_take_over(struct life *life, struct life *helper)
 {
     assert(life->state == LIFE_GATHERING && helper->state == LIFE_PARKED);
+    const uint64_t sent_bytes = life->job.sent_bytes, received_bytes = life->job.received_bytes;
     life->job = helper->job;
+    life->job.sent_bytes = sent_bytes; /* of both */
+    life->job.received_bytes = received_bytes;
     for (int role = 0; role < 2; role++) {
         life->open[role] = helper->open[role];
         life->held[role] = helper->held[role];

@@ -120,6 +120,7 @@ const char *session_receive(struct session *session, struct slot *slot, uint32_t
     assert(slot->buffer && length <= slot->capacity);
     session->receiving = slot;
     session->receiving_bytes = payload_bytes;
+    slot->job->received_bytes += payload_bytes;
     stream_payload_into(&session->stream, packed ? pack_incoming(session->pack) : slot->buffer,
                         payload_bytes);
     return NULL;
@@ -201,8 +202,11 @@ int session_put(struct session *session, struct wire_message *message, struct sl
         payload = packed;
     }
     int result = stream_put(&session->stream, message, payload);
-    if (result == 0)
-        session->sending = slot;
+    if (result < 0)
+        return result;
+    session->sending = slot;
+    if (slot->job)
+        slot->job->sent_bytes += message->payload_bytes;
     return result;
 }
 

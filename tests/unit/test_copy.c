@@ -526,6 +526,50 @@ static void copy_run_many_files_of_one_run_are_apart(void **state)
     }
 }
 
+enum { TOGETHER = 90 }; /* more than may be begun at a time */
+
+/* The nth file of several; the 7th of them has no source. */
+static void place_paths(const struct place *place, uint32_t number, char source[128],
+                        char target[128])
+{
+    snprintf(source, 128, "%s/s%u", place->folder, number);
+    snprintf(target, 128, "%s/t%u", place->folder, number);
+}
+
+static void copy_collect_of_many_gives_each_its_own_outcome_in_their_order(void **state)
+{
+    struct place *place = *state;
+    static char sources[TOGETHER][128], targets[TOGETHER][128];
+    uint32_t begun = 0;
+    place_source(place, 300000);
+    for (uint32_t i = 0; i < TOGETHER; i++) {
+        place_paths(place, i, sources[i], targets[i]);
+        write_file(sources[i], place->content, 100 + i * (i % 10 == 3 ? 3000 : 50), MODE);
+    }
+    assert_int_equal(unlink(sources[7]), 0);
+    assert_int_equal(
+        copy_open(&place->copy, &place->wish, NULL, NULL, &place->control, &place->err), 0);
+    for (uint32_t i = 0; i < TOGETHER; i++) {
+        while (begun < TOGETHER && copy_begin(place->copy, false, sources[begun], targets[begun]))
+            begun++;
+        assert_true(begun > i && begun <= i + COPY_FILES_MAX);
+        place->err.class = ERROR_NONE;
+        int result = copy_collect(place->copy, &place->receipt, &place->err);
+        assert_int_equal(result < 0, i == 7);
+        assert_int_equal(place->err.class, i == 7 ? ERROR_VANISHED : ERROR_NONE);
+        assert_int_equal(receipt_durable(&place->receipt), i != 7);
+        assert_string_equal(place->receipt.target_path, targets[i]);
+        if (i == 7)
+            continue;
+        uint64_t size_bytes = 100 + i * (i % 10 == 3 ? 3000 : 50);
+        assert_int_equal(place->receipt.bytes_copied, size_bytes);
+        assert_content(targets[i], place->content, size_bytes);
+        assert_int_equal(unlink(sources[i]), 0);
+        assert_int_equal(unlink(targets[i]), 0);
+    }
+    write_file(place->target_path, place->content, 1, MODE); /* teardown takes it away */
+}
+
 static int child_run(struct place *place, const char *source, const char *target)
 {
     place->err = (struct error){.class = ERROR_NONE};
@@ -666,6 +710,7 @@ int main(void)
         IN_PLACE(copy_open_too_little_memory_is_refused),
         IN_PLACE(copy_run_stopped_says_so_and_the_next_run_ends_it),
         IN_PLACE(copy_run_many_files_of_one_run_are_apart),
+        IN_PLACE(copy_collect_of_many_gives_each_its_own_outcome_in_their_order),
         IN_PLACE(copy_run_no_space_is_said_and_the_next_file_goes_on),
         IN_PLACE(copy_run_onto_a_file_of_another_user_is_durable_and_says_what_is_lost),
         IN_PLACE(copy_run_no_permission_is_said),
