@@ -22,7 +22,9 @@ struct bytes {
 struct bytes bytes_writer(void *data, size_t capacity);
 struct bytes bytes_reader(const void *data, size_t length);
 
-/* Little-endian, behind what is there. What does not fit sets `failed`, and changes nothing. */
+/* Little-endian, behind what is there. What does not fit sets `failed`, and changes nothing.
+ * number: the lower `count` bytes of the value, 1 to 8. */
+void bytes_put_number(struct bytes *bytes, uint64_t value, size_t count);
 void bytes_put_u8(struct bytes *bytes, uint8_t value);
 void bytes_put_u16(struct bytes *bytes, uint16_t value);
 void bytes_put_u32(struct bytes *bytes, uint32_t value);
@@ -32,6 +34,7 @@ void bytes_put_raw(struct bytes *bytes, const void *data, size_t length);
 void bytes_put_string(struct bytes *bytes, const char *text);
 
 /* What is next. Beyond the end: 0, and `failed` is set. */
+uint64_t bytes_get_number(struct bytes *bytes, size_t count);
 uint8_t bytes_get_u8(struct bytes *bytes);
 uint16_t bytes_get_u16(struct bytes *bytes);
 uint32_t bytes_get_u32(struct bytes *bytes);

@@ -55,9 +55,8 @@ void codec_entries(void *entries, uint32_t count);
 /* Adds one STORE or KEEP. */
 void codec_tally_add(struct wire_tally *tally, const struct slot *slot);
 
-/* Does the request describe a file; does a report come with the reply, also when it has failed? */
+/* Does the request describe a file? */
 bool codec_op_describes(enum end_op op);
-bool codec_op_reports(enum end_op op);
 
 /* The bits of wishes that this haul knows; and the name of a wish that is not among `known`, or
  * NULL. */

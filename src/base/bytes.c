@@ -48,7 +48,7 @@ static const uint8_t *advance(struct bytes *bytes, size_t count)
     return at;
 }
 
-static void put_number(struct bytes *bytes, uint64_t value, size_t count)
+void bytes_put_number(struct bytes *bytes, uint64_t value, size_t count)
 {
     uint8_t *at = extend(bytes, count);
 
@@ -56,7 +56,7 @@ static void put_number(struct bytes *bytes, uint64_t value, size_t count)
         at[i] = (uint8_t)(value >> (8 * i));
 }
 
-static uint64_t get_number(struct bytes *bytes, size_t count)
+uint64_t bytes_get_number(struct bytes *bytes, size_t count)
 {
     const uint8_t *at = advance(bytes, count);
     uint64_t value = 0;
@@ -68,22 +68,22 @@ static uint64_t get_number(struct bytes *bytes, size_t count)
 
 void bytes_put_u8(struct bytes *bytes, uint8_t value)
 {
-    put_number(bytes, value, sizeof(value));
+    bytes_put_number(bytes, value, sizeof(value));
 }
 
 void bytes_put_u16(struct bytes *bytes, uint16_t value)
 {
-    put_number(bytes, value, sizeof(value));
+    bytes_put_number(bytes, value, sizeof(value));
 }
 
 void bytes_put_u32(struct bytes *bytes, uint32_t value)
 {
-    put_number(bytes, value, sizeof(value));
+    bytes_put_number(bytes, value, sizeof(value));
 }
 
 void bytes_put_u64(struct bytes *bytes, uint64_t value)
 {
-    put_number(bytes, value, sizeof(value));
+    bytes_put_number(bytes, value, sizeof(value));
 }
 
 void bytes_put_raw(struct bytes *bytes, const void *data, size_t length)
@@ -112,22 +112,22 @@ void bytes_put_string(struct bytes *bytes, const char *text)
 
 uint8_t bytes_get_u8(struct bytes *bytes)
 {
-    return (uint8_t)get_number(bytes, sizeof(uint8_t));
+    return (uint8_t)bytes_get_number(bytes, sizeof(uint8_t));
 }
 
 uint16_t bytes_get_u16(struct bytes *bytes)
 {
-    return (uint16_t)get_number(bytes, sizeof(uint16_t));
+    return (uint16_t)bytes_get_number(bytes, sizeof(uint16_t));
 }
 
 uint32_t bytes_get_u32(struct bytes *bytes)
 {
-    return (uint32_t)get_number(bytes, sizeof(uint32_t));
+    return (uint32_t)bytes_get_number(bytes, sizeof(uint32_t));
 }
 
 uint64_t bytes_get_u64(struct bytes *bytes)
 {
-    return get_number(bytes, sizeof(uint64_t));
+    return bytes_get_number(bytes, sizeof(uint64_t));
 }
 
 void bytes_get_raw(struct bytes *bytes, void *data, size_t length)

@@ -263,29 +263,24 @@ static const struct {
     struct table asked, answered;
     bool reports;
 } ops[] = {
-    [END_DESCRIBE] = {TABLE(file_fields), TABLE(described_fields), false},
-    [END_OPEN] = {TABLE(file_fields), TABLE(opened_fields), false},
-    [END_MAP] = {TABLE(map_fields), TABLE(mapped_fields), false},
-    [END_RECALL] = {TABLE(range_fields), TABLE(recalled_fields), false},
-    [END_FETCH] = {TABLE(fetch_fields), TABLE(fetched_fields), false},
-    [END_EXAMINE] = {TABLE(examine_fields), TABLE(examined_fields), false},
-    [END_STORE] = {TABLE(store_fields), {NULL, 0}, false},
-    [END_KEEP] = {TABLE(keep_fields), {NULL, 0}, false},
-    [END_ERASE] = {TABLE(range_fields), {NULL, 0}, false},
-    [END_SYNC] = {{NULL, 0}, {NULL, 0}, false},
-    [END_COMMIT] = {TABLE(file_fields), {NULL, 0}, true},
-    [END_ABANDON] = {{NULL, 0}, {NULL, 0}, true},
-    [END_ADJUST] = {TABLE(file_fields), {NULL, 0}, true},
+    [END_DESCRIBE] = {.asked = TABLE(file_fields), .answered = TABLE(described_fields)},
+    [END_OPEN] = {.asked = TABLE(file_fields), .answered = TABLE(opened_fields)},
+    [END_MAP] = {.asked = TABLE(map_fields), .answered = TABLE(mapped_fields)},
+    [END_RECALL] = {.asked = TABLE(range_fields), .answered = TABLE(recalled_fields)},
+    [END_FETCH] = {.asked = TABLE(fetch_fields), .answered = TABLE(fetched_fields)},
+    [END_EXAMINE] = {.asked = TABLE(examine_fields), .answered = TABLE(examined_fields)},
+    [END_STORE] = {.asked = TABLE(store_fields)},
+    [END_KEEP] = {.asked = TABLE(keep_fields)},
+    [END_ERASE] = {.asked = TABLE(range_fields)},
+    [END_SYNC] = {.reports = false},
+    [END_COMMIT] = {.asked = TABLE(file_fields), .reports = true},
+    [END_ABANDON] = {.reports = true},
+    [END_ADJUST] = {.asked = TABLE(file_fields), .reports = true},
 };
 
 bool codec_op_describes(enum end_op op)
 {
     return ops[op].asked.fields == file_fields;
-}
-
-bool codec_op_reports(enum end_op op)
-{
-    return ops[op].reports;
 }
 
 /* ---- fields ---- */
@@ -370,23 +365,6 @@ const char *codec_choice_unknown(const struct job_wish *wish, uint64_t known)
     return NULL;
 }
 
-static void put_number(struct bytes *bytes, uint8_t width, uint64_t value)
-{
-    if (width == 1)
-        bytes_put_u8(bytes, (uint8_t)value);
-    else if (width == 4)
-        bytes_put_u32(bytes, (uint32_t)value);
-    else
-        bytes_put_u64(bytes, value);
-}
-
-static uint64_t get_number(struct bytes *bytes, uint8_t width)
-{
-    return width == 1   ? bytes_get_u8(bytes)
-           : width == 4 ? bytes_get_u32(bytes)
-                        : bytes_get_u64(bytes);
-}
-
 static bool number_fits(const struct field *field, uint64_t value)
 {
     if (field->form == FORM_POWER && value != 0 && !is_power_of_two(value))
@@ -398,10 +376,10 @@ static bool code_number(struct coder *coder, const struct field *field, void *at
 {
     if (coder->writing) {
         uint64_t value = number_load(at, field->memory_bytes);
-        put_number(&coder->bytes, field->wire_bytes, value);
+        bytes_put_number(&coder->bytes, value, field->wire_bytes);
         return number_fits(field, value);
     }
-    uint64_t value = get_number(&coder->bytes, field->wire_bytes);
+    uint64_t value = bytes_get_number(&coder->bytes, field->wire_bytes);
     if (!number_fits(field, value))
         return false;
     number_store(at, field->memory_bytes, value);
