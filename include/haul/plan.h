@@ -1,10 +1,11 @@
 /* plan.h - yields the next thing to do for one file: which chunk, and what with it.
  *
  * Shared by all lanes from the first plan_next() on; the functions take the plan's lock and none
- * blocks on anything else. Memory: a few fixed rings, and two bits a chunk when a journal is
- * resumed. The plan also folds the digests of the chunks, in order, into the digest of digests, so
- * it never runs more than PLAN_REORDER chunks ahead of the oldest one that is not done (but for a
- * resume, where it does not fold). */
+ * blocks on anything else. Memory: a few rings, fixed at the start and none larger
+ * than the file has chunks, and two bits a chunk when a journal is resumed. The plan also folds the
+ * digests of the chunks, in order, into the digest of digests, so it never runs more than
+ * PLAN_REORDER chunks ahead of the oldest one that is not done (but for a resume, where it does not
+ * fold). */
 #ifndef HAUL_PLAN_H
 #define HAUL_PLAN_H
 

@@ -42,16 +42,16 @@ struct plan {
 
     uint32_t outstanding; /* items yielded and not ended */
 
-    struct plan_item returned[PLAN_RETURNED_MAX];
+    struct plan_item *returned;
     uint32_t returned_count;
 
-    struct plan_stored stored[PLAN_VERIFY_MAX]; /* ring: written, not read back yet */
+    struct plan_stored *stored; /* ring: written, not read back yet */
     uint32_t stored_first, stored_count;
 
     /* Resume: bit i of `listed`: chunk i is in the journal; of `audited`: its audit has been
      * yielded. */
     uint8_t *listed, *audited;
-    struct journal_entry recalled[PLAN_RECALL_MAX]; /* entries to be audited */
+    struct journal_entry *recalled; /* entries to be audited */
     uint32_t recalled_first, recalled_count;
     uint64_t recall_next;
     bool recall_pending, recall_ended;
@@ -60,7 +60,8 @@ struct plan {
     bool audit_turn;         /* old and new chunks take turns */
 
     uint64_t done_chunks;
-    struct plan_digest waiting[PLAN_REORDER]; /* ring over chunk % PLAN_REORDER */
+    struct plan_digest *waiting; /* ring over chunk % reorder_count */
+    uint32_t reorder_count;
     uint64_t folded_chunks;
     struct digest_fold *fold;
     uint64_t differs_start, differs_end; /* compare only: the range under way */
@@ -72,28 +73,43 @@ static uint8_t *plan_bits(uint64_t chunks_count)
     return chunks_count / 8 < PTRDIFF_MAX ? calloc(1, (size_t)(chunks_count / 8) + 1) : NULL;
 }
 
+/* As much as the file's chunks can ever need: for a small one that is next to nothing. */
+static bool plan_make_room(struct plan *plan)
+{
+    const struct plan_config *config = &plan->config;
+    uint64_t chunks_count = max_u64(plan->chunks_count, 1);
+    plan->reorder_count = (uint32_t)min_u64(chunks_count, PLAN_REORDER);
+    plan->fold = digest_fold_open();
+    plan->waiting = calloc(plan->reorder_count, sizeof(*plan->waiting));
+    plan->returned =
+        calloc((size_t)min_u64(chunks_count, PLAN_RETURNED_MAX), sizeof(*plan->returned));
+    if (config->verify)
+        plan->stored = calloc(PLAN_VERIFY_MAX, sizeof(*plan->stored));
+    if (config->resume) {
+        plan->recalled = calloc(PLAN_RECALL_MAX, sizeof(*plan->recalled));
+        plan->listed = plan_bits(plan->chunks_count);
+        plan->audited = plan_bits(plan->chunks_count);
+    }
+    return plan->fold && plan->waiting && plan->returned && (!config->verify || plan->stored) &&
+           (!config->resume || (plan->recalled && plan->listed && plan->audited));
+}
+
 int plan_open(struct plan **out, const struct plan_config *config, struct progress *progress,
               const struct control *control, struct error *err)
 {
     assert(is_power_of_two(config->chunk_bytes));
     assert(config->verify_lag < PLAN_VERIFY_MAX / 2);
     struct plan *plan = calloc(1, sizeof(*plan));
-    if (!plan || !(plan->fold = digest_fold_open())) {
-        free(plan);
+    if (!plan)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the plan");
-    }
     pthread_mutex_init(&plan->lock, NULL);
     plan->config = *config;
     plan->progress = progress;
     plan->control = control;
     plan->chunks_count = div_ceil(config->size_bytes, config->chunk_bytes);
-    if (config->resume) {
-        plan->listed = plan_bits(plan->chunks_count);
-        plan->audited = plan_bits(plan->chunks_count);
-        if (!plan->listed || !plan->audited) {
-            plan_close(plan);
-            return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the plan");
-        }
+    if (!plan_make_room(plan)) {
+        plan_close(plan);
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the plan");
     }
     if (!config->sparse)
         plan->extent_end = config->size_bytes;
@@ -108,6 +124,10 @@ void plan_close(struct plan *plan)
     digest_fold_close(plan->fold);
     free(plan->listed);
     free(plan->audited);
+    free(plan->recalled);
+    free(plan->stored);
+    free(plan->returned);
+    free(plan->waiting);
     pthread_mutex_destroy(&plan->lock);
     free(plan);
 }
@@ -170,12 +190,12 @@ static void plan_done(struct plan *plan, uint64_t chunk, const struct digest *di
     assert(plan->done_chunks <= plan->chunks_count);
     if (plan->config.resume && !plan->config.compare_only)
         return;
-    struct plan_digest *place = &plan->waiting[chunk % PLAN_REORDER];
-    assert(chunk >= plan->folded_chunks && chunk < plan->folded_chunks + PLAN_REORDER);
+    struct plan_digest *place = &plan->waiting[chunk % plan->reorder_count];
+    assert(chunk >= plan->folded_chunks && chunk - plan->folded_chunks < plan->reorder_count);
     assert(!place->present);
     *place = (struct plan_digest){.present = true, .differs = differs, .digest = *digest};
     for (;;) {
-        place = &plan->waiting[plan->folded_chunks % PLAN_REORDER];
+        place = &plan->waiting[plan->folded_chunks % plan->reorder_count];
         if (!place->present)
             break;
         place->present = false;
@@ -234,7 +254,7 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
             plan->next_chunk++; /* the audit's, not ours */
             continue;
         }
-        if (!plan->config.resume && chunk >= plan->folded_chunks + PLAN_REORDER)
+        if (!plan->config.resume && chunk >= plan->folded_chunks + plan->reorder_count)
             return PLAN_LATER;
         if (plan->control->stop) /* the next item may be hours of holes away */
             return PLAN_LATER;
