@@ -113,16 +113,25 @@ static int add_own(struct reserve *self, const char *what, const char *path, boo
     return reservation_add(self->reservation, &entry, err);
 }
 
+/* Before the other machine is called nothing is known of what is there. */
+static bool is_within_reach(const struct reserve *self, bool target)
+{
+    return self->copy || self->machines[target] == 0;
+}
+
 static int add_file(struct reserve *self, uint32_t number, struct error *err)
 {
     const char *source = self->operands->sources[number];
     AUTO_FREE char *target = operands_target(self->operands, source);
     if (!target)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
-    int result = add_path(self, RESERVATION_SOURCE, source, number, err);
-    if (result == 0)
-        result = add_path(self, self->verify ? RESERVATION_COMPARED : RESERVATION_TARGET, target,
-                          number, err);
+    int result = 0;
+    if (is_within_reach(self, false))
+        result = add_path(self, RESERVATION_SOURCE, source, number, err);
+    if (result < 0 || !is_within_reach(self, true))
+        return result;
+    result = add_path(self, self->verify ? RESERVATION_COMPARED : RESERVATION_TARGET, target,
+                      number, err);
     if (result == 0 && !self->verify)
         result = add_journal(self, target, number, err);
     return result;
@@ -161,10 +170,11 @@ static int add_all(struct reserve *self, struct error *err)
         result = add_own(self, "--manifest", wish->manifest_path, false, err);
     if (result == 0 && !self->verify)
         result = add_own(self, "--journal", wish->file.journal_path, true, err);
-    self->asks = operands->sources_count > 1 || reservation_count(self->reservation) > 0;
+    self->asks =
+        self->copy && (operands->sources_count > 1 || reservation_count(self->reservation) > 0);
     for (uint32_t i = 0; result == 0 && i < operands->sources_count; i++)
         result = add_file(self, i, err);
-    if (result == 0 && operands->sources_count == 0)
+    if (result == 0 && operands->sources_count == 0 && is_within_reach(self, true))
         result = add_path(self, RESERVATION_COMPARED, operands->target.path, 0, err);
     if (result == 0 && !self->verify && wish->manifest_path)
         result = check_manifest(wish->manifest_path, err);

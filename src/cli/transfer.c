@@ -467,6 +467,8 @@ static int transfer_run(struct transfer *at, const struct options *options)
         rc = refuse_of_several(&transfer.operands, &options->wish, &err);
     if (rc == 0)
         rc = look_here(&transfer, &err);
+    if (rc == 0 && any_remote(&transfer.operands))
+        rc = reserve_paths(NULL, &transfer.operands, &options->wish, transfer.verify, &err);
     if (rc == 0) {
         name_sides(&transfer);
         rc = run(&transfer, &err);

@@ -125,6 +125,8 @@ refused_here() {
     refused_here 11 "it is a folder" here far:x
     refused_here 11 "no such folder" far:x missing/
     refused_here 11 "missing/file: its folder" far:x missing/file
+    refused_here 11 "missing/sums: its folder" --manifest=missing/sums here/file far:x
+    refused_here 1 "here/file .*are one file" --manifest=here/file here/file far:x
     copy -e "$SCRATCH/call" here/missing here far:x
     [ ! -e called ]
     expect_words "here/missing: there is no such file"
