@@ -6,6 +6,11 @@
 
 #include "haul/stream.h"
 
+/* Of whatever comes for certain: a busy machine is slow. */
+static const uint64_t PATIENCE_NS = 30 * NS_PER_SECOND;
+/* Of whom nothing comes for. */
+static const uint64_t IMPATIENCE_NS = 200 * NS_PER_MS;
+
 /* A server of the test's own: greets, then does what the test wants. */
 struct fake {
     struct rig *rig;
@@ -19,10 +24,10 @@ static inline void *fake_serve(void *argument)
     struct wire_message message;
     stream_init(&fake->stream, &fake->rig->links[1]->link, WIRE_SERVER);
     fake->stream.payload_bytes_max = CHUNK;
-    if (stream_greet(&fake->stream, "0.0", NS_PER_SECOND, NULL) == 0 &&
-        stream_recv_now(&fake->stream, &message, NS_PER_SECOND, NULL) == STREAM_MESSAGE) {
+    if (stream_greet(&fake->stream, "0.0", PATIENCE_NS, NULL) == 0 &&
+        stream_recv_now(&fake->stream, &message, PATIENCE_NS, NULL) == STREAM_MESSAGE) {
         message.hello.memory_bytes = CHUNK;
-        stream_send_now(&fake->stream, &message, NS_PER_SECOND, NULL);
+        stream_send_now(&fake->stream, &message, PATIENCE_NS, NULL);
         fake->act(fake);
     }
     link_close(fake->stream.link);
@@ -32,7 +37,7 @@ static inline void *fake_serve(void *argument)
 /* The next message, of any length of time. */
 static inline bool fake_await(struct fake *fake, struct wire_message *message)
 {
-    return stream_recv_now(&fake->stream, message, 30 * NS_PER_SECOND, NULL) == STREAM_MESSAGE;
+    return stream_recv_now(&fake->stream, message, PATIENCE_NS, NULL) == STREAM_MESSAGE;
 }
 
 static inline void await_the_end(struct fake *fake)
@@ -48,13 +53,14 @@ static inline void await_the_end(struct fake *fake)
 }
 
 /* Connect to a fake server and run one operation. The error is in rig->error. */
-static inline int against(void (*act)(struct fake *), enum end_role role, enum end_op op,
-                          struct error *err)
+static inline int against(void (*act)(struct fake *), uint64_t timeout_ns, enum end_role role,
+                          enum end_op op, struct error *err)
 {
     struct rig *rig = rig_make();
     struct fake fake = {.rig = rig, .act = act};
     struct end_peer_config config = rig_config(rig, role);
-    config.timeout_ns = 200 * NS_PER_MS;
+    config.timeout_ns = timeout_ns;
+    config.hello_timeout_ns = PATIENCE_NS;
     assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fake), 0);
     int result = end_peer_open(&rig->end, &config, &rig->error);
     if (result != 0)

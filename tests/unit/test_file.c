@@ -365,7 +365,7 @@ static void file_open_target_waits_for_a_lock_that_is_about_to_end(void **state)
     assert_int_equal(file_open_target(&dead, place->path, &alone, &place->err), 0);
     pid_t child = fork();
     if (child == 0) { /* has inherited the lock */
-        usleep(300 * 1000);
+        usleep(100 * 1000);
         _exit(0);
     }
     file_close(&dead);

@@ -576,7 +576,7 @@ static void continue_waits_for_a_lock_that_is_about_to_end(void **state)
     struct journal *dead = create(place, &header_usual);
     pid_t child = fork();
     if (child == 0) { /* has inherited the lock */
-        usleep(300 * 1000);
+        usleep(100 * 1000);
         _exit(0);
     }
     journal_close(dead);

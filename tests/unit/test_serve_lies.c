@@ -203,7 +203,7 @@ static void servers_that_lie_end_the_session(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(lies); i++) {
         struct error err;
-        int result = against(lies[i].act, lies[i].role, lies[i].op, &err);
+        int result = against(lies[i].act, PATIENCE_NS, lies[i].role, lies[i].op, &err);
         if (result != -EPROTO || err.class != ERROR_PROTOCOL)
             fail_msg("lie %zu: %d, %s", i, result, error_is_set(&err) ? err.text : "believed");
     }

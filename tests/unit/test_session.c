@@ -248,7 +248,8 @@ static void silent_server_is_a_timeout(void **state)
 {
     struct error err;
     (void)state;
-    assert_int_equal(against(await_the_end, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_int_equal(against(await_the_end, IMPATIENCE_NS, END_TARGET, END_DESCRIBE, &err),
+                     -ETIMEDOUT);
     assert_int_equal(err.class, ERROR_TIMEOUT);
     assert_memory_equal(err.text, "farhost: silent", 15);
 }
@@ -295,7 +296,7 @@ static void no_more_than_a_trickle_is_a_timeout(void **state)
 {
     struct error err;
     (void)state;
-    assert_int_equal(against(trickle, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_int_equal(against(trickle, IMPATIENCE_NS, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
     assert_memory_equal(err.text, "farhost: silent", 15);
 }
 
@@ -303,7 +304,8 @@ static void server_that_nothing_arrives_at_is_a_timeout(void **state)
 {
     struct error err;
     (void)state;
-    assert_int_equal(against(ping_without_listening, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_int_equal(against(ping_without_listening, IMPATIENCE_NS, END_TARGET, END_DESCRIBE, &err),
+                     -ETIMEDOUT);
     assert_memory_equal(err.text, "farhost: silent", 15);
 }
 
@@ -328,7 +330,7 @@ static void silent_server_is_left_alone_after_a_request_to_stop(void **state)
 static void ping_then_reply(struct fake *fake)
 {
     struct wire_message message;
-    if (!fake_ping(fake, 6, true, &message))
+    if (!fake_ping(fake, 20, true, &message))
         return;
     message = (struct wire_message){.type = WIRE_REPLY, .tag = message.tag, .op = message.op};
     message.facts.size_bytes = 77;
@@ -340,14 +342,14 @@ static void slow_server_that_says_ping_is_waited_for(void **state)
 {
     struct error err;
     (void)state;
-    assert_int_equal(against(ping_then_reply, END_TARGET, END_DESCRIBE, &err), 0);
+    assert_int_equal(against(ping_then_reply, NS_PER_SECOND, END_TARGET, END_DESCRIBE, &err), 0);
 }
 
 static void silent_client_is_given_up(void **state)
 {
     struct rig *rig = rig_make();
     (void)state;
-    rig->served.config.silence_ns = 50 * NS_PER_MS;
+    rig->served.config.silence_ns = 500 * NS_PER_MS; /* enough to connect in */
     served_start(&rig->served, rig->links[1]);
     assert_int_equal(rig_connect(rig, END_TARGET), 0);
     struct pollfd goodbye = {.fd = rig->links[0]->fd, .events = POLLIN};
@@ -367,11 +369,11 @@ static void idle_client_that_is_reaped_is_not_silent(void **state)
     struct end_peer_config config = rig_config(rig, END_TARGET);
     struct slot *none;
     (void)state;
-    config.timeout_ns = 400 * NS_PER_MS; /* pings after a quarter */
-    rig->served.config.silence_ns = 400 * NS_PER_MS;
+    config.timeout_ns = NS_PER_SECOND; /* pings after a quarter */
+    rig->served.config.silence_ns = NS_PER_SECOND;
     served_start(&rig->served, rig->links[1]);
     assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
-    for (uint64_t end_ns = clock_now_ns() + NS_PER_SECOND; clock_now_ns() < end_ns;) {
+    for (uint64_t end_ns = clock_now_ns() + 2 * NS_PER_SECOND; clock_now_ns() < end_ns;) {
         assert_int_equal(end_reap(rig->end, &none, 1, false), 0);
         poll(NULL, 0, 10);
     }
