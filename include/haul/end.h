@@ -13,7 +13,6 @@
 #define HAUL_END_H
 
 #include "haul/error.h"
-#include "haul/report.h"
 #include "haul/slot.h"
 
 #include <stdbool.h>

@@ -152,10 +152,6 @@ int file_next_data(const struct file *file, uint64_t offset, uint64_t *start, ui
  * the caller writes zeros. */
 int file_punch(const struct file *file, uint64_t offset, uint64_t length);
 
-/* Names a filesystem: "ext4", "overlayfs", ...; "filesystem 0x..." otherwise; into out. */
-const char *file_filesystem_name(uint64_t type, char *out, uint32_t capacity);
-bool file_is_memory_filesystem(uint64_t type); /* tmpfs, ramfs: it is page cache */
-
 /* NULL-safe for a file that file_init() has seen. Releases the lock. */
 void file_close(struct file *file);
 

@@ -3,6 +3,7 @@
 #include "end_file.h"
 
 #include "haul/cleanup.h"
+#include "haul/filesystem.h"
 #include "haul/num.h"
 #include "haul/probe.h"
 
@@ -15,7 +16,7 @@
 static int probe_cache(const struct end_file *self, const struct job *job, const char *path,
                        uint64_t filesystem, struct error *err)
 {
-    bool memory = file_is_memory_filesystem(filesystem);
+    bool memory = filesystem_is_memory(filesystem);
     const struct cache_need need = {
         .path = path,
         .why = memory ? "the filesystem is itself page cache" : "as asked for",

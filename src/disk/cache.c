@@ -4,6 +4,7 @@
 #include "cache_parts.h"
 
 #include "haul/cleanup.h"
+#include "haul/filesystem.h"
 #include "haul/log.h"
 #include "haul/num.h"
 #include "haul/text.h"
@@ -144,7 +145,7 @@ static bool choose_direct(struct cache *cache)
 {
     struct file *file = cache->file;
     char name[32];
-    file_filesystem_name(file->filesystem, name, sizeof(name));
+    filesystem_name(file->filesystem, name, sizeof(name));
     if (file->facts.kind == FILE_DEVICE)
         snprintf(name, sizeof(name), "block device");
     if (file->dio_known && file->dio_memory_bytes == 0) {
@@ -175,7 +176,7 @@ static void choose(struct cache *cache, enum policy_kind wish)
     cache->kind = POLICY_PLAIN;
     if (wish == POLICY_PLAIN) {
         because(cache, "as asked for");
-    } else if (file->facts.kind == FILE_REGULAR && file_is_memory_filesystem(file->filesystem)) {
+    } else if (file->facts.kind == FILE_REGULAR && filesystem_is_memory(file->filesystem)) {
         because(cache, "the filesystem is itself page cache");
     } else if (wish == POLICY_WINDOW) {
         cache_window_become(cache, "as asked for");

@@ -6,6 +6,7 @@
 #include "haul/cleanup.h"
 #include "haul/clock.h"
 #include "haul/file.h"
+#include "haul/filesystem.h"
 #include "haul/hash.h"
 
 #include <fcntl.h>
@@ -194,7 +195,7 @@ static void take_file(struct facts *facts, int fd, const struct stat *st)
         evidence->grade = EVIDENCE_NONE; /* perhaps only not known yet */
     /* Whoever has mapped a file of these writes it, and no time moves after the first page fault:
      * nothing is ever written back from there. */
-    if (file_is_memory_filesystem((uint32_t)fs.f_type) && evidence->grade == EVIDENCE_STRONG)
+    if (filesystem_is_memory((uint32_t)fs.f_type) && evidence->grade == EVIDENCE_STRONG)
         evidence->grade = EVIDENCE_WEAK;
 }
 

@@ -844,36 +844,6 @@ int file_punch(const struct file *file, uint64_t offset, uint64_t length)
     return result == 0 ? 0 : -errno;
 }
 
-static const struct {
-    uint64_t type;
-    const char *name;
-} filesystem_names[] = {
-    {EXT4_SUPER_MAGIC, "ext4"},   {0x58465342, "xfs"},
-    {BTRFS_SUPER_MAGIC, "btrfs"}, {OVERLAYFS_SUPER_MAGIC, "overlayfs"},
-    {TMPFS_MAGIC, "tmpfs"},       {RAMFS_MAGIC, "ramfs"},
-    {FUSE_SUPER_MAGIC, "FUSE"},   {NFS_SUPER_MAGIC, "NFS"},
-    {F2FS_SUPER_MAGIC, "f2fs"},   {0x2fc12fc1, "ZFS"},
-    {0x61756673, "AUFS"},         {MSDOS_SUPER_MAGIC, "FAT"},
-    {0x62646576, "block device"},
-};
-
-const char *file_filesystem_name(uint64_t type, char *out, uint32_t capacity)
-{
-    for (size_t i = 0; i < COUNT_OF(filesystem_names); i++) {
-        if (filesystem_names[i].type == type) {
-            snprintf(out, capacity, "%s", filesystem_names[i].name);
-            return out;
-        }
-    }
-    snprintf(out, capacity, "filesystem 0x%llx", (unsigned long long)type);
-    return out;
-}
-
-bool file_is_memory_filesystem(uint64_t type)
-{
-    return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
-}
-
 void file_close(struct file *file)
 {
     if (file->fd_direct >= 0)

@@ -2,6 +2,8 @@
  * others meet is run in a child. */
 #include "file_tests.h"
 
+#include "haul/filesystem.h"
+
 static int be_nobody(void)
 {
     return setgid(NOBODY) == 0 && setuid(NOBODY) == 0 ? 0 : -1;
@@ -429,18 +431,17 @@ static void file_close_twice_and_never_opened(void **state)
 
 /* ---- file systems ---- */
 
-static void file_filesystem_name_known_and_unknown(void **state)
+static void filesystem_name_known_and_unknown(void **state)
 {
     (void)state;
     char name[32];
-    assert_string_equal(file_filesystem_name(EXT4_SUPER_MAGIC, name, sizeof(name)), "ext4");
-    assert_string_equal(file_filesystem_name(OVERLAYFS_SUPER_MAGIC, name, sizeof(name)),
-                        "overlayfs");
-    assert_string_equal(file_filesystem_name(TMPFS_MAGIC, name, sizeof(name)), "tmpfs");
-    assert_string_equal(file_filesystem_name(0xabc, name, sizeof(name)), "filesystem 0xabc");
-    assert_true(file_is_memory_filesystem(TMPFS_MAGIC));
-    assert_true(file_is_memory_filesystem(RAMFS_MAGIC));
-    assert_false(file_is_memory_filesystem(EXT4_SUPER_MAGIC));
+    assert_string_equal(filesystem_name(EXT4_SUPER_MAGIC, name, sizeof(name)), "ext4");
+    assert_string_equal(filesystem_name(OVERLAYFS_SUPER_MAGIC, name, sizeof(name)), "overlayfs");
+    assert_string_equal(filesystem_name(TMPFS_MAGIC, name, sizeof(name)), "tmpfs");
+    assert_string_equal(filesystem_name(0xabc, name, sizeof(name)), "filesystem 0xabc");
+    assert_true(filesystem_is_memory(TMPFS_MAGIC));
+    assert_true(filesystem_is_memory(RAMFS_MAGIC));
+    assert_false(filesystem_is_memory(EXT4_SUPER_MAGIC));
 }
 
 int main(void)
@@ -470,7 +471,7 @@ int main(void)
         IN_PLACE(file_open_target_is_busy_until_the_last_lane_is_gone),
         IN_PLACE(file_open_target_is_joined_by_lanes_of_its_session_only),
         IN_PLACE(file_close_twice_and_never_opened),
-        cmocka_unit_test(file_filesystem_name_known_and_unknown),
+        cmocka_unit_test(filesystem_name_known_and_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,14 @@
+/* filesystem.h - kinds of file systems, by the numbers of statfs(2). */
+#ifndef HAUL_FILESYSTEM_H
+#define HAUL_FILESYSTEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* "ext4", "overlayfs", ...; "filesystem 0x..." otherwise. Into out, which it returns. */
+const char *filesystem_name(uint64_t type, char *out, uint32_t capacity);
+
+/* tmpfs, ramfs: it is page cache. */
+bool filesystem_is_memory(uint64_t type);
+
+#endif

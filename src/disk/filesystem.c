@@ -1,0 +1,37 @@
+/* filesystem.c - kinds of file systems, by the numbers of statfs(2). */
+#include "haul/filesystem.h"
+
+#include "haul/cleanup.h"
+
+#include <linux/magic.h>
+#include <stdio.h>
+
+static const struct {
+    uint64_t type;
+    const char *name;
+} filesystem_names[] = {
+    {EXT4_SUPER_MAGIC, "ext4"},   {0x58465342, "xfs"},
+    {BTRFS_SUPER_MAGIC, "btrfs"}, {OVERLAYFS_SUPER_MAGIC, "overlayfs"},
+    {TMPFS_MAGIC, "tmpfs"},       {RAMFS_MAGIC, "ramfs"},
+    {FUSE_SUPER_MAGIC, "FUSE"},   {NFS_SUPER_MAGIC, "NFS"},
+    {F2FS_SUPER_MAGIC, "f2fs"},   {0x2fc12fc1, "ZFS"},
+    {0x61756673, "AUFS"},         {MSDOS_SUPER_MAGIC, "FAT"},
+    {0x62646576, "block device"},
+};
+
+const char *filesystem_name(uint64_t type, char *out, uint32_t capacity)
+{
+    for (size_t i = 0; i < COUNT_OF(filesystem_names); i++) {
+        if (filesystem_names[i].type == type) {
+            snprintf(out, capacity, "%s", filesystem_names[i].name);
+            return out;
+        }
+    }
+    snprintf(out, capacity, "filesystem 0x%llx", (unsigned long long)type);
+    return out;
+}
+
+bool filesystem_is_memory(uint64_t type)
+{
+    return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
+}
