@@ -84,8 +84,8 @@ static inline int file_open_source(struct file *file, const char *path, struct e
 }
 
 /* Open for writing (and reading, where permitted), create with mode 0600 when it is not there.
- * Never truncates. The folder is synced when the file was created, so that the name survives a
- * power cut from now on. Takes a lock on the file, which those that `join` share: ERROR_BUSY when
+ * Never truncates. The name of a file that was created survives no power cut before
+ * file_sync_folder(). Takes a lock on the file, which those that `join` share: ERROR_BUSY when
  * somebody else holds it. Devices need `write_devices`, and may not be in use by anybody else
  * (mounted, swap, member of something): EBUSY, with words.
  *

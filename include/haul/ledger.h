@@ -15,6 +15,7 @@ struct ledger {
     int fd_folder;           /* where `path` begins */
     char path[4096];
     struct journal *journal; /* NULL: none is kept */
+    bool named;              /* the target's name survives a power cut, too */
     bool needed;             /* what it lists is asked for in the end, or other lanes append, too */
     /* What it lists, by this run or those before, may be wrong: no stamp of ours may say that
      * nobody has touched the target. */
@@ -62,12 +63,13 @@ void ledger_note(struct ledger *ledger, uint64_t chunk, const struct digest *dig
  * must not: take back the file's times. */
 bool ledger_disprove(struct ledger *ledger);
 
-/* Before a data sync. true: there is something to record and no file for it, ledger_make() comes
- * first. A short copy never has one. */
+/* Before a data sync. true: there is something to record and no file for it, or nothing could be
+ * durable, as the target's name is not; ledger_make() comes first. A short copy needs neither. */
 bool ledger_lacks_file(const struct ledger *ledger);
 
-/* Blocks. Where it cannot be made the copy goes on without, which is said. */
-void ledger_make(struct ledger *ledger);
+/* Blocks. Where no journal can be made the copy goes on without, which is said. -errno with words:
+ * the target's folder cannot be synced. */
+int ledger_make(struct ledger *ledger, struct error *err);
 
 /* What was noted up to here belongs to the data sync that is submitted next. */
 void ledger_seal(struct ledger *ledger);
@@ -88,6 +90,9 @@ bool ledger_record(struct ledger *ledger, struct request *request, int *result, 
  * how many, or -errno with words. Blocks. */
 int ledger_recall(struct ledger *ledger, uint64_t from, struct journal_entry *entries,
                   uint32_t room, uint64_t *next, struct error *err);
+
+/* There is a file of it. */
+bool ledger_on_disk(const struct ledger *ledger);
 
 /* The last step of a commit: the journal goes, and that is durable. Blocks. */
 int ledger_remove(struct ledger *ledger, struct error *err);

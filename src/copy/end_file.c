@@ -115,6 +115,9 @@ static void end_file_completed(struct end_file *self, struct request *request)
     case OWNER_WORK:
         work_completed(self, work_of_owner(owner));
         break;
+    case OWNER_GROUP:
+        sync_group_done(self);
+        break;
     case OWNER_CACHE:
         end_file_tended((struct open_file *)((char *)owner - offsetof(struct open_file, owner)),
                         request);
@@ -127,13 +130,19 @@ static void end_file_go_on(struct end_file *self)
 {
     end_file_tend_all(self, self->held.first ? CACHE_PRESSED : CACHE_RELAXED);
     work_look(self);
+    sync_group_look(self);
+}
+
+static bool end_file_is_ready(const struct end_file *self)
+{
+    return work_is_ready(self) || sync_group_is_due(self);
 }
 
 static int end_file_reap(struct end *end, struct slot **out, uint32_t max, bool wait)
 {
     struct end_file *self = end_file_of(end);
     struct request *done[16];
-    int count = engine_reap(self->engine, done, COUNT_OF(done), wait && !work_is_ready(self));
+    int count = engine_reap(self->engine, done, COUNT_OF(done), wait && !end_file_is_ready(self));
     if (count < 0) {
         error_set(&end->error, -count, "the %s engine failed",
                   engine_name(self->engine->ops->kind));
@@ -154,7 +163,7 @@ static int end_file_wait_fd(struct end *end, short *events)
 {
     struct end_file *self = end_file_of(end);
     *events = POLLIN;
-    return work_is_ready(self) ? -1 : engine_wait_fd(self->engine);
+    return end_file_is_ready(self) ? -1 : engine_wait_fd(self->engine);
 }
 
 static void end_file_close(struct end *end)
@@ -214,10 +223,11 @@ int end_file_open(struct end **out, const struct end_file_config *config, struct
         goto fail;
     for (uint32_t i = 0; i < config->slots_count; i++)
         self->works[i].owner = OWNER_WORK;
+    sync_group_init(&self->group);
     if (!self->engine) {
-        /* One request a slot, one a window of all files, one sweep a file. */
+        /* One request a slot, one a window of all files, one sweep a file, one sync of many. */
         struct engine_config engine = config->engine;
-        engine.depth = config->slots_count + CACHE_POOL_WINDOWS + config->jobs_max;
+        engine.depth = config->slots_count + CACHE_POOL_WINDOWS + config->jobs_max + 1;
         result = engine_open(&self->engine, &engine, err);
         if (result < 0)
             goto fail;

@@ -10,7 +10,7 @@
 #include "haul/place.h"
 
 /* Who a request belongs to: the first member of every owner. */
-enum owner { OWNER_WORK, OWNER_CACHE };
+enum owner { OWNER_WORK, OWNER_CACHE, OWNER_GROUP };
 
 /* One job's file at this end. */
 struct open_file {
@@ -22,6 +22,8 @@ struct open_file {
     struct cache cache;
     uint64_t size_bytes; /* final size of the target; size of the source at open */
     bool reading;        /* never written: a source, or a target that is only compared */
+    bool syncs_alone;    /* a sync with others has told of a loss that may be its own */
+    uint64_t opened;     /* this one was opened after those with a lower number */
     int lost_result;     /* below 0: something that was stored is lost, and no sync may claim it */
     struct ledger ledger;
     struct attributes_outcome attributes; /* of the commit */
@@ -57,11 +59,26 @@ static inline struct work *work_of_owner(enum owner *owner)
     return (struct work *)((char *)owner - offsetof(struct work, owner));
 }
 
+/* Syncs of several files at once. */
+struct sync_group {
+    enum owner owner;
+    bool useless;                 /* here it does not tell, or takes longer than each by itself */
+    bool refused;                 /* by the engine */
+    struct queue waiting, riding; /* requests of works */
+    uint32_t waiting_count;
+    uint64_t waiting_bytes, round_bytes;
+    uint64_t since_ns; /* the first waits, or the round has begun */
+    int fd;
+    struct request request;
+};
+
 struct end_file {
     struct end end;
     struct engine *engine;
     struct end_file_config config;
     struct cache_pool pool;
+    struct sync_group group;
+    uint64_t opened;         /* files, so far */
     struct open_file *opens; /* config.jobs_max */
     struct work *works;      /* config.slots_count */
     struct queue ready;      /* slots that are done, to be handed back */
@@ -108,6 +125,18 @@ void end_file_open_job(struct end_file *self, struct work *work);
 int end_file_describe(struct end_file *self, struct work *work); /* these two are steps */
 int end_file_map(struct end_file *self, struct work *work);
 void end_file_leave(struct end_file *self, struct work *work); /* COMMIT, ABANDON */
+
+/* sync_group.c: one sync for many files */
+void sync_group_init(struct sync_group *group);
+/* Is there company for this file, and can it be trusted? Else each syncs by itself. */
+bool sync_group_may(const struct end_file *self, const struct open_file *open);
+/* Everything of the file becomes durable with the next round, then `then` follows, with 0; or what
+ * `alone` comes to, run away from this thread, where a round has failed. */
+void sync_group_join(struct end_file *self, struct work *work, work_step *alone, work_then *then);
+/* A round can begin, or has to be looked after. */
+bool sync_group_is_due(const struct end_file *self);
+void sync_group_look(struct end_file *self);
+void sync_group_done(struct end_file *self); /* a round has come back */
 
 /* end_file_attributes.c: owner, group, mode, times */
 int end_file_set_attributes(const struct end_file *self, struct open_file *open,

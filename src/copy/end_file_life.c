@@ -54,6 +54,7 @@ static struct open_file *end_file_place(struct end_file *self, const struct job 
             continue;
         *open = (struct open_file){
             .owner = OWNER_CACHE,
+            .opened = ++self->opened,
             .used = true,
             .job_number = job->number,
         };
@@ -216,31 +217,50 @@ static int end_file_check_source(const struct open_file *open, bool compare_only
                            open->file.path);
 }
 
-/* From here on the target is what the source was, and its journal has done its work. */
-static int end_file_set_metadata(const struct end_file *self, struct work *work)
+/* A step of a target's commit is over. One that failed takes back what said "finished". */
+static int end_file_committed(const struct work *work, int result)
 {
-    const struct file *file = &work->open->file;
+    if (result < 0)
+        file_take_back(&work->open->file);
+    return result;
+}
+
+/* From here on the target is what the source was. */
+static int end_file_set_metadata(struct end_file *self, struct work *work)
+{
     struct error *err = &work->slot->error;
-    int result = file_check_in_place(file, work->open->size_bytes, err);
+    int result = file_check_in_place(&work->open->file, work->open->size_bytes, err);
     if (result == 0)
         result = end_file_set_attributes(self, work->open, work->slot->job, err);
+    return end_file_committed(work, result);
+}
+
+static int end_file_sync_metadata(struct end_file *self, struct work *work)
+{
+    struct error *err = &work->slot->error;
+    (void)self;
+    int result = file_sync(&work->open->file, err);
     if (result == 0)
-        result = file_sync(file, err);
-    if (result == 0)
-        result = file_sync_folder(file, err);
-    if (result == 0)
-        result = ledger_remove(&work->open->ledger, err);
-    if (result < 0)
-        file_take_back(file);
-    return result;
+        result = file_sync_folder(&work->open->file, err);
+    return end_file_committed(work, result);
+}
+
+/* The journal has done its work. */
+static int end_file_remove_journal(struct end_file *self, struct work *work)
+{
+    (void)self;
+    return end_file_committed(work, ledger_remove(&work->open->ledger, &work->slot->error));
 }
 
 static int end_file_commit_step(struct end_file *self, struct work *work)
 {
     const struct job_wish *wish = &work->slot->job->wish;
-    return work->open->reading
-               ? end_file_check_source(work->open, wish->compare_only, &work->slot->error)
-               : end_file_set_metadata(self, work);
+    if (work->open->reading)
+        return end_file_check_source(work->open, wish->compare_only, &work->slot->error);
+    int result = end_file_set_metadata(self, work);
+    if (result == 0)
+        result = end_file_sync_metadata(self, work);
+    return result == 0 ? end_file_remove_journal(self, work) : result;
 }
 
 static void end_file_left(struct end_file *self, struct work *work, int result)
@@ -260,6 +280,22 @@ static void end_file_left(struct end_file *self, struct work *work, int result)
     work_finish(self, work, result);
 }
 
+static void end_file_metadata_synced(struct end_file *self, struct work *work, int result)
+{
+    if (result == 0 && ledger_on_disk(&work->open->ledger))
+        work_call(self, work, end_file_remove_journal, end_file_left);
+    else
+        end_file_left(self, work, result);
+}
+
+static void end_file_metadata_set(struct end_file *self, struct work *work, int result)
+{
+    if (result == 0)
+        sync_group_join(self, work, end_file_sync_metadata, end_file_metadata_synced);
+    else
+        end_file_left(self, work, result);
+}
+
 /* The data are on the medium, and nothing of ours is in the cache. */
 static void end_file_dropped(struct end_file *self, struct work *work, int result)
 {
@@ -268,7 +304,9 @@ static void end_file_dropped(struct end_file *self, struct work *work, int resul
     work->waiting = !cache_idle(&work->open->cache);
     if (work->waiting)
         return;
-    if (work->slot->op == END_COMMIT)
+    if (work->slot->op == END_COMMIT && !work->open->reading && sync_group_may(self, work->open))
+        work_call(self, work, end_file_set_metadata, end_file_metadata_set);
+    else if (work->slot->op == END_COMMIT)
         work_call(self, work, end_file_commit_step, end_file_left);
     else if (work->open->ledger.disproved) /* once more: another lane may have stamped it since */
         work_call(self, work, end_file_disprove, end_file_left);
@@ -297,6 +335,12 @@ static void end_file_all_synced(struct end_file *self, struct work *work, int re
     end_file_left(self, work, result);
 }
 
+static int end_file_sync_data_alone(struct end_file *self, struct work *work)
+{
+    (void)self;
+    return fdatasync(work->open->file.fd) == 0 ? 0 : -errno;
+}
+
 static void end_file_close_windows(struct end_file *self, struct work *work, int result)
 {
     struct open_file *open = work->open;
@@ -307,6 +351,8 @@ static void end_file_close_windows(struct end_file *self, struct work *work, int
         return;
     if (open->reading)
         end_file_drop_rest(self, work);
+    else if (work->slot->op == END_COMMIT && sync_group_may(self, open))
+        sync_group_join(self, work, end_file_sync_data_alone, end_file_all_synced);
     else
         work_whole(self, work, REQUEST_DATASYNC, end_file_all_synced);
 }

@@ -65,7 +65,10 @@ static void end_file_data_synced(struct end_file *self, struct work *work, int r
 /* Chunks that were stored while the journal was made are noted, and are in the sync. */
 static void end_file_sync_data(struct end_file *self, struct work *work, int result)
 {
-    (void)result; /* without a journal, then */
+    if (result < 0) {
+        work_finish(self, work, result);
+        return;
+    }
     ledger_seal(&work->open->ledger);
     work_whole(self, work, REQUEST_DATASYNC, end_file_data_synced);
 }
@@ -73,8 +76,7 @@ static void end_file_sync_data(struct end_file *self, struct work *work, int res
 static int end_file_sync_make(struct end_file *self, struct work *work)
 {
     (void)self;
-    ledger_make(&work->open->ledger);
-    return 0;
+    return ledger_make(&work->open->ledger, &work->slot->error);
 }
 
 void end_file_sync(struct end_file *self, struct work *work)

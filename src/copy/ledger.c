@@ -22,7 +22,7 @@
 /* It lies beside the target, or where --journal says. */
 void ledger_init(struct ledger *ledger, const struct file *file, const struct job *job)
 {
-    *ledger = (struct ledger){.file = file, .fd_folder = file->fd_folder};
+    *ledger = (struct ledger){.file = file, .fd_folder = file->fd_folder, .named = !file->created};
     if (job->wish.journal_path) {
         ledger->fd_folder = AT_FDCWD;
         snprintf(ledger->path, sizeof(ledger->path), "%s", job->wish.journal_path);
@@ -301,11 +301,38 @@ static void ledger_give_up(struct ledger *ledger, const struct error *why)
     ledger->journal = NULL;
 }
 
-void ledger_make(struct ledger *ledger)
+bool ledger_on_disk(const struct ledger *ledger)
+{
+    return ledger->journal && journal_fd(ledger->journal) >= 0;
+}
+
+/* It syncs its folder, which is the target's, too, where it lies beside it. */
+static void ledger_create(struct ledger *ledger)
 {
     struct error why = {.class = ERROR_NONE};
     if (journal_create(ledger->journal, ledger->fd_folder, ledger->path, &why) < 0)
         ledger_give_up(ledger, &why);
+    else
+        ledger->named |= ledger->fd_folder == ledger->file->fd_folder;
+}
+
+static bool ledger_lacks_journal(const struct ledger *ledger)
+{
+    return ledger->journal && journal_noted(ledger->journal) > 0 && !ledger_on_disk(ledger);
+}
+
+bool ledger_lacks_file(const struct ledger *ledger)
+{
+    return ledger_lacks_journal(ledger) || !ledger->named;
+}
+
+int ledger_make(struct ledger *ledger, struct error *err)
+{
+    if (ledger_lacks_journal(ledger))
+        ledger_create(ledger);
+    int result = ledger->named ? 0 : file_sync_folder(ledger->file, err);
+    ledger->named = result == 0;
+    return result;
 }
 
 int ledger_join(struct ledger *ledger, const struct place *place, const struct job *job,
@@ -343,8 +370,10 @@ static int ledger_begin(struct ledger *ledger, struct job *job, bool found, stru
     int result = found ? ledger_discard(ledger, job, err) : 0;
     if (result == 0)
         result = journal_open(&ledger->journal, &header, err);
-    if (result == 0 && job->wish.journal_early && header.size_bytes > 0)
-        ledger_make(ledger);
+    if (result == 0 && job->wish.journal_early && header.size_bytes > 0) {
+        ledger_create(ledger);
+        result = ledger_make(ledger, err);
+    }
     return result;
 }
 
@@ -413,11 +442,6 @@ bool ledger_disprove(struct ledger *ledger)
     if (first)
         ledger->doubted = ledger->disproved = true;
     return first;
-}
-
-bool ledger_lacks_file(const struct ledger *ledger)
-{
-    return ledger->journal && journal_noted(ledger->journal) > 0 && journal_fd(ledger->journal) < 0;
 }
 
 void ledger_seal(struct ledger *ledger)
@@ -540,7 +564,7 @@ int ledger_recall(struct ledger *ledger, uint64_t from, struct journal_entry *en
 
 int ledger_remove(struct ledger *ledger, struct error *err)
 {
-    if (!ledger->journal || journal_fd(ledger->journal) < 0)
+    if (!ledger_on_disk(ledger))
         return 0;
     int result = journal_remove(ledger->fd_folder, ledger->path, err);
     return result < 0 ? result : file_sync_folder(ledger->file, err);

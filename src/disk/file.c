@@ -652,8 +652,6 @@ int file_open_target(struct file *file, const char *path, const struct file_open
         result = file_check_target(file, wish, err);
     if (result == 0 && (wish->join || wish->place)) /* else when nothing can refuse it any more */
         file_clear_set_id(file);
-    if (result == 0 && file->created)
-        result = file_sync_folder(file, err);
     if (result == 0)
         file_mark(file, wish->session);
     if (result < 0)
