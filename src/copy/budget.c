@@ -3,6 +3,7 @@
 #include "haul/budget.h"
 
 #include "haul/cgroup.h"
+#include "haul/clock.h"
 #include "haul/num.h"
 #include "haul/proc.h"
 #include "haul/text.h"
@@ -13,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+
+static const uint64_t lately_ns = NS_PER_SECOND / 10;
 
 /* v1 writes "unlimited" as LONG_MAX rounded down to pages: 9223372036854771712 with 4 KiB pages,
  * and on 32-bit 2147483647 pages. No limit from there on matters to anybody. */
@@ -395,4 +398,15 @@ uint32_t budget_lanes(const struct budget_facts *facts, uint64_t slots_bytes,
 uint64_t budget_memory_peak(void)
 {
     return figure_kb("", "/proc/self/status", "VmHWM:");
+}
+
+uint64_t budget_memory_peak_lately(void)
+{
+    static _Atomic uint64_t known_bytes, known_ns;
+    uint64_t now_ns = clock_now_ns();
+    if (known_ns == 0 || now_ns - known_ns >= lately_ns) {
+        known_bytes = budget_memory_peak();
+        known_ns = now_ns;
+    }
+    return known_bytes;
 }

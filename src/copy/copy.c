@@ -544,7 +544,7 @@ static void copy_fill_receipt(struct copy *copy, const struct copy_file *file,
         .digest = life->digest,
         .chunk_bytes = job->chunk_bytes,
         .lanes = life->lanes,
-        .memory_peak_bytes = budget_memory_peak(),
+        .memory_peak_bytes = budget_memory_peak_lately(),
         .memory_budget_bytes = copy->budget.memory_bytes,
         .wire_bytes_sent =
             last ? copy->progress.wire_bytes_sent - copy->wire_told.sent_bytes : job->sent_bytes,

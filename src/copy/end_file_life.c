@@ -269,7 +269,7 @@ static void end_file_left(struct end_file *self, struct work *work, int result)
     struct side_report *report = &work->slot->job->reports[self->end.role];
     *report = (struct side_report){
         .engine = self->engine->ops->kind,
-        .memory_peak_bytes = budget_memory_peak(),
+        .memory_peak_bytes = budget_memory_peak_lately(),
         .attributes_changed = open->attributes.changed,
         .attributes_lost = open->attributes.lost,
         .attributes_asked = open->attributes.asked,

@@ -101,11 +101,17 @@ static size_t read_small(const char *path, void *out, size_t capacity)
     return got > 0 ? (size_t)got : 0;
 }
 
+/* A constant, as long as the machine runs: it is read once, by whoever comes first. */
 static uint64_t machine_id(void)
 {
+    static _Atomic uint64_t known;
     char boot[64];
+    uint64_t machine = known;
+    if (machine != 0)
+        return machine;
     size_t length = read_small("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
-    return length > 0 ? checksum_of(boot, length, MACHINE_SEED) : 0;
+    known = machine = length > 0 ? checksum_of(boot, length, MACHINE_SEED) : 0;
+    return machine;
 }
 
 /* 0 means "not known", so a checksum never is. */
