@@ -36,4 +36,8 @@ bool proc_join(char *out, const char *root, const char *path);
  * unchanged. */
 int proc_figure(const char *path, const char *key, uint64_t *value);
 
+/* How long the processors have been idle, all together, since the machine was started, by
+ * proc/stat below `root`; NUM_UNKNOWN. Processors that wait for a disk are idle. */
+uint64_t proc_idle_ns(const char *root);
+
 #endif

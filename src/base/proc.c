@@ -2,10 +2,12 @@
 #include "haul/proc.h"
 
 #include "haul/cleanup.h"
+#include "haul/clock.h"
 #include "haul/num.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -86,4 +88,19 @@ int proc_figure(const char *path, const char *key, uint64_t *value)
         return 0;
     }
     return num_parse_u64(number, value) ? 0 : -EINVAL;
+}
+
+/* "cpu  user nice system idle iowait ...", in ticks. */
+uint64_t proc_idle_ns(const char *root)
+{
+    AUTO_PROC_LINES lines = {.fd = -1};
+    uint64_t idle, waiting;
+    if (proc_lines_open(&lines, root, "/proc/stat") != 0)
+        return NUM_UNKNOWN;
+    const char *line = proc_lines_next(&lines);
+    long ticks = sysconf(_SC_CLK_TCK);
+    if (!line || ticks <= 0 ||
+        sscanf(line, "cpu %*u %*u %*u %" SCNu64 " %" SCNu64, &idle, &waiting) != 2)
+        return NUM_UNKNOWN;
+    return (idle + waiting) * (NS_PER_SECOND / (uint64_t)ticks);
 }

@@ -5,6 +5,7 @@
 #include "haul/clock.h"
 #include "haul/log.h"
 #include "haul/num.h"
+#include "haul/proc.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -18,6 +19,7 @@ enum {
     TEAM_SETTLE_MS_MAX = 5000,
     TEAM_MEASURE_MS = 250,  /* a rate is measured over so long */
     TEAM_WORTH_SECONDS = 1, /* no new lane for less work than this */
+    IDLE_PERMILLE = 750,    /* of a processor: no new lane for less */
 };
 
 struct team_member {
@@ -31,6 +33,7 @@ struct lane_team {
     struct lane_team_config config;
     pthread_t thread;
     atomic_bool finish;
+    uint64_t idle_permille;         /* of one processor, of this machine, when last measured */
     uint32_t settle_ms;             /* how long a new lane takes to get up to speed */
     _Atomic uint32_t running_count; /* threads, this one's included */
     struct team_member members[LANES_MAX];
@@ -116,13 +119,31 @@ static bool team_add(struct lane_team *team, uint32_t number)
     return false;
 }
 
-/* Bytes a second now; 0 when the copy ended meanwhile. */
-static uint64_t team_rate(const struct lane_team *team)
+/* Bytes a second now, and how much of a processor nobody has used meanwhile; 0 when the copy ended
+ * meanwhile. */
+static uint64_t team_rate(struct lane_team *team)
 {
     uint64_t bytes = team_moved_bytes(team), started_ns = clock_now_ns();
+    uint64_t idle_ns = proc_idle_ns("");
     if (!team_wait(team, (uint32_t)max_u64(TEAM_MEASURE_MS, team->settle_ms / 2)))
         return 0;
-    return clock_rate(team_moved_bytes(team) - bytes, clock_now_ns() - started_ns);
+    uint64_t took_ns = clock_now_ns() - started_ns;
+    team->idle_permille = IDLE_PERMILLE; /* where nobody can tell */
+    if (idle_ns != NUM_UNKNOWN)
+        team->idle_permille = (proc_idle_ns("") - idle_ns) / (took_ns / 1000 + 1);
+    return clock_rate(team_moved_bytes(team) - bytes, took_ns);
+}
+
+/* A lane takes about as much as one processor gives, at either end. Where none is idle it takes
+ * that from the others: with both ends on two processors a push by several made 0.77 of the rate
+ * of one. What the other machine has left is not known; there the rate has to tell. */
+static bool team_has_processor(const struct lane_team *team)
+{
+    if (team->idle_permille >= IDLE_PERMILLE)
+        return true;
+    log_verbose("no further lane: %u permille of a processor are idle",
+                (uint32_t)team->idle_permille);
+    return false;
 }
 
 static bool team_worth_it(const struct lane_team *team, uint64_t rate)
@@ -153,7 +174,7 @@ static void team_grow(struct lane_team *team)
            !team_over(team)) /* over a long line the first bytes take their time */
         before = team_rate(team);
     for (uint32_t number = 1; number < most && !team_over(team); number++) {
-        if (wish == 0 && (before == 0 || !team_worth_it(team, before)))
+        if (wish == 0 && (before == 0 || !team_worth_it(team, before) || !team_has_processor(team)))
             break;
         if (!team_add(team, number))
             break;

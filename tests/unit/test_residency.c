@@ -626,6 +626,8 @@ static void figure_reads_one_number(void **state)
     assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
     close(fd);
     assert_int_equal(proc_figure(place->file, "bad ", &value), -EINVAL);
+    assert_true(proc_idle_ns(place->file) == NUM_UNKNOWN);
+    assert_true(proc_idle_ns("") != NUM_UNKNOWN && proc_idle_ns("") > 0);
     assert_int_equal(proc_figure(place->file, "none", &value), -EINVAL);
     assert_int_equal(proc_figure(place->file, "missing", &value), -ENODATA);
     assert_int_equal(proc_figure("/nonexistent/file", "", &value), -ENOENT);
