@@ -6,7 +6,7 @@
 #   make deps       install the packages that are missing; so do demo, check and bench. `make` itself only looks for them.
 #   make agent      static programs for other machines, which --bootstrap brings there: AGENTS="x86_64 i386 aarch64";
 #                   check-agents tries them all
-#   make dist       build/haul-VERSION.tar.gz; check-packages tries what packages bring
+#   make dist       build/haul-VERSION.tar.gz; make deb: Debian packages; check-packages tries what packages bring
 #
 # Settings: CC, CFLAGS, LDFLAGS, PKG_CONFIG, SAN=address,undefined; WITH_SSH=0, WITH_URING=0, WITH_ZSTD=0 leave a library out;
 # WERROR=1 makes warnings errors, as `make check` does; V=1 shows the commands.
@@ -33,7 +33,7 @@ quoted      = '$(subst ','\'',$(1))'
 ASKED      := $(if $(filter file,$(origin WITH_SSH)),NOTE_SSH=1 )$(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
 
 # What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
-LOOSE_GOALS := all demo check check-agents check-packages stress bench bench-resume bench-remote deps deps-test dist uninstall syntax clean
+LOOSE_GOALS := all demo check check-agents check-packages stress bench bench-resume bench-remote deps deps-test dist deb uninstall syntax clean
 ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
 WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
@@ -64,7 +64,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 # One short line for each step.
 say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 
-.PHONY: all build agent agents-here demo check check-agents check-packages bench bench-resume bench-remote stress install uninstall dist deps deps-test tests-build syntax clean FORCE
+.PHONY: all build agent agents-here demo check check-agents check-packages bench bench-resume bench-remote stress install uninstall dist deb deps deps-test tests-build syntax clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -123,6 +123,18 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/config
 make_agents = MAKE="$(MAKE)" CC=$(call quoted,$(CC)) src/agent $(BUILD)
 agent: build
 	@+$(make_agents) $(AGENTS)
+
+# Debian packages, of what was committed; haul-agents holds what 'make agent' has built, else the one of this machine.
+DEB := $(BUILD)/deb/haul-$(VERSION)
+deb: dist
+	@$(ASKED) tests/lib/deps deb
+	@rm -rf $(BUILD)/deb && mkdir -p $(DEB)
+	@cp $(BUILD)/haul-$(VERSION).tar.gz $(BUILD)/deb/haul_$(VERSION).orig.tar.gz
+	@tar -xf $(BUILD)/haul-$(VERSION).tar.gz -C $(BUILD)/deb && cp -r $(DEB)/.packages/debian $(DEB)/debian
+	@cd $(DEB) && env -u MAKEFLAGS -u MAKELEVEL -u CC -u CFLAGS $(if $(wildcard $(BUILD)/haul-agents.sums),HAUL_AGENTS=$(abspath $(BUILD))) \
+	  dpkg-buildpackage -us -uc
+	@lintian --fail-on error,warning $(BUILD)/deb/*.changes
+	@mv $(BUILD)/deb/*.deb $(BUILD)/ && ls $(BUILD)/*.deb
 
 # Compiled, and nothing kept: for another kind of machine, whose libraries are not here.
 syntax: $(addprefix syntax/,$(SOURCES) $(wildcard tests/unit/*.c tests/sim/*.c tests/fuzz/*.c))
