@@ -1,4 +1,5 @@
 /* main.c - reads the command line and runs the command that it names. */
+#include "haul/doctor.h"
 #include "haul/exit.h"
 #include "haul/inspect.h"
 #include "haul/options.h"
@@ -22,6 +23,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"doctor", doctor_command},
     {"journal", inspect_journal},
     {"verify", transfer_verify},
     {NULL, transfer_command},

@@ -583,7 +583,7 @@ static int check_operands(const struct options *options, struct error *err)
                                options->wish.file.chown);
     if (options->operands_count == 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "SOURCE and TARGET are missing");
-    if (options->operands_count == 1)
+    if (options->operands_count == 1 && strcmp(options->operands[0], "doctor") != 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s: TARGET is missing",
                                options->operands[0]);
     for (uint32_t i = 0; i < options->operands_count; i++)
@@ -734,6 +734,7 @@ void options_help(FILE *out)
           "       haul verify [OPTIONS] SOURCE TARGET\n"
           "       haul verify --manifest=FILE TARGET\n"
           "       haul journal [-v] FILE\n"
+          "       haul doctor [PATH|HOST:]...\n"
           "Copies very large files without building up page cache, here and to and from other\n"
           "machines: [user@]host:PATH, ssh://[user@]host[:port]/PATH.\n\n",
           out);
