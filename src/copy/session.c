@@ -205,7 +205,7 @@ int session_put(struct session *session, struct wire_message *message, struct sl
     if (result < 0)
         return result;
     session->sending = slot;
-    if (slot->job)
+    if (slot && slot->job) /* a note has no slot */
         slot->job->sent_bytes += message->payload_bytes;
     return result;
 }
