@@ -72,6 +72,19 @@ setup() {
     [ "$status" = 255 ]
 }
 
+@test "a connection that the client alone has lost: the server goes on waiting" {
+    server_start
+    proxy_start --lose-up=50000
+    status=0
+    echoed || status=$?
+    [ "$status" = 255 ]
+    expect "passed" "$(proxy_count up)" 50000
+    expect "open" "$(proxy_count open)" 1
+    [ "$(sessions_now)" -ge 1 ]
+    proxy_stop
+    nothing_left
+}
+
 @test "a gate: each connection passes so much and waits for the others, then all pass; a signal opens it" {
     server_start
     proxy_start --gate-up=100000:2 --only=1 --cut-up=250000

@@ -4,7 +4,7 @@
 # likewise. With sanitizers the cgroup is 2 GiB: their own memory would not fit. REMOTE_MIB: size of the file.
 load ../lib/remote
 
-SIZE=$((REMOTE_MIB * 4 * MIB + 1111))
+SIZE=$((REMOTE_MIB * 5 / 2 * MIB + 1111))
 
 limit_mib() { # MIB
     if sanitized; then echo 2048; else echo "$1"; fi

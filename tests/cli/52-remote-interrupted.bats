@@ -96,7 +96,7 @@ cut_at_random() { # WAY
 # A copy that has passed a third, of which some is durable, and that gets no further for now.
 held_start() {
     proxy_start "--gate-$way=$((SIZE / 3)):2"
-    copy_start "${COPY[@]}" "${via[@]}" "$source" "$target"
+    copy_start "${COPY[@]}" --timeout=120 "${via[@]}" "$source" "$target" # held up is silent
     waits_until 60 proxy_passed $way $((SIZE / 3))
     waits_until 60 eval '[ "$(durable_bytes "$target_file")" -gt 0 ]'
 }

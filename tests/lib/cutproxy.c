@@ -9,6 +9,8 @@
  *   --cut-up=N --cut-down=N      exactly N bytes pass, then both directions are reset
  *   --flip-up=N --flip-down=N    the lowest bit of byte N (from 0) is inverted
  *   --stall-up=N --stall-down=N  after N bytes nothing passes any more, and nobody is told
+ *   --lose-up=N --lose-down=N    after N bytes the client's end is reset, and the server is not
+ * told
  *   --mark-up=N --mark-down=N    --count tells how long after the first connection N bytes had
  *                                passed
  *   --only=K                     all of this for the K-th connection (from 1) alone; others pass
@@ -81,7 +83,7 @@ struct proxy {
     uint16_t target_port;
     const char *count_path;
     uint32_t only;
-    uint64_t cut_at[WAYS], flip_at[WAYS], stall_at[WAYS], mark_at[WAYS];
+    uint64_t cut_at[WAYS], flip_at[WAYS], stall_at[WAYS], lose_at[WAYS], mark_at[WAYS];
     struct gate gates[GATES_MAX];
     uint32_t gates_count;
 
@@ -185,6 +187,7 @@ static size_t allowed(const struct proxy *proxy, int way, size_t length)
 {
     uint64_t limit =
         proxy->cut_at[way] < proxy->stall_at[way] ? proxy->cut_at[way] : proxy->stall_at[way];
+    limit = proxy->lose_at[way] < limit ? proxy->lose_at[way] : limit;
     uint64_t room = limit > proxy->watched[way] ? limit - proxy->watched[way] : 0;
     return limit == NEVER || length < room ? length : (size_t)room;
 }
@@ -240,6 +243,18 @@ static void flow_arrives(int fd)
     nanosleep(&moment, NULL);
 }
 
+/* The server's socket stays, and nobody looks at it any more. */
+static void pair_lose(struct proxy *proxy, struct pair *pair, int way)
+{
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+    proxy->lose_at[way] = NEVER;
+    flow_arrives(pair->fds[1 - way]);
+    setsockopt(pair->fds[UP], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    close(pair->fds[UP]);
+    pair->fds[UP] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    pair->stalled = true;
+}
+
 /* After bytes have been written, or none yet: what is due now? False: the connection is gone. */
 static bool pair_due(struct proxy *proxy, struct pair *pair, int way)
 {
@@ -249,6 +264,8 @@ static bool pair_due(struct proxy *proxy, struct pair *pair, int way)
         proxy->stall_at[way] = NEVER;
         pair->stalled = true;
     }
+    if (proxy->watched[way] >= proxy->lose_at[way])
+        pair_lose(proxy, pair, way);
     if (proxy->watched[way] < proxy->cut_at[way])
         return true;
     proxy->cut_at[way] = NEVER;
@@ -462,13 +479,15 @@ static void gate_read(struct proxy *proxy, int way, const char *text)
 /* The ready file's path. Options of two directions are numbered 2 * row + direction. */
 static const char *options_read(struct proxy *proxy, int argc, char **argv)
 {
-    uint64_t *const rows[] = {proxy->cut_at, proxy->flip_at, proxy->stall_at, proxy->mark_at};
+    uint64_t *const rows[] = {proxy->cut_at, proxy->flip_at, proxy->stall_at, proxy->mark_at,
+                              proxy->lose_at};
     static const struct option options[] = {
-        {"cut-up", 1, NULL, 0},    {"cut-down", 1, NULL, 1},    {"flip-up", 1, NULL, 2},
-        {"flip-down", 1, NULL, 3}, {"stall-up", 1, NULL, 4},    {"stall-down", 1, NULL, 5},
-        {"mark-up", 1, NULL, 6},   {"mark-down", 1, NULL, 7},   {"only", 1, NULL, 'o'},
-        {"gate-up", 1, NULL, 'u'}, {"gate-down", 1, NULL, 'd'}, {"ready", 1, NULL, 'r'},
-        {"count", 1, NULL, 'c'},   {NULL, 0, NULL, 0}};
+        {"cut-up", 1, NULL, 0},      {"cut-down", 1, NULL, 1},  {"flip-up", 1, NULL, 2},
+        {"flip-down", 1, NULL, 3},   {"stall-up", 1, NULL, 4},  {"stall-down", 1, NULL, 5},
+        {"lose-up", 1, NULL, 8},     {"lose-down", 1, NULL, 9}, {"mark-up", 1, NULL, 6},
+        {"mark-down", 1, NULL, 7},   {"only", 1, NULL, 'o'},    {"gate-up", 1, NULL, 'u'},
+        {"gate-down", 1, NULL, 'd'}, {"ready", 1, NULL, 'r'},   {"count", 1, NULL, 'c'},
+        {NULL, 0, NULL, 0}};
     const char *ready_path = NULL;
     int option;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
