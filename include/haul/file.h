@@ -127,6 +127,10 @@ int file_reopen(const struct file *file, int flags);
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);
 
+/* A file in memory (tmpfs) that another program has open for writing: what that writes by a mapping
+ * moves no time. false where it may not be asked: for files of others. */
+bool file_is_written_unseen(const struct file *file);
+
 /* A commit has failed: take back what says "finished", the modification time, as far as that goes.
  */
 void file_take_back(const struct file *file);

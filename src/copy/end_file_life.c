@@ -202,6 +202,10 @@ static int end_file_check_source(const struct open_file *open, bool compare_only
         log_note("%s: whether it changed while it was copied cannot be told: nobody counts the "
                  "writes to it",
                  open->file.path);
+    if (change == EVIDENCE_UNCHANGED && file_is_written_unseen(&open->file))
+        log_note("%s: is open for writing in another program; whether that changed it by a mapping "
+                 "while it was copied cannot be told",
+                 open->file.path);
     if (change == EVIDENCE_TOUCHED && !compare_only)
         return error_set_class(err, ERROR_CHANGED, EAGAIN,
                                "%s: its status changed while it was copied", open->file.path);

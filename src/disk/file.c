@@ -5,6 +5,7 @@
 #include "haul/cleanup.h"
 #include "haul/copy_up.h"
 #include "haul/device.h"
+#include "haul/filesystem.h"
 #include "haul/log.h"
 #include "haul/num.h"
 #include "haul/place.h"
@@ -18,6 +19,7 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -741,6 +743,20 @@ int file_reopen(const struct file *file, int flags)
         return -ESTALE;
     }
     return fd;
+}
+
+/* Nobody gets a lease on what somebody has open, or mapped, for writing (fcntl(2)). Who opens it in
+ * that moment would send us SIGIO: SIGURG is ignored. */
+bool file_is_written_unseen(const struct file *file)
+{
+    if (file->facts.kind != FILE_REGULAR || file->snapshot ||
+        !filesystem_is_memory(file->filesystem))
+        return false;
+    (void)fcntl(file->fd, F_SETSIG, SIGURG);
+    if (fcntl(file->fd, F_SETLEASE, F_RDLCK) != 0)
+        return errno == EAGAIN;
+    (void)fcntl(file->fd, F_SETLEASE, F_UNLCK);
+    return false;
 }
 
 /* Now: no time that its source can have, see evidence_settle_target(). */

@@ -565,8 +565,9 @@ when("over")' "$FS/source" 3>&- &
     touch interrupted
     waits_until 10 test -e written
     copied "$FS/source" target
-    touch over
     same "$FS/source" target
+    expect_words 'source: is open for writing in another program'
+    touch over
 }
 
 @test "on overlayfs a target of the whole second is not the source of that second" {
