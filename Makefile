@@ -33,7 +33,7 @@ quoted      = '$(subst ','\'',$(1))'
 ASKED      := $(if $(filter file,$(origin WITH_SSH)),NOTE_SSH=1 )$(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
 
 # What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
-LOOSE_GOALS := all demo check check-agents check-packages stress bench bench-resume bench-remote deps deps-test dist deb uninstall syntax clean
+LOOSE_GOALS := all demo check check-agents stress bench bench-resume bench-remote deps deps-test dist deb uninstall syntax clean
 ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
 WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
@@ -169,9 +169,10 @@ check-agents: deps-test
 
 # What packages bring, by the shells themselves, which are fetched.
 fetched = $$(src/fetch $$(dpkg --print-architecture) $(BUILD)/fetch $(1))
-check-packages: deps-test
+check-packages: deps-test deb
 	@+$(PARALLEL) tests-build
-	@HAUL_BUILD=$(BUILD) HAUL_ZSH=$(call fetched,zsh zsh-common) HAUL_FISH=$(call fetched,fish+ fish-common libpcre2-32-0) \
+	@[ -e $(BUILD)/fetch/clean/bin/sh ] || debootstrap --variant=minbase $$(. /etc/os-release && echo $$VERSION_CODENAME) $(BUILD)/fetch/clean >$(BUILD)/debootstrap.log
+	@HAUL_BUILD=$(BUILD) HAUL_CLEAN=$(abspath $(BUILD)/fetch/clean) HAUL_ZSH=$(call fetched,zsh zsh-common) HAUL_FISH=$(call fetched,fish+ fish-common libpcre2-32-0) \
 	  bats tests/packages/*.bats
 
 stress: deps-test
