@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 enum {
-    LANE_CONTROL_SLOTS = 24, /* over 50 ms three steps of a file take some 6 ms then */
+    LANE_CONTROL_SLOTS = 64, /* a step for each file that may be open: commits share their syncs */
     LANE_JOBS_MAX = 64,      /* files open at the same time */
     LANES_MAX = 8,
     LANES_AUTO_MAX = 4,

@@ -140,8 +140,7 @@ struct life {
     bool manifest_made; /* by this life: the file of that name is ours */
 
     /* What came of it. */
-    int result; /* the first failure */
-    struct error error;
+    int result;               /* the first failure */
     struct progress counters; /* read by other threads */
     struct outcome outcome;
     struct outcome_proof proof;
@@ -160,6 +159,8 @@ struct life {
     uint32_t slots_count; /* in flight for it */
     bool plan_ended;
     struct life *next;
+
+    struct error error; /* of `result`; last, since most lives never touch its pages */
 };
 
 /* Begin. The paths stay the caller's and outlive the life. source_path NULL with COMPARE: against

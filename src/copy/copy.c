@@ -33,15 +33,15 @@ enum {
 
 /* A file that has its turn. */
 struct copy_file {
-    struct life life;
     bool admitted;      /* to be opened; until it has ended */
     bool ended;         /* for good: it waits to be collected */
+    enum end_role role; /* LOOK */
+    char *path;         /* LOOK: its own copy */
     struct lane *lane;  /* it has begun in */
     uint32_t attempts;  /* that were before this one */
-    struct error first; /* the failure of the first of these */
     char changes[12];   /* of the target as it was found */
-    char *path;         /* LOOK: its own copy */
-    enum end_role role; /* LOOK */
+    struct life life;
+    struct error first; /* the failure of the first attempt */
 };
 
 struct copy {

@@ -104,11 +104,10 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
 static int lane_open_slots(struct lane *lane, struct error *err)
 {
     int result = slab_open(&lane->slab, lane->slots_count, lane->chunk_bytes, err);
-    for (uint32_t i = 0; result == 0 && i < lane->slots_count + LANE_CONTROL_SLOTS; i++) {
-        bool control = i >= lane->slots_count;
-        lane->slots[i].index = i; /* the rest is zeros, and not touched before it is needed */
-        lane->slots[i].buffer = control ? NULL : slab_buffer(&lane->slab, i);
-        lane->slots[i].capacity = control ? 0 : lane->chunk_bytes;
+    /* The rest is zeros, and a page of it is not touched before it is needed. */
+    for (uint32_t i = 0; result == 0 && i < lane->slots_count; i++) {
+        lane->slots[i].buffer = slab_buffer(&lane->slab, i);
+        lane->slots[i].capacity = lane->chunk_bytes;
     }
     return result;
 }

@@ -105,8 +105,8 @@ static void life_reset_progress(struct progress *progress)
 /* All but the words of an error, which take more room than everything else, and the counters. */
 static void life_clear(struct life *life, const struct life_run *run, enum life_kind kind)
 {
-    memset(life, 0, offsetof(struct life, error));
-    memset(&life->outcome, 0, sizeof(*life) - offsetof(struct life, outcome));
+    memset(life, 0, offsetof(struct life, counters));
+    memset(&life->outcome, 0, offsetof(struct life, error) - offsetof(struct life, outcome));
     life->error.class = ERROR_NONE;
     life->run = run;
     life->kind = kind;

@@ -39,6 +39,7 @@ static void pump_start(struct pump *pump, struct slot *slot, enum slot_state sta
     bool idle = slot->state == SLOT_FREE || slot->state == SLOT_LENT;
     slot->state = state;
     slot->op = op;
+    slot->index = (uint32_t)(slot - pump->slots);
     if (idle) {
         pump->busy_count++;
         life_of(slot)->slots_count++;
@@ -61,18 +62,18 @@ static void pump_free(struct pump *pump, struct slot *slot)
     life_of(slot)->slots_count--;
 }
 
-static struct slot *pump_find(struct slot *slots, uint32_t count)
+static struct slot *pump_find(struct pump *pump, uint32_t first, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (slots[i].state == SLOT_FREE)
-            return &slots[i];
+    for (uint32_t i = first; i < first + count; i++) {
+        if (pump->slots[i].state == SLOT_FREE)
+            return &pump->slots[i];
     }
     return NULL;
 }
 
 static struct slot *pump_control(struct pump *pump)
 {
-    return pump_find(pump->slots + pump->slots_count, pump->control_count);
+    return pump_find(pump, pump->slots_count, pump->control_count);
 }
 
 /* ---- checkpoints ---- */
@@ -293,7 +294,7 @@ static bool pump_lend(struct pump *pump, struct life *life)
     for (int i = 0; i < 2; i++) {
         if (life->buffers[i])
             continue;
-        life->buffers[i] = pump_find(pump->slots, pump->slots_count);
+        life->buffers[i] = pump_find(pump, 0, pump->slots_count);
         if (!life->buffers[i])
             return false;
         life->buffers[i]->state = SLOT_LENT;

@@ -72,13 +72,10 @@ static int serve_make_slots(struct serve *self, struct error *err)
     self->jobs = calloc(self->jobs_count, sizeof(*self->jobs));
     if (!self->slots || !self->names || !self->jobs)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
-    for (uint32_t i = 0; i < self->slots_total; i++) {
-        bool control = i >= agreed->slots_count;
-        self->slots[i].slot = (struct slot){
-            .index = i,
-            .buffer = control ? NULL : slab_buffer(&self->slab, i),
-            .capacity = control ? 0 : agreed->chunk_bytes,
-        };
+    /* The rest is zeros, and a page of it is not touched before it is needed. */
+    for (uint32_t i = 0; i < agreed->slots_count; i++) {
+        self->slots[i].slot.buffer = slab_buffer(&self->slab, i);
+        self->slots[i].slot.capacity = agreed->chunk_bytes;
     }
     return 0;
 }

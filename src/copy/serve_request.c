@@ -325,10 +325,10 @@ static struct serve_job *serve_job_for(struct serve *self, struct serve_job *job
 
 static void slot_take(struct slot *slot, const struct wire_message *request, struct job *job)
 {
-    uint32_t index = slot->index, capacity = slot->capacity;
+    uint32_t capacity = slot->capacity;
     uint8_t *buffer = slot->buffer;
     codec_slot(slot, &request->slot);
-    slot->index = index;
+    slot->index = request->tag;
     slot->buffer = buffer;
     slot->capacity = capacity;
     slot->op = request->op;
