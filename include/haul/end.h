@@ -53,11 +53,10 @@ int end_reap(struct end *end, struct slot **out, uint32_t max, bool wait);
 int end_wait_fd(struct end *end, short *events);
 void end_close(struct end *end); /* NULL is legal */
 
-/* One operation from start to finish. Nothing else may be in flight at this end: -EIO when
- * something was left behind in a broken one. Meanwhile the link of `other`, which may be NULL, is
- * kept alive. Returns slot->result or the end's failure; the words are put into err. Blocks. */
-int end_call(struct end *end, struct end *other, struct slot *slot, enum end_op op,
-             struct error *err);
+/* One operation from start to finish, for whoever has nothing else to do: a server that lets go of
+ * its files. Nothing else may be in flight at this end: -EIO when something was left behind in a
+ * broken one. Returns slot->result or the end's failure; the words are put into err. Blocks. */
+int end_call(struct end *end, struct slot *slot, enum end_op op, struct error *err);
 
 /* A local end. The engine's depth is set here; `slab` is the slots' memory, for registration.
  * in_flight_bytes is what the slots can hold: the cache may grow by so much, and no more, before

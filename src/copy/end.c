@@ -3,9 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
-
-enum { CALL_WAIT_MS = 200 }; /* how soon a stop is noticed, or a PING said */
 
 static const char *const op_names[] = {
     [END_DESCRIBE] = "look at it",       [END_OPEN] = "open it",
@@ -64,40 +61,17 @@ void end_close(struct end *end)
         end->ops->close(end);
 }
 
-/* Nothing is asked of the other end, but its link is kept alive: a disk may take minutes. */
-static void end_call_wait(struct end *end, struct end *other)
-{
-    struct pollfd polls[2] = {{.fd = -1}, {.fd = -1}};
-    struct slot *none;
-    polls[0].fd = end_wait_fd(end, &polls[0].events);
-    if (polls[0].fd < 0) /* it works, or waits, when it is asked */
-        return;
-    if (other && other->inflight == 0 && end_reap(other, &none, 1, false) == 0)
-        polls[1].fd = end_wait_fd(other, &polls[1].events);
-    (void)poll(polls, 2, CALL_WAIT_MS);
-}
-
-int end_call(struct end *end, struct end *other, struct slot *slot, enum end_op op,
-             struct error *err)
+int end_call(struct end *end, struct slot *slot, enum end_op op, struct error *err)
 {
     struct slot *done = NULL;
     if (end->inflight > 0) /* its engine broke and never gave them back */
         return error_set(err, EIO, "an end of the copy is of no use any more");
     end_start(end, slot, op);
-    for (;;) {
-        short ignored;
-        bool works = end_wait_fd(end, &ignored) < 0;
-        int count = end_reap(end, &done, 1, works);
-        if (count < 0) {
-            error_take(err, &end->error);
-            return count;
-        }
-        if (done)
-            break;
-        end_call_wait(end, other);
+    while (!done) {
+        int count = end_reap(end, &done, 1, true);
+        if (count < 0)
+            return error_take(err, &end->error);
     }
     assert(done == slot);
-    if (slot->result < 0)
-        error_take(err, &slot->error);
-    return slot->result;
+    return slot->result < 0 ? error_take(err, &slot->error) : 0;
 }

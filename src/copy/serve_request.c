@@ -406,8 +406,8 @@ static void serve_abandon(struct serve *self, struct serve_job *job)
     struct error ignored = {.class = ERROR_NONE};
     slot->job = &job->job;
     if (job->open && self->agreed.role == END_TARGET && !job->job.wish.compare_only)
-        (void)end_call(self->end, NULL, slot, END_SYNC, &ignored);
-    (void)end_call(self->end, NULL, slot, END_ABANDON, &ignored);
+        (void)end_call(self->end, slot, END_SYNC, &ignored);
+    (void)end_call(self->end, slot, END_ABANDON, &ignored);
 }
 
 void serve_abandon_all(struct serve *self)

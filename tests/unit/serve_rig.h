@@ -136,7 +136,7 @@ static inline struct slot *control(struct rig *rig)
 static inline int call(struct rig *rig, struct slot *slot, enum end_op op)
 {
     rig->error.class = ERROR_NONE;
-    return end_call(rig->end, NULL, slot, op, &rig->error);
+    return end_call(rig->end, slot, op, &rig->error);
 }
 
 static inline void must(struct rig *rig, struct slot *slot, enum end_op op)

@@ -241,7 +241,7 @@ static struct slot *control(struct bench *bench)
 static int call(struct bench *bench, struct end *end, struct slot *slot, enum end_op op)
 {
     bench->err = (struct error){.class = ERROR_NONE};
-    int result = end_call(end, NULL, slot, op, &bench->err);
+    int result = end_call(end, slot, op, &bench->err);
     assert_int_equal(result < 0, error_is_set(&bench->err));
     assert_int_equal(end->inflight, 0);
     return result;

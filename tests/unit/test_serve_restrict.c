@@ -145,7 +145,7 @@ static void rig_close(struct rig *rig)
 static int call(struct rig *rig, uint32_t slot, enum end_op op)
 {
     rig->error.class = ERROR_NONE;
-    return end_call(rig->end, NULL, &rig->slots[slot], op, &rig->error);
+    return end_call(rig->end, &rig->slots[slot], op, &rig->error);
 }
 
 static void must(struct rig *rig, uint32_t slot, enum end_op op)
