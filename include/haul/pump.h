@@ -38,7 +38,6 @@ struct pump {
                                   be NULL */
 
     struct life *lives;  /* in order of arrival, linked by next */
-    struct life *turn;   /* had the last chunk: the next one is for those behind it */
     uint32_t busy_count; /* slots that are with an end */
     bool broken[2];      /* by role: this end's engine gives nothing back any more */
 };

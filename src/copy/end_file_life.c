@@ -189,7 +189,7 @@ int end_file_map(struct end_file *self, struct work *work)
                           &work->slot->error);
 }
 
-/* The source must be what it was when it was opened. -EAGAIN: perhaps it is, see copy_again.c; who
+/* The source must be what it was when it was opened. -EAGAIN: perhaps it is, see life.h; who
  * only compares can do no better than say so. */
 static int end_file_check_source(const struct open_file *open, bool compare_only, struct error *err)
 {

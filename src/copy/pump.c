@@ -434,18 +434,14 @@ static bool pump_fill_slot(struct pump *pump, struct slot *slot, struct life *li
     return true;
 }
 
-/* Files take turns. */
+/* The file that came first has the first claim, so that files end one by one, and what is
+ * interrupted is not a little of each. */
 static bool pump_fill_next(struct pump *pump, struct slot *slot)
 {
-    struct life *first = pump->turn && pump->turn->next ? pump->turn->next : pump->lives;
-    struct life *life = first;
-    do {
-        if (pump_fill_slot(pump, slot, life)) {
-            pump->turn = life;
+    for (struct life *life = pump->lives; life; life = life->next) {
+        if (pump_fill_slot(pump, slot, life))
             return true;
-        }
-        life = life->next ? life->next : pump->lives;
-    } while (life != first);
+    }
     return false;
 }
 
@@ -476,8 +472,6 @@ void pump_remove(struct pump *pump, struct life *life)
     while (*at != life)
         at = &(*at)->next;
     *at = life->next;
-    if (pump->turn == life)
-        pump->turn = NULL;
 }
 
 /* Files that have all their chunks, and those that have ended. true: there was one. */
