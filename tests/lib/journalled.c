@@ -99,11 +99,11 @@ static void hurry(void)
 
 int main(int count, char **arguments)
 {
-    uint8_t *data = malloc(JOURNAL_BYTES_MAX), *seen = malloc(CHUNKS_MAX);
+    static uint8_t data[JOURNAL_BYTES_MAX], seen[CHUNKS_MAX];
     bool of_data = count > 1 && strcmp(arguments[1], "--data") == 0;
     arguments += of_data;
     count -= of_data;
-    if (count < 4 || count > 5 || !data || !seen) {
+    if (count < 4 || count > 5) {
         fputs("usage: journalled [--data] PATH BYTES PID [SIGNAL]\n", stderr);
         return 2;
     }
