@@ -3,7 +3,7 @@
  * A failure sticks: every later call does nothing too, so that no field is ever coded or decoded
  * at the place of another one. Byte order is spelled out with shifts; gcc 12 and clang 14 make one
  * load or store of them. */
-#include "haul/bytes.h"
+#include "haul/base/bytes.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* clock.c - reads the kernel's clocks; nothing here depends on the date. */
-#include "haul/clock.h"
+#include "haul/base/clock.h"
 
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <time.h>

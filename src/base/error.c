@@ -2,7 +2,7 @@
  *
  * Knows no exit codes and prints nothing: src/cli does both. Nothing here allocates, so that an
  * error about missing memory can be recorded too. */
-#include "haul/error.h"
+#include "haul/base/error.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* hash.c - XXH3 through libxxhash; hash_choice.c says by which of its code. */
-#include "haul/hash.h"
+#include "haul/base/hash.h"
 
 #include "hash_xxhash.h"
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <stdlib.h>

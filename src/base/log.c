@@ -3,7 +3,7 @@
  * Knows no file, no terminal and no colour. The line is formatted on the caller's stack, outside
  * the lock, so that lanes only wait for each other while the sink writes. A sink must not log: the
  * lock is not recursive. */
-#include "haul/log.h"
+#include "haul/base/log.h"
 
 #include <errno.h>
 #include <pthread.h>

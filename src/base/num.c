@@ -1,5 +1,5 @@
 /* num.c - the part of num.h that is too long for a header. */
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 bool num_parse_u64(const char *text, uint64_t *out)
 {

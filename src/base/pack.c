@@ -1,6 +1,6 @@
 /* pack.c - zstd by chunk. Level 1: 400-500 MB/s, so that packing outruns one sshd (300 MB/s
  * measured); higher levels are slower than the link that they would relieve. */
-#include "haul/pack.h"
+#include "haul/base/pack.h"
 
 #include <stddef.h>
 

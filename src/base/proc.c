@@ -1,9 +1,9 @@
 /* proc.c - lines and figures of small files. */
-#include "haul/proc.h"
+#include "haul/base/proc.h"
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
 
 #include <errno.h>
 #include <fcntl.h>

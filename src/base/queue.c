@@ -1,5 +1,5 @@
 /* queue.c - items in the order in which they came. */
-#include "haul/queue.h"
+#include "haul/base/queue.h"
 
 #include <assert.h>
 #include <stddef.h>

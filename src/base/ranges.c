@@ -1,7 +1,7 @@
 /* ranges.c - a few ranges of one file, in order, in a fixed place. */
-#include "haul/ranges.h"
+#include "haul/base/ranges.h"
 
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 #include <string.h>
 

@@ -4,10 +4,10 @@
  * 2^63 keeps its last byte. Fractions are rounded up where they are read ("0.1B" is one byte), so
  * that a small limit never becomes 0, which would mean none; they are rounded to the nearest where
  * they are shown. */
-#include "haul/text.h"
+#include "haul/base/text.h"
 
-#include "haul/clock.h"
-#include "haul/num.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
 
 #include <inttypes.h>
 #include <stdio.h>

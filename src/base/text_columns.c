@@ -1,8 +1,8 @@
 /* text_columns.c - how wide a text is on a terminal. Independent of the locale, as the rest of
  * text.h: names are shown as UTF-8, which text_escape() has made sure of. */
-#include "haul/cleanup.h"
-#include "haul/num.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,19 +1,19 @@
 /* doctor.c - `haul doctor`: asks the parts of haul what they would do with a path or a host. */
-#include "haul/doctor.h"
+#include "haul/cli/doctor.h"
 
-#include "haul/agent.h"
-#include "haul/budget.h"
-#include "haul/cache.h"
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/engine.h"
-#include "haul/exit.h"
-#include "haul/filesystem.h"
-#include "haul/link.h"
-#include "haul/num.h"
-#include "haul/options.h"
-#include "haul/output.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/cli/exit.h"
+#include "haul/cli/options.h"
+#include "haul/cli/output.h"
+#include "haul/disk/budget.h"
+#include "haul/disk/cache.h"
+#include "haul/disk/engine.h"
+#include "haul/disk/filesystem.h"
+#include "haul/net/agent.h"
+#include "haul/net/link.h"
 
 #include <errno.h>
 #include <fcntl.h>

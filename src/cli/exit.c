@@ -1,7 +1,7 @@
 /* exit.c - the one table from a class of error to an exit code. */
-#include "haul/exit.h"
+#include "haul/cli/exit.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <assert.h>
 #include <stdbool.h>

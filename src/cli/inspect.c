@@ -1,13 +1,13 @@
 /* inspect.c - `haul journal FILE`: prints a journal. */
-#include "haul/inspect.h"
+#include "haul/cli/inspect.h"
 
-#include "haul/cleanup.h"
-#include "haul/exit.h"
-#include "haul/journal.h"
-#include "haul/num.h"
-#include "haul/output.h"
-#include "haul/receipt.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/cli/exit.h"
+#include "haul/cli/output.h"
+#include "haul/cli/receipt.h"
+#include "haul/disk/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>

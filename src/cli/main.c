@@ -1,14 +1,14 @@
 /* main.c - reads the command line and runs the command that it names. */
-#include "haul/doctor.h"
-#include "haul/exit.h"
-#include "haul/inspect.h"
-#include "haul/options.h"
-#include "haul/output.h"
-#include "haul/receipt.h"
-#include "haul/server.h"
-#include "haul/text.h"
-#include "haul/transfer.h"
-#include "haul/version.h"
+#include "haul/base/text.h"
+#include "haul/cli/doctor.h"
+#include "haul/cli/exit.h"
+#include "haul/cli/inspect.h"
+#include "haul/cli/options.h"
+#include "haul/cli/output.h"
+#include "haul/cli/receipt.h"
+#include "haul/cli/server.h"
+#include "haul/cli/transfer.h"
+#include "haul/cli/version.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* operands.c - which file goes where. */
-#include "haul/operands.h"
+#include "haul/cli/operands.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <errno.h>
 #include <stdio.h>

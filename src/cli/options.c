@@ -3,14 +3,14 @@
  * Deliberately not getopt_long(3): its messages cannot be had as one line in our own words, and it
  * keeps global state. The rules are the same: "--name=value", "--name value", abbreviations that
  * are unambiguous, "-nvP", "-Tvalue", options after operands, "--". */
-#include "haul/options.h"
+#include "haul/cli/options.h"
 
-#include "haul/cleanup.h"
-#include "haul/lane.h"
-#include "haul/num.h"
-#include "haul/pack.h"
-#include "haul/text.h"
-#include "haul/wire.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/base/pack.h"
+#include "haul/base/text.h"
+#include "haul/copy/lane.h"
+#include "haul/wire/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>

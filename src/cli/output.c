@@ -1,9 +1,9 @@
 /* output.c - lines on standard error, JSON and receipts on standard output. */
-#include "haul/output.h"
+#include "haul/cli/output.h"
 
-#include "haul/clock.h"
-#include "haul/num.h"
-#include "haul/text.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,12 +1,12 @@
 /* progress.c - name, phase, written and durable bytes, rate and time left, as a bar, as words and
  * as an event. */
-#include "haul/progress.h"
+#include "haul/cli/progress.h"
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/num.h"
-#include "haul/output.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/cli/output.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* receipt.c - what a run did, in words for people and as one line of JSON. */
-#include "haul/receipt.h"
+#include "haul/cli/receipt.h"
 
-#include "haul/attributes.h"
-#include "haul/clock.h"
-#include "haul/num.h"
-#include "haul/output.h"
-#include "haul/text.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/cli/output.h"
+#include "haul/disk/attributes.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* reserve.c - the paths of one command, put into a reservation. */
-#include "haul/reserve.h"
+#include "haul/cli/reserve.h"
 
-#include "haul/cleanup.h"
-#include "haul/journal.h"
-#include "haul/place.h"
-#include "haul/probe.h"
-#include "haul/reservation.h"
+#include "haul/base/cleanup.h"
+#include "haul/copy/reservation.h"
+#include "haul/disk/journal.h"
+#include "haul/disk/place.h"
+#include "haul/disk/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,14 +1,14 @@
 /* server.c - the far side's process: a link on standard input and output, signals, an exit code. */
-#include "haul/server.h"
+#include "haul/cli/server.h"
 
-#include "haul/cleanup.h"
-#include "haul/exit.h"
-#include "haul/link.h"
-#include "haul/output.h"
-#include "haul/place.h"
-#include "haul/serve.h"
-#include "haul/signals.h"
-#include "haul/watch.h"
+#include "haul/base/cleanup.h"
+#include "haul/cli/exit.h"
+#include "haul/cli/output.h"
+#include "haul/cli/signals.h"
+#include "haul/cli/watch.h"
+#include "haul/disk/place.h"
+#include "haul/net/link.h"
+#include "haul/wire/serve.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* signals.c - signals by signalfd(2). */
-#include "haul/signals.h"
+#include "haul/cli/signals.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -36,7 +36,7 @@ void signals_wake(pthread_t thread)
 /* A handler has no other way to it. */
 static volatile sig_atomic_t code_released;
 
-static void end_at_once(int number)
+static void side_at_once(int number)
 {
     (void)number;
     _exit(code_released);
@@ -45,7 +45,7 @@ static void end_at_once(int number)
 void signals_release(int code)
 {
     static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = end_at_once};
+    struct sigaction action = {.sa_handler = side_at_once};
     sigset_t set;
     code_released = code;
     sigemptyset(&set);

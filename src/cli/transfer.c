@@ -1,20 +1,20 @@
 /* transfer.c - the command that copies: files one after another in a thread of its own, and what is
  * said about them. */
-#include "haul/transfer.h"
+#include "haul/cli/transfer.h"
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/copy.h"
-#include "haul/exit.h"
-#include "haul/num.h"
-#include "haul/operands.h"
-#include "haul/output.h"
-#include "haul/probe.h"
-#include "haul/receipt.h"
-#include "haul/reserve.h"
-#include "haul/signals.h"
-#include "haul/text.h"
-#include "haul/watch.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/cli/exit.h"
+#include "haul/cli/operands.h"
+#include "haul/cli/output.h"
+#include "haul/cli/receipt.h"
+#include "haul/cli/reserve.h"
+#include "haul/cli/signals.h"
+#include "haul/cli/watch.h"
+#include "haul/copy/copy.h"
+#include "haul/disk/probe.h"
 
 #include <errno.h>
 #include <pthread.h>

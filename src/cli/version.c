@@ -1,12 +1,12 @@
 /* version.c - -V and -VV. */
-#include "haul/version.h"
+#include "haul/cli/version.h"
 
-#include "haul/cleanup.h"
-#include "haul/engine.h"
-#include "haul/hash.h"
-#include "haul/link.h"
-#include "haul/output.h"
-#include "haul/pack.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/hash.h"
+#include "haul/base/pack.h"
+#include "haul/cli/output.h"
+#include "haul/disk/engine.h"
+#include "haul/net/link.h"
 
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>

@@ -1,12 +1,12 @@
 /* watch.c - waits for signals and for the end of the copy, and draws the progress between. */
-#include "haul/watch.h"
+#include "haul/cli/watch.h"
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/exit.h"
-#include "haul/log.h"
-#include "haul/progress.h"
-#include "haul/signals.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/cli/exit.h"
+#include "haul/cli/progress.h"
+#include "haul/cli/signals.h"
 
 #include <fcntl.h>
 #include <poll.h>

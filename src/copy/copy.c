@@ -1,16 +1,16 @@
 /* copy.c - one run: memory, lanes, and the files that are under way in them. What a file does next
  * is its life's business, chunks are the pump's; here is who gets room, which lanes help, and what
  * becomes of the files of a lane that is lost. */
-#include "haul/copy.h"
+#include "haul/copy/copy.h"
 
-#include "haul/ask.h"
-#include "haul/lane.h"
-#include "haul/life.h"
+#include "haul/copy/lane.h"
+#include "haul/copy/life.h"
+#include "haul/net/ask.h"
 
-#include "haul/clock.h"
-#include "haul/log.h"
-#include "haul/num.h"
-#include "haul/pack.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/pack.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,13 +33,13 @@ enum {
 
 /* A file that has its turn. */
 struct copy_file {
-    bool admitted;      /* to be opened; until it has ended */
-    bool ended;         /* for good: it waits to be collected */
-    enum end_role role; /* LOOK */
-    char *path;         /* LOOK: its own copy */
-    struct lane *lane;  /* it has begun in */
-    uint32_t attempts;  /* that were before this one */
-    char changes[12];   /* of the target as it was found */
+    bool admitted;       /* to be opened; until it has ended */
+    bool ended;          /* for good: it waits to be collected */
+    enum side_role role; /* LOOK */
+    char *path;          /* LOOK: its own copy */
+    struct lane *lane;   /* it has begun in */
+    uint32_t attempts;   /* that were before this one */
+    char changes[12];    /* of the target as it was found */
     struct life life;
     struct error first; /* the failure of the first attempt */
 };
@@ -65,14 +65,14 @@ struct copy {
     uint32_t open_max; /* files that may be open */
 };
 
-static bool copy_remote(const struct copy *copy, enum end_role role)
+static bool copy_remote(const struct copy *copy, enum side_role role)
 {
     return copy->addresses[role].kind == ADDRESS_REMOTE;
 }
 
 static bool copy_any_remote(const struct copy *copy)
 {
-    return copy_remote(copy, END_SOURCE) || copy_remote(copy, END_TARGET);
+    return copy_remote(copy, SIDE_SOURCE) || copy_remote(copy, SIDE_TARGET);
 }
 
 /* Local copies have one lane: a second could only compete for the same disk. */
@@ -86,7 +86,7 @@ static uint32_t copy_lanes(const struct copy *copy)
 static uint64_t copy_reserved_bytes(const struct copy *copy, uint32_t lanes)
 {
     uint32_t chunk_bytes = copy->wish.chunk_bytes ? copy->wish.chunk_bytes : CHUNK_BYTES_DEFAULT;
-    uint32_t links = copy_remote(copy, END_SOURCE) + copy_remote(copy, END_TARGET);
+    uint32_t links = copy_remote(copy, SIDE_SOURCE) + copy_remote(copy, SIDE_TARGET);
     uint64_t pack_bytes =
         copy->wish.compress ? (uint64_t)lanes * links * pack_memory(chunk_bytes) : 0;
     if (!copy_any_remote(copy))
@@ -159,7 +159,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         return result;
     copy->lane_config = (struct lane_config){
         .wish = &copy->wish,
-        .addresses = {&copy->addresses[END_SOURCE], &copy->addresses[END_TARGET]},
+        .addresses = {&copy->addresses[SIDE_SOURCE], &copy->addresses[SIDE_TARGET]},
         .budget = &copy->budget,
         .lanes = lanes,
         .session = copy->session,
@@ -193,9 +193,9 @@ int copy_open(struct copy **out, const struct copy_wish *wish, const struct addr
     copy->control = control;
     control->bandwidth_bytes = wish->bandwidth_bytes;
     if (source)
-        copy->addresses[END_SOURCE] = *source;
+        copy->addresses[SIDE_SOURCE] = *source;
     if (target)
-        copy->addresses[END_TARGET] = *target;
+        copy->addresses[SIDE_TARGET] = *target;
     if (getrandom(&copy->session, sizeof(copy->session), 0) != sizeof(copy->session))
         copy->session = clock_now_ns() ^ (uint64_t)getpid() << 32;
     int result = copy_open_lead(copy, err);
@@ -300,7 +300,7 @@ static void copy_gather(struct copy *copy, struct life *life)
     }
     for (uint32_t i = 1; complete && !whole && i < LANES_MAX; i++) {
         struct lane *lane = copy->lanes[i];
-        if (!lane_helps(lane, number) || lane->helper.result < 0 || !lane->helper.open[END_TARGET])
+        if (!lane_helps(lane, number) || lane->helper.result < 0 || !lane->helper.open[SIDE_TARGET])
             continue;
         copy_hand_over(copy, life, i);
         whole = true;
@@ -353,13 +353,13 @@ static void copy_start_team(struct copy *copy, struct life *life)
  * that is bounded by the slots grows with their number, and large ones do not share the disk. */
 static bool copy_has_room(struct copy *copy, const struct life *life)
 {
-    uint64_t bytes = life->job.facts[END_SOURCE].size_bytes;
+    uint64_t bytes = life->job.facts[SIDE_SOURCE].size_bytes;
     uint32_t count = 0;
     for (uint32_t i = 0; i < copy->files_count; i++) {
         const struct copy_file *file = copy_file(copy, i);
         if (!file->admitted || life_ended(&file->life))
             continue;
-        bytes += min_u64(file->life.job.facts[END_SOURCE].size_bytes, NUM_UNKNOWN - bytes);
+        bytes += min_u64(file->life.job.facts[SIDE_SOURCE].size_bytes, NUM_UNKNOWN - bytes);
         count++;
     }
     return count == 0 || (count < copy->open_max && bytes <= copy->budget.memory_bytes);
@@ -527,7 +527,7 @@ static void copy_fill_receipt(struct copy *copy, const struct copy_file *file,
         .dry_run = copy->wish.dry_run && !compare, /* nothing is changed anyway */
         .would = life->would,
         .compared = compare,
-        .skipped = life->error.errnum == EISDIR && job->facts[END_SOURCE].kind == FILE_FOLDER &&
+        .skipped = life->error.errnum == EISDIR && job->facts[SIDE_SOURCE].kind == FILE_FOLDER &&
                    life->result < 0,
         .bytes_differing = progress->bytes_differing,
         .files = 1,
@@ -553,16 +553,16 @@ static void copy_fill_receipt(struct copy *copy, const struct copy_file *file,
                  : job->received_bytes,
         .source_path = job->source_path ? job->source_path : copy->wish.manifest_path,
         .target_path = job->target_path,
-        .source = job->reports[END_SOURCE],
-        .target = job->reports[END_TARGET],
+        .source = job->reports[SIDE_SOURCE],
+        .target = job->reports[SIDE_TARGET],
     };
     copy->wire_told.sent_bytes += receipt->wire_bytes_sent;
     copy->wire_told.received_bytes += receipt->wire_bytes_received;
     memcpy(receipt->changes, file->changes, sizeof(receipt->changes));
-    if (copy_remote(copy, END_SOURCE))
-        receipt->source_host = copy->addresses[END_SOURCE].host;
-    if (copy_remote(copy, END_TARGET))
-        receipt->target_host = copy->addresses[END_TARGET].host;
+    if (copy_remote(copy, SIDE_SOURCE))
+        receipt->source_host = copy->addresses[SIDE_SOURCE].host;
+    if (copy_remote(copy, SIDE_TARGET))
+        receipt->target_host = copy->addresses[SIDE_TARGET].host;
 }
 
 /* The one that was begun first, once it has ended. */
@@ -608,7 +608,7 @@ bool copy_ask(struct copy *copy, bool target, const char *path)
         return false;
     (void)copy_start(copy, &(struct life_start){
                                .kind = LIFE_LOOK,
-                               .role = target ? END_TARGET : END_SOURCE,
+                               .role = target ? SIDE_TARGET : SIDE_SOURCE,
                                .source_path = own,
                                .target_path = own,
                            });

@@ -1,11 +1,11 @@
-/* lane.c - one thread's worth of a copy: opens the ends of a lane, here or over a link, and runs
+/* lane.c - one thread's worth of a copy: opens the sides of a lane, here or over a link, and runs
  * its pump. */
-#include "haul/lane.h"
+#include "haul/copy/lane.h"
 
-#include "haul/clock.h"
-#include "haul/end_peer.h"
-#include "haul/log.h"
-#include "haul/num.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/wire/peer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ static uint32_t lane_window_bytes(const struct lane_config *config)
     return num_u32(clamp_u64(share_bytes, LINK_WINDOW_BYTES_MIN, LINK_WINDOW_BYTES));
 }
 
-static int lane_open_peer(struct lane *lane, const struct lane_config *config, enum end_role role,
+static int lane_open_peer(struct lane *lane, const struct lane_config *config, enum side_role role,
                           struct error *err)
 {
     const struct copy_wish *wish = config->wish;
@@ -40,7 +40,7 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
     int result = link_open(&link, &options, err);
     if (result < 0)
         return result;
-    const struct end_peer_config peer = {
+    const struct peer_config peer = {
         .link = link,
         .hello =
             {
@@ -61,12 +61,12 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
         .progress = config->progress,
         .control = config->control,
     };
-    result = end_peer_open(&lane->pump.ends[role], &peer, err);
+    result = peer_open(&lane->pump.sides[role], &peer, err);
     if (result < 0) {
         link_close(link);
         return result;
     }
-    const struct wire_hello *agreed = end_peer_agreed(lane->pump.ends[role]);
+    const struct wire_hello *agreed = peer_agreed(lane->pump.sides[role]);
     lane->slots_count = (uint32_t)min_u64(lane->slots_count, agreed->slots_count);
     if (lane->slots_count < 2) /* a file's journal is read into one and put in order in another */
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: has room for one chunk only",
@@ -80,10 +80,10 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
     return 0;
 }
 
-static int lane_open_file(struct lane *lane, const struct lane_config *config, enum end_role role,
+static int lane_open_file(struct lane *lane, const struct lane_config *config, enum side_role role,
                           struct error *err)
 {
-    const struct end_file_config file = {
+    const struct local_config file = {
         .role = role,
         .engine =
             {
@@ -98,7 +98,7 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
         .in_flight_bytes = (uint64_t)lane->slots_count * lane->chunk_bytes,
         .jobs_max = LANE_JOBS_MAX,
     };
-    return end_file_open(&lane->pump.ends[role], &file, err);
+    return local_open(&lane->pump.sides[role], &file, err);
 }
 
 static int lane_open_slots(struct lane *lane, struct error *err)
@@ -118,13 +118,13 @@ static int lane_open_ends(struct lane *lane, const struct lane_config *config, s
     int result = 0;
     for (int role = 0; result == 0 && role < 2; role++) {
         if (lane->remote[role])
-            result = lane_open_peer(lane, config, (enum end_role)role, err);
+            result = lane_open_peer(lane, config, (enum side_role)role, err);
     }
     if (result == 0)
         result = lane_open_slots(lane, err);
     for (int role = 0; result == 0 && role < 2; role++) {
         if (!lane->remote[role])
-            result = lane_open_file(lane, config, (enum end_role)role, err);
+            result = lane_open_file(lane, config, (enum side_role)role, err);
     }
     return result;
 }
@@ -171,8 +171,8 @@ void lane_close(struct lane *lane)
 {
     if (!lane)
         return;
-    end_close(lane->pump.ends[END_SOURCE]);
-    end_close(lane->pump.ends[END_TARGET]);
+    side_close(lane->pump.sides[SIDE_SOURCE]);
+    side_close(lane->pump.sides[SIDE_TARGET]);
     slab_close(&lane->slab);
     free(lane);
 }
@@ -209,8 +209,8 @@ bool lane_helps(const struct lane *lane, uint32_t number)
 
 bool lane_broken(const struct lane *lane)
 {
-    return (lane->remote[END_SOURCE] && lane->pump.ends[END_SOURCE]->broken) ||
-           (lane->remote[END_TARGET] && lane->pump.ends[END_TARGET]->broken);
+    return (lane->remote[SIDE_SOURCE] && lane->pump.sides[SIDE_SOURCE]->broken) ||
+           (lane->remote[SIDE_TARGET] && lane->pump.sides[SIDE_TARGET]->broken);
 }
 
 bool lane_lost(struct lane *lane)
@@ -218,7 +218,7 @@ bool lane_lost(struct lane *lane)
     struct slot *none;
     for (int role = 0; role < 2; role++) {
         if (lane->remote[role])
-            (void)end_reap(lane->pump.ends[role], &none, 1, false);
+            (void)side_reap(lane->pump.sides[role], &none, 1, false);
     }
     return lane_broken(lane);
 }

@@ -1,11 +1,11 @@
 /* lane_team.c - further lanes of one file: opened one after the other by a thread of its own, each
  * then run in its own thread. */
-#include "haul/lane.h"
+#include "haul/copy/lane.h"
 
-#include "haul/clock.h"
-#include "haul/log.h"
-#include "haul/num.h"
-#include "haul/proc.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/proc.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -134,8 +134,8 @@ static uint64_t team_rate(struct lane_team *team)
     return clock_rate(team_moved_bytes(team) - bytes, took_ns);
 }
 
-/* A lane takes about as much as one processor gives, at either end. Where none is idle it takes
- * that from the others: with both ends on two processors a push by several made 0.77 of the rate
+/* A lane takes about as much as one processor gives, at either side. Where none is idle it takes
+ * that from the others: with both sides on two processors a push by several made 0.77 of the rate
  * of one. What the other machine has left is not known; there the rate has to tell. */
 static bool team_has_processor(const struct lane_team *team)
 {
@@ -153,7 +153,7 @@ static bool team_worth_it(const struct lane_team *team, uint64_t rate)
     return total > moved && (total - moved) / TEAM_WORTH_SECONDS > rate;
 }
 
-/* A lane more can cost more than it brings: with both ends of two on four processors a push made
+/* A lane more can cost more than it brings: with both sides of two on four processors a push made
  * 0.87 of the rate of one. */
 static void team_retire(struct lane_team *team, uint32_t number)
 {

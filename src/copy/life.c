@@ -1,10 +1,10 @@
 /* life.c - a file's life as one switch: each step's return leads to the next state, or out. */
 #include "life_state.h"
 
-#include "haul/clock.h"
-#include "haul/evidence.h"
-#include "haul/log.h"
-#include "haul/num.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/disk/evidence.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,33 +19,37 @@ enum {
 static const struct {
     const char *name;
     enum life_want want;
-    enum end_role role;
-    enum end_op op;
+    enum side_role role;
+    enum side_op op;
 } states[] = {
-    [LIFE_DESCRIBING_SOURCE] = {"describing the source", LIFE_WANTS_STEP, END_SOURCE, END_DESCRIBE},
-    [LIFE_DESCRIBING_TARGET] = {"describing the target", LIFE_WANTS_STEP, END_TARGET, END_DESCRIBE},
-    [LIFE_ADJUSTING] = {"adjusting", LIFE_WANTS_STEP, END_TARGET, END_ADJUST},
-    [LIFE_PROBING_SOURCE] = {"probing the source", LIFE_WANTS_STEP, END_SOURCE, END_DESCRIBE},
-    [LIFE_PROBING_TARGET] = {"probing the target", LIFE_WANTS_STEP, END_TARGET, END_DESCRIBE},
-    [LIFE_WAITING] = {"waiting", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
-    [LIFE_OPENING_SOURCE] = {"opening the source", LIFE_WANTS_STEP, END_SOURCE, END_OPEN},
-    [LIFE_OPENING_TARGET] = {"opening the target", LIFE_WANTS_STEP, END_TARGET, END_OPEN},
-    [LIFE_LISTING] = {"listing", LIFE_WANTS_BUFFER, END_TARGET, END_RECALL},
-    [LIFE_COPYING] = {"copying", LIFE_WANTS_CHUNKS, END_SOURCE, END_FETCH},
-    [LIFE_GATHERING] = {"gathering", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
-    [LIFE_SYNCING] = {"syncing", LIFE_WANTS_STEP, END_TARGET, END_SYNC},
-    [LIFE_DIGESTING] = {"digesting", LIFE_WANTS_BUFFER, END_TARGET, END_RECALL},
-    [LIFE_RELEASING] = {"releasing", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
-    [LIFE_COMMITTING_SOURCE] = {"committing the source", LIFE_WANTS_STEP, END_SOURCE, END_COMMIT},
-    [LIFE_LEAVING_SOURCE] = {"leaving the source", LIFE_WANTS_STEP, END_SOURCE, END_ABANDON},
-    [LIFE_REOPENING_SOURCE] = {"reopening the source", LIFE_WANTS_STEP, END_SOURCE, END_OPEN},
-    [LIFE_COMMITTING_TARGET] = {"committing the target", LIFE_WANTS_STEP, END_TARGET, END_COMMIT},
-    [LIFE_SAVING] = {"saving", LIFE_WANTS_STEP, END_TARGET, END_SYNC},
-    [LIFE_ABANDONING_SOURCE] = {"abandoning the source", LIFE_WANTS_STEP, END_SOURCE, END_ABANDON},
-    [LIFE_ABANDONING_TARGET] = {"abandoning the target", LIFE_WANTS_STEP, END_TARGET, END_ABANDON},
-    [LIFE_PARKED] = {"parked", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
-    [LIFE_DONE] = {"done", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
-    [LIFE_FAILED] = {"failed", LIFE_WANTS_NOTHING, END_SOURCE, END_DESCRIBE},
+    [LIFE_DESCRIBING_SOURCE] = {"describing the source", LIFE_WANTS_STEP, SIDE_SOURCE,
+                                SIDE_DESCRIBE},
+    [LIFE_DESCRIBING_TARGET] = {"describing the target", LIFE_WANTS_STEP, SIDE_TARGET,
+                                SIDE_DESCRIBE},
+    [LIFE_ADJUSTING] = {"adjusting", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_ADJUST},
+    [LIFE_PROBING_SOURCE] = {"probing the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_DESCRIBE},
+    [LIFE_PROBING_TARGET] = {"probing the target", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_DESCRIBE},
+    [LIFE_WAITING] = {"waiting", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
+    [LIFE_OPENING_SOURCE] = {"opening the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_OPEN},
+    [LIFE_OPENING_TARGET] = {"opening the target", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_OPEN},
+    [LIFE_LISTING] = {"listing", LIFE_WANTS_BUFFER, SIDE_TARGET, SIDE_RECALL},
+    [LIFE_COPYING] = {"copying", LIFE_WANTS_CHUNKS, SIDE_SOURCE, SIDE_FETCH},
+    [LIFE_GATHERING] = {"gathering", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
+    [LIFE_SYNCING] = {"syncing", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_SYNC},
+    [LIFE_DIGESTING] = {"digesting", LIFE_WANTS_BUFFER, SIDE_TARGET, SIDE_RECALL},
+    [LIFE_RELEASING] = {"releasing", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
+    [LIFE_COMMITTING_SOURCE] = {"committing the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_COMMIT},
+    [LIFE_LEAVING_SOURCE] = {"leaving the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_ABANDON},
+    [LIFE_REOPENING_SOURCE] = {"reopening the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_OPEN},
+    [LIFE_COMMITTING_TARGET] = {"committing the target", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_COMMIT},
+    [LIFE_SAVING] = {"saving", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_SYNC},
+    [LIFE_ABANDONING_SOURCE] = {"abandoning the source", LIFE_WANTS_STEP, SIDE_SOURCE,
+                                SIDE_ABANDON},
+    [LIFE_ABANDONING_TARGET] = {"abandoning the target", LIFE_WANTS_STEP, SIDE_TARGET,
+                                SIDE_ABANDON},
+    [LIFE_PARKED] = {"parked", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
+    [LIFE_DONE] = {"done", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
+    [LIFE_FAILED] = {"failed", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
 };
 
 /* The only place where a state changes. */
@@ -143,7 +147,7 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
         .wish = life_wish(life, start),
     };
     life_no_reports(&life->job);
-    bool target = start->kind == LIFE_LOOK && start->role == END_TARGET;
+    bool target = start->kind == LIFE_LOOK && start->role == SIDE_TARGET;
     if (start->source_path || target)
         life_enter(life, target ? LIFE_DESCRIBING_TARGET : LIFE_DESCRIBING_SOURCE);
     else if (life_read_manifest(life, &err) < 0)
@@ -161,7 +165,7 @@ void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes)
     life->job = lead->job;
     life->job.wish.join = true;
     life->job.sent_bytes = life->job.received_bytes = 0;
-    life->source_before = lead->job.facts[END_SOURCE];
+    life->source_before = lead->job.facts[SIDE_SOURCE];
     life_enter(life, LIFE_OPENING_SOURCE);
     if (chunk_bytes >= lead->job.chunk_bytes)
         return;
@@ -171,14 +175,14 @@ void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes)
     life_enter(life, LIFE_PARKED);
 }
 
-/* ---- the end ---- */
+/* ---- the side ---- */
 
 /* Every way out leads here. */
 static void life_end(struct life *life)
 {
     life->outcome = outcome_settle(life->outcome, life->result, &life->error);
     /* Of the lane that has committed. */
-    life->outcome.lacking = life->job.reports[END_TARGET].attributes_asked != 0;
+    life->outcome.lacking = life->job.reports[SIDE_TARGET].attributes_asked != 0;
     life->duration_ns = clock_now_ns() - life->started_ns;
     bool good = outcome_good(&life->outcome);
     if (life->kind == LIFE_COMPARE || life->outcome.kind == OUTCOME_DURABLE)
@@ -198,9 +202,9 @@ void life_close(struct life *life)
 /* Nothing else is in the way of closing what is still open. */
 static void life_abandon(struct life *life)
 {
-    if (life->held[END_SOURCE])
+    if (life->held[SIDE_SOURCE])
         life_enter(life, LIFE_ABANDONING_SOURCE);
-    else if (life->held[END_TARGET])
+    else if (life->held[SIDE_TARGET])
         life_enter(life, LIFE_ABANDONING_TARGET);
     else
         life_end(life);
@@ -220,7 +224,7 @@ static void life_let_others_go(struct life *life)
  * know that what this one's journal is stamped with is wrong. */
 static void life_let_go(struct life *life)
 {
-    bool written = life->open[END_TARGET] && !life->job.wish.compare_only;
+    bool written = life->open[SIDE_TARGET] && !life->job.wish.compare_only;
     life_digest_undo(life);
     life_phase(life, PHASE_SYNCING);
     if (written)
@@ -277,7 +281,7 @@ static void life_described(struct life *life)
     life_attributes_want(life);
     if (life_failed(life, life_refuse(life, &err), &err))
         return;
-    life->progress->bytes_total = life->job.facts[END_SOURCE].size_bytes;
+    life->progress->bytes_total = life->job.facts[SIDE_SOURCE].size_bytes;
     if (life_up_to_date(life)) {
         life->outcome = outcome_up_to_date("size and modification time");
         life->progress->bytes_kept = life->progress->bytes_total;
@@ -308,7 +312,7 @@ static void life_source_described(struct life *life)
         life_end(life);
     else if (life->kind == LIFE_COPY)
         life_enter(life, LIFE_DESCRIBING_TARGET);
-    else if (job->facts[END_SOURCE].kind != FILE_FOLDER ||
+    else if (job->facts[SIDE_SOURCE].kind != FILE_FOLDER ||
              !life_failed(life, life_refuse(life, &err), &err))
         life_enter(life, LIFE_WAITING);
 }
@@ -348,14 +352,14 @@ void life_admit(struct life *life)
 bool life_wants_team(const struct life *life)
 {
     return life->run->lanes > 1 && life->kind == LIFE_COPY &&
-           life->job.facts[END_SOURCE].size_bytes >= TEAM_FILE_BYTES_MIN;
+           life->job.facts[SIDE_SOURCE].size_bytes >= TEAM_FILE_BYTES_MIN;
 }
 
 /* A further lane looks at the same file, and may not find the same. */
 static void life_joined(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
-    struct facts *source = &life->job.facts[END_SOURCE];
+    struct facts *source = &life->job.facts[SIDE_SOURCE];
     enum evidence_change change = evidence_compare(&life->source_before, source);
     source->mode = life->source_before.mode; /* as it is wanted */
     if (change != EVIDENCE_CHANGED) {
@@ -381,7 +385,7 @@ static void life_source_opened(struct life *life)
         job->wish.preallocate = !life_sparse(life) && !life->run->wish->no_preallocate;
         job->wish.journal_early |= life_wants_team(life); /* lanes share it */
     }
-    life->progress->bytes_total = job->facts[END_SOURCE].size_bytes; /* may have grown since */
+    life->progress->bytes_total = job->facts[SIDE_SOURCE].size_bytes; /* may have grown since */
     life_enter(life, LIFE_OPENING_TARGET);
 }
 
@@ -411,7 +415,7 @@ static void life_target_opened(struct life *life)
         result = life_make_plan(life, &err);
     if (life_failed(life, result, &err))
         return;
-    life->progress->bytes_total = job->facts[END_SOURCE].size_bytes; /* of a manifest, too */
+    life->progress->bytes_total = job->facts[SIDE_SOURCE].size_bytes; /* of a manifest, too */
     life->resumed = life->kind == LIFE_COPY && job->journal == JOURNAL_FITS;
     if (life->resumed || !job->source_path)
         life_enter(life, LIFE_LISTING);
@@ -573,7 +577,7 @@ static bool life_compares_again(struct life *life, const struct slot *slot)
         return false;
     log_note("%s: comparing what was copied", slot->error.text);
     life->compare_count++;
-    life->source_before = life->job.facts[END_SOURCE];
+    life->source_before = life->job.facts[SIDE_SOURCE];
     life_enter(life, LIFE_LEAVING_SOURCE);
     return true;
 }
@@ -581,7 +585,7 @@ static bool life_compares_again(struct life *life, const struct slot *slot)
 static void life_source_reopened(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
-    struct facts *source = &life->job.facts[END_SOURCE];
+    struct facts *source = &life->job.facts[SIDE_SOURCE];
     int result = 0;
     if (evidence_compare(&life->source_before, source) == EVIDENCE_CHANGED)
         result = error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
@@ -623,12 +627,12 @@ static void life_committed(struct life *life)
 static void life_note_open(struct life *life, const struct slot *slot)
 {
     bool good = slot->result == 0;
-    enum end_role role = life->role;
-    if (slot->op == END_OPEN)
+    enum side_role role = life->role;
+    if (slot->op == SIDE_OPEN)
         life->open[role] = life->held[role] = good;
-    if (slot->op == END_COMMIT || slot->op == END_ABANDON)
+    if (slot->op == SIDE_COMMIT || slot->op == SIDE_ABANDON)
         life->open[role] = false;
-    if (slot->op == END_ABANDON || (slot->op == END_COMMIT && good))
+    if (slot->op == SIDE_ABANDON || (slot->op == SIDE_COMMIT && good))
         life->held[role] = false;
 }
 
@@ -655,7 +659,7 @@ static void life_step_failed(struct life *life, const struct slot *slot, bool lo
     bool joining = life->kind == LIFE_HELP && life->state != LIFE_SYNCING;
     life_note_failure(life, slot->result, &slot->error, lost || joining);
     if (life->state == LIFE_SYNCING)
-        life->open[END_TARGET] = false; /* not once more */
+        life->open[SIDE_TARGET] = false; /* not once more */
     life_let_go(life);
 }
 

@@ -11,8 +11,8 @@ enum { SET_ID_BITS = S_ISUID | S_ISGID };
 static bool takes_set_id(const struct life_run *run)
 {
     const struct copy_wish *wish = run->wish;
-    bool here = run->addresses[END_SOURCE].kind != ADDRESS_REMOTE &&
-                run->addresses[END_TARGET].kind != ADDRESS_REMOTE;
+    bool here = run->addresses[SIDE_SOURCE].kind != ADDRESS_REMOTE &&
+                run->addresses[SIDE_TARGET].kind != ADDRESS_REMOTE;
     return wish->attributes[ATTRIBUTE_MODE] >= ATTRIBUTE_ARCHIVE || (here && !wish->file.chown);
 }
 
@@ -30,7 +30,7 @@ void life_attributes_want(struct life *life)
     struct job *job = &life->job;
     const struct copy_wish *wish = life->run->wish;
     const struct mode_changes *changes = &wish->chmod;
-    struct facts *facts = &job->facts[END_SOURCE];
+    struct facts *facts = &job->facts[SIDE_SOURCE];
     uint32_t mode = mode_changes_apply(changes, facts->mode, wish->umask_bits);
     /* Those that --chmod itself gives were asked for. */
     uint32_t given =
@@ -47,7 +47,7 @@ void life_attributes_want(struct life *life)
 bool life_attributes_differ(const struct life *life)
 {
     const struct job *job = &life->job;
-    const struct facts *source = &job->facts[END_SOURCE], *target = &job->facts[END_TARGET];
+    const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
     const uint8_t *wish = job->wish.attributes;
     uint32_t withheld = job->wish.set_id ? 0 : SET_ID_BITS & ~target->mode;
     if (source->kind != FILE_REGULAR)

@@ -2,8 +2,8 @@
  * digest of digests, and the manifest where one was wished. The chunks are stored and synced. */
 #include "life_state.h"
 
-#include "haul/journal.h"
-#include "haul/num.h"
+#include "haul/base/num.h"
+#include "haul/disk/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,11 +18,11 @@ static struct digest *digests_of(const struct life *life)
 
 static uint64_t chunks_count(const struct life *life)
 {
-    return div_ceil(life->job.facts[END_SOURCE].size_bytes, life->job.chunk_bytes);
+    return div_ceil(life->job.facts[SIDE_SOURCE].size_bytes, life->job.chunk_bytes);
 }
 
 /* The next step; it runs in the buffer that is lent. */
-static int digest_step(struct life *life, enum end_role role, enum end_op op)
+static int digest_step(struct life *life, enum side_role role, enum side_op op)
 {
     life->role = role;
     life->op = op;
@@ -34,7 +34,7 @@ static int digest_step(struct life *life, enum end_role role, enum end_op op)
  * at the end. */
 static int manifest_write(struct journal *manifest)
 {
-    const struct request synced = {.kind = REQUEST_DATASYNC}; /* the target's END_SYNC before us */
+    const struct request synced = {.kind = REQUEST_DATASYNC}; /* the target's SIDE_SYNC before us */
     const void *data;
     if (journal_seal(manifest) == 0)
         return 0;
@@ -61,7 +61,7 @@ static int manifest_open(struct life *life, struct error *err)
     const struct job *job = &life->job;
     const char *path = life->run->wish->manifest_path;
     struct journal **manifest = &life->digesting.manifest;
-    const struct facts *source = &job->facts[END_SOURCE];
+    const struct facts *source = &job->facts[SIDE_SOURCE];
     struct journal_header header = {
         .session = life->run->session,
         .chunk_bytes = job->chunk_bytes,
@@ -70,7 +70,7 @@ static int manifest_open(struct life *life, struct error *err)
         .source = journal_identity_source(source),
         .target = journal_identity_source(source),
     };
-    header.target.inode = job->facts[END_TARGET].inode;
+    header.target.inode = job->facts[SIDE_TARGET].inode;
     int result = journal_open(manifest, &header, err);
     if (result == 0)
         result = journal_create(*manifest, AT_FDCWD, path, err);
@@ -113,7 +113,7 @@ int life_digest_begin(struct life *life, struct error *err)
     life->offset = 0;
     if (result < 0)
         return result;
-    return chunks_count(life) > 0 ? digest_step(life, END_TARGET, END_RECALL)
+    return chunks_count(life) > 0 ? digest_step(life, SIDE_TARGET, SIDE_RECALL)
                                   : digest_end(life, err);
 }
 
@@ -131,10 +131,10 @@ static void digest_begin_part(struct life *life, const struct slot *slot)
 void life_digest_prepare(struct life *life, struct slot *slot)
 {
     const struct life_digest *self = &life->digesting;
-    uint64_t size_bytes = life->job.facts[END_SOURCE].size_bytes;
-    if (life->op == END_COMMIT)
+    uint64_t size_bytes = life->job.facts[SIDE_SOURCE].size_bytes;
+    if (life->op == SIDE_COMMIT)
         return;
-    if (life->op == END_RECALL) {
+    if (life->op == SIDE_RECALL) {
         slot->offset = life->offset;
         slot->length = slot->capacity;
         if (life->offset == 0)
@@ -143,7 +143,7 @@ void life_digest_prepare(struct life *life, struct slot *slot)
     }
     slot->offset = (self->first + self->index) * life->job.chunk_bytes;
     slot->length = num_u32(min_u64(life->job.chunk_bytes, size_bytes - slot->offset));
-    slot->conditional = life->op == END_FETCH;
+    slot->conditional = life->op == SIDE_FETCH;
     slot->expected = digests_of(life)[self->index];
 }
 
@@ -164,7 +164,7 @@ static int digest_end_part(struct life *life, struct error *err)
     }
     self->first += self->count;
     life->offset = 0;
-    return self->first < chunks_count(life) ? digest_step(life, END_TARGET, END_RECALL)
+    return self->first < chunks_count(life) ? digest_step(life, SIDE_TARGET, SIDE_RECALL)
                                             : digest_end(life, err);
 }
 
@@ -175,14 +175,14 @@ static int digest_look(struct life *life, struct error *err)
 {
     struct life_digest *self = &life->digesting;
     struct digest *digests = digests_of(life);
-    uint64_t size_bytes = life->job.facts[END_SOURCE].size_bytes;
+    uint64_t size_bytes = life->job.facts[SIDE_SOURCE].size_bytes;
     for (; self->index < self->count; self->index++) {
         uint64_t start = (self->first + self->index) * life->job.chunk_bytes;
         uint64_t end = min_u64(start + life->job.chunk_bytes, size_bytes);
         if (!digest_equal(&digests[self->index], &unlisted))
             continue;
         if (self->data_start < end)
-            return digest_step(life, END_SOURCE, END_MAP);
+            return digest_step(life, SIDE_SOURCE, SIDE_MAP);
         digests[self->index] = digest_of_zeros(num_u32(end - start));
     }
     return digest_end_part(life, err);
@@ -192,7 +192,7 @@ static int digest_mapped(struct life *life, const struct slot *slot, struct erro
 {
     life->digesting.data_start = slot->extent_start;
     if (slot->extent_start < slot->offset + slot->length)
-        return digest_step(life, END_TARGET, END_EXAMINE);
+        return digest_step(life, SIDE_TARGET, SIDE_EXAMINE);
     return digest_look(life, err);
 }
 
@@ -205,7 +205,7 @@ static int digest_recalled(struct life *life, const struct slot *slot, struct er
             digests_of(life)[entries[i].chunk - self->first] = entries[i].digest;
     }
     life->offset = slot->extent_start;
-    return life->offset > 0 ? digest_step(life, END_TARGET, END_RECALL) : digest_look(life, err);
+    return life->offset > 0 ? digest_step(life, SIDE_TARGET, SIDE_RECALL) : digest_look(life, err);
 }
 
 /* If the source has changed meanwhile, that is what its COMMIT says. */
@@ -223,20 +223,20 @@ int life_digest_returned(struct life *life, struct slot *slot, struct error *err
 {
     struct life_digest *self = &life->digesting;
     switch (slot->op) {
-    case END_RECALL:
+    case SIDE_RECALL:
         return digest_recalled(life, slot, err);
-    case END_MAP:
+    case SIDE_MAP:
         return digest_mapped(life, slot, err);
-    case END_EXAMINE:
+    case SIDE_EXAMINE:
         digests_of(life)[self->index] = slot->digest;
-        return digest_step(life, END_SOURCE, END_FETCH);
-    case END_FETCH:
+        return digest_step(life, SIDE_SOURCE, SIDE_FETCH);
+    case SIDE_FETCH:
         if (!slot->matched)
-            return digest_step(life, END_SOURCE, END_COMMIT);
+            return digest_step(life, SIDE_SOURCE, SIDE_COMMIT);
         self->index++;
         return digest_look(life, err);
     default:
-        assert(slot->op == END_COMMIT);
+        assert(slot->op == SIDE_COMMIT);
         return digest_differs(life, err);
     }
 }

@@ -8,7 +8,7 @@ const char *life_would(const struct life *life)
 {
     const struct job *job = &life->job;
     enum resume_wish resume = life->run->wish->file.resume;
-    if (job->facts[END_TARGET].kind == FILE_NONE)
+    if (job->facts[SIDE_TARGET].kind == FILE_NONE)
         return "be created";
     if (resume == RESUME_RESTART)
         return "be written anew";
@@ -21,9 +21,9 @@ const char *life_would(const struct life *life)
 void life_itemize(struct life *life)
 {
     const struct job *job = &life->job;
-    const struct facts *source = &job->facts[END_SOURCE], *target = &job->facts[END_TARGET];
+    const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
     const uint8_t *wish = job->wish.attributes;
-    bool sent = life->run->addresses[END_TARGET].kind == ADDRESS_REMOTE;
+    bool sent = life->run->addresses[SIDE_TARGET].kind == ADDRESS_REMOTE;
     bool size = source->size_bytes != target->size_bytes;
     bool times = source->mtime_seconds != target->mtime_seconds;
     bool mode = wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE && source->mode != target->mode;

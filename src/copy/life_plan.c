@@ -2,11 +2,11 @@
  * and what is there to be done, as a plan. */
 #include "life_state.h"
 
-#include "haul/clock.h"
-#include "haul/evidence.h"
-#include "haul/journal.h"
-#include "haul/log.h"
-#include "haul/num.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/disk/evidence.h"
+#include "haul/disk/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,12 +14,12 @@
 #include <string.h>
 
 /* For messages: a path of another machine with its host. */
-static const char *plan_name(const struct life *life, enum end_role role, char *out,
+static const char *plan_name(const struct life *life, enum side_role role, char *out,
                              size_t capacity)
 {
     const struct job *job = &life->job;
     const struct address *address = &life->run->addresses[role];
-    const char *path = role == END_SOURCE ? job->source_path : job->target_path;
+    const char *path = role == SIDE_SOURCE ? job->source_path : job->target_path;
     if (address->kind != ADDRESS_REMOTE)
         return path;
     snprintf(out, capacity, "%s:%s", address->host, path);
@@ -28,8 +28,8 @@ static const char *plan_name(const struct life *life, enum end_role role, char *
 
 static bool same_machine(const struct life *life)
 {
-    const struct address *source = &life->run->addresses[END_SOURCE];
-    const struct address *target = &life->run->addresses[END_TARGET];
+    const struct address *source = &life->run->addresses[SIDE_SOURCE];
+    const struct address *target = &life->run->addresses[SIDE_TARGET];
     return source->kind == target->kind && source->port == target->port &&
            strcmp(source->host, target->host) == 0;
 }
@@ -37,10 +37,10 @@ static bool same_machine(const struct life *life)
 int life_refuse(const struct life *life, struct error *err)
 {
     const struct facts *facts = life->job.facts;
-    const struct facts *source = &facts[END_SOURCE], *target = &facts[END_TARGET];
+    const struct facts *source = &facts[SIDE_SOURCE], *target = &facts[SIDE_TARGET];
     char source_text[ADDRESS_TEXT_BYTES], target_text[ADDRESS_TEXT_BYTES];
-    const char *source_name = plan_name(life, END_SOURCE, source_text, sizeof(source_text));
-    const char *target_name = plan_name(life, END_TARGET, target_text, sizeof(target_text));
+    const char *source_name = plan_name(life, SIDE_SOURCE, source_text, sizeof(source_text));
+    const char *target_name = plan_name(life, SIDE_TARGET, target_text, sizeof(target_text));
     switch (source->kind) {
     case FILE_NONE:
         return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file",
@@ -79,7 +79,7 @@ bool life_up_to_date(const struct life *life)
     if (wish->verify || wish->manifest_path) /* both want the content to be read */
         return false;
     enum evidence_grade grade = evidence_up_to_date(
-        &job->facts[END_SOURCE], &job->facts[END_TARGET], wish->modify_window_ns, &why);
+        &job->facts[SIDE_SOURCE], &job->facts[SIDE_TARGET], wish->modify_window_ns, &why);
     if (grade == EVIDENCE_WEAK)
         log_note("%s: size and time are those of the source, and prove nothing: %s; comparing",
                  job->target_path, why);
@@ -94,7 +94,7 @@ static bool has_holes(const struct facts *source)
 /* Zeros are left out where nothing else stands: the plan says where that is. */
 bool life_sparse(const struct life *life)
 {
-    return life->run->wish->sparse || has_holes(&life->job.facts[END_SOURCE]);
+    return life->run->wish->sparse || has_holes(&life->job.facts[SIDE_SOURCE]);
 }
 
 static int make_copy_plan(struct life *life, struct error *err)
@@ -105,12 +105,12 @@ static int make_copy_plan(struct life *life, struct error *err)
     /* Verification stays behind two windows and what is in flight, so that it finds them closed. */
     uint64_t lag_bytes = 3 * (uint64_t)budget->window_bytes + budget->memory_bytes;
     const struct plan_config config = {
-        .size_bytes = job->facts[END_SOURCE].size_bytes,
+        .size_bytes = job->facts[SIDE_SOURCE].size_bytes,
         .chunk_bytes = job->chunk_bytes,
         .compare_bytes = job->old_bytes,
         .rewrite = !job->target_readable || wish->file.resume == RESUME_RESTART,
-        .sparse = has_holes(&job->facts[END_SOURCE]),
-        .blank = life_sparse(life) && job->facts[END_TARGET].kind != FILE_DEVICE,
+        .sparse = has_holes(&job->facts[SIDE_SOURCE]),
+        .blank = life_sparse(life) && job->facts[SIDE_TARGET].kind != FILE_DEVICE,
         .resume = job->journal == JOURNAL_FITS,
         .trust = wish->file.resume == RESUME_APPEND && !wish->verify &&
                  job->journal_source_proven && job->journal_target_proven,
@@ -125,9 +125,9 @@ static int make_verify_plan(struct life *life, struct error *err)
 {
     const struct job *job = &life->job;
     const struct plan_config config = {
-        .size_bytes = job->facts[END_SOURCE].size_bytes,
+        .size_bytes = job->facts[SIDE_SOURCE].size_bytes,
         .chunk_bytes = job->chunk_bytes,
-        .compare_bytes = job->facts[END_TARGET].size_bytes,
+        .compare_bytes = job->facts[SIDE_TARGET].size_bytes,
         .resume = job->source_path == NULL,
         .compare_only = job->target_path,
     };
@@ -141,7 +141,7 @@ int life_make_plan(struct life *life, struct error *err)
 
 int life_make_compare_plan(struct life *life, struct error *err)
 {
-    const struct facts *source = &life->job.facts[END_SOURCE];
+    const struct facts *source = &life->job.facts[SIDE_SOURCE];
     const struct plan_config config = {
         .size_bytes = source->size_bytes,
         .chunk_bytes = life->job.chunk_bytes,
@@ -188,7 +188,7 @@ int life_read_manifest(struct life *life, struct error *err)
                                "--chunk-size=%u allows them",
                                path, header.chunk_bytes, header.chunk_bytes);
     job->chunk_bytes = header.chunk_bytes;
-    job->facts[END_SOURCE] = (struct facts){
+    job->facts[SIDE_SOURCE] = (struct facts){
         .kind = FILE_REGULAR,
         .size_bytes = header.size_bytes,
         .inode = header.target.inode,
@@ -201,11 +201,11 @@ int life_read_manifest(struct life *life, struct error *err)
 struct outcome life_compared(struct life *life, struct error *err)
 {
     const struct job *job = &life->job;
-    uint64_t source_bytes = job->facts[END_SOURCE].size_bytes;
-    uint64_t target_bytes = job->facts[END_TARGET].size_bytes;
+    uint64_t source_bytes = job->facts[SIDE_SOURCE].size_bytes;
+    uint64_t target_bytes = job->facts[SIDE_TARGET].size_bytes;
     const char *other = job->source_path ? job->source_path : life->run->wish->manifest_path;
     /* A device has the size that it has. */
-    bool behind = target_bytes > source_bytes && job->facts[END_TARGET].kind == FILE_DEVICE;
+    bool behind = target_bytes > source_bytes && job->facts[SIDE_TARGET].kind == FILE_DEVICE;
     if (behind)
         log_note("%s: is a device and larger than %s; the %llu bytes behind are not "
                  "compared",

@@ -2,7 +2,7 @@
 #ifndef HAUL_COPY_LIFE_STATE_H
 #define HAUL_COPY_LIFE_STATE_H
 
-#include "haul/life.h"
+#include "haul/copy/life.h"
 
 /* life_attributes.c: owner, group, mode, times */
 

@@ -1,10 +1,10 @@
 /* plan.c - what to do next with one file. Walks the chunks in order, asks for the source's holes
  * where it has any, keeps verification a few chunks behind the writer, and folds the digests in
  * order although chunks end in any. */
-#include "haul/plan.h"
+#include "haul/copy/plan.h"
 
-#include "haul/log.h"
-#include "haul/num.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
 
 #include <errno.h>
 #include <pthread.h>

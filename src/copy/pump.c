@@ -1,9 +1,9 @@
 /* pump.c - the copy loop: one switch, one case a state (the picture is in pump.h). */
-#include "haul/pump.h"
+#include "haul/copy/pump.h"
 
-#include "haul/clock.h"
-#include "haul/control.h"
-#include "haul/num.h"
+#include "haul/base/clock.h"
+#include "haul/base/control.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,17 +24,17 @@ static struct life *life_of(const struct slot *slot)
 
 /* ---- slots ---- */
 
-/* The end that has it. */
-static enum end_role pump_role(const struct slot *slot)
+/* The side that has it. */
+static enum side_role pump_role(const struct slot *slot)
 {
     if (slot->state == SLOT_STEPPING)
         return life_of(slot)->role;
-    return slot->op == END_FETCH || slot->op == END_MAP ? END_SOURCE : END_TARGET;
+    return slot->op == SIDE_FETCH || slot->op == SIDE_MAP ? SIDE_SOURCE : SIDE_TARGET;
 }
 
 static void pump_returned(struct pump *pump, struct slot *slot);
 
-static void pump_start(struct pump *pump, struct slot *slot, enum slot_state state, enum end_op op)
+static void pump_start(struct pump *pump, struct slot *slot, enum slot_state state, enum side_op op)
 {
     bool idle = slot->state == SLOT_FREE || slot->state == SLOT_LENT;
     slot->state = state;
@@ -44,13 +44,13 @@ static void pump_start(struct pump *pump, struct slot *slot, enum slot_state sta
         pump->busy_count++;
         life_of(slot)->slots_count++;
     }
-    struct end *end = pump->ends[pump_role(slot)];
-    if (!pump->broken[end->role]) {
-        end_start(end, slot, op);
+    struct side *side = pump->sides[pump_role(slot)];
+    if (!pump->broken[side->role]) {
+        side_start(side, slot, op);
         return;
     }
-    slot->error = end->error;
-    slot->result = -end->error.errnum;
+    slot->error = side->error;
+    slot->result = -side->error.errnum;
     pump_returned(pump, slot);
 }
 
@@ -122,7 +122,7 @@ static void pump_checkpoint(struct pump *pump, struct life *life)
         return;
     slot->job = &life->job;
     pump_sync_begun(life);
-    pump_start(pump, slot, SLOT_SYNCING, END_SYNC);
+    pump_start(pump, slot, SLOT_SYNCING, SIDE_SYNC);
 }
 
 /* ---- chunks ---- */
@@ -133,7 +133,7 @@ static void pump_fetch(struct pump *pump, struct slot *slot, const struct digest
     if (unless)
         slot->expected = *unless;
     control_spend(pump->control, slot->length);
-    pump_start(pump, slot, SLOT_FETCHING, END_FETCH);
+    pump_start(pump, slot, SLOT_FETCHING, SIDE_FETCH);
 }
 
 static void pump_begin(struct pump *pump, struct slot *slot, struct life *life,
@@ -156,21 +156,21 @@ static void pump_begin(struct pump *pump, struct slot *slot, struct life *life,
         slot->from_medium = true;
         slot->expected = item->expected;
         pump_start(pump, slot, item->action == PLAN_VERIFY ? SLOT_VERIFYING : SLOT_EXAMINING,
-                   END_EXAMINE);
+                   SIDE_EXAMINE);
         break;
     case PLAN_CHECK:
         slot->from_medium = true; /* a good copy in the cache says nothing of what is below */
-        pump_start(pump, slot, SLOT_EXAMINING, END_EXAMINE);
+        pump_start(pump, slot, SLOT_EXAMINING, SIDE_EXAMINE);
         break;
     case PLAN_ERASE:
-        pump_start(pump, slot, SLOT_ERASING, END_ERASE);
+        pump_start(pump, slot, SLOT_ERASING, SIDE_ERASE);
         break;
     case PLAN_MAP:
-        pump_start(pump, slot, SLOT_MAPPING, END_MAP);
+        pump_start(pump, slot, SLOT_MAPPING, SIDE_MAP);
         break;
     case PLAN_RECALL:
         slot->length = PLAN_RECALL_MAX * (uint32_t)sizeof(struct journal_entry);
-        pump_start(pump, slot, SLOT_RECALLING, END_RECALL);
+        pump_start(pump, slot, SLOT_RECALLING, SIDE_RECALL);
         break;
     }
 }
@@ -182,7 +182,7 @@ static void pump_kept(struct pump *pump, struct slot *slot)
     bool as_journalled = item->action == PLAN_AUDIT && digest_equal(&slot->digest, &item->expected);
     bool noted = as_journalled || !slot->job->wish.journal;
     if (slot->state != SLOT_KEEPING && !noted) {
-        pump_start(pump, slot, SLOT_KEEPING, END_KEEP);
+        pump_start(pump, slot, SLOT_KEEPING, SIDE_KEEP);
         return;
     }
     plan_kept(life_of(slot)->plan, &slot->item, &slot->digest);
@@ -226,11 +226,11 @@ static void pump_fetched(struct pump *pump, struct slot *slot)
         plan_differs(life_of(slot)->plan, &slot->item, &slot->digest);
         pump_free(pump, slot);
     } else {
-        pump_start(pump, slot, SLOT_STORING, END_STORE);
+        pump_start(pump, slot, SLOT_STORING, SIDE_STORE);
     }
 }
 
-/* A slot came back from an end and its operation succeeded: what next? */
+/* A slot came back from a side and its operation succeeded: what next? */
 static void pump_advance(struct pump *pump, struct slot *slot)
 {
     struct plan *plan = life_of(slot)->plan;
@@ -314,7 +314,7 @@ static void pump_take_back(struct life *life)
 static void pump_step(struct pump *pump, struct life *life, struct slot *slot)
 {
     life_prepare(life, slot);
-    if (life->op == END_SYNC)
+    if (life->op == SIDE_SYNC)
         pump_sync_begun(life);
     pump_start(pump, slot, SLOT_STEPPING, life->op);
 }
@@ -336,8 +336,8 @@ static void pump_steps(struct pump *pump)
 static void pump_stepped(struct pump *pump, struct slot *slot)
 {
     struct life *life = life_of(slot);
-    bool lost = pump->ends[life->role]->broken;
-    if (slot->op == END_SYNC)
+    bool lost = pump->sides[life->role]->broken;
+    if (slot->op == SIDE_SYNC)
         pump_sync_ended(life, slot->result == 0);
     pump_free(pump, slot);
     if (slot == life->buffers[0])
@@ -359,7 +359,7 @@ static void pump_returned(struct pump *pump, struct slot *slot)
         return;
     }
     if (slot->result < 0)
-        life_note_failure(life, slot->result, &slot->error, pump->ends[pump_role(slot)]->broken);
+        life_note_failure(life, slot->result, &slot->error, pump->sides[pump_role(slot)]->broken);
     bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING;
     bool done = slot->result == 0 && !half;
     if (life->result == 0 || done) {
@@ -374,9 +374,9 @@ static void pump_returned(struct pump *pump, struct slot *slot)
 }
 
 /* Its engine gives nothing back any more: what it has is lost until it is closed. */
-static void pump_lose(struct pump *pump, enum end_role role, int result)
+static void pump_lose(struct pump *pump, enum side_role role, int result)
 {
-    pump->broken[role] = pump->ends[role]->broken = true;
+    pump->broken[role] = pump->sides[role]->broken = true;
     for (uint32_t i = 0; i < pump->slots_count + pump->control_count; i++) {
         struct slot *slot = &pump->slots[i];
         bool there = slot->state != SLOT_FREE && slot->state != SLOT_LENT &&
@@ -384,18 +384,18 @@ static void pump_lose(struct pump *pump, enum end_role role, int result)
         if (!there)
             continue;
         slot->result = result;
-        slot->error = pump->ends[role]->error;
+        slot->error = pump->sides[role]->error;
         pump_returned(pump, slot);
         slot->state = SLOT_LOST;
     }
 }
 
-static int pump_reap(struct pump *pump, enum end_role role, bool wait)
+static int pump_reap(struct pump *pump, enum side_role role, bool wait)
 {
     struct slot *done[PUMP_REAP_MAX];
     if (pump->broken[role])
         return 0;
-    int count = end_reap(pump->ends[role], done, PUMP_REAP_MAX, wait);
+    int count = side_reap(pump->sides[role], done, PUMP_REAP_MAX, wait);
     if (count < 0)
         pump_lose(pump, role, count);
     for (int i = 0; i < count; i++)
@@ -502,8 +502,8 @@ bool pump_turn(struct pump *pump)
     pump_fill(pump);
     for (struct life *life = pump->lives; life; life = life->next)
         pump_checkpoint(pump, life);
-    int count = pump_reap(pump, END_SOURCE, false);
-    int more = pump_reap(pump, END_TARGET, false);
+    int count = pump_reap(pump, SIDE_SOURCE, false);
+    int more = pump_reap(pump, SIDE_TARGET, false);
     return pump_look(pump) || count != 0 || more != 0;
 }
 
@@ -518,7 +518,7 @@ static uint64_t pump_wait_ns(const struct pump *pump)
     return wait_ns;
 }
 
-/* Wait for either end, never for one after the other. An end without a descriptor does its work in
+/* Wait for either side, never for one after the other. A side without a descriptor does its work in
  * reap. */
 void pump_wait(struct pump *const *pumps, uint32_t count)
 {
@@ -528,11 +528,11 @@ void pump_wait(struct pump *const *pumps, uint32_t count)
     assert(2 * count <= PUMP_POLLS_MAX);
     for (uint32_t i = 0; i < 2 * count; i++) {
         struct pump *pump = pumps[i / 2];
-        enum end_role role = i % 2 == 0 ? END_SOURCE : END_TARGET;
+        enum side_role role = i % 2 == 0 ? SIDE_SOURCE : SIDE_TARGET;
         wait_ns = min_u64(wait_ns, pump_wait_ns(pump));
-        if (pump->ends[role]->inflight == 0 || pump->broken[role])
+        if (pump->sides[role]->inflight == 0 || pump->broken[role])
             continue;
-        int fd = end_wait_fd(pump->ends[role], &polls[polls_count].events);
+        int fd = side_wait_fd(pump->sides[role], &polls[polls_count].events);
         if (fd < 0) {
             pump_reap(pump, role, true);
             return;

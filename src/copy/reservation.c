@@ -1,10 +1,10 @@
 /* reservation.c - which paths are one file. A table over two keys of each entry: the medium of what
  * is there, and the name in its folder. */
-#include "haul/reservation.h"
+#include "haul/copy/reservation.h"
 
-#include "haul/evidence.h"
-#include "haul/hash.h"
-#include "haul/place.h"
+#include "haul/base/hash.h"
+#include "haul/disk/evidence.h"
+#include "haul/disk/place.h"
 
 #include <errno.h>
 #include <limits.h>

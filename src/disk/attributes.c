@@ -1,9 +1,9 @@
 /* attributes.c - owner, group, mode and times of a file: one table for setting and comparing. */
-#include "haul/attributes.h"
+#include "haul/disk/attributes.h"
 
-#include "haul/cleanup.h"
-#include "haul/log.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -3,11 +3,11 @@
  * direct I/O in cache_direct.c. */
 #include "cache_parts.h"
 
-#include "haul/cleanup.h"
-#include "haul/filesystem.h"
-#include "haul/log.h"
-#include "haul/num.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/disk/filesystem.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* cache_account.c - whose pages: the sums behind the receipt's figures. It looks at nothing
  * itself. */
-#include "haul/cache.h"
-#include "haul/num.h"
+#include "haul/base/num.h"
+#include "haul/disk/cache.h"
 
 void cache_account_others(struct cache_account *account, uint64_t start, uint64_t end,
                           uint64_t bytes)

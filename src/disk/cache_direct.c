@@ -9,10 +9,10 @@
  * doubt is over. Where it is there, and what surrounds it is not, it was us. */
 #include "cache_parts.h"
 
-#include "haul/cleanup.h"
-#include "haul/log.h"
-#include "haul/num.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #include <errno.h>
 #include <linux/magic.h>

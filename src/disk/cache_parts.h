@@ -3,7 +3,7 @@
 #ifndef HAUL_DISK_CACHE_PARTS_H
 #define HAUL_DISK_CACHE_PARTS_H
 
-#include "haul/cache.h"
+#include "haul/disk/cache.h"
 
 /* A transfer brings in so much around it at most, where direct I/O lies. */
 enum { CACHE_SPILL_BYTES_MAX = 256 * 1024 };

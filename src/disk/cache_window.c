@@ -9,9 +9,9 @@
  * of a large folio does nothing, hence whole windows aligned to 2 MiB. */
 #include "cache_parts.h"
 
-#include "haul/cache.h"
-#include "haul/cleanup.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/disk/cache.h"
 
 #include <errno.h>
 #include <fcntl.h>

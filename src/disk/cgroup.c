@@ -1,7 +1,7 @@
 /* cgroup.c - where our own memory cgroup is. It knows nothing of limits. */
-#include "haul/cgroup.h"
+#include "haul/disk/cgroup.h"
 
-#include "haul/proc.h"
+#include "haul/base/proc.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,11 +1,11 @@
 /* copy_up.c - drops what a copy-up of overlayfs has left in the page cache. The lower file's pages
  * go by MADV_PAGEOUT (Linux 5.4) on the old mapping: reclaim of exactly these, if clean and ours.
  */
-#include "haul/copy_up.h"
+#include "haul/disk/copy_up.h"
 
-#include "haul/evidence.h"
-#include "haul/num.h"
-#include "haul/residency.h"
+#include "haul/base/num.h"
+#include "haul/disk/evidence.h"
+#include "haul/disk/residency.h"
 
 #include <errno.h>
 #include <linux/magic.h>

@@ -1,8 +1,8 @@
 /* device.c - finds in /proc and /sys by what a block device is in use. Knows nothing of opening or
  * copying one. */
-#include "haul/device.h"
+#include "haul/disk/device.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -3,9 +3,9 @@
  * An engine moves bytes once and reports what the system call said. Here is what that means: what a
  * short transfer is worth, when to go on, when to give up. It knows nothing about rings, threads,
  * files or chunks. */
-#include "haul/engine.h"
+#include "haul/disk/engine.h"
 
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* engine_execute.c - one request by plain system calls, for every engine that has nothing better.
  */
-#include "haul/engine.h"
+#include "haul/disk/engine.h"
 
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * and for what io_uring has no operation for. */
 #include "engine_pool.h"
 
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
 #ifndef HAUL_DISK_ENGINE_POOL_H
 #define HAUL_DISK_ENGINE_POOL_H
 
-#include "haul/engine.h"
+#include "haul/disk/engine.h"
 
 struct engine_pool;
 

@@ -1,7 +1,7 @@
 /* engine_sync.c - one request after the other, in the order of submission, inside reap.
  *
  * The oracle: the other engines must give what this one gives. */
-#include "haul/engine.h"
+#include "haul/disk/engine.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 
 #if WITH_URING
 
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <fcntl.h>

@@ -1,12 +1,12 @@
 /* evidence.c - what may be concluded from facts. Only judges: where the facts come from is in
  * evidence_take.c, and what is done about the answer is the copy's. */
-#include "haul/evidence.h"
+#include "haul/disk/evidence.h"
 
-#include "haul/bytes.h"
-#include "haul/clock.h"
-#include "haul/file.h"
-#include "haul/hash.h"
-#include "haul/num.h"
+#include "haul/base/bytes.h"
+#include "haul/base/clock.h"
+#include "haul/base/hash.h"
+#include "haul/base/num.h"
+#include "haul/disk/file.h"
 
 #include <time.h>
 

@@ -1,13 +1,13 @@
 /* evidence_take.c - finds out what evidence.h asks for: of files from statx, statfs and two ioctls,
  * of block devices from /sys. */
-#include "haul/evidence.h"
+#include "haul/disk/evidence.h"
 
-#include "haul/bytes.h"
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/file.h"
-#include "haul/filesystem.h"
-#include "haul/hash.h"
+#include "haul/base/bytes.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/hash.h"
+#include "haul/disk/file.h"
+#include "haul/disk/filesystem.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -1,17 +1,17 @@
 /* file.c - local files: opening, facts, preallocation, metadata, holes. It deliberately moves no
  * data and does not know why a file is opened. */
-#include "haul/file.h"
+#include "haul/disk/file.h"
 
-#include "haul/cleanup.h"
-#include "haul/copy_up.h"
-#include "haul/device.h"
-#include "haul/filesystem.h"
-#include "haul/log.h"
-#include "haul/num.h"
-#include "haul/place.h"
-#include "haul/proc.h"
-#include "haul/snapshot.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/proc.h"
+#include "haul/base/text.h"
+#include "haul/disk/copy_up.h"
+#include "haul/disk/device.h"
+#include "haul/disk/filesystem.h"
+#include "haul/disk/place.h"
+#include "haul/disk/snapshot.h"
 
 #include <dirent.h>
 #include <errno.h>

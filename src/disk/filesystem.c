@@ -1,7 +1,7 @@
 /* filesystem.c - kinds of file systems, by the numbers of statfs(2). */
-#include "haul/filesystem.h"
+#include "haul/disk/filesystem.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <linux/magic.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* place.c - paths beneath a folder. It does not know what they are opened for; rights are only
- * remembered here, file.c and the local end keep to them. */
-#include "haul/place.h"
+ * remembered here, file.c and the local side keep to them. */
+#include "haul/disk/place.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <assert.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* policy.c - the names of the policies. */
-#include "haul/policy.h"
+#include "haul/disk/policy.h"
 
 const char *policy_name(enum policy_kind kind)
 {

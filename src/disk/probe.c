@@ -1,11 +1,11 @@
 /* probe.c - what could be done with a path, found out without doing it. */
-#include "haul/probe.h"
+#include "haul/disk/probe.h"
 
-#include "haul/cleanup.h"
-#include "haul/device.h"
-#include "haul/num.h"
-#include "haul/place.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/disk/device.h"
+#include "haul/disk/place.h"
 
 #include <errno.h>
 #include <fcntl.h>

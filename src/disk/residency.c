@@ -1,9 +1,9 @@
 /* residency.c - what the page cache holds of a file, by cachestat or mincore. It knows
  * nothing of policies or copies. */
-#include "haul/residency.h"
+#include "haul/disk/residency.h"
 
-#include "haul/cleanup.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* slab.c - one anonymous mapping for all slots, on huge pages where the kernel gives them.
  *
  * It knows nothing of budgets: the caller has decided how much. */
-#include "haul/slab.h"
+#include "haul/disk/slab.h"
 
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 enum { SLOT_ALIGNMENT = 4096 };
 
-/* Maps `length` bytes at a 2 MiB boundary: maps more, then gives the ends back, so that they count
+/* Maps `length` bytes at a 2 MiB boundary: maps more, then gives the sides back, so that they count
  * for neither RLIMIT_AS nor the 32-bit address space. false: errno is set. */
 static bool map_aligned(struct slab *slab, size_t length)
 {

@@ -1,7 +1,7 @@
 /* snapshot.c - the content of a small file whose size is not known before it has been read. */
-#include "haul/snapshot.h"
+#include "haul/disk/snapshot.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <errno.h>
 #include <sys/mman.h>

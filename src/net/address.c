@@ -1,8 +1,8 @@
 /* address.c - takes the names of sources and targets apart. Text only: looks nothing up. */
-#include "haul/address.h"
+#include "haul/net/address.h"
 
-#include "haul/num.h"
-#include "haul/text.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #include <errno.h>
 #include <stdio.h>

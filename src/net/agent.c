@@ -1,9 +1,9 @@
 /* agent.c - finds, reads and checks the program that is brought to another machine. */
-#include "haul/agent.h"
+#include "haul/net/agent.h"
 
-#include "haul/cleanup.h"
-#include "haul/hash.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/hash.h"
+#include "haul/base/num.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* ask.c - puts questions on /dev/tty, or to SSH_ASKPASS, and remembers answers that worked. */
-#include "haul/ask.h"
+#include "haul/net/ask.h"
 
-#include "haul/child.h"
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/text.h"
+#include "haul/net/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

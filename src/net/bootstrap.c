@@ -9,13 +9,13 @@
  *   the program                     run                if it is the same
  *
  * or at any time "haul-agent cannot ..." with the reason. */
-#include "haul/bootstrap.h"
+#include "haul/net/bootstrap.h"
 
-#include "haul/agent.h"
-#include "haul/clock.h"
-#include "haul/log.h"
-#include "haul/num.h"
-#include "haul/text.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/net/agent.h"
 
 #include <assert.h>
 #include <stdio.h>

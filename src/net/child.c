@@ -1,11 +1,11 @@
 /* child.c - starts processes with pipes, keeps their last words, and leaves none behind. */
-#include "haul/child.h"
+#include "haul/net/child.h"
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/log.h"
-#include "haul/num.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* dial.c - connects a TCP socket within a given time, address after address. */
-#include "haul/dial.h"
+#include "haul/net/dial.h"
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -1,8 +1,8 @@
 /* link.c - what all links have in common: opening by address, waiting, and the orderly end. */
-#include "haul/link.h"
+#include "haul/net/link.h"
 
-#include "haul/clock.h"
-#include "haul/num.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <errno.h>

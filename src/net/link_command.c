@@ -1,12 +1,12 @@
 /* link_command.c - a link through a program of the user's choice: ssh, docker exec -i, sudo ...
  *
  * Knows how such programs want their arguments; the process itself is child.c's. */
-#include "haul/link.h"
+#include "haul/net/link.h"
 
-#include "haul/child.h"
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/net/child.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* link_open.c - a link to the haul that is there, or to one that is brought along. */
-#include "haul/bootstrap.h"
-#include "haul/link.h"
+#include "haul/net/bootstrap.h"
+#include "haul/net/link.h"
 
 int link_open(struct link **out, const struct link_options *options, struct error *err)
 {

@@ -21,10 +21,10 @@ const char *link_ssh_version(void)
 
 #else
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/log.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
 
 #include <dlfcn.h>
 #include <poll.h>

@@ -1,8 +1,8 @@
 /* link_stdio.c - the agent's own standard input and output as a link. */
-#include "haul/link.h"
+#include "haul/net/link.h"
 
-#include "haul/cleanup.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
 
 #include <errno.h>
 #include <fcntl.h>

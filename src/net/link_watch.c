@@ -1,5 +1,5 @@
 /* link_watch.c - what the links of pipes wait for: descriptors that come and go in one epoll. */
-#include "haul/link.h"
+#include "haul/net/link.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -1,7 +1,7 @@
 /* ssh_agent.c - stands between libssh and an ssh-agent. */
-#include "haul/ssh_agent.h"
+#include "haul/net/ssh_agent.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -3,9 +3,9 @@
 
 #if WITH_SSH
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/text.h"
 
 #include <dlfcn.h>
 #include <errno.h>

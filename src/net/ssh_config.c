@@ -1,11 +1,11 @@
 /* ssh_config.c - asks `ssh -G`, and looks up what it has answered. */
-#include "haul/ssh_config.h"
+#include "haul/net/ssh_config.h"
 
-#include "haul/ask.h"
-#include "haul/child.h"
-#include "haul/cleanup.h"
-#include "haul/num.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/net/ask.h"
+#include "haul/net/child.h"
 
 #include <assert.h>
 #include <errno.h>

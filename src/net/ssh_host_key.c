@@ -8,8 +8,8 @@
 
 #if WITH_SSH
 
-#include "haul/cleanup.h"
-#include "haul/log.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>

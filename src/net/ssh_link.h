@@ -9,7 +9,7 @@
 #ifndef HAUL_NET_SSH_LINK_H
 #define HAUL_NET_SSH_LINK_H
 
-#include "haul/link.h"
+#include "haul/net/link.h"
 
 #ifndef WITH_SSH
 #define WITH_SSH 1
@@ -17,9 +17,9 @@
 
 #if WITH_SSH
 
-#include "haul/ask.h"
-#include "haul/child.h"
-#include "haul/ssh_config.h"
+#include "haul/net/ask.h"
+#include "haul/net/child.h"
+#include "haul/net/ssh_config.h"
 
 /* ssh_channel_get_exit_status is deprecated in 0.11; its successor is not in 0.10. */
 #define SSH_SUPPRESS_DEPRECATED
@@ -132,7 +132,7 @@ int ssh_link_lost(struct ssh_link *ssh, const char *doing, struct error *err);
 /* Whether this is the first of the lanes that says or asks `what`; it is remembered. */
 bool ssh_link_first(const struct ssh_link *ssh, const char *what);
 
-/* How long the other end may be silent until the login is over. */
+/* How long the other side may be silent until the login is over. */
 uint64_t ssh_link_timeout_ns(const struct ssh_link *ssh);
 
 /* ssh_setup.c: what the configuration says becomes libssh's options; then the connection, up to

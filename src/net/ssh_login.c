@@ -6,12 +6,12 @@
 
 #if WITH_SSH
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/log.h"
-#include "haul/num.h"
-#include "haul/ssh_agent.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/net/ssh_agent.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 /* ssh_proxy.c - starts `ssh -W` for a jump, or a ProxyCommand. */
-#include "haul/ssh_proxy.h"
+#include "haul/net/ssh_proxy.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -6,12 +6,12 @@
 
 #if WITH_SSH
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/dial.h"
-#include "haul/log.h"
-#include "haul/num.h"
-#include "haul/ssh_proxy.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/net/dial.h"
+#include "haul/net/ssh_proxy.h"
 
 #include <errno.h>
 #include <fcntl.h>

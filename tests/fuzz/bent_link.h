@@ -131,7 +131,7 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
         if (field) {
             lie_about_field(message, field, lie->value);
             *bent->believed |= field->believed;
-            if (!lie->request && lie->op == END_FETCH && message->slot.matched)
+            if (!lie->request && lie->op == SIDE_FETCH && message->slot.matched)
                 message->payload_bytes = 0;
         }
         break;
@@ -145,7 +145,7 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
         bent_payload(message, payload, lie);
         break;
     case LIE_ENTRIES:
-        if (!lie->request && lie->op == END_RECALL)
+        if (!lie->request && lie->op == SIDE_RECALL)
             bent_other_entries(message, payload, lie->value);
         break;
     default:
@@ -157,9 +157,9 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
  * another chunk may be the source's where both are zeros. */
 static bool bent_old_is_believed(bool request, uint32_t op)
 {
-    return request ? op != END_STORE && op != END_KEEP
-                   : op != END_RECALL && op != END_STORE && op != END_KEEP && op != END_ERASE &&
-                         op != END_SYNC;
+    return request ? op != SIDE_STORE && op != SIDE_KEEP
+                   : op != SIDE_RECALL && op != SIDE_STORE && op != SIDE_KEEP && op != SIDE_ERASE &&
+                         op != SIDE_SYNC;
 }
 
 static bool bent_hits(const struct lie *lie, bool request, uint32_t op, uint32_t number)
@@ -355,7 +355,7 @@ static const struct link_ops bent_ops = {
     .close = bent_close,
 };
 
-/* The client's end; it closes the pair's. */
+/* The client's side; it closes the pair's. */
 static struct bent_link *bent_open(struct pair_link *pair, const struct lie *lies, uint32_t count,
                                    bool *believed)
 {

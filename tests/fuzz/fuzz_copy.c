@@ -18,9 +18,9 @@
 #include "bent_link.h"
 #include "folder.h"
 
-#include "haul/clock.h"
-#include "haul/copy.h"
-#include "haul/serve.h"
+#include "haul/base/clock.h"
+#include "haul/copy/copy.h"
+#include "haul/wire/serve.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -239,7 +239,7 @@ static void lies_read(const uint8_t *data, size_t length)
 static void run_cut(struct copy_wish wish, bool pull, uint8_t number)
 {
     world.lies[0] = (struct lie){
-        .op = pull ? END_FETCH : END_STORE,
+        .op = pull ? SIDE_FETCH : SIDE_STORE,
         .number = (uint8_t)(number % (CHUNKS + 1)),
         .deed = LIE_CUT,
     };

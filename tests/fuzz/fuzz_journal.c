@@ -2,9 +2,9 @@
  *
  * Mutations hardly ever keep a checksum right, so each input is also tried with its checksums put
  * right, to reach what stands behind them. What must hold, whatever the bytes: */
-#include "haul/hash.h"
-#include "haul/journal.h"
-#include "haul/num.h"
+#include "haul/base/hash.h"
+#include "haul/base/num.h"
+#include "haul/disk/journal.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* Fuzz target: everything that a person or a file name gives to text.h. The first byte chooses the
  * function, the rest is its text. Beyond not crashing: a parsed value reads back, JSON and escapes
  * have no raw control characters, and nothing is written past the capacity. */
-#include "haul/text.h"
+#include "haul/base/text.h"
 
 #include <assert.h>
 #include <string.h>

@@ -11,9 +11,9 @@
 #ifndef HAUL_TESTS_FUZZ_WIRE_H
 #define HAUL_TESTS_FUZZ_WIRE_H
 
-#include "haul/codec.h"
-#include "haul/hash.h"
-#include "haul/link.h"
+#include "haul/base/hash.h"
+#include "haul/net/link.h"
+#include "haul/wire/codec.h"
 
 #include <stdint.h>
 #include <stdlib.h>

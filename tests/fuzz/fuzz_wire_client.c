@@ -4,8 +4,8 @@
  * lists and extents stay within what was asked for. */
 #include "fuzz_wire.h"
 
-#include "haul/end_peer.h"
-#include "haul/journal.h"
+#include "haul/disk/journal.h"
+#include "haul/wire/peer.h"
 
 #include <assert.h>
 
@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 enum { SIZE_BYTES = 3 * FUZZ_CHUNK_BYTES + 1000 };
 
 struct client {
-    struct end *end;
+    struct side *side;
     struct slot slots[FUZZ_SLOTS + 1];
     struct job job;
 };
@@ -51,18 +51,18 @@ static void check_outcome(const struct slot *slot)
     uint64_t sum = 0;
     if (slot->result < 0)
         return;
-    if (slot->op == END_FETCH && !slot->matched) {
+    if (slot->op == SIDE_FETCH && !slot->matched) {
         struct digest digest = digest_of(slot->buffer, slot->length);
         assert(digest_equal(&digest, &slot->digest));
     }
-    if (slot->op == END_FETCH || slot->op == END_EXAMINE)
+    if (slot->op == SIDE_FETCH || slot->op == SIDE_EXAMINE)
         assert(!slot->matched ||
                (slot->conditional && digest_equal(&slot->digest, &slot->expected)));
-    if (slot->op == END_EXAMINE)
+    if (slot->op == SIDE_EXAMINE)
         assert(slot->count <= slot->length);
-    if (slot->op == END_MAP)
+    if (slot->op == SIDE_MAP)
         assert(slot->extent_start >= slot->offset && slot->extent_end > slot->offset);
-    if (slot->op == END_RECALL) {
+    if (slot->op == SIDE_RECALL) {
         assert(slot->count * sizeof(*entries) <= slot->length);
         for (uint32_t i = 0; i < slot->count; i++)
             sum += entries[i].chunk;
@@ -74,15 +74,15 @@ static void drain(struct client *client)
 {
     struct slot *done[4];
     /* The link ends, so this does, too. */
-    while (client->end->inflight > 0) {
-        int count = end_reap(client->end, done, 4, true);
+    while (client->side->inflight > 0) {
+        int count = side_reap(client->side, done, 4, true);
         assert(count >= 0);
         for (int i = 0; i < count; i++)
             check_outcome(done[i]);
     }
 }
 
-static void start(struct client *client, uint32_t index, enum end_op op, bool conditional)
+static void start(struct client *client, uint32_t index, enum side_op op, bool conditional)
 {
     struct slot *slot = &client->slots[index];
     slot->offset = index * (uint64_t)FUZZ_CHUNK_BYTES;
@@ -90,29 +90,29 @@ static void start(struct client *client, uint32_t index, enum end_op op, bool co
     slot->conditional = conditional;
     slot->expected = digest_of("", 0);
     slot->digest = digest_of(slot->buffer, slot->buffer ? FUZZ_CHUNK_BYTES : 0);
-    end_start(client->end, slot, op);
+    side_start(client->side, slot, op);
 }
 
-static void work(struct client *client, enum end_role role)
+static void work(struct client *client, enum side_role role)
 {
-    static const enum end_op ops[2][5] = {
-        {END_MAP, END_FETCH, END_FETCH, END_FETCH, END_FETCH},
-        {END_RECALL, END_EXAMINE, END_STORE, END_KEEP, END_ERASE},
+    static const enum side_op ops[2][5] = {
+        {SIDE_MAP, SIDE_FETCH, SIDE_FETCH, SIDE_FETCH, SIDE_FETCH},
+        {SIDE_RECALL, SIDE_EXAMINE, SIDE_STORE, SIDE_KEEP, SIDE_ERASE},
     };
-    start(client, FUZZ_SLOTS, END_DESCRIBE, false);
+    start(client, FUZZ_SLOTS, SIDE_DESCRIBE, false);
     drain(client);
-    start(client, FUZZ_SLOTS, END_OPEN, false);
+    start(client, FUZZ_SLOTS, SIDE_OPEN, false);
     drain(client);
     for (int i = 0; i < 5; i++) {
         start(client, 0, ops[role][i], i % 2);
         start(client, 1, ops[role][i], i < 2);
-        if (role == END_TARGET && i == 4)
-            start(client, FUZZ_SLOTS, END_SYNC, false);
+        if (role == SIDE_TARGET && i == 4)
+            start(client, FUZZ_SLOTS, SIDE_SYNC, false);
         drain(client);
     }
-    start(client, FUZZ_SLOTS, END_COMMIT, false);
+    start(client, FUZZ_SLOTS, SIDE_COMMIT, false);
     drain(client);
-    start(client, FUZZ_SLOTS, END_ABANDON, false);
+    start(client, FUZZ_SLOTS, SIDE_ABANDON, false);
     drain(client);
 }
 
@@ -122,19 +122,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     struct error err = {.class = ERROR_NONE};
     if (length == 0)
         return 0;
-    enum end_role role = data[0] & FUZZ_TARGET ? END_TARGET : END_SOURCE;
+    enum side_role role = data[0] & FUZZ_TARGET ? SIDE_TARGET : SIDE_SOURCE;
     struct fuzz_link *fuzz = fuzz_link_open(data, length, WIRE_SERVER);
-    const struct end_peer_config config = {
+    const struct peer_config config = {
         .link = &fuzz->link,
         .hello = fuzz_hello(data[0]),
     };
     client_init(&client);
-    if (end_peer_open(&client.end, &config, &err) == 0) {
-        const struct wire_hello *limits = end_peer_agreed(client.end);
+    if (peer_open(&client.side, &config, &err) == 0) {
+        const struct wire_hello *limits = peer_agreed(client.side);
         assert(limits->slots_count <= FUZZ_SLOTS && limits->chunk_bytes <= FUZZ_CHUNK_BYTES);
         if (limits->slots_count == FUZZ_SLOTS && limits->chunk_bytes == FUZZ_CHUNK_BYTES)
             work(&client, role);
-        end_close(client.end);
+        side_close(client.side);
     } else {
         assert(error_is_set(&err));
         link_close(&fuzz->link);

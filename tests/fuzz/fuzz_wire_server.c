@@ -1,12 +1,12 @@
 /* fuzz_wire_server.c - any bytes as what a client says to a server that works on real files. What
- * must hold, whatever the bytes: the server ends, without an assertion of the local end's (it
+ * must hold, whatever the bytes: the server ends, without an assertion of the local side's (it
  * trusts its caller), with a reason unless it was told goodbye, and leaves no descriptor open. It
  * is held to one folder, and to small files, so that no mutation does harm to the machine. */
 #include "folder.h"
 #include "fuzz_wire.h"
 
-#include "haul/place.h"
-#include "haul/serve.h"
+#include "haul/disk/place.h"
+#include "haul/wire/serve.h"
 
 #include <assert.h>
 #include <signal.h>

@@ -5,9 +5,9 @@
 #ifndef HAUL_TESTS_FUZZ_LIE_H
 #define HAUL_TESTS_FUZZ_LIE_H
 
-#include "haul/cleanup.h"
-#include "haul/codec.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/wire/codec.h"
 
 #include <string.h>
 
@@ -37,7 +37,7 @@ struct lie {
 /* believed: the client has nothing to hold against it. What is in a source only the source's side
  * knows, and whether a target was empty only the target's. */
 struct lie_field {
-    enum end_op op;
+    enum side_op op;
     uint16_t offset, bytes;
     bool truth; /* a bool */
     bool believed;
@@ -65,76 +65,76 @@ struct lie_field {
         LIE_OF(op, facts.evidence.machine, false)
 
 static const struct lie_field lie_reply_fields[] = {
-    LIE_OF_FACTS(END_DESCRIBE),
-    LIE_OF(END_DESCRIBE, job.journal_present, false),
-    LIE_OF_FACTS(END_OPEN),
-    LIE_OF(END_OPEN, job.target_fresh, true),
-    LIE_OF(END_OPEN, job.target_readable, false),
-    LIE_OF_ENUM(END_OPEN, job.journal, true),
-    LIE_OF(END_OPEN, job.old_bytes, true),
-    LIE_OF(END_OPEN, job.journal_source_proven, true),
-    LIE_OF(END_OPEN, job.journal_target_proven, true),
-    LIE_OF(END_OPEN, job.chunk_bytes, false),
-    LIE_OF(END_MAP, slot.extent_start, true),
-    LIE_OF(END_MAP, slot.extent_end, true),
-    LIE_OF(END_RECALL, slot.extent_start, false),
-    LIE_OF(END_RECALL, slot.count, false),
-    LIE_OF(END_RECALL, slot.digest, false),
-    LIE_OF(END_FETCH, slot.matched, true),
-    LIE_OF(END_FETCH, slot.digest, false),
-    LIE_OF(END_EXAMINE, slot.count, false),
-    LIE_OF(END_EXAMINE, slot.digest, false),
-    LIE_OF_ENUM(END_COMMIT, report.policy, false),
-    LIE_OF(END_COMMIT, report.resident_after_bytes, false),
-    LIE_OF(END_COMMIT, tally.bytes, false),
-    LIE_OF(END_COMMIT, tally.sum, false),
-    LIE_OF(END_ABANDON, tally.sum, false),
-    LIE_OF(END_COMMIT, report.reread_cached_bytes, false),
-    LIE_OF(END_COMMIT, report.attributes_lost, true),
+    LIE_OF_FACTS(SIDE_DESCRIBE),
+    LIE_OF(SIDE_DESCRIBE, job.journal_present, false),
+    LIE_OF_FACTS(SIDE_OPEN),
+    LIE_OF(SIDE_OPEN, job.target_fresh, true),
+    LIE_OF(SIDE_OPEN, job.target_readable, false),
+    LIE_OF_ENUM(SIDE_OPEN, job.journal, true),
+    LIE_OF(SIDE_OPEN, job.old_bytes, true),
+    LIE_OF(SIDE_OPEN, job.journal_source_proven, true),
+    LIE_OF(SIDE_OPEN, job.journal_target_proven, true),
+    LIE_OF(SIDE_OPEN, job.chunk_bytes, false),
+    LIE_OF(SIDE_MAP, slot.extent_start, true),
+    LIE_OF(SIDE_MAP, slot.extent_end, true),
+    LIE_OF(SIDE_RECALL, slot.extent_start, false),
+    LIE_OF(SIDE_RECALL, slot.count, false),
+    LIE_OF(SIDE_RECALL, slot.digest, false),
+    LIE_OF(SIDE_FETCH, slot.matched, true),
+    LIE_OF(SIDE_FETCH, slot.digest, false),
+    LIE_OF(SIDE_EXAMINE, slot.count, false),
+    LIE_OF(SIDE_EXAMINE, slot.digest, false),
+    LIE_OF_ENUM(SIDE_COMMIT, report.policy, false),
+    LIE_OF(SIDE_COMMIT, report.resident_after_bytes, false),
+    LIE_OF(SIDE_COMMIT, tally.bytes, false),
+    LIE_OF(SIDE_COMMIT, tally.sum, false),
+    LIE_OF(SIDE_ABANDON, tally.sum, false),
+    LIE_OF(SIDE_COMMIT, report.reread_cached_bytes, false),
+    LIE_OF(SIDE_COMMIT, report.attributes_lost, true),
 };
 
 /* A request that is changed on its way is another wish, and what comes of it is nobody's lie; only
  * what the tally covers must be noticed. Paths stay: nothing outside of the folder is touched. */
 static const struct lie_field lie_request_fields[] = {
-    LIE_OF(END_DESCRIBE, job.number, true),
-    LIE_OF(END_OPEN, job.number, true),
-    LIE_OF(END_OPEN, job.chunk_bytes, true),
-    LIE_OF_ENUM(END_OPEN, job.wish.cache, true),
-    LIE_OF_ENUM(END_OPEN, job.wish.resume, true),
-    LIE_OF(END_OPEN, job.wish.preallocate, true),
-    LIE_OF(END_OPEN, job.wish.join, true),
-    LIE_OF(END_OPEN, job.wish.journal, true),
-    LIE_OF(END_OPEN, job.wish.journal_early, true),
-    LIE_OF(END_OPEN, job.wish.compare_only, true),
-    LIE_OF(END_OPEN, job.wish.session, true),
-    LIE_OF_ENUM(END_OPEN, job.facts[END_SOURCE].kind, true),
-    LIE_OF(END_OPEN, job.facts[END_SOURCE].size_bytes, true),
-    LIE_OF(END_OPEN, job.facts[END_SOURCE].mtime_seconds, true),
-    LIE_OF(END_MAP, slot.offset, true),
-    LIE_OF(END_RECALL, slot.offset, true),
-    LIE_OF(END_RECALL, slot.length, true),
-    LIE_OF(END_FETCH, slot.offset, true),
-    LIE_OF(END_FETCH, slot.length, true),
-    LIE_OF(END_FETCH, slot.conditional, true),
-    LIE_OF(END_FETCH, slot.expected, true),
-    LIE_OF(END_EXAMINE, slot.offset, true),
-    LIE_OF(END_EXAMINE, slot.length, true),
-    LIE_OF(END_EXAMINE, slot.from_medium, false),
-    LIE_OF(END_STORE, job.number, false),
-    LIE_OF(END_STORE, slot.offset, false),
-    LIE_OF(END_STORE, slot.length, false),
-    LIE_OF(END_STORE, slot.digest, false),
-    LIE_OF(END_STORE, slot.blank, true),
-    LIE_OF(END_KEEP, slot.offset, false),
-    LIE_OF(END_KEEP, slot.digest, false),
-    LIE_OF(END_ERASE, slot.offset, true),
-    LIE_OF(END_ERASE, slot.length, true),
-    LIE_OF(END_SYNC, job.number, true),
-    LIE_OF(END_COMMIT, job.number, true),
-    LIE_OF(END_COMMIT, job.facts[END_SOURCE].size_bytes, false),
-    LIE_OF(END_COMMIT, job.facts[END_SOURCE].mtime_seconds, true),
-    LIE_OF(END_COMMIT, job.wish.attributes[3], true),
-    LIE_OF(END_DESCRIBE, job.wish.dry, true),
+    LIE_OF(SIDE_DESCRIBE, job.number, true),
+    LIE_OF(SIDE_OPEN, job.number, true),
+    LIE_OF(SIDE_OPEN, job.chunk_bytes, true),
+    LIE_OF_ENUM(SIDE_OPEN, job.wish.cache, true),
+    LIE_OF_ENUM(SIDE_OPEN, job.wish.resume, true),
+    LIE_OF(SIDE_OPEN, job.wish.preallocate, true),
+    LIE_OF(SIDE_OPEN, job.wish.join, true),
+    LIE_OF(SIDE_OPEN, job.wish.journal, true),
+    LIE_OF(SIDE_OPEN, job.wish.journal_early, true),
+    LIE_OF(SIDE_OPEN, job.wish.compare_only, true),
+    LIE_OF(SIDE_OPEN, job.wish.session, true),
+    LIE_OF_ENUM(SIDE_OPEN, job.facts[SIDE_SOURCE].kind, true),
+    LIE_OF(SIDE_OPEN, job.facts[SIDE_SOURCE].size_bytes, true),
+    LIE_OF(SIDE_OPEN, job.facts[SIDE_SOURCE].mtime_seconds, true),
+    LIE_OF(SIDE_MAP, slot.offset, true),
+    LIE_OF(SIDE_RECALL, slot.offset, true),
+    LIE_OF(SIDE_RECALL, slot.length, true),
+    LIE_OF(SIDE_FETCH, slot.offset, true),
+    LIE_OF(SIDE_FETCH, slot.length, true),
+    LIE_OF(SIDE_FETCH, slot.conditional, true),
+    LIE_OF(SIDE_FETCH, slot.expected, true),
+    LIE_OF(SIDE_EXAMINE, slot.offset, true),
+    LIE_OF(SIDE_EXAMINE, slot.length, true),
+    LIE_OF(SIDE_EXAMINE, slot.from_medium, false),
+    LIE_OF(SIDE_STORE, job.number, false),
+    LIE_OF(SIDE_STORE, slot.offset, false),
+    LIE_OF(SIDE_STORE, slot.length, false),
+    LIE_OF(SIDE_STORE, slot.digest, false),
+    LIE_OF(SIDE_STORE, slot.blank, true),
+    LIE_OF(SIDE_KEEP, slot.offset, false),
+    LIE_OF(SIDE_KEEP, slot.digest, false),
+    LIE_OF(SIDE_ERASE, slot.offset, true),
+    LIE_OF(SIDE_ERASE, slot.length, true),
+    LIE_OF(SIDE_SYNC, job.number, true),
+    LIE_OF(SIDE_COMMIT, job.number, true),
+    LIE_OF(SIDE_COMMIT, job.facts[SIDE_SOURCE].size_bytes, false),
+    LIE_OF(SIDE_COMMIT, job.facts[SIDE_SOURCE].mtime_seconds, true),
+    LIE_OF(SIDE_COMMIT, job.wish.attributes[3], true),
+    LIE_OF(SIDE_DESCRIBE, job.wish.dry, true),
 };
 
 /* The field-th of an operation, modulo how many there are; NULL: it has none. */

@@ -41,7 +41,7 @@ enum { PACKET_BYTES_MAX = 16 * 1024, PACKETS_MAX = 64 * 1024, TUN_QUEUE_PACKETS 
 #define RATE_UNLIMITED 0
 
 struct packet {
-    int64_t arrival_ns; /* at the other end */
+    int64_t arrival_ns; /* at the other side */
     size_t offset;      /* in the store */
     uint32_t length;
 };

@@ -6,8 +6,8 @@
 
 #include "world_sim.h"
 
-#include "haul/engine.h"
-#include "haul/hash.h"
+#include "haul/base/hash.h"
+#include "haul/disk/engine.h"
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -113,7 +113,7 @@ static struct slot *sim_slot_of(const void *buffer, uint64_t length)
     return NULL;
 }
 
-/* The buffer is a slot's that is with this end for exactly this. */
+/* The buffer is a slot's that is with this side for exactly this. */
 static void sim_check_slot(const struct sim_engine *sim, const struct request *request)
 {
     const struct slot *slot = sim_slot_of(request->buffer, request->length);
@@ -122,19 +122,19 @@ static void sim_check_slot(const struct sim_engine *sim, const struct request *r
     bool right = false;
     switch (slot->state) {
     case SLOT_FETCHING:
-        right = sim->file->role == END_SOURCE && request->kind == REQUEST_READ;
+        right = sim->file->role == SIDE_SOURCE && request->kind == REQUEST_READ;
         break;
     case SLOT_EXAMINING:
     case SLOT_VERIFYING:
-        right = sim->file->role == END_TARGET && request->kind == REQUEST_READ;
+        right = sim->file->role == SIDE_TARGET && request->kind == REQUEST_READ;
         break;
     case SLOT_STORING:
     case SLOT_ERASING:
-        right = sim->file->role == END_TARGET && request->kind == REQUEST_WRITE;
+        right = sim->file->role == SIDE_TARGET && request->kind == REQUEST_WRITE;
         break;
     case SLOT_STEPPING: /* the digest of digests: what no journal lists is compared */
         right = request->kind == REQUEST_READ &&
-                slot->op == (sim->file->role == END_SOURCE ? END_FETCH : END_EXAMINE);
+                slot->op == (sim->file->role == SIDE_SOURCE ? SIDE_FETCH : SIDE_EXAMINE);
         break;
     default: /* nothing that moves bytes */
         break;
@@ -191,7 +191,7 @@ static void sim_check_overlap(const struct sim_engine *sim, const struct request
 static bool sim_is_journal(const struct sim_engine *sim, const struct request *request)
 {
     bool kind = request->kind == REQUEST_WRITE || request->kind == REQUEST_DATASYNC;
-    return kind && sim->file->role == END_TARGET && !sim_file_of(request->fd);
+    return kind && sim->file->role == SIDE_TARGET && !sim_file_of(request->fd);
 }
 
 static int sim_journal(const struct request *request)
@@ -212,7 +212,7 @@ static void sim_check_request(struct sim_engine *sim, const struct request *requ
         sim_fatal("a %s went to the wrong file", sim_kind_names[request->kind]);
     if (sim->count >= sim->engine.depth)
         sim_fatal("more than %u requests in flight", sim->engine.depth);
-    if (sim->file->role == END_SOURCE && request->kind != REQUEST_READ &&
+    if (sim->file->role == SIDE_SOURCE && request->kind != REQUEST_READ &&
         request->kind != REQUEST_DROP && request->kind != REQUEST_CALL)
         sim_fatal("the source gets a %s", sim_kind_names[request->kind]);
     if (!sim_is_transfer(request))
@@ -231,7 +231,7 @@ static void sim_check_request(struct sim_engine *sim, const struct request *requ
 static void sim_check_draining(struct sim_engine *sim, const struct request *request)
 {
     if (request->kind == REQUEST_READ && request->done == 0 && request->attempts == 0 &&
-        sim->file->role == END_SOURCE && (error_is_set(world.err) || world.control->stop) &&
+        sim->file->role == SIDE_SOURCE && (error_is_set(world.err) || world.control->stop) &&
         ++sim->after_error_reads > 6 * world.slots_count)
         sim_fatal("goes on reading after a failure or a stop");
 }
@@ -256,7 +256,7 @@ static int sim_failed(const struct sim_engine *sim, const struct request *reques
     /* Direct I/O refused at work is not a failure: haul goes on in windows. */
     if (errnum == EINVAL && request->block > 1)
         return -EINVAL;
-    sim_trace("%s: %s at %llu fails: %s", sim->file->role == END_SOURCE ? "source" : "target",
+    sim_trace("%s: %s at %llu fails: %s", sim->file->role == SIDE_SOURCE ? "source" : "target",
               sim_kind_names[request->kind], (unsigned long long)request->offset, strerror(errnum));
     if (request->kind == REQUEST_DROP)
         world.drop_failed = true;
@@ -288,7 +288,7 @@ static int sim_engine_submit(struct engine *engine, struct request *request)
         memset(sim_rest(request), (int)sim_below(256), sim_rest_bytes(request));
     if (sim_is_transfer(request))
         mine->before = digest_of(sim_rest(request), sim_rest_bytes(request));
-    sim_trace("%s: %s %llu+%llu", sim->file->role == END_SOURCE ? "source" : "target",
+    sim_trace("%s: %s %llu+%llu", sim->file->role == SIDE_SOURCE ? "source" : "target",
               sim_kind_names[request->kind], (unsigned long long)request->offset,
               (unsigned long long)request->length);
     return 0;
@@ -481,7 +481,7 @@ static struct request *sim_complete(struct sim_engine *sim, uint32_t index)
                       sim_kind_names[request->kind]);
     }
     request->result = sim_work(sim, &mine);
-    sim_trace("%s: %s %llu+%llu: %d", sim->file->role == END_SOURCE ? "source" : "target",
+    sim_trace("%s: %s %llu+%llu: %d", sim->file->role == SIDE_SOURCE ? "source" : "target",
               sim_kind_names[request->kind], (unsigned long long)request->offset,
               (unsigned long long)request->length, request->result);
     if (sim_is_transfer(request) && !mine.journal)
@@ -545,7 +545,7 @@ static const struct engine_ops sim_engine_ops = {
     .close = sim_engine_close,
 };
 
-static struct engine *sim_engine_open(enum end_role role, const struct sim_engine_plan *plan,
+static struct engine *sim_engine_open(enum side_role role, const struct sim_engine_plan *plan,
                                       uint32_t depth)
 {
     struct sim_engine *sim = calloc(1, sizeof(*sim));

@@ -1,5 +1,5 @@
-/* sim_pump.c - the seeded simulation of the copy: pump, plan, local ends, policies and the rules of
- * the engine, over an engine that reorders, delays, cuts, interrupts and fails requests.
+/* sim_pump.c - the seeded simulation of the copy: pump, plan, local sides, policies and the rules
+ * of the engine, over an engine that reorders, delays, cuts, interrupts and fails requests.
  *
  * From the seed follow the files, the sizes, the policies, the failures and their moments. Whatever
  * happens: it ends; every slot comes back; nothing is claimed that is not so; and where nothing
@@ -13,11 +13,11 @@
 #include "system_sim.h"
 #include "world_sim.h"
 
-#include "haul/cache.h"
-#include "haul/journal.h"
-#include "haul/log.h"
-#include "haul/plan.h"
-#include "haul/pump.h"
+#include "haul/base/log.h"
+#include "haul/copy/plan.h"
+#include "haul/copy/pump.h"
+#include "haul/disk/cache.h"
+#include "haul/disk/journal.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -78,7 +78,7 @@ struct shared {
 struct run {
     struct scenario scenario;
     struct slot slots[SIM_SLOTS_MAX];
-    struct end *ends[2];
+    struct side *sides[2];
     struct copy_wish wish;
     struct budget budget;
     struct address addresses[2];
@@ -125,7 +125,7 @@ static uint32_t draw_nth(void)
     return (uint32_t)sim_scaled(1, 64);
 }
 
-static void draw_fault(struct sim_fault *fault, enum end_role role)
+static void draw_fault(struct sim_fault *fault, enum side_role role)
 {
     static const int errnos[] = {EIO, ENOSPC, EDQUOT, EINVAL, ENOMEM, EROFS};
     static const uint32_t kinds[] = {
@@ -138,8 +138,8 @@ static void draw_fault(struct sim_fault *fault, enum end_role role)
         UINT32_MAX,
     };
     *fault = (struct sim_fault){
-        .kinds = role == END_SOURCE && sim_chance(800) ? 1 << REQUEST_READ
-                                                       : kinds[sim_below(COUNT_OF(kinds))],
+        .kinds = role == SIDE_SOURCE && sim_chance(800) ? 1 << REQUEST_READ
+                                                        : kinds[sim_below(COUNT_OF(kinds))],
         .nth = draw_nth(),
         .errnum = errnos[sim_below(COUNT_OF(errnos))],
         .lasting = sim_chance(300),
@@ -160,7 +160,7 @@ static void draw_calm_engine(struct sim_engine_plan *plan, bool disk)
 }
 
 static void draw_engine(struct sim_engine_plan *plan, const struct scenario *scenario,
-                        enum end_role role, bool failing)
+                        enum side_role role, bool failing)
 {
     draw_calm_engine(plan, scenario->disk);
     if (sim_chance(200))
@@ -175,7 +175,7 @@ static void draw_engine(struct sim_engine_plan *plan, const struct scenario *sce
         plan->stuck_nth = draw_nth();
     if (sim_chance(50))
         plan->no_progress_nth = draw_nth();
-    if (role == END_TARGET && scenario->verify && sim_chance(400))
+    if (role == SIDE_TARGET && scenario->verify && sim_chance(400))
         plan->corrupt_nth = draw_nth();
 }
 
@@ -225,12 +225,12 @@ static void draw_scenario(struct scenario *scenario)
     if (failing)
         draw_events(scenario);
     for (int role = 0; role < 2; role++)
-        draw_engine(&scenario->plans[role], scenario, (enum end_role)role, failing);
+        draw_engine(&scenario->plans[role], scenario, (enum side_role)role, failing);
 }
 
-static void draw_file(struct sim_file *file, const struct scenario *scenario, enum end_role role)
+static void draw_file(struct sim_file *file, const struct scenario *scenario, enum side_role role)
 {
-    bool target = role == END_TARGET, failing = scenario->stop_after != UINT64_MAX;
+    bool target = role == SIDE_TARGET, failing = scenario->stop_after != UINT64_MAX;
     file->role = role;
     file->size_bytes = scenario->size_bytes;
     file->filesystem = scenario->disk    ? disk_filesystem
@@ -299,12 +299,12 @@ static void make_source(const struct scenario *scenario)
 {
     fill(image, scenario->size_bytes);
     fill_zeros(scenario->size_bytes, scenario->sparse);
-    write_file(world.files[END_SOURCE].path, image, scenario->size_bytes, scenario->sparse);
+    write_file(world.files[SIDE_SOURCE].path, image, scenario->size_bytes, scenario->sparse);
 }
 
 static void make_target(const struct scenario *scenario)
 {
-    const char *path = world.files[END_TARGET].path;
+    const char *path = world.files[SIDE_TARGET].path;
     uint64_t bytes = scenario->old == OLD_EMPTY ? 0 : scenario->old_bytes;
     char name[512], journal[JOURNAL_NAME_BYTES];
     unlink(path);
@@ -338,11 +338,11 @@ static uint64_t read_file(const char *path, uint8_t *data)
  * for pages that other programs use. */
 static void settle_files(bool others)
 {
-    struct sim_file *target = &world.files[END_TARGET];
+    struct sim_file *target = &world.files[SIDE_TARGET];
     for (int role = 0; role < 2; role++) {
         struct sim_file *file = &world.files[role];
         uint64_t bytes = file->size_bytes;
-        if (role == END_TARGET) {
+        if (role == SIDE_TARGET) {
             memset(file->live, 0, (size_t)align_up(bytes + 1, SIM_PAGE_BYTES));
             bytes = min_u64(bytes, read_file(file->path, file->live));
             memset(file->live + bytes, 0, (size_t)(file->size_bytes - bytes));
@@ -367,16 +367,16 @@ static void open_ends(struct run *run)
     const struct scenario *scenario = &run->scenario;
     for (int role = 0; role < 2; role++) {
         uint32_t slots_count = scenario->slots_count + 1;
-        const struct end_file_config config = {
-            .role = (enum end_role)role,
+        const struct local_config config = {
+            .role = (enum side_role)role,
             .slots_count = slots_count,
             .window_bytes = scenario->window_bytes,
             .in_flight_bytes = (uint64_t)scenario->slots_count * scenario->chunk_bytes,
             .jobs_max = 1,
-            .given = sim_engine_open((enum end_role)role, &scenario->plans[role],
+            .given = sim_engine_open((enum side_role)role, &scenario->plans[role],
                                      slots_count + CACHE_WINDOWS_MAX + 1),
         };
-        if (end_file_open(&run->ends[role], &config, &run->err) != 0)
+        if (local_open(&run->sides[role], &config, &run->err) != 0)
             sim_fatal("the end does not open: %s", run->err.text);
     }
 }
@@ -384,8 +384,8 @@ static void open_ends(struct run *run)
 static void close_ends(struct run *run)
 {
     for (int role = 0; role < 2; role++) {
-        end_close(run->ends[role]);
-        run->ends[role] = NULL;
+        side_close(run->sides[role]);
+        run->sides[role] = NULL;
     }
 }
 
@@ -416,7 +416,7 @@ static void wish_of(struct run *run)
     };
     run->control.bandwidth_bytes = scenario->bandwidth_bytes;
     run->pump = (struct pump){
-        .ends = {run->ends[END_SOURCE], run->ends[END_TARGET]},
+        .sides = {run->sides[SIDE_SOURCE], run->sides[SIDE_TARGET]},
         .slots = run->slots,
         .slots_count = scenario->slots_count,
         .control_count = 1,
@@ -432,8 +432,8 @@ static void begin_life(struct run *run, uint32_t number)
         .kind = LIFE_COPY,
         .number = number,
         .chunk_bytes = run->scenario.chunk_bytes,
-        .source_path = world.files[END_SOURCE].path,
-        .target_path = world.files[END_TARGET].path,
+        .source_path = world.files[SIDE_SOURCE].path,
+        .target_path = world.files[SIDE_TARGET].path,
     };
     wish_of(run);
     life_begin(&run->life, &run->settings, &start);
@@ -448,11 +448,11 @@ static void begin_life(struct run *run, uint32_t number)
 static void tend_life(struct run *run, bool *copying)
 {
     struct life *life = &run->life;
-    run->target_opened |= life->open[END_TARGET];
+    run->target_opened |= life->open[SIDE_TARGET];
     if (life->state == LIFE_WAITING)
         life_admit(life);
     bool opens_target = life->state == LIFE_OPENING_TARGET;
-    life->job.wish.cache = run->scenario.wish[opens_target ? END_TARGET : END_SOURCE];
+    life->job.wish.cache = run->scenario.wish[opens_target ? SIDE_TARGET : SIDE_SOURCE];
     if (*copying || life->state != LIFE_COPYING)
         return;
     *copying = true;
@@ -467,8 +467,8 @@ static void check_nothing_in_flight(const struct run *run)
             sim_fatal("slot %u is lost in state %d", i, (int)run->slots[i].state);
     }
     for (int role = 0; role < 2; role++) {
-        if (run->ends[role]->inflight != 0)
-            sim_fatal("%u slots are still with an end", run->ends[role]->inflight);
+        if (run->sides[role]->inflight != 0)
+            sim_fatal("%u slots are still with a side", run->sides[role]->inflight);
         if (world.engines[role]->engine.inflight > CACHE_WINDOWS_MAX + 1)
             sim_fatal("more than window requests is left in flight");
     }
@@ -510,7 +510,7 @@ static struct digest digest_of_digests(uint64_t size_bytes, uint32_t chunk_bytes
 /* Bytes of the chunks that are as the source's. */
 static uint64_t equal_bytes(const struct run *run, const uint8_t *data)
 {
-    uint64_t size_bytes = world.files[END_SOURCE].size_bytes, sum = 0;
+    uint64_t size_bytes = world.files[SIDE_SOURCE].size_bytes, sum = 0;
     for (uint64_t offset = 0; offset < size_bytes; offset += run->scenario.chunk_bytes) {
         size_t length = (size_t)min_u64(run->scenario.chunk_bytes, size_bytes - offset);
         if (memcmp(data + offset, image + offset, length) == 0)
@@ -521,7 +521,7 @@ static uint64_t equal_bytes(const struct run *run, const uint8_t *data)
 
 static void check_target(uint64_t size_bytes)
 {
-    const struct sim_file *target = &world.files[END_TARGET];
+    const struct sim_file *target = &world.files[SIDE_TARGET];
     uint64_t got = read_file(target->path, scratch);
     if (got != size_bytes)
         sim_fatal("the target has %llu bytes, not %llu", (unsigned long long)got,
@@ -545,7 +545,7 @@ static void check_cache(const struct run *run)
 {
     for (int role = 0; role < 2; role++) {
         const struct sim_file *file = &world.files[role];
-        const char *name = role == END_SOURCE ? "source" : "target";
+        const char *name = role == SIDE_SOURCE ? "source" : "target";
         uint64_t left = sim_pages_in(file, PAGE_CACHED, PAGE_OTHERS);
         bool plain = run->life.job.reports[role].policy == POLICY_PLAIN;
         if (plain != file->plain)
@@ -573,7 +573,7 @@ static void check_cache(const struct run *run)
 static void check_success(const struct run *run)
 {
     const struct progress *progress = &run->life.counters;
-    uint64_t size_bytes = world.files[END_SOURCE].size_bytes;
+    uint64_t size_bytes = world.files[SIDE_SOURCE].size_bytes;
     struct digest expected = digest_of_digests(size_bytes, run->scenario.chunk_bytes);
     struct facts target;
     for (uint32_t i = 0; i < world.causes_count; i++) {
@@ -594,8 +594,8 @@ static void check_success(const struct run *run)
     if (progress->bytes_verified != (run->scenario.verify ? there_bytes : 0))
         sim_fatal("%llu bytes verified of %llu", (unsigned long long)progress->bytes_verified,
                   (unsigned long long)there_bytes);
-    if (file_describe(world.files[END_TARGET].path, &target, NULL) != 0 ||
-        target.mtime_seconds != run->life.job.facts[END_SOURCE].mtime_seconds)
+    if (file_describe(world.files[SIDE_TARGET].path, &target, NULL) != 0 ||
+        target.mtime_seconds != run->life.job.facts[SIDE_SOURCE].mtime_seconds)
         sim_fatal("the target has not the source's time");
     check_cache(run);
 }
@@ -603,7 +603,7 @@ static void check_success(const struct run *run)
 static void check_failure(const struct run *run, int result, uint64_t size_bytes)
 {
     const struct progress *progress = &run->life.counters;
-    const struct sim_file *target = &world.files[END_TARGET];
+    const struct sim_file *target = &world.files[SIDE_TARGET];
     uint64_t settled = progress->bytes_copied + progress->bytes_kept + progress->bytes_holes;
     if (!sim_caused(run->err.class, run->err.errnum) || result != -run->err.errnum)
         sim_fatal("failed as class %d, %d: %s; that was not the cause", (int)run->err.class, result,
@@ -678,7 +678,7 @@ static void count_outcome(const struct run *run, int result)
 
 static int attempt(struct run *run, uint32_t number)
 {
-    uint64_t size_bytes = world.files[END_SOURCE].size_bytes;
+    uint64_t size_bytes = world.files[SIDE_SOURCE].size_bytes;
     settle_files(sim_chance(300));
     world.causes_count = world.idle_polls = 0;
     world.turns = 0;
@@ -687,7 +687,7 @@ static int attempt(struct run *run, uint32_t number)
     world.change_size_bytes = run->scenario.change_size_bytes;
     run->err.class = ERROR_NONE;
     run->control.stop = false;
-    if (!run->ends[0])
+    if (!run->sides[0])
         open_ends(run);
     world.on = true;
     begin_life(run, number);
@@ -710,7 +710,7 @@ static int attempt(struct run *run, uint32_t number)
 /* Zeros, stored or as holes, where there was something: only reading the source shows it. */
 static void zero_source(struct run *run)
 {
-    const struct sim_file *source = &world.files[END_SOURCE];
+    const struct sim_file *source = &world.files[SIDE_SOURCE];
     struct stat st;
     int fd = open(source->path, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0)
@@ -733,7 +733,7 @@ static void zero_source(struct run *run)
 static void calm(struct run *run, bool fail_once_more)
 {
     struct scenario *scenario = &run->scenario;
-    struct sim_file *source = &world.files[END_SOURCE], *target = &world.files[END_TARGET];
+    struct sim_file *source = &world.files[SIDE_SOURCE], *target = &world.files[SIDE_TARGET];
     struct facts facts;
     scenario->stop_after = scenario->change_after = UINT64_MAX;
     target->full = false;
@@ -749,8 +749,8 @@ static void calm(struct run *run, bool fail_once_more)
         draw_calm_engine(plan, scenario->disk);
         plan->waits = waits;
         if (fail_once_more)
-            draw_fault(&plan->faults[0], (enum end_role)role);
-        if (run->ends[role]) {
+            draw_fault(&plan->faults[0], (enum side_role)role);
+        if (run->sides[role]) {
             world.engines[role]->plan = *plan;
             world.engines[role]->after_error_reads = 0;
             world.engines[role]->stuck = NULL;
@@ -778,7 +778,7 @@ static void prepare_world(uint64_t seed, struct run *run)
                                               .durable = files[role].durable,
                                               .unsynced = files[role].unsynced,
                                               .unsynced_capacity = files[role].unsynced_capacity};
-        draw_file(&world.files[role], &run->scenario, (enum end_role)role);
+        draw_file(&world.files[role], &run->scenario, (enum side_role)role);
     }
     world.stop_step = world.change_step = UINT64_MAX;
     world.slots = run->slots;
@@ -847,10 +847,10 @@ static void prepare_memory(void)
     size_t slab_bytes = SIM_SLOTS_MAX * (SIM_CHUNK_BYTES + CANARY_BYTES);
     image = calloc(1, SIM_SIZE_BYTES_MAX);
     scratch = calloc(1, SIM_SIZE_BYTES_MAX);
-    world.files[END_TARGET].live = calloc(1, SIM_SIZE_BYTES_MAX);
-    world.files[END_TARGET].durable = calloc(1, SIM_SIZE_BYTES_MAX);
+    world.files[SIDE_TARGET].live = calloc(1, SIM_SIZE_BYTES_MAX);
+    world.files[SIDE_TARGET].durable = calloc(1, SIM_SIZE_BYTES_MAX);
     slab = aligned_alloc(4096, slab_bytes);
-    if (!image || !scratch || !world.files[END_TARGET].live || !world.files[END_TARGET].durable ||
+    if (!image || !scratch || !world.files[SIDE_TARGET].live || !world.files[SIDE_TARGET].durable ||
         !slab)
         sim_fatal("no memory");
     signal(SIGALRM, on_alarm);

@@ -10,10 +10,10 @@
 #include "engine_sim.h"
 #include "world_sim.h"
 
-#include "haul/cgroup.h"
-#include "haul/clock.h"
-#include "haul/proc.h"
-#include "haul/residency.h"
+#include "haul/base/clock.h"
+#include "haul/base/proc.h"
+#include "haul/disk/cgroup.h"
+#include "haul/disk/residency.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>

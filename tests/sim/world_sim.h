@@ -8,10 +8,10 @@
 #ifndef HAUL_TESTS_SIM_WORLD_H
 #define HAUL_TESTS_SIM_WORLD_H
 
-#include "haul/cleanup.h"
-#include "haul/control.h"
-#include "haul/life.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/control.h"
+#include "haul/base/num.h"
+#include "haul/copy/life.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,7 @@ struct sim_unsynced {
 };
 
 struct sim_file {
-    enum end_role role;
+    enum side_role role;
     char path[256];
     bool known; /* device and inode are those of the file in use */
     uint64_t device, inode;
@@ -183,7 +183,7 @@ static void sim_events(void)
         world.control->stop = true;
     }
     if (world.step >= world.change_step) {
-        struct sim_file *source = &world.files[END_SOURCE];
+        struct sim_file *source = &world.files[SIDE_SOURCE];
         bool shrinks = world.change_size_bytes < source->size_bytes;
         world.change_step = UINT64_MAX;
         sim_trace("source %s", shrinks ? "shrinks" : "is changed");

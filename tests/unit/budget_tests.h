@@ -4,11 +4,11 @@
 
 #include "in_child.h"
 
-#include "haul/budget.h"
-#include "haul/cgroup.h"
-#include "haul/cleanup.h"
-#include "haul/num.h"
-#include "haul/residency.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/disk/budget.h"
+#include "haul/disk/cgroup.h"
+#include "haul/disk/residency.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

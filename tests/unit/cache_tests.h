@@ -2,9 +2,9 @@
 #ifndef HAUL_TESTS_CACHE_TESTS_H
 #define HAUL_TESTS_CACHE_TESTS_H
 
-#include "haul/cache.h"
-#include "haul/cleanup.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/disk/cache.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>

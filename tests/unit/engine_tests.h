@@ -5,10 +5,10 @@
 #include "in_child.h"
 #include "scratch.h"
 
-#include "haul/cleanup.h"
-#include "haul/engine.h"
-#include "haul/num.h"
-#include "haul/slab.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/disk/engine.h"
+#include "haul/disk/slab.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,7 +121,7 @@ static inline void engine_writeback_then_drop_leaves_no_page(void **state)
         assert_false(resident(fixture->fd, at));
 }
 
-/* More than 32 bits of length: pages at both ends and around each whole GiB are written and
+/* More than 32 bits of length: pages at both sides and around each whole GiB are written and
  * dropped, and those outside stay. Starts in mid-GiB, at a page. */
 static inline void engine_ranges_over_4_gib_all_of_it(void **state)
 {

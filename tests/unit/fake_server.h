@@ -4,7 +4,7 @@
 
 #include "serve_rig.h"
 
-#include "haul/stream.h"
+#include "haul/wire/stream.h"
 
 /* Of whatever comes for certain: a busy machine is slow. */
 static const uint64_t PATIENCE_NS = 30 * NS_PER_SECOND;
@@ -53,22 +53,22 @@ static inline void await_the_end(struct fake *fake)
 }
 
 /* Connect to a fake server and run one operation. The error is in rig->error. */
-static inline int against(void (*act)(struct fake *), uint64_t timeout_ns, enum end_role role,
-                          enum end_op op, struct error *err)
+static inline int against(void (*act)(struct fake *), uint64_t timeout_ns, enum side_role role,
+                          enum side_op op, struct error *err)
 {
     struct rig *rig = rig_make();
     struct fake fake = {.rig = rig, .act = act};
-    struct end_peer_config config = rig_config(rig, role);
+    struct peer_config config = rig_config(rig, role);
     config.timeout_ns = timeout_ns;
     config.hello_timeout_ns = PATIENCE_NS;
     assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fake), 0);
-    int result = end_peer_open(&rig->end, &config, &rig->error);
+    int result = peer_open(&rig->side, &config, &rig->error);
     if (result != 0)
         fail_msg("%s", rig->error.text);
     pretend_source(rig, 3 * CHUNK);
     range(rig, &rig->slots[0], 1);
     result = call(rig,
-                  op == END_FETCH || op == END_MAP || op == END_RECALL || op == END_EXAMINE
+                  op == SIDE_FETCH || op == SIDE_MAP || op == SIDE_RECALL || op == SIDE_EXAMINE
                       ? &rig->slots[0]
                       : control(rig),
                   op);

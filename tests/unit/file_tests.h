@@ -5,9 +5,9 @@
 #include "in_child.h"
 #include "scratch.h"
 
-#include "haul/cleanup.h"
-#include "haul/file.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/disk/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,9 +2,9 @@
 #ifndef HAUL_TESTS_JOURNAL_TESTS_H
 #define HAUL_TESTS_JOURNAL_TESTS_H
 
-#include "haul/cleanup.h"
-#include "haul/journal.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/disk/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #ifndef HAUL_TESTS_LINK_PAIR_H
 #define HAUL_TESTS_LINK_PAIR_H
 
-#include "haul/link.h"
+#include "haul/net/link.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -3,12 +3,12 @@
 #ifndef HAUL_TESTS_LINK_TESTS_H
 #define HAUL_TESTS_LINK_TESTS_H
 
-#include "haul/link.h"
+#include "haul/net/link.h"
 
-#include "haul/ask.h"
-#include "haul/child.h"
-#include "haul/cleanup.h"
-#include "haul/clock.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/net/ask.h"
+#include "haul/net/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

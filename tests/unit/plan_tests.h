@@ -2,9 +2,9 @@
 #ifndef HAUL_TESTS_PLAN_TESTS_H
 #define HAUL_TESTS_PLAN_TESTS_H
 
-#include "haul/cleanup.h"
-#include "haul/num.h"
-#include "haul/plan.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/copy/plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,9 +2,9 @@
 #ifndef HAUL_TESTS_PUMP_TESTS_H
 #define HAUL_TESTS_PUMP_TESTS_H
 
-#include "haul/clock.h"
-#include "haul/num.h"
-#include "haul/pump.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/copy/pump.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -23,14 +23,14 @@ enum { CHUNK = 65536, CHUNKS_MAX_HERE = 400, SLOTS_MAX_HERE = 8, PATIENCE = 1000
 
 /* One end. It executes what it is asked in reap, one slot a call. */
 struct fake {
-    struct end end;
+    struct side side;
     struct world *world;
     struct slot *pending[SLOTS_MAX_HERE + 1];
     uint32_t pending_count;
     int fd; /* -1: reap does the work itself */
 
     /* What it shall do. */
-    enum end_op fail_op;
+    enum side_op fail_op;
     int fail_errno; /* 0: nothing fails */
     uint32_t fail_nth, fail_seen;
     bool fail_lasting;
@@ -40,7 +40,7 @@ struct fake {
 
     /* What it was asked. */
     uint32_t starts_count, given_count;
-    uint32_t ops[END_ABANDON + 1];
+    uint32_t ops[SIDE_ABANDON + 1];
     uint32_t patience;
     bool broken;
 };
@@ -87,38 +87,38 @@ static inline void fake_count_start(struct world *world, struct fake *fake, cons
     fake->starts_count++;
     fake->ops[slot->op]++;
     world->starts_after_failure += world->failed;
-    assert_false(world->with_end[slot->index]); /* a slot is with one end at a time */
+    assert_false(world->with_end[slot->index]); /* a slot is with one side at a time */
     world->with_end[slot->index] = true;
     uint32_t all = world->source.starts_count + world->target.starts_count;
     if (world->stop_at_start > 0 && all == world->stop_at_start)
         world->control.stop = true;
 }
 
-static inline void fake_start(struct end *end, struct slot *slot)
+static inline void fake_start(struct side *side, struct slot *slot)
 {
-    struct fake *fake = (struct fake *)end;
+    struct fake *fake = (struct fake *)side;
     struct world *world = fake->world;
     uint64_t chunk = slot->offset / CHUNK;
     fake_count_start(world, fake, slot);
     assert_ptr_equal(slot->job, &world->life.job);
-    bool source = slot->op == END_FETCH || slot->op == END_MAP;
-    assert_int_equal(end->role, source ? END_SOURCE : END_TARGET);
+    bool source = slot->op == SIDE_FETCH || slot->op == SIDE_MAP;
+    assert_int_equal(side->role, source ? SIDE_SOURCE : SIDE_TARGET);
     switch (slot->op) {
-    case END_STORE:
+    case SIDE_STORE:
         /* Only what was fetched, and only where it differs. */
         assert_true(digest_equal(&slot->digest, &world->source_digest[chunk]));
         /* Zeros may be left out only where nothing ever was. */
         assert_true(!slot->blank || world->target_bytes[chunk] == 0);
         /* fallthrough */
-    case END_FETCH:
-    case END_EXAMINE:
-    case END_KEEP:
-    case END_ERASE:
+    case SIDE_FETCH:
+    case SIDE_EXAMINE:
+    case SIDE_KEEP:
+    case SIDE_ERASE:
         assert_int_equal(slot->offset % CHUNK, 0);
         assert_true(chunk < world->chunks_count);
         assert_int_equal(slot->length, CHUNK);
         break;
-    case END_SYNC:
+    case SIDE_SYNC:
         assert_null(slot->buffer);
         assert_false(world->sync_out); /* one checkpoint at a time */
         world->sync_out = true;
@@ -164,34 +164,34 @@ static inline void fake_execute(struct world *world, struct slot *slot)
 {
     uint64_t chunk = slot->offset / CHUNK;
     switch (slot->op) {
-    case END_MAP:
+    case SIDE_MAP:
         fake_map(world, slot);
         break;
-    case END_RECALL:
+    case SIDE_RECALL:
         fake_recall(world, slot);
         break;
-    case END_FETCH:
+    case SIDE_FETCH:
         slot->digest = world->source_digest[chunk];
         slot->matched = slot->conditional && digest_equal(&slot->digest, &slot->expected);
         break;
-    case END_EXAMINE:
+    case SIDE_EXAMINE:
         slot->digest = world->target_digest[chunk];
         slot->count = world->target_bytes[chunk];
         slot->matched = slot->conditional && slot->count == slot->length &&
                         digest_equal(&slot->digest, &slot->expected);
         break;
-    case END_STORE:
+    case SIDE_STORE:
         world->target_digest[chunk] =
             world->corrupts[chunk] ? digest_for(chunk, 666) : slot->digest;
         world->target_bytes[chunk] = CHUNK;
         world->stored_bytes += CHUNK;
         world->stores_during_sync += world->sync_out;
         break;
-    case END_ERASE:
+    case SIDE_ERASE:
         world->target_digest[chunk] = digest_of_zeros(CHUNK);
         world->target_bytes[chunk] = CHUNK;
         break;
-    case END_SYNC:
+    case SIDE_SYNC:
         world->synced_bytes = world->stored_at_sync;
         break;
     default:
@@ -220,9 +220,9 @@ static inline bool fake_fails(struct fake *fake, const struct slot *slot)
                               : fake->fail_seen == fake->fail_nth;
 }
 
-static inline int fake_reap(struct end *end, struct slot **out, uint32_t max, bool wait)
+static inline int fake_reap(struct side *side, struct slot **out, uint32_t max, bool wait)
 {
-    struct fake *fake = (struct fake *)end;
+    struct fake *fake = (struct fake *)side;
     struct world *world = fake->world;
     assert_true(max > 0 && (fake->pending_count > 0 || !wait));
     if (fake->pending_count == 0)
@@ -230,7 +230,7 @@ static inline int fake_reap(struct end *end, struct slot **out, uint32_t max, bo
     assert_true(fake->patience++ < PATIENCE); /* a loop that never ends */
     if (fake->break_at_given > 0 && fake->given_count >= fake->break_at_given) {
         fake->broken = world->failed = true;
-        return error_set(&end->error, ENOTCONN, "the end broke");
+        return error_set(&side->error, ENOTCONN, "the end broke");
     }
     if (fake->lazy && !wait && random() % 3 == 0)
         return 0;
@@ -246,29 +246,29 @@ static inline int fake_reap(struct end *end, struct slot **out, uint32_t max, bo
     world->with_end[slot->index] = false;
     if (fake_fails(fake, slot)) {
         slot->result = error_set(&slot->error, fake->fail_errno, "%s",
-                                 end->role == END_SOURCE ? "source words" : "target words");
+                                 side->role == SIDE_SOURCE ? "source words" : "target words");
         world->failed = true;
     } else {
         fake_execute(world, slot);
     }
-    world->sync_out = slot->op == END_SYNC ? false : world->sync_out;
+    world->sync_out = slot->op == SIDE_SYNC ? false : world->sync_out;
     fake->given_count++;
     out[0] = slot;
     return 1;
 }
 
-static inline int fake_wait_fd(struct end *end, short *events)
+static inline int fake_wait_fd(struct side *side, short *events)
 {
     *events = POLLIN;
-    return ((struct fake *)end)->fd;
+    return ((struct fake *)side)->fd;
 }
 
-static inline void fake_close(struct end *end)
+static inline void fake_close(struct side *side)
 {
-    (void)end;
+    (void)side;
 }
 
-static const struct end_ops fake_ops = {
+static const struct side_ops fake_ops = {
     .start = fake_start,
     .reap = fake_reap,
     .wait_fd = fake_wait_fd,
@@ -276,7 +276,7 @@ static const struct end_ops fake_ops = {
 };
 
 /* The nth of these operations fails. */
-static inline void fake_fail(struct fake *fake, enum end_op op, uint32_t nth, int errnum)
+static inline void fake_fail(struct fake *fake, enum side_op op, uint32_t nth, int errnum)
 {
     fake->fail_op = op;
     fake->fail_nth = nth;
@@ -295,8 +295,8 @@ static inline int world_setup(void **state)
     world->source = (struct fake){.world = world, .fd = -1};
     world->target = (struct fake){.world = world, .fd = -1};
     /* What fails is this lane's own trouble: the plan goes on. */
-    world->source.end = (struct end){.ops = &fake_ops, .role = END_SOURCE, .broken = true};
-    world->target.end = (struct end){.ops = &fake_ops, .role = END_TARGET, .broken = true};
+    world->source.side = (struct side){.ops = &fake_ops, .role = SIDE_SOURCE, .broken = true};
+    world->target.side = (struct side){.ops = &fake_ops, .role = SIDE_TARGET, .broken = true};
     world->life.job = (struct job){.number = 1,
                                    .source_path = "the source",
                                    .target_path = "the target",
@@ -339,7 +339,7 @@ static inline void world_fill(struct world *world, uint64_t chunks_count, uint32
         };
     }
     world->pump = (struct pump){
-        .ends = {&world->source.end, &world->target.end},
+        .sides = {&world->source.side, &world->target.side},
         .slots = world->slots,
         .slots_count = slots_count,
         .control_count = 1,
@@ -363,12 +363,12 @@ static inline void world_plan(struct world *world, struct plan_config plan)
 {
     plan.size_bytes = world->chunks_count * CHUNK;
     plan.chunk_bytes = CHUNK;
-    world->life.job.facts[END_SOURCE].size_bytes = plan.size_bytes;
+    world->life.job.facts[SIDE_SOURCE].size_bytes = plan.size_bytes;
     assert_int_equal(plan_open(&world->plan, &plan, &world->progress, &world->control, &world->err),
                      0);
 }
 
-/* A file that is open at both ends and has its plan; others help, so that nothing follows. */
+/* A file that is open at both sides and has its plan; others help, so that nothing follows. */
 static inline void world_life(struct world *world)
 {
     const struct job job = world->life.job;
@@ -402,9 +402,9 @@ static inline int world_run(struct world *world)
     if (result < 0)
         world->err = world->life.error;
     if (!world->source.broken)
-        assert_int_equal(world->source.end.inflight, 0);
+        assert_int_equal(world->source.side.inflight, 0);
     if (!world->target.broken)
-        assert_int_equal(world->target.end.inflight, 0);
+        assert_int_equal(world->target.side.inflight, 0);
     for (uint32_t i = 0; i <= world->slots_count; i++) {
         if (!world->with_end[i])
             assert_int_equal(world->slots[i].state, SLOT_FREE);
@@ -481,7 +481,7 @@ static inline void world_mixed(struct world *world, bool resume)
         world_plan(world, plan);
 }
 
-static inline void fail_and_heal(struct world *world, struct fake *fake, enum end_op op,
+static inline void fail_and_heal(struct world *world, struct fake *fake, enum side_op op,
                                  uint32_t nth)
 {
     fake_fail(fake, op, nth, EIO);

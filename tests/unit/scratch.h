@@ -2,7 +2,7 @@
 #ifndef HAUL_TESTS_SCRATCH_H
 #define HAUL_TESTS_SCRATCH_H
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <fcntl.h>
 #include <linux/loop.h>

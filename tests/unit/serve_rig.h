@@ -1,4 +1,4 @@
-/* serve_rig.h - a client's end and a server over a connected pair of links, a job, its files, and
+/* serve_rig.h - a client's side and a server over a connected pair of links, a job, its files, and
  * what tests do with them. */
 #ifndef HAUL_TESTS_SERVE_RIG_H
 #define HAUL_TESTS_SERVE_RIG_H
@@ -6,10 +6,10 @@
 #include "scratch.h"
 #include "served.h"
 
-#include "haul/budget.h"
-#include "haul/journal.h"
-#include "haul/num.h"
-#include "haul/stream.h"
+#include "haul/base/num.h"
+#include "haul/disk/budget.h"
+#include "haul/disk/journal.h"
+#include "haul/wire/stream.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ enum { SLOTS = 4 };
 struct rig {
     struct pair_link *links[2];
     struct served served;
-    struct end *end;
+    struct side *side;
     struct error error;
     struct wire_hello limits;
     struct progress progress;
@@ -67,25 +67,25 @@ static inline struct rig *rig_make(void)
     return rig;
 }
 
-static inline struct end_peer_config rig_config(struct rig *rig, enum end_role role)
+static inline struct peer_config rig_config(struct rig *rig, enum side_role role)
 {
-    struct end_peer_config config = client_config(rig->links[0], role, SLOTS);
+    struct peer_config config = client_config(rig->links[0], role, SLOTS);
     config.progress = &rig->progress;
     return config;
 }
 
-static inline int rig_connect(struct rig *rig, enum end_role role)
+static inline int rig_connect(struct rig *rig, enum side_role role)
 {
-    const struct end_peer_config config = rig_config(rig, role);
-    int result = end_peer_open(&rig->end, &config, &rig->error);
+    const struct peer_config config = rig_config(rig, role);
+    int result = peer_open(&rig->side, &config, &rig->error);
     if (result == 0)
-        rig->limits = *end_peer_agreed(rig->end);
+        rig->limits = *peer_agreed(rig->side);
     else
         link_close(&rig->links[0]->link);
     return result;
 }
 
-static inline struct rig *rig_open(enum end_role role)
+static inline struct rig *rig_open(enum side_role role)
 {
     struct rig *rig = rig_make();
     served_start(&rig->served, rig->links[1]);
@@ -108,8 +108,8 @@ static inline void rig_remove_folder(const struct rig *rig)
 /* Ends the session; what came of the server stays in rig->served until rig_free(). */
 static inline void rig_hang_up(struct rig *rig)
 {
-    end_close(rig->end);
-    rig->end = NULL;
+    side_close(rig->side);
+    rig->side = NULL;
     served_end(&rig->served);
 }
 
@@ -133,13 +133,13 @@ static inline struct slot *control(struct rig *rig)
     return &rig->slots[SLOTS];
 }
 
-static inline int call(struct rig *rig, struct slot *slot, enum end_op op)
+static inline int call(struct rig *rig, struct slot *slot, enum side_op op)
 {
     rig->error.class = ERROR_NONE;
-    return end_call(rig->end, slot, op, &rig->error);
+    return side_call(rig->side, slot, op, &rig->error);
 }
 
-static inline void must(struct rig *rig, struct slot *slot, enum end_op op)
+static inline void must(struct rig *rig, struct slot *slot, enum side_op op)
 {
     if (call(rig, slot, op) != 0)
         fail_msg("operation %d: %s", op, rig->error.text);
@@ -147,7 +147,7 @@ static inline void must(struct rig *rig, struct slot *slot, enum end_op op)
 
 static inline void range(struct rig *rig, struct slot *slot, uint64_t chunk)
 {
-    uint64_t size_bytes = rig->job.facts[END_SOURCE].size_bytes;
+    uint64_t size_bytes = rig->job.facts[SIDE_SOURCE].size_bytes;
     slot->offset = chunk * CHUNK;
     slot->length = (uint32_t)min_u64(CHUNK, size_bytes - slot->offset);
     slot->conditional = slot->from_medium = false;
@@ -156,7 +156,7 @@ static inline void range(struct rig *rig, struct slot *slot, uint64_t chunk)
 /* The slot gets the chunk's content (of a file with that seed) and digest. */
 static inline void chunk_of(struct rig *rig, struct slot *slot, uint64_t chunk, uint64_t seed)
 {
-    size_t size_bytes = (size_t)rig->job.facts[END_SOURCE].size_bytes;
+    size_t size_bytes = (size_t)rig->job.facts[SIDE_SOURCE].size_bytes;
     AUTO_FREE uint8_t *data = filled(size_bytes, seed);
     range(rig, slot, chunk);
     memcpy(slot->buffer, data + slot->offset, slot->length);
@@ -165,7 +165,7 @@ static inline void chunk_of(struct rig *rig, struct slot *slot, uint64_t chunk, 
 
 static inline void pretend_source(struct rig *rig, uint64_t size_bytes)
 {
-    rig->job.facts[END_SOURCE] = (struct facts){
+    rig->job.facts[SIDE_SOURCE] = (struct facts){
         .kind = FILE_REGULAR,
         .size_bytes = size_bytes,
         .allocated_bytes = size_bytes,
@@ -181,8 +181,8 @@ static inline int drain(struct rig *rig)
 {
     struct slot *done;
     int result = 0;
-    while (rig->end->inflight > 0) {
-        int count = end_reap(rig->end, &done, 1, true);
+    while (rig->side->inflight > 0) {
+        int count = side_reap(rig->side, &done, 1, true);
         assert_true(count >= 0);
         if (count > 0 && done->result < 0 && result == 0)
             result = error_take(&rig->error, &done->error);
@@ -195,36 +195,36 @@ static inline int push(struct rig *rig, uint64_t size_bytes, uint64_t seed)
 {
     int result;
     pretend_source(rig, size_bytes);
-    result = call(rig, control(rig), END_OPEN);
+    result = call(rig, control(rig), SIDE_OPEN);
     if (result < 0)
         return result;
     uint64_t chunks = div_ceil(size_bytes, CHUNK);
     for (uint64_t first = 0; first < chunks && result == 0; first += SLOTS) {
         for (uint64_t i = first; i < first + SLOTS && i < chunks; i++) {
             chunk_of(rig, &rig->slots[i % SLOTS], i, seed);
-            end_start(rig->end, &rig->slots[i % SLOTS], END_STORE);
+            side_start(rig->side, &rig->slots[i % SLOTS], SIDE_STORE);
         }
         result = drain(rig);
     }
     if (result == 0)
-        result = call(rig, control(rig), END_SYNC);
-    return result == 0 ? call(rig, control(rig), END_COMMIT) : result;
+        result = call(rig, control(rig), SIDE_SYNC);
+    return result == 0 ? call(rig, control(rig), SIDE_COMMIT) : result;
 }
 
 /* Pull the rig's source and compare it with what it should be. */
 static inline int pull(struct rig *rig, uint64_t size_bytes, uint64_t seed)
 {
     AUTO_FREE uint8_t *expected = filled(size_bytes, seed);
-    int result = call(rig, control(rig), END_OPEN);
+    int result = call(rig, control(rig), SIDE_OPEN);
     if (result < 0)
         return result;
-    assert_int_equal(rig->job.facts[END_SOURCE].size_bytes, size_bytes);
+    assert_int_equal(rig->job.facts[SIDE_SOURCE].size_bytes, size_bytes);
     uint64_t chunks = div_ceil(size_bytes, CHUNK);
     for (uint64_t first = 0; first < chunks && result == 0; first += SLOTS) {
         for (uint64_t i = first; i < first + SLOTS && i < chunks; i++) {
             range(rig, &rig->slots[i % SLOTS], i);
             memset(rig->slots[i % SLOTS].buffer, 0xee, CHUNK);
-            end_start(rig->end, &rig->slots[i % SLOTS], END_FETCH);
+            side_start(rig->side, &rig->slots[i % SLOTS], SIDE_FETCH);
         }
         result = drain(rig);
         for (uint64_t i = first; result == 0 && i < first + SLOTS && i < chunks; i++) {
@@ -234,7 +234,7 @@ static inline int pull(struct rig *rig, uint64_t size_bytes, uint64_t seed)
             assert_true(digest_equal(&slot->digest, &digest));
         }
     }
-    return result == 0 ? call(rig, control(rig), END_COMMIT) : result;
+    return result == 0 ? call(rig, control(rig), SIDE_COMMIT) : result;
 }
 
 #endif

@@ -4,10 +4,10 @@
 
 #include "link_pair.h"
 
-#include "haul/clock.h"
-#include "haul/end_peer.h"
-#include "haul/serve.h"
-#include "haul/slab.h"
+#include "haul/base/clock.h"
+#include "haul/disk/slab.h"
+#include "haul/wire/peer.h"
+#include "haul/wire/serve.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -46,10 +46,10 @@ static inline void served_end(struct served *served)
     pthread_join(served->thread, NULL);
 }
 
-static inline struct end_peer_config client_config(struct pair_link *link, enum end_role role,
-                                                   uint32_t slots_count)
+static inline struct peer_config client_config(struct pair_link *link, enum side_role role,
+                                               uint32_t slots_count)
 {
-    return (struct end_peer_config){
+    return (struct peer_config){
         .link = &link->link,
         .hello =
             {

@@ -1,7 +1,7 @@
 /* test_address.c - names of sources and targets, taken apart and refused. */
-#include "haul/address.h"
+#include "haul/net/address.h"
 
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -4,8 +4,8 @@
 #include "in_child.h"
 #include "scratch.h"
 
-#include "haul/attributes.h"
-#include "haul/cleanup.h"
+#include "haul/base/cleanup.h"
+#include "haul/disk/attributes.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "haul/bytes.h"
+#include "haul/base/bytes.h"
 
 static void put_of_each_width_is_little_endian(void **state)
 {

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "haul/clock.h"
-#include "haul/num.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
 
 static void clock_now_read_often_never_goes_back(void **state)
 {

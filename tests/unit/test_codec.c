@@ -1,7 +1,7 @@
 /* test_codec.c - every message round trip, every truncation, every limit. */
-#include "haul/cleanup.h"
-#include "haul/codec.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/wire/codec.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +34,7 @@ static const struct facts facts = {
                  .medium_offset = 5},
 };
 
-static struct wire_message request_of(enum end_op op)
+static struct wire_message request_of(enum side_op op)
 {
     return (struct wire_message){
         .type = WIRE_REQUEST,
@@ -70,11 +70,11 @@ static struct wire_message request_of(enum end_op op)
                 .digest = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
                 .expected = {{16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}},
             },
-        .payload_bytes = op == END_STORE ? 512 : 0,
+        .payload_bytes = op == SIDE_STORE ? 512 : 0,
     };
 }
 
-static struct wire_message reply_of(enum end_op op, enum wire_status status)
+static struct wire_message reply_of(enum side_op op, enum wire_status status)
 {
     bool done = status == WIRE_DONE;
     return (struct wire_message){
@@ -99,9 +99,9 @@ static struct wire_message reply_of(enum end_op op, enum wire_status status)
                    .resident_before_bytes = UINT64_MAX,
                    .memory_peak_bytes = 7},
         .tally = {.bytes = 1, .sum = UINT64_MAX},
-        .payload_bytes = done && op == END_FETCH    ? WIRE_PAYLOAD_BYTES_MAX
-                         : done && op == END_RECALL ? 3 * WIRE_ENTRY_BYTES
-                                                    : 0,
+        .payload_bytes = done && op == SIDE_FETCH    ? WIRE_PAYLOAD_BYTES_MAX
+                         : done && op == SIDE_RECALL ? 3 * WIRE_ENTRY_BYTES
+                                                     : 0,
     };
 }
 
@@ -144,14 +144,14 @@ static uint32_t examples(struct example *all)
     };
     count = add(all, count, message, WIRE_CLIENT);
     count = add(all, count, message, WIRE_SERVER);
-    for (enum end_op op = END_DESCRIBE; op <= END_ADJUST; op++) {
+    for (enum side_op op = SIDE_DESCRIBE; op <= SIDE_ADJUST; op++) {
         count = add(all, count, request_of(op), WIRE_CLIENT);
         for (enum wire_status status = WIRE_DONE; status <= WIRE_DAMAGED; status++) {
-            if (status != WIRE_DAMAGED || op == END_STORE)
+            if (status != WIRE_DAMAGED || op == SIDE_STORE)
                 count = add(all, count, reply_of(op, status), WIRE_SERVER);
         }
     }
-    message = reply_of(END_FETCH, WIRE_DONE);
+    message = reply_of(SIDE_FETCH, WIRE_DONE);
     message.slot.matched = true;
     message.payload_bytes = 0;
     count = add(all, count, message, WIRE_SERVER);
@@ -203,14 +203,14 @@ static void decode(const struct wire_message *message, enum wire_side from,
 
 static void fields_of_an_open_arrive(void **state)
 {
-    struct wire_message message = request_of(END_OPEN);
+    struct wire_message message = request_of(SIDE_OPEN);
     struct wire_message out;
     struct codec_texts texts;
     const struct job_wish *wish = &out.job.wish;
-    const struct facts *source = &out.job.facts[END_SOURCE];
+    const struct facts *source = &out.job.facts[SIDE_SOURCE];
     (void)state;
     decode(&message, WIRE_CLIENT, &out, &texts);
-    assert_int_equal(out.op, END_OPEN);
+    assert_int_equal(out.op, SIDE_OPEN);
     assert_int_equal(out.job.number, UINT32_MAX);
     assert_int_equal(out.job.chunk_bytes, WIRE_CHUNK_BYTES_MAX);
     assert_string_equal(out.path, message.path);
@@ -241,7 +241,7 @@ static void choices_that_are_not_known_there_are_named(void **state)
 
 static void fields_of_a_chunk_arrive(void **state)
 {
-    struct wire_message message = request_of(END_EXAMINE);
+    struct wire_message message = request_of(SIDE_EXAMINE);
     struct wire_message out;
     struct codec_texts texts;
     (void)state;
@@ -254,7 +254,7 @@ static void fields_of_a_chunk_arrive(void **state)
 
 static void fields_of_replies_arrive(void **state)
 {
-    struct wire_message message = reply_of(END_COMMIT, WIRE_FAILED);
+    struct wire_message message = reply_of(SIDE_COMMIT, WIRE_FAILED);
     struct wire_message out;
     struct codec_texts texts;
     (void)state;
@@ -267,7 +267,7 @@ static void fields_of_replies_arrive(void **state)
     assert_int_equal(out.report.resident_before_bytes, UINT64_MAX);
     assert_int_equal(out.report.memory_peak_bytes, 7);
     assert_int_equal(out.tally.sum, UINT64_MAX);
-    message = reply_of(END_OPEN, WIRE_DONE);
+    message = reply_of(SIDE_OPEN, WIRE_DONE);
     decode(&message, WIRE_SERVER, &out, &texts);
     assert_true(out.job.target_fresh && out.job.old_bytes == WIRE_OFFSET_MAX);
     assert_false(out.job.target_readable);
@@ -290,26 +290,26 @@ static void fields_of_replies_arrive(void **state)
 static void reply_takes_its_fields_and_no_others(void **state)
 {
     struct job job = {.chunk_bytes = 65536, .journal = JOURNAL_FITS, .facts = {facts, facts}};
-    struct slot slot = {.op = END_OPEN, .job = &job, .offset = 7, .count = 8};
-    struct wire_message reply = reply_of(END_OPEN, WIRE_FAILED);
+    struct slot slot = {.op = SIDE_OPEN, .job = &job, .offset = 7, .count = 8};
+    struct wire_message reply = reply_of(SIDE_OPEN, WIRE_FAILED);
     (void)state;
-    codec_take_reply(&slot, END_TARGET, &reply);
+    codec_take_reply(&slot, SIDE_TARGET, &reply);
     assert_int_equal(job.chunk_bytes, 65536); /* it may be opened again */
     assert_int_equal(job.journal, JOURNAL_FITS);
-    reply = reply_of(END_OPEN, WIRE_DONE);
+    reply = reply_of(SIDE_OPEN, WIRE_DONE);
     reply.facts.inode = 5;
-    codec_take_reply(&slot, END_SOURCE, &reply);
-    assert_int_equal(job.facts[END_SOURCE].inode, 5);
+    codec_take_reply(&slot, SIDE_SOURCE, &reply);
+    assert_int_equal(job.facts[SIDE_SOURCE].inode, 5);
     assert_int_equal(job.chunk_bytes, 65536); /* that is for the target to say */
-    codec_take_reply(&slot, END_TARGET, &reply);
-    assert_int_equal(job.facts[END_TARGET].inode, 5);
+    codec_take_reply(&slot, SIDE_TARGET, &reply);
+    assert_int_equal(job.facts[SIDE_TARGET].inode, 5);
     assert_int_equal(job.chunk_bytes, WIRE_CHUNK_BYTES_MIN);
     assert_int_equal(job.journal, JOURNAL_CHUNKS);
     assert_true(slot.offset == 7 && slot.count == 8);
-    slot.op = END_ABANDON;
-    reply = reply_of(END_ABANDON, WIRE_FAILED);
-    codec_take_reply(&slot, END_TARGET, &reply);
-    assert_int_equal(job.reports[END_TARGET].memory_peak_bytes, 7);
+    slot.op = SIDE_ABANDON;
+    reply = reply_of(SIDE_ABANDON, WIRE_FAILED);
+    codec_take_reply(&slot, SIDE_TARGET, &reply);
+    assert_int_equal(job.reports[SIDE_TARGET].memory_peak_bytes, 7);
 }
 
 /* The layout is a promise to other implementations: haul-protocol(7). */
@@ -320,7 +320,7 @@ static void layout_is_that_of_the_manual(void **state)
     struct wire_message message = {
         .type = WIRE_REQUEST,
         .tag = 9,
-        .op = END_ERASE,
+        .op = SIDE_ERASE,
         .job = {.number = 7},
         .slot = {.offset = 0x10000, .length = 0x10000},
     };
@@ -422,11 +422,11 @@ static void values_out_of_range_are_refused_with_a_right_checksum(void **state)
         .tag = WIRE_TAG_NONE,
         .hello = {.lanes = 1, .jobs_max = 1, .ping_ms = 1000, .chunk_bytes = 65536},
     };
-    const struct wire_message fetch = request_of(END_FETCH);
-    const struct wire_message store = request_of(END_STORE), open = request_of(END_OPEN);
-    const struct wire_message map = reply_of(END_MAP, WIRE_DONE);
-    const struct wire_message recall = reply_of(END_RECALL, WIRE_DONE);
-    const struct wire_message failed = reply_of(END_SYNC, WIRE_FAILED);
+    const struct wire_message fetch = request_of(SIDE_FETCH);
+    const struct wire_message store = request_of(SIDE_STORE), open = request_of(SIDE_OPEN);
+    const struct wire_message map = reply_of(SIDE_MAP, WIRE_DONE);
+    const struct wire_message recall = reply_of(SIDE_RECALL, WIRE_DONE);
+    const struct wire_message failed = reply_of(SIDE_SYNC, WIRE_FAILED);
     (void)state;
     const struct forgery forgeries[] = {
         {"type 0", hello, WIRE_CLIENT, 0, 1, 0},
@@ -495,7 +495,7 @@ static void texts_that_are_too_long_are_not_sent(void **state)
 {
     static char path[WIRE_PATH_BYTES_MAX + 1];
     uint8_t frame[WIRE_FRAME_BYTES_MAX];
-    struct wire_message message = request_of(END_OPEN);
+    struct wire_message message = request_of(SIDE_OPEN);
     (void)state;
     memset(path, 'x', WIRE_PATH_BYTES_MAX - 1);
     message.path = message.job.wish.journal_path = path;

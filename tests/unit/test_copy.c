@@ -3,9 +3,9 @@
 #include "in_child.h"
 #include "scratch.h"
 
-#include "haul/cleanup.h"
-#include "haul/copy.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/copy/copy.h"
 
 #include <dirent.h>
 #include <errno.h>

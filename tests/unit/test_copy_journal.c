@@ -2,10 +2,10 @@
  * readings meets the damage, the run ends in a target that is right, or says that it failed. */
 #include "scratch.h"
 
-#include "haul/cleanup.h"
-#include "haul/copy.h"
-#include "haul/journal.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/copy/copy.h"
+#include "haul/disk/journal.h"
 
 #include <dlfcn.h>
 #include <errno.h>

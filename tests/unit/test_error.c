@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "haul/error.h"
+#include "haul/base/error.h"
 
 /* An error between two guards, so that a write past its end is seen without a sanitizer too. */
 struct guarded {

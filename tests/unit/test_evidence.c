@@ -1,7 +1,7 @@
 /* What facts prove: "up to date", "changed meanwhile", "the same file", the seal of a journal. */
-#include "haul/clock.h"
-#include "haul/evidence.h"
-#include "haul/file.h"
+#include "haul/base/clock.h"
+#include "haul/disk/evidence.h"
+#include "haul/disk/file.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -2,7 +2,7 @@
  * others meet is run in a child. */
 #include "file_tests.h"
 
-#include "haul/filesystem.h"
+#include "haul/disk/filesystem.h"
 
 static int be_nobody(void)
 {
@@ -134,7 +134,7 @@ static void file_open_source_socket_is_refused(void **state)
     assert_int_equal(place->file.fd, -1);
 }
 
-/* Nobody is at the other end, and nobody will be. */
+/* Nobody is at the other side, and nobody will be. */
 static int body_fifo(struct place *place)
 {
     CHECK(mkfifo(place->path, 0600) == 0);

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "haul/hash.h"
+#include "haul/base/hash.h"
 
 /* Lengths on both sides of each border inside XXH3 (16, 128, 240, its 1024-byte blocks), and a
  * chunk. `pattern` is for the first `length` bytes of fill(), `zeros` for as many zeros. */

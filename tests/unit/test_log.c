@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "haul/log.h"
+#include "haul/base/log.h"
 
 /* What the sink saw. Plain variables on purpose: the log's lock is what protects them. */
 static struct {

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "haul/num.h"
+#include "haul/base/num.h"
 
 static void div_ceil_at_borders_rounds_up_without_overflow(void **state)
 {

@@ -1,6 +1,6 @@
 /* test_operands.c - which file goes where, on real folders. */
-#include "haul/cleanup.h"
-#include "haul/operands.h"
+#include "haul/base/cleanup.h"
+#include "haul/cli/operands.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* test_options.c - the command line, its table, and the table of exit codes beside the man page. */
-#include "haul/cleanup.h"
-#include "haul/exit.h"
-#include "haul/options.h"
+#include "haul/base/cleanup.h"
+#include "haul/cli/exit.h"
+#include "haul/cli/options.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,9 +1,9 @@
 /* test_outcome.c - a success is only made of what proves it: every way to none is a failure with
  * words. */
-#include "haul/outcome.h"
+#include "haul/side/outcome.h"
 
-#include "haul/cleanup.h"
-#include "haul/exit.h"
+#include "haul/base/cleanup.h"
+#include "haul/cli/exit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* test_pack.c - chunks made smaller and whole again. */
-#include "haul/pack.h"
+#include "haul/base/pack.h"
 
 #include <malloc.h>
 #include <setjmp.h>

@@ -2,10 +2,10 @@
  * openat2(2) and by the walk that stands in for it. And what file.c makes of a place. */
 #include "in_child.h"
 
-#include "haul/place.h"
+#include "haul/disk/place.h"
 
-#include "haul/cleanup.h"
-#include "haul/file.h"
+#include "haul/base/cleanup.h"
+#include "haul/disk/file.h"
 
 #include <fcntl.h>
 #include <limits.h>

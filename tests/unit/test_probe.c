@@ -2,7 +2,7 @@
  * and attributes are in tests/cli/27. */
 #include "scratch.h"
 
-#include "haul/probe.h"
+#include "haul/disk/probe.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,9 +1,9 @@
 /* test_progress.c - what is shown of a copy under way; the time is given, no clock is read. */
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/num.h"
-#include "haul/progress.h"
-#include "haul/text.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/cli/progress.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -20,9 +20,9 @@ static void pump_run_fresh_target_fetches_and_stores_each_once(void **state)
     world_fill(world, 100, 4);
     world_plan(world, (struct plan_config){0});
     world_completes(world);
-    assert_int_equal(world->source.ops[END_FETCH], 100);
-    assert_int_equal(world->target.ops[END_STORE], 100);
-    assert_int_equal(world->target.ops[END_EXAMINE], 0);
+    assert_int_equal(world->source.ops[SIDE_FETCH], 100);
+    assert_int_equal(world->target.ops[SIDE_STORE], 100);
+    assert_int_equal(world->target.ops[SIDE_EXAMINE], 0);
     assert_int_equal(world->progress.bytes_copied, 100 * CHUNK);
 }
 
@@ -55,9 +55,9 @@ static void pump_run_old_target_stores_only_what_differs(void **state)
     world->target_digest[29] = world->source_digest[29]; /* a trap: the digest of 100 bytes */
     world_plan(world, (struct plan_config){.compare_bytes = 30 * CHUNK});
     world_completes(world);
-    assert_int_equal(world->target.ops[END_EXAMINE], 30);
-    assert_int_equal(world->source.ops[END_FETCH], 30);
-    assert_int_equal(world->target.ops[END_STORE], 20);
+    assert_int_equal(world->target.ops[SIDE_EXAMINE], 30);
+    assert_int_equal(world->source.ops[SIDE_FETCH], 30);
+    assert_int_equal(world->target.ops[SIDE_STORE], 20);
     assert_int_equal(world->progress.bytes_kept, 10 * CHUNK);
     assert_int_equal(world->progress.bytes_repaired, 0);
 }
@@ -71,8 +71,8 @@ static void pump_run_kept_chunks_are_told_to_the_journal(void **state)
         world_old(world, i, i < 6 ? 1 : 2);
     world_plan(world, (struct plan_config){.compare_bytes = 10 * CHUNK});
     world_completes(world);
-    assert_int_equal(world->target.ops[END_KEEP], 6);
-    assert_int_equal(world->target.ops[END_STORE], 4);
+    assert_int_equal(world->target.ops[SIDE_KEEP], 6);
+    assert_int_equal(world->target.ops[SIDE_STORE], 4);
 }
 
 static void pump_run_holes_are_left_out_or_erased(void **state)
@@ -88,9 +88,9 @@ static void pump_run_holes_are_left_out_or_erased(void **state)
     world_plan(world,
                (struct plan_config){.sparse = true, .blank = true, .compare_bytes = 20 * CHUNK});
     world_completes(world);
-    assert_int_equal(world->target.ops[END_ERASE], 10);
+    assert_int_equal(world->target.ops[SIDE_ERASE], 10);
     assert_int_equal(world->progress.bytes_holes, 20 * CHUNK);
-    assert_int_equal(world->source.ops[END_FETCH], 20);
+    assert_int_equal(world->source.ops[SIDE_FETCH], 20);
 }
 
 static void pump_run_verify_reads_back_from_the_medium(void **state)
@@ -99,7 +99,7 @@ static void pump_run_verify_reads_back_from_the_medium(void **state)
     world_fill(world, 30, 4);
     world_plan(world, (struct plan_config){.verify = true, .verify_lag = 3});
     world_completes(world);
-    assert_int_equal(world->target.ops[END_EXAMINE], 30);
+    assert_int_equal(world->target.ops[SIDE_EXAMINE], 30);
     assert_int_equal(world->progress.bytes_verified, 30 * CHUNK);
 }
 
@@ -128,10 +128,10 @@ static void pump_run_audit_right_chunks_are_not_fetched(void **state)
     world_journalled(world, 25);
     world_resume(world, &(struct plan_config){.resume = true});
     world_completes(world);
-    assert_int_equal(world->target.ops[END_EXAMINE], 25);
-    assert_int_equal(world->source.ops[END_FETCH], 15);
-    assert_int_equal(world->target.ops[END_STORE], 15);
-    assert_int_equal(world->target.ops[END_KEEP], 0); /* the journal knows them */
+    assert_int_equal(world->target.ops[SIDE_EXAMINE], 25);
+    assert_int_equal(world->source.ops[SIDE_FETCH], 15);
+    assert_int_equal(world->target.ops[SIDE_STORE], 15);
+    assert_int_equal(world->target.ops[SIDE_KEEP], 0); /* the journal knows them */
     assert_int_equal(world->progress.bytes_kept, 25 * CHUNK);
 }
 
@@ -146,8 +146,8 @@ static void pump_run_audit_against_the_source_stores_every_byte(void **state)
     world_resume(world, &(struct plan_config){
                             .resume = true, .against_source = true, .sparse = true, .blank = true});
     world_completes(world);
-    assert_int_equal(world->target.ops[END_STORE], 15 + 4); /* and see fake_start() */
-    assert_int_equal(world->target.ops[END_ERASE], 0);
+    assert_int_equal(world->target.ops[SIDE_STORE], 15 + 4); /* and see fake_start() */
+    assert_int_equal(world->target.ops[SIDE_ERASE], 0);
     assert_int_equal(world->progress.chunks_repaired, 4);
 }
 
@@ -160,7 +160,7 @@ static void pump_run_audit_wrong_chunk_is_repaired_alone(void **state)
     world->target_bytes[12] = 5; /* and one that ends early */
     world_resume(world, &(struct plan_config){.resume = true});
     world_completes(world);
-    assert_int_equal(world->target.ops[END_STORE], 15 + 2);
+    assert_int_equal(world->target.ops[SIDE_STORE], 15 + 2);
     assert_int_equal(world->progress.bytes_repaired, 2 * CHUNK);
     assert_int_equal(world->progress.chunks_repaired, 2);
     assert_int_equal(world->progress.bytes_kept, 23 * CHUNK);
@@ -174,8 +174,8 @@ static void pump_run_audit_against_the_source_finds_what_the_journal_does_not(vo
     world->source_digest[7] = digest_for(7, 3); /* written since, size and time put back */
     world_resume(world, &(struct plan_config){.resume = true, .against_source = true});
     world_completes(world);
-    assert_int_equal(world->source.ops[END_FETCH], 20);
-    assert_int_equal(world->target.ops[END_STORE], 1);
+    assert_int_equal(world->source.ops[SIDE_FETCH], 20);
+    assert_int_equal(world->target.ops[SIDE_STORE], 1);
 }
 
 static void pump_run_trusted_chunks_are_not_touched(void **state)
@@ -185,14 +185,14 @@ static void pump_run_trusted_chunks_are_not_touched(void **state)
     world_journalled(world, 12);
     world_resume(world, &(struct plan_config){.resume = true, .trust = true});
     world_completes(world);
-    assert_int_equal(world->target.ops[END_EXAMINE], 0);
-    assert_int_equal(world->source.ops[END_FETCH], 8);
+    assert_int_equal(world->target.ops[SIDE_EXAMINE], 0);
+    assert_int_equal(world->source.ops[SIDE_FETCH], 8);
 }
 
 /* New chunks move while old ones are still being looked at. */
 static bool holds_examine(const struct world *world, const struct slot *slot)
 {
-    return slot->op == END_EXAMINE && world->stored_bytes < 3 * CHUNK;
+    return slot->op == SIDE_EXAMINE && world->stored_bytes < 3 * CHUNK;
 }
 
 static void pump_run_audit_goes_beside_the_copy(void **state)

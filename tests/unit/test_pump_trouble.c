@@ -33,12 +33,12 @@ static void pump_run_retired_ends_when_the_others_have_done_all(void **state)
 static void pump_run_failure_anywhere_drains_and_can_go_on(void **state)
 {
     static const struct {
-        enum end_role role;
-        enum end_op op;
+        enum side_role role;
+        enum side_op op;
     } rows[] = {
-        {END_SOURCE, END_MAP},     {END_SOURCE, END_FETCH}, {END_TARGET, END_RECALL},
-        {END_TARGET, END_EXAMINE}, {END_TARGET, END_STORE}, {END_TARGET, END_KEEP},
-        {END_TARGET, END_ERASE},   {END_TARGET, END_SYNC},
+        {SIDE_SOURCE, SIDE_MAP},     {SIDE_SOURCE, SIDE_FETCH}, {SIDE_TARGET, SIDE_RECALL},
+        {SIDE_TARGET, SIDE_EXAMINE}, {SIDE_TARGET, SIDE_STORE}, {SIDE_TARGET, SIDE_KEEP},
+        {SIDE_TARGET, SIDE_ERASE},   {SIDE_TARGET, SIDE_SYNC},
     };
     uint32_t failures_count = 0;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -47,8 +47,8 @@ static void pump_run_failure_anywhere_drains_and_can_go_on(void **state)
             assert_int_equal(world_setup(&own), 0);
             struct world *world = own;
             srandom(nth);
-            world_mixed(world, rows[i].op == END_RECALL || nth % 2 == 0);
-            struct fake *fake = rows[i].role == END_SOURCE ? &world->source : &world->target;
+            world_mixed(world, rows[i].op == SIDE_RECALL || nth % 2 == 0);
+            struct fake *fake = rows[i].role == SIDE_SOURCE ? &world->source : &world->target;
             fail_and_heal(world, fake, rows[i].op, nth);
             failures_count += fake->fail_seen >= nth;
             assert_int_equal(world_teardown(&own), 0);
@@ -61,7 +61,7 @@ static void pump_run_failure_anywhere_drains_and_can_go_on(void **state)
 /* The target fails as well, but only after the source's failure was handed over. */
 static bool holds_until_failure(const struct world *world, const struct slot *slot)
 {
-    return slot->op == END_STORE && !world->failed && world->source.fail_errno != 0;
+    return slot->op == SIDE_STORE && !world->failed && world->source.fail_errno != 0;
 }
 
 static void pump_run_two_failures_the_first_is_told(void **state)
@@ -69,8 +69,8 @@ static void pump_run_two_failures_the_first_is_told(void **state)
     struct world *world = *state;
     world_fill(world, 50, 8);
     world->target.holds = holds_until_failure;
-    fake_fail(&world->source, END_FETCH, 5, EIO);
-    fake_fail(&world->target, END_STORE, 1, ENOSPC);
+    fake_fail(&world->source, SIDE_FETCH, 5, EIO);
+    fake_fail(&world->target, SIDE_STORE, 1, ENOSPC);
     world->target.fail_lasting = true;
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
@@ -85,15 +85,15 @@ static void pump_run_failure_waits_for_stores_and_counts_them(void **state)
     struct world *world = *state;
     world_fill(world, 50, 8);
     world->target.holds = holds_until_failure;
-    fake_fail(&world->source, END_FETCH, 5, EIO);
+    fake_fail(&world->source, SIDE_FETCH, 5, EIO);
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
-    assert_int_equal(world->target.ops[END_STORE], 4);
+    assert_int_equal(world->target.ops[SIDE_STORE], 4);
     assert_int_equal(world->stored_bytes, 4 * CHUNK);
     assert_int_equal(world->progress.bytes_copied, 4 * CHUNK);
     world_heal(world);
     world_completes(world);
-    assert_int_equal(world->target.ops[END_STORE], 50); /* none of the four again */
+    assert_int_equal(world->target.ops[SIDE_STORE], 50); /* none of the four again */
 }
 
 /* ---- stop ---- */
@@ -134,8 +134,8 @@ static void pump_run_stop_after_a_failure_the_failure_is_told(void **state)
     struct world *world = *state;
     world_fill(world, 50, 8);
     world->target.holds = holds_until_failure;
-    fake_fail(&world->source, END_FETCH, 5, EIO);
-    fake_fail(&world->target, END_STORE, 100, ENOSPC); /* never */
+    fake_fail(&world->source, SIDE_FETCH, 5, EIO);
+    fake_fail(&world->target, SIDE_STORE, 100, ENOSPC); /* never */
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
     assert_int_equal(world->err.class, ERROR_FILE);
@@ -149,7 +149,7 @@ static void pump_run_stop_after_a_failure_the_failure_is_told(void **state)
 static bool holds_sync(const struct world *world, const struct slot *slot)
 {
     bool more = world->stored_bytes < world->chunks_count * CHUNK;
-    return slot->op == END_SYNC && world->stores_during_sync < 6 && more;
+    return slot->op == SIDE_SYNC && world->stores_during_sync < 6 && more;
 }
 
 static void pump_run_checkpoint_goes_beside_the_copy(void **state)
@@ -161,8 +161,8 @@ static void pump_run_checkpoint_goes_beside_the_copy(void **state)
     world->pump.sync_every_ns = UINT64_MAX;
     world_plan(world, (struct plan_config){0});
     world_completes(world); /* without overlap the sync would never come back */
-    assert_true(world->target.ops[END_SYNC] >= 5);
-    assert_true(world->target.ops[END_SYNC] <= 10);
+    assert_true(world->target.ops[SIDE_SYNC] >= 5);
+    assert_true(world->target.ops[SIDE_SYNC] <= 10);
 }
 
 /* Durable is what had been stored when a sync began that ended well: no byte more. */
@@ -185,7 +185,7 @@ static void pump_run_checkpoint_failed_counts_nothing(void **state)
     world_fill(world, 100, 4);
     world->pump.sync_every_bytes = 10 * CHUNK;
     world->pump.sync_every_ns = UINT64_MAX;
-    fake_fail(&world->target, END_SYNC, 1, EIO);
+    fake_fail(&world->target, SIDE_SYNC, 1, EIO);
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -EIO);
     assert_int_equal(world->progress.bytes_durable, 0);
@@ -198,7 +198,7 @@ static void pump_run_checkpoint_zero_is_never(void **state)
     world_plan(world, (struct plan_config){0});
     world->pump.sync_every_ns = 0;
     assert_int_equal(world_run(world), 0);
-    assert_int_equal(world->target.ops[END_SYNC], 0);
+    assert_int_equal(world->target.ops[SIDE_SYNC], 0);
 }
 
 static void pump_run_checkpoint_by_time(void **state)
@@ -209,7 +209,7 @@ static void pump_run_checkpoint_by_time(void **state)
     world->pump.sync_every_bytes = UINT64_MAX;
     world->pump.sync_every_ns = 0; /* it is always time */
     assert_int_equal(world_run(world), 0);
-    assert_true(world->target.ops[END_SYNC] > 1);
+    assert_true(world->target.ops[SIDE_SYNC] > 1);
     assert_all_right(world);
 }
 
@@ -234,25 +234,25 @@ static void pump_run_bandwidth_limited_can_be_stopped(void **state)
     assert_int_equal(world_run(world), -EINTR);
 }
 
-/* ---- an end that breaks ---- */
+/* ---- a side that breaks ---- */
 
 static bool holds_stores_until_broken(const struct world *world, const struct slot *slot)
 {
-    return slot->op == END_STORE && !world->source.broken;
+    return slot->op == SIDE_STORE && !world->source.broken;
 }
 
 static bool holds_fetches_until_broken(const struct world *world, const struct slot *slot)
 {
-    return world->target.starts_count >= 5 && slot->op == END_FETCH && !world->target.broken;
+    return world->target.starts_count >= 5 && slot->op == SIDE_FETCH && !world->target.broken;
 }
 
-/* The slots of the end that broke come back when it is closed; the other's are waited for now. */
+/* The slots of the side that broke come back when it is closed; the other's are waited for now. */
 static void assert_breaks(struct world *world, const struct fake *other)
 {
     world_plan(world, (struct plan_config){0});
     assert_int_equal(world_run(world), -ENOTCONN);
     assert_non_null(strstr(world->err.text, "the end broke"));
-    assert_int_equal(other->end.inflight, 0);
+    assert_int_equal(other->side.inflight, 0);
     assert_int_equal(world->starts_after_failure, 0);
     assert_false(plan_complete(world->plan));
 }

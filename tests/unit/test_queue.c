@@ -1,5 +1,5 @@
 /* Items of a queue: in order, taken out of the middle, put in again. */
-#include "haul/queue.h"
+#include "haul/base/queue.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

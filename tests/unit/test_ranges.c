@@ -1,6 +1,6 @@
 /* test_ranges.c - a few ranges of a file, against a plain array of what was added. */
-#include "haul/cleanup.h"
-#include "haul/ranges.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/ranges.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

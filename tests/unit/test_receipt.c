@@ -1,7 +1,7 @@
 /* test_receipt.c - the receipt in words and as JSON: exact, and honest about what is not known. */
-#include "haul/clock.h"
-#include "haul/num.h"
-#include "haul/receipt.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/cli/receipt.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* test_report.c - receipts added up: sums, peaks, and figures that nobody knows. */
-#include "haul/num.h"
-#include "haul/report.h"
+#include "haul/base/num.h"
+#include "haul/side/report.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* test_reservation.c - paths of one command that are one file, by whatever name. */
 #include "scratch.h"
 
-#include "haul/reservation.h"
+#include "haul/copy/reservation.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -2,11 +2,11 @@
  * or kept out, on real filesystems: ext4 in /var/tmp, tmpfs, overlayfs, a loop device. */
 #include "in_child.h"
 
-#include "haul/cgroup.h"
-#include "haul/cleanup.h"
-#include "haul/num.h"
-#include "haul/proc.h"
-#include "haul/residency.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/base/proc.h"
+#include "haul/disk/cgroup.h"
+#include "haul/disk/residency.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

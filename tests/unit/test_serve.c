@@ -1,5 +1,5 @@
-/* test_serve.c - a client's end and a server over a connected pair of links: every operation gives
- * what a local end gives, within the limits that were agreed on. */
+/* test_serve.c - a client's side and a server over a connected pair of links: every operation gives
+ * what a local side gives, within the limits that were agreed on. */
 #include "serve_rig.h"
 
 /* ---- operations ---- */
@@ -11,7 +11,7 @@ static void push_every_size_arrives(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        struct rig *rig = rig_open(END_TARGET);
+        struct rig *rig = rig_open(SIDE_TARGET);
         struct stat facts;
         if (push(rig, sizes[i], i) != 0)
             fail_msg("%llu bytes: %s", (unsigned long long)sizes[i], rig->error.text);
@@ -30,7 +30,7 @@ static void pull_every_size_arrives(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        struct rig *rig = rig_open(END_SOURCE);
+        struct rig *rig = rig_open(SIDE_SOURCE);
         write_filled(rig->source, sizes[i], i);
         if (pull(rig, sizes[i], i) != 0)
             fail_msg("%llu bytes: %s", (unsigned long long)sizes[i], rig->error.text);
@@ -39,19 +39,19 @@ static void pull_every_size_arrives(void **state)
     }
 }
 
-/* The same operations at a local end, for comparison. */
-static struct end *local_end(struct rig *rig, enum end_role role)
+/* The same operations at a local side, for comparison. */
+static struct side *local_end(struct rig *rig, enum side_role role)
 {
-    const struct end_file_config config = {
+    const struct local_config config = {
         .role = role,
         .slots_count = SLOTS + 1,
         .window_bytes = 2 * 1024 * 1024,
         .in_flight_bytes = SLOTS * CHUNK,
         .jobs_max = 2,
     };
-    struct end *end;
-    assert_int_equal(end_file_open(&end, &config, &rig->error), 0);
-    return end;
+    struct side *side;
+    assert_int_equal(local_open(&side, &config, &rig->error), 0);
+    return side;
 }
 
 static void assert_facts(const struct facts *a, const struct facts *b)
@@ -92,36 +92,36 @@ static void walk_source(struct rig *rig, struct digest *seen, struct job *job)
 {
     struct slot *slot = &rig->slots[1];
     struct digest_fold *fold = digest_fold_open();
-    must(rig, control(rig), END_DESCRIBE);
-    must(rig, control(rig), END_OPEN);
+    must(rig, control(rig), SIDE_DESCRIBE);
+    must(rig, control(rig), SIDE_OPEN);
     slot->offset = 0;
-    while (slot->offset < rig->job.facts[END_SOURCE].size_bytes) {
+    while (slot->offset < rig->job.facts[SIDE_SOURCE].size_bytes) {
         struct digest extent = {{0}};
-        must(rig, slot, END_MAP);
+        must(rig, slot, SIDE_MAP);
         memcpy(extent.bytes, &slot->extent_start, 8);
         memcpy(extent.bytes + 8, &slot->extent_end, 8);
         digest_fold_add(fold, &extent);
         slot->offset = slot->extent_end;
     }
-    for (uint64_t chunk = 0; chunk * CHUNK < rig->job.facts[END_SOURCE].size_bytes; chunk++) {
+    for (uint64_t chunk = 0; chunk * CHUNK < rig->job.facts[SIDE_SOURCE].size_bytes; chunk++) {
         range(rig, slot, chunk);
-        must(rig, slot, END_FETCH);
+        must(rig, slot, SIDE_FETCH);
         struct digest content = digest_of(slot->buffer, slot->length);
         assert_true(digest_equal(&content, &slot->digest));
         assert_false(slot->matched);
         digest_fold_add(fold, &slot->digest);
         slot->conditional = true;
         slot->expected = slot->digest;
-        must(rig, slot, END_FETCH);
+        must(rig, slot, SIDE_FETCH);
         assert_true(slot->matched);
         slot->expected.bytes[3] ^= 1;
         memset(slot->buffer, 0, CHUNK);
-        must(rig, slot, END_FETCH);
+        must(rig, slot, SIDE_FETCH);
         assert_false(slot->matched);
         content = digest_of(slot->buffer, slot->length);
         digest_fold_add(fold, &content);
     }
-    must(rig, control(rig), END_COMMIT);
+    must(rig, control(rig), SIDE_COMMIT);
     *job = rig->job;
     *seen = digest_fold_value(fold);
     digest_fold_close(fold);
@@ -129,7 +129,7 @@ static void walk_source(struct rig *rig, struct digest *seen, struct job *job)
 
 static void source_operations_equal_those_of_a_local_end(void **state)
 {
-    struct rig *rig = rig_open(END_SOURCE);
+    struct rig *rig = rig_open(SIDE_SOURCE);
     struct digest far, near;
     struct job far_job, near_job;
     (void)state;
@@ -140,14 +140,14 @@ static void source_operations_equal_those_of_a_local_end(void **state)
     assert_int_equal(fsync(fd), 0);
 
     walk_source(rig, &far, &far_job);
-    struct end *peer = rig->end;
-    rig->end = local_end(rig, END_SOURCE);
+    struct side *peer = rig->side;
+    rig->side = local_end(rig, SIDE_SOURCE);
     walk_source(rig, &near, &near_job);
-    end_close(rig->end);
-    rig->end = peer;
+    side_close(rig->side);
+    rig->side = peer;
     assert_true(digest_equal(&far, &near));
-    assert_facts(&far_job.facts[END_SOURCE], &near_job.facts[END_SOURCE]);
-    assert_report(&far_job.reports[END_SOURCE], &near_job.reports[END_SOURCE]);
+    assert_facts(&far_job.facts[SIDE_SOURCE], &near_job.facts[SIDE_SOURCE]);
+    assert_report(&far_job.reports[SIDE_SOURCE], &near_job.reports[SIDE_SOURCE]);
     rig_close(rig);
 }
 
@@ -157,7 +157,7 @@ static uint32_t recall(struct rig *rig, struct slot *slot, struct digest_fold *f
     slot->offset = 0;
     do {
         slot->length = 5 * sizeof(struct journal_entry); /* several rounds */
-        must(rig, slot, END_RECALL);
+        must(rig, slot, SIDE_RECALL);
         const struct journal_entry *entries = (const void *)slot->buffer;
         for (uint32_t i = 0; i < slot->count; i++) {
             assert_true(entries[i].chunk < 11);
@@ -178,36 +178,36 @@ static void walk_target(struct rig *rig, struct digest *seen, struct job *job)
     rig_job(rig);
     write_filled(rig->target, 10 * CHUNK, 1);
     pretend_source(rig, 10 * CHUNK + 100);
-    must(rig, control(rig), END_DESCRIBE);
+    must(rig, control(rig), SIDE_DESCRIBE);
     assert_false(rig->job.journal_present);
-    must(rig, control(rig), END_OPEN);
+    must(rig, control(rig), SIDE_OPEN);
     assert_false(rig->job.target_fresh);
     assert_true(rig->job.target_readable);
     assert_int_equal(rig->job.journal, JOURNAL_ABSENT);
     for (uint64_t chunk = 0; chunk < 11; chunk++) {
         range(rig, slot, chunk);
         slot->from_medium = chunk % 2;
-        must(rig, slot, END_EXAMINE);
+        must(rig, slot, SIDE_EXAMINE);
         digest_fold_add(fold, &slot->digest);
         if (chunk % 3 == 0) {
-            must(rig, slot, END_KEEP);
+            must(rig, slot, SIDE_KEEP);
         } else if (chunk % 3 == 1) {
             chunk_of(rig, slot, chunk, 2);
-            must(rig, slot, END_STORE);
+            must(rig, slot, SIDE_STORE);
         } else {
-            must(rig, slot, END_ERASE);
+            must(rig, slot, SIDE_ERASE);
         }
     }
-    must(rig, control(rig), END_SYNC);
-    must(rig, control(rig), END_ABANDON);
-    must(rig, control(rig), END_DESCRIBE);
+    must(rig, control(rig), SIDE_SYNC);
+    must(rig, control(rig), SIDE_ABANDON);
+    must(rig, control(rig), SIDE_DESCRIBE);
     assert_true(rig->job.journal_present);
-    must(rig, control(rig), END_OPEN);
+    must(rig, control(rig), SIDE_OPEN);
     assert_int_equal(rig->job.journal, JOURNAL_FITS);
     uint32_t listed = recall(rig, slot, fold);
     assert_true(listed >= 8);
-    must(rig, control(rig), END_SYNC);
-    must(rig, control(rig), END_COMMIT);
+    must(rig, control(rig), SIDE_SYNC);
+    must(rig, control(rig), SIDE_COMMIT);
     *job = rig->job;
     *seen = digest_fold_value(fold);
     digest_fold_close(fold);
@@ -215,7 +215,7 @@ static void walk_target(struct rig *rig, struct digest *seen, struct job *job)
 
 static void target_operations_equal_those_of_a_local_end(void **state)
 {
-    struct rig *rig = rig_open(END_TARGET);
+    struct rig *rig = rig_open(SIDE_TARGET);
     struct digest far, near;
     struct job far_job, near_job;
     (void)state;
@@ -224,12 +224,12 @@ static void target_operations_equal_those_of_a_local_end(void **state)
     AUTO_CLOSE int fd = open(rig->target, O_RDONLY);
     assert_int_equal(read(fd, first, 10 * CHUNK + 101), 10 * CHUNK + 100);
 
-    struct end *peer = rig->end;
-    rig->end = local_end(rig, END_TARGET);
+    struct side *peer = rig->side;
+    rig->side = local_end(rig, SIDE_TARGET);
     unlink(rig->target);
     walk_target(rig, &near, &near_job);
-    end_close(rig->end);
-    rig->end = peer;
+    side_close(rig->side);
+    rig->side = peer;
     AUTO_CLOSE int fd_near = open(rig->target, O_RDONLY);
     assert_int_equal(read(fd_near, second, 10 * CHUNK + 101), 10 * CHUNK + 100);
     assert_memory_equal(first, second, 10 * CHUNK + 100);
@@ -239,48 +239,48 @@ static void target_operations_equal_those_of_a_local_end(void **state)
     assert_int_equal(far_job.journal_target_proven, near_job.journal_target_proven);
     assert_int_equal(far_job.chunk_bytes, near_job.chunk_bytes);
     assert_int_equal(far_job.target_fresh, near_job.target_fresh);
-    assert_int_equal(far_job.facts[END_TARGET].size_bytes, near_job.facts[END_TARGET].size_bytes);
-    assert_int_equal(far_job.reports[END_TARGET].policy, near_job.reports[END_TARGET].policy);
-    assert_int_equal(far_job.reports[END_TARGET].engine, near_job.reports[END_TARGET].engine);
+    assert_int_equal(far_job.facts[SIDE_TARGET].size_bytes, near_job.facts[SIDE_TARGET].size_bytes);
+    assert_int_equal(far_job.reports[SIDE_TARGET].policy, near_job.reports[SIDE_TARGET].policy);
+    assert_int_equal(far_job.reports[SIDE_TARGET].engine, near_job.reports[SIDE_TARGET].engine);
     rig_close(rig);
 }
 
 static void failures_come_with_the_hosts_name_and_class(void **state)
 {
-    struct rig *rig = rig_open(END_SOURCE);
+    struct rig *rig = rig_open(SIDE_SOURCE);
     (void)state;
-    assert_int_equal(call(rig, control(rig), END_OPEN), -ENOENT);
+    assert_int_equal(call(rig, control(rig), SIDE_OPEN), -ENOENT);
     assert_int_equal(rig->error.class, ERROR_VANISHED);
     assert_int_equal(rig->error.errnum, ENOENT);
     assert_memory_equal(rig->error.text, "farhost: ", 9);
     assert_non_null(strstr(rig->error.text, rig->source));
     rig->job.source_path = "/";
-    assert_int_equal(call(rig, control(rig), END_OPEN), -EISDIR);
-    must(rig, control(rig), END_DESCRIBE); /* the session goes on */
-    assert_int_equal(rig->job.facts[END_SOURCE].kind, FILE_FOLDER);
+    assert_int_equal(call(rig, control(rig), SIDE_OPEN), -EISDIR);
+    must(rig, control(rig), SIDE_DESCRIBE); /* the session goes on */
+    assert_int_equal(rig->job.facts[SIDE_SOURCE].kind, FILE_FOLDER);
     rig_close(rig);
 }
 
 static void commit_of_a_changed_source_fails_and_reports(void **state)
 {
-    struct rig *rig = rig_open(END_SOURCE);
+    struct rig *rig = rig_open(SIDE_SOURCE);
     (void)state;
     write_filled(rig->source, 2 * CHUNK, 3);
-    must(rig, control(rig), END_OPEN);
+    must(rig, control(rig), SIDE_OPEN);
     write_filled(rig->source, 2 * CHUNK + 1, 3);
-    rig->job.reports[END_SOURCE].policy = POLICY_AUTO;
-    assert_int_equal(call(rig, control(rig), END_COMMIT), -ESTALE);
+    rig->job.reports[SIDE_SOURCE].policy = POLICY_AUTO;
+    assert_int_equal(call(rig, control(rig), SIDE_COMMIT), -ESTALE);
     assert_int_equal(rig->error.class, ERROR_CHANGED);
-    assert_int_not_equal(rig->job.reports[END_SOURCE].policy, POLICY_AUTO);
-    must(rig, control(rig), END_ABANDON);
-    must(rig, control(rig), END_OPEN); /* the place is free again */
-    must(rig, control(rig), END_ABANDON);
+    assert_int_not_equal(rig->job.reports[SIDE_SOURCE].policy, POLICY_AUTO);
+    must(rig, control(rig), SIDE_ABANDON);
+    must(rig, control(rig), SIDE_OPEN); /* the place is free again */
+    must(rig, control(rig), SIDE_ABANDON);
     rig_close(rig);
 }
 
 static void open_beyond_the_agreed_number_of_files_fails_alone(void **state)
 {
-    struct rig *rig = rig_open(END_TARGET);
+    struct rig *rig = rig_open(SIDE_TARGET);
     char paths[3][128];
     struct job jobs[3];
     (void)state;
@@ -291,12 +291,12 @@ static void open_beyond_the_agreed_number_of_files_fails_alone(void **state)
         snprintf(paths[i], sizeof(paths[i]), "%s%u", rig->target, i);
         jobs[i].target_path = paths[i];
         control(rig)->job = &jobs[i];
-        assert_int_equal(call(rig, control(rig), END_OPEN), i < 2 ? 0 : -EMFILE);
+        assert_int_equal(call(rig, control(rig), SIDE_OPEN), i < 2 ? 0 : -EMFILE);
     }
     control(rig)->job = &jobs[0];
-    must(rig, control(rig), END_ABANDON);
+    must(rig, control(rig), SIDE_ABANDON);
     control(rig)->job = &jobs[2];
-    must(rig, control(rig), END_OPEN);
+    must(rig, control(rig), SIDE_OPEN);
     rig_close(rig); /* what is open is abandoned */
 }
 
@@ -307,7 +307,7 @@ static void small_sends_still_carry_everything(void **state)
     rig->links[0]->send_most = 7;
     rig->links[1]->send_most = 5;
     served_start(&rig->served, rig->links[1]);
-    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    assert_int_equal(rig_connect(rig, SIDE_TARGET), 0);
     assert_int_equal(push(rig, CHUNK + 10, 8), 0);
     assert_filled(rig->target, CHUNK + 10, 8);
     rig_close(rig);
@@ -319,13 +319,13 @@ static void engines_of_every_kind_serve(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         struct rig *rig = rig_make();
-        struct end_peer_config config = rig_config(rig, END_TARGET);
+        struct peer_config config = rig_config(rig, SIDE_TARGET);
         config.hello.engine = kinds[i];
         served_start(&rig->served, rig->links[1]);
-        if (end_peer_open(&rig->end, &config, &rig->error) != 0)
+        if (peer_open(&rig->side, &config, &rig->error) != 0)
             fail_msg("%s", rig->error.text);
         assert_int_equal(push(rig, 9 * CHUNK + 1, i), 0);
-        assert_int_equal(rig->job.reports[END_TARGET].engine, kinds[i]);
+        assert_int_equal(rig->job.reports[SIDE_TARGET].engine, kinds[i]);
         assert_filled(rig->target, 9 * CHUNK + 1, i);
         rig_close(rig);
     }
@@ -335,7 +335,7 @@ static void engines_of_every_kind_serve(void **state)
 
 static void limits_are_never_more_than_wished(void **state)
 {
-    struct rig *rig = rig_open(END_TARGET);
+    struct rig *rig = rig_open(SIDE_TARGET);
     (void)state;
     assert_int_equal(rig->limits.slots_count, SLOTS);
     assert_int_equal(rig->limits.control_count, 1);
@@ -348,14 +348,14 @@ static void limits_are_never_more_than_wished(void **state)
 static void limits_of_the_server_bound_its_memory(void **state)
 {
     struct rig *rig = rig_make();
-    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct peer_config config = rig_config(rig, SIDE_TARGET);
     (void)state;
     config.hello.slots_count = 0;
     config.hello.chunk_bytes = 0;
     rig->served.config.memory_bytes = 1024 * 1024;
     served_start(&rig->served, rig->links[1]);
-    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
-    rig->limits = *end_peer_agreed(rig->end);
+    assert_int_equal(peer_open(&rig->side, &config, &rig->error), 0);
+    rig->limits = *peer_agreed(rig->side);
     assert_true(rig->limits.slots_count >= 2);
     assert_true(rig->limits.memory_bytes <= 1024 * 1024);
     assert_true((uint64_t)rig->limits.slots_count * rig->limits.chunk_bytes <= 1024 * 1024);
@@ -366,14 +366,14 @@ static void limits_of_the_server_bound_its_memory(void **state)
 static void hello_that_wishes_for_too_much_gets_what_there_is(void **state)
 {
     struct rig *rig = rig_make();
-    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct peer_config config = rig_config(rig, SIDE_TARGET);
     (void)state;
     config.hello.chunk_bytes = 16 * 1024 * 1024;
     config.hello.lanes = WIRE_LANES_MAX;
     rig->served.config.memory_bytes = 1024 * 1024;
     served_start(&rig->served, rig->links[1]);
-    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
-    rig->limits = *end_peer_agreed(rig->end);
+    assert_int_equal(peer_open(&rig->side, &config, &rig->error), 0);
+    rig->limits = *peer_agreed(rig->side);
     assert_int_equal(rig->limits.chunk_bytes, 256 * 1024);
     assert_int_equal(rig->limits.memory_bytes,
                      (uint64_t)rig->limits.slots_count * rig->limits.chunk_bytes);
@@ -384,11 +384,11 @@ static void hello_that_wishes_for_too_much_gets_what_there_is(void **state)
 static void hello_that_needs_too_much_memory_is_refused_in_words(void **state)
 {
     struct rig *rig = rig_make();
-    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct peer_config config = rig_config(rig, SIDE_TARGET);
     (void)state;
     rig->served.config.memory_bytes = CHUNK; /* and it takes two buffers */
     served_start(&rig->served, rig->links[1]);
-    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), -ENOMEM);
+    assert_int_equal(peer_open(&rig->side, &config, &rig->error), -ENOMEM);
     assert_int_equal(rig->error.class, ERROR_MEMORY);
     assert_memory_equal(rig->error.text, "farhost: ", 9);
     link_close(&rig->links[0]->link);

@@ -59,7 +59,7 @@ static void change_tag_beyond(struct wire_message *reply, const struct wire_mess
 static void change_op(struct wire_message *reply, const struct wire_message *request)
 {
     (void)request;
-    reply->op = END_SYNC;
+    reply->op = SIDE_SYNC;
 }
 
 static void change_length(struct wire_message *reply, const struct wire_message *request)
@@ -176,10 +176,10 @@ static void answer_chunks_small(struct fake *fake)
 static void answer_open_then_tally(struct fake *fake)
 {
     struct wire_message message, reply = {.type = WIRE_REPLY};
-    if (!fake_await(fake, &message) || message.op != END_OPEN)
+    if (!fake_await(fake, &message) || message.op != SIDE_OPEN)
         return;
     reply.tag = message.tag;
-    reply.op = END_OPEN;
+    reply.op = SIDE_OPEN;
     reply.job.chunk_bytes = CHUNK;
     stream_send_now(&fake->stream, &reply, NS_PER_SECOND, NULL);
     answer_tally(fake);
@@ -189,16 +189,22 @@ static void servers_that_lie_end_the_session(void **state)
 {
     static const struct {
         void (*act)(struct fake *);
-        enum end_role role;
-        enum end_op op;
+        enum side_role role;
+        enum side_op op;
     } lies[] = {
-        {flood_pings, END_TARGET, END_DESCRIBE},     {flood_notes, END_TARGET, END_DESCRIBE},
-        {answer_tag, END_TARGET, END_DESCRIBE},      {answer_tag_beyond, END_TARGET, END_DESCRIBE},
-        {answer_op, END_TARGET, END_DESCRIBE},       {answer_length, END_SOURCE, END_FETCH},
-        {answer_matched, END_SOURCE, END_FETCH},     {answer_map, END_SOURCE, END_MAP},
-        {answer_count, END_TARGET, END_EXAMINE},     {answer_recall, END_TARGET, END_RECALL},
-        {answer_entries, END_TARGET, END_RECALL},    {answer_chunks, END_TARGET, END_OPEN},
-        {answer_chunks_small, END_TARGET, END_OPEN},
+        {flood_pings, SIDE_TARGET, SIDE_DESCRIBE},
+        {flood_notes, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_tag, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_tag_beyond, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_op, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_length, SIDE_SOURCE, SIDE_FETCH},
+        {answer_matched, SIDE_SOURCE, SIDE_FETCH},
+        {answer_map, SIDE_SOURCE, SIDE_MAP},
+        {answer_count, SIDE_TARGET, SIDE_EXAMINE},
+        {answer_recall, SIDE_TARGET, SIDE_RECALL},
+        {answer_entries, SIDE_TARGET, SIDE_RECALL},
+        {answer_chunks, SIDE_TARGET, SIDE_OPEN},
+        {answer_chunks_small, SIDE_TARGET, SIDE_OPEN},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(lies); i++) {
@@ -215,10 +221,10 @@ static void commit_of_other_bytes_is_not_believed(void **state)
     struct fake fake = {.rig = rig, .act = answer_open_then_tally};
     (void)state;
     assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fake), 0);
-    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    assert_int_equal(rig_connect(rig, SIDE_TARGET), 0);
     pretend_source(rig, CHUNK);
-    must(rig, control(rig), END_OPEN);
-    assert_int_equal(call(rig, control(rig), END_COMMIT), -EPROTO);
+    must(rig, control(rig), SIDE_OPEN);
+    assert_int_equal(call(rig, control(rig), SIDE_COMMIT), -EPROTO);
     assert_int_equal(rig->error.class, ERROR_PROTOCOL);
     rig_hang_up(rig);
     rig_free(rig);
@@ -281,30 +287,30 @@ static void liar_job(struct liar *liar, struct wire_message *message)
     message->job.chunk_bytes = CHUNK;
     message->job.wish.journal = true;
     message->job.wish.session = 1;
-    message->job.facts[END_SOURCE].kind = FILE_REGULAR;
-    message->job.facts[END_SOURCE].size_bytes = 3 * CHUNK + 5;
+    message->job.facts[SIDE_SOURCE].kind = FILE_REGULAR;
+    message->job.facts[SIDE_SOURCE].size_bytes = 3 * CHUNK + 5;
 }
 
-static const enum end_op lie_ops[] = {
-    [LIE_OPEN] = END_OPEN,
-    [LIE_STORE] = END_STORE,
-    [LIE_COMMIT] = END_COMMIT,
-    [LIE_ABANDON] = END_ABANDON,
-    [LIE_SYNC] = END_SYNC,
-    [LIE_FETCH] = END_FETCH,
-    [LIE_KEEP] = END_KEEP,
-    [LIE_ERASE_CONTROL] = END_ERASE,
-    [LIE_STORE_UNALIGNED] = END_STORE,
-    [LIE_STORE_SHORT] = END_STORE,
-    [LIE_STORE_BEYOND] = END_STORE,
-    [LIE_STORE_LONG] = END_STORE,
-    [LIE_TAG] = END_SYNC,
-    [LIE_TWICE] = END_SYNC,
-    [LIE_OPEN_CHUNKS] = END_OPEN,
-    [LIE_NO_PATH] = END_OPEN,
-    [LIE_NO_SESSION] = END_OPEN,
-    [LIE_OTHER_SIZE] = END_COMMIT,
-    [LIE_RECALL_SMALL] = END_RECALL,
+static const enum side_op lie_ops[] = {
+    [LIE_OPEN] = SIDE_OPEN,
+    [LIE_STORE] = SIDE_STORE,
+    [LIE_COMMIT] = SIDE_COMMIT,
+    [LIE_ABANDON] = SIDE_ABANDON,
+    [LIE_SYNC] = SIDE_SYNC,
+    [LIE_FETCH] = SIDE_FETCH,
+    [LIE_KEEP] = SIDE_KEEP,
+    [LIE_ERASE_CONTROL] = SIDE_ERASE,
+    [LIE_STORE_UNALIGNED] = SIDE_STORE,
+    [LIE_STORE_SHORT] = SIDE_STORE,
+    [LIE_STORE_BEYOND] = SIDE_STORE,
+    [LIE_STORE_LONG] = SIDE_STORE,
+    [LIE_TAG] = SIDE_SYNC,
+    [LIE_TWICE] = SIDE_SYNC,
+    [LIE_OPEN_CHUNKS] = SIDE_OPEN,
+    [LIE_NO_PATH] = SIDE_OPEN,
+    [LIE_NO_SESSION] = SIDE_OPEN,
+    [LIE_OTHER_SIZE] = SIDE_COMMIT,
+    [LIE_RECALL_SMALL] = SIDE_RECALL,
 };
 
 static struct wire_message liar_message(struct liar *liar, enum lie_word word)
@@ -317,9 +323,9 @@ static struct wire_message liar_message(struct liar *liar, enum lie_word word)
     job->number = 3;
     slot->length = CHUNK;
     slot->digest = digest_of(zeros, CHUNK);
-    if (message.op == END_OPEN || message.op == END_COMMIT)
+    if (message.op == SIDE_OPEN || message.op == SIDE_COMMIT)
         liar_job(liar, &message);
-    if (message.op != END_STORE)
+    if (message.op != SIDE_STORE)
         message.tag = 1;
     switch (word) {
     case LIE_ERASE_CONTROL:
@@ -350,7 +356,7 @@ static struct wire_message liar_message(struct liar *liar, enum lie_word word)
         job->wish.session = 0;
         break;
     case LIE_OTHER_SIZE:
-        job->facts[END_SOURCE].size_bytes++;
+        job->facts[SIDE_SOURCE].size_bytes++;
         break;
     case LIE_RECALL_SMALL:
         message.tag = 0;
@@ -359,7 +365,7 @@ static struct wire_message liar_message(struct liar *liar, enum lie_word word)
     default:
         break;
     }
-    message.payload_bytes = message.op == END_STORE ? slot->length : 0;
+    message.payload_bytes = message.op == SIDE_STORE ? slot->length : 0;
     return message;
 }
 
@@ -416,7 +422,7 @@ static int lie(const enum lie_word *words, struct error *err)
         .hello =
             {
                 .session = 1,
-                .role = END_TARGET,
+                .role = SIDE_TARGET,
                 .lanes = 1,
                 .slots_count = SLOTS,
                 .control_count = 1,

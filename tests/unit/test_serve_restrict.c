@@ -3,9 +3,9 @@
 #include "scratch.h"
 #include "served.h"
 
-#include "haul/journal.h"
-#include "haul/num.h"
-#include "haul/place.h"
+#include "haul/base/num.h"
+#include "haul/disk/journal.h"
+#include "haul/disk/place.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -26,8 +26,8 @@ struct rig {
     struct pair_link *links[2];
     struct served served;
     struct place place;
-    struct end *end;
-    enum end_role role;
+    struct side *side;
+    enum side_role role;
     struct error error;
     struct slab slab;
     struct slot slots[SLOTS + 1]; /* the last one has no buffer */
@@ -70,16 +70,16 @@ static void rig_job(struct rig *rig, const char *path)
 {
     rig->job = (struct job){
         .number = rig->job.number + 1,
-        .source_path = rig->role == END_SOURCE ? path : "x",
-        .target_path = rig->role == END_TARGET ? path : "x",
+        .source_path = rig->role == SIDE_SOURCE ? path : "x",
+        .target_path = rig->role == SIDE_TARGET ? path : "x",
         .chunk_bytes = CHUNK,
         .wish = {.attributes = {ATTRIBUTE_LEAVE, ATTRIBUTE_LEAVE},
                  .preallocate = true,
                  .journal = true,
                  .session = SESSION},
     };
-    if (rig->role == END_TARGET)
-        rig->job.facts[END_SOURCE] = (struct facts){
+    if (rig->role == SIDE_TARGET)
+        rig->job.facts[SIDE_SOURCE] = (struct facts){
             .kind = FILE_REGULAR,
             .size_bytes = SIZE,
             .allocated_bytes = SIZE,
@@ -93,8 +93,8 @@ static void rig_job(struct rig *rig, const char *path)
 
 static int rig_connect(struct rig *rig)
 {
-    const struct end_peer_config config = client_config(rig->links[0], rig->role, SLOTS);
-    int result = end_peer_open(&rig->end, &config, &rig->error);
+    const struct peer_config config = client_config(rig->links[0], rig->role, SLOTS);
+    int result = peer_open(&rig->side, &config, &rig->error);
     if (result < 0)
         link_close(&rig->links[0]->link);
     return result;
@@ -102,7 +102,7 @@ static int rig_connect(struct rig *rig)
 
 /* A server with --restrict=BASE/jail and the suffix, and a client. rig->error: why there is none.
  */
-static struct rig *rig_try(enum end_role role, const char *suffix)
+static struct rig *rig_try(enum side_role role, const char *suffix)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
     char text[64];
@@ -119,10 +119,10 @@ static struct rig *rig_try(enum end_role role, const char *suffix)
     return rig;
 }
 
-static struct rig *rig_open(enum end_role role, const char *suffix)
+static struct rig *rig_open(enum side_role role, const char *suffix)
 {
     struct rig *rig = rig_try(role, suffix);
-    if (!rig->end)
+    if (!rig->side)
         fail_msg("%s", rig->error.text);
     return rig;
 }
@@ -131,7 +131,7 @@ static void rig_close(struct rig *rig)
 {
     char command[64];
     assert_filled(in(rig->outside, "secret"), SIZE, 99);
-    end_close(rig->end);
+    side_close(rig->side);
     served_end(&rig->served);
     assert_false(exists(in(rig->outside, "new")));
     assert_false(exists(in(rig->outside, ".new.haul")));
@@ -142,26 +142,26 @@ static void rig_close(struct rig *rig)
     free(rig);
 }
 
-static int call(struct rig *rig, uint32_t slot, enum end_op op)
+static int call(struct rig *rig, uint32_t slot, enum side_op op)
 {
     rig->error.class = ERROR_NONE;
-    return end_call(rig->end, &rig->slots[slot], op, &rig->error);
+    return side_call(rig->side, &rig->slots[slot], op, &rig->error);
 }
 
-static void must(struct rig *rig, uint32_t slot, enum end_op op)
+static void must(struct rig *rig, uint32_t slot, enum side_op op)
 {
     if (call(rig, slot, op) != 0)
         fail_msg("operation %d: %s", op, rig->error.text);
 }
 
 /* Refused with -EACCES and words; the session goes on. */
-static void refused(struct rig *rig, uint32_t slot, enum end_op op)
+static void refused(struct rig *rig, uint32_t slot, enum side_op op)
 {
     int result = call(rig, slot, op);
     if (result != -EACCES)
         fail_msg("operation %d: %d, %s", op, result, rig->error.text);
     assert_int_equal(rig->error.class, ERROR_FILE);
-    assert_false(end_peer_broken(rig->end));
+    assert_false(peer_broken(rig->side));
 }
 
 static void range(struct rig *rig, uint64_t chunk)
@@ -181,18 +181,18 @@ static void store_all(struct rig *rig, uint64_t seed)
         range(rig, chunk);
         memcpy(rig->slots[0].buffer, data + rig->slots[0].offset, rig->slots[0].length);
         rig->slots[0].digest = digest_of(rig->slots[0].buffer, rig->slots[0].length);
-        must(rig, 0, END_STORE);
+        must(rig, 0, SIDE_STORE);
     }
 }
 
 static void push(struct rig *rig, const char *path, uint64_t seed)
 {
     rig_job(rig, path);
-    must(rig, SLOTS, END_DESCRIBE);
-    must(rig, SLOTS, END_OPEN);
+    must(rig, SLOTS, SIDE_DESCRIBE);
+    must(rig, SLOTS, SIDE_OPEN);
     store_all(rig, seed);
-    must(rig, SLOTS, END_SYNC);
-    must(rig, SLOTS, END_COMMIT);
+    must(rig, SLOTS, SIDE_SYNC);
+    must(rig, SLOTS, SIDE_COMMIT);
 }
 
 static const char *const outside_names[] = {
@@ -205,7 +205,7 @@ static const char *const outside_names[] = {
 static void target_in_the_folder_is_written(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, "");
+    struct rig *rig = rig_open(SIDE_TARGET, "");
     push(rig, "copied", 7);
     assert_filled(in(rig->jail, "copied"), SIZE, 7);
     push(rig, in(rig->jail, "sub/copied"), 8);
@@ -216,19 +216,19 @@ static void target_in_the_folder_is_written(void **state)
 static void target_in_the_folder_keeps_its_journal_there(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, "");
+    struct rig *rig = rig_open(SIDE_TARGET, "");
     rig_job(rig, "sub/copied");
-    must(rig, SLOTS, END_OPEN);
+    must(rig, SLOTS, SIDE_OPEN);
     store_all(rig, 7);
-    must(rig, SLOTS, END_SYNC);
+    must(rig, SLOTS, SIDE_SYNC);
     assert_true(exists(in(rig->jail, "sub/.copied.haul")));
-    must(rig, SLOTS, END_DESCRIBE);
+    must(rig, SLOTS, SIDE_DESCRIBE);
     assert_true(rig->job.journal_present);
-    must(rig, SLOTS, END_ABANDON);
+    must(rig, SLOTS, SIDE_ABANDON);
     rig->job.number++;
-    must(rig, SLOTS, END_OPEN);
+    must(rig, SLOTS, SIDE_OPEN);
     assert_int_equal(rig->job.journal, JOURNAL_FITS);
-    must(rig, SLOTS, END_COMMIT);
+    must(rig, SLOTS, SIDE_COMMIT);
     assert_false(exists(in(rig->jail, "sub/.copied.haul")));
     rig_close(rig);
 }
@@ -237,7 +237,7 @@ static void target_in_the_folder_keeps_its_journal_there(void **state)
 static void target_whose_journal_is_a_link_writes_nothing_outside(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, "");
+    struct rig *rig = rig_open(SIDE_TARGET, "");
     assert_int_equal(symlink("../outside/new", in(rig->jail, ".copied.haul")), 0);
     assert_int_equal(symlink("../outside/secret", in(rig->jail, ".other.haul")), 0);
     push(rig, "copied", 7);
@@ -249,15 +249,15 @@ static void target_whose_journal_is_a_link_writes_nothing_outside(void **state)
 static void target_outside_is_refused(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, "");
+    struct rig *rig = rig_open(SIDE_TARGET, "");
     for (size_t i = 0; i < COUNT_OF(outside_names); i++) {
         rig_job(rig, outside_names[i]);
-        if (call(rig, SLOTS, END_DESCRIBE) == 0)
-            assert_int_equal(rig->job.facts[END_TARGET].kind, FILE_NONE);
-        assert_true(call(rig, SLOTS, END_OPEN) < 0);
+        if (call(rig, SLOTS, SIDE_DESCRIBE) == 0)
+            assert_int_equal(rig->job.facts[SIDE_TARGET].kind, FILE_NONE);
+        assert_true(call(rig, SLOTS, SIDE_OPEN) < 0);
         assert_true(error_is_set(&rig->error));
         assert_null(strstr(rig->error.text, rig->base)); /* nor where the folder is */
-        assert_false(end_peer_broken(rig->end));
+        assert_false(peer_broken(rig->side));
     }
     rig_close(rig);
 }
@@ -265,13 +265,13 @@ static void target_outside_is_refused(void **state)
 static void source_outside_is_refused(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_SOURCE, "");
+    struct rig *rig = rig_open(SIDE_SOURCE, "");
     for (size_t i = 0; i < COUNT_OF(outside_names); i++) {
         rig_job(rig, outside_names[i]);
-        if (call(rig, SLOTS, END_DESCRIBE) == 0)
-            assert_int_equal(rig->job.facts[END_SOURCE].kind, FILE_NONE);
-        assert_true(call(rig, SLOTS, END_OPEN) < 0);
-        assert_false(end_peer_broken(rig->end));
+        if (call(rig, SLOTS, SIDE_DESCRIBE) == 0)
+            assert_int_equal(rig->job.facts[SIDE_SOURCE].kind, FILE_NONE);
+        assert_true(call(rig, SLOTS, SIDE_OPEN) < 0);
+        assert_false(peer_broken(rig->side));
     }
     rig_close(rig);
 }
@@ -279,17 +279,17 @@ static void source_outside_is_refused(void **state)
 static void journal_elsewhere_is_refused(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, "");
+    struct rig *rig = rig_open(SIDE_TARGET, "");
     const char *const paths[] = {in(rig->outside, "new"), "../outside/new", "journal"};
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         rig_job(rig, "copied");
         rig->job.wish.journal_path = paths[i];
         rig->job.wish.journal_early = true;
-        refused(rig, SLOTS, END_DESCRIBE);
-        refused(rig, SLOTS, END_OPEN);
+        refused(rig, SLOTS, SIDE_DESCRIBE);
+        refused(rig, SLOTS, SIDE_OPEN);
         rig->job.wish.compare_only = true;
         rig->job.target_path = "inside";
-        refused(rig, SLOTS, END_OPEN);
+        refused(rig, SLOTS, SIDE_OPEN);
     }
     assert_false(exists(in(rig->jail, "copied")));
     assert_false(exists(in(rig->jail, "journal")));
@@ -300,10 +300,10 @@ static void journal_elsewhere_is_refused(void **state)
 static void target_that_can_not_be_begun_is_removed(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, "");
+    struct rig *rig = rig_open(SIDE_TARGET, "");
     rig_job(rig, "sub/huge");
-    rig->job.facts[END_SOURCE].size_bytes = UINT64_C(1) << 61;
-    assert_true(call(rig, SLOTS, END_OPEN) < 0);
+    rig->job.facts[SIDE_SOURCE].size_bytes = UINT64_C(1) << 61;
+    assert_true(call(rig, SLOTS, SIDE_OPEN) < 0);
     assert_false(exists(in(rig->jail, "sub/huge")));
     rig_close(rig);
 }
@@ -312,7 +312,7 @@ static void target_gets_no_set_id_bits(void **state)
 {
     (void)state;
     struct stat st;
-    struct rig *rig = rig_open(END_TARGET, "");
+    struct rig *rig = rig_open(SIDE_TARGET, "");
     push(rig, "program", 7);
     assert_int_equal(stat(in(rig->jail, "program"), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0755);
@@ -324,29 +324,29 @@ static void target_gets_no_set_id_bits(void **state)
 static void ro_gives_files_out(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_SOURCE, ",ro");
+    struct rig *rig = rig_open(SIDE_SOURCE, ",ro");
     AUTO_FREE uint8_t *data = malloc(SIZE);
     assert_non_null(data);
     fill(data, SIZE, 1);
     rig_job(rig, "inside");
     rig->job.wish.journal_path = "/some/where"; /* the target's, on the client's machine */
-    must(rig, SLOTS, END_DESCRIBE);
-    must(rig, SLOTS, END_OPEN);
-    assert_int_equal(rig->job.facts[END_SOURCE].size_bytes, SIZE);
+    must(rig, SLOTS, SIDE_DESCRIBE);
+    must(rig, SLOTS, SIDE_OPEN);
+    assert_int_equal(rig->job.facts[SIDE_SOURCE].size_bytes, SIZE);
     for (uint64_t chunk = 0; chunk < div_ceil(SIZE, CHUNK); chunk++) {
         range(rig, chunk);
-        must(rig, 0, END_FETCH);
+        must(rig, 0, SIDE_FETCH);
         assert_memory_equal(rig->slots[0].buffer, data + rig->slots[0].offset,
                             rig->slots[0].length);
     }
-    must(rig, SLOTS, END_COMMIT);
+    must(rig, SLOTS, SIDE_COMMIT);
     rig_close(rig);
 }
 
 /* The greeting ends with a clear line. */
 static void assert_no_session(struct rig *rig, const char *word)
 {
-    assert_null(rig->end);
+    assert_null(rig->side);
     assert_int_equal(rig->error.class, ERROR_FILE);
     assert_int_equal(rig->error.errnum, EACCES);
     if (!strstr(rig->error.text, word) || strstr(rig->error.text, rig->base))
@@ -358,16 +358,16 @@ static void assert_no_session(struct rig *rig, const char *word)
 static void ro_compares_a_target_and_writes_none(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, ",ro");
+    struct rig *rig = rig_open(SIDE_TARGET, ",ro");
     rig_job(rig, "inside");
-    refused(rig, SLOTS, END_OPEN);
+    refused(rig, SLOTS, SIDE_OPEN);
     rig_job(rig, "missing");
-    refused(rig, SLOTS, END_OPEN);
+    refused(rig, SLOTS, SIDE_OPEN);
     assert_false(exists(in(rig->jail, "missing")));
     rig_job(rig, "inside");
     rig->job.wish.compare_only = true;
-    must(rig, SLOTS, END_OPEN);
-    must(rig, SLOTS, END_ABANDON);
+    must(rig, SLOTS, SIDE_OPEN);
+    must(rig, SLOTS, SIDE_ABANDON);
     assert_filled(in(rig->jail, "inside"), SIZE, 1);
     rig_close(rig);
 }
@@ -377,13 +377,13 @@ static void ro_compares_a_target_and_writes_none(void **state)
 static void wo_gives_no_source(void **state)
 {
     (void)state;
-    assert_no_session(rig_try(END_SOURCE, ",wo"), ",wo");
+    assert_no_session(rig_try(SIDE_SOURCE, ",wo"), ",wo");
 }
 
 static void wo_writes_new_and_over_old(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, ",wo");
+    struct rig *rig = rig_open(SIDE_TARGET, ",wo");
     write_filled(in(rig->jail, "longer"), 2 * SIZE, 2);
     push(rig, "fresh", 7);
     push(rig, "inside", 8);
@@ -398,26 +398,26 @@ static void wo_writes_new_and_over_old(void **state)
 static void wo_tells_nothing_of_old_files(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, ",wo");
+    struct rig *rig = rig_open(SIDE_TARGET, ",wo");
     const char *const names[] = {"inside", "missing", "partial", "secret"};
     write_filled(in(rig->jail, "partial"), SIZE, 3);
     write_filled(in(rig->jail, ".partial.haul"), 128, 3);
     const struct facts none = {.kind = FILE_NONE}, opened = {.kind = FILE_REGULAR};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         rig_job(rig, names[i]);
-        must(rig, SLOTS, END_DESCRIBE);
-        assert_memory_equal(&rig->job.facts[END_TARGET], &none, sizeof(none));
+        must(rig, SLOTS, SIDE_DESCRIBE);
+        assert_memory_equal(&rig->job.facts[SIDE_TARGET], &none, sizeof(none));
         assert_false(rig->job.journal_present);
         if (strcmp(names[i], "secret") == 0)
             break;
-        must(rig, SLOTS, END_OPEN);
-        assert_memory_equal(&rig->job.facts[END_TARGET], &opened, sizeof(opened));
+        must(rig, SLOTS, SIDE_OPEN);
+        assert_memory_equal(&rig->job.facts[SIDE_TARGET], &opened, sizeof(opened));
         assert_false(rig->job.target_readable);
         assert_true(rig->job.target_fresh);
         assert_int_equal(rig->job.journal, JOURNAL_ABSENT);
         assert_int_equal(rig->job.old_bytes, 0);
-        must(rig, SLOTS, END_ABANDON);
-        assert_int_equal(rig->job.reports[END_TARGET].resident_before_bytes, 0);
+        must(rig, SLOTS, SIDE_ABANDON);
+        assert_int_equal(rig->job.reports[SIDE_TARGET].resident_before_bytes, 0);
     }
     rig_close(rig);
 }
@@ -433,12 +433,12 @@ static void join(struct rig *rig, const char *name)
 static void wo_joins_nothing_that_no_lane_holds(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, ",wo");
+    struct rig *rig = rig_open(SIDE_TARGET, ",wo");
     join(rig, "inside");
-    refused(rig, SLOTS, END_OPEN);
+    refused(rig, SLOTS, SIDE_OPEN);
     assert_filled(in(rig->jail, "inside"), SIZE, 1);
     join(rig, "missing");
-    refused(rig, SLOTS, END_OPEN);
+    refused(rig, SLOTS, SIDE_OPEN);
     assert_false(exists(in(rig->jail, "missing")));
     rig_close(rig);
 }
@@ -446,23 +446,23 @@ static void wo_joins_nothing_that_no_lane_holds(void **state)
 static void wo_tells_nothing_to_a_lane_that_joins(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, ",wo");
+    struct rig *rig = rig_open(SIDE_TARGET, ",wo");
     const struct facts opened = {.kind = FILE_REGULAR};
     struct file lead;
     const struct file_open_wish wish = {.session = SESSION};
     assert_int_equal(file_open_target(&lead, in(rig->jail, "inside"), &wish, NULL), 0);
     assert_int_equal(ftruncate(lead.fd, SIZE + 1), 0);
     join(rig, "inside");
-    refused(rig, SLOTS, END_OPEN);
+    refused(rig, SLOTS, SIDE_OPEN);
     assert_int_equal(ftruncate(lead.fd, SIZE), 0);
     join(rig, "inside");
-    must(rig, SLOTS, END_OPEN);
-    assert_memory_equal(&rig->job.facts[END_TARGET], &opened, sizeof(opened));
+    must(rig, SLOTS, SIDE_OPEN);
+    assert_memory_equal(&rig->job.facts[SIDE_TARGET], &opened, sizeof(opened));
     assert_true(rig->job.target_fresh);
     assert_false(rig->job.target_readable);
     range(rig, 0);
-    refused(rig, 0, END_EXAMINE);
-    must(rig, SLOTS, END_ABANDON);
+    refused(rig, 0, SIDE_EXAMINE);
+    must(rig, SLOTS, SIDE_ABANDON);
     file_close(&lead);
     rig_close(rig);
 }
@@ -471,22 +471,22 @@ static void wo_tells_nothing_to_a_lane_that_joins(void **state)
 static void wo_reads_nothing_back(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, ",wo");
+    struct rig *rig = rig_open(SIDE_TARGET, ",wo");
     rig_job(rig, "copied");
     rig->job.wish.journal_early = true;
-    must(rig, SLOTS, END_OPEN);
+    must(rig, SLOTS, SIDE_OPEN);
     store_all(rig, 7);
-    must(rig, SLOTS, END_SYNC);
+    must(rig, SLOTS, SIDE_SYNC);
     assert_false(exists(in(rig->jail, ".copied.haul")));
     range(rig, 0);
-    refused(rig, 0, END_EXAMINE);
+    refused(rig, 0, SIDE_EXAMINE);
     rig->slots[0].conditional = true;
     rig->slots[0].from_medium = true;
-    refused(rig, 0, END_EXAMINE);
+    refused(rig, 0, SIDE_EXAMINE);
     rig->slots[0].offset = 0;
     rig->slots[0].length = CHUNK;
-    refused(rig, 0, END_RECALL);
-    must(rig, SLOTS, END_COMMIT);
+    refused(rig, 0, SIDE_RECALL);
+    must(rig, SLOTS, SIDE_COMMIT);
     assert_filled(in(rig->jail, "copied"), SIZE, 7);
     rig_close(rig);
 }
@@ -494,11 +494,11 @@ static void wo_reads_nothing_back(void **state)
 static void wo_compares_nothing(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, ",wo");
+    struct rig *rig = rig_open(SIDE_TARGET, ",wo");
     rig_job(rig, "inside");
     rig->job.wish.compare_only = true;
     rig->job.wish.journal = false;
-    refused(rig, SLOTS, END_OPEN);
+    refused(rig, SLOTS, SIDE_OPEN);
     assert_filled(in(rig->jail, "inside"), SIZE, 1);
     rig_close(rig);
 }
@@ -506,14 +506,14 @@ static void wo_compares_nothing(void **state)
 static void wo_refuses_all_names_alike(void **state)
 {
     (void)state;
-    struct rig *rig = rig_open(END_TARGET, ",wo");
+    struct rig *rig = rig_open(SIDE_TARGET, ",wo");
     const char *const names[] = {"missing/new", "inside/new", "link/new", "link/secret",
                                  "secret",      "new",        "sub",      "../outside/secret",
                                  "/etc/passwd", "/none/new"};
     char words[ERROR_TEXT_BYTES] = "";
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         rig_job(rig, names[i]);
-        refused(rig, SLOTS, END_OPEN);
+        refused(rig, SLOTS, SIDE_OPEN);
         const char *behind = strstr(rig->error.text, names[i]);
         assert_non_null(behind);
         behind += strlen(names[i]);

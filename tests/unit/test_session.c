@@ -6,12 +6,12 @@
 static int greet_by(const void *words, size_t length, bool end, struct error *err)
 {
     struct rig *rig = rig_make();
-    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct peer_config config = rig_config(rig, SIDE_TARGET);
     config.hello_timeout_ns = 2 * NS_PER_SECOND;
     assert_int_equal(link_send_all(&rig->links[1]->link, words, length, NS_PER_SECOND, NULL), 0);
     if (end)
         shutdown(rig->links[1]->fd, SHUT_RDWR);
-    int result = end_peer_open(&rig->end, &config, &rig->error);
+    int result = peer_open(&rig->side, &config, &rig->error);
     *err = rig->error;
     link_close(&rig->links[0]->link);
     link_close(&rig->links[1]->link);
@@ -47,24 +47,24 @@ static void greeting_of_somebody_else_is_shown(void **state)
 /* ---- damage ---- */
 
 /* The first bits of the payload of the first STORE, or FETCH. */
-static void flip_once(enum end_role role)
+static void flip_once(enum side_role role)
 {
     struct rig *rig = rig_open(role);
-    struct pair_link *link = rig->links[role == END_TARGET ? 0 : 1];
+    struct pair_link *link = rig->links[role == SIDE_TARGET ? 0 : 1];
     uint64_t sent;
-    if (role == END_SOURCE)
+    if (role == SIDE_SOURCE)
         write_filled(rig->source, 9 * CHUNK, 4);
     rig->job.wish.journal = false;
     pretend_source(rig, 9 * CHUNK);
     link->flip_at = link->sent + 2 * CHUNK; /* past every head: within the second or third chunk */
-    int result = role == END_TARGET ? push(rig, 9 * CHUNK, 4) : pull(rig, 9 * CHUNK, 4);
+    int result = role == SIDE_TARGET ? push(rig, 9 * CHUNK, 4) : pull(rig, 9 * CHUNK, 4);
     if (result != 0)
         fail_msg("%s", rig->error.text);
     assert_int_equal(link->flip_at, UINT64_MAX);
-    assert_int_equal(end_peer_resent(rig->end), 1);
-    if (role == END_TARGET)
+    assert_int_equal(peer_resent(rig->side), 1);
+    if (role == SIDE_TARGET)
         assert_filled(rig->target, 9 * CHUNK, 4);
-    sent = role == END_TARGET ? rig->progress.wire_bytes_sent : rig->progress.wire_bytes_received;
+    sent = role == SIDE_TARGET ? rig->progress.wire_bytes_sent : rig->progress.wire_bytes_received;
     assert_true(sent > 10 * CHUNK && sent < 11 * CHUNK); /* that chunk again, nothing else */
     rig_close(rig);
 }
@@ -72,32 +72,32 @@ static void flip_once(enum end_role role)
 static void stored_payload_with_a_flipped_bit_is_sent_again_once(void **state)
 {
     (void)state;
-    flip_once(END_TARGET);
+    flip_once(SIDE_TARGET);
 }
 
 static void fetched_payload_with_a_flipped_bit_is_sent_again_once(void **state)
 {
     (void)state;
-    flip_once(END_SOURCE);
+    flip_once(SIDE_SOURCE);
 }
 
 static void payload_that_is_always_damaged_ends_with_that_slot(void **state)
 {
-    struct rig *rig = rig_open(END_TARGET);
+    struct rig *rig = rig_open(SIDE_TARGET);
     struct slot *slot = &rig->slots[0];
     (void)state;
     pretend_source(rig, CHUNK);
-    must(rig, control(rig), END_OPEN);
+    must(rig, control(rig), SIDE_OPEN);
     chunk_of(rig, slot, 0, 9);
     rig->links[0]->flip_at = rig->links[0]->sent + CHUNK / 2;
     rig->links[0]->flip_every = CHUNK;
-    assert_int_equal(call(rig, slot, END_STORE), -EBADMSG);
+    assert_int_equal(call(rig, slot, SIDE_STORE), -EBADMSG);
     assert_int_equal(rig->error.class, ERROR_PROTOCOL);
     assert_non_null(strstr(rig->error.text, "damaged"));
-    assert_int_equal(end_peer_resent(rig->end), WIRE_RESENDS_MAX);
+    assert_int_equal(peer_resent(rig->side), WIRE_RESENDS_MAX);
     rig->links[0]->flip_at = UINT64_MAX;
-    must(rig, slot, END_STORE); /* the session is in order */
-    must(rig, control(rig), END_COMMIT);
+    must(rig, slot, SIDE_STORE); /* the session is in order */
+    must(rig, control(rig), SIDE_COMMIT);
     assert_filled(rig->target, CHUNK, 9);
     rig_close(rig);
 }
@@ -109,7 +109,7 @@ static void flipped_bit_outside_of_payloads_ends_the_session(void **state)
     uint64_t lengths[2];
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct rig *whole = rig_open(END_TARGET);
+        struct rig *whole = rig_open(SIDE_TARGET);
         assert_int_equal(push(whole, 0, 0), 0);
         rig_hang_up(whole);
         lengths[side] =
@@ -117,18 +117,18 @@ static void flipped_bit_outside_of_payloads_ends_the_session(void **state)
         rig_free(whole);
         for (uint64_t at = 0; at < lengths[side]; at++) {
             struct rig *rig = rig_make();
-            struct end_peer_config config = rig_config(rig, END_TARGET);
+            struct peer_config config = rig_config(rig, SIDE_TARGET);
             config.timeout_ns = config.hello_timeout_ns = 40 * NS_PER_MS;
             rig->served.config.hello_timeout_ns = rig->served.config.silence_ns = 40 * NS_PER_MS;
             rig->links[side]->flip_at = at;
             served_start(&rig->served, rig->links[1]);
-            int result = end_peer_open(&rig->end, &config, &rig->error);
+            int result = peer_open(&rig->side, &config, &rig->error);
             bool opened = result == 0;
             if (opened)
                 result = push(rig, 0, 0);
             bool committed = result == 0;
             if (opened)
-                end_close(rig->end);
+                side_close(rig->side);
             else
                 link_close(&rig->links[0]->link);
             served_end(&rig->served);
@@ -157,10 +157,10 @@ static uint32_t open_files(void)
 static bool cut_session(int side, uint64_t at, uint64_t *sent_bytes)
 {
     struct rig *rig = rig_make();
-    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct peer_config config = rig_config(rig, SIDE_TARGET);
     rig->links[side]->cut_at = at;
     served_start(&rig->served, rig->links[1]);
-    int result = end_peer_open(&rig->end, &config, &rig->error);
+    int result = peer_open(&rig->side, &config, &rig->error);
     bool opened = result == 0;
     if (opened)
         result = push(rig, 100, 6);
@@ -169,13 +169,13 @@ static bool cut_session(int side, uint64_t at, uint64_t *sent_bytes)
     else
         assert_true(error_is_set(&rig->error));
     if (opened && result < 0) { /* it is final, and harmless */
-        assert_true(end_peer_broken(rig->end));
-        assert_true(call(rig, control(rig), END_ABANDON) < 0);
+        assert_true(peer_broken(rig->side));
+        assert_true(call(rig, control(rig), SIDE_ABANDON) < 0);
     }
     if (sent_bytes)
         *sent_bytes = side == 0 ? rig->progress.wire_bytes_sent : rig->progress.wire_bytes_received;
     if (opened)
-        end_close(rig->end);
+        side_close(rig->side);
     else
         link_close(&rig->links[0]->link);
     served_end(&rig->served);
@@ -202,29 +202,29 @@ static void link_cut_at_every_byte_ends_both_sides_in_order(void **state)
 
 static void cut_in_mid_copy_leaves_a_journal_of_what_was_stored(void **state)
 {
-    struct rig *rig = rig_open(END_TARGET);
+    struct rig *rig = rig_open(SIDE_TARGET);
     (void)state;
     pretend_source(rig, 5 * CHUNK);
-    must(rig, control(rig), END_OPEN);
+    must(rig, control(rig), SIDE_OPEN);
     for (uint64_t chunk = 0; chunk < 3; chunk++) {
         chunk_of(rig, &rig->slots[0], chunk, 1);
-        must(rig, &rig->slots[0], END_STORE);
+        must(rig, &rig->slots[0], SIDE_STORE);
     }
     shutdown(rig->links[0]->fd, SHUT_RDWR); /* no SYNC was asked for */
     served_end(&rig->served);
     assert_int_equal(rig->served.error.class, ERROR_SOCKET);
-    end_close(rig->end);
+    side_close(rig->side);
 
     slab_close(&rig->slab);
     pair_open(rig->links);
     client_slots(&rig->slab, rig->slots, SLOTS, &rig->job);
     served_start(&rig->served, rig->links[1]);
-    assert_int_equal(rig_connect(rig, END_TARGET), 0);
-    must(rig, control(rig), END_OPEN);
+    assert_int_equal(rig_connect(rig, SIDE_TARGET), 0);
+    must(rig, control(rig), SIDE_OPEN);
     assert_int_equal(rig->job.journal, JOURNAL_FITS);
     rig->slots[0].offset = 0;
     rig->slots[0].length = CHUNK;
-    must(rig, &rig->slots[0], END_RECALL);
+    must(rig, &rig->slots[0], SIDE_RECALL);
     assert_int_equal(rig->slots[0].count, 3);
     rig_close(rig);
 }
@@ -234,10 +234,10 @@ static void cut_in_mid_copy_leaves_a_journal_of_what_was_stored(void **state)
 static void silent_peer_at_the_greeting_is_a_timeout(void **state)
 {
     struct rig *rig = rig_make();
-    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct peer_config config = rig_config(rig, SIDE_TARGET);
     (void)state;
     config.hello_timeout_ns = 50 * NS_PER_MS;
-    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), -ETIMEDOUT);
+    assert_int_equal(peer_open(&rig->side, &config, &rig->error), -ETIMEDOUT);
     assert_int_equal(rig->error.class, ERROR_TIMEOUT);
     link_close(&rig->links[0]->link);
     link_close(&rig->links[1]->link);
@@ -248,7 +248,7 @@ static void silent_server_is_a_timeout(void **state)
 {
     struct error err;
     (void)state;
-    assert_int_equal(against(await_the_end, IMPATIENCE_NS, END_TARGET, END_DESCRIBE, &err),
+    assert_int_equal(against(await_the_end, IMPATIENCE_NS, SIDE_TARGET, SIDE_DESCRIBE, &err),
                      -ETIMEDOUT);
     assert_int_equal(err.class, ERROR_TIMEOUT);
     assert_memory_equal(err.text, "farhost: silent", 15);
@@ -296,7 +296,7 @@ static void no_more_than_a_trickle_is_a_timeout(void **state)
 {
     struct error err;
     (void)state;
-    assert_int_equal(against(trickle, IMPATIENCE_NS, END_TARGET, END_DESCRIBE, &err), -ETIMEDOUT);
+    assert_int_equal(against(trickle, IMPATIENCE_NS, SIDE_TARGET, SIDE_DESCRIBE, &err), -ETIMEDOUT);
     assert_memory_equal(err.text, "farhost: silent", 15);
 }
 
@@ -304,8 +304,9 @@ static void server_that_nothing_arrives_at_is_a_timeout(void **state)
 {
     struct error err;
     (void)state;
-    assert_int_equal(against(ping_without_listening, IMPATIENCE_NS, END_TARGET, END_DESCRIBE, &err),
-                     -ETIMEDOUT);
+    assert_int_equal(
+        against(ping_without_listening, IMPATIENCE_NS, SIDE_TARGET, SIDE_DESCRIBE, &err),
+        -ETIMEDOUT);
     assert_memory_equal(err.text, "farhost: silent", 15);
 }
 
@@ -313,16 +314,16 @@ static void silent_server_is_left_alone_after_a_request_to_stop(void **state)
 {
     struct rig *rig = rig_make();
     struct fake fake = {.rig = rig, .act = await_the_end};
-    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct peer_config config = rig_config(rig, SIDE_TARGET);
     struct control stopped = {.stop = false};
     (void)state;
     config.control = &stopped; /* and no timeout */
     assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fake), 0);
-    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
+    assert_int_equal(peer_open(&rig->side, &config, &rig->error), 0);
     stopped.stop = true;
-    assert_int_equal(call(rig, control(rig), END_DESCRIBE), -EINTR);
+    assert_int_equal(call(rig, control(rig), SIDE_DESCRIBE), -EINTR);
     assert_int_equal(rig->error.class, ERROR_INTERRUPTED);
-    assert_true(end_peer_broken(rig->end));
+    assert_true(peer_broken(rig->side));
     rig_hang_up(rig);
     rig_free(rig);
 }
@@ -342,7 +343,7 @@ static void slow_server_that_says_ping_is_waited_for(void **state)
 {
     struct error err;
     (void)state;
-    assert_int_equal(against(ping_then_reply, NS_PER_SECOND, END_TARGET, END_DESCRIBE, &err), 0);
+    assert_int_equal(against(ping_then_reply, NS_PER_SECOND, SIDE_TARGET, SIDE_DESCRIBE, &err), 0);
 }
 
 static void silent_client_is_given_up(void **state)
@@ -351,10 +352,10 @@ static void silent_client_is_given_up(void **state)
     (void)state;
     rig->served.config.silence_ns = 500 * NS_PER_MS; /* enough to connect in */
     served_start(&rig->served, rig->links[1]);
-    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    assert_int_equal(rig_connect(rig, SIDE_TARGET), 0);
     struct pollfd goodbye = {.fd = rig->links[0]->fd, .events = POLLIN};
     assert_int_equal(poll(&goodbye, 1, -1), 1);
-    assert_true(call(rig, control(rig), END_DESCRIBE) < 0);
+    assert_true(call(rig, control(rig), SIDE_DESCRIBE) < 0);
     assert_int_equal(rig->error.class, ERROR_TIMEOUT); /* it said why */
     rig_hang_up(rig);
     assert_int_equal(rig->served.result, -ETIMEDOUT);
@@ -366,18 +367,18 @@ static void silent_client_is_given_up(void **state)
 static void idle_client_that_is_reaped_is_not_silent(void **state)
 {
     struct rig *rig = rig_make();
-    struct end_peer_config config = rig_config(rig, END_TARGET);
+    struct peer_config config = rig_config(rig, SIDE_TARGET);
     struct slot *none;
     (void)state;
     config.timeout_ns = NS_PER_SECOND; /* pings after a quarter */
     rig->served.config.silence_ns = NS_PER_SECOND;
     served_start(&rig->served, rig->links[1]);
-    assert_int_equal(end_peer_open(&rig->end, &config, &rig->error), 0);
+    assert_int_equal(peer_open(&rig->side, &config, &rig->error), 0);
     for (uint64_t end_ns = clock_now_ns() + 2 * NS_PER_SECOND; clock_now_ns() < end_ns;) {
-        assert_int_equal(end_reap(rig->end, &none, 1, false), 0);
+        assert_int_equal(side_reap(rig->side, &none, 1, false), 0);
         poll(NULL, 0, 10);
     }
-    if (call(rig, control(rig), END_DESCRIBE) != 0)
+    if (call(rig, control(rig), SIDE_DESCRIBE) != 0)
         fail_msg("%s", rig->error.text);
     rig_close(rig);
 }
@@ -389,9 +390,9 @@ static void told_to_stop_the_server_says_so(void **state)
     (void)state;
     rig->served.config.stop = &stop;
     served_start(&rig->served, rig->links[1]);
-    assert_int_equal(rig_connect(rig, END_TARGET), 0);
+    assert_int_equal(rig_connect(rig, SIDE_TARGET), 0);
     stop = true;
-    while (call(rig, control(rig), END_DESCRIBE) == 0)
+    while (call(rig, control(rig), SIDE_DESCRIBE) == 0)
         ;
     assert_int_equal(rig->error.class, ERROR_INTERRUPTED);
     rig_hang_up(rig);

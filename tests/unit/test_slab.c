@@ -1,8 +1,8 @@
 /* test_slab.c - the memory of the slots: where it lies, that it is there, and what refusal says. */
 #include "in_child.h"
 
-#include "haul/num.h"
-#include "haul/slab.h"
+#include "haul/base/num.h"
+#include "haul/disk/slab.h"
 
 #include <errno.h>
 #include <fcntl.h>

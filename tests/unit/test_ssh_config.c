@@ -1,6 +1,6 @@
 /* What is looked up in the answer of `ssh -G`, and the answer itself where there is an ssh. */
-#include "haul/cleanup.h"
-#include "haul/ssh_config.h"
+#include "haul/base/cleanup.h"
+#include "haul/net/ssh_config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,10 +1,10 @@
 /* test_stream.c - frames over a link, in pieces of any size; the preambles. */
 #include "link_pair.h"
 
-#include "haul/cleanup.h"
-#include "haul/clock.h"
-#include "haul/num.h"
-#include "haul/stream.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/wire/stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@ static struct wire_message store_of(uint32_t length)
         .type = WIRE_REQUEST,
         .tag = 1,
         .payload_bytes = length,
-        .op = END_STORE,
+        .op = SIDE_STORE,
         .slot = {.length = length},
     };
 }

@@ -1,8 +1,8 @@
-/* test_sync_group.c - many files of one local end, committed at the same time: how many syncs that
+/* test_sync_group.c - many files of one local side, committed at the same time: how many syncs that
  * takes, and who fails when the shared one tells of a loss. */
-#include "haul/cleanup.h"
-#include "haul/end.h"
-#include "haul/num.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/side/side.h"
 
 #include <errno.h>
 #include <linux/magic.h>
@@ -60,7 +60,7 @@ struct bench {
     struct job jobs[FILES];
     struct slot slots[FILES];
     uint8_t *memory;
-    struct end *target;
+    struct side *target;
     bool shares; /* this file system tells what syncfs has lost */
 };
 
@@ -86,10 +86,10 @@ static int bench_setup(void **state)
             .target_path = bench->paths[i],
             .chunk_bytes = CHUNK,
             .wish = {.preallocate = true, .journal = true, .session = 1},
-            .facts[END_SOURCE] = {.kind = FILE_REGULAR,
-                                  .size_bytes = BYTES,
-                                  .mode = 0644,
-                                  .mtime_seconds = 1000000000},
+            .facts[SIDE_SOURCE] = {.kind = FILE_REGULAR,
+                                   .size_bytes = BYTES,
+                                   .mode = 0644,
+                                   .mtime_seconds = 1000000000},
         };
         bench->slots[i] = (struct slot){
             .index = i,
@@ -99,8 +99,8 @@ static int bench_setup(void **state)
         };
         memset(bench->slots[i].buffer, (int)i + 1, BYTES);
     }
-    const struct end_file_config config = {
-        .role = END_TARGET,
+    const struct local_config config = {
+        .role = SIDE_TARGET,
         .engine = {.kind = ENGINE_THREADS},
         .slots_count = FILES,
         .window_bytes = 2 * 1024 * 1024,
@@ -109,13 +109,13 @@ static int bench_setup(void **state)
     };
     shared_fails = 0;
     lost_inode = 0;
-    return end_file_open(&bench->target, &config, &err);
+    return local_open(&bench->target, &config, &err);
 }
 
 static int bench_teardown(void **state)
 {
     struct bench *bench = *state;
-    end_close(bench->target);
+    side_close(bench->target);
     for (uint32_t i = 0; i < FILES; i++)
         unlink(bench->paths[i]);
     int result = rmdir(bench->folder); /* nothing else may have been left there */
@@ -125,7 +125,7 @@ static int bench_teardown(void **state)
 }
 
 /* With all slots; returns how many have failed. */
-static uint32_t all(struct bench *bench, enum end_op op, uint64_t length)
+static uint32_t all(struct bench *bench, enum side_op op, uint64_t length)
 {
     struct slot *done[FILES];
     uint32_t failed = 0;
@@ -135,10 +135,10 @@ static uint32_t all(struct bench *bench, enum end_op op, uint64_t length)
         bench->slots[i].length = num_u32(length);
         bench->slots[i].digest = digest_of(bench->slots[i].buffer, BYTES);
         bench->slots[i].error.class = ERROR_NONE;
-        end_start(bench->target, &bench->slots[i], op);
+        side_start(bench->target, &bench->slots[i], op);
     }
     for (uint32_t left = FILES; left > 0;) {
-        int count = end_reap(bench->target, done, FILES, true);
+        int count = side_reap(bench->target, done, FILES, true);
         assert_true(count >= 0);
         left -= (uint32_t)count;
         for (int i = 0; i < count; i++)
@@ -164,10 +164,10 @@ static void is_there(const struct bench *bench, uint32_t i, bool finished)
 static void commit_many_files_share_their_syncs(void **state)
 {
     struct bench *bench = *state;
-    assert_int_equal(all(bench, END_OPEN, 0), 0);
+    assert_int_equal(all(bench, SIDE_OPEN, 0), 0);
     assert_int_equal(own_count, 0); /* no folder for each */
-    assert_int_equal(all(bench, END_STORE, BYTES), 0);
-    assert_int_equal(all(bench, END_COMMIT, 0), 0);
+    assert_int_equal(all(bench, SIDE_STORE, BYTES), 0);
+    assert_int_equal(all(bench, SIDE_COMMIT, 0), 0);
     for (uint32_t i = 0; i < FILES; i++)
         is_there(bench, i, true);
     if (!bench->shares)
@@ -182,12 +182,12 @@ static void commit_many_files_one_lost_is_named(void **state)
 {
     struct bench *bench = *state;
     struct stat st;
-    assert_int_equal(all(bench, END_OPEN, 0), 0);
-    assert_int_equal(all(bench, END_STORE, BYTES), 0);
+    assert_int_equal(all(bench, SIDE_OPEN, 0), 0);
+    assert_int_equal(all(bench, SIDE_STORE, BYTES), 0);
     assert_int_equal(stat(bench->paths[17], &st), 0);
     lost_inode = st.st_ino;
     shared_fails = EIO;
-    assert_int_equal(all(bench, END_COMMIT, 0), 1);
+    assert_int_equal(all(bench, SIDE_COMMIT, 0), 1);
     assert_int_equal(bench->slots[17].result, -EIO);
     assert_non_null(strstr(bench->slots[17].error.text, bench->paths[17]));
     assert_int_equal(shared_count, bench->shares);

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "haul/clock.h"
-#include "haul/num.h"
-#include "haul/text.h"
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #define TIB (1024 * GIB)
 #define PIB (1024 * TIB)

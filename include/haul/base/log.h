@@ -1,0 +1,33 @@
+/* log.h - words for the person in front of the program, through one sink.
+ *
+ * No module but src/cli prints. The others hand lines to the sink that main() set; without one they
+ * go nowhere. Lines are lower case, no full stop, path first; debug lines are key=value. Control
+ * characters in paths are escaped by the sink. Thread-safe: the sink is called under a lock, so it
+ * must not log itself. Progress never goes through the log. */
+#ifndef HAUL_LOG_H
+#define HAUL_LOG_H
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTE, LOG_VERBOSE, LOG_DEBUG };
+
+typedef void log_sink(enum log_level level, const char *line);
+
+/* Lines above `level` are dropped before they are formatted. sink NULL: drop everything. */
+void log_init(enum log_level level, log_sink *sink);
+enum log_level log_level(void);
+
+/* Bytes that differ from what they should be: an error line, and what the second sink makes of it
+ * (as an event, say). NULL: nothing. */
+typedef void log_difference_sink(const char *path, unsigned long long offset,
+                                 unsigned long long length);
+void log_init_difference(log_difference_sink *sink);
+void log_difference(const char *path, unsigned long long offset, unsigned long long length);
+
+/* A line without a side, to the sink, when the level lets it through; any thread. */
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define log_error(...)   log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
+#define log_note(...)    log_line(LOG_NOTE, __VA_ARGS__)
+#define log_verbose(...) log_line(LOG_VERBOSE, __VA_ARGS__)
+#define log_debug(...)   log_line(LOG_DEBUG, __VA_ARGS__)
+
+#endif

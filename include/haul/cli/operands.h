@@ -1,0 +1,49 @@
+/* operands.h - SOURCE... TARGET of the command line: which machine, and which file goes where, as
+ * cp, scp and rsync do it.
+ *
+ * All sources are on one machine, and the target is on one. What can be said without asking another
+ * machine is said by operands_resolve(); whether a target over there is a folder is the caller's to
+ * find out, and operands_settle()'s to make something of. */
+#ifndef HAUL_OPERANDS_H
+#define HAUL_OPERANDS_H
+
+#include "haul/base/error.h"
+#include "haul/cli/options.h"
+#include "haul/disk/file.h"
+#include "haul/net/address.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct operands {
+    char **sources; /* paths on the sources' machine */
+    uint32_t sources_count;
+    struct address source; /* of the first; its machine is everybody's */
+    struct address target;
+    bool target_is_file; /* -T */
+    bool target_folder;  /* the files go inside, under their names */
+};
+
+/* Look at the operands before anything is touched; a target on this machine is settled, too.
+ * Errors (ERROR_USAGE unless said): what is no address (address.h), pipes, sources of several
+ * machines, several sources with -T, two of one name, and those of operands_settle(); ERROR_MEMORY.
+ * The caller closes in either case. */
+int operands_resolve(struct operands *operands, const struct options *options, struct error *err);
+
+/* What the target is decides where the files go. Errors: several sources without a folder
+ * (ERROR_USAGE); a target that ends in "/" and is no folder, a folder with -T
+ * (ERROR_FILE). */
+int operands_settle(struct operands *operands, const struct facts *target, struct error *err);
+
+/* The target's path for a source, in memory that the caller frees; NULL: no memory. */
+char *operands_target(const struct operands *operands, const char *source);
+
+/* Are the sources and the target on one machine, by what was typed? */
+bool operands_one_machine(const struct operands *operands);
+
+/* The host for a receipt; NULL: this machine. */
+const char *operands_host(const struct address *address);
+
+void operands_close(struct operands *operands); /* NULL is legal */
+
+#endif

@@ -1,0 +1,43 @@
+/* receipt.h - a receipt (report.h) in words and as JSON. Only writes; measures nothing. */
+#ifndef HAUL_RECEIPT_H
+#define HAUL_RECEIPT_H
+
+#include "haul/side/report.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* A receipt of nothing: counts 0, figures that nobody measured NUM_UNKNOWN, not durable. */
+void receipt_init(struct receipt *receipt);
+
+/* For people. Short: what was copied, how fast until durable, and one line about the cache; every
+ * fallback, leftover and missing durability is said in either form. */
+void receipt_words(FILE *out, const struct receipt *receipt, bool full);
+
+/* The line of --itemize-changes; nothing where nothing differs. */
+void receipt_words_changes(FILE *out, const struct receipt *receipt);
+
+/* What a sum of receipts does not say by itself. */
+struct receipt_tally {
+    uint32_t failed_count;
+    uint32_t up_to_date_count;
+    uint64_t bytes_up_to_date; /* nobody read them: they are no part of the rate */
+};
+
+/* The sum over several files, after each of them had its own words. */
+void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally);
+
+/* One line, as haul(1) describes it. event: "receipt" (the last line) or "file" (one of
+ * several). error NULL: none. */
+void receipt_json(FILE *out, const struct receipt *receipt, const char *event, int exit_code,
+                  const char *error);
+
+/* The last line of a --json run that ended before there was anything to tell of. */
+void receipt_json_refused(FILE *out, int exit_code, const char *error);
+
+/* An event of verify, on standard output: this range differs. A sink for log_init_difference(). */
+void receipt_json_difference(const char *path, unsigned long long offset,
+                             unsigned long long length);
+
+#endif

@@ -1,0 +1,103 @@
+/* copy.h - one run of haul: what was wished, and files copied beside each other under it.
+ *
+ * Knows nothing about argv or terminals. Opened once: memory, engine and (remote) sessions are set
+ * up before the first file and serve all of them. Files are begun while there is room, and
+ * collected in the same order; another thread may watch them through `progress` and stop them
+ * through `control`. */
+#ifndef HAUL_COPY_H
+#define HAUL_COPY_H
+
+#include "haul/base/control.h"
+#include "haul/base/error.h"
+#include "haul/disk/budget.h"
+#include "haul/net/address.h"
+#include "haul/net/link.h"
+#include "haul/side/report.h"
+#include "haul/side/side.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Everything that the command line can say about a copy. All zeros is the default. */
+struct copy_wish {
+    struct job_wish file;      /* of each file; what depends on it is set by its life */
+    enum engine_kind engine;   /* --engine */
+    uint64_t memory_bytes;     /* --memory; 0: automatic */
+    uint32_t chunk_bytes;      /* --chunk-size; 0: automatic */
+    uint64_t bandwidth_bytes;  /* --bwlimit, bytes a second; 0: none */
+    bool verify;               /* --verify: re-read the target from the medium */
+    bool dry_run;              /* -n */
+    bool ignore_times;         /* -I */
+    bool checksum;             /* -c */
+    uint64_t modify_window_ns; /* --modify-window; 0: as coarse as the file systems keep times */
+    bool sparse;               /* -S: make holes of zeros */
+    bool no_preallocate;       /* --no-preallocate */
+    const char *manifest_path; /* --manifest; NULL: none */
+    uint32_t attributes[ATTRIBUTES_COUNT]; /* --perms, --no-owner, -a ...: enum attribute_wish */
+    struct mode_changes chmod;             /* --chmod */
+    uint32_t umask_bits;                   /* of this process, for --chmod=+x */
+    uint64_t sync_every_bytes; /* --sync-every; with sync_every_set; 0: only at the end */
+    bool sync_every_set;
+    uint32_t lanes;           /* -j; 0: automatic */
+    bool compress;            /* -z */
+    uint64_t timeout_ns;      /* --timeout; 0: none */
+    struct link_options link; /* how to reach another machine; address, remote_command, memory,
+                                 silence_timeout_ns and window_bytes are set for each lane */
+    const char *remote_path;  /* --remote-path; NULL: "haul" */
+};
+
+struct copy;
+
+/* Prepare a run: budget, slots, engines; where a side is on another machine, the link to it, too.
+ * An address that is NULL: this machine. The hosts of both serve every copy_run() of this run. The
+ * control is the caller's, and gets its bandwidth from the wish. */
+int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
+              const struct address *target, struct control *control, struct error *err);
+
+enum { COPY_FILES_MAX = 64 }; /* begun and not collected */
+
+/* Begin with a file; the paths stay the caller's until it is collected. Nothing is done for it, nor
+ * for others, before the next copy_collect(). Small files are open at the same time as far as the
+ * run's memory goes, large ones one after the other. false: as many are begun as there is room for,
+ * collect one first. */
+bool copy_begin(struct copy *copy, bool verify, const char *source_path, const char *target_path);
+
+/* Wait for the file that was begun first. On success everything that the receipt says holds,
+ * `durable` first of all. On failure the receipt still tells what is known; what was journalled is
+ * kept and a later run goes on from there. -errno with words; the class decides the exit code. The
+ * other files of the run are not affected unless copy_broken(). */
+int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err);
+
+/* Both for one file. */
+int copy_run(struct copy *copy, const char *source_path, const char *target_path,
+             struct receipt *receipt, struct error *err);
+
+/* Compare without changing anything: ranges that differ are handed out as text lines through
+ * `log_error`, and end in ERROR_MISMATCH. */
+int copy_verify(struct copy *copy, const char *source_path, const char *target_path,
+                struct receipt *receipt, struct error *err);
+
+/* Facts of a path on the source's or the target's side (a remote folder, say), before it is copied.
+ */
+int copy_describe(struct copy *copy, bool target, const char *path, struct facts *facts,
+                  struct error *err);
+
+/* The same for many: asked in order, as far as there is room (else false), and told in that order.
+ * No file may be begun meanwhile. */
+bool copy_ask(struct copy *copy, bool target, const char *path);
+int copy_told(struct copy *copy, struct facts *facts, struct error *err);
+
+/* The live figures of the file that will be collected next, or where there is none, of the one that
+ * was the last. Valid until copy_close(). */
+struct progress *copy_progress(struct copy *copy);
+
+/* What the budget came to, for -v. */
+const struct budget *copy_budget(const struct copy *copy);
+
+/* The run cannot go on (the link is gone): do not try further files. */
+bool copy_broken(const struct copy *copy);
+
+/* Frees everything; NULL is legal. */
+void copy_close(struct copy *copy);
+
+#endif

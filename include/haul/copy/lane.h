@@ -1,0 +1,101 @@
+/* lane.h - one thread's worth of a copy: two sides, the slots between them, and a pump.
+ *
+ * Lanes share a file's plan and counters, nothing else. Files live in the first lane, which makes
+ * their journals; further lanes (remote copies: one SSH session is bounded by one core of sshd)
+ * join one that is large. Any lane that is still alive can commit it. */
+#ifndef HAUL_LANE_H
+#define HAUL_LANE_H
+
+#include "haul/base/control.h"
+#include "haul/copy/copy.h"
+#include "haul/copy/life.h"
+#include "haul/copy/pump.h"
+#include "haul/disk/budget.h"
+#include "haul/disk/slab.h"
+#include "haul/net/address.h"
+#include "haul/side/side.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    LANE_CONTROL_SLOTS = 64, /* a step for each file that may be open: commits share their syncs */
+    LANE_JOBS_MAX = 64,      /* files open at the same time */
+    LANES_MAX = 8,
+    LANES_AUTO_MAX = 4,
+};
+
+struct lane_config {
+    const struct copy_wish *wish;
+    const struct address *addresses[2]; /* by role; NULL or local: this machine */
+    const struct budget *budget;        /* slots_count is for all lanes together */
+    uint32_t lanes;                     /* that may share both sides' memory */
+    uint32_t chunk_bytes;               /* further lanes: the first one's at most; else 0 */
+    uint64_t session;
+    struct progress *progress;
+    struct control *control;
+    struct ask_memory *memory; /* passwords for the next lane */
+};
+
+struct lane {
+    struct pump pump; /* its sides and slots are this lane's */
+    bool remote[2];
+    struct slab slab;
+    struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slots are the last in use */
+    uint32_t slots_count;
+    uint32_t chunk_bytes; /* the most that both sides take */
+    uint32_t lanes_most;  /* that the other sides have memory for */
+    uint32_t jobs_most;   /* files open at the same time, as far as both sides go */
+    struct life helper;   /* a further lane's view of the file that it has joined */
+    atomic_bool retired;  /* see pump.h */
+};
+
+/* Open both sides and the slots. Blocks for the logins. On failure nothing is left. */
+int lane_open(struct lane **out, const struct lane_config *config, struct error *err);
+
+/* Open the file of `lead` at this lane's ends, too. ERROR_MEMORY: its chunks do not fit in here.
+ * Blocks. */
+int lane_join(struct lane *lane, const struct life *lead, struct error *err);
+
+/* The joined lane does its part of the copy, until its life is parked. Blocks. */
+void lane_run(struct lane *lane);
+
+/* Has it joined the file of that number, and not let go of it? */
+bool lane_helps(const struct lane *lane, uint32_t number);
+
+/* A link of this lane is gone. */
+bool lane_broken(const struct lane *lane);
+
+/* The same of a lane that nobody has looked after for a while: what its peers have said since, a
+ * goodbye perhaps, is read first. Nothing may be in flight in it. */
+bool lane_lost(struct lane *lane);
+
+void lane_close(struct lane *lane); /* NULL is legal */
+
+/* ---- further lanes of one file ---- */
+
+/* Opens lanes one after the other (sshd's MaxStartups) and runs each in a thread of its own, while
+ * the caller runs the first. */
+struct lane_team;
+
+struct lane_team_config {
+    const struct lane_config *lane;
+    struct lane **lanes; /* LANES_MAX places; [0] is the first lane; open ones are used again for
+                            the next file */
+    uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, while each more helps by a tenth; one that
+                            slows the others down is retired */
+    struct life *lead;   /* COPYING in the first lane */
+};
+
+/* Start the threads. -errno with err: none runs. */
+int lane_team_start(struct lane_team **out, const struct lane_team_config *config,
+                    struct error *err);
+
+/* No more lanes. The plan has ended or was cancelled. true: none of them runs any more. */
+bool lane_team_over(struct lane_team *team);
+
+/* Waits for all threads, and frees it. NULL is legal. */
+void lane_team_finish(struct lane_team *team);
+
+#endif

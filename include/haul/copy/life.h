@@ -1,0 +1,221 @@
+/* life.h - one file from its description to its commit: which step follows which, and what every
+ * outcome means.
+ *
+ *   copy     DESCRIBING source, target -> up to date: [ADJUSTING] -> DONE
+ *                                      -> dry run: PROBING source, target -> DONE
+ *            -> WAITING -> OPENING source, target -> [a journal: LISTING] -> COPYING
+ *            -> [further lanes: GATHERING] -> [a journal: SYNCING -> DIGESTING]
+ *            -> [further lanes: RELEASING] -> COMMITTING source
+ *               (its status has changed: LEAVING, REOPENING source -> COPYING, to compare)
+ *            -> COMMITTING target -> DONE
+ *   compare  DESCRIBING source -> OPENING -> [a manifest: LISTING] -> COPYING -> COMMITTING -> DONE
+ *   look     DESCRIBING source or target -> DONE
+ *   help     a further lane: OPENING source, target -> COPYING -> SYNCING -> PARKED
+ *            -> ABANDONING -> FAILED or DONE
+ *
+ * and from each of them, once something has failed: [SAVING] -> [RELEASING] -> ABANDONING source,
+ * target -> FAILED.
+ *
+ * A life starts nothing and waits for nothing. It says what it wants next; the pump does that when
+ * it has a slot, and tells it what came of it. So as many files as there is room for are under way
+ * at once, and none holds up another. What fails is this file's, and is in life->error. */
+#ifndef HAUL_LIFE_H
+#define HAUL_LIFE_H
+
+#include "haul/copy/copy.h"
+#include "haul/copy/plan.h"
+#include "haul/side/side.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum life_kind { LIFE_COPY, LIFE_COMPARE, LIFE_LOOK, LIFE_HELP };
+
+enum life_state {
+    /* Both sides tell what is there; nothing is open, nothing is changed. After the second one it
+     * is known whether there is anything to be done, and whether that is possible. */
+    LIFE_DESCRIBING_SOURCE,
+    LIFE_DESCRIBING_TARGET,
+    /* The data are up to date; owner, group or mode may not be. */
+    LIFE_ADJUSTING,
+    /* -n: both sides look at all that OPEN would meet. */
+    LIFE_PROBING_SOURCE,
+    LIFE_PROBING_TARGET,
+    /* Until there is room for one more open file: life_admit(). */
+    LIFE_WAITING,
+    /* The source first: its size and holes decide how the target is laid out. Afterwards the target
+     * is locked, has its final size, and the size of the chunks is settled. */
+    LIFE_OPENING_SOURCE,
+    LIFE_OPENING_TARGET,
+    /* The journal that fits (or the manifest) is read, a bufferful a step, so that the plan knows
+     * which chunks it lists. */
+    LIFE_LISTING,
+    /* The plan's items go through the pump's slots; checkpoints run beside them. Ends when the plan
+     * has nothing more and all slots are back, or after the first failure when they are. */
+    LIFE_COPYING,
+    /* This lane has nothing more to do, others may: life_gathered(). */
+    LIFE_GATHERING,
+    /* What was stored becomes durable and journalled. */
+    LIFE_SYNCING,
+    /* The digest of digests from the journal; what no entry lists is compared with the source. */
+    LIFE_DIGESTING,
+    /* The lane that commits waits until the others have let go of the file: life_released(). */
+    LIFE_RELEASING,
+    /* Was the source all the time what it was? Its side closes it, however that ends. */
+    LIFE_COMMITTING_SOURCE,
+    /* It may not have been: closed, opened again, and every chunk of the target compared. */
+    LIFE_LEAVING_SOURCE,
+    LIFE_REOPENING_SOURCE,
+    /* The target gets its metadata and becomes durable as a whole; its journal goes. */
+    LIFE_COMMITTING_TARGET,
+    /* After a failure: what was stored is synced all the same, so that a later run goes on from
+     * there. Whether that works does not matter any more. */
+    LIFE_SAVING,
+    /* Both sides close what is open without committing. */
+    LIFE_ABANDONING_SOURCE,
+    LIFE_ABANDONING_TARGET,
+    /* A further lane has done what there was to do, and holds the file until life_release(). */
+    LIFE_PARKED,
+    /* Ended; `outcome` and `error` say how. */
+    LIFE_DONE,
+    LIFE_FAILED,
+};
+
+/* What a life waits for. */
+enum life_want {
+    LIFE_WANTS_NOTHING, /* a step is under way, or somebody else has to act: see the states */
+    LIFE_WANTS_STEP,    /* life->op at the end life->role, in a control slot */
+    LIFE_WANTS_BUFFER,  /* the same in life->buffers[0]: two slots with buffers are to be lent */
+    LIFE_WANTS_CHUNKS,  /* items of life->plan, in as many slots as there are */
+};
+
+/* What is the same for all files of a run. */
+struct life_run {
+    const struct copy_wish *wish;
+    const struct budget *budget;
+    const struct address *addresses; /* by role */
+    struct control *control;
+    uint64_t session;
+    uint32_t lanes; /* that a large file may have */
+};
+
+/* The digest of digests from a journal: a part of the chunks after the other. */
+struct life_digest {
+    struct digest_fold *fold;
+    struct journal *manifest;
+    uint64_t first, count; /* the part */
+    uint64_t index;        /* the chunk in it that is looked at */
+    uint64_t data_start;   /* where the source's next data begin, as far as it has told */
+};
+
+/* Bytes of this file that one lane has stored or kept, and how many of them are durable. */
+struct life_sync {
+    bool under_way;
+    uint64_t settled_bytes;
+    uint64_t started_bytes; /* of these, when the sync under way was started */
+    uint64_t synced_bytes;  /* of these, by the last one that ended well */
+    uint64_t synced_at_ns;
+    uint32_t chunks_count; /* settled since the last sync was started */
+};
+
+struct life {
+    struct job job; /* first: what the sides see of it, by slot->job */
+    const struct life_run *run;
+    enum life_kind kind;
+    enum life_state state;
+    enum life_want want;
+    enum side_role role;
+    enum side_op op;
+
+    struct plan *plan;         /* of HELP: the lead's */
+    struct progress *progress; /* the next one; of HELP: the lead's */
+    uint64_t offset;           /* LISTING: where to go on in the journal */
+    bool open[2];           /* by role: OPEN has ended well, no COMMIT or ABANDON was tried since */
+    bool held[2];           /* the same, but a COMMIT that failed: has to be abandoned */
+    bool helped;            /* further lanes were let at it: set by whoever did */
+    uint32_t compare_count; /* how often the source was found touched */
+    struct facts source_before; /* as it was then; of HELP: as the lead has found it */
+    uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
+    struct life_digest digesting;
+    bool manifest_made; /* by this life: the file of that name is ours */
+
+    /* What came of it. */
+    int result;               /* the first failure */
+    struct progress counters; /* read by other threads */
+    struct outcome outcome;
+    struct outcome_proof proof;
+    bool resumed;
+    char changes[12];
+    const char *would;
+    bool digest_known;
+    struct digest digest;
+    uint32_t lanes; /* that had a part in it */
+    uint64_t duration_ns;
+    uint64_t started_ns;
+
+    /* The pump's. */
+    struct life_sync sync;
+    struct slot *buffers[2];
+    uint32_t slots_count; /* in flight for it */
+    bool plan_ended;
+    struct life *next;
+
+    struct error error; /* of `result`; last, since most lives never touch its pages */
+};
+
+/* Begin. The paths stay the caller's and outlive the life. source_path NULL with COMPARE: against
+ * the manifest, whose header is read now (blocks). `chunk_bytes`: the most of the lane. The memory
+ * need not be initialised; what an ended life holds is freed by life_close(). */
+struct life_start {
+    enum life_kind kind;
+    enum side_role role; /* LOOK: at which side */
+    uint32_t number;
+    uint32_t chunk_bytes;
+    const char *source_path, *target_path;
+};
+void life_begin(struct life *life, const struct life_run *run, const struct life_start *start);
+
+/* The same for a further lane of `lead`, which is COPYING and stays so until this one is parked. */
+void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes);
+
+/* The slot for the step that it wants is here: set what the operation needs beside the op. */
+void life_prepare(struct life *life, struct slot *slot);
+
+/* The step has come back, with its outcome. `lost`: as below. */
+void life_returned(struct life *life, struct slot *slot, bool lost);
+
+/* Something has failed. What is in flight is waited for; then life_copied(). `lost`: only this
+ * lane's link is gone, others may do its work. */
+void life_note_failure(struct life *life, int result, const struct error *cause, bool lost);
+
+/* COPYING: the plan has ended or something failed, and nothing of it is in flight. */
+void life_copied(struct life *life);
+
+/* A signal came: fail, where anything is left to be stopped. */
+void life_interrupt(struct life *life);
+
+/* WAITING: there is room now. */
+void life_admit(struct life *life);
+/* GATHERING, its own lane is lost: go on where `helper` is, a further lane that is whole and
+ * parked, and ends by that. */
+void life_take_over(struct life *life, struct life *helper);
+/* GATHERING: what came of all lanes; with a failure its words. */
+void life_gathered(struct life *life, int result, const struct error *cause);
+/* RELEASING: the others have let go. */
+void life_released(struct life *life);
+/* PARKED: let go. */
+void life_release(struct life *life);
+
+/* DONE or FAILED. */
+bool life_ended(const struct life *life);
+
+/* COPY, about to be copied: worth more than one lane. */
+bool life_wants_team(const struct life *life);
+
+/* "describing the source", ... */
+const char *life_state_name(enum life_state state);
+
+/* Frees what it holds; an ended one holds nothing. */
+void life_close(struct life *life);
+
+#endif

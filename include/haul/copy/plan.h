@@ -1,0 +1,101 @@
+/* plan.h - yields the next thing to do for one file: which chunk, and what with it.
+ *
+ * Shared by all lanes from the first plan_next() on; the functions take the plan's lock and none
+ * blocks on anything else. Memory: a few rings, fixed at the start and none larger
+ * than the file has chunks, and two bits a chunk when a journal is resumed. The plan also folds the
+ * digests of the chunks, in order, into the digest of digests, so it never runs more than
+ * PLAN_REORDER chunks ahead of the oldest one that is not done (but for a resume, where it does not
+ * fold). */
+#ifndef HAUL_PLAN_H
+#define HAUL_PLAN_H
+
+#include "haul/base/control.h"
+#include "haul/base/hash.h"
+#include "haul/disk/journal.h"
+#include "haul/side/report.h"
+#include "haul/side/side.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum plan_action {
+    PLAN_COPY,   /* fetch and store */
+    PLAN_CHECK,  /* examine the target; fetch if the source's digest differs; store */
+    PLAN_AUDIT,  /* examine the target against the journalled digest; a bad one is copied */
+    PLAN_ERASE,  /* a hole of the source over old data */
+    PLAN_VERIFY, /* examine what was stored, against its digest */
+    PLAN_MAP,    /* ask the source for the next data at or after offset */
+    PLAN_RECALL, /* ask the target for journalled chunks, from entry `offset` of its journal on */
+};
+
+enum plan_answer {
+    PLAN_ITEM,  /* *item is set */
+    PLAN_LATER, /* nothing now; ask again when something has been done */
+    PLAN_END,   /* nothing ever again */
+};
+
+enum { PLAN_REORDER = 4096, PLAN_VERIFY_MAX = 256, PLAN_RECALL_MAX = 1024 };
+
+struct plan;
+
+struct plan_config {
+    uint64_t size_bytes;
+    uint32_t chunk_bytes;
+    uint64_t compare_bytes; /* the target has old content up to here: CHECK; beyond it: COPY */
+    bool sparse;            /* the source has holes: MAP first */
+    bool blank;   /* the target reads as zeros beyond compare_bytes: zeros may be left out there */
+    bool rewrite; /* never CHECK: old content is written over */
+    bool resume;  /* a journal fits: only what is not listed is copied, the rest is audited */
+    bool trust;   /* resume: no audit (--append) */
+    bool against_source;      /* resume: audit against the source, too (--append-verify) */
+    const char *compare_only; /* haul verify: the target's name for messages; nothing is stored.
+                                 Else NULL */
+    bool verify;
+    uint32_t
+        verify_lag; /* chunks that verification stays behind the writer, below PLAN_VERIFY_MAX */
+};
+
+/* `control->stop` is looked at where the next item may be long in coming. */
+int plan_open(struct plan **out, const struct plan_config *config, struct progress *progress,
+              const struct control *control, struct error *err);
+
+/* The next thing to do goes to *item. Any lane may ask; blocks for no disk. */
+enum plan_answer plan_next(struct plan *plan, struct plan_item *item);
+
+/* The same for whoever is to leave the work to others: an item only when nobody has one. */
+enum plan_answer plan_next_alone(struct plan *plan, struct plan_item *item);
+
+/* Resume, before the first plan_next(): these chunks are journalled as durable. -EPROTO: a chunk
+ * beyond the file. */
+int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t count,
+                struct error *err);
+
+/* Outcomes. Each item is ended by exactly one of these. */
+void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest);
+void plan_kept(struct plan *plan, const struct plan_item *item, const struct digest *digest);
+/* compare only: the source has something else here. Ranges are put together and told through
+ * log_error(). */
+void plan_differs(struct plan *plan, const struct plan_item *item, const struct digest *digest);
+void plan_erased(struct plan *plan, const struct plan_item *item);
+void plan_verified(struct plan *plan, const struct plan_item *item);
+void plan_mapped(struct plan *plan, const struct plan_item *item, uint64_t start, uint64_t end);
+/* RECALL: the entries, and where to go on (0: that was all). */
+void plan_recalled(struct plan *plan, const struct plan_item *item,
+                   const struct journal_entry *entries, uint32_t count, uint64_t next);
+void plan_returned(struct plan *plan,
+                   const struct plan_item *item); /* a lane failed: somebody else's now */
+
+/* Nothing more is yielded: the copy has failed. */
+void plan_cancel(struct plan *plan);
+
+/* The digest of digests. false while it is not known: not all chunks are done, or the file was
+ * resumed (chunks end out of order then; the journal has all digests). */
+bool plan_digest(struct plan *plan, struct digest *out);
+
+/* Every item has been yielded and ended well. */
+bool plan_complete(struct plan *plan);
+
+/* NULL is legal; no lane may ask any more. */
+void plan_close(struct plan *plan);
+
+#endif

@@ -1,0 +1,58 @@
+/* pump.h - moves files from the source end to the target end: the one copy loop of haul.
+ *
+ * A file's own steps (describe, open, commit ...) run in control slots, its chunks in slots with
+ * buffers, those of all files beside each other:
+ *
+ *   FREE --plan--> [COPY]  FETCHING --------------------> STORING --> FREE
+ *                  [CHECK] EXAMINING -> FETCHING -differs-> STORING
+ *                                              \-same-> KEEPING -> FREE (kept)
+ *                  [AUDIT] EXAMINING -right-> FREE (kept), -wrong-> FETCHING -> STORING (repaired)
+ *                  [VERIFY] VERIFYING, [MAP] MAPPING, [RECALL] RECALLING, [ERASE] ERASING -> FREE
+ *
+ * KEEPING only where a journal is kept; what is wrong in a sparse file is first ERASED, since zeros
+ * are not stored there; and when files are only compared, nothing is STORED.
+ *
+ * Only this file knows the states of slots; those of files are life.h's. After a file's first
+ * failure nothing new is started for it, and what is in flight is waited for, before it hears of
+ * it; the other files go on. A pump belongs to one thread at a time. */
+#ifndef HAUL_PUMP_H
+#define HAUL_PUMP_H
+
+#include "haul/copy/life.h"
+#include "haul/side/side.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The caller sets the first part; all zeros is a good beginning of the second. */
+struct pump {
+    struct side *sides[2]; /* by role */
+    struct slot *slots;    /* slots_count with buffers, at least 2, then control_count without */
+    uint32_t slots_count, control_count;
+    struct control *control;
+    uint64_t sync_every_bytes; /* a checkpoint of a file after so many bytes stored; 0: only where
+                                  the journal has no more memory for notes */
+    uint64_t sync_every_ns;    /* and after so long; with sync_every_bytes 0: not */
+    atomic_bool *retired;      /* leave the work to other lanes; unset when there are none left; may
+                                  be NULL */
+
+    struct life *lives;  /* in order of arrival, linked by next */
+    uint32_t busy_count; /* slots that are with a side */
+    bool broken[2];      /* by role: this side's engine gives nothing back any more */
+};
+
+/* A file joins; it leaves by itself once it has ended. */
+void pump_add(struct pump *pump, struct life *life);
+
+/* It goes on in another pump: nothing of it is in flight. */
+void pump_remove(struct pump *pump, struct life *life);
+
+/* All that can be done now; does not wait. Both sides are served, however idle they are. false:
+ * nothing has happened, it is time to wait. */
+bool pump_turn(struct pump *pump);
+
+/* Wait until one of the pumps may have something to do, a fifth of a second at most. */
+void pump_wait(struct pump *const *pumps, uint32_t count);
+
+#endif

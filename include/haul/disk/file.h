@@ -1,0 +1,162 @@
+/* file.h - local files: open, facts, preallocate, metadata, holes.
+ *
+ * No data passes here; that is the engines' work. All calls may block on the filesystem. */
+#ifndef HAUL_FILE_H
+#define HAUL_FILE_H
+
+#include "haul/base/error.h"
+#include "haul/disk/copy_up.h"
+#include "haul/disk/evidence.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct place; /* place.h: where paths are resolved; NULL: on the whole machine */
+
+enum file_kind { FILE_NONE, FILE_REGULAR, FILE_FOLDER, FILE_DEVICE, FILE_OTHER };
+
+/* What both sides need to know of a file; it travels over the wire as it is. */
+struct facts {
+    enum file_kind kind; /* FILE_NONE: there is no such file */
+    uint64_t size_bytes; /* of a block device: its capacity */
+    uint64_t allocated_bytes;
+    uint32_t mode; /* permission bits only */
+    uint32_t uid;
+    uint32_t gid;
+    int64_t mtime_seconds;
+    uint32_t mtime_ns;
+    int64_t ctime_seconds;
+    uint32_t ctime_ns;
+    uint64_t device;
+    uint64_t inode;
+    struct evidence evidence; /* what all this proves */
+};
+
+/* An open file. fd is buffered; fd_direct is the same file with O_DIRECT, or -1. */
+struct file {
+    int fd;
+    int fd_direct;
+    int fd_folder;       /* targets: the folder, to sync it; else -1 */
+    char *path;          /* owned */
+    const char *name;    /* the last part of path */
+    struct facts facts;  /* at open */
+    uint64_t filesystem; /* statfs f_type */
+    bool writable;
+    bool readable;
+    bool created;    /* by this open */
+    bool exclusive;  /* a device that nobody else has claimed, or may as long as this is open */
+    bool snapshot;   /* fd is a copy in memory, see snapshot.h: facts stay as they are */
+    bool restricted; /* to a place: its path is not used again */
+    struct copy_up_left copy_up; /* by this open */
+    bool dio_known;              /* statx said something about direct I/O */
+    uint32_t dio_memory_bytes;   /* alignment; 0 with dio_known: the kernel would silently buffer */
+    uint32_t dio_offset_bytes;
+};
+
+/* Whatever is larger is refused (-EFBIG): positions in it could not be rounded up to a block, nor
+ * said to a peer. */
+#define FILE_BYTES_MAX ((uint64_t)1 << 62)
+
+/* All fields to "nothing is open". */
+void file_init(struct file *file);
+
+/* Facts without opening. A path that does not exist is not an error: kind FILE_NONE. Symbolic links
+ * are followed. In a place that may not be read only folders are told, and nothing of them but that
+ * they are; everything else is FILE_NONE. */
+int file_describe_in(const struct place *place, const char *path, struct facts *facts,
+                     struct error *err);
+static inline int file_describe(const char *path, struct facts *facts, struct error *err)
+{
+    return file_describe_in(NULL, path, facts, err);
+}
+
+/* Open for reading: a regular file or, but in no place, a block device; never hangs on a FIFO.
+ * Waits until the file's last change is old enough for the next one to show (evidence_settle()). A
+ * size of 0 is believed after a read; what tells no size is read as a whole into memory, up to 1
+ * MiB. A device without a medium: ENOMEDIUM. Errors: ENOENT (ERROR_VANISHED), EACCES (also: the
+ * path leads out of the place), EISDIR, EINVAL for other kinds. */
+int file_open_source_in(struct file *file, const struct place *place, const char *path,
+                        struct error *err);
+static inline int file_open_source(struct file *file, const char *path, struct error *err)
+{
+    return file_open_source_in(file, NULL, path, err);
+}
+
+/* Open for writing (and reading, where permitted), create with mode 0600 when it is not there.
+ * Never truncates. The name of a file that was created survives no power cut before
+ * file_sync_folder(). Takes a lock on the file, which those that `join` share: ERROR_BUSY when
+ * somebody else holds it. Devices need `write_devices`, and may not be in use by anybody else
+ * (mounted, swap, member of something): EBUSY, with words.
+ *
+ * In a place the folder is opened beneath it and the target in the folder, by its last name and
+ * never through a symbolic link; devices are refused. Where the place may not be read, the target
+ * is opened for writing only and emptied, and what stands in the way of opening it is told in the
+ * same words whatever it is; with `join` it is refused unless it has size_bytes.
+ *
+ * With `join` it must be open already by a lane of the same `session`, in whatever process:
+ * ERROR_BUSY. */
+struct file_open_wish {
+    bool join;
+    uint64_t session;    /* whose lanes may join each other */
+    uint64_t size_bytes; /* final; only looked at by such a join */
+    bool write_devices;
+    uint32_t
+        create_mode; /* of a new file, less the umask; its owner may read and write it anyway */
+    const struct place *place;
+};
+int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
+                     struct error *err);
+
+/* flock(2) of what nobody should hold: LOCK_EX or LOCK_SH, waiting for a second at most, as the
+ * ring of a process that was killed holds its files until a kernel thread has taken it down. 0 or
+ * -errno (-EWOULDBLOCK: somebody has it). Blocks. */
+int file_flock(int fd, int how);
+
+/* Give the target its final size: truncate what is longer, then preallocate (or only set the size
+ * when `sparse`). fallocate refused by the filesystem: ftruncate. Clears set-id bits first. ENOSPC
+ * says how much is needed and free; the file is then not longer than it was. Devices: only checks
+ * the capacity. */
+int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct error *err);
+
+/* The same file again with other flags: /proc/self/fd, or, where there is no /proc, by path and
+ * comparing device and inode (-ESTALE: another file), but not in a place. Returns a descriptor or
+ * -errno. */
+int file_reopen(const struct file *file, int flags);
+
+/* The facts now. */
+int file_facts(const struct file *file, struct facts *facts, struct error *err);
+
+/* A file in memory (tmpfs) that another program has open for writing: what that writes by a mapping
+ * moves no time. false where it may not be asked: for files of others. */
+bool file_is_written_unseen(const struct file *file);
+
+/* A commit has failed: take back what says "finished", the modification time, as far as that goes.
+ */
+void file_take_back(const struct file *file);
+
+/* Is the target still what was opened? Its name leads to it, and its size is size_bytes. Else
+ * -ESTALE with words. Devices: 0. */
+int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err);
+
+/* Only the size, at the cost of one fstat(2): for beside every write. */
+int file_check_uncut(const struct file *file, uint64_t size_bytes, struct error *err);
+
+/* fsync of file and of its folder. A folder that cannot be synced (by its filesystem, or because
+ * it may not be listed) is no failure. */
+int file_sync(const struct file *file, struct error *err);
+int file_sync_folder(const struct file *file, struct error *err);
+
+/* The next data at or after offset: [*start, *end). No more data: *start = *end = size. Where the
+ * filesystem does not know holes everything is data. */
+int file_next_data(const struct file *file, uint64_t offset, uint64_t *start, uint64_t *end,
+                   struct error *err);
+
+/* Make [offset, offset + length) read as zeros without storing them: punches a hole. -EOPNOTSUPP:
+ * the caller writes zeros. */
+int file_punch(const struct file *file, uint64_t offset, uint64_t length);
+
+/* NULL-safe for a file that file_init() has seen. Releases the lock. */
+void file_close(struct file *file);
+
+#endif

@@ -1,0 +1,100 @@
+/* job.h - one file to be copied: what is wished of it, and what both sides tell of it. No
+ * behaviour: the codec codes these very structures. */
+#ifndef HAUL_JOB_H
+#define HAUL_JOB_H
+
+#include "haul/disk/attributes.h"
+#include "haul/disk/engine.h"
+#include "haul/disk/file.h"
+#include "haul/disk/policy.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum side_role { SIDE_SOURCE, SIDE_TARGET };
+
+enum journal_state {
+    JOURNAL_ABSENT,         /* none, or not asked for */
+    JOURNAL_FITS,           /* of this very source and target */
+    JOURNAL_SOURCE_CHANGED, /* the source is another one, or has changed since */
+    JOURNAL_TARGET_CHANGED, /* the target was replaced or truncated since */
+    JOURNAL_DAMAGED,        /* its content makes no sense; it was not trusted */
+    JOURNAL_CHUNKS,         /* fits, but its chunks are larger than the buffers of either side */
+};
+
+enum resume_wish {
+    RESUME_AUTO,          /* go on where a journal fits; audit the old part */
+    RESUME_APPEND,        /* trust the journal */
+    RESUME_APPEND_VERIFY, /* audit the old part against the source, too */
+    RESUME_RESTART,       /* ignore what is there */
+};
+
+/* What the client wishes of one file, for both sides. It travels over the wire in OPEN and COMMIT.
+ */
+struct job_wish {
+    enum policy_kind cache;
+    bool strict;
+    bool cache_max_set;
+    uint64_t cache_max_bytes;
+    bool write_devices;
+    bool preallocate;
+    bool join; /* another lane of this session has the file open and locked */
+    uint8_t attributes[ATTRIBUTES_COUNT]; /* enum attribute_wish, of facts[SIDE_SOURCE] */
+    bool set_id;                          /* set-id bits may be set, too */
+    const char *chown;                    /* USER:GROUP of the target's machine; NULL */
+    enum resume_wish resume;
+    bool journal;       /* keep one */
+    bool journal_early; /* create it at OPEN, not with the first checkpoint: it will be recalled, or
+                           shared by lanes */
+    const char *journal_path; /* NULL: beside the target */
+    uint64_t session;         /* random; the same for all lanes of a run */
+    bool compare_only;        /* haul verify: the target is only read */
+    bool dry; /* DESCRIBE: is OPEN possible? ADJUST: what would be changed? Nothing else is asked */
+};
+
+/* One side's own account of one file. It travels over the wire. */
+struct side_report {
+    enum policy_kind policy;
+    char policy_why[POLICY_WHY_BYTES];
+    enum engine_kind engine;
+    char engine_why[POLICY_WHY_BYTES]; /* empty when it is the engine that was wished */
+    uint64_t resident_before_bytes;
+    uint64_t resident_peak_bytes;
+    uint64_t resident_after_bytes;
+    uint64_t memory_peak_bytes; /* of that side's process */
+    /* Of a target: sets of attributes.h. Changed ones are those that an older target had
+     * otherwise. */
+    uint8_t attributes_changed, attributes_lost, attributes_asked;
+    /* Read to be compared with the medium, and may have come from the cache all the same. */
+    uint64_t reread_cached_bytes;
+};
+
+/* One file to be copied. Owned by the client; sides may read it while a slot of it is with them,
+ * and write only what is said here. */
+struct job {
+    uint32_t number;
+    const char *source_path, *target_path;
+    uint32_t chunk_bytes;
+    struct job_wish wish;
+
+    /* DESCRIBE and OPEN fill facts[role]; OPEN of the target leaves its facts from before it was
+     * changed. */
+    struct facts facts[2];
+    /* OPEN of the target. */
+    bool target_fresh;    /* created now, or was empty: nothing to compare with */
+    bool target_readable; /* else nothing can be compared, and all is written */
+    enum journal_state journal;
+    uint64_t old_bytes; /* chunks from before here may hold old content, right or wrong, unless the
+                           journal lists them. A file reads as zeros from here on */
+    /* FITS: the source is what it was when the journal was begun; the target has not been written
+     * since its last batch. Else what the journal lists is compared. */
+    bool journal_source_proven, journal_target_proven;
+    bool journal_present; /* DESCRIBE of the target: a journal lies beside it, so it is not finished
+                           */
+    /* COMMIT, ABANDON. */
+    struct side_report reports[2];
+    /* Payloads that went over links for it, as they went. */
+    uint64_t sent_bytes, received_bytes;
+};
+
+#endif

@@ -1,0 +1,89 @@
+/* report.h - what the run counts while it works, and the receipt that it can prove at its end.
+ *
+ * Lanes count into `struct progress` (atomics); the command line reads it for the bar. A receipt is
+ * filled from it and from what both sides measured. NUM_UNKNOWN marks a figure that nobody knows:
+ * words "unknown", JSON null, never 0. */
+#ifndef HAUL_REPORT_H
+#define HAUL_REPORT_H
+
+#include "haul/base/hash.h"
+#include "haul/disk/job.h"
+#include "haul/side/outcome.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum phase {
+    PHASE_OPENING,
+    PHASE_COMPARING, /* both sides are read; nothing is written */
+    PHASE_AUDITING,  /* what an earlier run wrote is read back */
+    PHASE_COPYING,
+    PHASE_VERIFYING,
+    PHASE_SYNCING,
+    PHASE_DONE
+};
+
+struct progress {
+    _Atomic uint32_t phase;        /* enum phase */
+    _Atomic uint64_t bytes_total;  /* of the file, holes included */
+    _Atomic uint64_t bytes_copied; /* written now */
+    _Atomic uint64_t bytes_kept;   /* were there and right */
+    _Atomic uint64_t bytes_holes;  /* neither: holes of the source */
+    _Atomic uint64_t
+        bytes_repaired; /* the part of bytes_copied that replaced wrong bytes of an earlier run */
+    _Atomic uint64_t chunks_repaired;
+    _Atomic uint64_t bytes_durable;  /* written or kept, and synced: what a power cut cannot take */
+    _Atomic uint64_t bytes_verified; /* --verify: read back */
+    _Atomic uint64_t wire_bytes_sent;
+    _Atomic uint64_t wire_bytes_received;
+    _Atomic uint64_t bytes_differing; /* haul verify */
+    _Atomic uint32_t lanes;
+};
+
+const char *phase_name(enum phase phase); /* "opening", "comparing", "auditing", "copying",
+                                             "verifying", "syncing", "done" */
+
+struct receipt {
+    struct outcome outcome; /* how it has ended; nothing else says whether it went well */
+    bool resumed;           /* a journal was found and used */
+    bool dry_run;           /* -n: nothing was to be changed */
+    char changes[12];       /* as rsync's %i; empty: nothing differs, or nothing was found out */
+    const char *would;      /* -n: what would become of the target, a constant; NULL: nothing */
+    bool skipped;           /* a folder: nothing was tried */
+    bool compared; /* haul verify: nothing was written; kept are the bytes that are equal */
+    uint64_t bytes_differing;
+    uint32_t files;
+    uint64_t bytes_total, bytes_copied, bytes_kept, bytes_holes, bytes_repaired, chunks_repaired,
+        bytes_verified;
+    uint64_t bytes_durable; /* on the medium, from this run or an earlier one; holes are counted
+                               only once all of the file is durable */
+    uint64_t duration_ns;   /* to durability */
+    bool digest_known;
+    struct digest digest; /* of the chunk digests in order */
+    uint32_t chunk_bytes;
+    uint32_t lanes;
+    uint64_t memory_peak_bytes, memory_budget_bytes;
+    uint64_t wire_bytes_sent, wire_bytes_received;
+    const char *source_path, *source_host; /* host NULL: this machine */
+    const char *target_path, *target_host;
+    struct side_report source, target;
+};
+
+/* Whether the target is proven to be written and safe. */
+static inline bool receipt_durable(const struct receipt *receipt)
+{
+    return receipt->outcome.kind == OUTCOME_DURABLE;
+}
+
+/* Whether there was nothing to do. */
+static inline bool receipt_up_to_date(const struct receipt *receipt)
+{
+    return receipt->outcome.kind == OUTCOME_UP_TO_DATE;
+}
+
+/* Add a finished file's receipt to the sum over all files: counts added, peaks taken, digest only
+ * with one file. */
+void receipt_add(struct receipt *sum, const struct receipt *one);
+
+#endif

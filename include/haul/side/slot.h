@@ -1,0 +1,96 @@
+/* slot.h - one aligned buffer and the one operation in it. No behaviour: the codec codes these very
+ * structures. */
+#ifndef HAUL_SLOT_H
+#define HAUL_SLOT_H
+
+#include "haul/base/error.h"
+#include "haul/base/hash.h"
+#include "haul/base/queue.h"
+#include "haul/disk/job.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum side_op {
+    SIDE_DESCRIBE, /* role's path -> facts; changes nothing. wish.dry: and fails where OPEN would */
+    SIDE_OPEN,   /* source: open. target: create or open, lock, find the journal, set the final size
+                  */
+    SIDE_MAP,    /* source: next data at or after slot->offset -> extent_start, extent_end */
+    SIDE_RECALL, /* target: journalled chunks from entry number slot->offset of the journal on ->
+                   buffer, count; extent_start: where to go on, 0 at the end */
+    SIDE_FETCH,  /* source: read and digest a chunk; conditional: no payload when its digest is
+                   `expected` */
+    SIDE_EXAMINE, /* target: read a chunk from the medium and digest it; the payload stays there */
+    SIDE_STORE,   /* target: write the buffer; it is not durable yet */
+    SIDE_KEEP,    /* target: the chunk was found right as it is: journal it with the next sync */
+    SIDE_ERASE,   /* target: make the range read as zeros */
+    SIDE_SYNC,    /* target: everything stored before becomes durable, and journalled */
+    SIDE_COMMIT,  /* source: leave the cache clean, check that it is unchanged. target: sync, leave
+                    the cache clean, metadata, sync file and folder, remove the journal. Both: fill
+                    the side's report */
+    SIDE_ABANDON, /* both: close without committing; the journal stays; the report is filled */
+    SIDE_ADJUST,  /* target that is not open: its attributes become those of facts[SIDE_SOURCE],
+                    where  they are others; data are not looked at. Fills the report's outcome of
+                    them
+                  */
+};
+
+enum slot_state {
+    SLOT_FREE,      /* nobody's; the plan may use it */
+    SLOT_MAPPING,   /* the source looks for the next data */
+    SLOT_RECALLING, /* the target reads its journal */
+    SLOT_EXAMINING, /* the target digests what it has */
+    SLOT_FETCHING,  /* the source reads and digests */
+    SLOT_STORING,   /* the target writes */
+    SLOT_KEEPING,   /* the target notes a chunk that was right */
+    SLOT_ERASING,   /* the target makes a hole */
+    SLOT_VERIFYING, /* the target reads back what was stored */
+    SLOT_SYNCING,   /* the target makes durable what was stored before */
+    SLOT_STEPPING,  /* a step of its file's life, at either side: see life.h */
+    SLOT_LENT,      /* the buffer belongs to a file's life, which does nothing with it now */
+    SLOT_LOST,      /* its side broke and never gave it back */
+};
+
+/* What the plan gave this slot to do; see plan.h. */
+struct plan_item {
+    uint8_t action; /* enum plan_action */
+    uint64_t chunk;
+    uint64_t offset;
+    uint32_t length;
+    bool blank;             /* COPY: the target reads as zeros there, and zeros may be left out */
+    struct digest expected; /* VERIFY, AUDIT */
+    bool against_source; /* AUDIT: a chunk that is as journalled is compared with the source, too */
+};
+
+/* One aligned buffer and the one operation in it. */
+struct slot {
+    struct queue_link link; /* the holder's own: a side's, while it has the slot */
+    uint32_t index;  /* among all slots of the lane, control slots included: the tag on the wire */
+    uint8_t *buffer; /* NULL for control slots */
+    uint32_t capacity;
+
+    /* The operation. Set by the pump; the side leaves it alone. */
+    enum slot_state state;
+    enum side_op op;
+    struct job *job;
+    uint64_t offset; /* bytes, a multiple of the chunk size; MAP: any; RECALL: entries */
+    uint32_t length; /* bytes, at most capacity where there is a buffer */
+    bool conditional;
+    bool from_medium; /* EXAMINE: not from the page cache */
+    bool blank;       /* STORE: the range reads as zeros, so whole blocks of zeros may be left out.
+                         Else every byte is written: something else may stand there */
+    struct digest expected;
+    struct plan_item item;
+
+    /* The outcome. Set by the side before it gives the slot back. */
+    int result;           /* 0 or -errno */
+    struct digest digest; /* FETCH, EXAMINE: of the content; STORE, KEEP: given by the pump */
+    bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
+    uint32_t count; /* EXAMINE: bytes that were there; RECALL: entries in the buffer, as struct
+                       journal_entry */
+    uint64_t extent_start, extent_end; /* MAP; RECALL: start */
+
+    struct error error; /* result below 0: in words what failed. Last: it is most of the size */
+};
+
+#endif

@@ -1,0 +1,26 @@
+/* control.c - the one bucket of bandwidth that all lanes of a run take from. */
+#include "haul/base/control.h"
+
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+
+void control_spend(struct control *control, uint32_t length)
+{
+    if (control->bandwidth_bytes == 0)
+        return;
+    uint64_t cost_ns =
+        (uint64_t)((double)length / (double)control->bandwidth_bytes * (double)NS_PER_SECOND);
+    uint64_t earliest_ns = clock_now_ns() - NS_PER_SECOND / 10;
+    uint64_t before_ns = control->allowed_ns;
+    while (!atomic_compare_exchange_weak(&control->allowed_ns, &before_ns,
+                                         max_u64(before_ns, earliest_ns) + cost_ns))
+        ;
+}
+
+uint64_t control_wait_ns(const struct control *control)
+{
+    if (control->bandwidth_bytes == 0)
+        return 0;
+    uint64_t now_ns = clock_now_ns(), allowed_ns = control->allowed_ns;
+    return allowed_ns > now_ns ? allowed_ns - now_ns : 0;
+}

@@ -1,0 +1,243 @@
+/* local.c - a local side: hands slots to the file that does the work and gives them back. What is
+ * done with chunks is in local_io.c, with whole files in local_life.c, the watch over the
+ * page cache in local_cache.c. */
+#include "local_state.h"
+
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct local *local_of(struct side *side)
+{
+    return (struct local *)side;
+}
+
+static struct open_file *local_find(struct local *self, const struct job *job)
+{
+    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+        if (self->opens[i].used && self->opens[i].job_number == job->number)
+            return &self->opens[i];
+    }
+    return NULL;
+}
+
+static bool local_needs_no_open(enum side_op op)
+{
+    return op == SIDE_DESCRIBE || op == SIDE_OPEN || op == SIDE_ABANDON || op == SIDE_ADJUST;
+}
+
+/* Where nothing may be told of a target, no operation reads it: not its digests, which would let a
+ * guess be tried, nor its holes. */
+static bool local_withholds(const struct local *self, enum side_op op)
+{
+    if (place_may_read(self->config.place))
+        return false;
+    return op == SIDE_MAP || op == SIDE_RECALL || op == SIDE_FETCH || op == SIDE_EXAMINE;
+}
+
+static void local_start(struct side *side, struct slot *slot)
+{
+    struct local *self = local_of(side);
+    assert(slot->index < self->config.slots_count);
+    struct work *work = &self->works[slot->index];
+    assert(!work->busy);
+    work->busy = true;
+    work->slot = slot;
+    work->open = local_find(self, slot->job);
+    if (!work->open && !local_needs_no_open(slot->op)) { /* a peer's mistake can get here */
+        error_set(&slot->error, EBADF, "a file that is not open was asked for");
+        work_finish(self, work, -EBADF);
+        return;
+    }
+    if (local_withholds(self, slot->op)) {
+        error_set_class(&slot->error, ERROR_FILE, EACCES,
+                        "%s: haul is restricted to writing there, nothing can be read",
+                        work->open->file.path);
+        work_finish(self, work, -EACCES);
+        return;
+    }
+    switch (slot->op) {
+    case SIDE_DESCRIBE:
+        work_call(self, work, local_describe, work_finish);
+        break;
+    case SIDE_OPEN:
+        local_open_job(self, work);
+        break;
+    case SIDE_MAP:
+        work_call(self, work, local_map, work_finish);
+        break;
+    case SIDE_RECALL:
+        work_call(self, work, local_recall, work_finish);
+        break;
+    case SIDE_KEEP:
+        local_note(work);
+        work_finish(self, work, 0);
+        break;
+    case SIDE_FETCH:
+    case SIDE_EXAMINE:
+    case SIDE_STORE:
+        local_transfer(self, work);
+        break;
+    case SIDE_ERASE:
+        local_erase(self, work);
+        break;
+    case SIDE_SYNC:
+        local_sync(self, work);
+        break;
+    case SIDE_ADJUST:
+        work_call(self, work, local_adjust, work_finish);
+        break;
+    case SIDE_COMMIT:
+    case SIDE_ABANDON:
+        local_leave(self, work);
+        break;
+    }
+}
+
+/* Slots that waited for a window: try them again, in order. */
+static void local_retry_held(struct local *self)
+{
+    struct queue held = self->held;
+    struct slot *slot;
+    self->held = (struct queue){NULL, NULL};
+    while ((slot = queue_take(&held)))
+        local_transfer(self, &self->works[slot->index]);
+}
+
+static void local_completed(struct local *self, struct request *request)
+{
+    enum owner *owner = request->owner;
+    switch (*owner) {
+    case OWNER_WORK:
+        work_completed(self, work_of_owner(owner));
+        break;
+    case OWNER_GROUP:
+        sync_group_done(self);
+        break;
+    case OWNER_CACHE:
+        local_tended((struct open_file *)((char *)owner - offsetof(struct open_file, owner)),
+                     request);
+        break;
+    }
+}
+
+/* Let every file's windows go on, and whoever waited for them. */
+static void local_go_on(struct local *self)
+{
+    local_tend_all(self, self->held.first ? CACHE_PRESSED : CACHE_RELAXED);
+    work_look(self);
+    sync_group_look(self);
+}
+
+static bool local_is_ready(const struct local *self)
+{
+    return work_is_ready(self) || sync_group_is_due(self);
+}
+
+static int local_reap(struct side *side, struct slot **out, uint32_t max, bool wait)
+{
+    struct local *self = local_of(side);
+    struct request *done[16];
+    int count = engine_reap(self->engine, done, COUNT_OF(done), wait && !local_is_ready(self));
+    if (count < 0) {
+        error_set(&side->error, -count, "the %s engine failed",
+                  engine_name(self->engine->ops->kind));
+        return count;
+    }
+    for (int i = 0; i < count; i++)
+        local_completed(self, done[i]);
+    local_go_on(self);
+    if (self->held.first) {
+        local_retry_held(self);
+        if (self->held.first)
+            local_go_on(self);
+    }
+    return (int)work_take_ready(self, out, max);
+}
+
+static int local_wait_fd(struct side *side, short *events)
+{
+    struct local *self = local_of(side);
+    *events = POLLIN;
+    return local_is_ready(self) ? -1 : engine_wait_fd(self->engine);
+}
+
+static void local_close(struct side *side)
+{
+    struct local *self = local_of(side);
+    engine_close(self->engine); /* drains: the kernel may own buffers */
+    for (uint32_t i = 0; self->opens && i < self->config.jobs_max; i++) {
+        ledger_close(&self->opens[i].ledger);
+        cache_close(&self->opens[i].cache);
+        if (self->opens[i].used)
+            file_close(&self->opens[i].file);
+    }
+    free(self->opens);
+    free(self->works);
+    free(self);
+}
+
+static const struct side_ops local_ops = {
+    .start = local_start,
+    .reap = local_reap,
+    .wait_fd = local_wait_fd,
+    .close = local_close,
+};
+
+static int local_check_role(const struct local_config *config, struct error *err)
+{
+    if (config->role == SIDE_SOURCE && !place_may_read(config->place))
+        return error_set_class(err, ERROR_FILE, EACCES,
+                               "haul is restricted to writing there (--restrict=...,wo): nothing "
+                               "can be copied from there");
+    /* A target that may not be written can still be compared; each file that would be written is
+     * refused by itself. */
+    return 0;
+}
+
+int local_open(struct side **out, const struct local_config *config, struct error *err)
+{
+    int result = local_check_role(config, err);
+    if (result < 0)
+        return result;
+    struct local *self = calloc(1, sizeof(*self));
+    result = -ENOMEM;
+    if (!self)
+        goto fail;
+    self->side = (struct side){.ops = &local_ops, .role = config->role};
+    self->config = *config;
+    self->pool = (struct cache_pool){
+        .window_bytes = config->window_bytes,
+        .windows_count = config->windows_count,
+        .windows_do_not_fit = config->windows_do_not_fit,
+        .in_flight_bytes = config->in_flight_bytes,
+    };
+    self->engine = config->given;
+    self->opens = calloc(config->jobs_max, sizeof(*self->opens)); /* no page before it is used */
+    self->works = calloc(config->slots_count, sizeof(*self->works));
+    if (!self->opens || !self->works)
+        goto fail;
+    for (uint32_t i = 0; i < config->slots_count; i++)
+        self->works[i].owner = OWNER_WORK;
+    sync_group_init(&self->group);
+    if (!self->engine) {
+        /* One request a slot, one a window of all files, one sweep a file, one sync of many. */
+        struct engine_config engine = config->engine;
+        engine.depth = config->slots_count + CACHE_POOL_WINDOWS + config->jobs_max + 1;
+        result = engine_open(&self->engine, &engine, err);
+        if (result < 0)
+            goto fail;
+    }
+    *out = &self->side;
+    return 0;
+fail:
+    if (self)
+        local_close(&self->side);
+    else
+        error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the local side");
+    return result;
+}

@@ -1,0 +1,371 @@
+/* local_file.c - a whole local file: open, find data, sync, commit, abandon. Commit is a row of
+ * steps, each of which does one fallible thing and falls through to the next. */
+#include "local_state.h"
+
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+#include "haul/disk/budget.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char *job_path(const struct local *self, const struct job *job)
+{
+    return self->side.role == SIDE_SOURCE ? job->source_path : job->target_path;
+}
+
+/* --journal and --manifest name any file of the machine: not in a place. A source has none. */
+static int local_refuse_journal(const struct local *self, const struct job *job, struct error *err)
+{
+    if (!self->config.place || !job->wish.journal_path || self->side.role == SIDE_SOURCE)
+        return 0;
+    return error_set_class(err, ERROR_FILE, EACCES,
+                           "%s: haul is restricted to a folder there, and its journals lie beside "
+                           "their files",
+                           job->wish.journal_path);
+}
+
+int local_describe(struct local *self, struct work *work)
+{
+    struct job *job = work->slot->job;
+    struct error *err = &work->slot->error;
+    int result = local_refuse_journal(self, job, err);
+    if (result == 0)
+        result = file_describe_in(self->config.place, job_path(self, job),
+                                  &job->facts[self->side.role], err);
+    if (result == 0 && self->side.role == SIDE_TARGET && job->wish.chown)
+        result = attributes_owners(job->wish.chown, &(struct facts){0}, &(uint8_t){0}, err);
+    if (result == 0 && self->side.role == SIDE_TARGET)
+        job->journal_present = ledger_lies(self->config.place, job);
+    if (result == 0 && job->wish.dry)
+        result = local_probe(self, job, err);
+    return result;
+}
+
+static struct open_file *local_place(struct local *self, const struct job *job)
+{
+    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+        struct open_file *open = &self->opens[i];
+        if (open->used)
+            continue;
+        *open = (struct open_file){
+            .owner = OWNER_CACHE,
+            .opened = ++self->opened,
+            .used = true,
+            .job_number = job->number,
+        };
+        file_init(&open->file);
+        return open;
+    }
+    return NULL;
+}
+
+static void local_forget(struct open_file *open)
+{
+    ledger_close(&open->ledger);
+    cache_close(&open->cache);
+    file_close(&open->file);
+    open->used = false;
+}
+
+static int local_open_cache(struct local *self, struct open_file *open, const struct job *job,
+                            struct error *err)
+{
+    const struct cache_need need = {
+        .path = open->file.path,
+        .size_bytes = open->size_bytes,
+        .reading = open->reading,
+    };
+    return cache_open(&open->cache, &self->pool, &open->file, job, &need, err);
+}
+
+/* The source; and the target, too, when it is only compared. */
+static int local_open_reading(struct local *self, struct open_file *open, struct job *job,
+                              struct error *err)
+{
+    int result = file_open_source_in(&open->file, self->config.place, job_path(self, job), err);
+    if (result < 0)
+        return result;
+    open->size_bytes = open->file.facts.size_bytes;
+    job->facts[self->side.role] = open->file.facts;
+    job->target_readable = true;
+    ledger_init(&open->ledger, &open->file, job); /* a manifest to compare with */
+    return local_open_cache(self, open, job, err);
+}
+
+/* A target that we made and could not even start to fill: take it away again, and its journal. */
+static void local_undo(struct open_file *open, const struct job *job)
+{
+    ledger_undo(&open->ledger, job);
+    if (open->file.created && unlinkat(open->file.fd_folder, open->file.name, 0) != 0)
+        log_warning("%s: an empty file is left", open->file.path);
+}
+
+/* What the client learns of the target as it was. */
+static void local_tell_target(const struct local *self, const struct open_file *open,
+                              struct job *job)
+{
+    bool tells = place_may_read(self->config.place);
+    job->facts[SIDE_TARGET] = tells ? open->file.facts : (struct facts){.kind = FILE_REGULAR};
+    job->target_readable = open->file.readable;
+    job->target_fresh = open->file.facts.size_bytes == 0 || !tells;
+    job->old_bytes = tells ? min_u64(open->file.facts.size_bytes, open->size_bytes) : 0;
+}
+
+static int local_open_target(struct local *self, struct open_file *open, struct job *job,
+                             struct error *err)
+{
+    const struct place *place = self->config.place;
+    const struct file_open_wish wish = {
+        .join = job->wish.join,
+        .session = job->wish.session,
+        .size_bytes = job->facts[SIDE_SOURCE].size_bytes,
+        .write_devices = job->wish.write_devices,
+        .create_mode = job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE
+                           ? job->facts[SIDE_SOURCE].mode
+                           : 0,
+        .place = place,
+    };
+    int result = file_open_target(&open->file, job->target_path, &wish, err);
+    if (result < 0)
+        return result;
+    open->size_bytes = job->facts[SIDE_SOURCE].size_bytes;
+    ledger_init(&open->ledger, &open->file, job);
+    local_tell_target(self, open, job);
+    result = local_open_cache(self, open, job, err);
+    if (result == 0)
+        result = job->wish.join ? ledger_join(&open->ledger, place, job, err)
+                                : ledger_find(&open->ledger, place, job, err);
+    cache_touch_edge(&open->cache, open->file.facts.size_bytes);
+    cache_touch_edge(&open->cache, open->size_bytes);
+    if (result == 0 && !job->wish.join) {
+        evidence_settle_target(&job->facts[SIDE_SOURCE], &open->file.facts);
+        result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
+    }
+    if (result < 0)
+        local_undo(open, job);
+    return result;
+}
+
+static int local_open_step(struct local *self, struct work *work)
+{
+    struct job *job = work->slot->job;
+    return work->open->reading ? local_open_reading(self, work->open, job, &work->slot->error)
+                               : local_open_target(self, work->open, job, &work->slot->error);
+}
+
+static void local_opened(struct local *self, struct work *work, int result)
+{
+    work->open->opening = false;
+    if (result < 0)
+        local_forget(work->open);
+    work_finish(self, work, result);
+}
+
+void local_open_job(struct local *self, struct work *work)
+{
+    struct job *job = work->slot->job;
+    int result = local_refuse_journal(self, job, &work->slot->error);
+    if (result == 0 && !(work->open = local_place(self, job)))
+        result = error_set(&work->slot->error, EMFILE, "too many files at once");
+    if (result < 0) {
+        work_finish(self, work, result);
+        return;
+    }
+    work->open->opening = true;
+    work->open->reading = self->side.role == SIDE_SOURCE || job->wish.compare_only;
+    work_call(self, work, local_open_step, local_opened);
+}
+
+int local_map(struct local *self, struct work *work)
+{
+    struct slot *slot = work->slot;
+    (void)self;
+    return file_next_data(&work->open->file, slot->offset, &slot->extent_start, &slot->extent_end,
+                          &work->slot->error);
+}
+
+/* The source must be what it was when it was opened. -EAGAIN: perhaps it is, see life.h; who
+ * only compares can do no better than say so. */
+static int local_check_source(const struct open_file *open, bool compare_only, struct error *err)
+{
+    struct facts now;
+    int result = file_facts(&open->file, &now, err);
+    if (result < 0)
+        return result;
+    enum evidence_change change = evidence_compare(&open->file.facts, &now);
+    if (change == EVIDENCE_UNSEEN && !open->file.snapshot)
+        log_note("%s: whether it changed while it was copied cannot be told: nobody counts the "
+                 "writes to it",
+                 open->file.path);
+    if (change == EVIDENCE_UNCHANGED && file_is_written_unseen(&open->file))
+        log_note("%s: is open for writing in another program; whether that changed it by a mapping "
+                 "while it was copied cannot be told",
+                 open->file.path);
+    if (change == EVIDENCE_TOUCHED && !compare_only)
+        return error_set_class(err, ERROR_CHANGED, EAGAIN,
+                               "%s: its status changed while it was copied", open->file.path);
+    if (change == EVIDENCE_TOUCHED)
+        log_note("%s: its status changed while it was compared", open->file.path);
+    if (change != EVIDENCE_CHANGED)
+        return 0;
+    return error_set_class(err, ERROR_CHANGED, ESTALE,
+                           compare_only
+                               ? "%s: changed while it was compared, run it again"
+                               : "%s: changed while it was copied; the target is not a copy of it, "
+                                 "run it again",
+                           open->file.path);
+}
+
+/* A step of a target's commit is over. One that failed takes back what said "finished". */
+static int local_committed(const struct work *work, int result)
+{
+    if (result < 0)
+        file_take_back(&work->open->file);
+    return result;
+}
+
+/* From here on the target is what the source was. */
+static int local_set_metadata(struct local *self, struct work *work)
+{
+    struct error *err = &work->slot->error;
+    int result = file_check_in_place(&work->open->file, work->open->size_bytes, err);
+    if (result == 0)
+        result = local_set_attributes(self, work->open, work->slot->job, err);
+    return local_committed(work, result);
+}
+
+static int local_sync_metadata(struct local *self, struct work *work)
+{
+    struct error *err = &work->slot->error;
+    (void)self;
+    int result = file_sync(&work->open->file, err);
+    if (result == 0)
+        result = file_sync_folder(&work->open->file, err);
+    return local_committed(work, result);
+}
+
+/* The journal has done its work. */
+static int local_remove_journal(struct local *self, struct work *work)
+{
+    (void)self;
+    return local_committed(work, ledger_remove(&work->open->ledger, &work->slot->error));
+}
+
+static int local_commit_step(struct local *self, struct work *work)
+{
+    const struct job_wish *wish = &work->slot->job->wish;
+    if (work->open->reading)
+        return local_check_source(work->open, wish->compare_only, &work->slot->error);
+    int result = local_set_metadata(self, work);
+    if (result == 0)
+        result = local_sync_metadata(self, work);
+    return result == 0 ? local_remove_journal(self, work) : result;
+}
+
+static void local_left(struct local *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    struct side_report *report = &work->slot->job->reports[self->side.role];
+    *report = (struct side_report){
+        .engine = self->engine->ops->kind,
+        .memory_peak_bytes = budget_memory_peak_lately(),
+        .attributes_changed = open->attributes.changed,
+        .attributes_lost = open->attributes.lost,
+        .attributes_asked = open->attributes.asked,
+    };
+    snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);
+    cache_report(&open->cache, report);
+    local_forget(open);
+    work_finish(self, work, result);
+}
+
+static void local_metadata_synced(struct local *self, struct work *work, int result)
+{
+    if (result == 0 && ledger_on_disk(&work->open->ledger))
+        work_call(self, work, local_remove_journal, local_left);
+    else
+        local_left(self, work, result);
+}
+
+static void local_metadata_set(struct local *self, struct work *work, int result)
+{
+    if (result == 0)
+        sync_group_join(self, work, local_sync_metadata, local_metadata_synced);
+    else
+        local_left(self, work, result);
+}
+
+/* The data are on the medium, and nothing of ours is in the cache. */
+static void local_dropped(struct local *self, struct work *work, int result)
+{
+    (void)result;
+    local_tend(self, work->open, CACHE_FINISH);
+    work->waiting = !cache_idle(&work->open->cache);
+    if (work->waiting)
+        return;
+    if (work->slot->op == SIDE_COMMIT && !work->open->reading && sync_group_may(self, work->open))
+        work_call(self, work, local_set_metadata, local_metadata_set);
+    else if (work->slot->op == SIDE_COMMIT)
+        work_call(self, work, local_commit_step, local_left);
+    else if (work->open->ledger.disproved) /* once more: another lane may have stamped it since */
+        work_call(self, work, local_disprove, local_left);
+    else
+        local_left(self, work, 0);
+}
+
+/* What of ours is outside of windows: the page of the tail, what direct I/O was found out to leave.
+ */
+static void local_drop_rest(struct local *self, struct work *work)
+{
+    cache_finish(&work->open->cache);
+    work_wait(self, work, local_dropped);
+}
+
+static void local_all_synced(struct local *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    if (result == 0)
+        result = open->lost_result;
+    if (result == 0) {
+        local_drop_rest(self, work);
+        return;
+    }
+    error_set(&work->slot->error, -result, "%s: sync to the disk failed", open->file.path);
+    local_left(self, work, result);
+}
+
+static int local_sync_data_alone(struct local *self, struct work *work)
+{
+    (void)self;
+    return fdatasync(work->open->file.fd) == 0 ? 0 : -errno;
+}
+
+static void local_close_windows(struct local *self, struct work *work, int result)
+{
+    struct open_file *open = work->open;
+    (void)result;
+    local_tend(self, open, CACHE_FINISH);
+    work->waiting = !cache_idle(&open->cache);
+    if (work->waiting)
+        return;
+    if (open->reading)
+        local_drop_rest(self, work);
+    else if (work->slot->op == SIDE_COMMIT && sync_group_may(self, open))
+        sync_group_join(self, work, local_sync_data_alone, local_all_synced);
+    else
+        work_whole(self, work, REQUEST_DATASYNC, local_all_synced);
+}
+
+void local_leave(struct local *self, struct work *work)
+{
+    if (!work->open) { /* abandoned before it was opened */
+        work_finish(self, work, 0);
+        return;
+    }
+    assert(!work->open->cache.transfers.first);
+    work_wait(self, work, local_close_windows);
+}

@@ -1,0 +1,156 @@
+/* local_state.h - private to local*.c: what a local side keeps of open files and of slots at work.
+ */
+#ifndef HAUL_COPY_LOCAL_H
+#define HAUL_COPY_LOCAL_H
+
+#include "haul/disk/cache.h"
+#include "haul/disk/engine.h"
+#include "haul/disk/ledger.h"
+#include "haul/disk/place.h"
+#include "haul/side/side.h"
+
+/* Who a request belongs to: the first member of every owner. */
+enum owner { OWNER_WORK, OWNER_CACHE, OWNER_GROUP };
+
+/* One job's file at this side. */
+struct open_file {
+    enum owner owner; /* of the cache's requests */
+    bool used;
+    bool opening; /* a call has it: nobody else touches it */
+    uint32_t job_number;
+    struct file file;
+    struct cache cache;
+    uint64_t size_bytes; /* final size of the target; size of the source at open */
+    bool reading;        /* never written: a source, or a target that is only compared */
+    bool syncs_alone;    /* a sync with others has told of a loss that may be its own */
+    uint64_t opened;     /* this one was opened after those with a lower number */
+    int lost_result;     /* below 0: something that was stored is lost, and no sync may claim it */
+    struct ledger ledger;
+    struct attributes_outcome attributes; /* of the commit */
+};
+
+struct local;
+struct work;
+
+/* What a call does for a slot, away from the side's own thread: it may touch work->slot, work->open
+ * and what belongs to them, as nobody else does so meanwhile, and of the side only its
+ * configuration. 0, or -errno with words in work->slot->error. */
+typedef int work_step(struct local *self, struct work *work);
+/* What follows a request, with its result, on the side's thread. */
+typedef void work_then(struct local *self, struct work *work, int result);
+
+/* What a slot is doing at this side, one for each slot of the lane. */
+struct work {
+    enum owner owner;
+    bool busy;    /* it has an operation */
+    bool waiting; /* see work_wait() */
+    struct slot *slot;
+    struct open_file *open;
+    struct request request;
+    work_then *then;    /* what follows request */
+    struct local *self; /* of a call: whose slot it is ... */
+    work_step *call;    /* ... and what is done for it */
+    uint64_t cursor;    /* next byte of the file to store */
+    struct cache_transfer transfer;
+};
+
+static inline struct work *work_of_owner(enum owner *owner)
+{
+    return (struct work *)((char *)owner - offsetof(struct work, owner));
+}
+
+/* Syncs of several files at once. */
+struct sync_group {
+    enum owner owner;
+    bool useless;                 /* here it does not tell, or takes longer than each by itself */
+    bool refused;                 /* by the engine */
+    struct queue waiting, riding; /* requests of works */
+    uint32_t waiting_count;
+    uint64_t waiting_bytes, round_bytes;
+    uint64_t since_ns; /* the first waits, or the round has begun */
+    int fd;
+    struct request request;
+};
+
+struct local {
+    struct side side;
+    struct engine *engine;
+    struct local_config config;
+    struct cache_pool pool;
+    struct sync_group group;
+    uint64_t opened;         /* files, so far */
+    struct open_file *opens; /* config.jobs_max */
+    struct work *works;      /* config.slots_count */
+    struct queue ready;      /* slots that are done, to be handed back */
+    struct queue refused;    /* requests of works that the engine did not take */
+    struct queue held;       /* slots that wait for a window to close */
+};
+
+/* work.c: the requests of an operation, one after another, and its outcome. What the engine does
+ * not take comes back as what it has done does, by the next reap. */
+
+/* Start work->request; `then` follows. */
+void work_submit(struct local *self, struct work *work, work_then *then);
+/* The same of a sync of the whole file. */
+void work_whole(struct local *self, struct work *work, enum request_kind kind, work_then *then);
+/* Run `call` away from this thread. */
+void work_call(struct local *self, struct work *work, work_step *call, work_then *then);
+/* Ask `then` now and after each reap, with the same result, until it goes on: it unsets
+ * work->waiting first. */
+void work_wait(struct local *self, struct work *work, work_then *then);
+/* The operation is over; the slot is handed back. It may itself be what follows. */
+void work_finish(struct local *self, struct work *work, int result);
+/* The same of a failure that has no words yet. */
+void work_fail(struct local *self, struct work *work, int errnum, const char *doing);
+/* Its request has come back. */
+void work_completed(struct local *self, struct work *work);
+/* After the completions: whoever was refused, and whoever waits. */
+void work_look(struct local *self);
+/* There is something to hand back or to go on with, whatever the engine does. */
+bool work_is_ready(const struct local *self);
+uint32_t work_take_ready(struct local *self, struct slot **out, uint32_t max);
+
+/* local_io.c: chunks */
+void local_transfer(struct local *self,
+                    struct work *work); /* FETCH, EXAMINE, STORE from their beginning */
+void local_erase(struct local *self, struct work *work);
+/* Start what the cache of this file, and of all files, wants to be done. */
+void local_tend(struct local *self, struct open_file *open, enum cache_urgency urgency);
+void local_tend_all(struct local *self, enum cache_urgency urgency);
+/* A request of the cache's came back. */
+void local_tended(struct open_file *open, struct request *request);
+
+/* local_life.c: open, commit */
+void local_open_job(struct local *self, struct work *work);
+int local_describe(struct local *self, struct work *work); /* these two are steps */
+int local_map(struct local *self, struct work *work);
+void local_leave(struct local *self, struct work *work); /* COMMIT, ABANDON */
+
+/* sync_group.c: one sync for many files */
+void sync_group_init(struct sync_group *group);
+/* Is there company for this file, and can it be trusted? Else each syncs by itself. */
+bool sync_group_may(const struct local *self, const struct open_file *open);
+/* Everything of the file becomes durable with the next round, then `then` follows, with 0; or what
+ * `alone` comes to, run away from this thread, where a round has failed. */
+void sync_group_join(struct local *self, struct work *work, work_step *alone, work_then *then);
+/* A round can begin, or has to be looked after. */
+bool sync_group_is_due(const struct local *self);
+void sync_group_look(struct local *self);
+void sync_group_done(struct local *self); /* a round has come back */
+
+/* local_attributes.c: owner, group, mode, times */
+int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,
+                         struct error *err);
+int local_adjust(struct local *self, struct work *work); /* a step */
+
+/* local_probe.c: --dry-run, would OPEN succeed? */
+int local_probe(const struct local *self, const struct job *job, struct error *err);
+
+/* local_sync.c: what was stored becomes durable */
+void local_sync(struct local *self, struct work *work);
+void local_note(struct work *work);                      /* the slot's chunk was stored */
+int local_recall(struct local *self, struct work *work); /* a step */
+/* A step: a listed chunk was read back wrong, so a stamp that holds must not. */
+int local_disprove(struct local *self, struct work *work);
+
+#endif

@@ -1,0 +1,84 @@
+/* report.c - receipts added up. */
+#include "haul/side/report.h"
+
+#include "haul/base/num.h"
+
+#include <string.h>
+
+const char *phase_name(enum phase phase)
+{
+    static const char *const names[] = {
+        [PHASE_OPENING] = "opening",     [PHASE_AUDITING] = "auditing",
+        [PHASE_COMPARING] = "comparing", [PHASE_COPYING] = "copying",
+        [PHASE_VERIFYING] = "verifying", [PHASE_SYNCING] = "syncing",
+        [PHASE_DONE] = "done",
+    };
+    return names[phase];
+}
+
+/* Sums and peaks of which one part is not known are not known. */
+static uint64_t sum_known(uint64_t a, uint64_t b)
+{
+    return a == NUM_UNKNOWN || b == NUM_UNKNOWN ? NUM_UNKNOWN : a + b;
+}
+
+static uint64_t max_known(uint64_t a, uint64_t b)
+{
+    return a == NUM_UNKNOWN || b == NUM_UNKNOWN ? NUM_UNKNOWN : max_u64(a, b);
+}
+
+/* What earlier files have left is there while the next one is copied. */
+static uint64_t peak_of_both(const struct side_report *sum, const struct side_report *one)
+{
+    return max_known(sum->resident_peak_bytes,
+                     sum_known(sum->resident_after_bytes, one->resident_peak_bytes));
+}
+
+/* Of a file that was up to date nothing was opened, and nothing is to be added. */
+static void side_report_add(struct side_report *sum, const struct side_report *one)
+{
+    const struct side_report old = *sum;
+    uint8_t changed = old.attributes_changed | one->attributes_changed;
+    uint8_t lost = old.attributes_lost | one->attributes_lost;
+    uint8_t asked = old.attributes_asked | one->attributes_asked;
+    if (one->policy != POLICY_AUTO)
+        *sum = *one; /* policy and reason of the last one */
+    if (one->policy != POLICY_AUTO && old.policy != POLICY_AUTO) {
+        sum->resident_before_bytes =
+            sum_known(old.resident_before_bytes, one->resident_before_bytes);
+        sum->resident_after_bytes = sum_known(old.resident_after_bytes, one->resident_after_bytes);
+        sum->resident_peak_bytes = peak_of_both(&old, one);
+        sum->memory_peak_bytes = max_known(old.memory_peak_bytes, one->memory_peak_bytes);
+        sum->reread_cached_bytes += old.reread_cached_bytes;
+    }
+    sum->attributes_changed = changed;
+    sum->attributes_lost = lost;
+    sum->attributes_asked = asked;
+}
+
+void receipt_add(struct receipt *sum, const struct receipt *one)
+{
+    if (sum->files == 0) {
+        *sum = *one;
+        return;
+    }
+    sum->outcome = outcome_add(sum->outcome, one->outcome);
+    sum->resumed = sum->resumed || one->resumed;
+    sum->files += one->files;
+    sum->bytes_total += one->bytes_total;
+    sum->bytes_copied += one->bytes_copied;
+    sum->bytes_kept += one->bytes_kept;
+    sum->bytes_holes += one->bytes_holes;
+    sum->bytes_repaired += one->bytes_repaired;
+    sum->chunks_repaired += one->chunks_repaired;
+    sum->bytes_verified += one->bytes_verified;
+    sum->bytes_durable += one->bytes_durable;
+    sum->duration_ns += one->duration_ns;
+    sum->digest_known = false;
+    sum->lanes = (uint32_t)max_u64(sum->lanes, one->lanes);
+    sum->memory_peak_bytes = max_known(sum->memory_peak_bytes, one->memory_peak_bytes);
+    sum->wire_bytes_sent += one->wire_bytes_sent;
+    sum->wire_bytes_received += one->wire_bytes_received;
+    side_report_add(&sum->source, &one->source);
+    side_report_add(&sum->target, &one->target);
+}

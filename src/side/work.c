@@ -1,0 +1,101 @@
+/* work.c - requests of slots' operations to the engine and back, and the outcomes in order. What an
+ * operation is, its caller knows. */
+#include "local_state.h"
+
+#include <errno.h>
+
+void work_finish(struct local *self, struct work *work, int result)
+{
+    struct slot *slot = work->slot;
+    slot->result = result;
+    work->busy = work->waiting = false;
+    queue_put(&self->ready, &slot->link);
+}
+
+void work_fail(struct local *self, struct work *work, int errnum, const char *doing)
+{
+    const char *path = work->open && work->open->file.path ? work->open->file.path : "";
+    struct slot *slot = work->slot;
+    if (errnum == ENOSPC || errnum == EDQUOT)
+        error_set(&slot->error, errnum, "%s: make room and run it again to go on", path);
+    else if (slot->length == 0) /* of the whole file */
+        error_set(&slot->error, errnum, "%s: %s", path, doing);
+    else
+        error_set(&slot->error, errnum, "%s: %s at byte %llu", path, doing,
+                  (unsigned long long)slot->offset);
+    work_finish(self, work, -errnum);
+}
+
+void work_submit(struct local *self, struct work *work, work_then *then)
+{
+    work->request.owner = &work->owner;
+    work->then = then;
+    int result = engine_submit(self->engine, &work->request);
+    if (result == 0)
+        return;
+    work->request.result = result;
+    work->request.done = 0;
+    queue_put(&self->refused, &work->request.link);
+}
+
+void work_whole(struct local *self, struct work *work, enum request_kind kind, work_then *then)
+{
+    work->request = (struct request){.kind = kind, .fd = work->open->file.fd};
+    work_submit(self, work, then);
+}
+
+static int work_run_call(void *argument)
+{
+    struct work *work = argument;
+    return work->call(work->self, work);
+}
+
+void work_call(struct local *self, struct work *work, work_step *call, work_then *then)
+{
+    work->self = self;
+    work->call = call;
+    work->request = (struct request){
+        .kind = REQUEST_CALL,
+        .call = work_run_call,
+        .argument = work,
+    };
+    work_submit(self, work, then);
+}
+
+void work_wait(struct local *self, struct work *work, work_then *then)
+{
+    work->then = then;
+    work->waiting = true;
+    then(self, work, work->request.result);
+}
+
+void work_completed(struct local *self, struct work *work)
+{
+    work->then(self, work, work->request.result);
+}
+
+void work_look(struct local *self)
+{
+    struct queue refused = self->refused;
+    struct request *request;
+    self->refused = (struct queue){NULL, NULL};
+    while ((request = queue_take(&refused)))
+        work_completed(self, work_of_owner(request->owner));
+    for (uint32_t i = 0; i < self->config.slots_count; i++) {
+        if (self->works[i].waiting)
+            work_completed(self, &self->works[i]);
+    }
+}
+
+bool work_is_ready(const struct local *self)
+{
+    return self->ready.first || self->refused.first;
+}
+
+uint32_t work_take_ready(struct local *self, struct slot **out, uint32_t max)
+{
+    uint32_t count = 0;
+    while (count < max && self->ready.first)
+        out[count++] = queue_take(&self->ready);
+    return count;
+}

@@ -1,0 +1,70 @@
+/* peer_check.c - a reply beside what was asked: the server is not to be trusted. What one
+ * message alone can say wrong, the codec has found already. */
+#include "peer_check.h"
+
+#include "haul/disk/budget.h"
+
+static const char *check_opened(const struct job *job, enum side_role role,
+                                const struct wire_message *reply)
+{
+    if (role == SIDE_SOURCE) {
+        bool file = reply->facts.kind == FILE_REGULAR || reply->facts.kind == FILE_DEVICE;
+        return file ? NULL : "it opened what is no file";
+    }
+    if (reply->job.chunk_bytes > job->chunk_bytes)
+        return "it wants larger chunks than there is room for";
+    /* Each has its bit in our memory. */
+    return reply->job.chunk_bytes < CHUNK_BYTES_MIN ? "it wants smaller chunks than there are"
+                                                    : NULL;
+}
+
+static const char *check_recalled(const struct slot *slot, const struct slot *answer)
+{
+    if (answer->count > slot->length / WIRE_ENTRY_BYTES)
+        return "it recalled more than there is room for";
+    if (answer->extent_start != 0 &&
+        (answer->count == 0 || answer->extent_start != slot->offset + answer->count))
+        return "it recalls in a circle";
+    return NULL;
+}
+
+/* That a digest matches is for us to find. */
+static bool answer_matches(const struct slot *slot, const struct slot *answer)
+{
+    bool whole = slot->op == SIDE_FETCH || answer->count == slot->length;
+    return slot->conditional && whole && digest_equal(&answer->digest, &slot->expected);
+}
+
+const char *peer_check(const struct slot *slot, enum side_role role,
+                       const struct wire_message *reply)
+{
+    const struct slot *answer = &reply->slot;
+    switch (slot->op) {
+    case SIDE_OPEN:
+        return check_opened(slot->job, role, reply);
+    case SIDE_MAP:
+        /* The end behind the offset: else the plan would ask the same again, for ever. */
+        return answer->extent_start < slot->offset || answer->extent_end <= slot->offset
+                   ? "it found data before the place that was asked for"
+                   : NULL;
+    case SIDE_RECALL:
+        return check_recalled(slot, answer);
+    case SIDE_FETCH:
+        return answer->matched && !answer_matches(slot, answer)
+                   ? "it kept back a chunk that is needed"
+                   : NULL;
+    case SIDE_EXAMINE:
+        return answer->count > slot->length ? "it examined more than was asked for" : NULL;
+    default:
+        return NULL;
+    }
+}
+
+void peer_take(struct slot *slot, enum side_role role, const struct wire_message *reply)
+{
+    codec_take_reply(slot, role, reply);
+    if (slot->op == SIDE_FETCH || slot->op == SIDE_EXAMINE)
+        slot->matched = answer_matches(slot, &reply->slot);
+    if (slot->op == SIDE_FETCH)
+        slot->count = slot->length;
+}

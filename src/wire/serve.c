@@ -1,0 +1,311 @@
+/* serve.c - the server's side of a session: greeting, the loop over link and side, and a side that
+ * leaves nothing running and the journal right. */
+#include "serve_state.h"
+
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SERVE_JOBS_MAX = WIRE_JOBS_MAX, /* each takes memory only when it is opened */
+    SERVE_CONTROL_MAX = 256,
+    SERVE_RESERVED_BYTES = 1024 * 1024, /* frames, pipes, stacks */
+};
+
+static const uint64_t last_words_ns = 5 * NS_PER_SECOND;
+static const uint64_t wait_ns_max = NS_PER_SECOND;
+
+/* ---- the greeting ---- */
+
+/* Packing takes a little more: contexts, and a chunk in either direction. */
+static uint64_t serve_reserved_bytes(const struct wire_hello *hello)
+{
+    bool pack = hello->capabilities & WIRE_CAN_PACK;
+    uint32_t chunk_bytes = hello->chunk_bytes ? hello->chunk_bytes : CHUNK_BYTES_DEFAULT;
+    return SERVE_RESERVED_BYTES + (pack ? pack_memory(chunk_bytes) : 0);
+}
+
+/* Memory for this lane: those before it have theirs, and those behind it may never come. What the
+ * client says of chunks is the most. */
+static int serve_memory(struct serve *self, const struct wire_hello *hello, struct error *err)
+{
+    struct budget_facts facts;
+    const struct budget_wish wish = {
+        /* The lesser one; 0 is no limit, and one less than that the largest number. */
+        .memory_bytes = min_u64(self->config->memory_bytes - 1, hello->memory_bytes - 1) + 1,
+        .chunk_bytes_most = hello->chunk_bytes,
+        .size_bytes = NUM_UNKNOWN,
+        .reserved_bytes = serve_reserved_bytes(hello),
+    };
+    int result = budget_read(&facts, "/", err);
+    if (result == 0)
+        result = budget_decide(&self->budget, &facts, &wish, err);
+    if (result < 0)
+        return result;
+    struct wire_hello *agreed = &self->agreed;
+    agreed->slots_count = self->budget.slots_count;
+    if (hello->slots_count > 0)
+        agreed->slots_count = num_u32(min_u64(hello->slots_count, agreed->slots_count));
+    agreed->chunk_bytes = self->budget.chunk_bytes;
+    agreed->lanes = budget_lanes(&facts, (uint64_t)agreed->slots_count * agreed->chunk_bytes,
+                                 wish.reserved_bytes, hello->lanes);
+    log_verbose("server: slots=%u chunk=%u window=%u lanes=%u limited_by=%s", agreed->slots_count,
+                agreed->chunk_bytes, self->budget.window_bytes, agreed->lanes,
+                budget_limited_by(&self->budget, &facts, &wish));
+    result = slab_open(&self->slab, agreed->slots_count, agreed->chunk_bytes, err);
+    agreed->memory_bytes = self->slab.length_bytes;
+    return result;
+}
+
+static int serve_make_slots(struct serve *self, struct error *err)
+{
+    const struct wire_hello *agreed = &self->agreed;
+    self->slots_total = agreed->slots_count + agreed->control_count;
+    self->jobs_count = self->slots_total + agreed->jobs_max;
+    self->slots = calloc(self->slots_total, sizeof(*self->slots));
+    self->names = calloc(self->jobs_count, sizeof(*self->names));
+    self->jobs = calloc(self->jobs_count, sizeof(*self->jobs));
+    if (!self->slots || !self->names || !self->jobs)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
+    /* The rest is zeros, and a page of it is not touched before it is needed. */
+    for (uint32_t i = 0; i < agreed->slots_count; i++) {
+        self->slots[i].slot.buffer = slab_buffer(&self->slab, i);
+        self->slots[i].slot.capacity = agreed->chunk_bytes;
+    }
+    return 0;
+}
+
+static int serve_open_end(struct serve *self, struct error *err)
+{
+    const struct wire_hello *agreed = &self->agreed;
+    const struct local_config config = {
+        .role = agreed->role,
+        .engine =
+            {
+                .kind = agreed->engine,
+                .slab = self->slab.base,
+                .slab_bytes = self->slab.length_bytes,
+            },
+        .slots_count = self->slots_total,
+        .window_bytes = self->budget.window_bytes,
+        .windows_count = self->budget.windows_count,
+        .windows_do_not_fit = !self->budget.windows_fit,
+        .in_flight_bytes = (uint64_t)agreed->slots_count * agreed->chunk_bytes,
+        .jobs_max = agreed->jobs_max,
+        .place = self->config->place,
+        .given = self->config->given,
+    };
+    return local_open(&self->side, &config, err);
+}
+
+/* What the client wishes becomes what it gets. */
+static int serve_prepare(struct serve *self, const struct wire_hello *hello, struct error *err)
+{
+    if (hello->control_count > SERVE_CONTROL_MAX || hello->engine == ENGINE_SIM)
+        return stream_violation(&self->session.stream, err, "wishes that cannot be met");
+    self->agreed = *hello;
+    self->agreed.capabilities &= pack_version() ? WIRE_CAN_PACK : 0;
+    self->agreed.choices = codec_choices_known();
+    self->agreed.jobs_max = num_u32(min_u64(hello->jobs_max, SERVE_JOBS_MAX));
+    int result = serve_memory(self, hello, err);
+    if (result == 0)
+        result = serve_make_slots(self, err);
+    if (result == 0)
+        result = serve_open_end(self, err);
+    if (result == 0)
+        result = session_agree(&self->session, &self->agreed, err);
+    return result;
+}
+
+static int serve_greet(struct serve *self, struct wire_hello *hello, struct error *err)
+{
+    uint64_t timeout_ns = self->config->hello_timeout_ns;
+    struct wire_message message;
+    int result = session_greet(&self->session, timeout_ns, err);
+    if (result == 0)
+        result = session_hear_now(&self->session, &message, timeout_ns, err);
+    if (result == 0 && message.type != WIRE_HELLO)
+        result = stream_violation(&self->session.stream, err, "it begins without a hello");
+    if (result == LINK_EOF)
+        return error_set_class(err, ERROR_SOCKET, ECONNRESET, "%s: ended before it began",
+                               self->config->link->peer);
+    if (result == 0)
+        *hello = message.hello;
+    return result;
+}
+
+/* ---- the loop ---- */
+
+static bool serve_put_note(struct serve *self, struct serve_notes *notes)
+{
+    struct wire_message message;
+    char line[WIRE_NOTE_BYTES];
+    enum log_level level;
+    if (!serve_notes_take(notes, &level, line))
+        return false;
+    codec_message(&message, WIRE_NOTE, WIRE_TAG_NONE);
+    message.note = (struct wire_note){.level = level, .line = line};
+    return session_put(&self->session, &message, NULL) == 0;
+}
+
+static int serve_send(struct serve *self, struct serve_notes *notes, struct error *err)
+{
+    for (;;) {
+        struct slot *sent;
+        int result = session_send(&self->session, &sent, err);
+        if (sent)
+            serve_answer_sent(sent);
+        if (result <= 0)
+            return result;
+        if (!serve_put_answer(self) && !serve_put_note(self, notes) &&
+            !session_keep_alive(&self->session))
+            return 0;
+    }
+}
+
+static int serve_message(struct serve *self, const struct wire_message *message, struct error *err)
+{
+    const char *wrong = NULL;
+    if (message->type == WIRE_REQUEST)
+        wrong = serve_request(self, message);
+    self->bye = message->type == WIRE_BYE;
+    return wrong ? stream_violation(&self->session.stream, err, "%s", wrong) : 0;
+}
+
+/* At most as many messages as there are slots, then the side has its turn again. */
+static int serve_receive(struct serve *self, struct error *err)
+{
+    struct wire_message message;
+    struct slot *slot;
+    for (uint32_t i = 0; i <= self->slots_total && !self->bye; i++) {
+        int result = session_get(&self->session, &message, &slot, err);
+        if (result == SESSION_LATER)
+            return 0;
+        if (result == SESSION_MESSAGE)
+            result = serve_message(self, &message, err);
+        else if (result >= 0)
+            serve_payload(self, slot, result == SESSION_DAMAGED);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+static uint64_t serve_silence_ns(const struct serve *self)
+{
+    return self->config->silence_ns ? self->config->silence_ns : WIRE_SILENCE_MS * NS_PER_MS;
+}
+
+/* Wait for link and side, for neither alone. 0 or the side's failure. */
+static int serve_wait(struct serve *self, struct error *err)
+{
+    struct pollfd polls[2] = {{.fd = -1}, {.fd = -1}};
+    uint64_t wait_ns =
+        min_u64(session_wait_ns(&self->session, wait_ns_max), serve_silence_ns(self));
+    if (self->side->inflight > 0) {
+        polls[1].fd = side_wait_fd(self->side, &polls[1].events);
+        if (polls[1].fd < 0) /* it works when it is asked */
+            return serve_reap(self, true, err);
+    }
+    polls[0].fd =
+        link_wait_fd(self->config->link, session_wanted(&self->session, false), &polls[0].events);
+    if (polls[0].fd >= 0)
+        (void)poll(polls, 2, (int)div_ceil(wait_ns, NS_PER_MS));
+    return 0;
+}
+
+static int serve_watch(const struct serve *self, struct error *err)
+{
+    if (self->config->stop && *self->config->stop)
+        return error_set_class(err, ERROR_INTERRUPTED, EINTR, "the server was told to stop");
+    return session_watch(&self->session, 0, serve_silence_ns(self), err);
+}
+
+static int serve_loop(struct serve *self, struct serve_notes *notes, struct error *err)
+{
+    const struct link *link = self->config->link;
+    for (;;) {
+        uint64_t before_bytes = link->sent_bytes + link->received_bytes;
+        int result = serve_reap(self, false, err);
+        if (result == 0)
+            result = serve_send(self, notes, err);
+        if (result == 0)
+            result = serve_receive(self, err);
+        if (result == 0)
+            result = serve_watch(self, err);
+        if (result < 0 || self->bye)
+            return result;
+        bool can_answer = self->answers.first && !stream_sending(&self->session.stream);
+        if (link->sent_bytes + link->received_bytes == before_bytes && !can_answer)
+            result = serve_wait(self, err);
+        if (result < 0)
+            return result;
+    }
+}
+
+/* ---- the side ---- */
+
+/* Nothing in flight is left behind, and the journal tells what the disk has. */
+static void serve_let_go(struct serve *self)
+{
+    struct error ignored = {.class = ERROR_NONE};
+    while (self->side && self->side->inflight > 0) {
+        if (serve_reap(self, true, &ignored) < 0)
+            break;
+    }
+    if (self->side && self->side->inflight == 0)
+        serve_abandon_all(self);
+}
+
+static void serve_free(struct serve *self)
+{
+    side_close(self->side);
+    slab_close(&self->slab);
+    session_close(&self->session);
+    free(self->slots);
+    free(self->names);
+    free(self->jobs);
+    free(self);
+}
+
+static int serve_session(struct serve *self, struct error *err)
+{
+    struct serve_notes *notes = NULL;
+    struct wire_hello hello;
+    int result = serve_greet(self, &hello, err);
+    if (result == 0 && self->config->notes)
+        notes = serve_notes_open(hello.log_level);
+    if (result == 0)
+        result = serve_prepare(self, &hello, err);
+    if (result == 0)
+        result = session_say_hello(&self->session, &self->agreed, last_words_ns, err);
+    if (result == 0)
+        result = serve_loop(self, notes, err);
+    serve_notes_close(notes);
+    return result;
+}
+
+int serve_run(const struct serve_config *config, struct error *err)
+{
+    struct serve *self = calloc(1, sizeof(*self));
+    struct error why = {.class = ERROR_NONE};
+    if (!self)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
+    self->config = config;
+    session_init(&self->session, config->link, WIRE_SERVER);
+    int result = serve_session(self, &why);
+    result = error_settle(&why, result, "the session failed");
+    if (result < 0) /* the client waits for a reason, and syncing may take long */
+        session_say_bye(&self->session, &why, last_words_ns);
+    serve_let_go(self);
+    if (result == 0)
+        session_say_bye(&self->session, &why, last_words_ns);
+    (void)link_shutdown(config->link, last_words_ns, NULL);
+    serve_free(self);
+    return result < 0 ? error_take(err, &why) : 0;
+}

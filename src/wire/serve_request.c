@@ -1,0 +1,419 @@
+/* serve_request.c - what a client asks: checked against the state of the session, started at the
+ * end, answered.
+ *
+ * The end trusts its caller (asserts), a client is not to be trusted: so whatever the end takes for
+ * granted is checked here first. */
+#include "serve_state.h"
+
+#include "haul/base/num.h"
+#include "haul/disk/journal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Which operations a role has, and which of them need a buffer. */
+struct op_rule {
+    bool source, target, buffer, chunk;
+};
+
+static const struct op_rule rules[] = {
+    [SIDE_DESCRIBE] = {.source = true, .target = true},
+    [SIDE_OPEN] = {.source = true, .target = true},
+    [SIDE_MAP] = {.source = true},
+    [SIDE_RECALL] = {.target = true, .buffer = true},
+    [SIDE_FETCH] = {.source = true, .buffer = true, .chunk = true},
+    [SIDE_EXAMINE] = {.target = true, .buffer = true, .chunk = true},
+    [SIDE_STORE] = {.target = true, .buffer = true, .chunk = true},
+    [SIDE_KEEP] = {.target = true, .chunk = true},
+    [SIDE_ERASE] = {.target = true, .buffer = true, .chunk = true},
+    [SIDE_SYNC] = {.target = true},
+    [SIDE_COMMIT] = {.source = true, .target = true},
+    [SIDE_ABANDON] = {.source = true, .target = true},
+    [SIDE_ADJUST] = {.target = true},
+};
+
+/* Says all of a job, which is not open before. */
+static bool op_names_file(enum side_op op)
+{
+    return codec_op_describes(op) && op != SIDE_COMMIT;
+}
+
+/* ---- jobs ---- */
+
+static struct serve_job *job_find(struct serve *self, uint32_t number)
+{
+    for (uint32_t i = 0; i < self->jobs_count; i++) {
+        const struct serve_name *name = &self->names[i];
+        if (name->used && !name->passing && name->number == number)
+            return &self->jobs[i];
+    }
+    return NULL;
+}
+
+static const struct side_report nothing_known = {
+    .resident_before_bytes = NUM_UNKNOWN,
+    .resident_peak_bytes = NUM_UNKNOWN,
+    .resident_after_bytes = NUM_UNKNOWN,
+    .memory_peak_bytes = NUM_UNKNOWN,
+};
+
+/* Always finds a place: there are as many as slots and open files together. */
+static struct serve_job *job_place(struct serve *self, uint32_t number, bool passing)
+{
+    uint32_t i = 0;
+    while (self->names[i].used)
+        i++;
+    assert(i < self->jobs_count);
+    struct serve_job *job = &self->jobs[i];
+    memset(job, 0, offsetof(struct serve_job, texts));
+    self->names[i] = (struct serve_name){.number = number, .used = true, .passing = passing};
+    job->name = &self->names[i];
+    job->job.number = number;
+    job->job.target_readable = true;
+    job->job.reports[SIDE_SOURCE] = job->job.reports[SIDE_TARGET] = nothing_known;
+    return job;
+}
+
+static uint32_t jobs_open(const struct serve *self)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < self->jobs_count; i++)
+        count += self->names[i].used && !self->names[i].passing;
+    return count;
+}
+
+static const char *text_keep(char **room, const char *text)
+{
+    char *kept = *room;
+    if (!text)
+        return NULL;
+    *room = stpcpy(kept, text) + 1;
+    return kept;
+}
+
+/* The texts of a message live until the next one: keep them. They came in one frame, each with its
+ * length before it, so there is room for all. */
+static void job_take(struct serve *self, struct serve_job *job, const struct wire_message *request)
+{
+    char *room = job->texts;
+    const char *path = text_keep(&room, request->path);
+    job->job.chunk_bytes = request->job.chunk_bytes;
+    job->job.wish = request->job.wish;
+    job->job.facts[SIDE_SOURCE] = request->job.facts[SIDE_SOURCE];
+    job->job.source_path = self->agreed.role == SIDE_SOURCE ? path : "";
+    job->job.target_path = self->agreed.role == SIDE_TARGET ? path : "";
+    job->job.wish.journal_path = text_keep(&room, request->job.wish.journal_path);
+    job->job.wish.chown = text_keep(&room, request->job.wish.chown);
+}
+
+/* COMMIT repeats what OPEN said; only what the metadata needs may have changed. */
+static const char *job_commit(struct serve_job *job, const struct job *now)
+{
+    if (now->facts[SIDE_SOURCE].size_bytes != job->job.facts[SIDE_SOURCE].size_bytes)
+        return "a commit with another size than the file was opened with";
+    job->job.facts[SIDE_SOURCE] = now->facts[SIDE_SOURCE];
+    memcpy(job->job.wish.attributes, now->wish.attributes, sizeof(now->wish.attributes));
+    job->job.wish.set_id = now->wish.set_id;
+    return NULL;
+}
+
+/* ---- checks ---- */
+
+static const char *check_job(const struct serve *self, const struct wire_message *request)
+{
+    if (request->path[0] == '\0')
+        return "an empty path";
+    if (request->op == SIDE_COMMIT)
+        return NULL;
+    if (request->job.chunk_bytes > self->budget.chunk_bytes ||
+        request->job.chunk_bytes < CHUNK_BYTES_MIN)
+        return "chunks of a size that was not agreed on";
+    if (request->job.wish.journal && request->job.wish.session == 0)
+        return "a journal without a session";
+    if (request->job.wish.join && request->job.wish.session != self->agreed.session)
+        return "a lane that joins another session";
+    return NULL;
+}
+
+/* A source gives any piece that is as aligned as the smallest chunk: which chunks there are is
+ * settled with the target, and it may have been told before. */
+static const char *check_piece(const struct serve_job *job, const struct slot *asked)
+{
+    uint64_t size_bytes = job->job.facts[SIDE_SOURCE].size_bytes;
+    if (asked->offset % CHUNK_BYTES_MIN != 0 || asked->offset >= size_bytes ||
+        asked->length > job->job.chunk_bytes || asked->length > size_bytes - asked->offset)
+        return "a range that is not in the file";
+    if (asked->length % CHUNK_BYTES_MIN != 0 && asked->length != size_bytes - asked->offset)
+        return "a range that ends within a chunk";
+    return NULL;
+}
+
+/* Whole chunks of the file, and nothing beyond its end. */
+static const char *check_chunk(const struct serve_job *job, const struct slot *asked,
+                               enum side_op op)
+{
+    uint64_t size_bytes = job->job.facts[SIDE_SOURCE].size_bytes;
+    uint32_t chunk_bytes = job->job.chunk_bytes;
+    bool writes = op == SIDE_STORE || op == SIDE_ERASE;
+    if (asked->offset % chunk_bytes != 0 || asked->offset >= size_bytes ||
+        asked->length != min_u64(chunk_bytes, size_bytes - asked->offset))
+        return "a range that is not a chunk of the file";
+    if (writes && job->job.wish.compare_only)
+        return "a write to a file that is only compared";
+    return NULL;
+}
+
+static const char *check_order(const struct serve_job *job, enum side_op op)
+{
+    switch (op) {
+    case SIDE_DESCRIBE:
+        return NULL;
+    case SIDE_ADJUST:
+        return job ? "the attributes of a file that is open" : NULL;
+    case SIDE_OPEN:
+        return job ? "a file is opened twice" : NULL;
+    case SIDE_ABANDON:
+        return job && job->inflight > 0 ? "a file is abandoned while it is worked on" : NULL;
+    case SIDE_COMMIT:
+        if (!job || !job->open)
+            return "a commit of a file that is not open";
+        return job->inflight > 0 ? "a file is committed while it is worked on" : NULL;
+    default:
+        if (!job || !job->open || job->exclusive)
+            return "an operation on a file that is not open";
+        return op == SIDE_SYNC && job->syncing ? "two syncs of a file at once" : NULL;
+    }
+}
+
+static const char *check(const struct serve *self, const struct serve_slot *slot,
+                         const struct serve_job *job, const struct wire_message *request)
+{
+    const struct op_rule *rule = &rules[request->op];
+    const char *wrong = check_order(job, request->op);
+    if (wrong)
+        return wrong;
+    if (!(self->agreed.role == SIDE_SOURCE ? rule->source : rule->target))
+        return "an operation that this role does not have";
+    if (rule->buffer && !slot->slot.buffer)
+        return "data in a slot without a buffer";
+    if (op_names_file(request->op) || request->op == SIDE_COMMIT)
+        return check_job(self, request);
+    if (request->op == SIDE_RECALL && request->slot.length < sizeof(struct journal_entry))
+        return "a recall without room for an answer";
+    if (request->op == SIDE_MAP && request->slot.offset >= job->job.facts[SIDE_SOURCE].size_bytes)
+        return "a map beyond the end of the file";
+    if (!rule->chunk)
+        return NULL;
+    return self->agreed.role == SIDE_SOURCE ? check_piece(job, &request->slot)
+                                            : check_chunk(job, &request->slot, request->op);
+}
+
+/* ---- answers ---- */
+
+static void serve_answer(struct serve *self, struct serve_slot *slot)
+{
+    slot->step = SERVE_ANSWERING;
+    queue_put(&self->answers, &slot->slot.link);
+}
+
+/* The reply is a frame now, which has copies of everything. */
+static void serve_job_answered(struct serve_slot *slot)
+{
+    struct serve_job *job = slot->job;
+    bool done = slot->slot.result == 0;
+    assert(job->inflight > 0);
+    job->inflight--;
+    job->exclusive = false;
+    if (slot->op == SIDE_SYNC)
+        job->syncing = false;
+    if (slot->op == SIDE_OPEN)
+        job->open = done;
+    if (slot->op == SIDE_COMMIT)
+        job->open = false; /* one that failed waits to be abandoned */
+    if (job->name->passing || slot->op == SIDE_ABANDON || (slot->op == SIDE_OPEN && !done) ||
+        (slot->op == SIDE_COMMIT && done))
+        job->name->used = false;
+    slot->job = NULL;
+}
+
+static void answer_failed(struct wire_message *message, const struct slot *slot)
+{
+    bool words = error_is_set(&slot->error);
+    message->status = WIRE_FAILED;
+    message->failure = (struct wire_failure){
+        .class = words ? slot->error.class : ERROR_FILE,
+        .errnum = (uint32_t)-slot->result,
+        .words = words ? slot->error.text : strerror(-slot->result),
+    };
+}
+
+static void answer_done(struct wire_message *message, const struct slot *slot)
+{
+    message->slot.matched = slot->conditional && slot->matched;
+    if (message->op == SIDE_FETCH && !message->slot.matched)
+        message->payload_bytes = slot->length;
+    else if (message->op == SIDE_RECALL)
+        message->payload_bytes = slot->count * WIRE_ENTRY_BYTES;
+}
+
+bool serve_put_answer(struct serve *self)
+{
+    struct wire_message message;
+    struct slot *answer = queue_take(&self->answers);
+    if (!answer)
+        return false;
+    struct serve_slot *slot = serve_slot_of(answer);
+    codec_message(&message, WIRE_REPLY, answer->index);
+    codec_slot(&message.slot, answer);
+    message.op = slot->op;
+    message.job = slot->job->job;
+    message.facts = message.job.facts[self->agreed.role];
+    message.report = message.job.reports[self->agreed.role];
+    message.tally = slot->job->tally;
+    if (slot->damaged)
+        message.status = WIRE_DAMAGED;
+    else if (answer->result < 0)
+        answer_failed(&message, answer);
+    else
+        answer_done(&message, answer);
+    int result = session_put(&self->session, &message, answer);
+    assert(result == 0); /* every text of ours is short enough */
+    (void)result;
+    serve_job_answered(slot);
+    return true;
+}
+
+void serve_answer_sent(struct slot *slot)
+{
+    serve_slot_of(slot)->step = SERVE_IDLE;
+}
+
+/* ---- start and completion ---- */
+
+static void serve_start(struct serve *self, struct serve_slot *slot)
+{
+    slot->step = SERVE_WORKING;
+    side_start(self->side, &slot->slot, slot->op);
+}
+
+/* A file too many is the client's mistake about its limits, but a harmless one. */
+static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
+{
+    if (slot->op != SIDE_OPEN || jobs_open(self) <= self->agreed.jobs_max)
+        return false;
+    slot->slot.result = -EMFILE;
+    error_set(&slot->slot.error, EMFILE, "%s: too many files at once", slot->job->texts);
+    serve_answer(self, slot);
+    return true;
+}
+
+static struct serve_job *serve_job_for(struct serve *self, struct serve_job *job,
+                                       const struct wire_message *request)
+{
+    if (request->op == SIDE_DESCRIBE || !job)
+        job = job_place(self, request->job.number, request->op != SIDE_OPEN);
+    if (op_names_file(request->op))
+        job_take(self, job, request);
+    job->inflight++;
+    if (request->op == SIDE_OPEN || request->op == SIDE_COMMIT || request->op == SIDE_ABANDON)
+        job->exclusive = true;
+    if (request->op == SIDE_SYNC)
+        job->syncing = true;
+    return job;
+}
+
+static void slot_take(struct slot *slot, const struct wire_message *request, struct job *job)
+{
+    uint32_t capacity = slot->capacity;
+    uint8_t *buffer = slot->buffer;
+    codec_slot(slot, &request->slot);
+    slot->index = request->tag;
+    slot->buffer = buffer;
+    slot->capacity = capacity;
+    slot->op = request->op;
+    slot->job = job;
+    slot->error.class = ERROR_NONE;
+}
+
+const char *serve_request(struct serve *self, const struct wire_message *request)
+{
+    struct serve_slot *slot = request->tag < self->slots_total ? &self->slots[request->tag] : NULL;
+    if (!slot || slot->step != SERVE_IDLE)
+        return "a slot that is not there, or not free";
+    struct serve_job *job = job_find(self, request->job.number);
+    const char *wrong = check(self, slot, job, request);
+    if (!wrong && request->op == SIDE_COMMIT)
+        wrong = job_commit(job, &request->job);
+    if (wrong)
+        return wrong;
+    slot->job = serve_job_for(self, job, request);
+    slot->op = request->op;
+    slot_take(&slot->slot, request, &slot->job->job);
+    if (slot->op == SIDE_RECALL)
+        slot->slot.length = num_u32(min_u64(slot->slot.length, slot->slot.capacity));
+    slot->damaged = false;
+    if (request->payload_bytes > 0) {
+        slot->step = SERVE_RECEIVING;
+        return session_receive(&self->session, &slot->slot, request->payload_bytes);
+    }
+    if (!serve_refuse_open(self, slot))
+        serve_start(self, slot);
+    return NULL;
+}
+
+void serve_payload(struct serve *self, struct slot *slot, bool damaged)
+{
+    struct serve_slot *own = serve_slot_of(slot);
+    own->damaged = damaged;
+    if (damaged)
+        serve_answer(self, own);
+    else
+        serve_start(self, own);
+}
+
+static void serve_done(struct serve *self, struct serve_slot *slot)
+{
+    struct slot *done = &slot->slot;
+    if (done->result == 0 && (slot->op == SIDE_STORE || slot->op == SIDE_KEEP)) {
+        codec_tally_add(&slot->job->tally, done);
+    } else if (done->result == 0 && slot->op == SIDE_RECALL) {
+        codec_entries(done->buffer, done->count);
+        done->digest = digest_of(done->buffer, done->count * (size_t)WIRE_ENTRY_BYTES);
+    }
+    serve_answer(self, slot);
+}
+
+int serve_reap(struct serve *self, bool wait, struct error *err)
+{
+    struct slot *done[SERVE_REAP_MAX];
+    int count;
+    while ((count = side_reap(self->side, done, SERVE_REAP_MAX, wait)) > 0) {
+        for (int i = 0; i < count; i++)
+            serve_done(self, serve_slot_of(done[i]));
+        wait = false;
+    }
+    if (count < 0)
+        error_take(err, &self->side->error);
+    return count;
+}
+
+/* ---- the side ---- */
+
+static void serve_abandon(struct serve *self, struct serve_job *job)
+{
+    struct slot *slot = &self->slots[0].slot;
+    struct error ignored = {.class = ERROR_NONE};
+    slot->job = &job->job;
+    if (job->open && self->agreed.role == SIDE_TARGET && !job->job.wish.compare_only)
+        (void)side_call(self->side, slot, SIDE_SYNC, &ignored);
+    (void)side_call(self->side, slot, SIDE_ABANDON, &ignored);
+}
+
+void serve_abandon_all(struct serve *self)
+{
+    for (uint32_t i = 0; i < self->jobs_count; i++) {
+        if (self->names[i].used && !self->names[i].passing)
+            serve_abandon(self, &self->jobs[i]);
+    }
+}

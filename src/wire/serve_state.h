@@ -1,0 +1,91 @@
+/* serve_state.h - private to serve*.c: one session with a client. */
+#ifndef HAUL_COPY_SERVE_STATE_H
+#define HAUL_COPY_SERVE_STATE_H
+
+#include "haul/base/log.h"
+#include "haul/disk/budget.h"
+#include "haul/disk/slab.h"
+#include "haul/side/side.h"
+#include "haul/wire/serve.h"
+#include "haul/wire/session.h"
+
+enum serve_step {
+    SERVE_IDLE,      /* the client may use this tag */
+    SERVE_RECEIVING, /* its payload is arriving */
+    SERVE_WORKING,   /* the end has it */
+    SERVE_ANSWERING, /* its reply waits, or is being sent */
+};
+
+/* What is searched, apart from what is large. */
+struct serve_name {
+    uint32_t number; /* of the job, for the client */
+    bool used;
+    bool passing; /* goes with its reply */
+};
+
+/* A file, from its OPEN to its COMMIT or ABANDON; or what a DESCRIBE is about (passing). */
+struct serve_job {
+    struct serve_name *name;
+    bool open;      /* chunks may be asked for */
+    bool exclusive; /* OPEN, COMMIT or ABANDON is under way */
+    bool syncing;
+    uint32_t inflight;
+    struct job job;
+    struct wire_tally tally;
+    char texts[WIRE_BODY_BYTES_MAX]; /* its path, and those of its wish; last: most stays untouched
+                                      */
+};
+
+struct serve_slot {
+    struct slot slot;
+    enum serve_step step;
+    enum side_op op; /* as asked: the side may change slot.op */
+    struct serve_job *job;
+    bool damaged;
+};
+
+enum { SERVE_NOTES_MAX = 16, SERVE_REAP_MAX = 16 };
+
+struct serve {
+    const struct serve_config *config;
+    struct session session;
+    struct wire_hello agreed;
+    struct budget budget;
+    struct slab slab;
+    struct side *side;
+    struct serve_slot *slots; /* those with a buffer, then those without */
+    uint32_t slots_total;
+    struct serve_name *names; /* of the jobs, by the same index */
+    struct serve_job *jobs;
+    uint32_t jobs_count;
+    struct queue answers; /* slots */
+    bool bye;             /* the client has said it */
+};
+
+static inline struct serve_slot *serve_slot_of(struct slot *slot)
+{
+    return (struct serve_slot *)((char *)slot - offsetof(struct serve_slot, slot));
+}
+
+/* serve_request.c: what a client asks, checked and started; and the replies. */
+
+/* A request came; and its payload, if it has one. NULL, or what the protocol does not allow about
+ * it. */
+const char *serve_request(struct serve *self, const struct wire_message *request);
+void serve_payload(struct serve *self, struct slot *slot, bool damaged);
+/* Collect what the end has done. 0 or the side's own failure. */
+int serve_reap(struct serve *self, bool wait, struct error *err);
+/* The next reply becomes a frame; false: there is none. It has been sent. */
+bool serve_put_answer(struct serve *self);
+void serve_answer_sent(struct slot *slot);
+/* Nothing is in flight at the end any more: sync and abandon what is open. */
+void serve_abandon_all(struct serve *self);
+
+/* serve_notes.c: lines of the log on their way to the client. */
+struct serve_notes;
+struct serve_notes *serve_notes_open(enum log_level level);
+/* The oldest line; false: none. */
+bool serve_notes_take(struct serve_notes *notes, enum log_level *level, char line[WIRE_NOTE_BYTES]);
+void serve_notes_close(struct serve_notes *notes);
+
+#endif

@@ -1,0 +1,260 @@
+/* session.c - one conversation over a link; what client and server have in common. */
+#include "haul/wire/session.h"
+
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+
+#include <assert.h>
+#include <errno.h>
+
+void session_init(struct session *session, struct link *link, enum wire_side side)
+{
+    *session = (struct session){.ping_ns = WIRE_PING_MS * NS_PER_MS};
+    stream_init(&session->stream, link, side);
+}
+
+void session_close(struct session *session)
+{
+    pack_close(session->pack);
+    session->pack = NULL;
+}
+
+/* ---- the greeting ---- */
+
+static uint64_t hello_timeout(uint64_t timeout_ns)
+{
+    return timeout_ns ? timeout_ns : WIRE_HELLO_MS * NS_PER_MS;
+}
+
+int session_greet(struct session *session, uint64_t timeout_ns, struct error *err)
+{
+    return stream_greet(&session->stream, HAUL_VERSION, hello_timeout(timeout_ns), err);
+}
+
+int session_say_hello(struct session *session, const struct wire_hello *hello, uint64_t timeout_ns,
+                      struct error *err)
+{
+    struct wire_message message;
+    codec_message(&message, WIRE_HELLO, WIRE_TAG_NONE);
+    message.hello = *hello;
+    return stream_send_now(&session->stream, &message, hello_timeout(timeout_ns), err);
+}
+
+int session_agree(struct session *session, const struct wire_hello *hello, struct error *err)
+{
+    bool packs = hello->capabilities & WIRE_CAN_PACK;
+    session->agreed = true;
+    session->ping_ns = hello->ping_ms * NS_PER_MS;
+    session->stream.payload_bytes_max = hello->chunk_bytes;
+    if (packs && !(session->pack = pack_open(hello->chunk_bytes)))
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to pack payloads");
+    return 0;
+}
+
+/* ---- what is heard ---- */
+
+/* More than WIRE_NOTES_* allow? */
+static bool session_is_flood(struct session *session)
+{
+    uint64_t now_ns = clock_now_ns();
+    if (session->talk_count++ == 0)
+        session->talk_ns = now_ns;
+    uint64_t seconds = (now_ns - session->talk_ns) / NS_PER_SECOND;
+    return session->talk_count > WIRE_NOTES_BURST + seconds * WIRE_NOTES_A_SECOND;
+}
+
+/* A message has come: is it one for the caller? SESSION_LATER: it is not. */
+static int session_hear(struct session *session, const struct wire_message *message,
+                        struct error *err)
+{
+    switch (message->type) {
+    case WIRE_HELLO:
+        return session->agreed ? stream_violation(&session->stream, err, "it says hello again")
+                               : SESSION_MESSAGE;
+    case WIRE_REQUEST:
+    case WIRE_REPLY:
+        session->talk_count = 0;
+        return session->agreed ? SESSION_MESSAGE
+                               : stream_violation(&session->stream, err, "there was no hello yet");
+    case WIRE_BYE:
+        session->told = true;
+        return SESSION_MESSAGE;
+    case WIRE_NOTE:
+    case WIRE_PING:
+    case WIRE_PONG:
+        break;
+    }
+    if (session_is_flood(session))
+        return stream_violation(&session->stream, err, "it floods us with messages");
+    session->pong_due |= message->type == WIRE_PING;
+    return message->type == WIRE_NOTE ? SESSION_MESSAGE : SESSION_LATER;
+}
+
+int session_hear_now(struct session *session, struct wire_message *message, uint64_t timeout_ns,
+                     struct error *err)
+{
+    uint64_t deadline_ns = clock_now_ns() + hello_timeout(timeout_ns);
+    for (;;) {
+        uint64_t now_ns = clock_now_ns();
+        int event = stream_recv_now(&session->stream, message,
+                                    deadline_ns > now_ns ? deadline_ns - now_ns : 0, err);
+        if (event == STREAM_MESSAGE)
+            event = session_hear(session, message, err);
+        if (event != SESSION_LATER)
+            return event < 0 ? event : 0;
+    }
+}
+
+/* Of a payload that is not packed. */
+static uint32_t payload_length(const struct slot *slot)
+{
+    return slot->op == SIDE_RECALL ? slot->count * (uint32_t)WIRE_ENTRY_BYTES : slot->length;
+}
+
+const char *session_receive(struct session *session, struct slot *slot, uint32_t payload_bytes)
+{
+    uint32_t length = payload_length(slot);
+    bool packed = session->pack && slot->op != SIDE_RECALL && payload_bytes < length;
+    if (payload_bytes != length && !packed)
+        return "a payload that has not the length of its chunk";
+    assert(slot->buffer && length <= slot->capacity);
+    session->receiving = slot;
+    session->receiving_bytes = payload_bytes;
+    slot->job->received_bytes += payload_bytes;
+    stream_payload_into(&session->stream, packed ? pack_incoming(session->pack) : slot->buffer,
+                        payload_bytes);
+    return NULL;
+}
+
+static int session_payload(struct session *session, struct slot **out)
+{
+    struct slot *slot = session->receiving;
+    uint32_t length = payload_length(slot), bytes = session->receiving_bytes;
+    session->receiving = NULL;
+    *out = slot;
+    if (bytes != length && !pack_expand(session->pack, bytes, slot->buffer, length))
+        return SESSION_DAMAGED;
+    struct digest digest = digest_of(slot->buffer, length);
+    return digest_equal(&digest, &slot->digest) ? SESSION_PAYLOAD : SESSION_DAMAGED;
+}
+
+int session_get(struct session *session, struct wire_message *message, struct slot **slot,
+                struct error *err)
+{
+    for (;;) {
+        int event = stream_get(&session->stream, message, err);
+        switch (event) {
+        case STREAM_LATER:
+            return SESSION_LATER;
+        case STREAM_PAYLOAD:
+            return session_payload(session, slot);
+        case STREAM_MESSAGE:
+            event = session_hear(session, message, err);
+            if (event != SESSION_LATER)
+                return event;
+            break;
+        case LINK_EOF:
+            return error_set_class(err, ERROR_SOCKET, ECONNRESET,
+                                   "%s: the connection ended without a goodbye",
+                                   session->stream.link->peer);
+        default:
+            return event;
+        }
+    }
+}
+
+/* ---- what is said ---- */
+
+static void session_put_alive(struct session *session, enum wire_type type)
+{
+    struct wire_message message;
+    codec_message(&message, type, WIRE_TAG_NONE);
+    int result = stream_put(&session->stream, &message, NULL);
+    assert(result == 0); /* it has no text */
+    (void)result;
+}
+
+int session_send(struct session *session, struct slot **sent, struct error *err)
+{
+    *sent = NULL;
+    for (;;) {
+        int result = stream_flush(&session->stream, err);
+        if (result <= 0)
+            return result;
+        if (session->sending)
+            *sent = session->sending;
+        session->sending = NULL;
+        if (!session->pong_due)
+            return 1;
+        session->pong_due = false;
+        session_put_alive(session, WIRE_PONG);
+    }
+}
+
+int session_put(struct session *session, struct wire_message *message, struct slot *slot)
+{
+    const void *payload = message->payload_bytes > 0 ? slot->buffer : NULL, *packed;
+    uint32_t length = 0;
+    if (payload && session->pack && message->op != SIDE_RECALL)
+        length = pack_shrink(session->pack, payload, message->payload_bytes, &packed);
+    if (length > 0) {
+        message->payload_bytes = length;
+        payload = packed;
+    }
+    int result = stream_put(&session->stream, message, payload);
+    if (result < 0)
+        return result;
+    session->sending = slot;
+    if (slot && slot->job) /* a note has no slot */
+        slot->job->sent_bytes += message->payload_bytes;
+    return result;
+}
+
+bool session_keep_alive(struct session *session)
+{
+    if (clock_now_ns() - session->stream.sent_ns < session->ping_ns)
+        return false;
+    session_put_alive(session, WIRE_PING);
+    return true;
+}
+
+void session_say_bye(struct session *session, const struct error *why, uint64_t timeout_ns)
+{
+    struct stream *stream = &session->stream;
+    uint64_t deadline_ns = clock_now_ns() + timeout_ns;
+    struct wire_message message;
+    int sent;
+    codec_message(&message, WIRE_BYE, WIRE_TAG_NONE);
+    if (error_is_set(why))
+        message.failure = (struct wire_failure){why->class, (uint32_t)why->errnum, why->text};
+    while ((sent = stream_flush(stream, NULL)) == 0 && clock_now_ns() < deadline_ns)
+        (void)link_wait(stream->link, LINK_SEND, timeout_ns, NULL);
+    if (sent > 0)
+        (void)stream_send_now(stream, &message, timeout_ns, NULL);
+}
+
+/* ---- waiting ---- */
+
+int session_watch(const struct session *session, uint64_t since_ns, uint64_t silence_ns,
+                  struct error *err)
+{
+    uint64_t alive_ns = max_u64(stream_alive_ns(&session->stream), since_ns);
+    if (silence_ns == 0 || clock_now_ns() < alive_ns + silence_ns)
+        return 0;
+    return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT, "%s: silent for %.3g s",
+                           session->stream.link->peer, (double)silence_ns / (double)NS_PER_SECOND);
+}
+
+unsigned int session_wanted(const struct session *session, bool more)
+{
+    bool sending = stream_sending(&session->stream) || session->pong_due || more;
+    return LINK_RECV | (sending ? LINK_SEND : 0u);
+}
+
+uint64_t session_wait_ns(const struct session *session, uint64_t most_ns)
+{
+    uint64_t now_ns = clock_now_ns(), ping_at_ns = session->stream.sent_ns + session->ping_ns;
+    if (stream_sending(&session->stream)) /* a ping has to wait, too */
+        return most_ns;
+    return ping_at_ns > now_ns ? min_u64(ping_at_ns - now_ns, most_ns) : 0;
+}

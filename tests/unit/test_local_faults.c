@@ -1,0 +1,380 @@
+/* test_local_faults.c - local files when something is refused or fails. */
+#include "local_tests.h"
+
+/* ---- strict ---- */
+
+static void open_strict_memory_filesystem_is_refused_and_nothing_left(void **state)
+{
+    struct bench *bench = *state;
+    char path[] = "/dev/shm/haul_end_XXXXXX";
+    bench_source(bench, 3 * WINDOW);
+    bench_open_ends(bench, ENGINE_SYNC);
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(path);
+    bench->job.target_path = path;
+    bench->job.wish.strict = bench->job.wish.cache_max_set = true;
+    bench->job.wish.cache_max_bytes = MIB;
+    must(bench, bench->source, control(bench), SIDE_OPEN);
+    assert_true(call(bench, bench->target, control(bench), SIDE_OPEN) < 0);
+    assert_int_equal(bench->err.class, ERROR_CACHE);
+    assert_int_equal(access(path, F_OK), -1);
+    /* Within the budget it is fine. */
+    bench->job.wish.cache_max_bytes = 3 * WINDOW;
+    must(bench, bench->target, control(bench), SIDE_OPEN);
+    must(bench, bench->target, control(bench), SIDE_ABANDON);
+    unlink(path);
+}
+
+static void store_strict_cache_grows_beyond_the_budget_is_refused(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 20 * MIB);
+    bench_open_ends(bench, ENGINE_SYNC);
+    bench->job.wish.cache = POLICY_WINDOW;
+    bench->job.wish.strict = bench->job.wish.cache_max_set = true;
+    bench->job.wish.cache_max_bytes = 0; /* no window can keep to that */
+    must(bench, bench->target, control(bench), SIDE_DESCRIBE);
+    bench->job.facts[SIDE_SOURCE].size_bytes = bench->size_bytes;
+    int result = call(bench, bench->target, control(bench), SIDE_OPEN);
+    for (uint64_t offset = 0; result == 0 && offset < bench->size_bytes; offset += CHUNK) {
+        struct slot *slot = &bench->slots[0];
+        aim(bench, slot, offset);
+        memcpy(slot->buffer, bench->content + offset, slot->length);
+        slot->digest = digest_of(slot->buffer, slot->length);
+        result = call(bench, bench->target, slot, SIDE_STORE);
+    }
+    assert_true(result < 0);
+    assert_int_equal(bench->err.class, ERROR_CACHE);
+    must(bench, bench->target, control(bench), SIDE_ABANDON);
+    assert_int_equal(bench->job.reports[SIDE_TARGET].resident_after_bytes, 0);
+}
+
+/* ---- an engine that refuses, fails, breaks ---- */
+
+/* O_DIRECT was accepted at open and is refused at work, from the first or from a later transfer. */
+static void direct_refused_at_work_goes_on_in_windows(void **state)
+{
+    struct bench *bench = *state;
+    for (uint32_t after = 0; after < 4; after += 3) {
+        for (int role = 0; role < 2; role++) {
+            bench_source(bench, 6 * CHUNK + 4099);
+            struct scripted *scripted = bench_scripted(bench, (enum side_role)role);
+            scripted->refuse_direct_after = after;
+            bench->job.number++;
+            bench_open_files(bench);
+            copy_all(bench);
+            commit(bench);
+            assert_content(bench->target_path, bench->content, bench->size_bytes);
+            const struct side_report *report = &bench->job.reports[role];
+            assert_int_equal(report->policy, POLICY_WINDOW);
+            assert_non_null(strstr(report->policy_why, "refused at work"));
+            assert_int_equal(report->engine, ENGINE_SIM);
+            assert_int_equal(report->resident_after_bytes, 0);
+            assert_int_equal(bench->job.reports[1 - role].policy, POLICY_DIRECT);
+            assert_int_equal(unlink(bench->target_path), 0);
+            side_close(bench->source);
+            side_close(bench->target);
+            bench->source = bench->target = NULL;
+        }
+    }
+}
+
+/* Each chunk is in the cache behind its transfer, as if direct I/O had left it there; what the
+ * probes move is not. So it was somebody else, and all of it stays. */
+static void direct_beside_a_reader_is_not_blamed(void **state)
+{
+    struct bench *bench = *state;
+    for (int role = 0; role < 2; role++) {
+        bench_source(bench, 40 * CHUNK);
+        struct scripted *scripted = bench_scripted(bench, (enum side_role)role);
+        scripted->neighbour = true;
+        bench->job.number++;
+        bench->job.wish.strict = true;
+        bench_open_files(bench);
+        copy_all(bench);
+        commit(bench);
+        const struct side_report *report = &bench->job.reports[role];
+        assert_int_equal(report->policy, POLICY_DIRECT);
+        assert_int_equal(report->resident_after_bytes, 40 * CHUNK);
+        assert_true(report->resident_after_bytes <= report->resident_before_bytes);
+        assert_content(bench->target_path, bench->content, bench->size_bytes);
+        assert_int_equal(unlink(bench->target_path), 0);
+        side_close(bench->source);
+        side_close(bench->target);
+        bench->source = bench->target = NULL;
+    }
+}
+
+/* A direct write throws out what a reader brings in while it is under way. So close before one who
+ * comes from behind nothing is written directly; further on all is as before. */
+static void direct_before_a_reader_goes_through_windows(void **state)
+{
+    enum { NEAR = 20, FAR = 1100, CHUNKS = 1101 };
+    struct bench *bench = *state;
+    static uint8_t data[NEAR * CHUNK];
+    bench_source(bench, CHUNKS * CHUNK);
+    struct scripted *scripted = bench_scripted(bench, SIDE_TARGET);
+    bench_open_files(bench);
+    for (uint64_t i = 0; i < NEAR; i++)
+        copy_chunk(bench, &bench->slots[0], i * CHUNK);
+    assert_true(scripted->direct_seen >= NEAR);
+    AUTO_CLOSE int fd = open(bench->target_path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM), 0);
+    assert_int_equal(pread(fd, data, sizeof(data), 0), sizeof(data));
+    uint32_t seen = scripted->direct_seen;
+    copy_chunk(bench, &bench->slots[0], NEAR * CHUNK);
+    assert_int_equal(scripted->direct_seen, seen);
+    copy_chunk(bench, &bench->slots[0], FAR * CHUNK);
+    assert_true(scripted->direct_seen > seen);
+    for (uint64_t i = NEAR + 1; i < CHUNKS; i++)
+        copy_chunk(bench, &bench->slots[0], i * CHUNK);
+    commit(bench);
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
+    const struct side_report *report = &bench->job.reports[SIDE_TARGET];
+    assert_int_equal(report->policy, POLICY_DIRECT);
+    assert_true(report->resident_after_bytes <= report->resident_before_bytes);
+}
+
+/* The same, but the probes stay, too: then it is a lie, and what it left goes. */
+static void direct_that_lies_is_found_out_and_swept(void **state)
+{
+    struct bench *bench = *state;
+    for (int role = 0; role < 2; role++) {
+        bench_source(bench, 40 * CHUNK);
+        struct scripted *scripted = bench_scripted(bench, (enum side_role)role);
+        scripted->lies = true;
+        bench->job.number++;
+        bench_open_files(bench);
+        copy_all(bench);
+        commit(bench);
+        const struct side_report *report = &bench->job.reports[role];
+        assert_int_equal(report->policy, POLICY_WINDOW);
+        assert_non_null(strstr(report->policy_why, "left"));
+        assert_int_equal(report->resident_after_bytes, 0);
+        assert_true(report->resident_peak_bytes > 0);
+        assert_content(bench->target_path, bench->content, bench->size_bytes);
+        assert_int_equal(unlink(bench->target_path), 0);
+        side_close(bench->source);
+        side_close(bench->target);
+        bench->source = bench->target = NULL;
+    }
+}
+
+/* Twelve direct transfers are under way when the first is refused: each is done again. */
+static void direct_refused_many_under_way_all_are_done_again(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, (uint64_t)SLOTS * CHUNK);
+    struct scripted *scripted = bench_scripted(bench, SIDE_SOURCE);
+    scripted->refuse_direct_after = 2;
+    must(bench, bench->source, control(bench), SIDE_OPEN);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        aim(bench, &bench->slots[i], (uint64_t)i * CHUNK);
+        side_start(bench->source, &bench->slots[i], SIDE_FETCH);
+    }
+    struct slot *done[SLOTS];
+    for (uint32_t turn = 0; turn < 1000 && bench->source->inflight > 0; turn++)
+        assert_true(side_reap(bench->source, done, SLOTS, true) >= 0);
+    assert_int_equal(bench->source->inflight, 0);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        assert_int_equal(bench->slots[i].result, 0);
+        assert_memory_equal(bench->slots[i].buffer, bench->content + (uint64_t)i * CHUNK, CHUNK);
+    }
+    must(bench, bench->source, control(bench), SIDE_COMMIT);
+    assert_int_equal(bench->job.reports[SIDE_SOURCE].policy, POLICY_WINDOW);
+}
+
+/* A buffered transfer that is EINVAL is an error, not a reason to try for ever. */
+static void buffered_refused_is_an_error(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, CHUNK);
+    struct scripted *scripted = bench_scripted(bench, SIDE_TARGET);
+    scripted->fail_kinds = 1u << REQUEST_WRITE;
+    scripted->fail_errno = EINVAL;
+    bench->job.wish.cache = POLICY_WINDOW;
+    bench_open_files(bench);
+    aim(bench, &bench->slots[0], 0);
+    must(bench, bench->source, &bench->slots[0], SIDE_FETCH);
+    assert_int_equal(call(bench, bench->target, &bench->slots[0], SIDE_STORE), -EINVAL);
+    must(bench, bench->target, control(bench), SIDE_ABANDON);
+}
+
+static void fetch_read_error_names_file_and_place(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 3 * CHUNK);
+    struct scripted *scripted = bench_scripted(bench, SIDE_SOURCE);
+    scripted->fail_kinds = 1u << REQUEST_READ;
+    scripted->fail_errno = EIO;
+    bench_open_files(bench);
+    aim(bench, &bench->slots[0], 2 * CHUNK);
+    assert_int_equal(call(bench, bench->source, &bench->slots[0], SIDE_FETCH), -EIO);
+    assert_int_equal(bench->err.class, ERROR_FILE);
+    assert_non_null(strstr(bench->err.text, bench->source_path));
+    assert_non_null(strstr(bench->err.text, "131072"));
+    scripted->fail_kinds = 0;
+    copy_all(bench); /* an error of one chunk does not spoil the file */
+    commit(bench);
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
+}
+
+static void store_no_space_says_what_to_do(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, CHUNK);
+    struct scripted *scripted = bench_scripted(bench, SIDE_TARGET);
+    scripted->fail_kinds = 1u << REQUEST_WRITE;
+    scripted->fail_errno = ENOSPC;
+    bench_open_files(bench);
+    aim(bench, &bench->slots[0], 0);
+    must(bench, bench->source, &bench->slots[0], SIDE_FETCH);
+    assert_int_equal(call(bench, bench->target, &bench->slots[0], SIDE_STORE), -ENOSPC);
+    assert_int_equal(bench->err.errnum, ENOSPC);
+    assert_non_null(strstr(bench->err.text, "make room"));
+}
+
+/* The last chunk would give a target that was cut its size back, with zeros in it. */
+static void store_into_a_target_that_was_cut_is_refused(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 2 * CHUNK);
+    bench_open_ends(bench, ENGINE_AUTO);
+    bench_open_files(bench);
+    for (uint32_t i = 0; i < 2; i++) {
+        aim(bench, &bench->slots[i], (uint64_t)i * CHUNK);
+        must(bench, bench->source, &bench->slots[i], SIDE_FETCH);
+    }
+    must(bench, bench->target, &bench->slots[0], SIDE_STORE);
+    assert_int_equal(truncate(bench->target_path, CHUNK / 2), 0);
+    assert_int_equal(call(bench, bench->target, &bench->slots[1], SIDE_STORE), -ESTALE);
+    assert_non_null(strstr(bench->err.text, "its size was changed"));
+    bench->err.class = ERROR_NONE;
+    assert_int_equal(truncate(bench->target_path, 2 * CHUNK), 0);
+    assert_int_equal(call(bench, bench->target, control(bench), SIDE_SYNC), -ESTALE);
+}
+
+/* A write-back that failed lost data: neither sync nor commit may call it durable. */
+static void writeback_failed_is_never_durable(void **state)
+{
+    struct bench *bench = *state;
+    static const enum request_kind kinds[] = {REQUEST_WRITEBACK_WAIT, REQUEST_DATASYNC};
+    for (size_t i = 0; i < 4 * COUNT_OF(kinds); i++) {
+        enum request_kind kind = kinds[i / 2 % 2];
+        bench_source(bench, 4 * WINDOW);
+        struct scripted *scripted = bench_scripted(bench, SIDE_TARGET);
+        scripted->fail_kinds = 1u << kind;
+        scripted->early_kinds = i / 4 ? 1u << kind : 0;
+        scripted->fail_errno = EIO;
+        bench->job.number++;
+        bench->job.wish.cache = POLICY_WINDOW;
+        bench_open_files(bench);
+        copy_all(bench);
+        assert_true(kind == REQUEST_DATASYNC || scripted->fail_seen > 0);
+        enum side_op op = i % 2 ? SIDE_SYNC : SIDE_COMMIT;
+        assert_int_equal(call(bench, bench->target, control(bench), op), -EIO);
+        assert_non_null(strstr(bench->err.text, bench->target_path));
+        struct stat st = stat_of(bench->target_path);
+        assert_true(st.st_mtim.tv_sec != MTIME);
+        (void)call(bench, bench->target, control(bench), SIDE_ABANDON);
+        assert_int_equal(unlink(bench->target_path), 0);
+        side_close(bench->source);
+        side_close(bench->target);
+        bench->source = bench->target = NULL;
+    }
+}
+
+/* Linux tells of a failed write-back once and may have dropped the pages (fsync(2), NOTES): that a
+ * later sync succeeds proves nothing about what was stored before. */
+static void sync_failed_once_commit_claims_nothing(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 2 * CHUNK);
+    struct scripted *scripted = bench_scripted(bench, SIDE_TARGET);
+    bench->job.wish.cache = POLICY_WINDOW;
+    bench_open_files(bench);
+    copy_all(bench);
+    scripted->fail_kinds = 1u << REQUEST_DATASYNC;
+    scripted->fail_errno = EIO;
+    assert_int_equal(call(bench, bench->target, control(bench), SIDE_SYNC), -EIO);
+    scripted->fail_kinds = 0;
+    assert_int_equal(call(bench, bench->target, control(bench), SIDE_COMMIT), -EIO);
+    assert_true(stat_of(bench->target_path).st_mtim.tv_sec != MTIME);
+}
+
+/* The error of a page that is lost goes to whoever waits for it first; when that is a window, the
+ * data sync beside it succeeds, and may be back before the window. */
+static void sync_beside_a_failing_writeback_is_never_durable(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 4 * WINDOW);
+    struct scripted *scripted = bench_scripted(bench, SIDE_TARGET);
+    scripted->late_kinds = scripted->fail_kinds = 1u << REQUEST_WRITEBACK_WAIT;
+    scripted->fail_errno = EIO;
+    bench->job.wish.cache = POLICY_WINDOW;
+    bench_open_files(bench);
+    for (uint64_t offset = 0; offset < 3 * WINDOW; offset += WINDOW)
+        copy_chunk(bench, &bench->slots[0], offset);
+    assert_int_equal(call(bench, bench->target, control(bench), SIDE_SYNC), -EIO);
+    assert_int_equal(scripted->fail_seen, 1);
+}
+
+/* Reading back writes back first: the error that this meets is the one report of it. */
+static void examine_writeback_failed_is_never_durable(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 2 * CHUNK);
+    struct scripted *scripted = bench_scripted(bench, SIDE_TARGET);
+    bench->job.wish.cache = POLICY_WINDOW;
+    bench_open_files(bench);
+    copy_all(bench);
+    aim(bench, &bench->slots[0], 0);
+    bench->slots[0].from_medium = true;
+    scripted->fail_kinds = 1u << REQUEST_WRITEBACK_WAIT | 1u << REQUEST_READ; /* a direct one */
+    scripted->fail_errno = EIO;
+    assert_int_equal(call(bench, bench->target, &bench->slots[0], SIDE_EXAMINE), -EIO);
+    scripted->fail_kinds = 0;
+    assert_int_equal(call(bench, bench->target, control(bench), SIDE_SYNC), -EIO);
+    assert_int_equal(call(bench, bench->target, control(bench), SIDE_COMMIT), -EIO);
+    assert_true(stat_of(bench->target_path).st_mtim.tv_sec != MTIME);
+}
+
+static void engine_broken_is_told_by_reap(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, CHUNK);
+    struct scripted *scripted = bench_scripted(bench, SIDE_SOURCE);
+    struct slot *done;
+    must(bench, bench->source, control(bench), SIDE_OPEN);
+    scripted->broken = true;
+    aim(bench, &bench->slots[0], 0);
+    side_start(bench->source, &bench->slots[0], SIDE_FETCH);
+    assert_int_equal(side_reap(bench->source, &done, 1, true), -EBADF);
+    assert_true(error_is_set(&bench->source->error));
+    scripted->broken = false; /* so that close can drain */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_BENCH(open_strict_memory_filesystem_is_refused_and_nothing_left),
+        ON_BENCH(store_strict_cache_grows_beyond_the_budget_is_refused),
+        ON_BENCH(direct_refused_at_work_goes_on_in_windows),
+        ON_BENCH(direct_beside_a_reader_is_not_blamed),
+        ON_BENCH(direct_before_a_reader_goes_through_windows),
+        ON_BENCH(direct_that_lies_is_found_out_and_swept),
+        ON_BENCH(direct_refused_many_under_way_all_are_done_again),
+        ON_BENCH(buffered_refused_is_an_error),
+        ON_BENCH(fetch_read_error_names_file_and_place),
+        ON_BENCH(store_no_space_says_what_to_do),
+        ON_BENCH(store_into_a_target_that_was_cut_is_refused),
+        ON_BENCH(writeback_failed_is_never_durable),
+        ON_BENCH(sync_failed_once_commit_claims_nothing),
+        ON_BENCH(sync_beside_a_failing_writeback_is_never_durable),
+        ON_BENCH(examine_writeback_failed_is_never_durable),
+        ON_BENCH(engine_broken_is_told_by_reap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
