@@ -512,7 +512,9 @@ static int login_error(struct ssh_link *ssh, int result, const char *tried, stru
         return error_take(err, &ssh->refused);
     if (!ssh->api.ssh_is_connected(ssh->session))
         return error_set_class(
-            err, ERROR_SOCKET, EACCES, "%s: the host ended the login as %s (%s): %s",
+            err, ERROR_SOCKET, EACCES,
+            "%s: the host ended the login as %s (%s): %s; where an agent has many keys, "
+            "IdentitiesOnly=yes offers only those that are named",
             ssh->base.peer, ssh->user, tried[0] ? tried : "no method", ssh_link_reason(ssh, words));
     if (result == SSH_AUTH_AGAIN)
         return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT, "%s: the host is silent at login",

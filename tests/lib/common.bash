@@ -80,6 +80,7 @@ requires() {
         root) [ "$(id -u)" = 0 ] || skip "needs root" ;;
         loop) [ -e /dev/loop-control ] && losetup --find >/dev/null 2>&1 || skip "needs loop devices" ;;
         fuse) [ -c /dev/fuse ] || skip "needs /dev/fuse" ;;
+        unshare) unshare -m true 2>/dev/null || skip "needs a mount namespace (in a chroot whose / is no mount there is none)" ;;
         cgroup) cgroup_find || skip "needs a memory cgroup: $cgroup_why" ;;
         *) command -v "$what" >/dev/null || skip "needs $what" ;;
         esac
