@@ -297,8 +297,16 @@ static void ledger_give_up(struct ledger *ledger, const struct error *why)
 {
     log_warning("%s; no journal is kept: after an interruption every chunk will be compared",
                 why->text);
-    journal_close(ledger->journal);
-    ledger->journal = NULL;
+    ledger->refused = true;
+}
+
+void ledger_made(struct ledger *ledger)
+{
+    if (ledger->refused) {
+        journal_close(ledger->journal);
+        ledger->journal = NULL;
+    }
+    ledger->refused = false;
 }
 
 bool ledger_on_disk(const struct ledger *ledger)
@@ -321,14 +329,15 @@ static bool ledger_lacks_journal(const struct ledger *ledger)
     return ledger->journal && journal_noted(ledger->journal) > 0 && !ledger_on_disk(ledger);
 }
 
-bool ledger_lacks_file(const struct ledger *ledger)
+bool ledger_lacks_file(struct ledger *ledger)
 {
-    return ledger_lacks_journal(ledger) || !ledger->named;
+    ledger->due = ledger_lacks_journal(ledger);
+    return ledger->due || !ledger->named;
 }
 
 int ledger_make(struct ledger *ledger, struct error *err)
 {
-    if (ledger_lacks_journal(ledger))
+    if (ledger->due)
         ledger_create(ledger);
     int result = ledger->named ? 0 : file_sync_folder(ledger->file, err);
     ledger->named = result == 0;
@@ -373,6 +382,7 @@ static int ledger_begin(struct ledger *ledger, struct job *job, bool found, stru
     if (result == 0 && job->wish.journal_early && header.size_bytes > 0) {
         ledger_create(ledger);
         result = ledger_make(ledger, err);
+        ledger_made(ledger);
     }
     return result;
 }
@@ -515,6 +525,7 @@ bool ledger_record(struct ledger *ledger, struct request *request, int *result, 
         (void)journal_remove(ledger->fd_folder, ledger->path, NULL);
         error_set(&why, -*result, "%s: its journal cannot be written", ledger->file->path);
         ledger_give_up(ledger, &why);
+        ledger_made(ledger);
         *result = 0;
     }
     return false;

@@ -65,6 +65,7 @@ static void local_data_synced(struct local *self, struct work *work, int result)
 /* Chunks that were stored while the journal was made are noted, and are in the sync. */
 static void local_sync_data(struct local *self, struct work *work, int result)
 {
+    ledger_made(&work->open->ledger);
     if (result < 0) {
         work_finish(self, work, result);
         return;

@@ -16,6 +16,8 @@ struct ledger {
     char path[4096];
     struct journal *journal; /* NULL: none is kept */
     bool named;              /* the target's name survives a power cut, too */
+    bool due;                /* the next ledger_make() is to make the journal's file */
+    bool refused;            /* it could not: ledger_made() lets go of the journal */
     bool needed;             /* what it lists is asked for in the end, or other lanes append, too */
     /* What it lists, by this run or those before, may be wrong: no stamp of ours may say that
      * nobody has touched the target. */
@@ -65,11 +67,15 @@ bool ledger_disprove(struct ledger *ledger);
 
 /* Before a data sync. true: there is something to record and no file for it, or nothing could be
  * durable, as the target's name is not; ledger_make() comes first. A short copy needs neither. */
-bool ledger_lacks_file(const struct ledger *ledger);
+bool ledger_lacks_file(struct ledger *ledger);
 
-/* Blocks. Where no journal can be made the copy goes on without, which is said. -errno with words:
- * the target's folder cannot be synced. */
+/* Blocks; chunks may be noted meanwhile by another thread, which calls ledger_made() behind it.
+ * Where no journal can be made the copy goes on without, which is said. -errno with words: the
+ * target's folder cannot be synced. */
 int ledger_make(struct ledger *ledger, struct error *err);
+
+/* Behind ledger_make(), in the thread that notes. */
+void ledger_made(struct ledger *ledger);
 
 /* What was noted up to here belongs to the data sync that is submitted next. */
 void ledger_seal(struct ledger *ledger);
