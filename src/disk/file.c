@@ -85,15 +85,17 @@ static int file_refused(const struct place *place, const char *path, int errnum,
 {
     if (!place_may_read(place) && file_tells_names(errnum))
         return error_set_class(err, ERROR_FILE, EACCES, "%s: cannot be written there", path);
+    bool tree = place && place->tree;
     if (place && errnum == EXDEV)
-        return error_set_class(err, ERROR_FILE, EACCES,
-                               "%s: leads out of the folder that haul is restricted to there, or "
-                               "through a link with an absolute path",
-                               path);
+        return error_set_class(err, ERROR_FILE, EACCES, "%s: leads out of the folder that %s", path,
+                               tree ? "is copied"
+                                    : "haul is restricted to there, or through a link with an "
+                                      "absolute path");
     if (place && errnum == ELOOP)
-        return error_set_class(err, ERROR_FILE, EACCES,
-                               "%s: is a symbolic link, which haul is not allowed to follow there",
-                               path);
+        return error_set_class(err, ERROR_FILE, EACCES, "%s: is %s", path,
+                               tree ? "a symbolic link, or lies behind one, and haul follows none "
+                                      "inside of a tree"
+                                    : "a symbolic link, which haul is not allowed to follow there");
     if (errnum == EWOULDBLOCK)
         return error_set(err, errnum, "%s: %s, another program has a lease on it", path, doing);
     return error_set(err, errnum, "%s: %s", path, doing);
@@ -127,6 +129,18 @@ static int file_stat(int fd, struct stat *st)
     return fstat(fd, st) == 0 ? 0 : -errno;
 }
 
+/* What stands in the way of facts, as file_refused(); their size may. */
+static int file_not_described(const struct place *place, const char *path, int result,
+                              const struct facts *facts, struct error *err)
+{
+    AUTO_FREE char *shown = place_shown(place, path);
+    if (shown)
+        path = shown;
+    if (result < 0 && result != -ENOENT)
+        return file_refused(place, path, -result, "cannot be looked at", err);
+    return file_check_size(path, facts, err);
+}
+
 int file_describe_in(const struct place *place, const char *path, struct facts *facts,
                      struct error *err)
 {
@@ -147,9 +161,8 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
         facts->size_bytes = facts->allocated_bytes = file_device_capacity(&st);
     if (result == 0)
         evidence_take(facts, fd, &st);
-    if (result < 0 && result != -ENOENT)
-        return file_refused(place, path, -result, "cannot be looked at", err);
-    return file_check_size(path, facts, err);
+    bool good = (result == 0 && facts->size_bytes <= FILE_BYTES_MAX) || result == -ENOENT;
+    return good ? 0 : file_not_described(place, path, result, facts, err);
 }
 
 int file_facts(const struct file *file, struct facts *facts, struct error *err)
@@ -203,12 +216,14 @@ static int file_learn(struct file *file, struct error *err)
     return 0;
 }
 
-static int file_keep_path(struct file *file, const char *path, struct error *err)
+static int file_keep_path(struct file *file, const struct place *place, const char *path,
+                          struct error *err)
 {
-    file->path = strdup(path);
+    file->path = place_shown(place, path);
     if (!file->path)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
-    file->name = place_name(file->path);
+    file->reached = file->path + strlen(place_prefix(place));
+    file->name = place_name(file->reached);
     return 0;
 }
 
@@ -216,23 +231,25 @@ static int file_keep_path(struct file *file, const char *path, struct error *err
 static int file_check_kind(const struct place *place, const char *path, enum file_kind kind,
                            struct error *err)
 {
-    if (kind == FILE_REGULAR || (kind == FILE_DEVICE && !place))
+    if (kind == FILE_REGULAR || (kind == FILE_DEVICE && !place_restricts(place)))
         return 0;
     if (!place_may_read(place))
         return file_refused(place, path, EINVAL, "", err);
     if (kind == FILE_FOLDER)
         return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", path);
     return error_set_class(err, ERROR_FILE, EINVAL, "%s: is %s", path,
-                           place ? "not a regular file, and haul is restricted to those there"
-                                 : "neither a regular file nor a block device");
+                           place_restricts(place)
+                               ? "not a regular file, and haul is restricted to those there"
+                               : "neither a regular file nor a block device");
 }
 
-/* Opening a device may do something by itself (rewind a tape, start a watchdog): in a place it is
- * not even tried. The descriptor is checked all the same, another file may have come between. */
+/* Opening a device may do something by itself (rewind a tape, start a watchdog): where haul is
+ * restricted it is not even tried. The descriptor is checked all the same, another file may have
+ * come between. */
 static int file_check_before(const struct place *place, int looked, const struct stat *st,
                              const char *path, struct error *err)
 {
-    if (!place || looked < 0) /* the open will tell why */
+    if (!place_restricts(place) || looked < 0) /* the open will tell why */
         return 0;
     return file_check_kind(place, path, file_kind_of(st->st_mode), err);
 }
@@ -255,13 +272,13 @@ static bool file_wait_for_lease(int errnum, int *waited_ms)
 static int file_open_reading(struct file *file, const struct place *place, struct error *err)
 {
     struct stat st = {0};
-    int looked = place ? place_look(place, file->path, &st) : 0;
+    int looked = place_restricts(place) ? place_look(place, file->reached, &st) : 0;
     int result = file_check_before(place, looked, &st, file->path, err);
     if (result < 0)
         return result;
     int waited_ms = 0;
     do
-        result = place_reach(place, file->path, O_RDONLY | FILE_FLAGS);
+        result = place_reach(place, file->reached, O_RDONLY | FILE_FLAGS);
     while (result < 0 && file_wait_for_lease(-result, &waited_ms));
     if (result == -ENOENT)
         return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file",
@@ -335,7 +352,7 @@ int file_open_source_in(struct file *file, const struct place *place, const char
                                "%s: haul is restricted to writing there, nothing can be read",
                                path);
     file->restricted = place != NULL;
-    int result = file_keep_path(file, path, err);
+    int result = file_keep_path(file, place, path, err);
     if (result == 0)
         result = file_open_reading(file, place, err);
     if (result == 0)
@@ -354,11 +371,11 @@ int file_open_source_in(struct file *file, const struct place *place, const char
 /* The folder that holds the target, for openat and for syncing the name. */
 static int file_open_folder(struct file *file, const struct place *place, struct error *err)
 {
-    int fd = place_reach_folder(place, file->path, O_RDONLY | O_DIRECTORY);
+    int fd = place_reach_folder(place, file->reached, O_RDONLY | O_DIRECTORY);
     /* A folder that may be entered but not listed cannot be opened for syncing; writing into it
      * still works. */
     if (fd == -EACCES)
-        fd = place_reach_folder(place, file->path, O_PATH | O_DIRECTORY);
+        fd = place_reach_folder(place, file->reached, O_PATH | O_DIRECTORY);
     if (fd < 0)
         return file_refused(place, file->path, -fd, "its folder cannot be opened", err);
     file->fd_folder = fd;
@@ -476,10 +493,11 @@ static int file_open_writable(struct file *file, const struct file_open_wish *wi
 {
     const struct place *place = wish->place;
     struct stat st = {0};
-    if (!place && !wish->join && stat(file->path, &st) == 0 && S_ISBLK(st.st_mode))
+    int looked = place ? fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW)
+                       : stat(file->path, &st);
+    if (!place_restricts(place) && !wish->join && looked == 0 && S_ISBLK(st.st_mode))
         return wish->write_devices ? file_open_device(file, st.st_rdev, err)
                                    : file_refuse_device(file, err);
-    int looked = place ? fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW) : 0;
     if (looked == 0 && !S_ISLNK(st.st_mode)) {
         int result = file_check_before(place, looked, &st, file->path, err);
         if (result < 0)
@@ -636,7 +654,7 @@ int file_open_target(struct file *file, const char *path, const struct file_open
                                "%s: haul is restricted to reading there, nothing can be written",
                                path);
     file->restricted = wish->place != NULL;
-    int result = file_keep_path(file, path, err);
+    int result = file_keep_path(file, wish->place, path, err);
     if (result == 0)
         result = file_open_folder(file, wish->place, err);
     if (result == 0)

@@ -3,27 +3,40 @@
 #include "haul/disk/place.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/num.h"
 
 #include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 /* openat2(2): EAGAIN when a rename somewhere came between a ".." (of a symbolic link) and its
  * check. */
 enum { PLACE_ATTEMPTS_MAX = 64 };
 
+/* In memory of its own; NULL: there is none. */
+static char *place_joined(const char *first, const char *between, const char *second)
+{
+    char *text = malloc(strlen(first) + strlen(between) + strlen(second) + 1);
+    if (text)
+        stpcpy(stpcpy(stpcpy(text, first), between), second);
+    return text;
+}
+
 /* ---- the kernel's way ---- */
 
-static int place_openat2(int fd, const char *path, int flags)
+static int place_openat2(const struct place *place, int fd, const char *path, int flags)
 {
     /* openat2() adds no O_LARGEFILE by itself for 32-bit programs, and refuses it with O_PATH. */
     int large = flags & O_PATH ? 0 : O_LARGEFILE;
     struct open_how how = {
         .flags = (unsigned int)(flags | large | O_CLOEXEC),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+        .resolve =
+            RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | (place->tree ? RESOLVE_NO_SYMLINKS : 0),
     };
     for (int attempt = 0;; attempt++) {
         long opened = syscall(SYS_openat2, fd, path, &how, sizeof(how));
@@ -36,39 +49,67 @@ static int place_openat2(int fd, const char *path, int flags)
 
 /* ---- the walk ---- */
 
-/* The first part of a path into `part`; where the next one begins, or NULL behind the last one,
- * or when the part is longer than a name can be. */
-static const char *place_part(const char *path, char part[NAME_MAX + 1])
+/* One name, perhaps with a slash behind it. Without a symbolic link and without "..", every step
+ * leads further down. */
+static int place_step(int fd_here, char *name, int flags)
 {
-    size_t length = strcspn(path, "/");
-    part[0] = '\0';
-    if (length > NAME_MAX)
-        return NULL;
-    memcpy(part, path, length);
-    part[length] = '\0';
-    path += length;
-    return path + strspn(path, "/");
+    size_t length = strcspn(name, "/");
+    struct stat st;
+    if (name[length] == '/')
+        flags |= O_DIRECTORY;
+    name[length] = '\0';
+    int fd = openat(fd_here, name, flags | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 || errno != ENOTDIR)
+        return fd >= 0 ? fd : -errno;
+    bool link = fstatat(fd_here, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+    return link ? -ELOOP : -ENOTDIR;
 }
 
-/* Without a symbolic link and without "..", every step leads further down. */
-static int place_walk(int fd_place, const char *path, int flags)
+/* ---- piece by piece ---- */
+
+enum { PIECE_BYTES_MAX = PATH_MAX - 2 }; /* and a slash, and the NUL */
+
+/* What is resolved next, with a slash where one follows: into `piece`. Its length with all slashes
+ * behind it; 0: a name is longer than any can be. */
+static size_t place_piece(char piece[PATH_MAX], const char *path, size_t length, bool walk)
 {
-    char part[NAME_MAX + 1];
+    size_t taken = length;
+    if (walk)
+        taken = min_size(strcspn(path, "/"), length);
+    else if (length > PIECE_BYTES_MAX)
+        for (taken = PIECE_BYTES_MAX; taken > 0 && path[taken] != '/'; taken--)
+            ;
+    if (taken == 0 || taken > PIECE_BYTES_MAX)
+        return 0;
+    memcpy(piece, path, taken);
+    bool slash = taken < length;
+    if (slash)
+        piece[taken] = '/';
+    piece[taken + slash] = '\0';
+    while (taken < length && path[taken] == '/')
+        taken++;
+    return taken;
+}
+
+static int place_resolve(const struct place *place, const char *path, size_t length, int flags)
+{
+    char piece[PATH_MAX];
     AUTO_CLOSE int fd_here = -1;
     for (;;) {
-        int fd_from = fd_here >= 0 ? fd_here : fd_place;
-        const char *rest = place_part(path, part);
-        if (!rest)
+        size_t taken = place_piece(piece, path, length, place->walks_only);
+        if (taken == 0)
             return -ENAMETOOLONG;
-        bool last = *rest == '\0';
-        bool folder = !last || path[strlen(path) - 1] == '/';
-        int step_flags = last ? flags | (folder ? O_DIRECTORY : 0) : O_PATH | O_DIRECTORY;
-        int fd = openat(fd_from, part, step_flags | O_NOFOLLOW | O_CLOEXEC);
+        bool last = taken == length;
+        int fd_from = fd_here >= 0 ? fd_here : place->fd;
+        int step_flags = last ? flags : O_PATH | O_DIRECTORY;
+        int fd = place->walks_only ? place_step(fd_from, piece, step_flags)
+                                   : place_openat2(place, fd_from, piece, step_flags);
         if (fd < 0 || last)
-            return fd < 0 ? -errno : fd;
+            return fd;
         cleanup_close(&fd_here);
         fd_here = fd;
-        path = rest;
+        path += taken;
+        length -= taken;
     }
 }
 
@@ -100,8 +141,8 @@ static bool place_climbs(const char *path)
 static const char *place_relative(const struct place *place, const char *path)
 {
     if (path[0] == '/') {
-        const char *below = place_below(place->path, path);
-        if (!below && place->given[0] == '/')
+        const char *below = place->tree ? NULL : place_below(place->path, path);
+        if (!below && !place->tree && place->given[0] == '/')
             below = place_below(place->given, path);
         if (!below)
             return NULL;
@@ -109,7 +150,16 @@ static const char *place_relative(const struct place *place, const char *path)
     }
     if (place_climbs(path))
         return NULL;
-    return *path ? path : ".";
+    return path;
+}
+
+/* The first `length` bytes of a path that place_relative() has let pass. */
+static int place_reach_part(const struct place *place, const char *path, size_t length, int flags)
+{
+    if (place->tree)
+        flags |= O_NOFOLLOW;
+    return length > 0 ? place_resolve(place, path, length, flags)
+                      : place_resolve(place, ".", 1, flags);
 }
 
 int place_reach(const struct place *place, const char *path, int flags)
@@ -120,10 +170,7 @@ int place_reach(const struct place *place, const char *path, int flags)
         return fd < 0 ? -errno : fd;
     }
     const char *relative = place_relative(place, path);
-    if (!relative)
-        return -EXDEV;
-    return place->walks_only ? place_walk(place->fd, relative, flags)
-                             : place_openat2(place->fd, relative, flags);
+    return relative ? place_reach_part(place, relative, strlen(relative), flags) : -EXDEV;
 }
 
 const char *place_name(const char *path)
@@ -132,20 +179,31 @@ const char *place_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-int place_reach_folder(const struct place *place, const char *path, int flags)
+/* On the whole machine: "/" stays what it is. */
+static int place_open_folder(const char *path, size_t length, int flags)
 {
     char folder[PATH_MAX] = ".";
-    const char *name = place_name(path);
-    size_t length = (size_t)(name - path); /* with the slash: "/" stays what it is */
-    if (place && (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0))
-        return -EISDIR;
     if (length >= sizeof(folder))
         return -ENAMETOOLONG;
     if (length > 0) {
         memcpy(folder, path, length);
         folder[length] = '\0';
     }
-    return place_reach(place, folder, flags | O_DIRECTORY);
+    return place_reach(NULL, folder, flags | O_DIRECTORY);
+}
+
+int place_reach_folder(const struct place *place, const char *path, int flags)
+{
+    const char *name = place_name(path);
+    if (!place)
+        return place_open_folder(path, (size_t)(name - path), flags);
+    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return -EISDIR;
+    const char *relative = place_relative(place, path);
+    /* An absolute path of the place itself: its folder lies outside. */
+    if (!relative || relative > name)
+        return -EXDEV;
+    return place_reach_part(place, relative, (size_t)(name - relative), flags | O_DIRECTORY);
 }
 
 int place_look_open(const struct place *place, const char *path, struct stat *st, int *fd)
@@ -156,10 +214,15 @@ int place_look_open(const struct place *place, const char *path, struct stat *st
         return opened;
     if (fstat(opened, st) != 0)
         return -errno;
-    if (S_ISLNK(st->st_mode)) /* a walk does not follow it */
+    if (S_ISLNK(st->st_mode) && !place->tree) /* a walk does not follow it */
         return -ELOOP;
     *fd = take_fd(&opened);
     return 0;
+}
+
+char *place_shown(const struct place *place, const char *path)
+{
+    return place_joined(place_prefix(place), "", path);
 }
 
 int place_look(const struct place *place, const char *path, struct stat *st)
@@ -182,15 +245,15 @@ static bool place_cut_suffix(char *text, const char *suffix)
 }
 
 /* Is openat2(2) there? EPERM: the seccomp filters of containers that are older than it. */
-static bool place_kernel_resolves(int fd)
+static bool place_kernel_resolves(const struct place *place)
 {
-    AUTO_CLOSE int probe = place_openat2(fd, ".", O_PATH | O_DIRECTORY);
+    AUTO_CLOSE int probe = place_openat2(place, place->fd, ".", O_PATH | O_DIRECTORY);
     return probe != -ENOSYS && probe != -EPERM;
 }
 
 int place_open(struct place *place, const char *text, struct error *err)
 {
-    *place = (struct place){.fd = -1, .given = strdup(text)};
+    *place = (struct place){.fd = -1, .given = strdup(text), .restricts = true};
     if (!place->given)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the name of a folder");
     bool reads_only = place_cut_suffix(place->given, ",ro");
@@ -205,7 +268,133 @@ int place_open(struct place *place, const char *text, struct error *err)
         place_close(place);
         return result;
     }
-    place->walks_only = !place_kernel_resolves(place->fd);
+    place->walks_only = !place_kernel_resolves(place);
+    return 0;
+}
+
+/* ---- the root of a tree ---- */
+
+enum { CHASE_LINKS_MAX = 40 }; /* as the kernel's MAXSYMLINKS */
+
+/* A path that is being followed: what is left of it. */
+struct chase {
+    int fd;     /* as far as it has come */
+    char *text; /* owned */
+    const char *rest;
+    uint32_t links_count;
+};
+
+/* What the link says comes before the rest. */
+static int chase_insert(struct chase *chase, const char *link)
+{
+    char *text = place_joined(link, "/", chase->rest);
+    if (!text)
+        return -ENOMEM;
+    free(chase->text);
+    chase->text = text;
+    chase->rest = text + strspn(text, "/");
+    if (link[0] != '/')
+        return 0;
+    cleanup_close(&chase->fd);
+    chase->fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return chase->fd < 0 ? -errno : 0;
+}
+
+/* fd_link is the symbolic link `name` in the folder that it has come to. What /proc shows as links
+ * leads elsewhere than its text says: the kernel follows those. */
+static int chase_link(struct chase *chase, int fd_link, const char *name)
+{
+    char link[PATH_MAX];
+    struct statfs fs;
+    if (++chase->links_count > CHASE_LINKS_MAX)
+        return -ELOOP;
+    if (fstatfs(fd_link, &fs) == 0 && (uint32_t)fs.f_type == PROC_SUPER_MAGIC) {
+        int fd = openat(chase->fd, name, O_PATH | O_CLOEXEC);
+        if (fd < 0)
+            return -errno;
+        cleanup_close(&chase->fd);
+        chase->fd = fd;
+        return 0;
+    }
+    ssize_t length = readlinkat(fd_link, "", link, sizeof(link) - 1);
+    if (length < 0)
+        return -errno;
+    link[length] = '\0';
+    return chase_insert(chase, link);
+}
+
+static int chase_step(struct chase *chase, const char *path, struct error *err)
+{
+    char name[NAME_MAX + 1];
+    struct stat st;
+    size_t length = strcspn(chase->rest, "/");
+    if (length > NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(name, chase->rest, length);
+    name[length] = '\0';
+    chase->rest += length;
+    chase->rest += strspn(chase->rest, "/");
+    AUTO_CLOSE int fd = openat(chase->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return -errno;
+    if (S_ISLNK(st.st_mode) && st.st_uid != 0 && st.st_uid != geteuid())
+        return error_set_class(
+            err, ERROR_FILE, ELOOP,
+            "%s: %s in it is a symbolic link of another user (uid %u), who could "
+            "lead haul elsewhere; name the folder that it leads to",
+            path, name, st.st_uid);
+    if (S_ISLNK(st.st_mode))
+        return chase_link(chase, fd, name);
+    cleanup_close(&chase->fd);
+    chase->fd = take_fd(&fd);
+    return 0;
+}
+
+/* The operator's own path to a folder. */
+static int chase_open(const char *path, struct error *err)
+{
+    struct chase chase = {
+        .fd = open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .text = strdup(path),
+    };
+    struct stat st;
+    int result = chase.fd < 0 ? -errno : !chase.text ? -ENOMEM : *path ? 0 : -ENOENT;
+    chase.rest = chase.text ? chase.text + strspn(path, "/") : NULL;
+    while (result == 0 && *chase.rest)
+        result = chase_step(&chase, path, err);
+    if (result == 0 && (fstat(chase.fd, &st) != 0 || !S_ISDIR(st.st_mode)))
+        result = -ENOTDIR;
+    free(chase.text);
+    if (result == 0)
+        return chase.fd;
+    cleanup_close(&chase.fd);
+    return result;
+}
+
+int place_open_tree(struct place *place, const struct place *within, const char *path,
+                    struct error *err)
+{
+    size_t length = strlen(path);
+    bool slash = length > 0 && path[length - 1] == '/';
+    *place = (struct place){
+        .fd = -1,
+        .given = place_joined(path, slash ? "" : "/", ""),
+        .tree = true,
+        .restricts = within != NULL,
+        .may_read = place_may_read(within),
+        .may_write = place_may_write(within),
+    };
+    if (!place->given)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the name of a folder");
+    int result = within ? place_reach(within, path, O_PATH | O_DIRECTORY) : chase_open(path, err);
+    if (result < 0) {
+        place_close(place);
+        if (!place_may_read(within))
+            return error_set_class(err, ERROR_FILE, EACCES, "%s: cannot be written there", path);
+        return error_is_set(err) ? result : error_set(err, -result, "%s: cannot be opened", path);
+    }
+    place->fd = result;
+    place->walks_only = within ? within->walks_only : !place_kernel_resolves(place);
     return 0;
 }
 

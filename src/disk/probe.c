@@ -26,16 +26,17 @@ enum { STATX_BYTES = 256, STATX_ATTRIBUTES_AT = 0x08, STATX_APPEND = 0x20 };
 /* One target while it is looked at. */
 struct probe {
     const struct place *place;
-    const char *path;
+    const char *path;    /* for messages */
+    const char *reached; /* what the place is asked for */
     const struct probe_wish *wish;
     int fd_folder;
     struct stat st; /* of what is there */
 };
 
-static int reach_folder(const struct place *place, const char *path, struct error *err)
+static int reach_folder(const struct probe *probe, struct error *err)
 {
-    int fd = place_reach_folder(place, path, O_PATH | O_DIRECTORY);
-    return fd >= 0 ? fd : error_set(err, -fd, "%s: its folder cannot be opened", path);
+    int fd = place_reach_folder(probe->place, probe->reached, O_PATH | O_DIRECTORY);
+    return fd >= 0 ? fd : error_set(err, -fd, "%s: its folder cannot be opened", probe->path);
 }
 
 /* Says EROFS and, of an immutable folder, EPERM also to root (fs/namei.c, inode_permission). */
@@ -48,7 +49,8 @@ static int folder_writable(int fd, const char *path, struct error *err)
 
 int probe_folder(const struct place *place, const char *path, struct error *err)
 {
-    AUTO_CLOSE int fd = reach_folder(place, path, err);
+    const struct probe probe = {.place = place, .path = path, .reached = path};
+    AUTO_CLOSE int fd = reach_folder(&probe, err);
     return fd < 0 ? fd : folder_writable(fd, path, err);
 }
 
@@ -96,7 +98,7 @@ static int check_inodes(const struct probe *probe, struct error *err)
 static int probe_new(const struct probe *probe, struct error *err)
 {
     struct stat st;
-    const char *name = place_name(probe->path);
+    const char *name = place_name(probe->reached);
     if (fstatat(probe->fd_folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return error_set_class(err, ERROR_FILE, EEXIST,
                                "%s: is a symbolic link to a file that is not there; remove the "
@@ -111,18 +113,18 @@ static int probe_new(const struct probe *probe, struct error *err)
 static int check_kind(const struct probe *probe, struct error *err)
 {
     mode_t mode = probe->st.st_mode;
-    if (S_ISREG(mode) || (S_ISBLK(mode) && !probe->place && probe->wish->write_devices))
+    bool restricted = place_restricts(probe->place);
+    if (S_ISREG(mode) || (S_ISBLK(mode) && !restricted && probe->wish->write_devices))
         return 0;
     if (S_ISDIR(mode))
         return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", probe->path);
-    if (S_ISBLK(mode) && !probe->place)
+    if (S_ISBLK(mode) && !restricted)
         return error_set_class(err, ERROR_USAGE, EINVAL,
                                "%s: is a device; --write-devices allows writing to it",
                                probe->path);
     return error_set_class(err, ERROR_FILE, EINVAL, "%s: is %s", probe->path,
-                           probe->place
-                               ? "not a regular file, and haul is restricted to those there"
-                               : "neither a regular file nor a block device");
+                           restricted ? "not a regular file, and haul is restricted to those there"
+                                      : "neither a regular file nor a block device");
 }
 
 static bool append_only(int fd)
@@ -153,7 +155,7 @@ static int probe_device(const struct probe *probe, struct error *err)
     uint64_t capacity_bytes = 0;
     int read_only = 0;
     char use[512];
-    AUTO_CLOSE int fd = place_reach(probe->place, probe->path, O_RDONLY | O_EXCL | O_NONBLOCK);
+    AUTO_CLOSE int fd = place_reach(probe->place, probe->reached, O_RDONLY | O_EXCL | O_NONBLOCK);
     if (fd == -EBUSY)
         return error_set_class(
             err, ERROR_BUSY, EBUSY, "%s: is %s", probe->path,
@@ -171,7 +173,7 @@ static int probe_device(const struct probe *probe, struct error *err)
 /* The lock is let go of at once. Who may not read the file does not learn of it. */
 static int probe_regular(const struct probe *probe, struct error *err)
 {
-    AUTO_CLOSE int fd = place_reach(probe->place, probe->path, O_RDONLY | O_NONBLOCK);
+    AUTO_CLOSE int fd = place_reach(probe->place, probe->reached, O_RDONLY | O_NONBLOCK);
     if (fd >= 0 && file_flock(fd, LOCK_EX) == -EWOULDBLOCK)
         return error_set_class(err, ERROR_BUSY, EBUSY,
                                "%s: another transfer to it is running; wait for it or stop it",
@@ -184,7 +186,7 @@ static int probe_old(const struct probe *probe, struct error *err)
     int result = check_kind(probe, err);
     if (result < 0)
         return result;
-    AUTO_CLOSE int fd = place_reach(probe->place, probe->path, O_PATH);
+    AUTO_CLOSE int fd = place_reach(probe->place, probe->reached, O_PATH);
     result = fd < 0 ? error_set(err, -fd, "%s: cannot be opened for writing", probe->path)
                     : check_writable(probe, fd, err);
     if (result < 0)
@@ -192,27 +194,36 @@ static int probe_old(const struct probe *probe, struct error *err)
     return S_ISBLK(probe->st.st_mode) ? probe_device(probe, err) : probe_regular(probe, err);
 }
 
+static int probe_any(struct probe *probe, struct error *err)
+{
+    const struct place *place = probe->place;
+    const char *name = place_name(probe->reached);
+    if (place && fstatat(probe->fd_folder, name, &probe->st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISLNK(probe->st.st_mode))
+        return error_set_class(
+            err, ERROR_FILE, EACCES, "%s: is a symbolic link, which haul %s", probe->path,
+            place->tree ? "does not follow inside of a tree" : "is not allowed to follow there");
+    int looked = place_look(place, probe->reached, &probe->st);
+    if (looked == -ENOENT)
+        return probe_new(probe, err);
+    if (looked < 0)
+        return error_set(err, -looked, "%s: cannot be opened for writing", probe->path);
+    return probe_old(probe, err);
+}
+
 int probe_target(const struct place *place, const char *path, const struct probe_wish *wish,
                  struct error *err)
 {
-    struct probe probe = {.place = place, .path = path, .wish = wish};
+    AUTO_FREE char *shown = place_shown(place, path);
+    struct probe probe = {
+        .place = place, .path = shown ? shown : path, .reached = path, .wish = wish};
     if (!place_may_write(place))
         return error_set_class(err, ERROR_FILE, EACCES,
                                "%s: haul is restricted to reading there, nothing can be written",
-                               path);
-    AUTO_CLOSE int fd = reach_folder(place, path, err);
+                               probe.path);
+    AUTO_CLOSE int fd = reach_folder(&probe, err);
     if (fd < 0 || !place_may_read(place))
         return fd < 0 ? fd : 0;
     probe.fd_folder = fd;
-    if (place && fstatat(fd, place_name(path), &probe.st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISLNK(probe.st.st_mode))
-        return error_set_class(err, ERROR_FILE, EACCES,
-                               "%s: is a symbolic link, which haul is not allowed to follow there",
-                               path);
-    int looked = place_look(place, path, &probe.st);
-    if (looked == -ENOENT)
-        return probe_new(&probe, err);
-    if (looked < 0)
-        return error_set(err, -looked, "%s: cannot be opened for writing", path);
-    return probe_old(&probe, err);
+    return probe_any(&probe, err);
 }

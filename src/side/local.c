@@ -62,7 +62,7 @@ static void local_start(struct side *side, struct slot *slot)
     }
     switch (slot->op) {
     case SIDE_DESCRIBE:
-        work_call(self, work, local_describe, work_finish);
+        work_call_placed(self, work, local_describe, work_finish);
         break;
     case SIDE_OPEN:
         local_open_job(self, work);
@@ -89,7 +89,7 @@ static void local_start(struct side *side, struct slot *slot)
         local_sync(self, work);
         break;
     case SIDE_ADJUST:
-        work_call(self, work, local_adjust, work_finish);
+        work_call_placed(self, work, local_adjust, work_finish);
         break;
     case SIDE_COMMIT:
     case SIDE_ABANDON:
@@ -178,6 +178,7 @@ static void local_close(struct side *side)
     }
     free(self->opens);
     free(self->works);
+    roots_close(&self->roots);
     free(self);
 }
 
@@ -210,6 +211,7 @@ int local_open(struct side **out, const struct local_config *config, struct erro
         goto fail;
     self->side = (struct side){.ops = &local_ops, .role = config->role};
     self->config = *config;
+    roots_init(&self->roots, config->place);
     self->pool = (struct cache_pool){
         .window_bytes = config->window_bytes,
         .windows_count = config->windows_count,

@@ -62,13 +62,13 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
 }
 
 /* By O_PATH, which starts nothing, whatever is there by now, and needs no right to read it. */
-static int local_reach(const struct local *self, const char *path, struct error *err)
+static int local_reach(const struct place *place, const char *path, const char *shown,
+                       struct error *err)
 {
-    const struct place *place = self->config.place;
     int fd = place_may_read(place) && place_may_write(place)
                  ? place_reach(place, path, O_PATH | O_CLOEXEC | (place ? O_NOFOLLOW : 0))
                  : -EACCES;
-    return fd >= 0 ? fd : error_set(err, -fd, "%s: cannot be looked at", path);
+    return fd >= 0 ? fd : error_set(err, -fd, "%s: cannot be looked at", shown);
 }
 
 static int local_open_path(int fd_path, int access)
@@ -105,11 +105,13 @@ static int local_change(int fd_path, const char *path, const struct attributes *
 int local_adjust(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    const char *path = job->target_path;
+    AUTO_FREE char *path = place_shown(work->place, job->target_path);
     struct attributes wanted = local_wanted(self, job);
     struct attributes_outcome outcome;
     struct side_report *report = &job->reports[SIDE_TARGET];
-    AUTO_CLOSE int fd = local_reach(self, path, &work->slot->error);
+    if (!path)
+        return error_set_class(&work->slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    AUTO_CLOSE int fd = local_reach(work->place, job->target_path, path, &work->slot->error);
     if (fd < 0)
         return fd;
     wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE; /* they are what said that it is finished */

@@ -34,14 +34,14 @@ int local_describe(struct local *self, struct work *work)
     struct error *err = &work->slot->error;
     int result = local_refuse_journal(self, job, err);
     if (result == 0)
-        result = file_describe_in(self->config.place, job_path(self, job),
-                                  &job->facts[self->side.role], err);
+        result =
+            file_describe_in(work->place, job_path(self, job), &job->facts[self->side.role], err);
     if (result == 0 && self->side.role == SIDE_TARGET && job->wish.chown)
         result = attributes_owners(job->wish.chown, &(struct facts){0}, &(uint8_t){0}, err);
     if (result == 0 && self->side.role == SIDE_TARGET)
-        job->journal_present = ledger_lies(self->config.place, job);
+        job->journal_present = ledger_lies(work->place, job);
     if (result == 0 && job->wish.dry)
-        result = local_probe(self, job, err);
+        result = local_probe(self, work->place, job, err);
     return result;
 }
 
@@ -83,10 +83,11 @@ static int local_open_cache(struct local *self, struct open_file *open, const st
 }
 
 /* The source; and the target, too, when it is only compared. */
-static int local_open_reading(struct local *self, struct open_file *open, struct job *job,
+static int local_open_reading(struct local *self, struct work *work, struct job *job,
                               struct error *err)
 {
-    int result = file_open_source_in(&open->file, self->config.place, job_path(self, job), err);
+    struct open_file *open = work->open;
+    int result = file_open_source_in(&open->file, work->place, job_path(self, job), err);
     if (result < 0)
         return result;
     open->size_bytes = open->file.facts.size_bytes;
@@ -115,10 +116,11 @@ static void local_tell_target(const struct local *self, const struct open_file *
     job->old_bytes = tells ? min_u64(open->file.facts.size_bytes, open->size_bytes) : 0;
 }
 
-static int local_open_target(struct local *self, struct open_file *open, struct job *job,
+static int local_open_target(struct local *self, struct work *work, struct job *job,
                              struct error *err)
 {
-    const struct place *place = self->config.place;
+    const struct place *place = work->place;
+    struct open_file *open = work->open;
     const struct file_open_wish wish = {
         .join = job->wish.join,
         .session = job->wish.session,
@@ -153,8 +155,8 @@ static int local_open_target(struct local *self, struct open_file *open, struct 
 static int local_open_step(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    return work->open->reading ? local_open_reading(self, work->open, job, &work->slot->error)
-                               : local_open_target(self, work->open, job, &work->slot->error);
+    return work->open->reading ? local_open_reading(self, work, job, &work->slot->error)
+                               : local_open_target(self, work, job, &work->slot->error);
 }
 
 static void local_opened(struct local *self, struct work *work, int result)
@@ -177,7 +179,7 @@ void local_open_job(struct local *self, struct work *work)
     }
     work->open->opening = true;
     work->open->reading = self->side.role == SIDE_SOURCE || job->wish.compare_only;
-    work_call(self, work, local_open_step, local_opened);
+    work_call_placed(self, work, local_open_step, local_opened);
 }
 
 int local_map(struct local *self, struct work *work)

@@ -27,18 +27,20 @@ static int probe_cache(const struct local *self, const struct job *job, const ch
     return cache_refuse(&self->pool, job, &need, err);
 }
 
-static int probe_reading(const struct local *self, const struct job *job, const char *path,
+static int probe_reading(const struct local *self, const struct place *place, const struct job *job,
                          struct error *err)
 {
     struct file file;
-    int result = file_open_source_in(&file, self->config.place, path, err);
+    const char *path = self->side.role == SIDE_SOURCE ? job->source_path : job->target_path;
+    int result = file_open_source_in(&file, place, path, err);
     if (result == 0 && file.facts.kind == FILE_REGULAR)
-        result = probe_cache(self, job, path, file.filesystem, err);
+        result = probe_cache(self, job, file.path, file.filesystem, err);
     file_close(&file);
     return result;
 }
 
-static int probe_writing(const struct local *self, const struct job *job, struct error *err)
+static int probe_writing(const struct local *self, const struct place *place, const struct job *job,
+                         struct error *err)
 {
     struct statfs fs;
     const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
@@ -48,21 +50,21 @@ static int probe_writing(const struct local *self, const struct job *job, struct
                                             : min_u64(source->allocated_bytes, source->size_bytes),
         .write_devices = job->wish.write_devices,
     };
-    int result = probe_target(self->config.place, job->target_path, &wish, err);
+    int result = probe_target(place, job->target_path, &wish, err);
     if (result < 0 || target->kind == FILE_DEVICE)
         return result;
-    AUTO_CLOSE int fd = place_reach_folder(self->config.place, job->target_path, O_PATH);
+    AUTO_CLOSE int fd = place_reach_folder(place, job->target_path, O_PATH);
     bool known = fd >= 0 && fstatfs(fd, &fs) == 0;
     uint64_t filesystem = known ? (uint64_t)fs.f_type & UINT32_MAX : 0;
-    return probe_cache(self, job, job->target_path, filesystem, err);
+    AUTO_FREE char *shown = place_shown(place, job->target_path);
+    return probe_cache(self, job, shown ? shown : job->target_path, filesystem, err);
 }
 
-int local_probe(const struct local *self, const struct job *job, struct error *err)
+int local_probe(const struct local *self, const struct place *place, const struct job *job,
+                struct error *err)
 {
-    if (self->side.role == SIDE_SOURCE)
-        return probe_reading(self, job, job->source_path, err);
-    if (job->wish.compare_only)
-        return probe_reading(self, job, job->target_path, err);
-    int result = probe_writing(self, job, err);
-    return result < 0 ? result : ledger_probe(self->config.place, job, err);
+    if (self->side.role == SIDE_SOURCE || job->wish.compare_only)
+        return probe_reading(self, place, job, err);
+    int result = probe_writing(self, place, job, err);
+    return result < 0 ? result : ledger_probe(place, job, err);
 }

@@ -7,6 +7,7 @@
 #include "haul/disk/engine.h"
 #include "haul/disk/ledger.h"
 #include "haul/disk/place.h"
+#include "haul/disk/roots.h"
 #include "haul/side/side.h"
 
 /* Who a request belongs to: the first member of every owner. */
@@ -34,7 +35,7 @@ struct work;
 
 /* What a call does for a slot, away from the side's own thread: it may touch work->slot, work->open
  * and what belongs to them, as nobody else does so meanwhile, and of the side only its
- * configuration. 0, or -errno with words in work->slot->error. */
+ * configuration and its roots. 0, or -errno with words in work->slot->error. */
 typedef int work_step(struct local *self, struct work *work);
 /* What follows a request, with its result, on the side's thread. */
 typedef void work_then(struct local *self, struct work *work, int result);
@@ -50,7 +51,10 @@ struct work {
     work_then *then;    /* what follows request */
     struct local *self; /* of a call: whose slot it is ... */
     work_step *call;    /* ... and what is done for it */
-    uint64_t cursor;    /* next byte of the file to store */
+    bool placed;        /* the call has a place: where the job's path is resolved; NULL: on the
+                           whole machine */
+    const struct place *place;
+    uint64_t cursor; /* next byte of the file to store */
     struct cache_transfer transfer;
 };
 
@@ -78,6 +82,7 @@ struct local {
     struct local_config config;
     struct cache_pool pool;
     struct sync_group group;
+    struct roots roots;
     uint64_t opened;         /* files, so far */
     struct open_file *opens; /* config.jobs_max */
     struct work *works;      /* config.slots_count */
@@ -95,6 +100,9 @@ void work_submit(struct local *self, struct work *work, work_then *then);
 void work_whole(struct local *self, struct work *work, enum request_kind kind, work_then *then);
 /* Run `call` away from this thread. */
 void work_call(struct local *self, struct work *work, work_step *call, work_then *then);
+/* The same of a call that resolves the job's path, in work->place: the root of its tree is opened
+ * for it. */
+void work_call_placed(struct local *self, struct work *work, work_step *call, work_then *then);
 /* Ask `then` now and after each reap, with the same result, until it goes on: it unsets
  * work->waiting first. */
 void work_wait(struct local *self, struct work *work, work_then *then);
@@ -144,7 +152,8 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
 int local_adjust(struct local *self, struct work *work); /* a step */
 
 /* local_probe.c: --dry-run, would OPEN succeed? */
-int local_probe(const struct local *self, const struct job *job, struct error *err);
+int local_probe(const struct local *self, const struct place *place, const struct job *job,
+                struct error *err);
 
 /* local_sync.c: what was stored becomes durable */
 void local_sync(struct local *self, struct work *work);

@@ -47,10 +47,21 @@ void work_whole(struct local *self, struct work *work, enum request_kind kind, w
 static int work_run_call(void *argument)
 {
     struct work *work = argument;
-    return work->call(work->self, work);
+    struct roots *roots = &work->self->roots;
+    const struct slot *slot = work->slot;
+    if (!work->placed)
+        return work->call(work->self, work);
+    int result = roots_hold(roots, &slot->job->roots[work->self->side.role], &work->place,
+                            &work->slot->error);
+    if (result < 0)
+        return result;
+    result = work->call(work->self, work);
+    roots_release(roots, work->place);
+    return result;
 }
 
-void work_call(struct local *self, struct work *work, work_step *call, work_then *then)
+static void work_submit_call(struct local *self, struct work *work, work_step *call,
+                             work_then *then)
 {
     work->self = self;
     work->call = call;
@@ -60,6 +71,18 @@ void work_call(struct local *self, struct work *work, work_step *call, work_then
         .argument = work,
     };
     work_submit(self, work, then);
+}
+
+void work_call(struct local *self, struct work *work, work_step *call, work_then *then)
+{
+    work->placed = false;
+    work_submit_call(self, work, call, then);
+}
+
+void work_call_placed(struct local *self, struct work *work, work_step *call, work_then *then)
+{
+    work->placed = true;
+    work_submit_call(self, work, call, then);
 }
 
 void work_wait(struct local *self, struct work *work, work_then *then)

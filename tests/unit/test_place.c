@@ -1,6 +1,7 @@
 /* test_place.c - nothing outside of the folder is reached, by any path, link or race; both with
  * openat2(2) and by the walk that stands in for it. And what file.c makes of a place. */
 #include "in_child.h"
+#include "swapping.h"
 
 #include "haul/disk/place.h"
 
@@ -12,10 +13,8 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -311,61 +310,50 @@ static void reach_folder_gives_the_folder_of_the_last_name(void **state)
     assert_int_equal(place_reach_folder(&rig->place, "file/new", O_PATH), -ENOTDIR);
 }
 
-static void reach_by_a_long_path_is_an_error(void **state)
+static void reach_by_a_long_name_is_an_error(void **state)
 {
     struct rig *rig = *state;
-    char name[NAME_MAX + 8], path[PATH_MAX + 8];
-    memset(name, 'a', sizeof(name) - 1);
-    name[sizeof(name) - 1] = '\0';
-    assert_int_equal(place_reach(&rig->place, name, O_RDONLY), -ENAMETOOLONG);
-    memset(path, 0, sizeof(path));
-    for (size_t i = 0; i <= PATH_MAX; i++)
-        path[i] = i % 2 ? '/' : 'a';
-    assert_int_equal(place_reach_folder(&rig->place, path, O_PATH), -ENAMETOOLONG);
+    char name[2 * PATH_MAX];
+    const size_t lengths[] = {NAME_MAX + 1, PATH_MAX - 2, PATH_MAX - 1,
+                              PATH_MAX,     PATH_MAX + 1, 2 * PATH_MAX - 1};
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        memset(name, 'a', sizeof(name));
+        name[lengths[i]] = '\0';
+        assert_int_equal(place_reach(&rig->place, name, O_RDONLY), -ENAMETOOLONG);
+        name[lengths[i] - 2] = '/';
+        assert_int_equal(place_reach_folder(&rig->place, name, O_PATH),
+                         i == 0 ? -ENOENT : -ENAMETOOLONG);
+    }
+}
+
+/* Of pieces that end before, in and behind a run of slashes. */
+static void reach_by_a_long_path_goes_in_pieces(void **state)
+{
+    struct rig *rig = *state;
+    char path[3 * PATH_MAX];
+    for (size_t first = 1; first < 9; first++) {
+        size_t used = 1 + first;
+        memset(path, '/', sizeof(path));
+        path[0] = '.';
+        for (; used < 2 * PATH_MAX; used += 1 + used % 5 + 1)
+            path[used] = '.';
+        strcpy(path + used, "sub/inner");
+        assert_reached(&rig->place, path);
+    }
 }
 
 /* ---- the race ---- */
 
-struct race {
-    const char *one, *other; /* swapped all the time */
-    atomic_bool over;
-    atomic_uint_fast64_t swaps;
-};
-
-static void *race_swap(void *argument)
-{
-    struct race *race = argument;
-    while (!atomic_load(&race->over)) {
-        if (renameat2(AT_FDCWD, race->one, AT_FDCWD, race->other, RENAME_EXCHANGE) != 0)
-            break; /* the test has failed and cleared up already */
-        atomic_fetch_add(&race->swaps, 1);
-    }
-    return NULL;
-}
-
-enum { RACE_ROUNDS = 5000, RACE_ROUNDS_MAX = 2000000 };
-
 /* One round; true: it was opened. Fails the test when that was something outside. */
 typedef bool race_round(struct rig *rig);
 
-/* Until both outcomes were seen, so that a race has taken place. */
 static void race_run(struct rig *rig, const char *one, const char *other, race_round *round)
 {
-    struct race race = {.one = one, .other = other};
-    pthread_t thread;
-    uint64_t opened = 0, refused = 0;
-    assert_int_equal(pthread_create(&thread, NULL, race_swap, &race), 0);
-    for (uint64_t i = 0; i < RACE_ROUNDS_MAX; i++) {
-        if (round(rig))
-            opened++;
-        else
-            refused++;
-        if (i >= RACE_ROUNDS && opened > 0 && refused > 0 && atomic_load(&race.swaps) > RACE_ROUNDS)
-            break;
-    }
-    atomic_store(&race.over, true);
-    pthread_join(thread, NULL);
-    assert_true(opened > 0 && refused > 0);
+    struct swapping swapping;
+    swapping_start(&swapping, one, other);
+    while (swapping_goes_on(&swapping))
+        swapping_saw(&swapping, round(rig));
+    swapping_stop(&swapping);
     assert_outside_untouched(rig);
 }
 
@@ -673,7 +661,8 @@ int main(void)
         BOTH(reach_outside_is_refused),
         BOTH(reach_by_a_link_within_follows_only_with_openat2),
         BOTH(reach_folder_gives_the_folder_of_the_last_name),
-        BOTH(reach_by_a_long_path_is_an_error),
+        BOTH(reach_by_a_long_name_is_an_error),
+        BOTH(reach_by_a_long_path_goes_in_pieces),
         BOTH(race_between_folder_and_link_stays_inside),
         BOTH(race_of_the_last_name_stays_inside),
         BOTH(file_outside_is_refused),

@@ -38,7 +38,8 @@ struct file {
     int fd;
     int fd_direct;
     int fd_folder;       /* targets: the folder, to sync it; else -1 */
-    char *path;          /* owned */
+    char *path;          /* owned; for messages */
+    const char *reached; /* the part of it that its place was asked for */
     const char *name;    /* the last part of path */
     struct facts facts;  /* at open */
     uint64_t filesystem; /* statfs f_type */
@@ -47,7 +48,7 @@ struct file {
     bool created;    /* by this open */
     bool exclusive;  /* a device that nobody else has claimed, or may as long as this is open */
     bool snapshot;   /* fd is a copy in memory, see snapshot.h: facts stay as they are */
-    bool restricted; /* to a place: its path is not used again */
+    bool restricted; /* to a place or a tree: its path is not used again */
     struct copy_up_left copy_up; /* by this open */
     bool dio_known;              /* statx said something about direct I/O */
     uint32_t dio_memory_bytes;   /* alignment; 0 with dio_known: the kernel would silently buffer */
@@ -62,8 +63,8 @@ struct file {
 void file_init(struct file *file);
 
 /* Facts without opening. A path that does not exist is not an error: kind FILE_NONE. Symbolic links
- * are followed. In a place that may not be read only folders are told, and nothing of them but that
- * they are; everything else is FILE_NONE. */
+ * are followed, but not in a tree. In a place that may not be read only folders are told, and
+ * nothing of them but that they are; everything else is FILE_NONE. */
 int file_describe_in(const struct place *place, const char *path, struct facts *facts,
                      struct error *err);
 static inline int file_describe(const char *path, struct facts *facts, struct error *err)
@@ -71,11 +72,11 @@ static inline int file_describe(const char *path, struct facts *facts, struct er
     return file_describe_in(NULL, path, facts, err);
 }
 
-/* Open for reading: a regular file or, but in no place, a block device; never hangs on a FIFO.
- * Waits until the file's last change is old enough for the next one to show (evidence_settle()). A
- * size of 0 is believed after a read; what tells no size is read as a whole into memory, up to 1
- * MiB. A device without a medium: ENOMEDIUM. Errors: ENOENT (ERROR_VANISHED), EACCES (also: the
- * path leads out of the place), EISDIR, EINVAL for other kinds. */
+/* Open for reading: a regular file or, unless haul is restricted to the place, a block device;
+ * never hangs on a FIFO. Waits until the file's last change is old enough for the next one to show
+ * (evidence_settle()). A size of 0 is believed after a read; what tells no size is read as a whole
+ * into memory, up to 1 MiB. A device without a medium: ENOMEDIUM. Errors: ENOENT (ERROR_VANISHED),
+ * EACCES (also: the path leads out of the place), EISDIR, EINVAL for other kinds. */
 int file_open_source_in(struct file *file, const struct place *place, const char *path,
                         struct error *err);
 static inline int file_open_source(struct file *file, const char *path, struct error *err)
@@ -90,9 +91,10 @@ static inline int file_open_source(struct file *file, const char *path, struct e
  * (mounted, swap, member of something): EBUSY, with words.
  *
  * In a place the folder is opened beneath it and the target in the folder, by its last name and
- * never through a symbolic link; devices are refused. Where the place may not be read, the target
- * is opened for writing only and emptied, and what stands in the way of opening it is told in the
- * same words whatever it is; with `join` it is refused unless it has size_bytes.
+ * never through a symbolic link; devices are refused where haul is restricted to it. Where the
+ * place may not be read, the target is opened for writing only and emptied, and what stands in the
+ * way of opening it is told in the same words whatever it is; with `join` it is refused unless it
+ * has size_bytes.
  *
  * With `join` it must be open already by a lane of the same `session`, in whatever process:
  * ERROR_BUSY. */

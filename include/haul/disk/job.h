@@ -69,11 +69,20 @@ struct side_report {
     uint64_t reread_cached_bytes;
 };
 
+/* The root of a tree: a folder that a side opens when it first sees it, and holds. Names in the
+ * tree are resolved beneath it and follow no symbolic link (place.h). */
+struct job_root {
+    uint32_t number;  /* one folder has one number in a run; 0: there is none, the job's path stands
+                         by itself */
+    const char *path; /* as the operator has named it */
+};
+
 /* One file to be copied. Owned by the client; sides may read it while a slot of it is with them,
  * and write only what is said here. */
 struct job {
     uint32_t number;
-    const char *source_path, *target_path;
+    struct job_root roots[2];              /* by enum side_role */
+    const char *source_path, *target_path; /* relative to their root; "": the root itself */
     uint32_t chunk_bytes;
     struct job_wish wish;
 
