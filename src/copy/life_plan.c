@@ -50,6 +50,10 @@ int life_refuse(const struct life *life, struct error *err)
                                "%s: skipped, it is a folder (they are not copied yet)",
                                source_name);
     case FILE_OTHER:
+    case FILE_LINK:
+    case FILE_FIFO:
+    case FILE_SOCKET:
+    case FILE_CHARACTER:
         return error_set_class(err, ERROR_FILE, EINVAL,
                                "%s: is neither a regular file nor a block device", source_name);
     case FILE_REGULAR:

@@ -27,8 +27,17 @@ static struct open_file *local_find(struct local *self, const struct job *job)
 
 static bool local_needs_no_open(enum side_op op)
 {
-    return op == SIDE_DESCRIBE || op == SIDE_OPEN || op == SIDE_ABANDON || op == SIDE_ADJUST;
+    return op == SIDE_DESCRIBE || op == SIDE_OPEN || op == SIDE_ABANDON || op >= SIDE_ADJUST;
 }
+
+/* What is one blocking call from its beginning to its end. */
+static work_step *const steps[SIDE_OPS_COUNT] = {
+    [SIDE_DESCRIBE] = local_describe, [SIDE_MAP] = local_map,         [SIDE_RECALL] = local_recall,
+    [SIDE_ADJUST] = local_adjust,     [SIDE_TOUR] = local_tour,       [SIDE_WALK] = local_walk,
+    [SIDE_MAKE] = local_make,         [SIDE_DETAIL] = local_detail,   [SIDE_DRESS] = local_dress,
+    [SIDE_LIST] = local_list,         [SIDE_MISSING] = local_missing, [SIDE_REMOVE] = local_remove,
+    [SIDE_TAKE] = local_take,         [SIDE_PUT] = local_put,
+};
 
 /* Where nothing may be told of a target, no operation reads it: not its digests, which would let a
  * guess be tried, nor its holes. */
@@ -48,6 +57,10 @@ static void local_start(struct side *side, struct slot *slot)
     work->busy = true;
     work->slot = slot;
     work->open = local_find(self, slot->job);
+    if (slot->op == SIDE_SYNC && !work->open && slot->job->roots[SIDE_TARGET].number > 0) {
+        work_call_placed(self, work, local_sync_root, work_finish);
+        return;
+    }
     if (!work->open && !local_needs_no_open(slot->op)) { /* a peer's mistake can get here */
         error_set(&slot->error, EBADF, "a file that is not open was asked for");
         work_finish(self, work, -EBADF);
@@ -61,17 +74,8 @@ static void local_start(struct side *side, struct slot *slot)
         return;
     }
     switch (slot->op) {
-    case SIDE_DESCRIBE:
-        work_call_placed(self, work, local_describe, work_finish);
-        break;
     case SIDE_OPEN:
         local_open_job(self, work);
-        break;
-    case SIDE_MAP:
-        work_call(self, work, local_map, work_finish);
-        break;
-    case SIDE_RECALL:
-        work_call(self, work, local_recall, work_finish);
         break;
     case SIDE_KEEP:
         local_note(work);
@@ -88,13 +92,16 @@ static void local_start(struct side *side, struct slot *slot)
     case SIDE_SYNC:
         local_sync(self, work);
         break;
-    case SIDE_ADJUST:
-        work_call_placed(self, work, local_adjust, work_finish);
-        break;
     case SIDE_COMMIT:
     case SIDE_ABANDON:
         local_leave(self, work);
         break;
+    case SIDE_MAP:
+    case SIDE_RECALL:
+        work_call(self, work, steps[slot->op], work_finish);
+        break;
+    default:
+        work_call_placed(self, work, steps[slot->op], work_finish);
     }
 }
 

@@ -151,6 +151,23 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
                          struct error *err);
 int local_adjust(struct local *self, struct work *work); /* a step */
 
+/* local_tree.c: walks, lists and removals beneath a root. All of them are steps. */
+int local_tour(struct local *self, struct work *work);
+int local_walk(struct local *self, struct work *work);
+int local_list(struct local *self, struct work *work);
+int local_missing(struct local *self, struct work *work);
+int local_remove(struct local *self, struct work *work);
+int local_sync_root(struct local *self, struct work *work); /* SYNC of no open job */
+
+/* local_entry.c: what is made whole, and what belongs to a file beside its data. Steps. */
+int local_make(struct local *self, struct work *work);
+int local_detail(struct local *self, struct work *work);
+int local_dress(struct local *self, struct work *work);
+
+/* local_small.c: whole small files, with their buffers. Steps. */
+int local_take(struct local *self, struct work *work);
+int local_put(struct local *self, struct work *work);
+
 /* local_probe.c: --dry-run, would OPEN succeed? */
 int local_probe(const struct local *self, const struct place *place, const struct job *job,
                 struct error *err);

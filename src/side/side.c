@@ -5,13 +5,29 @@
 #include <errno.h>
 
 static const char *const op_names[] = {
-    [SIDE_DESCRIBE] = "look at it",       [SIDE_OPEN] = "open it",
-    [SIDE_MAP] = "search for holes",      [SIDE_RECALL] = "read its journal",
-    [SIDE_FETCH] = "read a chunk",        [SIDE_EXAMINE] = "read a chunk back",
-    [SIDE_STORE] = "write a chunk",       [SIDE_KEEP] = "keep a chunk",
-    [SIDE_ERASE] = "make a hole",         [SIDE_SYNC] = "sync to the disk",
-    [SIDE_COMMIT] = "finish it",          [SIDE_ABANDON] = "let go of it",
+    [SIDE_DESCRIBE] = "look at it",
+    [SIDE_OPEN] = "open it",
+    [SIDE_MAP] = "search for holes",
+    [SIDE_RECALL] = "read its journal",
+    [SIDE_FETCH] = "read a chunk",
+    [SIDE_EXAMINE] = "read a chunk back",
+    [SIDE_STORE] = "write a chunk",
+    [SIDE_KEEP] = "keep a chunk",
+    [SIDE_ERASE] = "make a hole",
+    [SIDE_SYNC] = "sync to the disk",
+    [SIDE_COMMIT] = "finish it",
+    [SIDE_ABANDON] = "let go of it",
     [SIDE_ADJUST] = "set its attributes",
+    [SIDE_TOUR] = "begin a walk",
+    [SIDE_WALK] = "go on with a walk",
+    [SIDE_MAKE] = "make it",
+    [SIDE_DETAIL] = "read what it has",
+    [SIDE_DRESS] = "give it what it should have",
+    [SIDE_LIST] = "list it",
+    [SIDE_MISSING] = "look for what is missing",
+    [SIDE_REMOVE] = "remove it",
+    [SIDE_TAKE] = "read it",
+    [SIDE_PUT] = "write it",
 };
 
 void side_start(struct side *side, struct slot *slot, enum side_op op)

@@ -18,9 +18,12 @@
 /* They are those of the enums, so that saves a table each: a new one goes to the end, and none
  * changes its place. */
 static_assert(ERROR_USAGE == 1 && ERROR_BUSY == 8 && ERROR_TIMEOUT == 16, "classes of errors");
-static_assert(SIDE_DESCRIBE == 0 && SIDE_STORE == 6 && SIDE_ADJUST == 12, "operations");
+static_assert(SIDE_DESCRIBE == 0 && SIDE_STORE == 6 && SIDE_ADJUST == 12 && SIDE_PUT == 22,
+              "operations");
 static_assert(SIDE_SOURCE == 0 && SIDE_TARGET == 1, "roles");
-static_assert(FILE_NONE == 0 && FILE_REGULAR == 1 && FILE_OTHER == 4, "kinds of files");
+static_assert(FILE_NONE == 0 && FILE_REGULAR == 1 && FILE_OTHER == 4 && FILE_CHARACTER == 8,
+              "kinds of files");
+static_assert(JOB_UNCHANGED == 0 && JOB_CREATED == 2, "what was made");
 static_assert(EVIDENCE_NONE == 0 && EVIDENCE_STRONG == 2, "grades");
 static_assert(POLICY_AUTO == 0 && POLICY_DIRECT == 1 && POLICY_PLAIN == 3, "policies");
 static_assert(ENGINE_AUTO == 0 && ENGINE_URING == 1 && ENGINE_SIM == 4, "engines");
@@ -72,6 +75,7 @@ static const struct choice choices[] = {
     CHOICE(journal_early, 19, 1, "a journal from the beginning"),
     CHOICE(compare_only, 20, 1, "haul verify"),
     CHOICE(dry, 21, 1, "--dry-run"),
+    CHOICE(replace_folders, 22, 1, "--force"),
 };
 
 /* ---- tables of fields ---- */
@@ -122,11 +126,11 @@ enum {
 };
 
 #define FACTS(of)                                                                                  \
-    U8(of.kind, FILE_OTHER), U64(of.size_bytes, WIRE_OFFSET_MAX), ANY64(of.allocated_bytes),       \
+    U8(of.kind, FILE_CHARACTER), U64(of.size_bytes, WIRE_OFFSET_MAX), ANY64(of.allocated_bytes),   \
         U32(of.mode, 0, MODE_MAX), ANY32(of.uid), ANY32(of.gid), ANY64(of.mtime_seconds),          \
         U32(of.mtime_ns, 0, NANOSECONDS_MAX), ANY64(of.ctime_seconds),                             \
-        U32(of.ctime_ns, 0, NANOSECONDS_MAX), ANY64(of.device), ANY64(of.inode),                   \
-        U8(of.evidence.grade, EVIDENCE_STRONG), ANY64(of.evidence.identity),                       \
+        U32(of.ctime_ns, 0, NANOSECONDS_MAX), ANY64(of.device), ANY64(of.inode), ANY64(of.rdev),   \
+        ANY32(of.links), U8(of.evidence.grade, EVIDENCE_STRONG), ANY64(of.evidence.identity),      \
         ANY64(of.evidence.change), U32(of.evidence.granularity_ns, 0, GRANULARITY_NS_MAX),         \
         BOOL(of.evidence.keeps_change), ANY64(of.evidence.machine), ANY64(of.evidence.seen_ns),    \
         ANY64(of.evidence.medium_device), ANY64(of.evidence.medium_inode),                         \
@@ -158,17 +162,26 @@ static const struct field failure_fields[] = {
     TEXT(failure.words, ERROR_TEXT_BYTES),
 };
 
-static const struct field request_fields[] = {U8(op, SIDE_ADJUST), ANY32(job.number)};
-static const struct field file_fields[] = {
-    POWER(job.chunk_bytes, WIRE_CHUNK_BYTES_MIN, WIRE_CHUNK_BYTES_MAX),
-    TEXT(path, WIRE_PATH_BYTES_MAX),
-    FIELD(job.wish, FORM_CHOICES, 8, 0, 0),
-    ANY64(job.wish.cache_max_bytes),
-    ANY64(job.wish.session),
-    OPTIONAL(job.wish.journal_path, WIRE_PATH_BYTES_MAX),
-    OPTIONAL(job.wish.chown, WIRE_CHOWN_BYTES),
-    FACTS(job.facts[SIDE_SOURCE]),
-};
+static const struct field request_fields[] = {U8(op, SIDE_PUT), ANY32(job.number)};
+#define ROOT ANY32(root.number), TEXT(root.path, WIRE_ROOT_BYTES_MAX)
+#define FILE_FIELDS                                                                                \
+    POWER(job.chunk_bytes, WIRE_CHUNK_BYTES_MIN, WIRE_CHUNK_BYTES_MAX), ROOT,                      \
+        TEXT(path, WIRE_PATH_BYTES_MAX), FIELD(job.wish, FORM_CHOICES, 8, 0, 0),                   \
+        ANY64(job.wish.cache_max_bytes), ANY64(job.wish.session),                                  \
+        OPTIONAL(job.wish.journal_path, WIRE_ROOT_BYTES_MAX),                                      \
+        OPTIONAL(job.wish.chown, WIRE_CHOWN_BYTES), OPTIONAL(job.link_text, WIRE_PATH_BYTES_MAX),  \
+        BOOL(job.hard_link), FACTS(job.facts[SIDE_SOURCE])
+/* Bytes: those that go with the request, or room for those of the reply. */
+#define BYTES_MAX WIRE_PAYLOAD_BYTES_MAX
+#define GIVEN     U32(slot.length, 0, BYTES_MAX), DIGEST(slot.digest)
+#define ROOM      U32(slot.length, 1, BYTES_MAX)
+
+static const struct field file_fields[] = {FILE_FIELDS};
+static const struct field giving_fields[] = {FILE_FIELDS, GIVEN};
+static const struct field asking_fields[] = {FILE_FIELDS, ROOM};
+static const struct field listing_fields[] = {FILE_FIELDS, ANY64(slot.offset), ROOM};
+static const struct field walk_fields[] = {ROOM};
+static const struct field sync_fields[] = {ROOT};
 
 #define OFFSET    U64(slot.offset, WIRE_OFFSET_MAX)
 #define RANGE     OFFSET, U32(slot.length, 1, WIRE_CHUNK_BYTES_MAX)
@@ -181,7 +194,7 @@ static const struct field examine_fields[] = {RANGE, CONDITION, BOOL(slot.from_m
 static const struct field store_fields[] = {RANGE, BOOL(slot.blank), DIGEST(slot.digest)};
 static const struct field keep_fields[] = {RANGE, DIGEST(slot.digest)};
 
-static const struct field reply_fields[] = {U8(op, SIDE_ADJUST), U8(status, WIRE_DAMAGED)};
+static const struct field reply_fields[] = {U8(op, SIDE_PUT), U8(status, WIRE_DAMAGED)};
 static const struct field described_fields[] = {FACTS(facts), BOOL(job.journal_present)};
 static const struct field opened_fields[] = {
     FACTS(facts),
@@ -207,6 +220,11 @@ static const struct field examined_fields[] = {
     U32(slot.count, 0, WIRE_CHUNK_BYTES_MAX),
     DIGEST(slot.digest),
 };
+#define COUNTED U32(slot.count, 0, BYTES_MAX), DIGEST(slot.digest)
+static const struct field counted_fields[] = {COUNTED};
+static const struct field walked_fields[] = {ANY64(slot.extent_start), COUNTED};
+static const struct field taken_fields[] = {FACTS(facts), COUNTED};
+static const struct field made_fields[] = {U8(job.made, JOB_CREATED)};
 static const struct field report_fields[] = {
     U8(report.policy, POLICY_PLAIN),
     U8(report.engine, ENGINE_SIM),
@@ -238,26 +256,87 @@ struct table {
  * behind those of every reply. */
 static const struct {
     struct table asked, answered;
+    bool describes; /* a file: it asks with file_fields first */
+    bool gives;     /* bytes go with the request ... */
+    bool counts;    /* ... with the reply */
     bool reports;
 } ops[] = {
-    [SIDE_DESCRIBE] = {.asked = TABLE(file_fields), .answered = TABLE(described_fields)},
-    [SIDE_OPEN] = {.asked = TABLE(file_fields), .answered = TABLE(opened_fields)},
+    [SIDE_DESCRIBE] = {.asked = TABLE(file_fields),
+                       .answered = TABLE(described_fields),
+                       .describes = true},
+    [SIDE_OPEN] = {.asked = TABLE(file_fields),
+                   .answered = TABLE(opened_fields),
+                   .describes = true},
     [SIDE_MAP] = {.asked = TABLE(map_fields), .answered = TABLE(mapped_fields)},
     [SIDE_RECALL] = {.asked = TABLE(range_fields), .answered = TABLE(recalled_fields)},
     [SIDE_FETCH] = {.asked = TABLE(fetch_fields), .answered = TABLE(fetched_fields)},
     [SIDE_EXAMINE] = {.asked = TABLE(examine_fields), .answered = TABLE(examined_fields)},
-    [SIDE_STORE] = {.asked = TABLE(store_fields)},
+    [SIDE_STORE] = {.asked = TABLE(store_fields), .gives = true},
     [SIDE_KEEP] = {.asked = TABLE(keep_fields)},
     [SIDE_ERASE] = {.asked = TABLE(range_fields)},
-    [SIDE_SYNC] = {.reports = false},
-    [SIDE_COMMIT] = {.asked = TABLE(file_fields), .reports = true},
+    [SIDE_SYNC] = {.asked = TABLE(sync_fields)},
+    [SIDE_COMMIT] = {.asked = TABLE(file_fields), .describes = true, .reports = true},
     [SIDE_ABANDON] = {.reports = true},
-    [SIDE_ADJUST] = {.asked = TABLE(file_fields), .reports = true},
+    [SIDE_ADJUST] = {.asked = TABLE(file_fields), .describes = true, .reports = true},
+    [SIDE_TOUR] = {.asked = TABLE(giving_fields), .describes = true, .gives = true},
+    [SIDE_WALK] = {.asked = TABLE(walk_fields), .answered = TABLE(walked_fields), .counts = true},
+    [SIDE_MAKE] = {.asked = TABLE(file_fields),
+                   .answered = TABLE(made_fields),
+                   .describes = true,
+                   .reports = true},
+    [SIDE_DETAIL] = {.asked = TABLE(asking_fields),
+                     .answered = TABLE(counted_fields),
+                     .describes = true,
+                     .counts = true},
+    [SIDE_DRESS] = {.asked = TABLE(giving_fields),
+                    .describes = true,
+                    .gives = true,
+                    .reports = true},
+    [SIDE_LIST] = {.asked = TABLE(listing_fields),
+                   .answered = TABLE(walked_fields),
+                   .describes = true,
+                   .counts = true},
+    [SIDE_MISSING] = {.asked = TABLE(giving_fields),
+                      .answered = TABLE(counted_fields),
+                      .describes = true,
+                      .gives = true,
+                      .counts = true},
+    [SIDE_REMOVE] = {.asked = TABLE(file_fields), .describes = true},
+    [SIDE_TAKE] = {.asked = TABLE(asking_fields),
+                   .answered = TABLE(taken_fields),
+                   .describes = true,
+                   .counts = true},
+    [SIDE_PUT] = {.asked = TABLE(giving_fields), .describes = true, .gives = true},
 };
+static_assert(COUNT_OF(ops) == SIDE_OPS_COUNT, "every operation has its fields");
 
 bool codec_op_describes(enum side_op op)
 {
-    return ops[op].asked.fields == file_fields;
+    return ops[op].describes;
+}
+
+bool codec_op_begins(enum side_op op)
+{
+    return op == SIDE_OPEN || op == SIDE_TOUR || op == SIDE_PUT;
+}
+
+bool codec_op_gives(enum side_op op)
+{
+    return ops[op].gives;
+}
+
+bool codec_op_counts(enum side_op op)
+{
+    return ops[op].counts;
+}
+
+uint32_t codec_op_takes(const struct slot *slot)
+{
+    if (slot->op == SIDE_RECALL)
+        return slot->count * (uint32_t)WIRE_ENTRY_BYTES;
+    if (slot->op == SIDE_FETCH)
+        return slot->matched ? 0 : slot->length;
+    return ops[slot->op].counts ? slot->count : 0;
 }
 
 /* ---- fields ---- */
@@ -266,7 +345,7 @@ struct coder {
     struct bytes bytes;
     bool writing;
     struct codec_texts *texts; /* reading: where texts go */
-    uint32_t texts_count;
+    size_t texts_bytes;
     const char *wrong; /* the first field that is missing or out of its range */
 };
 
@@ -384,9 +463,10 @@ static void put_text(struct bytes *bytes, const char *text, size_t room)
 
 static const char *get_text(struct coder *coder, const struct field *field)
 {
-    assert(coder->texts_count < COUNT_OF(coder->texts->text) && field->most <= ERROR_TEXT_BYTES);
-    char *room = coder->texts->text[coder->texts_count++];
-    bytes_get_string(&coder->bytes, room, num_u32(field->most));
+    char *room = coder->texts->room + coder->texts_bytes;
+    size_t room_bytes = sizeof(coder->texts->room) - coder->texts_bytes;
+    bytes_get_string(&coder->bytes, room, min_size(num_u32(field->most), room_bytes));
+    coder->texts_bytes += strlen(room) + 1;
     return field->form == FORM_OPTIONAL && room[0] == '\0' ? NULL : room;
 }
 
@@ -515,7 +595,7 @@ void codec_take_reply(struct slot *slot, enum side_role role, const struct wire_
             take(slot->job, field, offsetof(struct wire_message, job), sizeof(*slot->job),
                  &reply->job);
     }
-    if (slot->op == SIDE_DESCRIBE || slot->op == SIDE_OPEN)
+    if (slot->op == SIDE_DESCRIBE || slot->op == SIDE_OPEN || slot->op == SIDE_TAKE)
         slot->job->facts[role] = reply->facts;
 }
 
@@ -533,16 +613,19 @@ static bool request_agrees(const struct wire_message *message)
     bool ranged = message->op >= SIDE_RECALL && message->op <= SIDE_ERASE;
     if (ranged && slot->offset + slot->length > WIRE_OFFSET_MAX)
         return false;
-    if (message->op != SIDE_STORE)
+    if ((message->root.number == 0) != (!message->root.path || message->root.path[0] == '\0'))
+        return false;
+    if (!ops[message->op].gives)
         return message->payload_bytes == 0;
-    return message->payload_bytes > 0 && message->payload_bytes <= slot->length;
+    return (message->payload_bytes > 0) == (slot->length > 0) &&
+           message->payload_bytes <= slot->length;
 }
 
 static bool reply_agrees(const struct wire_message *message)
 {
     const struct slot *slot = &message->slot;
     if (message->status == WIRE_DAMAGED)
-        return message->op == SIDE_STORE && message->payload_bytes == 0;
+        return ops[message->op].gives && message->payload_bytes == 0;
     if (message->status == WIRE_FAILED)
         return message->failure.class != ERROR_NONE && message->failure.errnum > 0 &&
                message->payload_bytes == 0;
@@ -552,6 +635,9 @@ static bool reply_agrees(const struct wire_message *message)
         return (message->payload_bytes == 0) == slot->matched;
     if (message->op == SIDE_RECALL)
         return message->payload_bytes == slot->count * WIRE_ENTRY_BYTES;
+    if (ops[message->op].counts)
+        return (message->payload_bytes > 0) == (slot->count > 0) &&
+               message->payload_bytes <= slot->count;
     return message->payload_bytes == 0;
 }
 

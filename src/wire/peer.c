@@ -102,10 +102,11 @@ static void peer_finish(struct peer *self, struct slot *slot, int result)
     struct peer_job *job = job_of(self, slot->job->number);
     slot->result = result;
     work_of(self, slot)->step = PEER_IDLE;
-    if (result == 0 && job && (slot->op == SIDE_STORE || slot->op == SIDE_KEEP))
+    if (result == 0 && job &&
+        (slot->op == SIDE_STORE || slot->op == SIDE_KEEP || slot->op == SIDE_PUT))
         codec_tally_add(&job->tally, slot);
     if (job && (slot->op == SIDE_ABANDON || (slot->op == SIDE_COMMIT && result == 0) ||
-                (slot->op == SIDE_OPEN && result < 0)))
+                (codec_op_begins(slot->op) && result < 0)))
         job->used = false;
     queue_put(&self->ready, &slot->link);
 }
@@ -206,7 +207,10 @@ static void peer_put_request(struct peer *self, struct slot *slot)
     message.op = slot->op;
     message.job = *job;
     message.path = self->side.role == SIDE_SOURCE ? job->source_path : job->target_path;
-    message.payload_bytes = slot->op == SIDE_STORE ? slot->length : 0;
+    message.root = job->roots[self->side.role];
+    message.payload_bytes = codec_op_gives(slot->op) ? slot->length : 0;
+    if (message.payload_bytes > 0 && slot->op != SIDE_STORE) /* that of a chunk was there before */
+        message.slot.digest = slot->digest = digest_of(slot->buffer, slot->length);
     if (!slot->conditional)
         message.slot.expected = (struct digest){{0}};
     int result = peer_check_wish(self, slot);
@@ -240,12 +244,14 @@ static void peer_again(struct peer *self, struct slot *slot)
 {
     struct peer_work *work = work_of(self, slot);
     unsigned long long first = slot->offset, last = slot->offset + slot->length - 1;
-    if (work->resends == WIRE_RESENDS_MAX) {
+    /* What went on there, or was overwritten here, is not asked for twice. */
+    bool once = slot->op == SIDE_WALK || slot->op == SIDE_MISSING;
+    if (once || work->resends == WIRE_RESENDS_MAX) {
         error_set_class(
             &slot->error, ERROR_PROTOCOL, EBADMSG,
-            "%s: bytes %llu to %llu of %s arrived damaged %d times", link_of(self)->peer, first,
+            "%s: bytes %llu to %llu of %s arrived damaged %u times", link_of(self)->peer, first,
             last, self->side.role == SIDE_SOURCE ? slot->job->source_path : slot->job->target_path,
-            WIRE_RESENDS_MAX + 1);
+            work->resends + 1);
         peer_finish(self, slot, -EBADMSG);
         return;
     }
@@ -423,7 +429,7 @@ static void peer_start(struct side *side, struct slot *slot)
         self->asked_ns = clock_now_ns(); /* silence counts from the first question on */
     if (self->broken) {
         peer_finish(self, slot, error_take(&slot->error, &self->why));
-    } else if (slot->op == SIDE_OPEN && !job_begin(self, slot->job->number)) {
+    } else if (codec_op_begins(slot->op) && !job_begin(self, slot->job->number)) {
         error_set(&slot->error, EMFILE, "%s: too many files at once", link_of(self)->peer);
         peer_finish(self, slot, -EMFILE);
     } else {

@@ -56,7 +56,9 @@ const char *peer_check(const struct slot *slot, enum side_role role,
     case SIDE_EXAMINE:
         return answer->count > slot->length ? "it examined more than was asked for" : NULL;
     default:
-        return NULL;
+        return codec_op_counts(slot->op) && answer->count > slot->length
+                   ? "it answers with more than there is room for"
+                   : NULL;
     }
 }
 

@@ -31,12 +31,28 @@ static const struct op_rule rules[] = {
     [SIDE_COMMIT] = {.source = true, .target = true},
     [SIDE_ABANDON] = {.source = true, .target = true},
     [SIDE_ADJUST] = {.target = true},
+    [SIDE_TOUR] = {.source = true, .buffer = true},
+    [SIDE_WALK] = {.source = true, .buffer = true},
+    [SIDE_MAKE] = {.target = true},
+    [SIDE_DETAIL] = {.source = true, .buffer = true},
+    [SIDE_DRESS] = {.target = true, .buffer = true},
+    [SIDE_LIST] = {.target = true, .buffer = true},
+    [SIDE_MISSING] = {.source = true, .buffer = true},
+    [SIDE_REMOVE] = {.source = true, .target = true},
+    [SIDE_TAKE] = {.source = true, .buffer = true},
+    [SIDE_PUT] = {.target = true, .buffer = true},
 };
 
 /* Says all of a job, which is not open before. */
 static bool op_names_file(enum side_op op)
 {
     return codec_op_describes(op) && op != SIDE_COMMIT;
+}
+
+/* Of a whole job: nothing else of it may be under way. */
+static bool op_is_exclusive(enum side_op op)
+{
+    return codec_op_begins(op) || op == SIDE_WALK || op == SIDE_COMMIT || op == SIDE_ABANDON;
 }
 
 /* ---- jobs ---- */
@@ -98,9 +114,16 @@ static void job_take(struct serve *self, struct serve_job *job, const struct wir
 {
     char *room = job->texts;
     const char *path = text_keep(&room, request->path);
+    job->job.roots[self->agreed.role] = (struct job_root){
+        .number = request->root.number,
+        .path = text_keep(&room, request->root.path),
+    };
+    job->job.link_text = text_keep(&room, request->job.link_text);
+    job->job.hard_link = request->job.hard_link;
     job->job.chunk_bytes = request->job.chunk_bytes;
     job->job.wish = request->job.wish;
     job->job.facts[SIDE_SOURCE] = request->job.facts[SIDE_SOURCE];
+    path = path ? path : ""; /* of a SYNC */
     job->job.source_path = self->agreed.role == SIDE_SOURCE ? path : "";
     job->job.target_path = self->agreed.role == SIDE_TARGET ? path : "";
     job->job.wish.journal_path = text_keep(&room, request->job.wish.journal_path);
@@ -122,7 +145,7 @@ static const char *job_commit(struct serve_job *job, const struct job *now)
 
 static const char *check_job(const struct serve *self, const struct wire_message *request)
 {
-    if (request->path[0] == '\0')
+    if (request->path[0] == '\0' && request->root.number == 0)
         return "an empty path";
     if (request->op == SIDE_COMMIT)
         return NULL;
@@ -164,15 +187,30 @@ static const char *check_chunk(const struct serve_job *job, const struct slot *a
     return NULL;
 }
 
-static const char *check_order(const struct serve_job *job, enum side_op op)
+static const char *check_order(const struct serve_job *job, enum side_op op, uint32_t root)
 {
+    if (op == SIDE_SYNC && !job && root > 0)
+        return NULL;
     switch (op) {
     case SIDE_DESCRIBE:
         return NULL;
     case SIDE_ADJUST:
         return job ? "the attributes of a file that is open" : NULL;
+    case SIDE_MAKE:
+    case SIDE_LIST:
+    case SIDE_MISSING:
+    case SIDE_REMOVE:
+    case SIDE_TAKE:
+        return job ? "the number of a file that is open" : NULL;
     case SIDE_OPEN:
+    case SIDE_TOUR:
+    case SIDE_PUT:
         return job ? "a file is opened twice" : NULL;
+    case SIDE_WALK:
+        return job && job->touring && !job->exclusive ? NULL : "a walk that was not begun";
+    case SIDE_DETAIL:
+    case SIDE_DRESS:
+        return job && job->exclusive ? "a file is dressed while it is opened or committed" : NULL;
     case SIDE_ABANDON:
         return job && job->inflight > 0 ? "a file is abandoned while it is worked on" : NULL;
     case SIDE_COMMIT:
@@ -190,13 +228,15 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
                          const struct serve_job *job, const struct wire_message *request)
 {
     const struct op_rule *rule = &rules[request->op];
-    const char *wrong = check_order(job, request->op);
+    const char *wrong = check_order(job, request->op, request->root.number);
     if (wrong)
         return wrong;
     if (!(self->agreed.role == SIDE_SOURCE ? rule->source : rule->target))
         return "an operation that this role does not have";
     if (rule->buffer && !slot->slot.buffer)
         return "data in a slot without a buffer";
+    if (codec_op_gives(request->op) && request->slot.length > slot->slot.capacity)
+        return "more bytes than a buffer has room for";
     if (op_names_file(request->op) || request->op == SIDE_COMMIT)
         return check_job(self, request);
     if (request->op == SIDE_RECALL && request->slot.length < sizeof(struct journal_entry))
@@ -227,11 +267,13 @@ static void serve_job_answered(struct serve_slot *slot)
     job->exclusive = false;
     if (slot->op == SIDE_SYNC)
         job->syncing = false;
-    if (slot->op == SIDE_OPEN)
+    if (slot->op == SIDE_OPEN || slot->op == SIDE_PUT)
         job->open = done;
+    if (slot->op == SIDE_TOUR)
+        job->touring = done;
     if (slot->op == SIDE_COMMIT)
         job->open = false; /* one that failed waits to be abandoned */
-    if (job->name->passing || slot->op == SIDE_ABANDON || (slot->op == SIDE_OPEN && !done) ||
+    if (job->name->passing || slot->op == SIDE_ABANDON || (codec_op_begins(slot->op) && !done) ||
         (slot->op == SIDE_COMMIT && done))
         job->name->used = false;
     slot->job = NULL;
@@ -255,6 +297,8 @@ static void answer_done(struct wire_message *message, const struct slot *slot)
         message->payload_bytes = slot->length;
     else if (message->op == SIDE_RECALL)
         message->payload_bytes = slot->count * WIRE_ENTRY_BYTES;
+    else if (codec_op_counts(message->op))
+        message->payload_bytes = slot->count;
 }
 
 bool serve_put_answer(struct serve *self)
@@ -300,7 +344,7 @@ static void serve_start(struct serve *self, struct serve_slot *slot)
 /* A file too many is the client's mistake about its limits, but a harmless one. */
 static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
 {
-    if (slot->op != SIDE_OPEN || jobs_open(self) <= self->agreed.jobs_max)
+    if (!codec_op_begins(slot->op) || jobs_open(self) <= self->agreed.jobs_max)
         return false;
     slot->slot.result = -EMFILE;
     error_set(&slot->slot.error, EMFILE, "%s: too many files at once", slot->job->texts);
@@ -311,12 +355,13 @@ static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
 static struct serve_job *serve_job_for(struct serve *self, struct serve_job *job,
                                        const struct wire_message *request)
 {
-    if (request->op == SIDE_DESCRIBE || !job)
-        job = job_place(self, request->job.number, request->op != SIDE_OPEN);
-    if (op_names_file(request->op))
+    bool known = job && request->op != SIDE_DESCRIBE;
+    if (!known)
+        job = job_place(self, request->job.number, !codec_op_begins(request->op));
+    if (!known && (op_names_file(request->op) || request->op == SIDE_SYNC))
         job_take(self, job, request);
     job->inflight++;
-    if (request->op == SIDE_OPEN || request->op == SIDE_COMMIT || request->op == SIDE_ABANDON)
+    if (op_is_exclusive(request->op))
         job->exclusive = true;
     if (request->op == SIDE_SYNC)
         job->syncing = true;
@@ -350,7 +395,7 @@ const char *serve_request(struct serve *self, const struct wire_message *request
     slot->job = serve_job_for(self, job, request);
     slot->op = request->op;
     slot_take(&slot->slot, request, &slot->job->job);
-    if (slot->op == SIDE_RECALL)
+    if (slot->op == SIDE_RECALL || codec_op_counts(slot->op))
         slot->slot.length = num_u32(min_u64(slot->slot.length, slot->slot.capacity));
     slot->damaged = false;
     if (request->payload_bytes > 0) {
@@ -368,15 +413,18 @@ void serve_payload(struct serve *self, struct slot *slot, bool damaged)
     own->damaged = damaged;
     if (damaged)
         serve_answer(self, own);
-    else
+    else if (!serve_refuse_open(self, own))
         serve_start(self, own);
 }
 
 static void serve_done(struct serve *self, struct serve_slot *slot)
 {
     struct slot *done = &slot->slot;
-    if (done->result == 0 && (slot->op == SIDE_STORE || slot->op == SIDE_KEEP)) {
+    if (done->result == 0 &&
+        (slot->op == SIDE_STORE || slot->op == SIDE_KEEP || slot->op == SIDE_PUT)) {
         codec_tally_add(&slot->job->tally, done);
+    } else if (done->result == 0 && codec_op_counts(slot->op)) {
+        done->digest = digest_of(done->buffer, done->count);
     } else if (done->result == 0 && slot->op == SIDE_RECALL) {
         codec_entries(done->buffer, done->count);
         done->digest = digest_of(done->buffer, done->count * (size_t)WIRE_ENTRY_BYTES);

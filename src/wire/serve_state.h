@@ -27,6 +27,7 @@ struct serve_name {
 struct serve_job {
     struct serve_name *name;
     bool open;      /* chunks may be asked for */
+    bool touring;   /* entries of its walk may */
     bool exclusive; /* OPEN, COMMIT or ABANDON is under way */
     bool syncing;
     uint32_t inflight;

@@ -105,15 +105,15 @@ int session_hear_now(struct session *session, struct wire_message *message, uint
     }
 }
 
-/* Of a payload that is not packed. */
-static uint32_t payload_length(const struct slot *slot)
+/* Of a payload that is not packed: a server has requests, a client replies. */
+static uint32_t payload_length(const struct session *session, const struct slot *slot)
 {
-    return slot->op == SIDE_RECALL ? slot->count * (uint32_t)WIRE_ENTRY_BYTES : slot->length;
+    return session->stream.side == WIRE_SERVER ? slot->length : codec_op_takes(slot);
 }
 
 const char *session_receive(struct session *session, struct slot *slot, uint32_t payload_bytes)
 {
-    uint32_t length = payload_length(slot);
+    uint32_t length = payload_length(session, slot);
     bool packed = session->pack && slot->op != SIDE_RECALL && payload_bytes < length;
     if (payload_bytes != length && !packed)
         return "a payload that has not the length of its chunk";
@@ -129,7 +129,7 @@ const char *session_receive(struct session *session, struct slot *slot, uint32_t
 static int session_payload(struct session *session, struct slot **out)
 {
     struct slot *slot = session->receiving;
-    uint32_t length = payload_length(slot), bytes = session->receiving_bytes;
+    uint32_t length = payload_length(session, slot), bytes = session->receiving_bytes;
     session->receiving = NULL;
     *out = slot;
     if (bytes != length && !pack_expand(session->pack, bytes, slot->buffer, length))

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { LIE_BYTES = 5, LIES_MAX = 16, LIE_EACH = 255, LIE_OPS = 12 };
+enum { LIE_BYTES = 5, LIES_MAX = 16, LIE_EACH = 255, LIE_OPS = SIDE_ABANDON + 1 };
 
 enum lie_deed {
     LIE_FIELD,     /* a field has another value */

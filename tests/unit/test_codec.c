@@ -22,6 +22,8 @@ static const struct facts facts = {
     .ctime_ns = 1,
     .device = 0x0123456789abcdef,
     .inode = UINT64_MAX,
+    .rdev = 0x801,
+    .links = UINT32_MAX,
     .evidence = {.grade = EVIDENCE_STRONG,
                  .identity = UINT64_MAX,
                  .change = 1,
@@ -39,11 +41,14 @@ static struct wire_message request_of(enum side_op op)
     return (struct wire_message){
         .type = WIRE_REQUEST,
         .op = op,
+        .root = {.number = 3, .path = "/a root"},
         .path = "a path\n\xff",
         .job =
             {
                 .number = UINT32_MAX,
                 .chunk_bytes = WIRE_CHUNK_BYTES_MAX,
+                .link_text = "../where",
+                .hard_link = true,
                 .wish =
                     {
                         .cache = POLICY_PLAIN,
@@ -70,7 +75,7 @@ static struct wire_message request_of(enum side_op op)
                 .digest = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
                 .expected = {{16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}},
             },
-        .payload_bytes = op == SIDE_STORE ? 512 : 0,
+        .payload_bytes = codec_op_gives(op) ? 512 : 0,
     };
 }
 
@@ -87,7 +92,8 @@ static struct wire_message reply_of(enum side_op op, enum wire_status status)
                 .target_fresh = true,
                 .old_bytes = WIRE_OFFSET_MAX,
                 .journal = JOURNAL_CHUNKS,
-                .chunk_bytes = WIRE_CHUNK_BYTES_MIN},
+                .chunk_bytes = WIRE_CHUNK_BYTES_MIN,
+                .made = JOB_CREATED},
         .slot = {.extent_start = 5,
                  .extent_end = WIRE_OFFSET_MAX,
                  .count = 3,
@@ -99,13 +105,14 @@ static struct wire_message reply_of(enum side_op op, enum wire_status status)
                    .resident_before_bytes = UINT64_MAX,
                    .memory_peak_bytes = 7},
         .tally = {.bytes = 1, .sum = UINT64_MAX},
-        .payload_bytes = done && op == SIDE_FETCH    ? WIRE_PAYLOAD_BYTES_MAX
-                         : done && op == SIDE_RECALL ? 3 * WIRE_ENTRY_BYTES
-                                                     : 0,
+        .payload_bytes = done && op == SIDE_FETCH      ? WIRE_PAYLOAD_BYTES_MAX
+                         : done && op == SIDE_RECALL   ? 3 * WIRE_ENTRY_BYTES
+                         : done && codec_op_counts(op) ? 2
+                                                       : 0,
     };
 }
 
-enum { MESSAGES_MAX = 64 };
+enum { MESSAGES_MAX = 128 };
 
 struct example {
     struct wire_message message;
@@ -144,10 +151,10 @@ static uint32_t examples(struct example *all)
     };
     count = add(all, count, message, WIRE_CLIENT);
     count = add(all, count, message, WIRE_SERVER);
-    for (enum side_op op = SIDE_DESCRIBE; op <= SIDE_ADJUST; op++) {
+    for (enum side_op op = SIDE_DESCRIBE; op < SIDE_OPS_COUNT; op++) {
         count = add(all, count, request_of(op), WIRE_CLIENT);
         for (enum wire_status status = WIRE_DONE; status <= WIRE_DAMAGED; status++) {
-            if (status != WIRE_DAMAGED || op == SIDE_STORE)
+            if (status != WIRE_DAMAGED || codec_op_gives(op))
                 count = add(all, count, reply_of(op, status), WIRE_SERVER);
         }
     }
@@ -214,6 +221,10 @@ static void fields_of_an_open_arrive(void **state)
     assert_int_equal(out.job.number, UINT32_MAX);
     assert_int_equal(out.job.chunk_bytes, WIRE_CHUNK_BYTES_MAX);
     assert_string_equal(out.path, message.path);
+    assert_int_equal(out.root.number, 3);
+    assert_string_equal(out.root.path, "/a root");
+    assert_string_equal(out.job.link_text, "../where");
+    assert_true(out.job.hard_link);
     assert_string_equal(wish->journal_path, "/j");
     assert_true(wish->strict && wish->preallocate && wish->set_id && wish->compare_only);
     assert_false(wish->cache_max_set || wish->write_devices || wish->join || wish->dry ||
@@ -225,6 +236,8 @@ static void fields_of_an_open_arrive(void **state)
     assert_int_equal(source->ctime_seconds, -1);
     assert_int_equal(source->device, facts.device);
     assert_int_equal(source->mode, 07777);
+    assert_int_equal(source->rdev, 0x801);
+    assert_int_equal(source->links, UINT32_MAX);
 }
 
 static void choices_that_are_not_known_there_are_named(void **state)
@@ -425,6 +438,7 @@ static void values_out_of_range_are_refused_with_a_right_checksum(void **state)
     const struct wire_message fetch = request_of(SIDE_FETCH);
     const struct wire_message store = request_of(SIDE_STORE), open = request_of(SIDE_OPEN);
     const struct wire_message map = reply_of(SIDE_MAP, WIRE_DONE);
+    const struct wire_message walk = reply_of(SIDE_WALK, WIRE_DONE);
     const struct wire_message recall = reply_of(SIDE_RECALL, WIRE_DONE);
     const struct wire_message failed = reply_of(SIDE_SYNC, WIRE_FAILED);
     (void)state;
@@ -447,9 +461,12 @@ static void values_out_of_range_are_refused_with_a_right_checksum(void **state)
         {"chunks of 32 KiB", hello, WIRE_CLIENT, 59, 4, 32 << 10},
         {"chunks of 32 KiB given", hello, WIRE_SERVER, 59, 4, 32 << 10},
         {"pings without a pause", hello, WIRE_CLIENT, 71, 4, 0},
-        {"a choice that is not known", open, WIRE_CLIENT, 35, 8, codec_choices_known() + 1},
+        {"a choice that is not known", open, WIRE_CLIENT, 48, 8, codec_choices_known() + 1},
+        {"a root without a number", open, WIRE_CLIENT, 25, 4, 0},
+        {"more than the buffer said", walk, WIRE_SERVER, 26, 4, 1},
+        {"nothing, and a payload", walk, WIRE_SERVER, 26, 4, 0},
         {"a tag too high", fetch, WIRE_CLIENT, 4, 4, WIRE_SLOTS_MAX},
-        {"operation 13", fetch, WIRE_CLIENT, 16, 1, 13},
+        {"operation 23", fetch, WIRE_CLIENT, 16, 1, SIDE_OPS_COUNT},
         {"offset too far", fetch, WIRE_CLIENT, 21, 8, WIRE_OFFSET_MAX + 1},
         {"offset and length too far", fetch, WIRE_CLIENT, 21, 8, WIRE_OFFSET_MAX - 511},
         {"length 0", fetch, WIRE_CLIENT, 29, 4, 0},
@@ -498,15 +515,21 @@ static void texts_that_are_too_long_are_not_sent(void **state)
     struct wire_message message = request_of(SIDE_OPEN);
     (void)state;
     memset(path, 'x', WIRE_PATH_BYTES_MAX - 1);
-    message.path = message.job.wish.journal_path = path;
-    assert_true(codec_encode(frame, &message, WIRE_CLIENT) > 2 * (WIRE_PATH_BYTES_MAX - 1));
+    message.path = message.job.link_text = path;
+    message.root.path = message.job.wish.journal_path =
+        path + WIRE_PATH_BYTES_MAX - WIRE_ROOT_BYTES_MAX;
+    assert_true(codec_encode(frame, &message, WIRE_CLIENT) >
+                2 * (WIRE_PATH_BYTES_MAX - 1) + 2 * (WIRE_ROOT_BYTES_MAX - 1));
+    message.root.path--;
+    assert_int_equal(codec_encode(frame, &message, WIRE_CLIENT), -ENAMETOOLONG);
+    message.root.path++;
     path[WIRE_PATH_BYTES_MAX - 1] = 'x';
     assert_int_equal(codec_encode(frame, &message, WIRE_CLIENT), -ENAMETOOLONG);
 }
 
 static void header_limits_hold_before_the_body_is_read(void **state)
 {
-    uint8_t header[WIRE_HEADER_BYTES] = {WIRE_PING, 0, 0, 0x30}; /* 12288: the most */
+    uint8_t header[WIRE_HEADER_BYTES] = {WIRE_PING, 0, 0, 0xf0}; /* 61440: the most */
     uint32_t body_bytes, payload_bytes;
     (void)state;
     assert_int_equal(codec_decode_header(header, &body_bytes, &payload_bytes), 0);

@@ -14,7 +14,19 @@
 
 struct place; /* place.h: where paths are resolved; NULL: on the whole machine */
 
-enum file_kind { FILE_NONE, FILE_REGULAR, FILE_FOLDER, FILE_DEVICE, FILE_OTHER };
+enum file_kind {
+    FILE_NONE,
+    FILE_REGULAR,
+    FILE_FOLDER,
+    FILE_DEVICE, /* a block device */
+    FILE_OTHER,  /* none of these: no such thing can be made */
+    /* Told only of what is looked at beneath a root (job.h), where nothing is followed; elsewhere
+     * they are FILE_OTHER. */
+    FILE_LINK,
+    FILE_FIFO,
+    FILE_SOCKET,
+    FILE_CHARACTER,
+};
 
 /* What both sides need to know of a file; it travels over the wire as it is. */
 struct facts {
@@ -30,6 +42,8 @@ struct facts {
     uint32_t ctime_ns;
     uint64_t device;
     uint64_t inode;
+    uint64_t rdev;            /* of a device beneath a root: which; else 0 */
+    uint32_t links;           /* names that it has; 0: not known */
     struct evidence evidence; /* what all this proves */
 };
 

@@ -29,6 +29,9 @@ enum resume_wish {
     RESUME_RESTART,       /* ignore what is there */
 };
 
+/* What MAKE came to. */
+enum job_made { JOB_UNCHANGED, JOB_CHANGED, JOB_CREATED };
+
 /* What the client wishes of one file, for both sides. It travels over the wire in OPEN and COMMIT.
  */
 struct job_wish {
@@ -49,7 +52,9 @@ struct job_wish {
     const char *journal_path; /* NULL: beside the target */
     uint64_t session;         /* random; the same for all lanes of a run */
     bool compare_only;        /* haul verify: the target is only read */
-    bool dry; /* DESCRIBE: is OPEN possible? ADJUST: what would be changed? Nothing else is asked */
+    bool dry; /* DESCRIBE: is OPEN possible? ADJUST, MAKE: what would be changed? Nothing else is
+                 asked, or done */
+    bool replace_folders; /* MAKE: a folder in the way of something else goes, with all in it */
 };
 
 /* One side's own account of one file. It travels over the wire. */
@@ -83,6 +88,9 @@ struct job {
     uint32_t number;
     struct job_root roots[2];              /* by enum side_role */
     const char *source_path, *target_path; /* relative to their root; "": the root itself */
+    const char *link_text; /* MAKE of a symbolic link: what is in it; of a hard link: the path of a
+                              name that it has already, beneath the same root; else NULL */
+    bool hard_link;
     uint32_t chunk_bytes;
     struct job_wish wish;
 
@@ -100,7 +108,8 @@ struct job {
     bool journal_source_proven, journal_target_proven;
     bool journal_present; /* DESCRIBE of the target: a journal lies beside it, so it is not finished
                            */
-    /* COMMIT, ABANDON. */
+    enum job_made made;   /* MAKE */
+    /* COMMIT, ABANDON, ADJUST, MAKE, DRESS. */
     struct side_report reports[2];
     /* Payloads that went over links for it, as they went. */
     uint64_t sent_bytes, received_bytes;

@@ -33,7 +33,26 @@ enum side_op {
                     where  they are others; data are not looked at. Fills the report's outcome of
                     them
                   */
+    /* Of trees. What they move are bytes: `length` of a request's are in the buffer, or, where it
+     * asks for some, have room there; `count` of the outcome's are. The format is entry.h's. */
+    SIDE_TOUR,   /* source, bytes in: the walk of source_path begins, by the rules in the buffer.
+                    Its job stays until ABANDON */
+    SIDE_WALK,   /* source, bytes out: its next entries. extent_start 0: that was all */
+    SIDE_MAKE,   /* target: what facts[SIDE_SOURCE].kind says is there, and right -> made. A folder
+                    is left writable for us, until ADJUST */
+    SIDE_DETAIL, /* source, bytes out: access control lists and extended attributes; none: count 0
+                  */
+    SIDE_DRESS,  /* target, bytes in: they become exactly these; of an open file before COMMIT */
+    SIDE_LIST,   /* target, bytes out: names in the folder target_path, from the cookie `offset` on;
+                    extent_start: the next cookie, or 0 */
+    SIDE_MISSING, /* source, bytes in and out: those of these names that source_path has not, and
+                     that no rule of the tour protects, are left */
+    SIDE_REMOVE,  /* target: target_path goes, a folder with all in it. source: source_path, if it
+                     still is facts[SIDE_SOURCE] */
+    SIDE_TAKE,    /* source, bytes out: a whole small file and its facts; -EAGAIN: it is none */
+    SIDE_PUT,     /* target, bytes in: the whole file is written; it is open until COMMIT */
 };
+#define SIDE_OPS_COUNT (SIDE_PUT + 1)
 
 enum slot_state {
     SLOT_FREE,      /* nobody's; the plan may use it */
@@ -87,8 +106,8 @@ struct slot {
     struct digest digest; /* FETCH, EXAMINE: of the content; STORE, KEEP: given by the pump */
     bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
     uint32_t count; /* EXAMINE: bytes that were there; RECALL: entries in the buffer, as struct
-                       journal_entry */
-    uint64_t extent_start, extent_end; /* MAP; RECALL: start */
+                       journal_entry; bytes out */
+    uint64_t extent_start, extent_end; /* MAP; RECALL, WALK, LIST: start */
 
     struct error error; /* result below 0: in words what failed. Last: it is most of the size */
 };

@@ -14,9 +14,10 @@
 void codec_message(struct wire_message *message, enum wire_type type, uint32_t tag);
 void codec_slot(struct slot *to, const struct slot *from);
 
-/* Where the texts of a decoded message lie. */
+/* Where the texts of a decoded message lie: each had its length before it, so there is room for the
+ * NULs of all. */
 struct codec_texts {
-    char text[3][ERROR_TEXT_BYTES];
+    char room[WIRE_BODY_BYTES_MAX];
 };
 
 /* One message as a frame, its payload not included, as sent by `from`. Returns its length;
@@ -57,6 +58,16 @@ void codec_tally_add(struct wire_tally *tally, const struct slot *slot);
 
 /* Does the request describe a file? */
 bool codec_op_describes(enum side_op op);
+
+/* Does its job stay, when it is done, until COMMIT or ABANDON? */
+bool codec_op_begins(enum side_op op);
+
+/* Do bytes go with the request, slot->length of them (0: none do)? And with the reply: how many
+ * there are in the buffer. */
+bool codec_op_gives(enum side_op op);
+uint32_t codec_op_takes(const struct slot *slot);
+/* The reply has `count` bytes, and their digest is whoever's who sends them. */
+bool codec_op_counts(enum side_op op);
 
 /* The bits of wishes that this haul knows; and the name of a wish that is not among `known`, or
  * NULL. */

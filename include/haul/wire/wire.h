@@ -17,7 +17,7 @@ enum {
     WIRE_PREAMBLE_BYTES = 32,
     WIRE_MAGIC_BYTES = 8,
     WIRE_HEADER_BYTES = 16,
-    WIRE_BODY_BYTES_MAX = 12 * 1024,
+    WIRE_BODY_BYTES_MAX = 60 * 1024, /* four paths, and what else there is */
     WIRE_FRAME_BYTES_MAX = WIRE_HEADER_BYTES + WIRE_BODY_BYTES_MAX, /* without the payload */
     WIRE_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024,
     WIRE_CHUNK_BYTES_MIN = 512, /* journals may have such chunks; haul makes none under 64 KiB */
@@ -26,8 +26,9 @@ enum {
     WIRE_SLOTS_MAX = 512, /* of one session, those without a buffer included */
     WIRE_JOBS_MAX = 256,  /* files open at the same time */
     WIRE_LANES_MAX = 64,
-    WIRE_PATH_BYTES_MAX = 4096, /* with its NUL, as PATH_MAX */
-    WIRE_PROGRAM_BYTES = 16,    /* a version such as "1.0.2", with its NUL */
+    WIRE_PATH_BYTES_MAX = 24 * 1024, /* with its NUL; beneath a root they may exceed PATH_MAX */
+    WIRE_ROOT_BYTES_MAX = 4096,      /* of one that stands by itself, as PATH_MAX */
+    WIRE_PROGRAM_BYTES = 16,         /* a version such as "1.0.2", with its NUL */
     WIRE_CHOWN_BYTES = 512,
     WIRE_NOTE_BYTES = 1024,
     WIRE_ENTRY_BYTES = 24,    /* of a RECALL's payload: chunk number and digest */
@@ -60,7 +61,7 @@ enum wire_type {
 enum wire_status {
     WIRE_DONE,
     WIRE_FAILED,
-    WIRE_DAMAGED, /* STORE: the payload has not the digest that was announced; send it again */
+    WIRE_DAMAGED, /* a request's payload has not the digest that was announced; send it again */
 };
 
 /* The client says what it wishes, the server what it gives: never more, except where 0 ("as you
@@ -106,17 +107,18 @@ struct wire_note {
 struct wire_message {
     enum wire_type type;
     uint32_t tag;           /* REQUEST, REPLY: the slot */
-    uint32_t payload_bytes; /* STORE, FETCH: less than the chunk's length: it is packed
-                               (WIRE_CAN_PACK) */
+    uint32_t payload_bytes; /* less than what it is the bytes of: packed (WIRE_CAN_PACK) */
     /* REQUEST, REPLY */
     enum side_op op;
-    struct job job;   /* number, wish, the source's facts; what OPEN answers */
-    const char *path; /* of the server's role */
+    struct job job;       /* number, wish, the source's facts; what OPEN answers */
+    struct job_root root; /* of the server's role, and so is the path */
+    const char *path;
     /* REPLY */
     enum wire_status status;
-    struct facts facts;        /* DESCRIBE, OPEN: of the server's role */
-    struct side_report report; /* COMMIT, ABANDON, ADJUST: the same, also when it has failed */
-    struct wire_tally tally;   /* with a report */
+    struct facts facts; /* DESCRIBE, OPEN, TAKE: of the server's role */
+    struct side_report
+        report; /* COMMIT, ABANDON, ADJUST, MAKE, DRESS: the same, also when it has failed */
+    struct wire_tally tally; /* with a report */
     /* others */
     struct wire_failure failure; /* REPLY that has FAILED; BYE */
     struct wire_hello hello;

@@ -16,7 +16,7 @@ MAGIC = {"client": b"haul>\r\n\0", "server": b"haul<\r\n\0"}
 SEED = {"client": 0x6861756C00000001, "server": 0x6861756C00000002}
 TALLY_SEED = 0x6861756C00000001
 CHUNK_MIN = 65536
-BODY_MAX, PAYLOAD_MAX, OFFSET_MAX = 12288, 16777216, 1 << 62
+BODY_MAX, PAYLOAD_MAX, OFFSET_MAX = 61440, 16777216, 1 << 62
 NO_TAG = 0xFFFFFFFF
 UNKNOWN = (1 << 64) - 1
 
@@ -26,9 +26,11 @@ SENDERS = {HELLO: "both", REQUEST: "client", REPLY: "server", NOTE: "server", PI
 DONE, FAILED, DAMAGED = range(3)
 CLASS_FILE, CLASS_CHANGED, CLASS_VERIFICATION, CLASS_PROTOCOL = 2, 4, 6, 10
 
-(DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON, ADJUST) = range(13)
+(DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON, ADJUST, TOUR, WALK, MAKE, DETAIL,
+ DRESS, LIST, MISSING, REMOVE, TAKE, PUT) = range(23)
 
-KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER = range(5)
+(KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER, KIND_LINK, KIND_FIFO, KIND_SOCKET,
+ KIND_CHARACTER) = range(9)
 (JOURNAL_NONE, JOURNAL_FITS, JOURNAL_SOURCE_CHANGED, JOURNAL_TARGET_CHANGED, JOURNAL_DAMAGED,
  JOURNAL_CHUNKS) = range(6)
 NO_DIGEST = bytes(16)
@@ -42,19 +44,24 @@ EVIDENCE = [
 FACTS = [
     ("kind", "u8"), ("size", "u64"), ("allocated", "u64"), ("mode", "u32"), ("uid", "u32"), ("gid", "u32"),
     ("mtime_s", "i64"), ("mtime_ns", "u32"), ("ctime_s", "i64"), ("ctime_ns", "u32"), ("device", "u64"),
-    ("inode", "u64"), ("evidence", EVIDENCE),
+    ("inode", "u64"), ("rdev", "u64"), ("links", "u32"), ("evidence", EVIDENCE),
 ]
 # Bits of a u64, from bit 0 on: (name, how many).
 CHOICES = [
     ("cache", 2), ("resume", 2), ("strict", 1), ("budget_set", 1), ("devices", 1), ("preallocate", 1), ("join", 1),
     ("owner", 2), ("group", 2), ("mode", 2), ("times", 2), ("set_id", 1), ("journal", 1), ("journal_early", 1),
-    ("compare_only", 1), ("dry", 1),
+    ("compare_only", 1), ("dry", 1), ("replace_folders", 1),
 ]
 CHOICES_KNOWN = (1 << sum(bits for _, bits in CHOICES)) - 1
+ROOT = [("root", "u32"), ("root_path", "text")]
 FILE = [
-    ("chunk", "u32"), ("path", "text"), ("choices", "choices"), ("budget", "u64"), ("session", "u64"),
-    ("journal_path", "text"), ("chown", "text"), ("source", FACTS),
+    ("chunk", "u32"), *ROOT, ("path", "text"), ("choices", "choices"), ("budget", "u64"), ("session", "u64"),
+    ("journal_path", "text"), ("chown", "text"), ("link", "text"), ("hard", "bool"), ("source", FACTS),
 ]
+NO_ROOT = {"root": 0, "root_path": b""}
+GIVEN = [("length", "u32"), ("digest", "digest")]
+ROOM = [("length", "u32")]
+COUNTED = [("count", "u32"), ("digest", "digest")]
 OPENED = [
     ("fresh", "bool"), ("readable", "bool"), ("journal", "u8"), ("old", "u64"), ("source_proven", "bool"),
     ("target_proven", "bool"), ("chunk", "u32"),
@@ -80,16 +87,20 @@ ASKED = {
     DESCRIBE: [("file", FILE)], OPEN: [("file", FILE)], MAP: [("offset", "u64")],
     RECALL: [("offset", "u64"), ("length", "u32")], FETCH: RANGE + CONDITION,
     EXAMINE: RANGE + CONDITION + [("medium", "bool")], STORE: RANGE + [("blank", "bool"), ("digest", "digest")],
-    KEEP: RANGE + [("digest", "digest")], ERASE: RANGE, SYNC: [], COMMIT: [("file", FILE)], ABANDON: [],
-    ADJUST: [("file", FILE)],
+    KEEP: RANGE + [("digest", "digest")], ERASE: RANGE, SYNC: ROOT, COMMIT: [("file", FILE)], ABANDON: [],
+    ADJUST: [("file", FILE)], TOUR: [("file", FILE)] + GIVEN, WALK: ROOM, MAKE: [("file", FILE)],
+    DETAIL: [("file", FILE)] + ROOM, DRESS: [("file", FILE)] + GIVEN, LIST: [("file", FILE), ("offset", "u64")] + ROOM,
+    MISSING: [("file", FILE)] + GIVEN, REMOVE: [("file", FILE)], TAKE: [("file", FILE)] + ROOM, PUT: [("file", FILE)] + GIVEN,
 }
 ANSWERED = {
     DESCRIBE: [("facts", FACTS), ("journal", "bool")], OPEN: [("facts", FACTS), ("opened", OPENED)],
     MAP: [("start", "u64"), ("end", "u64")], RECALL: [("next", "u64"), ("count", "u32"), ("digest", "digest")],
     FETCH: [("matched", "bool"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
     STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [], ABANDON: [], ADJUST: [],
+    TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8")], DETAIL: COUNTED, DRESS: [],
+    LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [],
 }
-REPORTED = (COMMIT, ABANDON, ADJUST)
+REPORTED = (COMMIT, ABANDON, ADJUST, MAKE, DRESS)
 
 # Wishes for owner, group, mode and times; one that is not LEAVE is kept where that is possible.
 KEEP_IT, LEAVE, ARCHIVE, ASKED_FOR = range(4)
