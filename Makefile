@@ -1,6 +1,7 @@
 # haul: move very large files without building up page cache.
 #
 #   make            build/haul            make check      install what the tests need, build, run every test
+#                                         check ARCH=i386 with 32-bit programs, what they need fetched below build/
 #   make demo       the main job, shown   make bench      haul beside its peers, as ratios; also
 #   make install    DESTDIR, PREFIX; make uninstall        bench-resume, bench-remote (see bench/run*)
 #   make deps       install the packages that are missing; so do demo, check and bench. `make` itself only looks for them.
@@ -22,7 +23,7 @@ WITH_ZSTD  ?= 1
 WITH_SSH   ?= $(if $(STATIC),0,1)
 BUILD      := build$(if $(SAN),/san)
 AGENTS     ?= x86_64 i386 aarch64
-MACHINE    := $(shell uname -m)
+AGENTS_HERE := $(if $(filter x86_64,$(shell uname -m)),x86_64 i386,$(shell uname -m))
 
 ifneq ($(and $(STATIC),$(filter-out 0,$(WITH_SSH))),)
 $(error a static program cannot load libssh: leave out WITH_SSH=$(WITH_SSH) (-e ssh works all the same) or $(STATIC))
@@ -105,10 +106,11 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/rep
 # Its links are to a server of its own (fuzz_copy.c).
 $(BUILD)/tests/fuzz/fuzz_copy: private LDFLAGS += -Wl,--wrap=link_open
 
-# Test tools stand alone: they must not share haul's mistakes. FUSE ones link libfuse3.
+# Test tools stand alone: they must not share haul's mistakes. FUSE ones link libfuse3, whose times have 32 bits on 32-bit
+# machines.
 $(BUILD)/tests/lib/fuse_%: tests/lib/fuse_%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
+	$(call say,CC)$(CC) $(filter-out -D_TIME_BITS=64,$(ALL_CPPFLAGS)) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
 	  $(shell pkg-config --libs fuse3 2>/dev/null)
 
 $(BUILD)/tests/lib/%: tests/lib/%.c $(BUILD)/config
@@ -154,12 +156,20 @@ demo: deps
 	@tests/lib/demo $(BUILD)/haul
 
 check: deps-test
+ifeq ($(ARCH),)
 	@+$(PARALLEL) tests-build agents-here WERROR=1
 	@tests/lib/check $(BUILD)
+else # programs of another kind of machine that this one runs, too, with the libraries of that one
+	@+$(PARALLEL) agents-here
+	@mkdir -p build/$(ARCH) && cp build/haul-agent* build/$(ARCH)/
+	@+cross=$$(src/cross build $(ARCH) libssh-dev++ libcmocka-dev++ libfuse3-dev++) && eval "$$cross" && \
+	  $(MAKE) --no-print-directory check ARCH= AGENTS_HERE= BUILD=build/$(ARCH) \
+	  CC="$$CC -Wl,--dynamic-linker=$$LOADER -Wl,-rpath=$$LIBRARIES -Wl,--disable-new-dtags"
+endif
 
 # The agents that run here. 77: what is missing cannot be fetched; the tests then say so.
 agents-here: build
-	@+$(make_agents) $(MACHINE) $(if $(filter x86_64,$(MACHINE)),i386) || [ $$? = 77 ]
+	@+$(make_agents) $(AGENTS_HERE) || [ $$? = 77 ]
 
 # All of them, the others run by qemu-user, which is fetched like their compilers.
 check-agents: deps-test

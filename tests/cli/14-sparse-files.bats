@@ -97,3 +97,39 @@ blocks() {
     expect_under "blocks of the target" "$(blocks "$FS/target")" $((8 * MIB / 512))
     sanitized || expect_under "memory beside that for a small file" "$(receipt .memory_peak_bytes)" $((memory + 2 * MIB))
 }
+
+# Data around the places where a number has one bit more, and at the very end: in one file each, here and by a pipe, and
+# again where the last byte of the target is another.
+@test "4 GiB and 2 TiB, a byte less and a byte more, and 5 TiB: every byte in its place" {
+    local size at way
+    on_fs xfs 1G
+    printf '#!/bin/sh\nshift\nexec "$@"\n' >far
+    chmod +x far
+    for size in 4294967295 4294967296 4294967297 2199023255551 2199023255552 2199023255553 5497558138880; do
+        rm -f "$FS"/*
+        truncate -s "$size" "$FS/source"
+        for at in 4293967296 2199022255552 $((size - 70000)); do
+            [ "$at" -ge "$size" ] || "$TOOLS/fill" --seed="$at" --offset="$at" "$FS/source" $((size - at < 2 * MIB ? size - at : 2 * MIB))
+        done
+        expect "size of the source" "$(stat -c %s "$FS/source")" "$size"
+        copied "$FS/source" "$FS/here"
+        copied -e ./far --remote-path="$HAUL" "$FS/source" "far:$FS/there"
+        for way in here there; do spread_same "$FS/source" "$FS/$way"; done
+        [ "$size" -lt 2000000000000 ] || continue # a hole is compared as fast as memory is read
+        for way in here there; do "$TOOLS/fill" --flip=$((size - 1)) "$FS/$way"; done
+        copied -I "$FS/source" "$FS/here"
+        copied -I -e ./far --remote-path="$HAUL" "$FS/source" "far:$FS/there"
+        expect_receipt .bytes_copied $((size % MIB ? size % MIB : MIB))
+        for way in here there; do spread_same "$FS/source" "$FS/$way"; done
+    done
+}
+
+spread_same() { # SOURCE TARGET
+    local at size
+    size=$(stat -c %s "$1")
+    expect "size of $2" "$(stat -c %s "$2")" "$size"
+    for at in 4293967296 2199022255552 $((size - 70000)); do
+        [ "$at" -ge "$size" ] || cmp -n $((2 * MIB + 4096)) -i "$at" "$1" "$2"
+    done
+    expect_under "blocks of $2" "$(blocks "$2")" $((12 * MIB / 512))
+}

@@ -112,7 +112,7 @@ static struct timespec kept_time(struct timespec time)
     if (f->time_unit > 0 && time.tv_nsec < 1000000000) {
         long long ns = time.tv_sec * 1000000000LL + time.tv_nsec;
         ns -= ns % f->time_unit;
-        return (struct timespec){ns / 1000000000, ns % 1000000000};
+        return (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
     }
     return time;
 }

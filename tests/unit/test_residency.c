@@ -394,7 +394,8 @@ static void measure_needs_little_address_space(void **state)
     in_child(little_address_space, place);
 }
 
-/* What stays mapped moves with the questions, and answers as if each were mapped for itself. */
+/* What stays mapped moves with the questions, and answers as if each were mapped for itself, as is
+ * done where addresses are few. */
 static void measure_with_view_is_the_same(void **state)
 {
     const struct place *place = *state;
@@ -409,7 +410,7 @@ static void measure_with_view_is_the_same(void **state)
     uint64_t bytes;
     assert_int_equal(residency_measure(&residency, fd, 0, 0, &bytes), 0);
     assert_int_equal(bytes, measured(RESIDENCY_MINCORE, fd, 0, 0));
-    assert_non_null(view.mapping);
+    assert_int_equal(view.mapping != NULL, sizeof(void *) >= 8);
     assert_int_equal(ftruncate(fd, 200 * MIB), 0); /* it grows under the mapping */
     for (size_t i = 0; i < COUNT_OF(at); i++) {
         char byte;

@@ -310,7 +310,7 @@ static bool is_utf8(iconv_t converter, const char *text, size_t length)
 
 static iconv_t open_converter(void)
 {
-    iconv_t converter = iconv_open("UTF-32LE", "UTF-8");
+    iconv_t converter = iconv_open("UCS-4LE", "UTF-8");
 
     assert_true(converter != (iconv_t)-1);
     return converter;
