@@ -57,6 +57,7 @@ struct copy {
     uint32_t jobs_count;
     struct ask_memory *memory; /* remote sides: what was answered, for the next lane */
     struct lane_config lane_config;
+    struct lane_pool pool;
     struct life_run run;
     struct lane *lanes[LANES_MAX];          /* files live in the first one */
     struct lane_team *team;                 /* while it is there the other lanes are its threads' */
@@ -166,6 +167,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .progress = &copy->progress,
         .control = copy->control,
         .memory = copy->memory,
+        .pool = &copy->pool,
     };
     result = lane_open(&copy->lanes[0], &copy->lane_config, err);
     if (result == 0)
@@ -229,6 +231,7 @@ void copy_close(struct copy *copy)
         return;
     for (uint32_t i = 0; i < LANES_MAX; i++)
         lane_close(copy->lanes[i]);
+    slab_close(&copy->pool.slab);
     while (copy->files_count > 0)
         copy_let_go(copy);
     ask_memory_close(copy->memory);
@@ -257,7 +260,7 @@ bool copy_broken(const struct copy *copy)
 static void copy_promote(struct copy *copy)
 {
     struct lane **lanes = copy->lanes;
-    for (uint32_t i = 1; i < LANES_MAX && lane_broken(lanes[0]); i++) {
+    for (uint32_t i = 1; i < LANES_MAX && !copy->team && lane_broken(lanes[0]); i++) {
         struct lane *other = lanes[i];
         if (!other || lane_lost(other))
             continue;
@@ -402,6 +405,7 @@ static bool copy_tend(struct copy *copy, struct life *life)
         copy_release(copy, life);
         if (copy_lanes_behind(copy, life, LIFE_DONE) > 0)
             return false;
+        (void)lane_lend(copy->lanes[0], UINT32_MAX);
         life_released(life);
         return true;
     default:
@@ -419,7 +423,6 @@ static void copy_live(struct copy *copy, struct copy_file *file, const struct li
     this.chunk_bytes = copy->lanes[0]->chunk_bytes;
     file->ended = file->admitted = false;
     file->lane = copy->lanes[0];
-    file->lane->retired = false; /* as a further lane, of an earlier file */
     life_begin(&file->life, &copy->run, &this);
     pump_add(&file->lane->pump, &file->life);
 }

@@ -80,6 +80,13 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
     return 0;
 }
 
+/* The first lane of an automatic number borrows, the others get what is theirs. */
+static uint32_t lane_slots_most(const struct lane_config *config)
+{
+    bool alone = config->wish->lanes == 0 && !config->pool->slab.base;
+    return config->budget->slots_count / (alone ? 1 : config->lanes);
+}
+
 static int lane_open_file(struct lane *lane, const struct lane_config *config, enum side_role role,
                           struct error *err)
 {
@@ -88,8 +95,8 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
         .engine =
             {
                 .kind = config->wish->engine,
-                .slab = lane->slab.base,
-                .slab_bytes = lane->slab.length_bytes,
+                .slab = slab_buffer(&lane->pool->slab, lane->slots_first),
+                .slab_bytes = (size_t)lane->slots_count * lane->pool->slab.slot_bytes,
             },
         .slots_count = lane->slots_count + LANE_CONTROL_SLOTS,
         .window_bytes = config->budget->window_bytes,
@@ -101,15 +108,36 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
     return local_open(&lane->pump.sides[role], &file, err);
 }
 
-static int lane_open_slots(struct lane *lane, struct error *err)
+/* The last parts first: the first lane's own are the first ones. */
+static uint32_t lane_take_part(struct lane_pool *pool, uint32_t lanes)
 {
-    int result = slab_open(&lane->slab, lane->slots_count, lane->chunk_bytes, err);
+    uint32_t part = pool->taken[0] ? lanes - 1 : 0;
+    while (part > 0 && pool->taken[part])
+        part--;
+    assert(!pool->taken[part]);
+    pool->taken[part] = true;
+    return part;
+}
+
+static int lane_open_slots(struct lane *lane, const struct lane_config *config, struct error *err)
+{
+    uint32_t part_slots = config->budget->slots_count / config->lanes;
+    struct lane_pool *pool = config->pool;
+    if (!pool->slab.base) {
+        uint32_t count = config->lanes > 1 ? config->budget->slots_count : lane->slots_count;
+        int result = slab_open(&pool->slab, count, lane->chunk_bytes, err);
+        if (result < 0)
+            return result;
+    }
+    lane->part = lane_take_part(pool, config->lanes);
+    lane->pool = pool;
+    lane->slots_first = lane->part * part_slots;
     /* The rest is zeros, and a page of it is not touched before it is needed. */
-    for (uint32_t i = 0; result == 0 && i < lane->slots_count; i++) {
-        lane->slots[i].buffer = slab_buffer(&lane->slab, i);
+    for (uint32_t i = 0; i < lane->slots_count; i++) {
+        lane->slots[i].buffer = slab_buffer(&pool->slab, lane->slots_first + i);
         lane->slots[i].capacity = lane->chunk_bytes;
     }
-    return result;
+    return 0;
 }
 
 /* Peers first: what they can hold decides how large our own slots are. */
@@ -121,7 +149,7 @@ static int lane_open_ends(struct lane *lane, const struct lane_config *config, s
             result = lane_open_peer(lane, config, (enum side_role)role, err);
     }
     if (result == 0)
-        result = lane_open_slots(lane, err);
+        result = lane_open_slots(lane, config, err);
     for (int role = 0; result == 0 && role < 2; role++) {
         if (!lane->remote[role])
             result = lane_open_file(lane, config, (enum side_role)role, err);
@@ -140,7 +168,6 @@ static void lane_set_pump(struct lane *lane, const struct lane_config *config)
     pump->sync_every_bytes =
         wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default;
     pump->sync_every_ns = sync_every_ns_default;
-    pump->retired = &lane->retired;
 }
 
 int lane_open(struct lane **out, const struct lane_config *config, struct error *err)
@@ -154,7 +181,7 @@ int lane_open(struct lane **out, const struct lane_config *config, struct error 
     }
     lane->lanes_most = config->lanes;
     lane->jobs_most = LANE_JOBS_MAX;
-    lane->slots_count = config->budget->slots_count / config->lanes;
+    lane->slots_count = lane_slots_most(config);
     lane->chunk_bytes = config->chunk_bytes ? config->chunk_bytes : config->budget->chunk_bytes;
     assert(lane->slots_count >= 2 && lane->slots_count <= SLOTS_MAX);
     int result = lane_open_ends(lane, config, err);
@@ -173,7 +200,8 @@ void lane_close(struct lane *lane)
         return;
     side_close(lane->pump.sides[SIDE_SOURCE]);
     side_close(lane->pump.sides[SIDE_TARGET]);
-    slab_close(&lane->slab);
+    if (lane->pool)
+        lane->pool->taken[lane->part] = false;
     free(lane);
 }
 
@@ -187,7 +215,6 @@ static void lane_turn(struct lane *lane)
 int lane_join(struct lane *lane, const struct life *lead, struct error *err)
 {
     struct life *helper = &lane->helper;
-    lane->retired = false;
     life_help(helper, lead, lane->chunk_bytes);
     pump_add(&lane->pump, helper);
     while (helper->state != LIFE_COPYING && helper->state != LIFE_PARKED)
@@ -199,6 +226,43 @@ void lane_run(struct lane *lane)
 {
     while (lane->helper.state != LIFE_PARKED)
         lane_turn(lane);
+}
+
+void lane_leave(struct lane *lane)
+{
+    life_release(&lane->helper);
+    while (!life_ended(&lane->helper))
+        lane_turn(lane);
+}
+
+bool lane_lend(struct lane *lane, uint32_t first)
+{
+    struct pump *pump = &lane->pump;
+    uint32_t end = lane->slots_first + lane->slots_count;
+    uint32_t count = first > lane->slots_first && first < end ? end - first : 0;
+    pump->lend_count = count;
+    return pump->lent_count >= count;
+}
+
+void lane_look(struct lane *lane)
+{
+    for (int role = 0; role < 2; role++) {
+        if (lane->remote[role])
+            peer_look(lane->pump.sides[role]);
+    }
+}
+
+struct peer_idle lane_far_idle(const struct lane *lane)
+{
+    struct peer_idle least = {NUM_UNKNOWN, UINT32_MAX};
+    for (int role = 0; role < 2; role++) {
+        if (!lane->remote[role])
+            continue;
+        struct peer_idle idle = peer_idle(lane->pump.sides[role]);
+        least.permille = min_u64(least.permille, idle.permille);
+        least.answers_count = (uint32_t)min_u64(least.answers_count, idle.answers_count);
+    }
+    return least;
 }
 
 bool lane_helps(const struct lane *lane, uint32_t number)

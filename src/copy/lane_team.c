@@ -19,12 +19,15 @@ enum {
     TEAM_SETTLE_MS_MAX = 5000,
     TEAM_MEASURE_MS = 250,  /* a rate is measured over so long */
     TEAM_WORTH_SECONDS = 1, /* no new lane for less work than this */
+    TEAM_ANSWERS_MAX = 20,  /* looks, until the other machine has answered */
     IDLE_PERMILLE = 750,    /* of a processor: no new lane for less */
+    HELP_DIVISOR = 20,      /* a lane that brings less than this part is closed */
 };
 
 struct team_member {
     struct lane_team *team;
     uint32_t number;
+    bool present; /* its slots are its own */
     pthread_t thread;
     bool running;
 };
@@ -33,7 +36,11 @@ struct lane_team {
     struct lane_team_config config;
     pthread_t thread;
     atomic_bool finish;
-    uint64_t idle_permille;         /* of one processor, of this machine, when last measured */
+    uint64_t idle_permille[2]; /* of one processor, when last measured: here, far away */
+    struct {
+        uint32_t count;
+        uint64_t sent_bytes, received_bytes;
+    } closed;                       /* lanes, and what went over their links */
     uint32_t settle_ms;             /* how long a new lane takes to get up to speed */
     _Atomic uint32_t running_count; /* threads, this one's included */
     struct team_member members[LANES_MAX];
@@ -79,6 +86,28 @@ static int team_thread(pthread_t *thread, void *(*function)(void *), void *argum
     return errnum;
 }
 
+/* The first lane has the slots that no other one has. false: not all of them yet. */
+static bool team_lend(struct lane_team *team)
+{
+    struct lane *const *lanes = team->config.lanes;
+    uint32_t first = UINT32_MAX;
+    for (uint32_t i = 1; i < LANES_MAX; i++) {
+        if (team->members[i].present)
+            first = (uint32_t)min_u64(first, lanes[i]->slots_first);
+    }
+    return lane_lend(lanes[0], first);
+}
+
+/* false: the copy is over. */
+static bool team_borrow(struct lane_team *team)
+{
+    while (!team_lend(team)) {
+        if (!team_wait(team, 1))
+            return false;
+    }
+    return !team_over(team);
+}
+
 /* One more lane. A lane that cannot be opened is not the copy's failure: it goes on with those
  * that it has. */
 static bool team_add(struct lane_team *team, uint32_t number)
@@ -95,10 +124,10 @@ static bool team_add(struct lane_team *team, uint32_t number)
     }
     if (!*lane)
         result = lane_open(lane, config->lane, &err);
-    if (result == 0 && !team_over(team))
+    *member = (struct team_member){.team = team, .number = number, .present = result == 0};
+    if (result == 0 && team_borrow(team))
         result = lane_join(*lane, config->lead, &err);
     if (result == 0 && !team_over(team)) {
-        *member = (struct team_member){.team = team, .number = number};
         team->running_count++;
         int errnum = team_thread(&member->thread, team_member_run, member);
         member->running = errnum == 0;
@@ -114,9 +143,29 @@ static bool team_add(struct lane_team *team, uint32_t number)
         }
         error_set(&err, errnum, "start a thread");
     }
+    if (error_is_set(&err) && !lane_helps(*lane, config->lead->job.number)) {
+        member->present = false;
+        (void)team_lend(team);
+    }
     if (error_is_set(&err))
         log_note("lane %u could not be opened, going on with %u: %s", number + 1, number, err.text);
     return false;
+}
+
+/* Since the look before this one, when so many answers had come. Both are waited for, for a while.
+ */
+static uint64_t team_far_idle(const struct lane_team *team, uint32_t answers_count)
+{
+    struct lane *lead = team->config.lanes[0];
+    lane_look(lead);
+    for (uint32_t i = 0; i < TEAM_ANSWERS_MAX; i++) {
+        struct peer_idle idle = lane_far_idle(lead);
+        if (idle.answers_count - answers_count >= 2)
+            return idle.permille;
+        if (!team_wait(team, TEAM_LOOK_MS))
+            break;
+    }
+    return NUM_UNKNOWN;
 }
 
 /* Bytes a second now, and how much of a processor nobody has used meanwhile; 0 when the copy ended
@@ -125,24 +174,29 @@ static uint64_t team_rate(struct lane_team *team)
 {
     uint64_t bytes = team_moved_bytes(team), started_ns = clock_now_ns();
     uint64_t idle_ns = proc_idle_ns("");
+    uint32_t answers_count = lane_far_idle(team->config.lanes[0]).answers_count;
+    lane_look(team->config.lanes[0]);
     if (!team_wait(team, (uint32_t)max_u64(TEAM_MEASURE_MS, team->settle_ms / 2)))
         return 0;
     uint64_t took_ns = clock_now_ns() - started_ns;
-    team->idle_permille = IDLE_PERMILLE; /* where nobody can tell */
+    uint64_t rate = clock_rate(team_moved_bytes(team) - bytes, took_ns);
+    team->idle_permille[0] = NUM_UNKNOWN;
     if (idle_ns != NUM_UNKNOWN)
-        team->idle_permille = (proc_idle_ns("") - idle_ns) / (took_ns / 1000 + 1);
-    return clock_rate(team_moved_bytes(team) - bytes, took_ns);
+        team->idle_permille[0] = (proc_idle_ns("") - idle_ns) / (took_ns / 1000 + 1);
+    team->idle_permille[1] = team_far_idle(team, answers_count);
+    return rate;
 }
 
 /* A lane takes about as much as one processor gives, at either side. Where none is idle it takes
  * that from the others: with both sides on two processors a push by several made 0.77 of the rate
- * of one. What the other machine has left is not known; there the rate has to tell. */
+ * of one. Where it is not known the rate has to tell. */
 static bool team_has_processor(const struct lane_team *team)
 {
-    if (team->idle_permille >= IDLE_PERMILLE)
+    uint64_t permille = min_u64(team->idle_permille[0], team->idle_permille[1]);
+    if (permille >= IDLE_PERMILLE)
         return true;
-    log_verbose("no further lane: %u permille of a processor are idle",
-                (uint32_t)team->idle_permille);
+    log_verbose("no further lane: %u permille of a processor are idle %s", (uint32_t)permille,
+                permille == team->idle_permille[0] ? "here" : "there");
     return false;
 }
 
@@ -154,11 +208,26 @@ static bool team_worth_it(const struct lane_team *team, uint64_t rate)
 }
 
 /* A lane more can cost more than it brings: with both sides of two on four processors a push made
- * 0.87 of the rate of one. */
-static void team_retire(struct lane_team *team, uint32_t number)
+ * 0.87 of the rate of one. What it has stored becomes durable, and its slots go back. One that has
+ * failed stays until the copy hears of it. */
+static void team_close(struct lane_team *team, uint32_t number)
 {
-    team->config.lanes[number]->retired = true;
-    log_verbose("lane %u: retired, it did not help", number + 1);
+    struct team_member *member = &team->members[number];
+    struct lane **lane = &team->config.lanes[number];
+    log_verbose("lane %u: closed, it did not help", number + 1);
+    (*lane)->pump.retired = true;
+    pthread_join(member->thread, NULL);
+    member->running = false;
+    if ((*lane)->helper.result < 0)
+        return;
+    team->closed.count++;
+    team->closed.sent_bytes += (*lane)->helper.job.sent_bytes;
+    team->closed.received_bytes += (*lane)->helper.job.received_bytes;
+    lane_leave(*lane);
+    lane_close(*lane);
+    *lane = NULL;
+    member->present = false;
+    (void)team_lend(team);
 }
 
 /* As many as were wished; automatic: while each more brings a tenth. */
@@ -183,8 +252,8 @@ static void team_grow(struct lane_team *team)
         if (!team_wait(team, team->settle_ms))
             break;
         uint64_t after = team_rate(team);
-        if (after > 0 && after < before)
-            team_retire(team, number);
+        if (after > 0 && after < before + before / HELP_DIVISOR)
+            team_close(team, number);
         if (after < before + before / 10)
             break;
         before = after;
@@ -233,5 +302,9 @@ void lane_team_finish(struct lane_team *team)
         if (team->members[i].running)
             pthread_join(team->members[i].thread, NULL);
     }
+    struct life *lead = team->config.lead;
+    lead->lanes += team->closed.count;
+    lead->job.sent_bytes += team->closed.sent_bytes;
+    lead->job.received_bytes += team->closed.received_bytes;
     free(team);
 }

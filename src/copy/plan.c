@@ -381,15 +381,6 @@ enum plan_answer plan_next(struct plan *plan, struct plan_item *item)
     return answer;
 }
 
-enum plan_answer plan_next_alone(struct plan *plan, struct plan_item *item)
-{
-    pthread_mutex_lock(&plan->lock);
-    bool busy = plan->outstanding > 0 && !plan->cancelled;
-    enum plan_answer answer = busy ? PLAN_LATER : plan_next_locked(plan, item);
-    pthread_mutex_unlock(&plan->lock);
-    return answer;
-}
-
 int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t count,
                 struct error *err)
 {

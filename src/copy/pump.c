@@ -71,6 +71,24 @@ static struct slot *pump_find(struct pump *pump, uint32_t first, uint32_t count)
     return NULL;
 }
 
+/* Those with buffers that may be used. */
+static uint32_t pump_own_count(const struct pump *pump)
+{
+    return pump->slots_count - (uint32_t)max_u64(pump->lend_count, pump->lent_count);
+}
+
+/* Another lane wants buffers of ours, or has given them back. */
+static void pump_share(struct pump *pump)
+{
+    uint32_t lend_count = pump->lend_count;
+    assert(lend_count == 0 || lend_count + 2 <= pump->slots_count);
+    for (uint32_t i = pump->lent_count; i < lend_count; i++) {
+        if (pump->slots[pump->slots_count - 1 - i].state != SLOT_FREE)
+            return;
+    }
+    pump->lent_count = lend_count;
+}
+
 static struct slot *pump_control(struct pump *pump)
 {
     return pump_find(pump, pump->slots_count, pump->control_count);
@@ -294,7 +312,7 @@ static bool pump_lend(struct pump *pump, struct life *life)
     for (int i = 0; i < 2; i++) {
         if (life->buffers[i])
             continue;
-        life->buffers[i] = pump_find(pump, 0, pump->slots_count);
+        life->buffers[i] = pump_find(pump, 0, pump_own_count(pump));
         if (!life->buffers[i])
             return false;
         life->buffers[i]->state = SLOT_LENT;
@@ -403,19 +421,6 @@ static int pump_reap(struct pump *pump, enum side_role role, bool wait)
     return count;
 }
 
-/* A retired lane goes on turning, so that its link stays alive, and is there when all others have
- * been lost. */
-static enum plan_answer pump_next(const struct pump *pump, struct life *life,
-                                  struct plan_item *item)
-{
-    if (!pump->retired || !*pump->retired)
-        return plan_next(life->plan, item);
-    enum plan_answer answer = plan_next_alone(life->plan, item);
-    if (answer == PLAN_ITEM)
-        *pump->retired = false;
-    return answer;
-}
-
 /* false: nothing for this file now. */
 static bool pump_fill_slot(struct pump *pump, struct slot *slot, struct life *life)
 {
@@ -426,7 +431,7 @@ static bool pump_fill_slot(struct pump *pump, struct slot *slot, struct life *li
     if (life->sync.chunks_count + life->slots_count >= PUMP_UNSYNCED_MAX - 1 &&
         life->sync.under_way)
         return false;
-    enum plan_answer answer = pump_next(pump, life, &item);
+    enum plan_answer answer = pump->retired ? PLAN_END : plan_next(life->plan, &item);
     life->plan_ended = answer == PLAN_END;
     if (answer != PLAN_ITEM)
         return false;
@@ -447,7 +452,7 @@ static bool pump_fill_next(struct pump *pump, struct slot *slot)
 
 static void pump_fill(struct pump *pump)
 {
-    for (uint32_t i = 0; pump->lives && i < pump->slots_count; i++) {
+    for (uint32_t i = 0; pump->lives && i < pump_own_count(pump); i++) {
         struct slot *slot = &pump->slots[i];
         if (slot->state != SLOT_FREE)
             continue;
@@ -498,6 +503,7 @@ bool pump_turn(struct pump *pump)
 {
     for (struct life *life = pump->lives; pump->control->stop && life; life = life->next)
         life_interrupt(life);
+    pump_share(pump);
     pump_steps(pump);
     pump_fill(pump);
     for (struct life *life = pump->lives; life; life = life->next)

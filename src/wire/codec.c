@@ -155,7 +155,12 @@ static const struct field note_fields[] = {
     U8(note.level, LOG_DEBUG),
     TEXT(note.line, WIRE_NOTE_BYTES),
 };
-static const struct field alive_fields[] = {ANY64(arrived_bytes)};
+static const struct field ping_fields[] = {ANY64(arrived_bytes)};
+static const struct field pong_fields[] = {
+    ANY64(arrived_bytes),
+    ANY64(idle.idle_ns),
+    ANY64(idle.clock_ns),
+};
 static const struct field failure_fields[] = {
     U8(failure.class, ERROR_TIMEOUT),
     U32(failure.errnum, 0, ERRNO_MAX),
@@ -565,8 +570,10 @@ static void code_message(struct coder *coder, struct wire_message *message)
         CODE(coder, note_fields, message);
         break;
     case WIRE_PING:
+        CODE(coder, ping_fields, message);
+        break;
     case WIRE_PONG:
-        CODE(coder, alive_fields, message);
+        CODE(coder, pong_fields, message);
         break;
     case WIRE_BYE:
         CODE(coder, failure_fields, message);

@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 static const uint64_t explain_timeout_ns = 3 * NS_PER_SECOND;
@@ -55,6 +56,10 @@ struct peer {
     uint64_t moved_ns, moved_bytes; /* when WIRE_SIGN_BYTES more were sent or received, and how many
                                        there were then */
     uint64_t resent;
+    struct wire_idle idle;          /* as the other side has told last */
+    atomic_bool idle_wanted;        /* by another thread, ... */
+    _Atomic uint64_t idle_permille; /* ... which is told this ... */
+    _Atomic uint32_t idle_told;     /* ... so many times */
     uint64_t counted_sent_bytes, counted_received_bytes;
 };
 
@@ -223,6 +228,8 @@ static void peer_put_request(struct peer *self, struct slot *slot)
 /* 0, or -errno of the link. */
 static int peer_send(struct peer *self, struct error *err)
 {
+    if (atomic_exchange(&self->idle_wanted, false))
+        self->session.ping_due = true;
     for (;;) {
         struct slot *sent;
         int result = session_send(&self->session, &sent, err);
@@ -318,6 +325,22 @@ static void peer_payload(struct peer *self, struct slot *slot)
     peer_finish(self, slot, 0);
 }
 
+/* What PONG said of the other side's processors, compared with the one before. */
+static void peer_note_idle(struct peer *self)
+{
+    const struct wire_idle now = self->session.idle, before = self->idle;
+    if (self->session.pongs_count == self->idle_told)
+        return;
+    /* What is counted as waiting for a disk may become less. */
+    uint64_t idle_ns = now.idle_ns - min_u64(before.idle_ns, now.idle_ns);
+    bool known =
+        self->idle_told > 0 && now.idle_ns != NUM_UNKNOWN && now.clock_ns > before.clock_ns;
+    self->idle_permille =
+        known ? idle_ns / div_ceil(now.clock_ns - before.clock_ns, 1000) : NUM_UNKNOWN;
+    self->idle = now;
+    self->idle_told = self->session.pongs_count;
+}
+
 /* Until nothing more is there, or a slot has its payload: where the link is faster than we are,
  * all slots would fill before the first is stored, and nothing be asked for meanwhile. */
 static void peer_receive(struct peer *self)
@@ -337,6 +360,7 @@ static void peer_receive(struct peer *self)
         else if (event < 0)
             peer_break(self, &why);
     }
+    peer_note_idle(self);
 }
 
 /* ---- the table ---- */
@@ -618,6 +642,17 @@ int peer_open(struct side **out, const struct peer_config *config, struct error 
 const struct wire_hello *peer_agreed(const struct side *side)
 {
     return &((const struct peer *)side)->agreed;
+}
+
+void peer_look(struct side *side)
+{
+    peer_of(side)->idle_wanted = true;
+}
+
+struct peer_idle peer_idle(const struct side *side)
+{
+    const struct peer *self = (const struct peer *)side;
+    return (struct peer_idle){self->idle_permille, self->idle_told};
 }
 
 bool peer_broken(const struct side *side)

@@ -3,6 +3,7 @@
 
 #include "haul/base/clock.h"
 #include "haul/base/num.h"
+#include "haul/base/proc.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -87,6 +88,10 @@ static int session_hear(struct session *session, const struct wire_message *mess
     if (session_is_flood(session))
         return stream_violation(&session->stream, err, "it floods us with messages");
     session->pong_due |= message->type == WIRE_PING;
+    if (message->type == WIRE_PONG) {
+        session->idle = message->idle;
+        session->pongs_count++;
+    }
     return message->type == WIRE_NOTE ? SESSION_MESSAGE : SESSION_LATER;
 }
 
@@ -169,6 +174,8 @@ static void session_put_alive(struct session *session, enum wire_type type)
 {
     struct wire_message message;
     codec_message(&message, type, WIRE_TAG_NONE);
+    if (type == WIRE_PONG)
+        message.idle = (struct wire_idle){proc_idle_ns(""), clock_now_ns()};
     int result = stream_put(&session->stream, &message, NULL);
     assert(result == 0); /* it has no text */
     (void)result;
@@ -184,10 +191,13 @@ int session_send(struct session *session, struct slot **sent, struct error *err)
         if (session->sending)
             *sent = session->sending;
         session->sending = NULL;
-        if (!session->pong_due)
+        if (!session->pong_due && !session->ping_due)
             return 1;
-        session->pong_due = false;
-        session_put_alive(session, WIRE_PONG);
+        session_put_alive(session, session->pong_due ? WIRE_PONG : WIRE_PING);
+        if (session->pong_due)
+            session->pong_due = false;
+        else
+            session->ping_due = false;
     }
 }
 
@@ -247,7 +257,8 @@ int session_watch(const struct session *session, uint64_t since_ns, uint64_t sil
 
 unsigned int session_wanted(const struct session *session, bool more)
 {
-    bool sending = stream_sending(&session->stream) || session->pong_due || more;
+    bool sending =
+        stream_sending(&session->stream) || session->pong_due || session->ping_due || more;
     return LINK_RECV | (sending ? LINK_SEND : 0u);
 }
 

@@ -384,13 +384,17 @@ static inline void world_life(struct world *world)
     };
 }
 
-/* Whatever it returns: nothing is under way, no slot is lost. */
-static inline int world_run(struct world *world)
+static inline void world_begin(struct world *world)
 {
-    struct pump *pump = &world->pump;
     world->err = (struct error){.class = ERROR_NONE};
     world_life(world);
-    pump_add(pump, &world->life);
+    pump_add(&world->pump, &world->life);
+}
+
+/* Whatever it returns: nothing is under way, no slot is lost. */
+static inline int world_end(struct world *world)
+{
+    struct pump *pump = &world->pump;
     while (world->life.state == LIFE_COPYING) {
         if (!pump_turn(pump))
             pump_wait(&pump, 1);
@@ -411,6 +415,12 @@ static inline int world_run(struct world *world)
     }
     assert_int_equal(result < 0, error_is_set(&world->err));
     return result;
+}
+
+static inline int world_run(struct world *world)
+{
+    world_begin(world);
+    return world_end(world);
 }
 
 /* Failures are over; the same plan goes on, as another lane would. */

@@ -76,30 +76,6 @@ static void plan_close_null_is_legal(void **state)
 
 /* ---- old content ---- */
 
-static void plan_next_alone_leaves_the_work_to_whoever_has_some(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct plan_config config = config_of(3);
-    struct plan_item item;
-    start(&f, &config);
-    struct plan_item first = next(f.plan);
-    assert_int_equal(plan_next_alone(f.plan, &item), PLAN_LATER);
-    copied(f.plan, &first);
-    assert_int_equal(plan_next_alone(f.plan, &item), PLAN_ITEM);
-    assert_item(&item, PLAN_COPY, 1);
-    copied(f.plan, &item);
-    struct plan_item last = next(f.plan);
-    assert_int_equal(plan_next_alone(f.plan, &item), PLAN_LATER);
-    plan_returned(f.plan, &last); /* that lane was lost */
-    assert_int_equal(plan_next_alone(f.plan, &item), PLAN_ITEM);
-    assert_item(&item, PLAN_COPY, 2);
-    assert_int_equal(plan_next_alone(f.plan, &last), PLAN_LATER);
-    plan_cancel(f.plan);
-    assert_int_equal(plan_next_alone(f.plan, &last), PLAN_END);
-    plan_close(f.plan);
-}
-
 static void plan_next_old_content_is_checked_up_to_its_end(void **state)
 {
     (void)state;
@@ -395,7 +371,6 @@ int main(void)
         cmocka_unit_test(plan_next_item_out_says_later_then_ends),
         cmocka_unit_test(plan_complete_not_all_yielded_is_false),
         cmocka_unit_test(plan_close_null_is_legal),
-        cmocka_unit_test(plan_next_alone_leaves_the_work_to_whoever_has_some),
         cmocka_unit_test(plan_next_old_content_is_checked_up_to_its_end),
         cmocka_unit_test(plan_next_rewrite_never_checks),
         cmocka_unit_test(plan_next_sparse_source_is_mapped_first),

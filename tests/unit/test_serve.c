@@ -4,6 +4,22 @@
 
 /* ---- operations ---- */
 
+/* What PONG tells of the other machine's processors, which here is this machine. */
+static void peer_look_twice_tells_how_idle_the_other_machine_is(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_open(SIDE_TARGET);
+    struct slot *none[1];
+    assert_int_equal(peer_idle(rig->side).answers_count, 0);
+    for (uint32_t i = 1; i <= 2; i++) {
+        peer_look(rig->side);
+        while (peer_idle(rig->side).answers_count < i)
+            assert_int_equal(side_reap(rig->side, none, 1, true), 0);
+    }
+    assert_true(peer_idle(rig->side).permille != NUM_UNKNOWN);
+    rig_close(rig);
+}
+
 static const uint64_t sizes[] = {
     0, 1, 4095, 4096, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 511, 9 * CHUNK, 17 * CHUNK + 4097};
 
@@ -400,6 +416,7 @@ static void hello_that_needs_too_much_memory_is_refused_in_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(peer_look_twice_tells_how_idle_the_other_machine_is),
         cmocka_unit_test(push_every_size_arrives),
         cmocka_unit_test(pull_every_size_arrives),
         cmocka_unit_test(source_operations_equal_those_of_a_local_end),

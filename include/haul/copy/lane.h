@@ -14,8 +14,8 @@
 #include "haul/disk/slab.h"
 #include "haul/net/address.h"
 #include "haul/side/side.h"
+#include "haul/wire/peer.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,6 +24,13 @@ enum {
     LANE_JOBS_MAX = 64,      /* files open at the same time */
     LANES_MAX = 8,
     LANES_AUTO_MAX = 4,
+};
+
+/* The memory of all slots of a run, in as many parts as there may be lanes. A lane is of one part,
+ * but the first of an automatic number, which has all as long as no other takes part. */
+struct lane_pool {
+    struct slab slab;
+    bool taken[LANES_MAX];
 };
 
 struct lane_config {
@@ -36,19 +43,21 @@ struct lane_config {
     struct progress *progress;
     struct control *control;
     struct ask_memory *memory; /* passwords for the next lane */
+    struct lane_pool *pool;    /* all zeros before the first lane */
 };
 
 struct lane {
     struct pump pump; /* its sides and slots are this lane's */
     bool remote[2];
-    struct slab slab;
+    struct lane_pool *pool;
+    uint32_t part;                                     /* of the pool */
+    uint32_t slots_first;                              /* in the pool */
     struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slots are the last in use */
     uint32_t slots_count;
     uint32_t chunk_bytes; /* the most that both sides take */
     uint32_t lanes_most;  /* that the other sides have memory for */
     uint32_t jobs_most;   /* files open at the same time, as far as both sides go */
     struct life helper;   /* a further lane's view of the file that it has joined */
-    atomic_bool retired;  /* see pump.h */
 };
 
 /* Open both sides and the slots. Blocks for the logins. On failure nothing is left. */
@@ -60,6 +69,18 @@ int lane_join(struct lane *lane, const struct life *lead, struct error *err);
 
 /* The joined lane does its part of the copy, until its life is parked. Blocks. */
 void lane_run(struct lane *lane);
+
+/* It lets go of the file that it had joined, which is parked and has not failed, without waiting
+ * for the others. Blocks. */
+void lane_leave(struct lane *lane);
+
+/* Leave the slots from `first` of the pool on to other lanes; UINT32_MAX: have all again. false: it
+ * still uses some of them. */
+bool lane_lend(struct lane *lane, uint32_t first);
+
+/* peer_look() and peer_idle() of the far sides of this lane, the busier one. */
+void lane_look(struct lane *lane);
+struct peer_idle lane_far_idle(const struct lane *lane);
 
 /* Has it joined the file of that number, and not let go of it? */
 bool lane_helps(const struct lane *lane, uint32_t number);
@@ -84,7 +105,7 @@ struct lane_team_config {
     struct lane **lanes; /* LANES_MAX places; [0] is the first lane; open ones are used again for
                             the next file */
     uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, while each more helps by a tenth; one that
-                            slows the others down is retired */
+                            does not help is closed */
     struct life *lead;   /* COPYING in the first lane */
 };
 
@@ -95,7 +116,8 @@ int lane_team_start(struct lane_team **out, const struct lane_team_config *confi
 /* No more lanes. The plan has ended or was cancelled. true: none of them runs any more. */
 bool lane_team_over(struct lane_team *team);
 
-/* Waits for all threads, and frees it. NULL is legal. */
+/* Waits for all threads, gives the first lane its slots back, and counts for the file what closed
+ * lanes have done. Frees it; NULL is legal. */
 void lane_team_finish(struct lane_team *team);
 
 #endif

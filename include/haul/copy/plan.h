@@ -62,9 +62,6 @@ int plan_open(struct plan **out, const struct plan_config *config, struct progre
 /* The next thing to do goes to *item. Any lane may ask; blocks for no disk. */
 enum plan_answer plan_next(struct plan *plan, struct plan_item *item);
 
-/* The same for whoever is to leave the work to others: an item only when nobody has one. */
-enum plan_answer plan_next_alone(struct plan *plan, struct plan_item *item);
-
 /* Resume, before the first plan_next(): these chunks are journalled as durable. -EPROTO: a chunk
  * beyond the file. */
 int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t count,

@@ -34,12 +34,14 @@ struct pump {
     uint64_t sync_every_bytes; /* a checkpoint of a file after so many bytes stored; 0: only where
                                   the journal has no more memory for notes */
     uint64_t sync_every_ns;    /* and after so long; with sync_every_bytes 0: not */
-    atomic_bool *retired;      /* leave the work to other lanes; unset when there are none left; may
-                                  be NULL */
+    _Atomic uint32_t
+        lend_count;      /* leave so many of the last slots with buffers to other lanes ... */
+    atomic_bool retired; /* leave all new work to them */
 
-    struct life *lives;  /* in order of arrival, linked by next */
-    uint32_t busy_count; /* slots that are with a side */
-    bool broken[2];      /* by role: this side's engine gives nothing back any more */
+    _Atomic uint32_t lent_count; /* ... so many are left: theirs until lend_count is less */
+    struct life *lives;          /* in order of arrival, linked by next */
+    uint32_t busy_count;         /* slots that are with a side */
+    bool broken[2];              /* by role: this side's engine gives nothing back any more */
 };
 
 /* A file joins; it leaves by itself once it has ended. */

@@ -49,6 +49,16 @@ const struct wire_hello *peer_agreed(const struct side *side);
 /* The link is of no use any more; every slot that is started says why. */
 bool peer_broken(const struct side *side);
 
+/* Have the other machine asked how long its processors were idle; and how many thousandths of one
+ * were idle between the last two answers (NUM_UNKNOWN: it does not tell), and how many answers have
+ * come. Any thread may call. */
+struct peer_idle {
+    uint64_t permille;
+    uint32_t answers_count;
+};
+void peer_look(struct side *side);
+struct peer_idle peer_idle(const struct side *side);
+
 /* How many payloads arrived damaged, at either side, and were transferred again. */
 uint64_t peer_resent(const struct side *side);
 

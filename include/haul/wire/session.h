@@ -17,6 +17,9 @@ struct session {
     uint64_t ping_ns;  /* PING after so long without a word of ours */
     bool agreed;       /* HELLO has been exchanged */
     bool pong_due;
+    bool ping_due;         /* PING however much else is said: what PONG tells is wanted */
+    struct wire_idle idle; /* of the last PONG */
+    uint32_t pongs_count;
     bool told;                        /* the other side has said BYE */
     struct slot *sending, *receiving; /* whose message, whose payload is under way */
     uint32_t receiving_bytes;         /* of that payload; less than the chunk: it is packed */
@@ -41,8 +44,9 @@ int session_hear_now(struct session *session, struct wire_message *message, uint
 /* The server's HELLO is what counts from now on. 0, or ERROR_MEMORY. */
 int session_agree(struct session *session, const struct wire_hello *hello, struct error *err);
 
-/* Send what can be sent now; PONG goes before everything else. 1: a message may be put; 0: later;
- * -errno with words. *sent: the slot whose message is out now, with its payload, or NULL. */
+/* Send what can be sent now; PONG and a PING that is due go before everything else. 1: a message
+ * may be put; 0: later; -errno with words. *sent: the slot whose message is out now, with its
+ * payload, or NULL. */
 int session_send(struct session *session, struct slot **sent, struct error *err);
 
 /* A message, with what is in the slot's buffer behind it where it has a payload. Only after

@@ -103,6 +103,13 @@ struct wire_note {
     const char *line;
 };
 
+/* How long the sender's processors have been idle, all together (NUM_UNKNOWN: nobody knows), by its
+ * own clock. Two of them tell how many are idle now. */
+struct wire_idle {
+    uint64_t idle_ns;
+    uint64_t clock_ns;
+};
+
 /* Begun with codec_message(). */
 struct wire_message {
     enum wire_type type;
@@ -125,6 +132,7 @@ struct wire_message {
     struct wire_note note;
     uint64_t arrived_bytes; /* PING, PONG: of the other's frames and payloads, at the sender.
                                stream_put() sets it */
+    struct wire_idle idle;  /* PONG */
 
     struct slot slot; /* REQUEST, REPLY about a chunk: what is asked, and what is answered */
 };

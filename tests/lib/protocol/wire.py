@@ -79,7 +79,7 @@ HELLO_FIELDS = [
     ("log_level", "u8"), ("lanes", "u32"), ("slots", "u32"), ("controls", "u32"), ("files", "u32"), ("chunk", "u32"),
     ("memory", "u64"), ("ping", "u32"),
 ]
-ALIVE_FIELDS = [("arrived", "u64")]
+ALIVE_FIELDS = {PING: [("arrived", "u64")], PONG: [("arrived", "u64"), ("idle", "u64"), ("clock", "u64")]}
 NOTE_FIELDS = [("level", "u8"), ("line", "text")]
 
 # What follows the operation and the job in a request; what follows the status of a reply that is done.
@@ -265,7 +265,8 @@ class Wire:
 
     def say(self, kind):
         """PING or PONG, with what has arrived here."""
-        self.send(kind, pack(ALIVE_FIELDS, {"arrived": self.arrived}))
+        told = {"arrived": self.arrived, "idle": UNKNOWN, "clock": time.monotonic_ns()}
+        self.send(kind, pack(ALIVE_FIELDS[kind], told))
 
     def send(self, kind, body=b"", payload=b"", tag=NO_TAG):
         head = struct.pack("<BBHII", kind, 0, len(body), tag, len(payload))
@@ -295,7 +296,7 @@ class Wire:
         while True:
             kind, tag, body, payload = self.receive_any()
             if kind in (PING, PONG):
-                told = unpack(ALIVE_FIELDS, body)["arrived"]
+                told = unpack(ALIVE_FIELDS[kind], body)["arrived"]
                 if not self.told <= told <= self.sent:
                     raise Violation(f"{told} bytes have arrived of {self.sent}, {self.told} had before")
                 self.told = told
