@@ -401,8 +401,10 @@ static int store(struct options *options, const struct option_row *row, const ch
         *(uint32_t *)field = row->value;
         return 0;
     case OPTION_ARCHIVE:
-        for (int i = 0; i < ATTRIBUTES_COUNT; i++)
-            ((uint32_t *)field)[i] = ATTRIBUTE_ARCHIVE;
+        for (int i = 0; i < ATTRIBUTES_COUNT; i++) {
+            if (i != ATTRIBUTE_XATTRS && i != ATTRIBUTE_ACLS)
+                ((uint32_t *)field)[i] = ATTRIBUTE_ARCHIVE;
+        }
         return 0;
     case OPTION_TEXT:
         *(const char **)field = text;

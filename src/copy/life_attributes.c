@@ -31,11 +31,12 @@ void life_attributes_want(struct life *life)
     const struct copy_wish *wish = life->run->wish;
     const struct mode_changes *changes = &wish->chmod;
     struct facts *facts = &job->facts[SIDE_SOURCE];
-    uint32_t mode = mode_changes_apply(changes, facts->mode, wish->umask_bits);
+    bool folder = facts->kind == FILE_FOLDER;
+    uint32_t mode = mode_changes_apply(changes, facts->mode, wish->umask_bits, folder);
     /* Those that --chmod itself gives were asked for. */
-    uint32_t given =
-        mode_changes_apply(changes, facts->mode & ~(uint32_t)SET_ID_BITS, wish->umask_bits) &
-        SET_ID_BITS;
+    uint32_t given = mode_changes_apply(changes, facts->mode & ~(uint32_t)SET_ID_BITS,
+                                        wish->umask_bits, folder) &
+                     SET_ID_BITS;
     if (given && !job->wish.set_id) {
         mode = (mode & ~(uint32_t)SET_ID_BITS) | given;
         job->wish.set_id = true;

@@ -1,26 +1,27 @@
-/* attributes.c - owner, group, mode and times of a file: one table for setting and comparing. */
+/* attributes.c - owner, group, details, mode and times of a file of any kind: one table for setting
+ * and comparing. */
 #include "haul/disk/attributes.h"
 
 #include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/disk/node.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
     SET_ID_BITS = S_ISUID | S_ISGID,
     FD_LINK_BYTES = 64,
     GROUPS_MAX = 65536,
-    NAME_BUFFER_BYTES = 32768
+    SYS_FCHMODAT2 = 452, /* glibc 2.39 */
 };
 
 /* What an O_PATH descriptor does not do by itself is done by its name in /proc. */
@@ -32,46 +33,90 @@ static const char *fd_link(char out[FD_LINK_BYTES], int fd)
 
 /* ---- the table ---- */
 
+/* right: has it what is wanted? set: 0, or -1 with errno. */
 struct attribute_row {
     const char *name;
-    bool (*right)(const struct stat *now, const struct facts *wanted);
-    int (*set)(int fd, const struct stat *now, const struct facts *wanted);
+    bool (*right)(int fd, const struct stat *now, const struct attributes *wanted);
+    int (*set)(int fd, const struct stat *now, const struct attributes *wanted);
 };
 
-static bool owner_right(const struct stat *now, const struct facts *wanted)
+static bool owner_right(int fd, const struct stat *now, const struct attributes *wanted)
 {
-    return now->st_uid == wanted->uid;
+    (void)fd;
+    return now->st_uid == wanted->facts.uid;
 }
 
-static int owner_set(int fd, const struct stat *now, const struct facts *wanted)
-{
-    (void)now;
-    return fchownat(fd, "", wanted->uid, (gid_t)-1, AT_EMPTY_PATH);
-}
-
-static bool group_right(const struct stat *now, const struct facts *wanted)
-{
-    return now->st_gid == wanted->gid;
-}
-
-static int group_set(int fd, const struct stat *now, const struct facts *wanted)
+static int owner_set(int fd, const struct stat *now, const struct attributes *wanted)
 {
     (void)now;
-    return fchownat(fd, "", (uid_t)-1, wanted->gid, AT_EMPTY_PATH);
+    return fchownat(fd, "", wanted->facts.uid, (gid_t)-1, AT_EMPTY_PATH);
 }
 
-static bool mode_right(const struct stat *now, const struct facts *wanted)
+static bool group_right(int fd, const struct stat *now, const struct attributes *wanted)
 {
-    return (now->st_mode & 07777) == wanted->mode;
+    (void)fd;
+    return now->st_gid == wanted->facts.gid;
 }
 
-static int mode_set(int fd, const struct stat *now, const struct facts *wanted)
+static int group_set(int fd, const struct stat *now, const struct attributes *wanted)
+{
+    (void)now;
+    return fchownat(fd, "", (uid_t)-1, wanted->facts.gid, AT_EMPTY_PATH);
+}
+
+/* Without /proc by fchmodat2(2), Linux 6.6. */
+static int set_mode(int fd, uint32_t mode)
 {
     char link[FD_LINK_BYTES];
+    int result = fchmod(fd, mode);
+    if (result != 0 && errno == EBADF)
+        result = chmod(fd_link(link, fd), mode);
+    if (result != 0 && errno == ENOENT)
+        result = (int)syscall(SYS_FCHMODAT2, fd, "", mode, AT_EMPTY_PATH);
+    return result;
+}
+
+static bool xattrs_right(int fd, const struct stat *now, const struct attributes *wanted)
+{
+    return details_right(fd, now->st_mode, DETAILS_XATTRS, wanted->details);
+}
+
+/* Who may not write to a file may not change those of users, either, and its owner may let himself
+ * do so for a moment: as rsync does. */
+static int xattrs_set(int fd, const struct stat *now, const struct attributes *wanted)
+{
+    mode_t mode = now->st_mode & 07777;
+    int result = details_set(fd, now->st_mode, DETAILS_XATTRS, wanted->details);
+    if (result == -EACCES && !(mode & S_IWUSR) && set_mode(fd, mode | S_IWUSR) == 0) {
+        result = details_set(fd, now->st_mode, DETAILS_XATTRS, wanted->details);
+        (void)set_mode(fd, mode);
+    }
+    errno = -result;
+    return result < 0 ? -1 : 0;
+}
+
+static bool acls_right(int fd, const struct stat *now, const struct attributes *wanted)
+{
+    return details_right(fd, now->st_mode, DETAILS_ACLS, wanted->details);
+}
+
+static int acls_set(int fd, const struct stat *now, const struct attributes *wanted)
+{
+    int result = details_set(fd, now->st_mode, DETAILS_ACLS, wanted->details);
+    errno = -result;
+    return result < 0 ? -1 : 0;
+}
+
+static bool mode_right(int fd, const struct stat *now, const struct attributes *wanted)
+{
+    (void)fd;
+    return (now->st_mode & 07777) == wanted->facts.mode;
+}
+
+static int mode_set(int fd, const struct stat *now, const struct attributes *wanted)
+{
     (void)now;
-    if (fchmod(fd, wanted->mode) == 0)
-        return 0;
-    return errno == EBADF ? chmod(fd_link(link, fd), wanted->mode) : -1;
+    return set_mode(fd, wanted->facts.mode);
 }
 
 /* What a file system keeps of a time: down to units of 100 ns (NTFS), 1 us, 1 ms, 10 ms (exFAT), a
@@ -87,8 +132,10 @@ static bool time_kept(int64_t seen_ns, int64_t wanted_ns)
     return false;
 }
 
-static bool times_right(const struct stat *now, const struct facts *wanted)
+static bool times_right(int fd, const struct stat *now, const struct attributes *attributes)
 {
+    const struct facts *wanted = &attributes->facts;
+    (void)fd;
     int64_t apart_seconds = (int64_t)now->st_mtim.tv_sec - wanted->mtime_seconds;
     if (apart_seconds < -2 || apart_seconds > 2)
         return false;
@@ -105,21 +152,27 @@ static bool times_exact(const struct stat *now, const struct facts *wanted)
 }
 
 /* Both times in numbers: file systems of libfuse 2 take UTIME_OMIT for one, and answer yes. */
-static int times_set(int fd, const struct stat *now, const struct facts *wanted)
+static int times_set(int fd, const struct stat *now, const struct attributes *wanted)
 {
     char link[FD_LINK_BYTES];
+    const struct facts *facts = &wanted->facts;
     const struct timespec times[2] = {
         now->st_atim,
-        {.tv_sec = (time_t)wanted->mtime_seconds, .tv_nsec = (long)wanted->mtime_ns},
+        {.tv_sec = (time_t)facts->mtime_seconds, .tv_nsec = (long)facts->mtime_ns},
     };
-    if (futimens(fd, times) == 0)
-        return 0;
-    return errno == EBADF ? utimensat(AT_FDCWD, fd_link(link, fd), times, 0) : -1;
+    int result = futimens(fd, times);
+    if (result != 0 && errno == EBADF)
+        result = utimensat(fd, "", times, AT_EMPTY_PATH); /* Linux 5.8 */
+    if (result != 0 && errno == EINVAL)
+        result = utimensat(AT_FDCWD, fd_link(link, fd), times, 0);
+    return result;
 }
 
 static const struct attribute_row table[ATTRIBUTES_COUNT] = {
     [ATTRIBUTE_OWNER] = {"owner", owner_right, owner_set},
     [ATTRIBUTE_GROUP] = {"group", group_right, group_set},
+    [ATTRIBUTE_XATTRS] = {"extended attributes", xattrs_right, xattrs_set},
+    [ATTRIBUTE_ACLS] = {"access control list", acls_right, acls_set},
     [ATTRIBUTE_MODE] = {"permissions", mode_right, mode_set},
     [ATTRIBUTE_TIMES] = {"modification time", times_right, times_set},
 };
@@ -160,26 +213,29 @@ static bool in_group(gid_t group)
  * default an ordinary user's target has the group that its folder gives it, as with cp: that is no
  * failure, unless just this was asked for. */
 static bool attempted(enum attribute attribute, const struct attributes *wanted,
-                      const struct facts *facts, const struct stat *now)
+                      const struct stat *now)
 {
     enum attribute_wish wish = (enum attribute_wish)wanted->wish[attribute];
-    if (wish == ATTRIBUTE_LEAVE)
+    bool link = S_ISLNK(now->st_mode);
+    if (attribute == ATTRIBUTE_XATTRS || attribute == ATTRIBUTE_ACLS)
+        return wish >= ATTRIBUTE_ARCHIVE && wanted->details &&
+               !(link && attribute == ATTRIBUTE_ACLS);
+    if (wish == ATTRIBUTE_LEAVE || (link && attribute == ATTRIBUTE_MODE))
         return false;
     if (attribute > ATTRIBUTE_GROUP || wish == ATTRIBUTE_ASKED || geteuid() == 0)
         return true;
     return attribute == ATTRIBUTE_GROUP && wish == ATTRIBUTE_ARCHIVE && now->st_uid == geteuid() &&
-           in_group(facts->gid);
+           in_group(wanted->facts.gid);
 }
 
 /* Set-id bits mean another owner's rights: as with cp -p never without the owner, unless they were
- * asked for. Those that are there already give nothing away. */
-static uint32_t mode_wanted(const struct attributes *wanted, const struct facts *facts,
-                            const struct stat *now)
+ * asked for. Those that are there already give nothing away, nor do a folder's. */
+static uint32_t mode_wanted(int fd, const struct attributes *wanted, const struct stat *now)
 {
-    bool owned = owner_right(now, facts) && group_right(now, facts);
+    bool owned = owner_right(fd, now, wanted) && group_right(fd, now, wanted);
     bool asked = wanted->wish[ATTRIBUTE_MODE] >= ATTRIBUTE_ARCHIVE;
-    uint32_t withheld = wanted->set_id && (owned || asked) ? 0 : SET_ID_BITS & ~now->st_mode;
-    return facts->mode & ~withheld;
+    bool all = S_ISDIR(now->st_mode) || (wanted->set_id && (owned || asked));
+    return wanted->facts.mode & ~(all ? 0 : SET_ID_BITS & ~now->st_mode);
 }
 
 static bool asked_for(enum attribute attribute, const struct attributes *wanted)
@@ -194,27 +250,27 @@ static int look_at(int fd, const char *path, struct stat *now, struct error *err
 
 /* One row: look, set what is wrong, look again. */
 static int attribute_apply(int fd, const char *path, enum attribute attribute,
-                           const struct attributes *wanted, bool look,
+                           const struct attributes *given, bool look,
                            struct attributes_outcome *outcome, struct error *err)
 {
     const struct attribute_row *row = &table[attribute];
-    struct facts facts = wanted->facts;
+    struct attributes wanted = *given;
     struct stat now;
     int result = look_at(fd, path, &now, err);
-    if (result < 0 || !attempted(attribute, wanted, &facts, &now))
+    if (result < 0 || !attempted(attribute, given, &now))
         return result;
     if (attribute == ATTRIBUTE_MODE)
-        facts.mode = mode_wanted(wanted, &facts, &now);
-    bool withheld = attribute == ATTRIBUTE_MODE && facts.mode != wanted->facts.mode, lost = false;
+        wanted.facts.mode = mode_wanted(fd, given, &now);
+    bool withheld = attribute == ATTRIBUTE_MODE && wanted.facts.mode != given->facts.mode;
     /* A time is only left alone when it is the very one: what the target got by being written may
      * be near. */
-    bool near = row->right(&now, &facts);
-    if (!near || (!look && attribute == ATTRIBUTE_TIMES && !times_exact(&now, &facts))) {
-        int errnum = look || row->set(fd, &now, &facts) == 0 ? 0 : errno;
+    bool near = row->right(fd, &now, &wanted), lost = false;
+    if (!near || (!look && attribute == ATTRIBUTE_TIMES && !times_exact(&now, &wanted.facts))) {
+        int errnum = look || row->set(fd, &now, &wanted) == 0 ? 0 : errno;
         result = look ? 0 : look_at(fd, path, &now, err);
         if (result < 0)
             return result;
-        bool right = look || row->right(&now, &facts);
+        bool right = look || row->right(fd, &now, &wanted);
         if (right && !near)
             outcome->changed |= ATTRIBUTE_BIT(attribute);
         if (!right && outcome->lost == 0)
@@ -223,9 +279,23 @@ static int attribute_apply(int fd, const char *path, enum attribute attribute,
     }
     if (lost || withheld)
         outcome->lost |= ATTRIBUTE_BIT(attribute);
-    if ((lost || (withheld && wanted->set_id_asked)) && asked_for(attribute, wanted))
+    if ((lost || (withheld && given->set_id_asked)) && asked_for(attribute, given))
         outcome->asked |= ATTRIBUTE_BIT(attribute);
     return 0;
+}
+
+/* By the names of the source, and --chown over them. */
+static int map_owners(struct attributes *wanted, struct error *err)
+{
+    bool given[2];
+    if (wanted->names && wanted->owners)
+        owners_map_both(wanted->owners, wanted->names, &wanted->facts);
+    int result = wanted->chown ? owners_parse(wanted->chown, &wanted->facts, given, err) : 0;
+    if (wanted->chown && given[OWNERS_USER])
+        wanted->wish[ATTRIBUTE_OWNER] = ATTRIBUTE_ASKED;
+    if (wanted->chown && given[OWNERS_GROUP])
+        wanted->wish[ATTRIBUTE_GROUP] = ATTRIBUTE_ASKED;
+    return result;
 }
 
 int attributes_apply(int fd, const char *path, const struct attributes *given, bool look,
@@ -233,18 +303,13 @@ int attributes_apply(int fd, const char *path, const struct attributes *given, b
 {
     struct attributes wanted = *given;
     struct stat now;
-    uint8_t chown = 0;
     *outcome = (struct attributes_outcome){.changed = 0};
     int result = look_at(fd, path, &now, err);
-    if (result < 0 || !S_ISREG(now.st_mode))
+    if (result < 0 || node_kind(now.st_mode) != given->facts.kind)
         return result;
-    if (given->chown)
-        result = attributes_owners(given->chown, &wanted.facts, &chown, err);
-    for (int i = 0; result == 0 && i < ATTRIBUTES_COUNT; i++) {
-        if (chown & ATTRIBUTE_BIT(i))
-            wanted.wish[i] = ATTRIBUTE_ASKED;
+    result = map_owners(&wanted, err);
+    for (int i = 0; result == 0 && i < ATTRIBUTES_COUNT; i++)
         result = attribute_apply(fd, path, (enum attribute)i, &wanted, look, outcome, err);
-    }
     return result;
 }
 
@@ -276,102 +341,6 @@ void attributes_tell(const char *path, const struct attributes *wanted,
         log_error("%s: %s not kept, which was asked for: %s", path, what, why);
     else
         log_note("%s: %s not kept: %s", path, what, why);
-}
-
-/* ---- --chown ---- */
-
-#ifndef WITH_NSS
-#define WITH_NSS 1
-#endif
-
-#if WITH_NSS
-
-static bool look_up_user(const char *name, uint32_t *id)
-{
-    char buffer[NAME_BUFFER_BYTES];
-    struct passwd record, *entry = NULL;
-    if (getpwnam_r(name, &record, buffer, sizeof(buffer), &entry) == 0 && entry)
-        *id = entry->pw_uid;
-    return entry != NULL;
-}
-
-static bool look_up_group(const char *name, uint32_t *id)
-{
-    char buffer[NAME_BUFFER_BYTES];
-    struct group record, *entry = NULL;
-    if (getgrnam_r(name, &record, buffer, sizeof(buffer), &entry) == 0 && entry)
-        *id = entry->gr_gid;
-    return entry != NULL;
-}
-
-#else
-
-/* A static program must not load the name services of a machine whose C library is another: it
- * knows the files only, whose lines are "name:password:id:...". */
-static bool look_up(const char *path, const char *name, uint32_t *id)
-{
-    char line[NAME_BUFFER_BYTES];
-    uint64_t number;
-    size_t length = strlen(name);
-    bool found = false;
-    FILE *file = fopen(path, "re");
-    while (file && !found && fgets(line, sizeof(line), file)) {
-        char *password = line + length + 1;
-        if (strncmp(line, name, length) != 0 || line[length] != ':' || !strchr(password, ':'))
-            continue;
-        char *digits = strchr(password, ':') + 1;
-        digits[strcspn(digits, ":\n")] = '\0';
-        found = num_parse_u64(digits, &number) && number < UINT32_MAX;
-    }
-    if (found)
-        *id = (uint32_t)number;
-    if (file)
-        fclose(file);
-    return found;
-}
-
-static bool look_up_user(const char *name, uint32_t *id)
-{
-    return look_up("/etc/passwd", name, id);
-}
-
-static bool look_up_group(const char *name, uint32_t *id)
-{
-    return look_up("/etc/group", name, id);
-}
-
-#endif
-
-/* A number, or a name of this machine. */
-static bool find_id(const char *text, bool (*look_up_name)(const char *, uint32_t *), uint32_t *id)
-{
-    uint64_t number;
-    if (!num_parse_u64(text, &number) || number >= UINT32_MAX)
-        return look_up_name(text, id);
-    *id = (uint32_t)number;
-    return true;
-}
-
-int attributes_owners(const char *text, struct facts *facts, uint8_t *given, struct error *err)
-{
-    char user[256];
-    const char *colon = strchr(text, ':');
-    const char *group = colon ? colon + 1 : "";
-    size_t length = colon ? (size_t)(colon - text) : strlen(text);
-    *given = 0;
-    if (length >= sizeof(user) || (length == 0 && group[0] == '\0'))
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%s: not USER:GROUP", text);
-    memcpy(user, text, length);
-    user[length] = '\0';
-    if (length > 0 && !find_id(user, look_up_user, &facts->uid))
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%s: there is no user %s", text,
-                               user);
-    if (group[0] && !find_id(group, look_up_group, &facts->gid))
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%s: there is no group %s", text,
-                               group);
-    *given = (uint8_t)((length > 0 ? ATTRIBUTE_BIT(ATTRIBUTE_OWNER) : 0) |
-                       (group[0] ? ATTRIBUTE_BIT(ATTRIBUTE_GROUP) : 0));
-    return 0;
 }
 
 /* ---- --chmod ---- */
@@ -459,19 +428,20 @@ bool mode_changes_parse(struct mode_changes *changes, const char *text)
 {
     for (;;) {
         size_t length = strcspn(text, ",");
-        const char *clause = text;
         struct mode_changes parsed = {.count = 0};
-        bool folders = clause[0] == 'D', marked = folders || clause[0] == 'F';
-        size_t rest = marked && length > 0 ? length - 1 : length;
-        clause += length - rest;
-        if (parse_octal(clause, rest, &parsed.items[0]))
+        bool folders = text[0] == 'D', files = text[0] == 'F';
+        size_t mark = folders || files ? 1 : 0;
+        if (parse_octal(text + mark, length - mark, &parsed.items[0]))
             parsed.count = 1;
-        else if (!parse_symbolic(&parsed, clause, rest))
+        else if (!parse_symbolic(&parsed, text + mark, length - mark))
             return false;
-        if (!folders && parsed.count > MODE_CHANGES_MAX - changes->count)
+        if (parsed.count > MODE_CHANGES_MAX - changes->count)
             return false;
-        for (uint32_t i = 0; !folders && i < parsed.count; i++)
+        for (uint32_t i = 0; i < parsed.count; i++) {
+            parsed.items[i].files = !folders;
+            parsed.items[i].folders = !files;
             changes->items[changes->count++] = parsed.items[i];
+        }
         if (text[length] == '\0')
             return true;
         text += length + 1;
@@ -486,13 +456,13 @@ static uint32_t class_everywhere(uint32_t mode, uint32_t class)
 }
 
 static uint32_t mode_change_apply(const struct mode_change *change, uint32_t mode,
-                                  uint32_t umask_bits)
+                                  uint32_t umask_bits, bool folder)
 {
     uint32_t who = change->who ? change->who : 07777 & ~umask_bits;
     uint32_t bits = change->bits;
     for (uint32_t class = 0400; class; class >>= 3)
         bits |= change->copied & class ? class_everywhere(mode, class) : 0;
-    if (change->execute_kept && mode & 0111)
+    if (change->execute_kept && (folder || mode & 0111))
         bits |= 0111;
     /* The sticky bit belongs to nobody: it goes with "a", and with no letter at all. */
     if (who & 0777 && (bits & S_ISVTX) && (!change->who || (change->who & 0777) == 0777))
@@ -507,9 +477,13 @@ static uint32_t mode_change_apply(const struct mode_change *change, uint32_t mod
     }
 }
 
-uint32_t mode_changes_apply(const struct mode_changes *changes, uint32_t mode, uint32_t umask_bits)
+uint32_t mode_changes_apply(const struct mode_changes *changes, uint32_t mode, uint32_t umask_bits,
+                            bool folder)
 {
-    for (uint32_t i = 0; i < changes->count; i++)
-        mode = mode_change_apply(&changes->items[i], mode, umask_bits);
+    for (uint32_t i = 0; i < changes->count; i++) {
+        const struct mode_change *change = &changes->items[i];
+        if (folder ? change->folders : change->files)
+            mode = mode_change_apply(change, mode, umask_bits, folder);
+    }
     return mode & 07777;
 }

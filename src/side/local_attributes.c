@@ -50,6 +50,7 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
                          struct error *err)
 {
     struct attributes wanted = local_wanted(self, job);
+    wanted.facts.kind = FILE_REGULAR; /* whatever the source is; a device keeps its own */
     int result = local_new_mode(open, job, &wanted, err);
     if (result == 0)
         result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &open->attributes,

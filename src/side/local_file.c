@@ -37,7 +37,7 @@ int local_describe(struct local *self, struct work *work)
         result =
             file_describe_in(work->place, job_path(self, job), &job->facts[self->side.role], err);
     if (result == 0 && self->side.role == SIDE_TARGET && job->wish.chown)
-        result = attributes_owners(job->wish.chown, &(struct facts){0}, &(uint8_t){0}, err);
+        result = owners_parse(job->wish.chown, &(struct facts){0}, (bool[2]){false}, err);
     if (result == 0 && self->side.role == SIDE_TARGET)
         job->journal_present = ledger_lies(work->place, job);
     if (result == 0 && job->wish.dry)

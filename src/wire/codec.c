@@ -28,7 +28,7 @@ static_assert(EVIDENCE_NONE == 0 && EVIDENCE_STRONG == 2, "grades");
 static_assert(POLICY_AUTO == 0 && POLICY_DIRECT == 1 && POLICY_PLAIN == 3, "policies");
 static_assert(ENGINE_AUTO == 0 && ENGINE_URING == 1 && ENGINE_SIM == 4, "engines");
 static_assert(RESUME_AUTO == 0 && RESUME_APPEND == 1 && RESUME_RESTART == 3, "wishes to resume");
-static_assert(ATTRIBUTE_OWNER == 0 && ATTRIBUTE_TIMES == 3 && ATTRIBUTES_COUNT == 4, "attributes");
+static_assert(ATTRIBUTE_OWNER == 0 && ATTRIBUTE_TIMES == 5 && ATTRIBUTES_COUNT == 6, "attributes");
 static_assert(ATTRIBUTE_DEFAULT == 0 && ATTRIBUTE_ASKED == 3, "wishes for attributes");
 static_assert(JOURNAL_ABSENT == 0 && JOURNAL_FITS == 1 && JOURNAL_CHUNKS == 5, "journals");
 static_assert(LOG_ERROR == 0 && LOG_DEBUG == 4, "levels of the log");
@@ -76,6 +76,8 @@ static const struct choice choices[] = {
     CHOICE(compare_only, 20, 1, "haul verify"),
     CHOICE(dry, 21, 1, "--dry-run"),
     CHOICE(replace_folders, 22, 1, "--force"),
+    CHOICE(attributes[ATTRIBUTE_XATTRS], 23, 2, "--xattrs"),
+    CHOICE(attributes[ATTRIBUTE_ACLS], 25, 2, "--acls"),
 };
 
 /* ---- tables of fields ---- */

@@ -133,7 +133,7 @@ static const struct lie_field lie_request_fields[] = {
     LIE_OF(SIDE_COMMIT, job.number, true),
     LIE_OF(SIDE_COMMIT, job.facts[SIDE_SOURCE].size_bytes, false),
     LIE_OF(SIDE_COMMIT, job.facts[SIDE_SOURCE].mtime_seconds, true),
-    LIE_OF(SIDE_COMMIT, job.wish.attributes[3], true),
+    LIE_OF(SIDE_COMMIT, job.wish.attributes[ATTRIBUTE_TIMES], true),
     LIE_OF(SIDE_DESCRIBE, job.wish.dry, true),
 };
 

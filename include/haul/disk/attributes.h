@@ -1,27 +1,36 @@
 /* attributes.h - what a file is besides its data: whose it is, who may do what, from when it is.
  *
- * One table, one order (owner, group, mode, times), one look afterwards: what counts is what the
- * file then has, not what a call answered. It does not know why they are set, nor syncs them. */
+ * One table, one order (owner, group, extended attributes, access control lists, mode, times), one
+ * look afterwards: what counts is what the file then has, not what a call answered. Of every kind
+ * of file, by its descriptor: nothing is followed. It does not know why they are set, nor syncs
+ * them.
+ */
 #ifndef HAUL_ATTRIBUTES_H
 #define HAUL_ATTRIBUTES_H
 
 #include "haul/base/error.h"
+#include "haul/disk/details.h"
 #include "haul/disk/file.h"
+#include "haul/disk/owners.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* In the order in which they are set: a new owner clears set-id bits, so the mode comes after. */
+/* In the order in which they are set: a new owner clears set-id bits and capabilities, which are an
+ * extended attribute; an access control list changes the mode, and the mode its mask; everything
+ * may change the times. */
 enum attribute {
     ATTRIBUTE_OWNER,
     ATTRIBUTE_GROUP,
+    ATTRIBUTE_XATTRS, /* -X; these two not by default */
+    ATTRIBUTE_ACLS,   /* -A */
     ATTRIBUTE_MODE,
     ATTRIBUTE_TIMES,
     ATTRIBUTES_COUNT,
 };
 
 enum attribute_wish {
-    ATTRIBUTE_DEFAULT, /* kept where that is possible */
+    ATTRIBUTE_DEFAULT, /* kept where that is possible; XATTRS, ACLS: left as they are */
     ATTRIBUTE_LEAVE,   /* --no-perms ... */
     ATTRIBUTE_ARCHIVE, /* -a: asked for; owner and group only where we are root, as with rsync */
     ATTRIBUTE_ASKED,   /* -p, --chown ...: what is lost is an error */
@@ -34,9 +43,12 @@ struct attributes {
     uint8_t wish[ATTRIBUTES_COUNT]; /* enum attribute_wish */
     bool set_id;                    /* set-id bits may be set, too */
     bool set_id_asked; /* whether or not they may: -p was written out, or nothing forbids it */
-    const char *why_no_set_id; /* without set_id: completes "...: set-id bits not kept: " */
-    const char *chown;         /* --chown: "USER:GROUP" of this machine; NULL: of `facts` */
-    struct facts facts;        /* uid, gid, mode and mtime are wanted */
+    const char *why_no_set_id;       /* without set_id: completes "...: set-id bits not kept: " */
+    const char *chown;               /* --chown: "USER:GROUP" of this machine; NULL: of `facts` */
+    struct facts facts;              /* kind, uid, gid, mode and mtime are wanted */
+    const struct owner_names *names; /* whose these are at the source; NULL: numbers count */
+    struct owners *owners;           /* with names: those of this machine */
+    const struct details *details;   /* what XATTRS and ACLS are to be; NULL: they are left */
 };
 
 struct attributes_outcome {
@@ -46,13 +58,9 @@ struct attributes_outcome {
     int errnum;      /* why the first of them is lost; 0: the call said yes */
 };
 
-/* "USER", "USER:GROUP", ":GROUP", names or numbers, into facts->uid and ->gid; *given says which
- * (bits of OWNER and GROUP). ERROR_USAGE: there is no such user or group on this machine, or no
- * text that could be one. */
-int attributes_owners(const char *text, struct facts *facts, uint8_t *given, struct error *err);
-
-/* Give them to an open file (O_PATH is enough); regular files only, others are left alone. Nothing
- * is attempted for what is right already. With `look` nothing is changed. What cannot be had is no
+/* Give them to an open file (O_PATH is enough), which is left alone when it is of another kind than
+ * `facts`. A symbolic link has an owner and times, and no mode. Nothing is attempted for what is
+ * right already. With `look` nothing is changed. What cannot be had is no
  * error: it is in *outcome. -errno with words: the file could not be looked at, or there is no such
  * owner. */
 int attributes_apply(int fd, const char *path, const struct attributes *wanted, bool look,
@@ -63,7 +71,7 @@ void attributes_tell(const char *path, const struct attributes *wanted,
                      const struct attributes_outcome *outcome);
 
 /* "owner, permissions" of a set. Returns out. */
-enum { ATTRIBUTES_TEXT_BYTES = 64 };
+enum { ATTRIBUTES_TEXT_BYTES = 128 };
 const char *attributes_text(char out[ATTRIBUTES_TEXT_BYTES], uint8_t set);
 
 /* ---- --chmod ---- */
@@ -72,11 +80,12 @@ enum { MODE_CHANGES_MAX = 32 };
 
 /* One clause of chmod(1), compiled. */
 struct mode_change {
-    uint32_t who;      /* permission bits that it is about; 0: all, less the umask */
-    uint32_t bits;     /* to be set, cleared, or made equal; of 07777 */
-    uint32_t copied;   /* "g=u": the 3 bits of this class are copied; 0400, 0040, 0004 or 0 */
-    bool execute_kept; /* X: only where somebody may execute already */
-    char operation;    /* '+', '-', '=' */
+    uint32_t who;        /* permission bits that it is about; 0: all, less the umask */
+    uint32_t bits;       /* to be set, cleared, or made equal; of 07777 */
+    uint32_t copied;     /* "g=u": the 3 bits of this class are copied; 0400, 0040, 0004 or 0 */
+    bool execute_kept;   /* X: only where somebody may execute already */
+    char operation;      /* '+', '-', '=' */
+    bool files, folders; /* which it is for */
 };
 
 /* What --chmod said, all of it in order. All zeros: nothing. */
@@ -85,11 +94,12 @@ struct mode_changes {
     uint32_t count;
 };
 
-/* Add the clauses of rsync's or chmod's text: "644", "u+x,go-w", "Fg=u,D755"; what is for folders
- * (D) is read and left out. False: it is none, or too much. */
+/* Add the clauses of rsync's or chmod's text: "644", "u+x,go-w", "Fg=u,D755": D is for folders
+ * only, F for all others. False: it is none, or too much. */
 bool mode_changes_parse(struct mode_changes *changes, const char *text);
 
-/* The mode (07777) of a file with that mode. */
-uint32_t mode_changes_apply(const struct mode_changes *changes, uint32_t mode, uint32_t umask_bits);
+/* The mode (07777) of a file or folder with that mode. */
+uint32_t mode_changes_apply(const struct mode_changes *changes, uint32_t mode, uint32_t umask_bits,
+                            bool folder);
 
 #endif

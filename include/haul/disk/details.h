@@ -1,0 +1,59 @@
+/* details.h - what a file has beside its facts: extended attributes (-X) and access control lists
+ * (-A), as one packed text of bytes that travels from the source to the target.
+ *
+ * Packed, little-endian, one record behind the other:
+ *   u8 kind
+ *   DETAIL_XATTR               u16 length and name, u32 length and value
+ *   DETAIL_ACCESS, _DEFAULT    u16 count of entries; each: u16 tag, u16 rights, u32 number,
+ *                              u16 length and name of the user or group ("": by its number)
+ * Tags and rights are those of the kernel's own form (linux/posix_acl_xattr.h), which is the same
+ * on every machine; no library has a part in it.
+ *
+ * Whose are they? Of extended attributes "system." is never touched (lists are in there), by
+ * anybody but root only "user." is, and what a security module writes by itself ("security.", but
+ * for capabilities) is set and never removed. Files are open, O_PATH is enough, so nothing is
+ * followed. All calls may block on the filesystem; any thread. */
+#ifndef HAUL_DETAILS_H
+#define HAUL_DETAILS_H
+
+#include "haul/disk/owners.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Limits of the kernel's (linux/limits.h), which it may widen one day. */
+struct bytes; /* bytes.h */
+
+enum { DETAIL_NAME_MAX = 255, DETAIL_VALUE_MAX = 65536, DETAIL_LIST_MAX = 65536 };
+enum { DETAIL_ENTRIES_MAX = (DETAIL_VALUE_MAX - 4) / 8 };
+
+/* What is wanted of them. */
+enum details_set { DETAILS_XATTRS = 1, DETAILS_ACLS = 2 };
+
+enum detail_kind { DETAIL_XATTR, DETAIL_ACCESS, DETAIL_DEFAULT };
+
+/* Wanted at a target: this and nothing else. */
+struct details {
+    const void *packed;
+    uint32_t packed_bytes;
+    struct owners *owners; /* by which names are found; NULL: numbers count */
+    bool users_only;       /* "user." only, as for who is not root */
+};
+
+/* Pack those of `sets`, with the names of users and groups where `owners` is given. `mode`: which
+ * kind of file it is. What the filesystem does not know the file has not. 0, -E2BIG: they do not
+ * fit in `out`, or -errno. */
+int details_read(int fd, mode_t mode, unsigned sets, struct owners *owners, struct bytes *out);
+
+/* Packed bytes from elsewhere: is each record whole and within the limits? */
+bool details_good(const void *packed, uint32_t packed_bytes);
+
+/* Has the file exactly these, of one set? What cannot be read is not right. */
+bool details_right(int fd, mode_t mode, enum details_set set, const struct details *wanted);
+
+/* Give it what it lacks of one set and take what is too much, as far as that goes. 0, or -errno of
+ * the first that could not be. */
+int details_set(int fd, mode_t mode, enum details_set set, const struct details *wanted);
+
+#endif

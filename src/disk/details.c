@@ -1,0 +1,488 @@
+/* details.c - extended attributes and access control lists, read, compared and set. It does not
+ * know who wants them, nor in which order they come with a file's other attributes. */
+#include "haul/disk/details.h"
+
+#include "haul/base/bytes.h"
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+
+#include <errno.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { LINK_BYTES = 64, SMALL_BYTES = 1024 };
+
+#define ACCESS_NAME  "system.posix_acl_access"
+#define DEFAULT_NAME "system.posix_acl_default"
+
+/* ---- of an open file: O_PATH descriptors are refused (EBADF), their names in /proc are not ----
+ */
+
+static const char *fd_link(char out[LINK_BYTES], int fd)
+{
+    snprintf(out, LINK_BYTES, "/proc/self/fd/%d", fd);
+    return out;
+}
+
+static ssize_t xattr_list(int fd, char *names, size_t room)
+{
+    char link[LINK_BYTES];
+    ssize_t length = flistxattr(fd, names, room);
+    return length < 0 && errno == EBADF ? listxattr(fd_link(link, fd), names, room) : length;
+}
+
+static ssize_t xattr_get(int fd, const char *name, void *value, size_t room)
+{
+    char link[LINK_BYTES];
+    ssize_t length = fgetxattr(fd, name, value, room);
+    return length < 0 && errno == EBADF ? getxattr(fd_link(link, fd), name, value, room) : length;
+}
+
+static int xattr_set(int fd, const char *name, const void *value, size_t length)
+{
+    char link[LINK_BYTES];
+    int result = fsetxattr(fd, name, value, length, 0);
+    if (result != 0 && errno == EBADF)
+        result = setxattr(fd_link(link, fd), name, value, length, 0);
+    return result == 0 ? 0 : -errno;
+}
+
+static int xattr_remove(int fd, const char *name)
+{
+    char link[LINK_BYTES];
+    int result = fremovexattr(fd, name);
+    if (result != 0 && errno == EBADF)
+        result = removexattr(fd_link(link, fd), name);
+    return result == 0 || errno == ENODATA ? 0 : -errno;
+}
+
+/* The value of at most `room` bytes; its length, or -errno. The kernel takes memory for the room
+ * that it is offered: most values are small. */
+static ssize_t read_value(int fd, const char *name, void *value, size_t room)
+{
+    size_t small = min_size(room, SMALL_BYTES);
+    ssize_t length = xattr_get(fd, name, value, small);
+    if (length < 0 && errno == ERANGE && room > small)
+        length = xattr_get(fd, name, value, min_size(room, DETAIL_VALUE_MAX));
+    return length < 0 ? -errno : length;
+}
+
+static bool is_absent(ssize_t result)
+{
+    return result == -ENODATA || result == -EOPNOTSUPP;
+}
+
+/* ---- names of extended attributes ---- */
+
+struct names {
+    char small[SMALL_BYTES];
+    char *more; /* owned; NULL: small */
+    size_t length;
+};
+
+static void names_close(struct names *names)
+{
+    free(names->more);
+}
+
+#define AUTO_NAMES __attribute__((cleanup(names_close)))
+
+/* Each ends with a NUL. 0 or -errno. */
+static int names_read(int fd, struct names *names)
+{
+    ssize_t length = xattr_list(fd, names->small, sizeof(names->small));
+    names->more = NULL;
+    names->length = 0;
+    if (length < 0 && errno == ERANGE) {
+        names->more = malloc(DETAIL_LIST_MAX);
+        length = names->more ? xattr_list(fd, names->more, DETAIL_LIST_MAX) : -1;
+    }
+    if (length >= 0)
+        names->length = (size_t)length;
+    return length >= 0 || errno == EOPNOTSUPP ? 0 : -errno;
+}
+
+/* The one behind `name`, the first behind NULL; NULL: there is none. */
+static const char *names_next(const struct names *names, const char *name)
+{
+    const char *first = names->more ? names->more : names->small;
+    const char *next = name ? name + strlen(name) + 1 : first;
+    return next < first + names->length ? next : NULL;
+}
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+/* As with rsync -X. */
+static bool name_is_sent(const char *name)
+{
+    return !has_prefix(name, "system.");
+}
+
+static bool name_is_set(const struct details *wanted, const char *name)
+{
+    bool all = geteuid() == 0 && !wanted->users_only;
+    return name_is_sent(name) && (all || has_prefix(name, "user."));
+}
+
+/* The label that a module gives every file is no surplus. */
+static bool name_is_removed(const struct details *wanted, const char *name)
+{
+    return name_is_set(wanted, name) &&
+           (!has_prefix(name, "security.") || strcmp(name, "security.capability") == 0);
+}
+
+/* ---- packing ---- */
+
+static int pack_xattr(int fd, const char *name, struct bytes *out)
+{
+    struct bytes before = *out;
+    bytes_put_u8(out, DETAIL_XATTR);
+    bytes_put_string(out, name);
+    struct bytes length_at = *out;
+    bytes_put_u32(out, 0);
+    if (out->failed || out->length == out->capacity)
+        return -E2BIG;
+    ssize_t length = read_value(fd, name, out->data + out->length, out->capacity - out->length);
+    if (is_absent(length))
+        *out = before; /* removed meanwhile */
+    if (is_absent(length))
+        return 0;
+    if (length < 0)
+        return length == -ERANGE ? -E2BIG : (int)length;
+    bytes_put_u32(&length_at, (uint32_t)length);
+    out->length += (size_t)length;
+    return 0;
+}
+
+static int pack_xattrs(int fd, struct bytes *out)
+{
+    AUTO_NAMES struct names names;
+    int result = names_read(fd, &names);
+    for (const char *name = names_next(&names, NULL); result == 0 && name;
+         name = names_next(&names, name)) {
+        if (name_is_sent(name))
+            result = pack_xattr(fd, name, out);
+    }
+    return result;
+}
+
+/* One entry of the kernel's form. */
+struct acl_entry {
+    uint16_t tag, rights;
+    uint32_t id;
+};
+
+/* A list in the kernel's form; NULL-safe to close. */
+struct acl {
+    struct acl_entry *entries; /* owned; in the order of their tags and numbers */
+    uint32_t count;            /* 0: there is no list */
+};
+
+static void acl_close(struct acl *acl)
+{
+    free(acl->entries);
+}
+
+#define AUTO_ACL __attribute__((cleanup(acl_close)))
+
+static int entry_order(const void *a, const void *b)
+{
+    const struct acl_entry *one = a, *other = b;
+    if (one->tag != other->tag)
+        return one->tag < other->tag ? -1 : 1;
+    return one->id == other->id ? 0 : one->id < other->id ? -1 : 1;
+}
+
+static bool has_id(uint16_t tag)
+{
+    return tag == ACL_USER || tag == ACL_GROUP;
+}
+
+static enum owners_kind kind_of_tag(uint16_t tag)
+{
+    return tag == ACL_USER ? OWNERS_USER : OWNERS_GROUP;
+}
+
+/* The file's list; none is no error. */
+static int acl_read(int fd, const char *name, struct acl *acl)
+{
+    AUTO_FREE uint8_t *value = malloc(DETAIL_VALUE_MAX);
+    *acl = (struct acl){.count = 0};
+    if (!value)
+        return -ENOMEM;
+    ssize_t length = read_value(fd, name, value, DETAIL_VALUE_MAX);
+    if (length <= 0)
+        return is_absent(length) ? 0 : (int)length;
+    struct bytes bytes = bytes_reader(value, (size_t)length);
+    if (bytes_get_u32(&bytes) != POSIX_ACL_XATTR_VERSION || bytes_left(&bytes) % 8 != 0)
+        return -EINVAL;
+    uint32_t count = (uint32_t)(bytes_left(&bytes) / 8);
+    acl->entries = calloc(count + 1, sizeof(*acl->entries));
+    if (!acl->entries)
+        return -ENOMEM;
+    acl->count = count;
+    for (struct acl_entry *entry = acl->entries; entry < acl->entries + count; entry++) {
+        entry->tag = bytes_get_u16(&bytes);
+        entry->rights = bytes_get_u16(&bytes);
+        entry->id = bytes_get_u32(&bytes);
+    }
+    qsort(acl->entries, count, sizeof(*acl->entries), entry_order);
+    return 0;
+}
+
+static int pack_acl(int fd, enum detail_kind kind, struct owners *owners, struct bytes *out)
+{
+    AUTO_ACL struct acl acl;
+    char name[OWNER_NAME_BYTES];
+    int result = acl_read(fd, kind == DETAIL_ACCESS ? ACCESS_NAME : DEFAULT_NAME, &acl);
+    if (result < 0 || acl.count == 0)
+        return result;
+    bytes_put_u8(out, (uint8_t)kind);
+    bytes_put_u16(out, (uint16_t)acl.count);
+    for (uint32_t i = 0; i < acl.count; i++) {
+        const struct acl_entry *entry = &acl.entries[i];
+        bytes_put_u16(out, entry->tag);
+        bytes_put_u16(out, entry->rights);
+        bytes_put_u32(out, entry->id);
+        name[0] = '\0';
+        if (owners && has_id(entry->tag))
+            owners_name(owners, kind_of_tag(entry->tag), entry->id, name);
+        bytes_put_string(out, name);
+    }
+    return out->failed ? -E2BIG : 0;
+}
+
+int details_read(int fd, mode_t mode, unsigned sets, struct owners *owners, struct bytes *out)
+{
+    int result = sets & DETAILS_XATTRS ? pack_xattrs(fd, out) : 0;
+    if (!(sets & DETAILS_ACLS) || S_ISLNK(mode))
+        return result;
+    if (result == 0)
+        result = pack_acl(fd, DETAIL_ACCESS, owners, out);
+    if (result == 0 && S_ISDIR(mode))
+        result = pack_acl(fd, DETAIL_DEFAULT, owners, out);
+    return result;
+}
+
+/* ---- unpacking ---- */
+
+struct record {
+    enum detail_kind kind;
+    char name[DETAIL_NAME_MAX + 1]; /* XATTR */
+    const uint8_t *value;
+    uint32_t length;
+    struct bytes entries; /* else: from the first one on */
+    uint32_t count;
+};
+
+static void record_entry(struct bytes *bytes, struct acl_entry *entry, char name[OWNER_NAME_BYTES])
+{
+    entry->tag = bytes_get_u16(bytes);
+    entry->rights = bytes_get_u16(bytes);
+    entry->id = bytes_get_u32(bytes);
+    bytes_get_string(bytes, name, OWNER_NAME_BYTES);
+}
+
+/* false: there is none, or (bytes->failed) none that could be. */
+static bool record_next(struct bytes *bytes, struct record *record)
+{
+    char name[OWNER_NAME_BYTES];
+    struct acl_entry entry;
+    if (bytes->failed || bytes_left(bytes) == 0)
+        return false;
+    record->kind = (enum detail_kind)bytes_get_u8(bytes);
+    if (record->kind == DETAIL_XATTR) {
+        bytes_get_string(bytes, record->name, sizeof(record->name));
+        record->length = bytes_get_u32(bytes);
+        record->value = bytes->data + bytes->position;
+        bytes->failed |= record->name[0] == '\0' || record->length > DETAIL_VALUE_MAX ||
+                         record->length > bytes_left(bytes);
+        bytes->position += bytes->failed ? 0 : record->length;
+        return !bytes->failed;
+    }
+    record->count = bytes_get_u16(bytes);
+    record->entries = *bytes;
+    bytes->failed |=
+        record->kind > DETAIL_DEFAULT || record->count == 0 || record->count > DETAIL_ENTRIES_MAX;
+    for (uint32_t i = 0; i < record->count && !bytes->failed; i++)
+        record_entry(bytes, &entry, name);
+    return !bytes->failed;
+}
+
+bool details_good(const void *packed, uint32_t packed_bytes)
+{
+    struct bytes bytes = bytes_reader(packed, packed_bytes);
+    struct record record;
+    while (record_next(&bytes, &record))
+        continue;
+    return !bytes.failed;
+}
+
+static bool wants_name(const struct details *wanted, const char *name)
+{
+    struct bytes bytes = bytes_reader(wanted->packed, wanted->packed_bytes);
+    struct record record;
+    while (record_next(&bytes, &record)) {
+        if (record.kind == DETAIL_XATTR && strcmp(record.name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool find_acl(const struct details *wanted, enum detail_kind kind, struct record *record)
+{
+    struct bytes bytes = bytes_reader(wanted->packed, wanted->packed_bytes);
+    while (record_next(&bytes, record)) {
+        if (record->kind == kind)
+            return true;
+    }
+    return false;
+}
+
+/* The list of that kind that is wanted, with the numbers of this machine. */
+static int acl_wanted(const struct details *wanted, enum detail_kind kind, struct acl *acl)
+{
+    char name[OWNER_NAME_BYTES];
+    struct record record;
+    *acl = (struct acl){.count = 0};
+    if (!find_acl(wanted, kind, &record))
+        return 0;
+    acl->entries = calloc(record.count, sizeof(*acl->entries));
+    if (!acl->entries)
+        return -ENOMEM;
+    acl->count = record.count;
+    for (uint32_t i = 0; i < record.count; i++) {
+        struct acl_entry *entry = &acl->entries[i];
+        record_entry(&record.entries, entry, name);
+        if (wanted->owners && has_id(entry->tag))
+            entry->id = owners_id(wanted->owners, kind_of_tag(entry->tag), entry->id, name);
+    }
+    qsort(acl->entries, acl->count, sizeof(*acl->entries), entry_order);
+    return 0;
+}
+
+/* ---- access control lists ---- */
+
+static bool acl_equal(const struct acl *a, const struct acl *b)
+{
+    bool equal = a->count == b->count;
+    for (uint32_t i = 0; equal && i < a->count; i++)
+        equal = entry_order(&a->entries[i], &b->entries[i]) == 0 &&
+                a->entries[i].rights == b->entries[i].rights;
+    return equal;
+}
+
+/* In the kernel's form. */
+static int acl_write(int fd, const char *name, const struct acl *acl)
+{
+    size_t length = sizeof(uint32_t) + (size_t)acl->count * 8;
+    AUTO_FREE uint8_t *value = malloc(length);
+    if (!value)
+        return -ENOMEM;
+    struct bytes bytes = bytes_writer(value, length);
+    bytes_put_u32(&bytes, POSIX_ACL_XATTR_VERSION);
+    for (uint32_t i = 0; i < acl->count; i++) {
+        bytes_put_u16(&bytes, acl->entries[i].tag);
+        bytes_put_u16(&bytes, acl->entries[i].rights);
+        bytes_put_u32(&bytes, acl->entries[i].id);
+    }
+    return xattr_set(fd, name, value, length);
+}
+
+/* 1: it is, or has just become right; 0: it is not; or -errno. With `look` nothing is set. */
+static int acl_settle(int fd, enum detail_kind kind, const struct details *wanted, bool look)
+{
+    const char *name = kind == DETAIL_ACCESS ? ACCESS_NAME : DEFAULT_NAME;
+    AUTO_ACL struct acl now = {.count = 0}, right;
+    int result = acl_wanted(wanted, kind, &right);
+    if (result < 0)
+        return result;
+    result = acl_read(fd, name, &now);
+    if (result == 0 && acl_equal(&now, &right))
+        return 1;
+    if (look)
+        return result;
+    result = right.count > 0 ? acl_write(fd, name, &right) : xattr_remove(fd, name);
+    return result < 0 ? result : 1;
+}
+
+/* ---- extended attributes ---- */
+
+/* The same of one that is wanted; `room` for DETAIL_VALUE_MAX bytes. */
+static int xattr_settle(int fd, const struct record *record, uint8_t *room, bool look)
+{
+    ssize_t length = read_value(fd, record->name, room, DETAIL_VALUE_MAX);
+    if (length == (ssize_t)record->length && memcmp(room, record->value, record->length) == 0)
+        return 1;
+    if (look)
+        return 0;
+    int result = xattr_set(fd, record->name, record->value, record->length);
+    return result < 0 ? result : 1;
+}
+
+/* What is too much goes first: there may be no room for both. */
+static int surplus_settle(int fd, const struct details *wanted, bool look)
+{
+    AUTO_NAMES struct names names;
+    int result = names_read(fd, &names), first = result < 0 ? result : 1;
+    for (const char *name = names_next(&names, NULL); result == 0 && name;
+         name = names_next(&names, name)) {
+        if (!name_is_removed(wanted, name) || wants_name(wanted, name))
+            continue;
+        int removed = look ? 0 : xattr_remove(fd, name);
+        if (first == 1 && (look || removed < 0))
+            first = removed;
+    }
+    return first;
+}
+
+static int xattrs_settle(int fd, const struct details *wanted, bool look)
+{
+    struct bytes bytes = bytes_reader(wanted->packed, wanted->packed_bytes);
+    AUTO_FREE uint8_t *room = wanted->packed_bytes > 0 ? malloc(DETAIL_VALUE_MAX) : NULL;
+    struct record record;
+    int first = surplus_settle(fd, wanted, look);
+    if (wanted->packed_bytes > 0 && !room)
+        return -ENOMEM;
+    while (record_next(&bytes, &record)) {
+        if (record.kind != DETAIL_XATTR || !name_is_set(wanted, record.name))
+            continue;
+        int settled = xattr_settle(fd, &record, room, look);
+        if (first == 1)
+            first = settled;
+    }
+    return first;
+}
+
+/* ---- a set of them ---- */
+
+static int settle(int fd, mode_t mode, enum details_set set, const struct details *wanted,
+                  bool look)
+{
+    if (set == DETAILS_XATTRS)
+        return xattrs_settle(fd, wanted, look);
+    if (S_ISLNK(mode))
+        return 1;
+    int access = acl_settle(fd, DETAIL_ACCESS, wanted, look);
+    int inherited = S_ISDIR(mode) ? acl_settle(fd, DETAIL_DEFAULT, wanted, look) : 1;
+    return access == 1 ? inherited : access;
+}
+
+bool details_right(int fd, mode_t mode, enum details_set set, const struct details *wanted)
+{
+    return settle(fd, mode, set, wanted, true) == 1;
+}
+
+int details_set(int fd, mode_t mode, enum details_set set, const struct details *wanted)
+{
+    int result = settle(fd, mode, set, wanted, false);
+    return result == 1 ? 0 : result;
+}
