@@ -225,9 +225,11 @@ static void print_would(FILE *out, const struct receipt *receipt)
 
 void receipt_words(FILE *out, const struct receipt *receipt, bool full)
 {
-    if (receipt_up_to_date(receipt) || receipt->dry_run) {
+    if (receipt_up_to_date(receipt) || receipt_skipped(receipt) || receipt->dry_run) {
         print_path(out, receipt->source_host, receipt->source_path);
-        if (receipt_up_to_date(receipt)) {
+        if (receipt_skipped(receipt)) {
+            fprintf(out, ": skipped, %s\n", receipt->outcome.evidence);
+        } else if (receipt_up_to_date(receipt)) {
             fputs(": up to date", out);
             print_carried_over(out, receipt);
             fputs("\n", out);
@@ -259,12 +261,14 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
     if (tally->failed_count > 0)
         fprintf(out, " and %" PRIu32 " failed", tally->failed_count);
     bool up_to_date = receipt_up_to_date(sum);
-    if (sum->files == 0 || sum->dry_run || up_to_date) {
-        fputs(sum->files == 0 ? "\n" : up_to_date ? ": up to date\n" : " (dry run)\n", out);
+    if (tally->skipped_count > 0)
+        fprintf(out, ", %" PRIu32 " skipped", tally->skipped_count);
+    if (tally->up_to_date_count > 0 && !up_to_date)
+        fprintf(out, ", %" PRIu32 " up to date", tally->up_to_date_count);
+    if (sum->files == 0 || sum->dry_run || up_to_date || receipt_skipped(sum)) {
+        fputs(up_to_date ? ": up to date\n" : sum->dry_run ? " (dry run)\n" : "\n", out);
         return;
     }
-    if (tally->up_to_date_count > 0)
-        fprintf(out, ", %" PRIu32 " up to date", tally->up_to_date_count);
     worked.bytes_kept -= min_u64(worked.bytes_kept, tally->bytes_up_to_date);
     print_size(out, ": ", worked.bytes_copied, " copied");
     print_parts(out, &worked);
@@ -349,6 +353,7 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     output_json_string(out, "would", receipt->would);
     output_json_string(out, "changes", receipt->changes[0] ? receipt->changes : NULL);
     output_json_bool(out, "up_to_date", receipt_up_to_date(receipt));
+    output_json_string(out, "skipped", receipt_skipped(receipt) ? receipt->outcome.evidence : NULL);
     output_json_bool(out, "resumed", receipt->resumed);
     json_counts(out, receipt);
     json_attributes(out, "attributes_changed", receipt->target.attributes_changed);

@@ -13,6 +13,7 @@
 #include "haul/cli/reserve.h"
 #include "haul/cli/signals.h"
 #include "haul/cli/watch.h"
+#include "haul/copy/choice.h"
 #include "haul/copy/copy.h"
 #include "haul/disk/probe.h"
 
@@ -196,6 +197,7 @@ static void collect_one(struct transfer *transfer)
         if (!outcome_good(&one.outcome))
             return;
         receipt_add(&transfer->sum, &one);
+        transfer->tally.skipped_count += receipt_skipped(&one);
         transfer->tally.up_to_date_count += receipt_up_to_date(&one);
         transfer->tally.bytes_up_to_date += receipt_up_to_date(&one) ? one.bytes_kept : 0;
         return;
@@ -515,6 +517,13 @@ int transfer_verify(const struct options *options)
         struct error err = {0};
         error_set_class(&err, ERROR_USAGE, EINVAL, "verify compares %s",
                         wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
+        return refused(options, &err);
+    }
+    if (choice_any(&options->wish.choice)) {
+        struct error err = {0};
+        error_set_class(&err, ERROR_USAGE, EINVAL,
+                        "verify compares what it is given: leave out --update, --existing, "
+                        "--ignore-existing, --size-only, --max-size and --min-size");
         return refused(options, &err);
     }
     return transfer_run(&transfer, &rest);

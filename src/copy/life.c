@@ -126,7 +126,9 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     job.session = life->run->session;
     job.journal = !compare;
     job.compare_only = compare;
-    job.journal_early = !compare && wish->manifest_path != NULL;
+    /* What is unfinished may not be taken for a target that is newer, or there. */
+    bool telling = wish->choice.update || wish->choice.ignore_existing;
+    job.journal_early = !compare && (wish->manifest_path || telling);
     if (compare)
         job.journal_path = start->source_path ? NULL : wish->manifest_path;
     life_attributes_wish(life->run, &job);
@@ -281,6 +283,13 @@ static void life_described(struct life *life)
     life_attributes_want(life);
     if (life_failed(life, life_refuse(life, &err), &err))
         return;
+    const char *skip = life_skip(life);
+    if (skip) {
+        life->progress->bytes_total = 0; /* it is no part of the run */
+        life->outcome = outcome_skipped(skip);
+        life_end(life);
+        return;
+    }
     life->progress->bytes_total = life->job.facts[SIDE_SOURCE].size_bytes;
     if (life_up_to_date(life)) {
         life->outcome = outcome_up_to_date("size and modification time");

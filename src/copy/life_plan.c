@@ -5,6 +5,7 @@
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/copy/choice.h"
 #include "haul/disk/evidence.h"
 #include "haul/disk/journal.h"
 
@@ -72,15 +73,30 @@ int life_refuse(const struct life *life, struct error *err)
     return 0;
 }
 
+const char *life_skip(const struct life *life)
+{
+    const struct facts *facts = life->job.facts;
+    return choice_skip(life->run->wish, &facts[SIDE_SOURCE], &facts[SIDE_TARGET],
+                       life->job.journal_present);
+}
+
+static bool same_size(const struct facts *a, const struct facts *b)
+{
+    return a->kind == FILE_REGULAR && b->kind == FILE_REGULAR && a->size_bytes == b->size_bytes;
+}
+
 bool life_up_to_date(const struct life *life)
 {
     const struct job *job = &life->job;
     const struct copy_wish *wish = life->run->wish;
     const char *why = NULL;
-    if (wish->ignore_times || wish->checksum || job->journal_present ||
-        wish->file.resume == RESUME_RESTART)
+    if (wish->checksum || job->journal_present || wish->file.resume == RESUME_RESTART)
         return false;
     if (wish->verify || wish->manifest_path) /* both want the content to be read */
+        return false;
+    if (wish->choice.size_only && same_size(&job->facts[SIDE_SOURCE], &job->facts[SIDE_TARGET]))
+        return true;
+    if (wish->ignore_times)
         return false;
     enum evidence_grade grade = evidence_up_to_date(
         &job->facts[SIDE_SOURCE], &job->facts[SIDE_TARGET], wish->modify_window_ns, &why);

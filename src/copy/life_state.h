@@ -17,6 +17,8 @@ bool life_attributes_differ(const struct life *life);
 
 /* Neither may be copied, or onto each other: -errno with words in *err. */
 int life_refuse(const struct life *life, struct error *err);
+/* Why an option leaves it out, a constant; NULL: none does. */
+const char *life_skip(const struct life *life);
 bool life_up_to_date(const struct life *life);
 /* Zeros are left out where nothing else stands: the plan says where that is. */
 bool life_sparse(const struct life *life);

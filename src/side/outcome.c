@@ -33,6 +33,12 @@ struct outcome outcome_up_to_date(const char *evidence)
     return (struct outcome){.kind = OUTCOME_UP_TO_DATE, .evidence = evidence};
 }
 
+struct outcome outcome_skipped(const char *why)
+{
+    assert(why && *why);
+    return (struct outcome){.kind = OUTCOME_SKIPPED, .evidence = why};
+}
+
 struct outcome outcome_equal(bool complete, uint64_t bytes_differing, struct error *err)
 {
     if (bytes_differing > 0)
@@ -67,6 +73,7 @@ bool outcome_good(const struct outcome *outcome)
     switch (outcome->kind) {
     case OUTCOME_DURABLE:
     case OUTCOME_UP_TO_DATE:
+    case OUTCOME_SKIPPED:
     case OUTCOME_EQUAL:
         return true;
     case OUTCOME_DRY:
@@ -83,8 +90,8 @@ bool outcome_good(const struct outcome *outcome)
 static unsigned int outcome_weight(const struct outcome *outcome)
 {
     static const unsigned char weights[] = {
-        [OUTCOME_UP_TO_DATE] = 0, [OUTCOME_EQUAL] = 1, [OUTCOME_DRY] = 2,
-        [OUTCOME_DURABLE] = 3,    [OUTCOME_NONE] = 4,  [OUTCOME_FAILED] = 5,
+        [OUTCOME_UP_TO_DATE] = 0, [OUTCOME_SKIPPED] = 1, [OUTCOME_EQUAL] = 2,  [OUTCOME_DRY] = 3,
+        [OUTCOME_DURABLE] = 4,    [OUTCOME_NONE] = 5,    [OUTCOME_FAILED] = 6,
     };
     assert((size_t)outcome->kind < COUNT_OF(weights));
     return outcome_good(outcome) ? weights[outcome->kind]
@@ -104,6 +111,7 @@ const char *outcome_name(enum outcome_kind kind)
         [OUTCOME_NONE] = "none",
         [OUTCOME_DURABLE] = "durable",
         [OUTCOME_UP_TO_DATE] = "up to date",
+        [OUTCOME_SKIPPED] = "skipped",
         [OUTCOME_EQUAL] = "equal",
         [OUTCOME_DRY] = "dry run",
         [OUTCOME_FAILED] = "failed",

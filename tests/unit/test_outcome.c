@@ -71,8 +71,10 @@ static void outcome_equal_needs_every_chunk_and_no_difference(void **state)
 static void outcome_settle_believes_neither_a_bad_result_nor_an_error(void **state)
 {
     (void)state;
-    const struct outcome claims[] = {
-        {.kind = OUTCOME_DURABLE}, {.kind = OUTCOME_UP_TO_DATE}, {.kind = OUTCOME_EQUAL}};
+    const struct outcome claims[] = {{.kind = OUTCOME_DURABLE},
+                                     {.kind = OUTCOME_UP_TO_DATE},
+                                     {.kind = OUTCOME_SKIPPED},
+                                     {.kind = OUTCOME_EQUAL}};
     for (size_t i = 0; i < COUNT_OF(claims); i++) {
         struct error wordless = {0}, set = {0}, none = {0};
         struct outcome outcome = outcome_settle(claims[i], -EIO, &wordless);

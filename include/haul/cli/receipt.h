@@ -21,7 +21,7 @@ void receipt_words_changes(FILE *out, const struct receipt *receipt);
 /* What a sum of receipts does not say by itself. */
 struct receipt_tally {
     uint32_t failed_count;
-    uint32_t up_to_date_count;
+    uint32_t up_to_date_count, skipped_count;
     uint64_t bytes_up_to_date; /* nobody read them: they are no part of the rate */
 };
 

@@ -18,6 +18,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What is left out by its facts alone (choice.h). */
+struct choice_wish {
+    bool update;          /* -u: leave targets that are newer */
+    bool existing;        /* make nothing new */
+    bool ignore_existing; /* leave what is there */
+    bool size_only;       /* of the same size is up to date */
+    bool max_size_set;
+    uint64_t max_size_bytes, min_size_bytes;
+};
+
 /* Everything that the command line can say about a copy. All zeros is the default. */
 struct copy_wish {
     struct job_wish file;      /* of each file; what depends on it is set by its life */
@@ -30,6 +40,7 @@ struct copy_wish {
     bool ignore_times;         /* -I */
     bool checksum;             /* -c */
     uint64_t modify_window_ns; /* --modify-window; 0: as coarse as the file systems keep times */
+    struct choice_wish choice; /* -u, --existing ... */
     bool sparse;               /* -S: make holes of zeros */
     bool no_preallocate;       /* --no-preallocate */
     const char *manifest_path; /* --manifest; NULL: none */

@@ -15,6 +15,7 @@ enum outcome_kind {
     OUTCOME_NONE,       /* not ended; at the end of a run a failure */
     OUTCOME_DURABLE,    /* every chunk is there, and both sides have acknowledged the commit */
     OUTCOME_UP_TO_DATE, /* was found to be finished before anything was done; `evidence` says how */
+    OUTCOME_SKIPPED,    /* an option says that nothing is to be done for it; `evidence` says why */
     OUTCOME_EQUAL,      /* haul verify: every byte was compared */
     OUTCOME_DRY,        /* -n: what a run would begin with: `class`, ERROR_NONE: it would copy */
     OUTCOME_FAILED,     /* `class` says how */
@@ -23,7 +24,7 @@ enum outcome_kind {
 struct outcome {
     enum outcome_kind kind;
     enum error_class class; /* FAILED, DRY */
-    const char *evidence;   /* UP_TO_DATE: in words for the receipt, a constant */
+    const char *evidence;   /* UP_TO_DATE, SKIPPED: in words for the receipt, a constant */
     bool lacking; /* the data are safe, but something that was asked for could not be kept */
 };
 
@@ -40,6 +41,9 @@ struct outcome outcome_durable(const struct outcome_proof *proof, struct error *
 
 /* UP_TO_DATE. evidence: what proves it. */
 struct outcome outcome_up_to_date(const char *evidence);
+
+/* SKIPPED. why: what the option says, in words that follow "skipped, ". */
+struct outcome outcome_skipped(const char *why);
 
 /* EQUAL, when `complete` (as above) and nothing differs; else FAILED, with words in err. */
 struct outcome outcome_equal(bool complete, uint64_t bytes_differing, struct error *err);
@@ -61,7 +65,7 @@ bool outcome_good(const struct outcome *outcome);
  * is the first file's. */
 struct outcome outcome_add(struct outcome sum, struct outcome one);
 
-/* "none", "durable", "up to date", "equal", "dry run", "failed". */
+/* "none", "durable", "up to date", "skipped", "equal", "dry run", "failed". */
 const char *outcome_name(enum outcome_kind kind);
 
 #endif

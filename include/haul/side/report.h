@@ -82,6 +82,12 @@ static inline bool receipt_up_to_date(const struct receipt *receipt)
     return receipt->outcome.kind == OUTCOME_UP_TO_DATE;
 }
 
+/* Whether an option said that nothing was to be done. */
+static inline bool receipt_skipped(const struct receipt *receipt)
+{
+    return receipt->outcome.kind == OUTCOME_SKIPPED;
+}
+
 /* Add a finished file's receipt to the sum over all files: counts added, peaks taken, digest only
  * with one file. */
 void receipt_add(struct receipt *sum, const struct receipt *one);

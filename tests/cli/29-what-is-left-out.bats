@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# Goal: what an option leaves out is left alone, and that is said; as with rsync.
+load ../lib/common
+load ../lib/resume
+
+setup() {
+    scratch_open
+    random_file source 70000
+    touch -d '2020-01-02' source
+}
+
+# ... of these arguments, with exit code 0, and the target is what it was before.
+skipped() { # WHY ARGS...
+    local why=$1
+    shift
+    cp -p target before 2>/dev/null || rm -f before
+    copied "$@" source target
+    expect_receipt .outcome skipped
+    expect_receipt .durable false
+    expect_receipt .bytes_copied 0
+    [[ $(receipt .skipped) == *"$why"* ]]
+    if [ -e before ]; then
+        cmp target before
+        [ "$(stat -c %Y.%y target)" = "$(stat -c %Y.%y before)" ]
+    else
+        [ ! -e target ]
+    fi
+}
+
+taken() { # ARGS...
+    copied "$@" source target
+    same source target
+    expect_receipt .skipped null
+}
+
+@test "--update leaves a target that is newer, and writes one that is older" {
+    random_file target 70000
+    touch -d '2021-01-02' target
+    skipped "newer" --update
+    run haul -u source target
+    [ "$status" = 0 ] && [[ $output == "source: skipped, the target is newer (--update)" ]]
+    touch -d '2019-01-02' target
+    taken -u
+    taken -u
+    expect_receipt .up_to_date true
+}
+
+@test "what was killed is neither a newer target nor one that exists" {
+    local option
+    for option in --update --ignore-existing; do
+        rm -f target .target.haul
+        begin "$option" --sync-every=0 --bwlimit=16K source target
+        waits_until 10 test -e .target.haul
+        kill -KILL "$running"
+        finished
+        [ "$status" = 137 ] && ! cmp -s source target
+        taken "$option"
+    done
+}
+
+@test "--existing makes nothing new, --ignore-existing leaves what is there" {
+    skipped "no such target" --existing
+    skipped "no such target" --ignore-non-existing
+    taken --ignore-existing
+    printf other >target
+    skipped "exists" --ignore-existing
+    taken --existing
+}
+
+@test "--max-size and --min-size leave out what is larger, and smaller" {
+    skipped "larger" --max-size=68K
+    skipped "smaller" --min-size=69K
+    skipped "larger" --max-size=0
+    taken --max-size=70000 --min-size=70000
+}
+
+@test "--size-only takes the same size for the same file, and leaves its time" {
+    random_file target 70000
+    touch -d '2021-01-02' target
+    cp -p target before
+    copied --size-only source target
+    expect_receipt .up_to_date true
+    cmp target before
+    [ "$(stat -c %Y target)" = "$(stat -c %Y before)" ]
+    truncate -s 69999 target
+    taken --size-only
+}
+
+@test "of several files each is told, and the sum counts them" {
+    mkdir folder
+    cp -p source small
+    truncate -s 10 small
+    run haul --min-size=1K source small folder/
+    [ "$status" = 0 ]
+    [[ $output == *"small: skipped, it is smaller than --min-size"* && $output == *"2 files, 1 skipped: "* ]]
+    same source folder/source && [ ! -e folder/small ]
+    run haul --min-size=1K source small folder/
+    [[ $output == *"2 files, 1 skipped, 1 up to date"* ]]
+    run haul -n --max-size=1 source small folder/
+    [ "$status" = 0 ]
+    [[ $output == *"2 files, 2 skipped"* ]]
+}
+
+@test "verify compares what it is given" {
+    cp -p source target
+    run haul verify --update source target
+    [ "$status" = 1 ] && [[ $output == *"leave out"* ]]
+}
