@@ -171,6 +171,33 @@ static uint64_t change_time(const struct facts *facts)
     return seconds + facts->ctime_ns;
 }
 
+/* What its times prove, on a file system of this type. */
+static void take_times(struct facts *facts, uint32_t type, bool born)
+{
+    struct evidence *evidence = &facts->evidence;
+    const struct filesystem_rule *rule = rule_of(type);
+    if (rule && rule->granularity_ns == 0)
+        return;
+    bool same_stamp =
+        facts->ctime_seconds == facts->mtime_seconds && facts->ctime_ns == facts->mtime_ns;
+    /* Some FUSE servers give the modification time for both (sshfs, exfat-fuse). */
+    bool unsure = type == FUSE_TYPE && same_stamp;
+    evidence->granularity_ns = rule ? rule->granularity_ns : 0;
+    evidence->keeps_change = rule ? rule->keeps_change : !unsure;
+    /* Inodes of 128 bytes, as ext3 makes them, have room for whole seconds only, and none for the
+     * time of birth (fs/ext4/ext4.h: EXT4_FITS_IN_INODE). */
+    if (rule && rule->type == EXT_TYPE && !born)
+        evidence->granularity_ns = NS_SECOND;
+    evidence->change = evidence->keeps_change ? change_time(facts) : 0;
+    evidence->grade = evidence->keeps_change ? EVIDENCE_STRONG : EVIDENCE_WEAK;
+    if (type == FUSE_TYPE && facts->size_bytes == 0)
+        evidence->grade = EVIDENCE_NONE; /* perhaps only not known yet */
+    /* Whoever has mapped a file of these writes it, and no time moves after the first page fault:
+     * nothing is ever written back from there. */
+    if (filesystem_is_memory(type) && evidence->grade == EVIDENCE_STRONG)
+        evidence->grade = EVIDENCE_WEAK;
+}
+
 static void take_file(struct facts *facts, int fd, const struct stat *st)
 {
     struct evidence *evidence = &facts->evidence;
@@ -181,28 +208,8 @@ static void take_file(struct facts *facts, int fd, const struct stat *st)
     if (fstatfs(fd, &fs) != 0)
         return;
     bool born = evidence_birth(fd, birth);
-    const struct filesystem_rule *rule = rule_of((uint32_t)fs.f_type);
     evidence->identity = file_identity(fd, st, &fs, birth);
-    if (rule && rule->granularity_ns == 0)
-        return;
-    bool same_stamp =
-        facts->ctime_seconds == facts->mtime_seconds && facts->ctime_ns == facts->mtime_ns;
-    /* Some FUSE servers give the modification time for both (sshfs, exfat-fuse). */
-    bool unsure = (uint32_t)fs.f_type == FUSE_TYPE && same_stamp;
-    evidence->granularity_ns = rule ? rule->granularity_ns : 0;
-    evidence->keeps_change = rule ? rule->keeps_change : !unsure;
-    /* Inodes of 128 bytes, as ext3 makes them, have room for whole seconds only, and none for the
-     * time of birth (fs/ext4/ext4.h: EXT4_FITS_IN_INODE). */
-    if (rule && rule->type == EXT_TYPE && !born)
-        evidence->granularity_ns = NS_SECOND;
-    evidence->change = evidence->keeps_change ? change_time(facts) : 0;
-    evidence->grade = evidence->keeps_change ? EVIDENCE_STRONG : EVIDENCE_WEAK;
-    if ((uint32_t)fs.f_type == FUSE_TYPE && facts->size_bytes == 0)
-        evidence->grade = EVIDENCE_NONE; /* perhaps only not known yet */
-    /* Whoever has mapped a file of these writes it, and no time moves after the first page fault:
-     * nothing is ever written back from there. */
-    if (filesystem_is_memory((uint32_t)fs.f_type) && evidence->grade == EVIDENCE_STRONG)
-        evidence->grade = EVIDENCE_WEAK;
+    take_times(facts, (uint32_t)fs.f_type, born);
 }
 
 /* ---- block devices ---- */
@@ -339,14 +346,30 @@ static void take_device(struct facts *facts, int fd, const struct stat *st)
     facts->evidence.change = device_change(&sys, &behind);
 }
 
-void evidence_take(struct facts *facts, int fd, const struct stat *st)
+static void take_moment(struct evidence *evidence)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now); /* cannot fail on Linux */
-    facts->evidence = (struct evidence){
+    *evidence = (struct evidence){
         .machine = machine_id(),
         .seen_ns = (int64_t)now.tv_sec * (int64_t)NS_PER_SECOND + now.tv_nsec,
     };
+}
+
+void evidence_take_open(struct facts *facts, int fd, const struct stat *st, uint64_t filesystem)
+{
+    uint8_t birth[EVIDENCE_BIRTH_BYTES];
+    take_moment(&facts->evidence);
+    facts->evidence.medium_device = st->st_dev;
+    facts->evidence.medium_inode = st->st_ino;
+    /* Whether it was born is asked only where that tells how fine its times are. */
+    bool born = filesystem != EXT_TYPE || evidence_birth(fd, birth);
+    take_times(facts, (uint32_t)filesystem, born);
+}
+
+void evidence_take(struct facts *facts, int fd, const struct stat *st)
+{
+    take_moment(&facts->evidence);
     if (facts->kind == FILE_REGULAR)
         take_file(facts, fd, st);
     else if (facts->kind == FILE_DEVICE)

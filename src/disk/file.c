@@ -64,7 +64,32 @@ static void file_facts_from_stat(struct facts *facts, const struct stat *st)
         .ctime_ns = (uint32_t)st->st_ctim.tv_nsec,
         .device = st->st_dev,
         .inode = st->st_ino,
+        .links = (uint32_t)st->st_nlink,
     };
+}
+
+static enum file_kind file_kind_beneath(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFLNK:
+        return FILE_LINK;
+    case S_IFIFO:
+        return FILE_FIFO;
+    case S_IFSOCK:
+        return FILE_SOCKET;
+    case S_IFCHR:
+        return FILE_CHARACTER;
+    default:
+        return file_kind_of(mode);
+    }
+}
+
+void file_facts_beneath(struct facts *facts, const struct stat *st)
+{
+    file_facts_from_stat(facts, st);
+    facts->kind = file_kind_beneath(st->st_mode);
+    if (facts->kind == FILE_DEVICE || facts->kind == FILE_CHARACTER)
+        facts->rdev = st->st_rdev;
 }
 
 /* What stands in the way of opening something, and would tell that it is there, or what it is. */
@@ -155,9 +180,12 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
             facts->kind = FILE_FOLDER;
         return 0;
     }
-    if (result == 0)
+    bool tree = place && place->tree;
+    if (result == 0 && tree)
+        file_facts_beneath(facts, &st);
+    else if (result == 0)
         file_facts_from_stat(facts, &st);
-    if (facts->kind == FILE_DEVICE)
+    if (facts->kind == FILE_DEVICE && !tree)
         facts->size_bytes = facts->allocated_bytes = file_device_capacity(&st);
     if (result == 0)
         evidence_take(facts, fd, &st);

@@ -48,6 +48,10 @@ struct evidence {
  * no longer than that. */
 void evidence_take(struct facts *facts, int fd, const struct stat *st);
 
+/* The same of a regular file that stays open, on a file system of this type, in a third of the
+ * time: its identity is not found out. */
+void evidence_take_open(struct facts *facts, int fd, const struct stat *st, uint64_t filesystem);
+
 /* May a time of status change that is this young still stand for two contents? Wait until it may
  * not: until the clock has left the granule that it lies in, so that whatever changes the file from
  * now on moves it. About 2 s on FAT, most often not at all. false: that would be further away than

@@ -76,6 +76,11 @@ struct file {
 /* All fields to "nothing is open". */
 void file_init(struct file *file);
 
+/* The facts that stat(2) tells of what lies in a tree, without evidence: a node of a device is a
+ * node, of no size. */
+struct stat;
+void file_facts_beneath(struct facts *facts, const struct stat *st);
+
 /* Facts without opening. A path that does not exist is not an error: kind FILE_NONE. Symbolic links
  * are followed, but not in a tree. In a place that may not be read only folders are told, and
  * nothing of them but that they are; everything else is FILE_NONE. */
