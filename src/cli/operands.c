@@ -2,6 +2,7 @@
 #include "haul/cli/operands.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/cli/pipes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +13,18 @@
 
 /* Large enough for "user@host:path" of any address. */
 enum { SHOWN_BYTES = ADDRESS_TEXT_BYTES };
+
+/* A word of ours that is the name of a file is that file only when it is written otherwise. */
+static int parse_pipe(struct operands *operands, struct address *address, const char *operand,
+                      bool target, struct error *err)
+{
+    struct stat st;
+    if (strchr(operand, ':') && lstat(operand, &st) == 0)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "%s: a file of that name is here: write ./%s for it", operand,
+                               operand);
+    return pipes_resolve(address, operand, target, &operands->source_bytes, err);
+}
 
 static int parse(struct address *address, const char *operand, struct error *err)
 {
@@ -25,8 +38,6 @@ static int parse(struct address *address, const char *operand, struct error *err
             "%s: a file of that name is here: write ./%s for it, or ssh://%s/~/... "
             "for the other machine",
             operand, operand, address->host);
-    if (address->kind == ADDRESS_PIPE)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "-: pipes are not supported yet");
     return 0;
 }
 
@@ -96,6 +107,11 @@ int operands_settle(struct operands *operands, const struct facts *target, struc
     bool folder = target->kind == FILE_FOLDER;
     bool slash = path[strlen(path) - 1] == '/';
     address_text(shown, sizeof(shown), &operands->target);
+    if (operands->nameless && folder)
+        return error_set_class(err, ERROR_USAGE, EISDIR,
+                               "%s: is a folder, and what comes out of a pipe has no name: say "
+                               "which file it is to be",
+                               shown);
     if (operands->target_is_file && folder)
         return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder, and -T was given", shown);
     if (!folder && slash)
@@ -113,7 +129,9 @@ static int take_sources(struct operands *operands, const char *const *words, str
     operands->sources = calloc(operands->sources_count + 1, sizeof(*operands->sources));
     for (uint32_t i = 0; operands->sources && i < operands->sources_count; i++) {
         struct address *address = i == 0 ? &operands->source : &other;
-        int rc = parse(address, words[i], err);
+        operands->nameless |= pipes_know(words[i]);
+        int rc = pipes_know(words[i]) ? parse_pipe(operands, address, words[i], false, err)
+                                      : parse(address, words[i], err);
         if (rc < 0)
             return rc;
         if (!same_machine(&operands->source, address))
@@ -135,6 +153,20 @@ static int settle_here(struct operands *operands, struct error *err)
     return rc < 0 ? rc : operands_settle(operands, &facts, err);
 }
 
+/* The same pipe at both ends would be somebody's mistake: cat does that. */
+static int take_target(struct operands *operands, const struct options *options, struct error *err)
+{
+    const char *word = options->operands[operands->sources_count];
+    if (!pipes_know(word))
+        return parse(&operands->target, word, err);
+    for (uint32_t i = 0; i < operands->sources_count; i++) {
+        if (strcmp(word, "-") == 0 && strcmp(options->operands[i], "-") == 0)
+            return error_set_class(err, ERROR_USAGE, EINVAL,
+                                   "-: is the source already; one of them has to be a file");
+    }
+    return parse_pipe(operands, &operands->target, word, true, err);
+}
+
 int operands_resolve(struct operands *operands, const struct options *options, struct error *err)
 {
     memset(operands, 0, sizeof(*operands));
@@ -142,7 +174,7 @@ int operands_resolve(struct operands *operands, const struct options *options, s
     operands->target_is_file = options->target_is_file;
     int rc = take_sources(operands, options->operands, err);
     if (rc == 0)
-        rc = parse(&operands->target, options->operands[operands->sources_count], err);
+        rc = take_target(operands, options, err);
     if (rc < 0)
         return rc;
     if (operands->target_is_file && operands->sources_count > 1)

@@ -161,6 +161,8 @@ static const struct option_row table[] = {
     FLAG("server", 0, server, "be the other side, on standard input and output"),
     VALUE(TEXT, "restrict", "DIR[,ro|,wo]", AT(restrict_to), 0, "of --server: nothing outside DIR"),
 
+    VALUE(SIZE, "size", "SIZE", AT(wish.file.size_bytes), 0,
+          "what a pipe is to bring: less or more is an error"),
     FLAG("sparse", 'S', wish.sparse, "make holes of zeros"),
     CLEAR("preallocate", 0, wish.no_preallocate, "reserve the target's space first (the default)"),
     FLAG("no-preallocate", 0, wish.no_preallocate, "do not reserve the target's space first"),
@@ -748,7 +750,7 @@ void options_help(FILE *out)
           "       haul journal [-v] FILE\n"
           "       haul doctor [PATH|HOST:]...\n"
           "Copies very large files without building up page cache, here and to and from other\n"
-          "machines: [user@]host:PATH, ssh://[user@]host[:port]/PATH.\n\n",
+          "machines: [user@]host:PATH, ssh://[user@]host[:port]/PATH; from and to a pipe: -.\n\n",
           out);
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         const struct option_row *row = &table[i];

@@ -23,6 +23,15 @@ int output_guard(void)
     return 0;
 }
 
+int output_give_away(struct error *err)
+{
+    fflush(stdout);
+    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+        return error_set(err, errno, "standard output");
+    return fd;
+}
+
 /* Lines may hold words that were escaped already, where they came from outside (a peer, a banner,
  * an odd host): what must not reach the terminal is escaped, a backslash is left alone. */
 static const char *escape_line(char out[LINE_BYTES], const char *line)

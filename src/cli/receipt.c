@@ -69,6 +69,8 @@ static void print_durable(FILE *out, const struct receipt *receipt)
         fprintf(out, "durable after %s", seconds);
     else if (receipt_durable(receipt))
         fprintf(out, "durable after %s, %s", seconds, rate);
+    else if (receipt->outcome.kind == OUTCOME_HANDED_OVER)
+        fprintf(out, "handed over in %s, %s", seconds, rate);
     else
         fprintf(out, "NOT durable, ended after %s", seconds);
 }
@@ -93,8 +95,19 @@ static void print_reread(FILE *out, const struct side_report *side)
         print_size(out, ", ", side->reread_cached_bytes, " read from the page cache");
 }
 
+/* A pipe has no cache to be kept out of. */
+static bool is_pipe(const struct side_report *side)
+{
+    return side->policy == POLICY_AUTO && side->policy_why[0] != '\0';
+}
+
 static void side_compact(FILE *out, const char *name, const struct side_report *side)
 {
+    if (is_pipe(side)) {
+        fprintf(out, "%s", name);
+        print_why(out, side->policy_why);
+        return;
+    }
     fprintf(out, "%s %s", name, policy_name(side->policy));
     if (side->policy != POLICY_DIRECT)
         print_why(out, side->policy_why);
@@ -105,7 +118,7 @@ static void side_compact(FILE *out, const char *name, const struct side_report *
 
 static void side_full(FILE *out, const char *name, const struct side_report *side)
 {
-    fprintf(out, "%s    %s", name, policy_name(side->policy));
+    fprintf(out, "%s    %s", name, is_pipe(side) ? "no cache" : policy_name(side->policy));
     print_why(out, side->policy_why);
     fprintf(out, ", %s", engine_name(side->engine));
     print_why(out, side->engine_why);
@@ -156,7 +169,8 @@ static void words_compact(FILE *out, const struct receipt *receipt)
     }
     print_durable(out, receipt);
     fputs("\ncache: ", out);
-    if (receipt->source.policy != POLICY_AUTO) { /* a manifest has no cache to keep clean */
+    /* A manifest has no cache to keep clean. */
+    if (receipt->source.policy != POLICY_AUTO || is_pipe(&receipt->source)) {
         side_compact(out, "source", &receipt->source);
         fputs("; ", out);
     }

@@ -15,6 +15,7 @@
 #include "haul/cli/watch.h"
 #include "haul/copy/choice.h"
 #include "haul/copy/copy.h"
+#include "haul/disk/pipe.h"
 #include "haul/disk/probe.h"
 
 #include <errno.h>
@@ -329,6 +330,10 @@ static void print_resume(const struct transfer *transfer)
     bool lost = transfer->copy && copy_broken(transfer->copy);
     if (transfer->verify || !transfer->copy || !(transfer->interrupted || lost))
         return;
+    if (receipt->piped) {
+        log_note("a pipe cannot be gone on with: the same command begins again");
+        return;
+    }
     if (!single(transfer) || receipt->bytes_total == NUM_UNKNOWN || bytes == 0)
         log_note("the same command again copies the rest");
     else
@@ -405,6 +410,8 @@ static int look_at_source(const char *source, struct error *err)
     if (facts.kind == FILE_FOLDER)
         return error_set_class(err, ERROR_FILE, EISDIR,
                                "%s: skipped, it is a folder (they are not copied yet)", source);
+    if (pipe_is_kind(facts.kind)) /* one that was handed to us is opened in another way */
+        return 0;
     return access(source, R_OK) == 0 ? 0 : error_set(err, errno, "%s: cannot be opened", source);
 }
 
@@ -448,9 +455,10 @@ static int look_here(struct transfer *transfer, struct error *err)
     return source_here ? look_at_sources(transfer, err) : look_at_target(transfer, err);
 }
 
-static int transfer_run(struct transfer *at, const struct options *options)
+static int transfer_run(struct transfer *at, const struct options *given)
 {
     struct transfer transfer = *at;
+    struct options own = *given, *options = &own;
     struct error err = {0};
     transfer.options = options;
     receipt_init(&transfer.sum);
@@ -463,6 +471,8 @@ static int transfer_run(struct transfer *at, const struct options *options)
              transfer.watch.style == WATCH_BAR ? output_log_bar : output_log);
     log_init_difference(options->json ? receipt_json_difference : NULL);
     int rc = operands_resolve(&transfer.operands, options, &err);
+    if (transfer.operands.source_bytes > 0)
+        options->wish.file.size_bytes = transfer.operands.source_bytes;
     if (rc == 0)
         rc = refuse_manifest_there(&transfer.operands, &err);
     if (rc == 0)

@@ -352,17 +352,28 @@ static void copy_start_team(struct copy *copy, struct life *life)
         life_note_failure(life, result, &err, false);
 }
 
+static bool copy_piped(const struct life *life)
+{
+    return life_pipes(life, SIDE_SOURCE) || life_pipes(life, SIDE_TARGET);
+}
+
+/* A pipe stops when its other end does: nobody shares the slots with it. */
+static uint64_t copy_size(const struct life *life)
+{
+    return copy_piped(life) ? NUM_UNKNOWN : life->job.facts[SIDE_SOURCE].size_bytes;
+}
+
 /* Files that are open at the same time have together no more bytes than the slots, so that nothing
  * that is bounded by the slots grows with their number, and large ones do not share the disk. */
 static bool copy_has_room(struct copy *copy, const struct life *life)
 {
-    uint64_t bytes = life->job.facts[SIDE_SOURCE].size_bytes;
+    uint64_t bytes = copy_size(life);
     uint32_t count = 0;
     for (uint32_t i = 0; i < copy->files_count; i++) {
         const struct copy_file *file = copy_file(copy, i);
         if (!file->admitted || life_ended(&file->life))
             continue;
-        bytes += min_u64(file->life.job.facts[SIDE_SOURCE].size_bytes, NUM_UNKNOWN - bytes);
+        bytes += min_u64(copy_size(&file->life), NUM_UNKNOWN - bytes);
         count++;
     }
     return count == 0 || (count < copy->open_max && bytes <= copy->budget.memory_bytes);
@@ -436,7 +447,7 @@ static bool copy_goes_on(struct copy *copy, const struct copy_file *file)
     bool lost = err->class == ERROR_SOCKET || err->class == ERROR_TIMEOUT;
     bool held = err->class == ERROR_BUSY && file->attempts > 0;
     if (file->life.kind != LIFE_COPY || file->life.result == 0 || copy->control->stop ||
-        file->attempts >= GO_ON_MAX)
+        copy_piped(&file->life) || file->attempts >= GO_ON_MAX)
         return false;
     copy_promote(copy);
     return lost ? copy->lanes[0] != file->lane : held && !lane_lost(copy->lanes[0]);
@@ -527,6 +538,7 @@ static void copy_fill_receipt(struct copy *copy, const struct copy_file *file,
     *receipt = (struct receipt){
         .outcome = life->outcome,
         .resumed = life->resumed,
+        .piped = copy_piped(life),
         .dry_run = copy->wish.dry_run && !compare, /* nothing is changed anyway */
         .would = life->would,
         .compared = compare,

@@ -5,6 +5,7 @@
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/disk/evidence.h"
+#include "haul/disk/pipe.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -74,6 +75,24 @@ static void life_phase(struct life *life, enum phase phase)
 bool life_ended(const struct life *life)
 {
     return life->state == LIFE_DONE || life->state == LIFE_FAILED;
+}
+
+/* It is opened as what it was described as. */
+static int life_check_pipe(const struct life *life, enum side_role role, struct error *err)
+{
+    const struct job *job = &life->job;
+    if (pipe_is_kind(job->facts[role].kind) == life->piped[role])
+        return 0;
+    return error_set_class(err, ERROR_CHANGED, ESTALE, "%s: was replaced while it was opened",
+                           role == SIDE_SOURCE ? job->source_path : job->target_path);
+}
+
+/* Of a pipe what was expected, until all of it has come. */
+static void life_tell_size(struct life *life)
+{
+    uint64_t size_bytes = life->job.facts[SIDE_SOURCE].size_bytes;
+    bool unknown = life_pipes(life, SIDE_SOURCE) && size_bytes == 0;
+    life->progress->bytes_total = unknown ? NUM_UNKNOWN : size_bytes;
 }
 
 const char *life_state_name(enum life_state state)
@@ -187,7 +206,8 @@ static void life_end(struct life *life)
     life->outcome.lacking = life->job.reports[SIDE_TARGET].attributes_asked != 0;
     life->duration_ns = clock_now_ns() - life->started_ns;
     bool good = outcome_good(&life->outcome);
-    if (life->kind == LIFE_COMPARE || life->outcome.kind == OUTCOME_DURABLE)
+    if (life->kind == LIFE_COMPARE || life->outcome.kind == OUTCOME_DURABLE ||
+        life->outcome.kind == OUTCOME_HANDED_OVER)
         life_phase(life, PHASE_DONE);
     life_close(life);
     life_enter(life, good ? LIFE_DONE : LIFE_FAILED);
@@ -226,7 +246,8 @@ static void life_let_others_go(struct life *life)
  * know that what this one's journal is stamped with is wrong. */
 static void life_let_go(struct life *life)
 {
-    bool written = life->open[SIDE_TARGET] && !life->job.wish.compare_only;
+    bool written =
+        life->open[SIDE_TARGET] && !life->job.wish.compare_only && !life_pipes(life, SIDE_TARGET);
     life_digest_undo(life);
     life_phase(life, PHASE_SYNCING);
     if (written)
@@ -280,6 +301,8 @@ void life_interrupt(struct life *life)
 static void life_described(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
+    for (int role = 0; role < 2; role++)
+        life->piped[role] = pipe_is_kind(life->job.facts[role].kind);
     life_attributes_want(life);
     if (life_failed(life, life_refuse(life, &err), &err))
         return;
@@ -290,7 +313,7 @@ static void life_described(struct life *life)
         life_end(life);
         return;
     }
-    life->progress->bytes_total = life->job.facts[SIDE_SOURCE].size_bytes;
+    life_tell_size(life);
     if (life_up_to_date(life)) {
         life->outcome = outcome_up_to_date("size and modification time");
         life->progress->bytes_kept = life->progress->bytes_total;
@@ -309,7 +332,7 @@ static void life_described(struct life *life)
     }
     life->would = life_would(life);
     life->job.wish.dry = true;
-    life->job.wish.preallocate = !life_sparse(life) && !life->run->wish->no_preallocate;
+    life->job.wish.preallocate = life_preallocates(life);
     life_enter(life, LIFE_PROBING_SOURCE);
 }
 
@@ -360,7 +383,8 @@ void life_admit(struct life *life)
 
 bool life_wants_team(const struct life *life)
 {
-    return life->run->lanes > 1 && life->kind == LIFE_COPY &&
+    return life->run->lanes > 1 && life->kind == LIFE_COPY && !life_pipes(life, SIDE_SOURCE) &&
+           !life_pipes(life, SIDE_TARGET) &&
            life->job.facts[SIDE_SOURCE].size_bytes >= TEAM_FILE_BYTES_MIN;
 }
 
@@ -385,16 +409,19 @@ static void life_joined(struct life *life)
 static void life_source_opened(struct life *life)
 {
     struct job *job = &life->job;
+    struct error err = {.class = ERROR_NONE};
     if (life->kind == LIFE_HELP) {
         life_joined(life);
         return;
     }
+    if (job->source_path && life_failed(life, life_check_pipe(life, SIDE_SOURCE, &err), &err))
+        return;
     if (life->kind == LIFE_COPY) {
         life_attributes_want(life);
-        job->wish.preallocate = !life_sparse(life) && !life->run->wish->no_preallocate;
+        job->wish.preallocate = life_preallocates(life);
         job->wish.journal_early |= life_wants_team(life); /* lanes share it */
     }
-    life->progress->bytes_total = job->facts[SIDE_SOURCE].size_bytes; /* may have grown since */
+    life_tell_size(life); /* it may have grown since */
     life_enter(life, LIFE_OPENING_TARGET);
 }
 
@@ -421,10 +448,12 @@ static void life_target_opened(struct life *life)
                                  "possible",
                                  job->target_path);
     if (result == 0)
+        result = life_check_pipe(life, SIDE_TARGET, &err);
+    if (result == 0)
         result = life_make_plan(life, &err);
     if (life_failed(life, result, &err))
         return;
-    life->progress->bytes_total = job->facts[SIDE_SOURCE].size_bytes; /* of a manifest, too */
+    life_tell_size(life); /* of a manifest, too */
     life->resumed = life->kind == LIFE_COPY && job->journal == JOURNAL_FITS;
     if (life->resumed || !job->source_path)
         life_enter(life, LIFE_LISTING);
@@ -466,6 +495,10 @@ static void life_digested(struct life *life, int result, const struct error *err
 /* What was copied is known by its digests: by the plan's, or by the journal's. */
 static void life_complete(struct life *life)
 {
+    if (life_pipes(life, SIDE_SOURCE)) {
+        life->job.facts[SIDE_SOURCE].size_bytes = plan_size(life->plan);
+        life->progress->bytes_total = plan_size(life->plan);
+    }
     bool manifest = life->run->wish->manifest_path && life->kind == LIFE_COPY;
     life->digest_known = plan_digest(life->plan, &life->digest);
     if (life->kind == LIFE_COPY && (life->job.journal == JOURNAL_FITS || manifest))
@@ -624,8 +657,11 @@ static void life_committed(struct life *life)
     } else {
         life->proof.complete = plan_complete(life->plan);
         life->proof.options_kept = life_options_kept(life);
-        life->outcome = outcome_durable(&life->proof, &life->error);
-        life->progress->bytes_durable = life->progress->bytes_total;
+        bool keeps = !life_pipes(life, SIDE_TARGET);
+        life->outcome = keeps ? outcome_durable(&life->proof, &life->error)
+                              : outcome_handed_over(&life->proof, &life->error);
+        if (keeps)
+            life->progress->bytes_durable = life->progress->bytes_total;
     }
     life_end(life);
 }

@@ -25,6 +25,20 @@ void life_attributes_wish(const struct life_run *run, struct job_wish *wish)
     wish->set_id = takes_set_id(run);
 }
 
+/* A pipe's owner, mode and times say nothing of what comes out of it: the target is as any new
+ * file. Nor can it be gone on with. */
+static void take_of_new_file(struct life *life)
+{
+    struct job_wish *wish = &life->job.wish;
+    const struct copy_wish *run = life->run->wish;
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++)
+        wish->attributes[i] = ATTRIBUTE_LEAVE;
+    if (run->chmod.count > 0)
+        wish->attributes[ATTRIBUTE_MODE] = ATTRIBUTE_ASKED;
+    life->job.facts[SIDE_SOURCE].mode = 0666 & ~run->umask_bits;
+    wish->resume = RESUME_RESTART;
+}
+
 void life_attributes_want(struct life *life)
 {
     struct job *job = &life->job;
@@ -32,6 +46,8 @@ void life_attributes_want(struct life *life)
     const struct mode_changes *changes = &wish->chmod;
     struct facts *facts = &job->facts[SIDE_SOURCE];
     bool folder = facts->kind == FILE_FOLDER;
+    if (life_pipes(life, SIDE_SOURCE))
+        take_of_new_file(life);
     uint32_t mode = mode_changes_apply(changes, facts->mode, wish->umask_bits, folder);
     /* Those that --chmod itself gives were asked for. */
     uint32_t given = mode_changes_apply(changes, facts->mode & ~(uint32_t)SET_ID_BITS,

@@ -10,7 +10,9 @@ const char *life_would(const struct life *life)
     enum resume_wish resume = life->run->wish->file.resume;
     if (job->facts[SIDE_TARGET].kind == FILE_NONE)
         return "be created";
-    if (resume == RESUME_RESTART)
+    if (life_pipes(life, SIDE_TARGET))
+        return "be written to";
+    if (resume == RESUME_RESTART || life_pipes(life, SIDE_SOURCE))
         return "be written anew";
     if (job->journal_present)
         return "be gone on with from its journal";

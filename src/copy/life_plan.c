@@ -8,6 +8,7 @@
 #include "haul/copy/choice.h"
 #include "haul/disk/evidence.h"
 #include "haul/disk/journal.h"
+#include "haul/disk/pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,28 @@ static bool same_machine(const struct life *life)
            strcmp(source->host, target->host) == 0;
 }
 
+/* What cannot be done with a pipe, since it is read or written once and in order. */
+static int refuse_with_pipe(const struct life *life, const char *source_name,
+                            const char *target_name, struct error *err)
+{
+    const struct copy_wish *wish = life->run->wish;
+    bool source = life_pipes(life, SIDE_SOURCE), target = life_pipes(life, SIDE_TARGET);
+    const char *given = wish->checksum                              ? "-c"
+                        : wish->file.resume == RESUME_APPEND        ? "--append"
+                        : wish->file.resume == RESUME_APPEND_VERIFY ? "--append-verify"
+                        : wish->manifest_path                       ? "--manifest"
+                        : wish->verify && target                    ? "--verify"
+                                                                    : NULL;
+    if (wish->file.size_bytes > 0 && !source)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "%s: has a size of its own; --size is for pipes", source_name);
+    if (!given || !(source || target))
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "%s: is a pipe, which goes by once; %s is not possible with it",
+                           source ? source_name : target_name, given);
+}
+
 int life_refuse(const struct life *life, struct error *err)
 {
     const struct facts *facts = life->job.facts;
@@ -52,11 +75,11 @@ int life_refuse(const struct life *life, struct error *err)
                                source_name);
     case FILE_OTHER:
     case FILE_LINK:
+        return error_set_class(err, ERROR_FILE, EINVAL,
+                               "%s: is neither a regular file nor a block device", source_name);
     case FILE_FIFO:
     case FILE_SOCKET:
     case FILE_CHARACTER:
-        return error_set_class(err, ERROR_FILE, EINVAL,
-                               "%s: is neither a regular file nor a block device", source_name);
     case FILE_REGULAR:
     case FILE_DEVICE:
         break;
@@ -70,7 +93,7 @@ int life_refuse(const struct life *life, struct error *err)
             err, ERROR_USAGE, EINVAL, "%s and %s are the same %s", source_name, target_name,
             source->kind == FILE_DEVICE || target->kind == FILE_DEVICE ? "disk, or parts of it"
                                                                        : "file");
-    return 0;
+    return refuse_with_pipe(life, source_name, target_name, err);
 }
 
 const char *life_skip(const struct life *life)
@@ -90,6 +113,8 @@ bool life_up_to_date(const struct life *life)
     const struct job *job = &life->job;
     const struct copy_wish *wish = life->run->wish;
     const char *why = NULL;
+    if (life_pipes(life, SIDE_SOURCE) || life_pipes(life, SIDE_TARGET))
+        return false;
     if (wish->checksum || job->journal_present || wish->file.resume == RESUME_RESTART)
         return false;
     if (wish->verify || wish->manifest_path) /* both want the content to be read */
@@ -117,6 +142,12 @@ bool life_sparse(const struct life *life)
     return life->run->wish->sparse || has_holes(&life->job.facts[SIDE_SOURCE]);
 }
 
+bool life_preallocates(const struct life *life)
+{
+    bool known = !life_pipes(life, SIDE_SOURCE) || life->job.facts[SIDE_SOURCE].size_bytes > 0;
+    return known && !life_sparse(life) && !life->run->wish->no_preallocate;
+}
+
 static int make_copy_plan(struct life *life, struct error *err)
 {
     const struct job *job = &life->job;
@@ -124,13 +155,15 @@ static int make_copy_plan(struct life *life, struct error *err)
     const struct budget *budget = life->run->budget;
     /* Verification stays behind two windows and what is in flight, so that it finds them closed. */
     uint64_t lag_bytes = 3 * (uint64_t)budget->window_bytes + budget->memory_bytes;
+    bool piped = life_pipes(life, SIDE_TARGET);
     const struct plan_config config = {
-        .size_bytes = job->facts[SIDE_SOURCE].size_bytes,
+        .size_bytes =
+            life_pipes(life, SIDE_SOURCE) ? PLAN_SIZE_UNKNOWN : job->facts[SIDE_SOURCE].size_bytes,
         .chunk_bytes = job->chunk_bytes,
         .compare_bytes = job->old_bytes,
-        .rewrite = !job->target_readable || wish->file.resume == RESUME_RESTART,
-        .sparse = has_holes(&job->facts[SIDE_SOURCE]),
-        .blank = life_sparse(life) && job->facts[SIDE_TARGET].kind != FILE_DEVICE,
+        .rewrite = !job->target_readable || job->wish.resume == RESUME_RESTART,
+        .sparse = !piped && has_holes(&job->facts[SIDE_SOURCE]),
+        .blank = !piped && life_sparse(life) && job->facts[SIDE_TARGET].kind != FILE_DEVICE,
         .resume = job->journal == JOURNAL_FITS,
         .trust = wish->file.resume == RESUME_APPEND && !wish->verify &&
                  job->journal_source_proven && job->journal_target_proven,

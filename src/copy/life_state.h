@@ -22,6 +22,8 @@ const char *life_skip(const struct life *life);
 bool life_up_to_date(const struct life *life);
 /* Zeros are left out where nothing else stands: the plan says where that is. */
 bool life_sparse(const struct life *life);
+/* Its space is reserved: it is known, and not holes. */
+bool life_preallocates(const struct life *life);
 int life_make_plan(struct life *life, struct error *err);
 /* What was copied is compared: every chunk, with the source. In place of the plan before. */
 int life_make_compare_plan(struct life *life, struct error *err);

@@ -42,6 +42,8 @@ struct plan {
 
     uint32_t outstanding; /* items yielded and not ended */
 
+    uint64_t arrived_bytes; /* of a pipe: the end of the last chunk of which something came */
+
     struct plan_item *returned;
     uint32_t returned_count;
 
@@ -409,6 +411,47 @@ static void plan_lock_outcome(struct plan *plan)
     pthread_mutex_lock(&plan->lock);
     assert(plan->outstanding > 0);
     plan->outstanding--;
+}
+
+/* Chunks arrive in order, but their slots come back in any. */
+static bool plan_ends_twice(const struct plan *plan, const struct plan_item *item, uint32_t bytes)
+{
+    uint64_t end = item->offset + bytes;
+    bool within = bytes > 0 && bytes < item->length;
+    if (bytes == item->length)
+        return end > plan->config.size_bytes;
+    return plan->arrived_bytes > end || (within && end > plan->config.size_bytes);
+}
+
+int plan_arrived(struct plan *plan, struct plan_item *item, uint32_t bytes, struct error *err)
+{
+    int result = 0;
+    pthread_mutex_lock(&plan->lock);
+    if (plan_ends_twice(plan, item, bytes)) {
+        result = error_set_class(err, ERROR_PROTOCOL, EPROTO,
+                                 "the source has ended at byte %llu, and once more elsewhere",
+                                 (unsigned long long)(item->offset + bytes));
+    } else {
+        if (bytes < item->length) {
+            plan->config.size_bytes = min_u64(plan->config.size_bytes, item->offset + bytes);
+            plan->chunks_count = div_ceil(plan->config.size_bytes, plan->config.chunk_bytes);
+        }
+        if (bytes > 0)
+            plan->arrived_bytes = max_u64(plan->arrived_bytes, item->offset + bytes);
+        item->length = bytes;
+    }
+    if (bytes == 0 && result == 0)
+        plan->outstanding--;
+    pthread_mutex_unlock(&plan->lock);
+    return result;
+}
+
+uint64_t plan_size(struct plan *plan)
+{
+    pthread_mutex_lock(&plan->lock);
+    uint64_t size_bytes = plan->config.size_bytes;
+    pthread_mutex_unlock(&plan->lock);
+    return size_bytes;
 }
 
 void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest)

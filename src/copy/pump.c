@@ -29,6 +29,8 @@ static enum side_role pump_role(const struct slot *slot)
 {
     if (slot->state == SLOT_STEPPING)
         return life_of(slot)->role;
+    if (slot->state == SLOT_CANCELLING)
+        return slot->role;
     return slot->op == SIDE_FETCH || slot->op == SIDE_MAP ? SIDE_SOURCE : SIDE_TARGET;
 }
 
@@ -128,7 +130,7 @@ static void pump_checkpoint(struct pump *pump, struct life *life)
     const struct life_sync *sync = &life->sync;
     uint64_t waiting_bytes = sync->settled_bytes - sync->synced_bytes;
     if (life->want != LIFE_WANTS_CHUNKS || life->result < 0 || waiting_bytes == 0 ||
-        sync->under_way)
+        sync->under_way || life_pipes(life, SIDE_TARGET)) /* which keeps nothing */
         return;
     bool due =
         pump->sync_every_bytes > 0 && (waiting_bytes >= pump->sync_every_bytes ||
@@ -141,6 +143,43 @@ static void pump_checkpoint(struct pump *pump, struct life *life)
     slot->job = &life->job;
     pump_sync_begun(life);
     pump_start(pump, slot, SLOT_SYNCING, SIDE_SYNC);
+}
+
+/* ---- pipes ---- */
+
+/* The file has failed, and a slot of it may wait for the other end of a pipe: for ever. */
+static void pump_cancel(struct pump *pump, struct life *life)
+{
+    if (life->result == 0 || life->state != LIFE_COPYING || life->slots_count == 0)
+        return;
+    for (int role = 0; role < 2; role++) {
+        bool waits = life_pipes(life, (enum side_role)role) && !life->cancelled[role];
+        struct slot *slot = waits ? pump_control(pump) : NULL;
+        if (!slot)
+            continue;
+        life->cancelled[role] = true;
+        slot->job = &life->job;
+        slot->role = (enum side_role)role;
+        slot->offset = slot->length = 0;
+        pump_start(pump, slot, SLOT_CANCELLING, SIDE_CANCEL);
+    }
+}
+
+/* A pipe tells only now how much of the chunk there is. false: nothing; the slot is free. */
+static bool pump_arrived(struct pump *pump, struct slot *slot)
+{
+    struct error why = {.class = ERROR_NONE};
+    struct life *life = life_of(slot);
+    int result = plan_arrived(life->plan, &slot->item, slot->count, &why);
+    if (result < 0) {
+        life_note_failure(life, result, &why, false);
+        plan_returned(life->plan, &slot->item);
+    }
+    slot->length = slot->count;
+    if (result == 0 && slot->count > 0)
+        return true;
+    pump_free(pump, slot);
+    return false;
 }
 
 /* ---- chunks ---- */
@@ -238,6 +277,8 @@ static void pump_examined(struct pump *pump, struct slot *slot)
 /* Fetched: the same as the target has, or to be stored; or only to be told. */
 static void pump_fetched(struct pump *pump, struct slot *slot)
 {
+    if (life_pipes(life_of(slot), SIDE_SOURCE) && !pump_arrived(pump, slot))
+        return;
     if (slot->conditional && slot->matched) {
         pump_kept(pump, slot);
     } else if (slot->job->wish.compare_only) {
@@ -288,6 +329,9 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         break;
     case SLOT_SYNCING:
         pump_sync_ended(life_of(slot), true);
+        pump_free(pump, slot);
+        break;
+    case SLOT_CANCELLING:
         pump_free(pump, slot);
         break;
     case SLOT_FREE:
@@ -386,7 +430,7 @@ static void pump_returned(struct pump *pump, struct slot *slot)
     }
     if (slot->state == SLOT_SYNCING)
         pump_sync_ended(life, false);
-    else
+    else if (slot->state != SLOT_CANCELLING)
         plan_returned(life->plan, &slot->item);
     pump_free(pump, slot);
 }
@@ -506,8 +550,10 @@ bool pump_turn(struct pump *pump)
     pump_share(pump);
     pump_steps(pump);
     pump_fill(pump);
-    for (struct life *life = pump->lives; life; life = life->next)
+    for (struct life *life = pump->lives; life; life = life->next) {
         pump_checkpoint(pump, life);
+        pump_cancel(pump, life);
+    }
     int count = pump_reap(pump, SIDE_SOURCE, false);
     int more = pump_reap(pump, SIDE_TARGET, false);
     return pump_look(pump) || count != 0 || more != 0;

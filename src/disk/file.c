@@ -42,11 +42,24 @@ void file_init(struct file *file)
 
 static enum file_kind file_kind_of(mode_t mode)
 {
-    if (S_ISREG(mode))
+    switch (mode & S_IFMT) {
+    case S_IFREG:
         return FILE_REGULAR;
-    if (S_ISDIR(mode))
+    case S_IFDIR:
         return FILE_FOLDER;
-    return S_ISBLK(mode) ? FILE_DEVICE : FILE_OTHER;
+    case S_IFBLK:
+        return FILE_DEVICE;
+    case S_IFLNK:
+        return FILE_LINK;
+    case S_IFIFO:
+        return FILE_FIFO;
+    case S_IFSOCK:
+        return FILE_SOCKET;
+    case S_IFCHR:
+        return FILE_CHARACTER;
+    default:
+        return FILE_OTHER;
+    }
 }
 
 static void file_facts_from_stat(struct facts *facts, const struct stat *st)
@@ -608,7 +621,7 @@ static bool file_is_marked(const struct file *file, uint64_t session)
     return fcntl(file->fd, F_OFD_GETLK, &mark) == 0 && mark.l_type != F_UNLCK;
 }
 
-static int file_set_size(const struct file *file, uint64_t size_bytes, struct error *err)
+int file_set_size(const struct file *file, uint64_t size_bytes, struct error *err)
 {
     int result;
     do

@@ -6,6 +6,7 @@
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/disk/budget.h"
+#include "haul/disk/pipe.h"
 #include "haul/disk/place.h"
 
 #include <errno.h>
@@ -22,7 +23,12 @@
 /* It lies beside the target, or where --journal says. */
 void ledger_init(struct ledger *ledger, const struct file *file, const struct job *job)
 {
-    *ledger = (struct ledger){.file = file, .fd_folder = file->fd_folder, .named = !file->created};
+    *ledger = (struct ledger){
+        .file = file,
+        .fd_folder = file->fd_folder,
+        .named = !file->created,
+        .marks = pipe_is_kind(job->facts[SIDE_SOURCE].kind),
+    };
     if (job->wish.journal_path) {
         ledger->fd_folder = AT_FDCWD;
         snprintf(ledger->path, sizeof(ledger->path), "%s", job->wish.journal_path);
@@ -279,7 +285,13 @@ static int ledger_discard(struct ledger *ledger, struct job *job, struct error *
 
 static struct journal_header ledger_header(const struct ledger *ledger, const struct job *job)
 {
-    uint64_t size_bytes = job->facts[SIDE_SOURCE].size_bytes;
+    uint64_t size_bytes = ledger->marks ? 0 : job->facts[SIDE_SOURCE].size_bytes;
+    if (ledger->marks) /* fits nothing that could be gone on with */
+        return (struct journal_header){
+            .session = job->wish.session,
+            .chunk_bytes = job->chunk_bytes,
+            .target = journal_identity_target(&ledger->file->facts, 0),
+        };
     return (struct journal_header){
         .session = job->wish.session,
         .chunk_bytes = job->chunk_bytes,
@@ -379,7 +391,7 @@ static int ledger_begin(struct ledger *ledger, struct job *job, bool found, stru
     int result = found ? ledger_discard(ledger, job, err) : 0;
     if (result == 0)
         result = journal_open(&ledger->journal, &header, err);
-    if (result == 0 && job->wish.journal_early && header.size_bytes > 0) {
+    if (result == 0 && (ledger->marks || (job->wish.journal_early && header.size_bytes > 0))) {
         ledger_create(ledger);
         result = ledger_make(ledger, err);
         ledger_made(ledger);
@@ -441,7 +453,7 @@ int ledger_find(struct ledger *ledger, const struct place *place, struct job *jo
 
 void ledger_note(struct ledger *ledger, uint64_t chunk, const struct digest *digest)
 {
-    if (ledger->journal && journal_note(ledger->journal, chunk, digest) < 0)
+    if (ledger->journal && !ledger->marks && journal_note(ledger->journal, chunk, digest) < 0)
         /* The pump syncs long before; without this entry the chunk would only be sent once more. */
         log_warning("%s: too many chunks wait for a sync", ledger->file->path);
 }

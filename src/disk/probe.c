@@ -114,7 +114,9 @@ static int check_kind(const struct probe *probe, struct error *err)
 {
     mode_t mode = probe->st.st_mode;
     bool restricted = place_restricts(probe->place);
-    if (S_ISREG(mode) || (S_ISBLK(mode) && !restricted && probe->wish->write_devices))
+    bool pipe = S_ISFIFO(mode) || S_ISCHR(mode) || S_ISSOCK(mode);
+    if (S_ISREG(mode) || (pipe && !restricted) ||
+        (S_ISBLK(mode) && !restricted && probe->wish->write_devices))
         return 0;
     if (S_ISDIR(mode))
         return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", probe->path);
@@ -184,8 +186,8 @@ static int probe_regular(const struct probe *probe, struct error *err)
 static int probe_old(const struct probe *probe, struct error *err)
 {
     int result = check_kind(probe, err);
-    if (result < 0)
-        return result;
+    if (result < 0 || (!S_ISREG(probe->st.st_mode) && !S_ISBLK(probe->st.st_mode)))
+        return result; /* a pipe is opened when it is written to */
     AUTO_CLOSE int fd = place_reach(probe->place, probe->reached, O_PATH);
     result = fd < 0 ? error_set(err, -fd, "%s: cannot be opened for writing", probe->path)
                     : check_writable(probe, fd, err);

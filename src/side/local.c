@@ -48,6 +48,31 @@ static bool local_withholds(const struct local *self, enum side_op op)
     return op == SIDE_MAP || op == SIDE_RECALL || op == SIDE_FETCH || op == SIDE_EXAMINE;
 }
 
+void local_cancel_all(struct side *side)
+{
+    struct local *self = local_of(side);
+    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+        if (self->opens[i].used && self->opens[i].stream.used)
+            local_stream_cancel(self, &self->opens[i]);
+    }
+}
+
+static void local_cancel(struct local *self, struct work *work)
+{
+    if (work->open && work->open->stream.used)
+        local_stream_cancel(self, work->open);
+    work_finish(self, work, 0);
+}
+
+/* FETCH, EXAMINE, STORE */
+static void local_move(struct local *self, struct work *work)
+{
+    if (work->open->stream.used)
+        local_stream_start(self, work);
+    else if (work->slot->op != SIDE_STORE || !local_grow(self, work))
+        local_transfer(self, work);
+}
+
 static void local_start(struct side *side, struct slot *slot)
 {
     struct local *self = local_of(side);
@@ -84,7 +109,10 @@ static void local_start(struct side *side, struct slot *slot)
     case SIDE_FETCH:
     case SIDE_EXAMINE:
     case SIDE_STORE:
-        local_transfer(self, work);
+        local_move(self, work);
+        break;
+    case SIDE_CANCEL:
+        local_cancel(self, work);
         break;
     case SIDE_ERASE:
         local_erase(self, work);
@@ -112,7 +140,7 @@ static void local_retry_held(struct local *self)
     struct slot *slot;
     self->held = (struct queue){NULL, NULL};
     while ((slot = queue_take(&held)))
-        local_transfer(self, &self->works[slot->index]);
+        local_move(self, &self->works[slot->index]);
 }
 
 static void local_completed(struct local *self, struct request *request)

@@ -133,11 +133,12 @@ static uint32_t run_end(const struct slot *slot, uint32_t position, uint32_t blo
     return end;
 }
 
-/* Where the file's last block begins, if it is not whole and this transfer is direct. */
+/* Where the chunk's last block begins, if it is not whole, as only the file's last one is, and this
+ * transfer is direct. */
 static uint64_t local_tail(const struct work *work)
 {
-    return work->transfer.direct ? align_down(work->open->size_bytes, work->transfer.block)
-                                 : work->open->size_bytes;
+    uint64_t end = work->slot->offset + work->slot->length;
+    return work->transfer.direct ? align_down(end, work->transfer.block) : end;
 }
 
 /* The next part of the chunk to be written: from the cursor to the returned end, less than or equal
@@ -170,13 +171,15 @@ static void local_write(struct local *self, struct work *work)
     uint64_t end = local_next_part(work);
     /* Before and behind each write: one at the end of a file that somebody has cut gives it its
      * size back, and what was cut off is zeros then. */
-    int result = file_check_uncut(&open->file, open->size_bytes, &work->slot->error);
+    int result =
+        open->growing ? 0 : file_check_uncut(&open->file, open->size_bytes, &work->slot->error);
     if (result < 0) {
         open->lost_result = result; /* nor may a sync claim what was stored before */
         local_chunk_fail(self, work, -result, "write error");
         return;
     }
     if (work->cursor >= end) {
+        open->stored_bytes = max_u64(open->stored_bytes, work->slot->offset + work->slot->length);
         local_note(work);
         local_chunk_finish(self, work, 0);
         return;

@@ -6,10 +6,12 @@
 #include "haul/base/num.h"
 #include "haul/base/text.h"
 #include "haul/disk/budget.h"
+#include "haul/disk/pipe.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *job_path(const struct local *self, const struct job *job)
@@ -36,6 +38,8 @@ int local_describe(struct local *self, struct work *work)
     if (result == 0)
         result =
             file_describe_in(work->place, job_path(self, job), &job->facts[self->side.role], err);
+    if (result == 0 && pipe_is_kind(job->facts[self->side.role].kind))
+        job->facts[self->side.role].size_bytes = job->wish.size_bytes;
     if (result == 0 && self->side.role == SIDE_TARGET && job->wish.chown)
         result = owners_parse(job->wish.chown, &(struct facts){0}, (bool[2]){false}, err);
     if (result == 0 && self->side.role == SIDE_TARGET)
@@ -76,10 +80,18 @@ static int local_open_cache(struct local *self, struct open_file *open, const st
 {
     const struct cache_need need = {
         .path = open->file.path,
-        .size_bytes = open->size_bytes,
+        .size_bytes = open->grows ? FILE_BYTES_MAX : open->size_bytes,
         .reading = open->reading,
     };
     return cache_open(&open->cache, &self->pool, &open->file, job, &need, err);
+}
+
+/* What is there has an order and no places. Beneath a place of any kind it is not opened. */
+static bool local_is_stream(const struct local *self, const struct work *work)
+{
+    struct stat st;
+    return !work->place && stat(job_path(self, work->slot->job), &st) == 0 &&
+           (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || S_ISCHR(st.st_mode));
 }
 
 /* The source; and the target, too, when it is only compared. */
@@ -116,11 +128,22 @@ static void local_tell_target(const struct local *self, const struct open_file *
     job->old_bytes = tells ? min_u64(open->file.facts.size_bytes, open->size_bytes) : 0;
 }
 
+/* Under its journal's mark, as from now on it is neither what it was nor finished: what is left of
+ * old bytes behind new ones would look like one file. */
+static int local_empty(struct open_file *open, struct job *job, struct error *err)
+{
+    int result = file_set_size(&open->file, 0, err);
+    open->file.facts.size_bytes = open->file.facts.allocated_bytes = 0;
+    job->old_bytes = 0;
+    return result;
+}
+
 static int local_open_target(struct local *self, struct work *work, struct job *job,
                              struct error *err)
 {
     const struct place *place = work->place;
     struct open_file *open = work->open;
+    bool piped = pipe_is_kind(job->facts[SIDE_SOURCE].kind);
     const struct file_open_wish wish = {
         .join = job->wish.join,
         .session = job->wish.session,
@@ -135,6 +158,7 @@ static int local_open_target(struct local *self, struct work *work, struct job *
     if (result < 0)
         return result;
     open->size_bytes = job->facts[SIDE_SOURCE].size_bytes;
+    open->grows = piped && open->file.facts.kind == FILE_REGULAR;
     ledger_init(&open->ledger, &open->file, job);
     local_tell_target(self, open, job);
     result = local_open_cache(self, open, job, err);
@@ -143,10 +167,14 @@ static int local_open_target(struct local *self, struct work *work, struct job *
                                 : ledger_find(&open->ledger, place, job, err);
     cache_touch_edge(&open->cache, open->file.facts.size_bytes);
     cache_touch_edge(&open->cache, open->size_bytes);
+    if (result == 0 && open->grows)
+        result = local_empty(open, job, err);
     if (result == 0 && !job->wish.join) {
         evidence_settle_target(&job->facts[SIDE_SOURCE], &open->file.facts);
         result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
     }
+    if (piped && !open->grows) /* a device is as large as it is */
+        open->size_bytes = open->cache.size_bytes = open->file.facts.size_bytes;
     if (result < 0)
         local_undo(open, job);
     return result;
@@ -155,6 +183,8 @@ static int local_open_target(struct local *self, struct work *work, struct job *
 static int local_open_step(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
+    if (!job->wish.compare_only && local_is_stream(self, work))
+        return local_stream_open(self, work->open, job, &work->slot->error);
     return work->open->reading ? local_open_reading(self, work, job, &work->slot->error)
                                : local_open_target(self, work, job, &work->slot->error);
 }
@@ -260,6 +290,8 @@ static int local_remove_journal(struct local *self, struct work *work)
 static int local_commit_step(struct local *self, struct work *work)
 {
     const struct job_wish *wish = &work->slot->job->wish;
+    if (work->open->stream.used)
+        return local_stream_check(self, work);
     if (work->open->reading)
         return local_check_source(work->open, wish->compare_only, &work->slot->error);
     int result = local_set_metadata(self, work);
@@ -280,7 +312,10 @@ static void local_left(struct local *self, struct work *work, int result)
         .attributes_asked = open->attributes.asked,
     };
     snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);
-    cache_report(&open->cache, report);
+    if (open->stream.used)
+        snprintf(report->policy_why, sizeof(report->policy_why), "a pipe");
+    else
+        cache_report(&open->cache, report);
     local_forget(open);
     work_finish(self, work, result);
 }
@@ -362,6 +397,14 @@ static void local_close_windows(struct local *self, struct work *work, int resul
         work_whole(self, work, REQUEST_DATASYNC, local_all_synced);
 }
 
+/* It has its final size. */
+static void local_sized(struct local *self, struct work *work, int result)
+{
+    if (result < 0 && work->open->lost_result == 0)
+        work->open->lost_result = result;
+    work_wait(self, work, local_close_windows);
+}
+
 void local_leave(struct local *self, struct work *work)
 {
     if (!work->open) { /* abandoned before it was opened */
@@ -369,5 +412,12 @@ void local_leave(struct local *self, struct work *work)
         return;
     }
     assert(!work->open->cache.transfers.first);
-    work_wait(self, work, local_close_windows);
+    if (work->open->stream.used && work->slot->op == SIDE_COMMIT)
+        work_call(self, work, local_commit_step, local_left);
+    else if (work->open->stream.used)
+        local_left(self, work, 0);
+    else if (work->open->grows)
+        local_cut(self, work, local_sized);
+    else
+        work_wait(self, work, local_close_windows);
 }

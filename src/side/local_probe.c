@@ -5,6 +5,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
 #include "haul/disk/filesystem.h"
+#include "haul/disk/pipe.h"
 #include "haul/disk/probe.h"
 
 #include <errno.h>
@@ -32,6 +33,8 @@ static int probe_reading(const struct local *self, const struct place *place, co
 {
     struct file file;
     const char *path = self->side.role == SIDE_SOURCE ? job->source_path : job->target_path;
+    if (pipe_is_kind(job->facts[self->side.role].kind)) /* what is opened has begun */
+        return 0;
     int result = file_open_source_in(&file, place, path, err);
     if (result == 0 && file.facts.kind == FILE_REGULAR)
         result = probe_cache(self, job, file.path, file.filesystem, err);
@@ -51,7 +54,7 @@ static int probe_writing(const struct local *self, const struct place *place, co
         .write_devices = job->wish.write_devices,
     };
     int result = probe_target(place, job->target_path, &wish, err);
-    if (result < 0 || target->kind == FILE_DEVICE)
+    if (result < 0 || target->kind == FILE_DEVICE || pipe_is_kind(target->kind))
         return result;
     AUTO_CLOSE int fd = place_reach_folder(place, job->target_path, O_PATH);
     bool known = fd >= 0 && fstatfs(fd, &fs) == 0;

@@ -13,6 +13,17 @@
 /* Who a request belongs to: the first member of every owner. */
 enum owner { OWNER_WORK, OWNER_CACHE, OWNER_GROUP };
 
+/* What has its turn in a pipe. */
+struct local_stream {
+    bool used;  /* this file is a pipe */
+    bool busy;  /* a slot is at it */
+    bool ended; /* a source: its end was read */
+    bool cancelled;
+    bool endless;         /* a source: what was asked for is all */
+    uint64_t position;    /* bytes that have gone through */
+    struct queue waiting; /* slots: their bytes come later */
+};
+
 /* One job's file at this side. */
 struct open_file {
     enum owner owner; /* of the cache's requests */
@@ -22,10 +33,14 @@ struct open_file {
     struct file file;
     struct cache cache;
     uint64_t size_bytes; /* final size of the target; size of the source at open */
-    bool reading;        /* never written: a source, or a target that is only compared */
-    bool syncs_alone;    /* a sync with others has told of a loss that may be its own */
-    uint64_t opened;     /* this one was opened after those with a lower number */
-    int lost_result;     /* below 0: something that was stored is lost, and no sync may claim it */
+    bool grows;          /* a target whose source is a pipe: size_bytes is what it has so far ... */
+    bool growing;        /* ... or is just being given */
+    uint64_t stored_bytes; /* the end of the last chunk of it */
+    struct local_stream stream;
+    bool reading;     /* never written: a source, or a target that is only compared */
+    bool syncs_alone; /* a sync with others has told of a loss that may be its own */
+    uint64_t opened;  /* this one was opened after those with a lower number */
+    int lost_result;  /* below 0: something that was stored is lost, and no sync may claim it */
     struct ledger ledger;
     struct attributes_outcome attributes; /* of the commit */
 };
@@ -88,7 +103,7 @@ struct local {
     struct work *works;      /* config.slots_count */
     struct queue ready;      /* slots that are done, to be handed back */
     struct queue refused;    /* requests of works that the engine did not take */
-    struct queue held;       /* slots that wait for a window to close */
+    struct queue held;       /* slots that wait for a window to close, or for a file to grow */
 };
 
 /* work.c: the requests of an operation, one after another, and its outcome. What the engine does
@@ -145,6 +160,20 @@ void sync_group_join(struct local *self, struct work *work, work_step *alone, wo
 bool sync_group_is_due(const struct local *self);
 void sync_group_look(struct local *self);
 void sync_group_done(struct local *self); /* a round has come back */
+
+/* local_stream.c: pipes */
+/* A step: neither facts nor cache are needed. */
+int local_stream_open(struct local *self, struct open_file *open, struct job *job,
+                      struct error *err);
+void local_stream_start(struct local *self, struct work *work); /* FETCH, STORE */
+void local_stream_cancel(struct local *self, struct open_file *open);
+int local_stream_check(const struct local *self, struct work *work); /* COMMIT: was that all? */
+
+/* local_grow.c: a target whose size is known only when it is complete */
+/* STORE: there is no room for this chunk yet; true: it will be started again. */
+bool local_grow(struct local *self, struct work *work);
+/* COMMIT, ABANDON: its final size, then `then`. */
+void local_cut(struct local *self, struct work *work, work_then *then);
 
 /* local_attributes.c: owner, group, mode, times */
 int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,

@@ -33,7 +33,7 @@ static void local_synced(struct local *self, struct work *work, int result)
     struct open_file *open = work->open;
     if (result == 0)
         result = open->lost_result;
-    if (result == 0) /* what was cut off since is nowhere, durable or not */
+    if (result == 0 && !open->growing) /* what was cut off since is nowhere, durable or not */
         result = file_check_in_place(&open->file, open->size_bytes, &work->slot->error);
     work->request.result = result;
     if (ledger_prove(&open->ledger, &work->request, !open->cache.transfers.first)) {
@@ -82,7 +82,9 @@ static int local_sync_make(struct local *self, struct work *work)
 
 void local_sync(struct local *self, struct work *work)
 {
-    if (ledger_lacks_file(&work->open->ledger))
+    if (work->open->stream.used) /* a pipe keeps nothing */
+        work_finish(self, work, 0);
+    else if (ledger_lacks_file(&work->open->ledger))
         work_call(self, work, local_sync_make, local_sync_data);
     else
         local_sync_data(self, work, 0);

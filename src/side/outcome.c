@@ -12,6 +12,14 @@ struct outcome outcome_failed(struct error *err)
     return (struct outcome){.kind = OUTCOME_FAILED, .class = err->class};
 }
 
+struct outcome outcome_handed_over(const struct outcome_proof *proof, struct error *err)
+{
+    struct outcome outcome = outcome_durable(proof, err);
+    if (outcome.kind == OUTCOME_DURABLE)
+        outcome.kind = OUTCOME_HANDED_OVER;
+    return outcome;
+}
+
 struct outcome outcome_durable(const struct outcome_proof *proof, struct error *err)
 {
     if (!proof->complete)
@@ -72,6 +80,7 @@ bool outcome_good(const struct outcome *outcome)
 {
     switch (outcome->kind) {
     case OUTCOME_DURABLE:
+    case OUTCOME_HANDED_OVER:
     case OUTCOME_UP_TO_DATE:
     case OUTCOME_SKIPPED:
     case OUTCOME_EQUAL:
@@ -90,8 +99,9 @@ bool outcome_good(const struct outcome *outcome)
 static unsigned int outcome_weight(const struct outcome *outcome)
 {
     static const unsigned char weights[] = {
-        [OUTCOME_UP_TO_DATE] = 0, [OUTCOME_SKIPPED] = 1, [OUTCOME_EQUAL] = 2,  [OUTCOME_DRY] = 3,
-        [OUTCOME_DURABLE] = 4,    [OUTCOME_NONE] = 5,    [OUTCOME_FAILED] = 6,
+        [OUTCOME_UP_TO_DATE] = 0, [OUTCOME_SKIPPED] = 1, [OUTCOME_EQUAL] = 2,
+        [OUTCOME_DRY] = 3,        [OUTCOME_DURABLE] = 4, [OUTCOME_HANDED_OVER] = 5,
+        [OUTCOME_NONE] = 5,       [OUTCOME_FAILED] = 6,
     };
     assert((size_t)outcome->kind < COUNT_OF(weights));
     return outcome_good(outcome) ? weights[outcome->kind]
@@ -115,6 +125,7 @@ const char *outcome_name(enum outcome_kind kind)
         [OUTCOME_EQUAL] = "equal",
         [OUTCOME_DRY] = "dry run",
         [OUTCOME_FAILED] = "failed",
+        [OUTCOME_HANDED_OVER] = "handed over",
     };
     assert((size_t)kind < COUNT_OF(names));
     return names[kind];

@@ -28,6 +28,7 @@ static const char *const op_names[] = {
     [SIDE_REMOVE] = "remove it",
     [SIDE_TAKE] = "read it",
     [SIDE_PUT] = "write it",
+    [SIDE_CANCEL] = "stop waiting for it",
 };
 
 void side_start(struct side *side, struct slot *slot, enum side_op op)

@@ -18,7 +18,7 @@
 /* They are those of the enums, so that saves a table each: a new one goes to the end, and none
  * changes its place. */
 static_assert(ERROR_USAGE == 1 && ERROR_BUSY == 8 && ERROR_TIMEOUT == 16, "classes of errors");
-static_assert(SIDE_DESCRIBE == 0 && SIDE_STORE == 6 && SIDE_ADJUST == 12 && SIDE_PUT == 22,
+static_assert(SIDE_DESCRIBE == 0 && SIDE_STORE == 6 && SIDE_ADJUST == 12 && SIDE_CANCEL == 23,
               "operations");
 static_assert(SIDE_SOURCE == 0 && SIDE_TARGET == 1, "roles");
 static_assert(FILE_NONE == 0 && FILE_REGULAR == 1 && FILE_OTHER == 4 && FILE_CHARACTER == 8,
@@ -169,12 +169,13 @@ static const struct field failure_fields[] = {
     TEXT(failure.words, ERROR_TEXT_BYTES),
 };
 
-static const struct field request_fields[] = {U8(op, SIDE_PUT), ANY32(job.number)};
+static const struct field request_fields[] = {U8(op, SIDE_CANCEL), ANY32(job.number)};
 #define ROOT ANY32(root.number), TEXT(root.path, WIRE_ROOT_BYTES_MAX)
 #define FILE_FIELDS                                                                                \
     POWER(job.chunk_bytes, WIRE_CHUNK_BYTES_MIN, WIRE_CHUNK_BYTES_MAX), ROOT,                      \
         TEXT(path, WIRE_PATH_BYTES_MAX), FIELD(job.wish, FORM_CHOICES, 8, 0, 0),                   \
         ANY64(job.wish.cache_max_bytes), ANY64(job.wish.session),                                  \
+        U64(job.wish.size_bytes, WIRE_OFFSET_MAX),                                                 \
         OPTIONAL(job.wish.journal_path, WIRE_ROOT_BYTES_MAX),                                      \
         OPTIONAL(job.wish.chown, WIRE_CHOWN_BYTES), OPTIONAL(job.link_text, WIRE_PATH_BYTES_MAX),  \
         BOOL(job.hard_link), FACTS(job.facts[SIDE_SOURCE])
@@ -201,7 +202,7 @@ static const struct field examine_fields[] = {RANGE, CONDITION, BOOL(slot.from_m
 static const struct field store_fields[] = {RANGE, BOOL(slot.blank), DIGEST(slot.digest)};
 static const struct field keep_fields[] = {RANGE, DIGEST(slot.digest)};
 
-static const struct field reply_fields[] = {U8(op, SIDE_PUT), U8(status, WIRE_DAMAGED)};
+static const struct field reply_fields[] = {U8(op, SIDE_CANCEL), U8(status, WIRE_DAMAGED)};
 static const struct field described_fields[] = {FACTS(facts), BOOL(job.journal_present)};
 static const struct field opened_fields[] = {
     FACTS(facts),
@@ -222,7 +223,11 @@ static const struct field recalled_fields[] = {
     U32(slot.count, 0, ENTRIES_MAX),
     DIGEST(slot.digest),
 };
-static const struct field fetched_fields[] = {BOOL(slot.matched), DIGEST(slot.digest)};
+static const struct field fetched_fields[] = {
+    BOOL(slot.matched),
+    U32(slot.count, 0, WIRE_CHUNK_BYTES_MAX),
+    DIGEST(slot.digest),
+};
 static const struct field examined_fields[] = {
     U32(slot.count, 0, WIRE_CHUNK_BYTES_MAX),
     DIGEST(slot.digest),
@@ -314,6 +319,7 @@ static const struct {
                    .describes = true,
                    .counts = true},
     [SIDE_PUT] = {.asked = TABLE(giving_fields), .describes = true, .gives = true},
+    [SIDE_CANCEL] = {.reports = false},
 };
 static_assert(COUNT_OF(ops) == SIDE_OPS_COUNT, "every operation has its fields");
 
@@ -342,7 +348,7 @@ uint32_t codec_op_takes(const struct slot *slot)
     if (slot->op == SIDE_RECALL)
         return slot->count * (uint32_t)WIRE_ENTRY_BYTES;
     if (slot->op == SIDE_FETCH)
-        return slot->matched ? 0 : slot->length;
+        return slot->matched ? 0 : slot->count;
     return ops[slot->op].counts ? slot->count : 0;
 }
 
@@ -641,7 +647,7 @@ static bool reply_agrees(const struct wire_message *message)
     if (message->op == SIDE_MAP && slot->extent_start > slot->extent_end)
         return false;
     if (message->op == SIDE_FETCH)
-        return (message->payload_bytes == 0) == slot->matched;
+        return (message->payload_bytes == 0) == (slot->matched || slot->count == 0);
     if (message->op == SIDE_RECALL)
         return message->payload_bytes == slot->count * WIRE_ENTRY_BYTES;
     if (ops[message->op].counts)

@@ -3,13 +3,14 @@
 #include "peer_check.h"
 
 #include "haul/disk/budget.h"
+#include "haul/disk/pipe.h"
 
 static const char *check_opened(const struct job *job, enum side_role role,
                                 const struct wire_message *reply)
 {
     if (role == SIDE_SOURCE) {
         bool file = reply->facts.kind == FILE_REGULAR || reply->facts.kind == FILE_DEVICE;
-        return file ? NULL : "it opened what is no file";
+        return file || pipe_is_kind(reply->facts.kind) ? NULL : "it opened what is no file";
     }
     if (reply->job.chunk_bytes > job->chunk_bytes)
         return "it wants larger chunks than there is room for";
@@ -31,8 +32,18 @@ static const char *check_recalled(const struct slot *slot, const struct slot *an
 /* That a digest matches is for us to find. */
 static bool answer_matches(const struct slot *slot, const struct slot *answer)
 {
-    bool whole = slot->op == SIDE_FETCH || answer->count == slot->length;
+    bool whole = answer->count == slot->length;
     return slot->conditional && whole && digest_equal(&answer->digest, &slot->expected);
+}
+
+/* Less than the chunk only of a pipe. */
+static const char *check_fetched(const struct slot *slot, const struct slot *answer)
+{
+    bool piped = pipe_is_kind(slot->job->facts[SIDE_SOURCE].kind);
+    if (answer->count != slot->length && (!piped || answer->count > slot->length))
+        return "it sends another part than was asked for";
+    return answer->matched && !answer_matches(slot, answer) ? "it kept back a chunk that is needed"
+                                                            : NULL;
 }
 
 const char *peer_check(const struct slot *slot, enum side_role role,
@@ -50,9 +61,7 @@ const char *peer_check(const struct slot *slot, enum side_role role,
     case SIDE_RECALL:
         return check_recalled(slot, answer);
     case SIDE_FETCH:
-        return answer->matched && !answer_matches(slot, answer)
-                   ? "it kept back a chunk that is needed"
-                   : NULL;
+        return check_fetched(slot, answer);
     case SIDE_EXAMINE:
         return answer->count > slot->length ? "it examined more than was asked for" : NULL;
     default:
@@ -67,6 +76,4 @@ void peer_take(struct slot *slot, enum side_role role, const struct wire_message
     codec_take_reply(slot, role, reply);
     if (slot->op == SIDE_FETCH || slot->op == SIDE_EXAMINE)
         slot->matched = answer_matches(slot, &reply->slot);
-    if (slot->op == SIDE_FETCH)
-        slot->count = slot->length;
 }

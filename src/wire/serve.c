@@ -98,6 +98,7 @@ static int serve_open_end(struct serve *self, struct error *err)
         .in_flight_bytes = (uint64_t)agreed->slots_count * agreed->chunk_bytes,
         .jobs_max = agreed->jobs_max,
         .place = self->config->place,
+        .is_server = true,
         .given = self->config->given,
     };
     return local_open(&self->side, &config, err);
@@ -254,6 +255,8 @@ static int serve_loop(struct serve *self, struct serve_notes *notes, struct erro
 static void serve_let_go(struct serve *self)
 {
     struct error ignored = {.class = ERROR_NONE};
+    if (self->side)
+        local_cancel_all(self->side);
     while (self->side && self->side->inflight > 0) {
         if (serve_reap(self, true, &ignored) < 0)
             break;

@@ -7,6 +7,7 @@
 
 #include "haul/base/num.h"
 #include "haul/disk/journal.h"
+#include "haul/disk/pipe.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ static const struct op_rule rules[] = {
     [SIDE_REMOVE] = {.source = true, .target = true},
     [SIDE_TAKE] = {.source = true, .buffer = true},
     [SIDE_PUT] = {.target = true, .buffer = true},
+    [SIDE_CANCEL] = {.source = true, .target = true},
 };
 
 /* Says all of a job, which is not open before. */
@@ -130,10 +132,17 @@ static void job_take(struct serve *self, struct serve_job *job, const struct wir
     job->job.wish.chown = text_keep(&room, request->job.wish.chown);
 }
 
+/* Its source has a size only once it has ended. */
+static bool is_piped(const struct serve_job *job)
+{
+    return pipe_is_kind(job->job.facts[SIDE_SOURCE].kind);
+}
+
 /* COMMIT repeats what OPEN said; only what the metadata needs may have changed. */
 static const char *job_commit(struct serve_job *job, const struct job *now)
 {
-    if (now->facts[SIDE_SOURCE].size_bytes != job->job.facts[SIDE_SOURCE].size_bytes)
+    if (!is_piped(job) &&
+        now->facts[SIDE_SOURCE].size_bytes != job->job.facts[SIDE_SOURCE].size_bytes)
         return "a commit with another size than the file was opened with";
     job->job.facts[SIDE_SOURCE] = now->facts[SIDE_SOURCE];
     memcpy(job->job.wish.attributes, now->wish.attributes, sizeof(now->wish.attributes));
@@ -163,7 +172,7 @@ static const char *check_job(const struct serve *self, const struct wire_message
  * settled with the target, and it may have been told before. */
 static const char *check_piece(const struct serve_job *job, const struct slot *asked)
 {
-    uint64_t size_bytes = job->job.facts[SIDE_SOURCE].size_bytes;
+    uint64_t size_bytes = is_piped(job) ? WIRE_OFFSET_MAX : job->job.facts[SIDE_SOURCE].size_bytes;
     if (asked->offset % CHUNK_BYTES_MIN != 0 || asked->offset >= size_bytes ||
         asked->length > job->job.chunk_bytes || asked->length > size_bytes - asked->offset)
         return "a range that is not in the file";
@@ -179,6 +188,8 @@ static const char *check_chunk(const struct serve_job *job, const struct slot *a
     uint64_t size_bytes = job->job.facts[SIDE_SOURCE].size_bytes;
     uint32_t chunk_bytes = job->job.chunk_bytes;
     bool writes = op == SIDE_STORE || op == SIDE_ERASE;
+    if (is_piped(job)) /* where it ends, COMMIT says */
+        size_bytes = min_u64(asked->offset + asked->length, WIRE_OFFSET_MAX);
     if (asked->offset % chunk_bytes != 0 || asked->offset >= size_bytes ||
         asked->length != min_u64(chunk_bytes, size_bytes - asked->offset))
         return "a range that is not a chunk of the file";
@@ -294,7 +305,7 @@ static void answer_done(struct wire_message *message, const struct slot *slot)
 {
     message->slot.matched = slot->conditional && slot->matched;
     if (message->op == SIDE_FETCH && !message->slot.matched)
-        message->payload_bytes = slot->length;
+        message->payload_bytes = slot->count;
     else if (message->op == SIDE_RECALL)
         message->payload_bytes = slot->count * WIRE_ENTRY_BYTES;
     else if (codec_op_counts(message->op))

@@ -191,6 +191,23 @@ never_wrong() { # LIE ARGS
     rm -f .target.haul
 }
 
+@test "pipes: out of one to the other server, and out of a fifo there" {
+    local size
+    mkfifo fifo
+    for size in 0 $MIB $((5 * MIB + 3)); do
+        random_file part "$size"
+        random_file pushed 7M 3
+        by_haul - "far:$SCRATCH/pushed" < <(cat part)
+        expect_status 0
+        same part pushed
+        cat part >fifo &
+        by_haul "far:$SCRATCH/fifo" pulled
+        expect_status 0
+        same part pulled
+    done
+    [ -z "$(ls -A | grep haul)" ]
+}
+
 @test "a server that lies in well-formed frames: never 0 for wrong bytes" {
     random_file old $((4 * MIB)) 3
     cp source nearly

@@ -81,6 +81,7 @@ static const struct lie_field lie_reply_fields[] = {
     LIE_OF(SIDE_RECALL, slot.count, false),
     LIE_OF(SIDE_RECALL, slot.digest, false),
     LIE_OF(SIDE_FETCH, slot.matched, true),
+    LIE_OF(SIDE_FETCH, slot.count, false),
     LIE_OF(SIDE_FETCH, slot.digest, false),
     LIE_OF(SIDE_EXAMINE, slot.count, false),
     LIE_OF(SIDE_EXAMINE, slot.digest, false),

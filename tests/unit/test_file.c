@@ -47,7 +47,7 @@ static void file_describe_every_kind(void **state)
     assert_int_equal(file_describe(place->folder, &facts, &place->err), 0);
     assert_int_equal(facts.kind, FILE_FOLDER);
     assert_int_equal(file_describe("/dev/null", &facts, &place->err), 0);
-    assert_int_equal(facts.kind, FILE_OTHER);
+    assert_int_equal(facts.kind, FILE_CHARACTER);
 }
 
 /* As large as filesystems in memory, XFS and Btrfs allow: positions are rounded up, and counted in

@@ -111,8 +111,6 @@ static void operands_two_sources_of_one_name_are_refused(void **state)
 static void operands_what_is_not_built_says_so(void **state)
 {
     (void)state;
-    refuse(false, WORDS("-", "b"), ERROR_USAGE, "pipes are not supported yet");
-    refuse(false, WORDS("a", "-"), ERROR_USAGE, "pipes are not supported yet");
     refuse(false, WORDS("host::module/a", "b"), ERROR_USAGE, "rsync modules");
     refuse(false, WORDS("rsync://host/a", "b"), ERROR_USAGE, "rsync");
 }
@@ -141,7 +139,31 @@ static void operands_sources_of_two_machines_are_refused(void **state)
     refuse(false, WORDS("u@h:a", "h:b", "sub"), ERROR_USAGE, "on u@h and h");
     refuse(false, WORDS("h:a", "i:b", "sub"), ERROR_USAGE, "on h and i");
     refuse(false, WORDS("ssh://h:1/a", "ssh://h:2/b", "sub"), ERROR_USAGE, "on one machine");
-    refuse(false, WORDS("a", "-", "h:"), ERROR_USAGE, "pipes");
+    refuse(false, WORDS("h:a", "-", "h:"), ERROR_USAGE, "on h and this machine");
+}
+
+static void operands_that_are_no_files(void **state)
+{
+    (void)state;
+    struct operands operands;
+    struct error err;
+    assert_int_equal(resolve(&operands, &err, false, WORDS("zero:2K", "null:")), 0);
+    assert_string_equal(operands.sources[0], "/dev/zero");
+    assert_int_equal(operands.source_bytes, 2048);
+    assert_string_equal(operands.target.path, "/dev/null");
+    assert_int_equal(operands.target.kind, ADDRESS_LOCAL);
+    operands_close(&operands);
+    refuse(false, WORDS("zero:", "b"), ERROR_USAGE, "a size is missing");
+    refuse(false, WORDS("zero:0", "b"), ERROR_USAGE, "a size is missing");
+    refuse(false, WORDS("zero:1K", "sub"), ERROR_USAGE, "has no name");
+    refuse(false, WORDS("a", "zero:1K"), ERROR_USAGE, "is a source");
+    refuse(false, WORDS("null:", "b"), ERROR_USAGE, "is a target");
+    refuse(false, WORDS("-", "-"), ERROR_USAGE, "is the source already");
+    refuse(false, WORDS("a", "/dev/stdin"), ERROR_USAGE, "the other one");
+    assert_int_equal(resolve(&operands, &err, false, WORDS("zero:1K", "h:sub")), 0);
+    const struct facts folder = {.kind = FILE_FOLDER};
+    assert_int_equal(operands_settle(&operands, &folder, &err), -EISDIR);
+    operands_close(&operands);
 }
 
 /* What the other machine says of the target, after the words alone were found right. */
@@ -199,6 +221,7 @@ int main(void)
         cmocka_unit_test(operands_remote_side_is_taken_apart),
         cmocka_unit_test(operands_sources_of_two_machines_are_refused),
         cmocka_unit_test(operands_remote_target_is_settled_by_its_facts),
+        cmocka_unit_test(operands_that_are_no_files),
     };
     return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

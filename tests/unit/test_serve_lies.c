@@ -64,13 +64,19 @@ static void change_op(struct wire_message *reply, const struct wire_message *req
 
 static void change_length(struct wire_message *reply, const struct wire_message *request)
 {
-    (void)request;
+    reply->slot.count = request->slot.length;
     reply->payload_bytes = CHUNK - 1;
+}
+
+/* As of a pipe, which this is not. */
+static void change_part(struct wire_message *reply, const struct wire_message *request)
+{
+    reply->slot.count = reply->payload_bytes = request->slot.length - 1;
 }
 
 static void change_matched(struct wire_message *reply, const struct wire_message *request)
 {
-    (void)request;
+    reply->slot.count = request->slot.length;
     reply->slot.matched = true;
 }
 
@@ -130,6 +136,11 @@ static void answer_op(struct fake *fake)
 static void answer_length(struct fake *fake)
 {
     answer(fake, change_length);
+}
+
+static void answer_part(struct fake *fake)
+{
+    answer(fake, change_part);
 }
 
 static void answer_matched(struct fake *fake)
@@ -192,19 +203,13 @@ static void servers_that_lie_end_the_session(void **state)
         enum side_role role;
         enum side_op op;
     } lies[] = {
-        {flood_pings, SIDE_TARGET, SIDE_DESCRIBE},
-        {flood_notes, SIDE_TARGET, SIDE_DESCRIBE},
-        {answer_tag, SIDE_TARGET, SIDE_DESCRIBE},
-        {answer_tag_beyond, SIDE_TARGET, SIDE_DESCRIBE},
-        {answer_op, SIDE_TARGET, SIDE_DESCRIBE},
-        {answer_length, SIDE_SOURCE, SIDE_FETCH},
-        {answer_matched, SIDE_SOURCE, SIDE_FETCH},
-        {answer_map, SIDE_SOURCE, SIDE_MAP},
-        {answer_count, SIDE_TARGET, SIDE_EXAMINE},
-        {answer_recall, SIDE_TARGET, SIDE_RECALL},
-        {answer_entries, SIDE_TARGET, SIDE_RECALL},
-        {answer_chunks, SIDE_TARGET, SIDE_OPEN},
-        {answer_chunks_small, SIDE_TARGET, SIDE_OPEN},
+        {flood_pings, SIDE_TARGET, SIDE_DESCRIBE}, {flood_notes, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_tag, SIDE_TARGET, SIDE_DESCRIBE},  {answer_tag_beyond, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_op, SIDE_TARGET, SIDE_DESCRIBE},   {answer_length, SIDE_SOURCE, SIDE_FETCH},
+        {answer_part, SIDE_SOURCE, SIDE_FETCH},    {answer_matched, SIDE_SOURCE, SIDE_FETCH},
+        {answer_map, SIDE_SOURCE, SIDE_MAP},       {answer_count, SIDE_TARGET, SIDE_EXAMINE},
+        {answer_recall, SIDE_TARGET, SIDE_RECALL}, {answer_entries, SIDE_TARGET, SIDE_RECALL},
+        {answer_chunks, SIDE_TARGET, SIDE_OPEN},   {answer_chunks_small, SIDE_TARGET, SIDE_OPEN},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(lies); i++) {

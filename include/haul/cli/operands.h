@@ -20,14 +20,16 @@ struct operands {
     uint32_t sources_count;
     struct address source; /* of the first; its machine is everybody's */
     struct address target;
-    bool target_is_file; /* -T */
-    bool target_folder;  /* the files go inside, under their names */
+    uint64_t source_bytes; /* by zero:SIZE; else 0 */
+    bool nameless;         /* a source of pipes.h: its target has to be named */
+    bool target_is_file;   /* -T */
+    bool target_folder;    /* the files go inside, under their names */
 };
 
 /* Look at the operands before anything is touched; a target on this machine is settled, too.
- * Errors (ERROR_USAGE unless said): what is no address (address.h), pipes, sources of several
- * machines, several sources with -T, two of one name, and those of operands_settle(); ERROR_MEMORY.
- * The caller closes in either case. */
+ * Errors (ERROR_USAGE unless said): what is no address (address.h), those of pipes.h, "-" twice,
+ * sources of several machines, several sources with -T, two of one name, and those of
+ * operands_settle(); ERROR_MEMORY. The caller closes in either case. */
 int operands_resolve(struct operands *operands, const struct options *options, struct error *err);
 
 /* What the target is decides where the files go. Errors: several sources without a folder

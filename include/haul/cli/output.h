@@ -14,6 +14,10 @@
  * wants to hear nothing, so that what is said there is no failure. 0, or -EBADF. */
 int output_guard(void);
 
+/* Standard output is data from now on: its descriptor, under another number, which this process
+ * alone has. Whatever is printed goes to standard error. -errno with words. */
+int output_give_away(struct error *err);
+
 /* The sink of the log: "haul: LINE" on standard error, escaped, in one write. Thread-safe. `_bar`
  * first wipes the terminal's line, which may hold a progress bar (it is drawn anew soon after). */
 void output_log(enum log_level level, const char *line);

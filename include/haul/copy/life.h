@@ -130,10 +130,13 @@ struct life {
     struct plan *plan;         /* of HELP: the lead's */
     struct progress *progress; /* the next one; of HELP: the lead's */
     uint64_t offset;           /* LISTING: where to go on in the journal */
-    bool open[2];           /* by role: OPEN has ended well, no COMMIT or ABANDON was tried since */
-    bool held[2];           /* the same, but a COMMIT that failed: has to be abandoned */
-    bool helped;            /* further lanes were let at it: set by whoever did */
-    uint32_t compare_count; /* how often the source was found touched */
+    bool open[2];  /* by role: OPEN has ended well, no COMMIT or ABANDON was tried since */
+    bool held[2];  /* the same, but a COMMIT that failed: has to be abandoned */
+    bool piped[2]; /* by role, as described: it has an order and no places */
+    bool
+        cancelled[2]; /* by role: the pump has called back what waits for the other end of a pipe */
+    bool helped;      /* further lanes were let at it: set by whoever did */
+    uint32_t compare_count;     /* how often the source was found touched */
     struct facts source_before; /* as it was then; of HELP: as the lead has found it */
     uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
     struct life_digest digesting;
@@ -205,6 +208,12 @@ void life_gathered(struct life *life, int result, const struct error *cause);
 void life_released(struct life *life);
 /* PARKED: let go. */
 void life_release(struct life *life);
+
+/* This side of it is a pipe. */
+static inline bool life_pipes(const struct life *life, enum side_role role)
+{
+    return life->piped[role];
+}
 
 /* DONE or FAILED. */
 bool life_ended(const struct life *life);

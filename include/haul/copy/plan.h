@@ -34,12 +34,14 @@ enum plan_answer {
     PLAN_END,   /* nothing ever again */
 };
 
+#define PLAN_SIZE_UNKNOWN FILE_BYTES_MAX
+
 enum { PLAN_REORDER = 4096, PLAN_VERIFY_MAX = 256, PLAN_RECALL_MAX = 1024 };
 
 struct plan;
 
 struct plan_config {
-    uint64_t size_bytes;
+    uint64_t size_bytes; /* PLAN_SIZE_UNKNOWN: plan_arrived() will tell */
     uint32_t chunk_bytes;
     uint64_t compare_bytes; /* the target has old content up to here: CHECK; beyond it: COPY */
     bool sparse;            /* the source has holes: MAP first */
@@ -66,6 +68,14 @@ enum plan_answer plan_next(struct plan *plan, struct plan_item *item);
  * beyond the file. */
 int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t count,
                 struct error *err);
+
+/* COPY of a pipe, before it is stored: so many bytes of the chunk have come, and where they are
+ * fewer than its length the source has ended there; item->length is set to them. An item of which
+ * nothing has come is ended by this. -EPROTO with words: the source has had two ends. */
+int plan_arrived(struct plan *plan, struct plan_item *item, uint32_t bytes, struct error *err);
+
+/* Of the file, once it is known: PLAN_SIZE_UNKNOWN before. */
+uint64_t plan_size(struct plan *plan);
 
 /* Outcomes. Each item is ended by exactly one of these. */
 void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest);

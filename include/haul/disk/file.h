@@ -20,9 +20,7 @@ enum file_kind {
     FILE_FOLDER,
     FILE_DEVICE, /* a block device */
     FILE_OTHER,  /* none of these: no such thing can be made */
-    /* Told only of what is looked at beneath a root (job.h), where nothing is followed; elsewhere
-     * they are FILE_OTHER. */
-    FILE_LINK,
+    FILE_LINK, /* told only of what is looked at beneath a root (job.h), where it is not followed */
     FILE_FIFO,
     FILE_SOCKET,
     FILE_CHARACTER,
@@ -31,7 +29,7 @@ enum file_kind {
 /* What both sides need to know of a file; it travels over the wire as it is. */
 struct facts {
     enum file_kind kind; /* FILE_NONE: there is no such file */
-    uint64_t size_bytes; /* of a block device: its capacity */
+    uint64_t size_bytes; /* of a block device: its capacity; of a pipe: what is expected, or 0 */
     uint64_t allocated_bytes;
     uint32_t mode; /* permission bits only */
     uint32_t uid;
@@ -139,6 +137,9 @@ int file_flock(int fd, int how);
  * says how much is needed and free; the file is then not longer than it was. Devices: only checks
  * the capacity. */
 int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct error *err);
+
+/* Another final size than it was given: a pipe's, which is known when it has ended. */
+int file_set_size(const struct file *file, uint64_t size_bytes, struct error *err);
 
 /* The same file again with other flags: /proc/self/fd, or, where there is no /proc, by path and
  * comparing device and inode (-ESTALE: another file), but not in a place. Returns a descriptor or

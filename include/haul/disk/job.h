@@ -52,6 +52,8 @@ struct job_wish {
     const char *journal_path; /* NULL: beside the target */
     uint64_t session;         /* random; the same for all lanes of a run */
     bool compare_only;        /* haul verify: the target is only read */
+    uint64_t size_bytes; /* --size: what a pipe is to bring, or what is taken of an endless device;
+                            0: nobody knows */
     bool dry; /* DESCRIBE: is OPEN possible? ADJUST, MAKE: what would be changed? Nothing else is
                  asked, or done */
     bool replace_folders; /* MAKE: a folder in the way of something else goes, with all in it */

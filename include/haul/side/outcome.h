@@ -19,6 +19,7 @@ enum outcome_kind {
     OUTCOME_EQUAL,      /* haul verify: every byte was compared */
     OUTCOME_DRY,        /* -n: what a run would begin with: `class`, ERROR_NONE: it would copy */
     OUTCOME_FAILED,     /* `class` says how */
+    OUTCOME_HANDED_OVER, /* every chunk has gone into a pipe, whatever its reader does with it */
 };
 
 struct outcome {
@@ -38,6 +39,9 @@ struct outcome_proof {
 
 /* DURABLE; with a proof that lacks something FAILED, and err gets words that say what. */
 struct outcome outcome_durable(const struct outcome_proof *proof, struct error *err);
+
+/* HANDED_OVER; the same for a target that is a pipe. */
+struct outcome outcome_handed_over(const struct outcome_proof *proof, struct error *err);
 
 /* UP_TO_DATE. evidence: what proves it. */
 struct outcome outcome_up_to_date(const char *evidence);
@@ -65,7 +69,7 @@ bool outcome_good(const struct outcome *outcome);
  * is the first file's. */
 struct outcome outcome_add(struct outcome sum, struct outcome one);
 
-/* "none", "durable", "up to date", "skipped", "equal", "dry run", "failed". */
+/* "none", "durable", "up to date", "skipped", "equal", "dry run", "failed", "handed over". */
 const char *outcome_name(enum outcome_kind kind);
 
 #endif

@@ -76,9 +76,13 @@ struct local_config {
      * DESCRIBE tells only folders, OPEN empties the file and always calls it fresh and not
      * readable, there is no journal, and operations that read are refused. */
     const struct place *place;
+    bool is_server; /* our own standard input and output are a link, and no pipes to be copied */
     struct engine
         *given; /* use this one (the tests' simulation) and close it with the side; else NULL */
 };
 int local_open(struct side **out, const struct local_config *config, struct error *err);
+
+/* CANCEL of all that is open, by whoever waits for nothing any more: it comes back by reap. */
+void local_cancel_all(struct side *side);
 
 #endif

@@ -19,15 +19,17 @@ enum side_op {
     SIDE_RECALL, /* target: journalled chunks from entry number slot->offset of the journal on ->
                    buffer, count; extent_start: where to go on, 0 at the end */
     SIDE_FETCH,  /* source: read and digest a chunk; conditional: no payload when its digest is
-                   `expected` */
+                   `expected`. Of a pipe: the chunks before it come first; count is less than the
+                   length where the pipe ends, and 0 behind its end */
     SIDE_EXAMINE, /* target: read a chunk from the medium and digest it; the payload stays there */
-    SIDE_STORE,   /* target: write the buffer; it is not durable yet */
-    SIDE_KEEP,    /* target: the chunk was found right as it is: journal it with the next sync */
-    SIDE_ERASE,   /* target: make the range read as zeros */
-    SIDE_SYNC,    /* target: everything stored before becomes durable, and journalled */
-    SIDE_COMMIT,  /* source: leave the cache clean, check that it is unchanged. target: sync, leave
-                    the cache clean, metadata, sync file and folder, remove the journal. Both: fill
-                    the side's report */
+    SIDE_STORE,  /* target: write the buffer; it is not durable yet. To a pipe: the chunks before it
+                    go first */
+    SIDE_KEEP,   /* target: the chunk was found right as it is: journal it with the next sync */
+    SIDE_ERASE,  /* target: make the range read as zeros */
+    SIDE_SYNC,   /* target: everything stored before becomes durable, and journalled */
+    SIDE_COMMIT, /* source: leave the cache clean, check that it is unchanged. target: sync, leave
+                   the cache clean, metadata, sync file and folder, remove the journal. Both: fill
+                   the side's report */
     SIDE_ABANDON, /* both: close without committing; the journal stays; the report is filled */
     SIDE_ADJUST,  /* target that is not open: its attributes become those of facts[SIDE_SOURCE],
                     where  they are others; data are not looked at. Fills the report's outcome of
@@ -51,23 +53,26 @@ enum side_op {
                      still is facts[SIDE_SOURCE] */
     SIDE_TAKE,    /* source, bytes out: a whole small file and its facts; -EAGAIN: it is none */
     SIDE_PUT,     /* target, bytes in: the whole file is written; it is open until COMMIT */
+    SIDE_CANCEL,  /* both: what waits at this file for the other end of a pipe comes back with
+                     -ECANCELED, now and from now on. Nothing else is affected */
 };
-#define SIDE_OPS_COUNT (SIDE_PUT + 1)
+#define SIDE_OPS_COUNT (SIDE_CANCEL + 1)
 
 enum slot_state {
-    SLOT_FREE,      /* nobody's; the plan may use it */
-    SLOT_MAPPING,   /* the source looks for the next data */
-    SLOT_RECALLING, /* the target reads its journal */
-    SLOT_EXAMINING, /* the target digests what it has */
-    SLOT_FETCHING,  /* the source reads and digests */
-    SLOT_STORING,   /* the target writes */
-    SLOT_KEEPING,   /* the target notes a chunk that was right */
-    SLOT_ERASING,   /* the target makes a hole */
-    SLOT_VERIFYING, /* the target reads back what was stored */
-    SLOT_SYNCING,   /* the target makes durable what was stored before */
-    SLOT_STEPPING,  /* a step of its file's life, at either side: see life.h */
-    SLOT_LENT,      /* the buffer belongs to a file's life, which does nothing with it now */
-    SLOT_LOST,      /* its side broke and never gave it back */
+    SLOT_FREE,       /* nobody's; the plan may use it */
+    SLOT_MAPPING,    /* the source looks for the next data */
+    SLOT_RECALLING,  /* the target reads its journal */
+    SLOT_EXAMINING,  /* the target digests what it has */
+    SLOT_FETCHING,   /* the source reads and digests */
+    SLOT_STORING,    /* the target writes */
+    SLOT_KEEPING,    /* the target notes a chunk that was right */
+    SLOT_ERASING,    /* the target makes a hole */
+    SLOT_VERIFYING,  /* the target reads back what was stored */
+    SLOT_SYNCING,    /* the target makes durable what was stored before */
+    SLOT_CANCELLING, /* what waits for the other end of a pipe is called back */
+    SLOT_STEPPING,   /* a step of its file's life, at either side: see life.h */
+    SLOT_LENT,       /* the buffer belongs to a file's life, which does nothing with it now */
+    SLOT_LOST,       /* its side broke and never gave it back */
 };
 
 /* What the plan gave this slot to do; see plan.h. */
@@ -99,14 +104,15 @@ struct slot {
     bool blank;       /* STORE: the range reads as zeros, so whole blocks of zeros may be left out.
                          Else every byte is written: something else may stand there */
     struct digest expected;
+    enum side_role role; /* CANCEL: at which side */
     struct plan_item item;
 
     /* The outcome. Set by the side before it gives the slot back. */
     int result;           /* 0 or -errno */
     struct digest digest; /* FETCH, EXAMINE: of the content; STORE, KEEP: given by the pump */
     bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
-    uint32_t count; /* EXAMINE: bytes that were there; RECALL: entries in the buffer, as struct
-                       journal_entry; bytes out */
+    uint32_t count; /* FETCH, EXAMINE: bytes that were there; RECALL: entries in the buffer, as
+                       struct journal_entry; bytes out */
     uint64_t extent_start, extent_end; /* MAP; RECALL, WALK, LIST: start */
 
     struct error error; /* result below 0: in words what failed. Last: it is most of the size */

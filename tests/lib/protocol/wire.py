@@ -27,12 +27,13 @@ DONE, FAILED, DAMAGED = range(3)
 CLASS_FILE, CLASS_CHANGED, CLASS_VERIFICATION, CLASS_PROTOCOL = 2, 4, 6, 10
 
 (DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON, ADJUST, TOUR, WALK, MAKE, DETAIL,
- DRESS, LIST, MISSING, REMOVE, TAKE, PUT) = range(23)
+ DRESS, LIST, MISSING, REMOVE, TAKE, PUT, CANCEL) = range(24)
 
 (KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER, KIND_LINK, KIND_FIFO, KIND_SOCKET,
  KIND_CHARACTER) = range(9)
 (JOURNAL_NONE, JOURNAL_FITS, JOURNAL_SOURCE_CHANGED, JOURNAL_TARGET_CHANGED, JOURNAL_DAMAGED,
  JOURNAL_CHUNKS) = range(6)
+PIPES = (KIND_FIFO, KIND_SOCKET, KIND_CHARACTER)
 NO_DIGEST = bytes(16)
 
 # --- fields: (name, type); a type is a number, bool, text, digest, choices, or another table --------------------------
@@ -56,7 +57,7 @@ CHOICES_KNOWN = (1 << sum(bits for _, bits in CHOICES)) - 1
 ROOT = [("root", "u32"), ("root_path", "text")]
 FILE = [
     ("chunk", "u32"), *ROOT, ("path", "text"), ("choices", "choices"), ("budget", "u64"), ("session", "u64"),
-    ("journal_path", "text"), ("chown", "text"), ("link", "text"), ("hard", "bool"), ("source", FACTS),
+    ("expected", "u64"), ("journal_path", "text"), ("chown", "text"), ("link", "text"), ("hard", "bool"), ("source", FACTS),
 ]
 NO_ROOT = {"root": 0, "root_path": b""}
 GIVEN = [("length", "u32"), ("digest", "digest")]
@@ -91,14 +92,16 @@ ASKED = {
     ADJUST: [("file", FILE)], TOUR: [("file", FILE)] + GIVEN, WALK: ROOM, MAKE: [("file", FILE)],
     DETAIL: [("file", FILE)] + ROOM, DRESS: [("file", FILE)] + GIVEN, LIST: [("file", FILE), ("offset", "u64")] + ROOM,
     MISSING: [("file", FILE)] + GIVEN, REMOVE: [("file", FILE)], TAKE: [("file", FILE)] + ROOM, PUT: [("file", FILE)] + GIVEN,
+    CANCEL: [],
 }
 ANSWERED = {
     DESCRIBE: [("facts", FACTS), ("journal", "bool")], OPEN: [("facts", FACTS), ("opened", OPENED)],
     MAP: [("start", "u64"), ("end", "u64")], RECALL: [("next", "u64"), ("count", "u32"), ("digest", "digest")],
-    FETCH: [("matched", "bool"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
+    FETCH: [("matched", "bool"), ("count", "u32"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
     STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [], ABANDON: [], ADJUST: [],
     TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8")], DETAIL: COUNTED, DRESS: [],
     LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [],
+    CANCEL: [],
 }
 REPORTED = (COMMIT, ABANDON, ADJUST, MAKE, DRESS)
 
