@@ -313,6 +313,14 @@ int attributes_apply(int fd, const char *path, const struct attributes *given, b
     return result;
 }
 
+void attributes_add(struct attributes_outcome *sum, const struct attributes_outcome *one)
+{
+    sum->errnum = sum->lost ? sum->errnum : one->errnum;
+    sum->changed |= one->changed;
+    sum->lost |= one->lost;
+    sum->asked |= one->asked;
+}
+
 /* ---- words ---- */
 
 static const char *lost_why(const struct attributes *wanted,

@@ -214,6 +214,9 @@ static void local_close(struct side *side)
     free(self->opens);
     free(self->works);
     roots_close(&self->roots);
+    if (self->owners)
+        owners_close(self->owners);
+    free(self->owners);
     free(self);
 }
 
@@ -256,7 +259,10 @@ int local_open(struct side **out, const struct local_config *config, struct erro
     self->engine = config->given;
     self->opens = calloc(config->jobs_max, sizeof(*self->opens)); /* no page before it is used */
     self->works = calloc(config->slots_count, sizeof(*self->works));
-    if (!self->opens || !self->works)
+    self->owners = malloc(sizeof(*self->owners));
+    if (self->owners)
+        owners_init(self->owners);
+    if (!self->opens || !self->works || !self->owners)
         goto fail;
     for (uint32_t i = 0; i < config->slots_count; i++)
         self->works[i].owner = OWNER_WORK;

@@ -1,10 +1,12 @@
-/* local_attributes.c - a target's owner, group, mode and times: at a commit, and of a target
- * whose data are left alone. What is set, and how, is attributes.c's to know. */
+/* local_attributes.c - a target's owner, group, details, mode and times: at a commit, and of a
+ * target whose data are left alone, or that has none. What is set, and how, is attributes.c's to
+ * know. */
 #include "local_state.h"
 
 #include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/disk/node.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +27,8 @@ static struct attributes local_wanted(const struct local *self, const struct job
                    : "they come from another machine, or get another owner (-p takes them)",
         .chown = wish->chown,
         .facts = job->facts[SIDE_SOURCE],
+        .names = wish->numeric_ids ? NULL : &job->names,
+        .owners = self->owners,
     };
     for (int i = 0; i < ATTRIBUTES_COUNT; i++)
         wanted.wish[i] = wish->attributes[i];
@@ -50,24 +54,28 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
                          struct error *err)
 {
     struct attributes wanted = local_wanted(self, job);
+    struct attributes_outcome outcome = {.changed = 0};
     wanted.facts.kind = FILE_REGULAR; /* whatever the source is; a device keeps its own */
     int result = local_new_mode(open, job, &wanted, err);
     if (result == 0)
-        result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &open->attributes,
-                                  err);
+        result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &outcome, err);
     if (result == 0)
-        attributes_tell(open->file.path, &wanted, &open->attributes);
+        attributes_tell(open->file.path, &wanted, &outcome);
+    attributes_add(&open->attributes, &outcome);
     /* Of a new file everything is new, and the time comes with every copy. */
     open->attributes.changed &= open->file.created ? 0 : (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES);
     return result;
 }
 
-/* By O_PATH, which starts nothing, whatever is there by now, and needs no right to read it. */
-static int local_reach(const struct place *place, const char *path, const char *shown,
-                       struct error *err)
+/* By O_PATH, which starts nothing, whatever is there by now, and needs no right to read it. Only
+ * the operator's own path to a file may end in a symbolic link. */
+static int local_reach(const struct work *work, const char *shown, struct error *err)
 {
+    const struct place *place = work->place;
+    const struct job *job = work->slot->job;
+    bool follow = !place && job->facts[SIDE_SOURCE].kind != FILE_LINK;
     int fd = place_may_read(place) && place_may_write(place)
-                 ? place_reach(place, path, O_PATH | O_CLOEXEC | (place ? O_NOFOLLOW : 0))
+                 ? place_reach(place, job->target_path, O_PATH | (follow ? 0 : O_NOFOLLOW))
                  : -EACCES;
     return fd >= 0 ? fd : error_set(err, -fd, "%s: cannot be looked at", shown);
 }
@@ -79,20 +87,22 @@ static int local_open_path(int fd_path, int access)
     return open(link, access | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 }
 
-/* What overlayfs copies up for it goes through the page cache: as at an open for writing that is
- * dropped, and told. Where nothing was copied up nothing was moved, and nothing is told. What
- * cannot be synced by us the system syncs. */
-static int local_change(int fd_path, const char *path, const struct attributes *wanted,
-                        struct attributes_outcome *outcome, struct side_report *report,
-                        struct error *err)
+/* Of a regular file. What overlayfs copies up for it goes through the page cache: as at an open for
+ * writing that is dropped, and told. Where nothing was copied up nothing was moved, and nothing is
+ * told. What cannot be synced by us the system syncs; in a tree everything is, at its end. */
+static int local_change(struct work *work, int fd_path, const char *path,
+                        const struct attributes *wanted, struct attributes_outcome *outcome)
 {
+    struct side_report *report = &work->slot->job->reports[SIDE_TARGET];
+    struct error *err = &work->slot->error;
+    bool tree = work->slot->job->roots[SIDE_TARGET].number > 0;
     AUTO_CLOSE int before = local_open_path(fd_path, O_RDONLY);
     struct copy_up *copy_up = before >= 0 ? copy_up_expect(before) : NULL;
     int result = attributes_apply(fd_path, path, wanted, false, outcome, err);
     AUTO_CLOSE int after = local_open_path(fd_path, O_RDONLY); /* the upper file */
     if (after < 0)
         after = local_open_path(fd_path, O_WRONLY);
-    if (result == 0 && after >= 0 && fsync(after) != 0)
+    if (result == 0 && !tree && after >= 0 && fsync(after) != 0)
         result = error_set(err, errno, "%s: sync to the disk", path);
     struct copy_up_left left = copy_up_finish(copy_up, after, true);
     if (left.peak_bytes > 0 && left.left_bytes != NUM_UNKNOWN) {
@@ -103,22 +113,41 @@ static int local_change(int fd_path, const char *path, const struct attributes *
     return result;
 }
 
-int local_adjust(struct local *self, struct work *work)
+/* Beneath a root something else may have taken the name meanwhile. */
+static int local_check_kind(const struct work *work, int fd, const char *path, struct error *err)
+{
+    const struct job *job = work->slot->job;
+    struct stat now;
+    if (fstat(fd, &now) != 0)
+        return error_set(err, errno, "%s: cannot be looked at", path);
+    if (job->roots[SIDE_TARGET].number == 0 ||
+        node_kind(now.st_mode) == job->facts[SIDE_SOURCE].kind)
+        return 0;
+    return error_set_class(err, ERROR_FILE, ESTALE, "%s: something else has taken its place", path);
+}
+
+static int local_adjust_to(const struct local *self, struct work *work, const char *path,
+                           const struct details *details)
 {
     struct job *job = work->slot->job;
-    AUTO_FREE char *path = place_shown(work->place, job->target_path);
+    struct error *err = &work->slot->error;
     struct attributes wanted = local_wanted(self, job);
     struct attributes_outcome outcome;
     struct side_report *report = &job->reports[SIDE_TARGET];
-    if (!path)
-        return error_set_class(&work->slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
-    AUTO_CLOSE int fd = local_reach(work->place, job->target_path, path, &work->slot->error);
-    if (fd < 0)
-        return fd;
-    wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE; /* they are what said that it is finished */
-    int result = attributes_apply(fd, path, &wanted, true, &outcome, &work->slot->error);
-    if (result == 0 && !job->wish.dry && outcome.changed)
-        result = local_change(fd, path, &wanted, &outcome, report, &work->slot->error);
+    bool regular = job->facts[SIDE_SOURCE].kind == FILE_REGULAR;
+    AUTO_CLOSE int fd = local_reach(work, path, err);
+    int result = fd < 0 ? fd : local_check_kind(work, fd, path, err);
+    if (result < 0)
+        return result;
+    wanted.details = details;
+    if (regular)
+        wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE; /* they are what said that it is finished */
+    if (regular || job->wish.dry)
+        result = attributes_apply(fd, path, &wanted, true, &outcome, err);
+    if (result == 0 && regular && !job->wish.dry && outcome.changed)
+        result = local_change(work, fd, path, &wanted, &outcome);
+    else if (result == 0 && !regular && !job->wish.dry)
+        result = attributes_apply(fd, path, &wanted, false, &outcome, err);
     if (result < 0)
         return result;
     report->attributes_changed = outcome.changed;
@@ -128,4 +157,40 @@ int local_adjust(struct local *self, struct work *work)
     if (outcome.asked || outcome.changed)
         attributes_tell(path, &wanted, &outcome);
     return 0;
+}
+
+/* What comes before the commit: the owner, whose change would take capabilities away again, and
+ * the details. The rest is the commit's. */
+static int local_dress_open(const struct local *self, struct work *work,
+                            const struct details *details)
+{
+    const uint8_t own = ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS);
+    struct open_file *open = work->open;
+    struct attributes wanted = local_wanted(self, work->slot->job);
+    struct attributes_outcome outcome;
+    wanted.facts.kind = FILE_REGULAR;
+    wanted.details = details;
+    wanted.wish[ATTRIBUTE_MODE] = wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE;
+    int result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &outcome,
+                                  &work->slot->error);
+    outcome.lost &= own; /* the commit tells of the owner */
+    outcome.asked &= own;
+    if (result == 0)
+        attributes_tell(open->file.path, &wanted, &outcome);
+    attributes_add(&open->attributes, &outcome);
+    return result;
+}
+
+int local_give(const struct local *self, struct work *work, const struct details *details)
+{
+    AUTO_FREE char *path = place_shown(work->place, work->slot->job->target_path);
+    if (!path)
+        return error_set_class(&work->slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    return work->open ? local_dress_open(self, work, details)
+                      : local_adjust_to(self, work, path, details);
+}
+
+int local_adjust(struct local *self, struct work *work)
+{
+    return local_give(self, work, NULL);
 }

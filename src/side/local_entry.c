@@ -1,29 +1,187 @@
-/* local_entry.c - what is made whole (folders, links, nodes), and what belongs to a file beside
- * its data. */
+/* local_entry.c - what a tree has besides regular files, made; and what every file has beside its
+ * data: extended attributes and access control lists, read and given. How is node.c's and
+ * details.c's to know. */
 #include "local_state.h"
 
-#include <errno.h>
+#include "haul/base/bytes.h"
+#include "haul/base/cleanup.h"
+#include "haul/disk/details.h"
+#include "haul/disk/node.h"
 
-static int entry_refuse(struct work *work)
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- MAKE ---- */
+
+static int entry_refuse(const struct place *place, const struct facts *facts, const char *path,
+                        struct error *err)
 {
-    return error_set_class(&work->slot->error, ERROR_USAGE, ENOTSUP,
-                           "this haul does not copy trees yet");
+    bool device = facts->kind == FILE_DEVICE || facts->kind == FILE_CHARACTER;
+    if (!place_may_write(place) || !place_may_read(place))
+        return error_set(err, EACCES, "%s: cannot be made there", path);
+    if (device && place_restricts(place))
+        return error_set_class(err, ERROR_FILE, EACCES,
+                               "%s: is a device, and haul is restricted to a folder there", path);
+    if (facts->kind == FILE_NONE || facts->kind == FILE_OTHER)
+        return error_set_class(err, ERROR_FILE, EINVAL, "%s: is nothing that can be made", path);
+    return 0;
+}
+
+/* What the user reads; what the tour makes of a link that cannot be is its own. */
+static int entry_not_made(const char *path, const struct job *job, int result, struct error *err)
+{
+    if (result == -ENOTEMPTY)
+        return error_set_class(
+            err, ERROR_FILE, ENOTEMPTY,
+            "%s: a folder that is not empty is in its place (--force or --delete "
+            "removes it)",
+            path);
+    if (job->hard_link)
+        return error_set(err, -result, "%s: cannot become another name of %s", path,
+                         job->link_text);
+    return error_set(err, -result, "%s: cannot be made", path);
+}
+
+/* What was there before. Of a new folder the mode that the umask and its own folder have given it,
+ * for when the source's is not wanted. */
+static void entry_tell(int fd_folder, struct job *job, const struct node_made *made)
+{
+    struct facts *facts = &job->facts[SIDE_TARGET];
+    struct stat now;
+    *facts = (struct facts){.kind = FILE_NONE};
+    job->made = made->made;
+    if (made->existed)
+        file_facts_beneath(facts, &made->before);
+    else if (fstatat(fd_folder, place_name(job->target_path), &now, AT_SYMLINK_NOFOLLOW) == 0)
+        facts->mode = now.st_mode & 07777 & ~(S_IRWXU & ~job->facts[SIDE_SOURCE].mode);
+}
+
+/* The root itself is there: nothing can be made of it but what it is. */
+static int entry_is_root(struct work *work, const char *path)
+{
+    struct job *job = work->slot->job;
+    struct stat now;
+    if (job->facts[SIDE_SOURCE].kind != FILE_FOLDER)
+        return error_set_class(&work->slot->error, ERROR_FILE, EISDIR, "%s: is a folder", path);
+    if (fstat(work->place->fd, &now) != 0)
+        return error_set(&work->slot->error, errno, "%s: cannot be looked at", path);
+    file_facts_beneath(&job->facts[SIDE_TARGET], &now);
+    job->made = JOB_UNCHANGED;
+    return 0;
+}
+
+static int entry_make(struct work *work, const char *path)
+{
+    struct job *job = work->slot->job;
+    struct node_made made;
+    struct node_wish wish = {
+        .kind = job->facts[SIDE_SOURCE].kind,
+        .link_text = job->link_text ? job->link_text : "",
+        .rdev = job->facts[SIDE_SOURCE].rdev,
+        .mode = job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE
+                    ? job->facts[SIDE_SOURCE].mode
+                    : S_IRUSR | S_IWUSR,
+        .fd_leader_folder = -1,
+    };
+    int flags = O_PATH | O_DIRECTORY;
+    AUTO_CLOSE int fd = place_reach_folder(work->place, job->target_path, flags);
+    AUTO_CLOSE int fd_leader =
+        job->hard_link ? place_reach_folder(work->place, wish.link_text, flags) : -1;
+    if (fd < 0 || (job->hard_link && fd_leader < 0))
+        return error_set(&work->slot->error, fd < 0 ? -fd : -fd_leader,
+                         "%s: its folder cannot be opened", path);
+    if (job->hard_link) {
+        wish.fd_leader_folder = fd_leader;
+        wish.leader_name = place_name(wish.link_text);
+    }
+    int result = node_make(fd, place_name(job->target_path), &wish, job->wish.dry, &made);
+    if (result == 0)
+        entry_tell(fd, job, &made);
+    return result == 0 || (result == -ENOTEMPTY && job->wish.replace_folders)
+               ? result
+               : entry_not_made(path, job, result, &work->slot->error);
 }
 
 int local_make(struct local *self, struct work *work)
 {
-    (void)self;
-    return entry_refuse(work);
+    struct job *job = work->slot->job;
+    AUTO_FREE char *path = place_shown(work->place, job->target_path);
+    if (!path)
+        return error_set_class(&work->slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    int result = entry_refuse(work->place, &job->facts[SIDE_SOURCE], path, &work->slot->error);
+    if (result < 0)
+        return result;
+    if (work->place && job->target_path[0] == '\0')
+        return entry_is_root(work, path);
+    result = entry_make(work, path);
+    if (result != -ENOTEMPTY || !job->wish.replace_folders)
+        return result;
+    result = local_remove(self, work);
+    return result < 0 ? result : entry_make(work, path);
+}
+
+/* ---- DETAIL, DRESS ---- */
+
+static unsigned wanted_sets(const struct job_wish *wish)
+{
+    return (wish->attributes[ATTRIBUTE_XATTRS] >= ATTRIBUTE_ARCHIVE ? DETAILS_XATTRS : 0u) |
+           (wish->attributes[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE ? DETAILS_ACLS : 0u);
+}
+
+/* Of what is open; else by O_PATH, and the caller's. */
+static int entry_reach(const struct work *work, int *opened)
+{
+    const struct job *job = work->slot->job;
+    bool follow = !work->place && job->facts[SIDE_SOURCE].kind != FILE_LINK;
+    *opened = -1;
+    if (work->open)
+        return work->open->file.fd;
+    *opened = place_reach(work->place, job->source_path, O_PATH | (follow ? 0 : O_NOFOLLOW));
+    return *opened;
+}
+
+static int entry_not_read(const char *path, int result, uint32_t room, struct error *err)
+{
+    if (result == -E2BIG)
+        return error_set_class(
+            err, ERROR_FILE, E2BIG,
+            "%s: its extended attributes and lists are more than %u bytes, which "
+            "is what fits in a chunk (--chunk-size)",
+            path, room);
+    return error_set(err, -result, "%s: its extended attributes or lists cannot be read", path);
 }
 
 int local_detail(struct local *self, struct work *work)
 {
-    (void)self;
-    return entry_refuse(work);
+    struct slot *slot = work->slot;
+    struct job *job = slot->job;
+    struct stat st;
+    AUTO_FREE char *path = place_shown(work->place, job->source_path);
+    AUTO_CLOSE int opened = -1;
+    int fd = entry_reach(work, &opened);
+    struct bytes out = bytes_writer(slot->buffer, slot->length);
+    struct owners *owners = job->wish.numeric_ids ? NULL : self->owners;
+    int result = fd < 0 ? fd : fstat(fd, &st) == 0 ? 0 : -errno;
+    if (result == 0)
+        result = details_read(fd, st.st_mode, wanted_sets(&job->wish), owners, &out);
+    slot->count = result == 0 ? (uint32_t)out.length : 0;
+    return result == 0 ? 0 : entry_not_read(path ? path : "", result, slot->length, &slot->error);
 }
 
 int local_dress(struct local *self, struct work *work)
 {
-    (void)self;
-    return entry_refuse(work);
+    struct slot *slot = work->slot;
+    const struct details details = {
+        .packed = slot->buffer,
+        .packed_bytes = slot->length,
+        .owners = slot->job->wish.numeric_ids ? NULL : self->owners,
+        .users_only = place_restricts(work->place),
+    };
+    if (!details_good(slot->buffer, slot->length))
+        return error_set_class(&slot->error, ERROR_PROTOCOL, EBADMSG,
+                               "%s: what came as its extended attributes cannot be some",
+                               slot->job->target_path);
+    return local_give(self, work, &details);
 }

@@ -30,6 +30,13 @@ static int local_refuse_journal(const struct local *self, const struct job *job,
                            job->wish.journal_path);
 }
 
+/* Of a source's facts, which have just been learnt. */
+static void local_name_owners(const struct local *self, struct job *job)
+{
+    if (self->side.role == SIDE_SOURCE && !job->wish.numeric_ids)
+        owners_name_both(self->owners, &job->facts[SIDE_SOURCE], &job->names);
+}
+
 int local_describe(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
@@ -40,6 +47,8 @@ int local_describe(struct local *self, struct work *work)
             file_describe_in(work->place, job_path(self, job), &job->facts[self->side.role], err);
     if (result == 0 && pipe_is_kind(job->facts[self->side.role].kind))
         job->facts[self->side.role].size_bytes = job->wish.size_bytes;
+    if (result == 0)
+        local_name_owners(self, job);
     if (result == 0 && self->side.role == SIDE_TARGET && job->wish.chown)
         result = owners_parse(job->wish.chown, &(struct facts){0}, (bool[2]){false}, err);
     if (result == 0 && self->side.role == SIDE_TARGET)
@@ -104,6 +113,7 @@ static int local_open_reading(struct local *self, struct work *work, struct job 
         return result;
     open->size_bytes = open->file.facts.size_bytes;
     job->facts[self->side.role] = open->file.facts;
+    local_name_owners(self, job);
     job->target_readable = true;
     ledger_init(&open->ledger, &open->file, job); /* a manifest to compare with */
     return local_open_cache(self, open, job, err);

@@ -42,7 +42,7 @@ struct open_file {
     uint64_t opened;  /* this one was opened after those with a lower number */
     int lost_result;  /* below 0: something that was stored is lost, and no sync may claim it */
     struct ledger ledger;
-    struct attributes_outcome attributes; /* of the commit */
+    struct attributes_outcome attributes; /* of DRESS and of the commit */
 };
 
 struct local;
@@ -94,6 +94,7 @@ struct sync_group {
 struct local {
     struct side side;
     struct engine *engine;
+    struct owners *owners; /* names of this machine */
     struct local_config config;
     struct cache_pool pool;
     struct sync_group group;
@@ -178,6 +179,9 @@ void local_cut(struct local *self, struct work *work, work_then *then);
 /* local_attributes.c: owner, group, mode, times */
 int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,
                          struct error *err);
+/* ADJUST and DRESS, the latter with details: of an open file what comes before its commit, of
+ * anything else everything. */
+int local_give(const struct local *self, struct work *work, const struct details *details);
 int local_adjust(struct local *self, struct work *work); /* a step */
 
 /* local_tree.c: walks, lists and removals beneath a root. All of them are steps. */

@@ -122,6 +122,7 @@ static void job_take(struct serve *self, struct serve_job *job, const struct wir
     };
     job->job.link_text = text_keep(&room, request->job.link_text);
     job->job.hard_link = request->job.hard_link;
+    job->job.names = request->job.names;
     job->job.chunk_bytes = request->job.chunk_bytes;
     job->job.wish = request->job.wish;
     job->job.facts[SIDE_SOURCE] = request->job.facts[SIDE_SOURCE];

@@ -66,6 +66,9 @@ struct attributes_outcome {
 int attributes_apply(int fd, const char *path, const struct attributes *wanted, bool look,
                      struct attributes_outcome *outcome, struct error *err);
 
+/* Both came to this together; `sum` may have been zeros. */
+void attributes_add(struct attributes_outcome *sum, const struct attributes_outcome *one);
+
 /* One line in the log for all that is lost, of which what was asked for makes an error. */
 void attributes_tell(const char *path, const struct attributes *wanted,
                      const struct attributes_outcome *outcome);

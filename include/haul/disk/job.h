@@ -45,6 +45,7 @@ struct job_wish {
     uint8_t attributes[ATTRIBUTES_COUNT]; /* enum attribute_wish, of facts[SIDE_SOURCE] */
     bool set_id;                          /* set-id bits may be set, too */
     const char *chown;                    /* USER:GROUP of the target's machine; NULL */
+    bool numeric_ids;                     /* owners go by their numbers, not by their names */
     enum resume_wish resume;
     bool journal;       /* keep one */
     bool journal_early; /* create it at OPEN, not with the first checkpoint: it will be recalled, or
@@ -95,6 +96,8 @@ struct job {
     bool hard_link;
     uint32_t chunk_bytes;
     struct job_wish wish;
+    struct owner_names names; /* of facts[SIDE_SOURCE]'s owner, there; DESCRIBE, OPEN, TAKE of the
+                                 source tell them, unless numbers are wished, a walk by itself */
 
     /* DESCRIBE and OPEN fill facts[role]; OPEN of the target leaves its facts from before it was
      * changed. */

@@ -52,13 +52,17 @@ CHOICES = [
     ("cache", 2), ("resume", 2), ("strict", 1), ("budget_set", 1), ("devices", 1), ("preallocate", 1), ("join", 1),
     ("owner", 2), ("group", 2), ("mode", 2), ("times", 2), ("set_id", 1), ("journal", 1), ("journal_early", 1),
     ("compare_only", 1), ("dry", 1), ("replace_folders", 1), ("xattrs", 2), ("acls", 2),
+    ("numeric_ids", 1),
 ]
 CHOICES_KNOWN = (1 << sum(bits for _, bits in CHOICES)) - 1
 ROOT = [("root", "u32"), ("root_path", "text")]
+NAMES = [("user_name", "text"), ("group_name", "text")]
 FILE = [
     ("chunk", "u32"), *ROOT, ("path", "text"), ("choices", "choices"), ("budget", "u64"), ("session", "u64"),
-    ("expected", "u64"), ("journal_path", "text"), ("chown", "text"), ("link", "text"), ("hard", "bool"), ("source", FACTS),
+    ("expected", "u64"), ("journal_path", "text"), ("chown", "text"), ("link", "text"), ("hard", "bool"), *NAMES,
+    ("source", FACTS),
 ]
+NO_NAMES = {"user_name": b"", "group_name": b""}
 NO_ROOT = {"root": 0, "root_path": b""}
 GIVEN = [("length", "u32"), ("digest", "digest")]
 ROOM = [("length", "u32")]
@@ -95,11 +99,11 @@ ASKED = {
     CANCEL: [],
 }
 ANSWERED = {
-    DESCRIBE: [("facts", FACTS), ("journal", "bool")], OPEN: [("facts", FACTS), ("opened", OPENED)],
+    DESCRIBE: [("facts", FACTS), *NAMES, ("journal", "bool")], OPEN: [("facts", FACTS), *NAMES, ("opened", OPENED)],
     MAP: [("start", "u64"), ("end", "u64")], RECALL: [("next", "u64"), ("count", "u32"), ("digest", "digest")],
     FETCH: [("matched", "bool"), ("count", "u32"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
     STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [], ABANDON: [], ADJUST: [],
-    TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8")], DETAIL: COUNTED, DRESS: [],
+    TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8"), ("facts", FACTS)], DETAIL: COUNTED, DRESS: [],
     LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [],
     CANCEL: [],
 }
