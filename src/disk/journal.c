@@ -157,16 +157,23 @@ static int sync_folder(int fd_folder, const char *path, struct error *err)
     return 0;
 }
 
-/* A name that journal_name() makes. */
-static bool name_is_ours(const char *path)
+bool journal_is_name(const char *name, size_t *length)
 {
     static const char prefix[] = ".haul-", suffix[] = ".haul";
+    size_t all = strlen(name), around = 1 + strlen(suffix);
+    *length = 0;
+    if (strncmp(name, prefix, strlen(prefix)) == 0)
+        return true;
+    if (name[0] != '.' || all <= around || strcmp(name + all - strlen(suffix), suffix) != 0)
+        return false;
+    *length = all - around;
+    return true;
+}
+
+static bool name_is_ours(const char *path)
+{
     const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
-    size_t length = strlen(name);
-    return strncmp(name, prefix, strlen(prefix)) == 0 ||
-           (name[0] == '.' && length > strlen(suffix) &&
-            strcmp(name + length - strlen(suffix), suffix) == 0);
+    return journal_is_name(slash ? slash + 1 : path, &(size_t){0});
 }
 
 /* Empty, or begins like a journal: up to two bytes of the magic may be damaged. */

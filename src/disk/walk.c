@@ -5,6 +5,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/clock.h"
 #include "haul/base/num.h"
+#include "haul/disk/descent.h"
 #include "haul/disk/entry.h"
 #include "haul/disk/evidence.h"
 #include "haul/disk/file.h"
@@ -13,20 +14,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
-
-/* statx(2) as the kernel lays it out, as in file.c. */
-enum {
-    STATX_BYTES = 256,
-    STATX_MOUNT_AT = 0x90,
-    STATX_WANT_BASIC = 0x7ff,
-    STATX_WANT_MOUNT = 0x1000, /* Linux 5.8 */
-    STATX_ASK_THE_SERVER = 0x2000
-};
 
 /* Names that wait, of all folders together, and their texts. A folder's window takes at most half
  * of what is left, and where that is less than one name, the one that there is always room for. */
@@ -34,11 +24,9 @@ enum {
     ITEMS_MAX = 2 * WALK_WINDOW_MAX + 1,
     NAMES_BYTES = 1024 * 1024,
     NAME_BYTES = ENTRY_NAME_MAX + 1,
-    FOLDERS_MAX = WALK_PATH_BYTES_MAX / 2 + 1, /* a level has a slash and a letter */
     OWNERS_MAX = 256,
     WORDS_BYTES = 256,
 };
-enum { FOLDER_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
 
 /* Long enough for many names, short enough for whoever waits to begin with the first. */
 #define SLICE_NS       (20 * NS_PER_MS)
@@ -57,12 +45,10 @@ enum folder_state {
     FOLDER_FOLDERS, /* those are entered in turn */
 };
 
+/* What a walk keeps of a folder beside what the descent does. */
 struct folder {
-    int fd; /* -1: let go of */
-    uint64_t device, inode, mount;
-    uint64_t filesystem; /* statfs f_type */
-    uint64_t cookie;     /* where its next window begins */
-    uint32_t path_length;
+    uint64_t filesystem;               /* statfs f_type */
+    uint64_t cookie;                   /* where its next window begins */
     uint32_t items_first, names_first; /* of its window: from there to the end of all */
     uint32_t next;                     /* FILES: the item that is looked at next */
     enum folder_state state;
@@ -82,10 +68,7 @@ struct walk {
     bool begun, over;
     struct stat start; /* of what it begins at */
 
-    struct folder *folders;
-    uint32_t depth;
-    uint32_t held_first; /* those below it are let go of */
-
+    struct folder *folders; /* one for each level of the descent */
     struct item *items;
     uint32_t items_count;
     char *names;
@@ -93,43 +76,19 @@ struct walk {
     struct listing listing;
     struct told users, groups;
 
-    /* What is told next. Their texts are in here, and in `path`. */
+    /* What is told next. Their texts are in here, and in the descent's path. */
     struct entry pending[5];
     uint32_t pending_count, pending_next;
     char user[OWNER_NAME_BYTES], group[OWNER_NAME_BYTES];
     char text[ENTRY_TEXT_MAX + 1];
 
-    uint32_t path_length;
-    char path[WALK_PATH_BYTES_MAX]; /* of what is looked at, beneath the root */
+    struct descent descent;
 };
 
 static struct folder *walk_top(struct walk *walk)
 {
-    assert(walk->depth > 0);
-    return &walk->folders[walk->depth - 1];
-}
-
-/* ---- paths ---- */
-
-static void path_cut(struct walk *walk, uint32_t length)
-{
-    walk->path_length = length;
-    walk->path[length] = '\0';
-}
-
-/* Put a name behind the path of the folder that is on top. NULL: it is too long. */
-static const char *path_add(struct walk *walk, const char *name)
-{
-    path_cut(walk, walk_top(walk)->path_length);
-    uint32_t slash = walk->path_length > 0;
-    size_t length = strlen(name);
-    if (length + slash >= sizeof(walk->path) - walk->path_length)
-        return NULL;
-    if (slash)
-        walk->path[walk->path_length] = '/';
-    memcpy(walk->path + walk->path_length + slash, name, length + 1);
-    walk->path_length += num_u32(length) + slash;
-    return walk->path + walk->path_length - length;
+    assert(walk->descent.depth > 0);
+    return &walk->folders[walk->descent.depth - 1];
 }
 
 /* ---- what is told ---- */
@@ -182,34 +141,19 @@ static void tell_failure(struct walk *walk, const char *name, int errnum, const 
                    .errnum = (uint32_t)errnum,
                    .text = walk->text,
                });
-    if (errnum != ENOENT && walk->depth > 0) /* what has just gone is missing in nothing */
+    if (errnum != ENOENT && walk->descent.depth > 0) /* what has just gone is missing in nothing */
         walk_top(walk)->complete = false;
 }
 
 /* ---- looking ---- */
-
-/* As file_stat() of file.c, by name and without following it. mount: 0 where the kernel does not
- * tell. */
-static int look(int fd, const char *name, struct stat *st, uint64_t *mount)
-{
-    _Alignas(8) uint8_t raw[STATX_BYTES] = {0};
-    uint32_t mask;
-    int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
-    (void)syscall(SYS_statx, fd, name, flags | STATX_ASK_THE_SERVER,
-                  STATX_WANT_BASIC | STATX_WANT_MOUNT, raw);
-    memcpy(&mask, raw, sizeof(mask));
-    memcpy(mount, raw + STATX_MOUNT_AT, sizeof(*mount));
-    if (!(mask & STATX_WANT_MOUNT))
-        *mount = 0;
-    return fstatat(fd, name, st, flags) == 0 ? 0 : -errno;
-}
 
 /* What a name in the folder fd is. Its file system is the folder's unless something is mounted on
  * it, or devices are numbered by file (overlayfs), where the mount is not told. */
 static int facts_of(const struct walk *walk, int fd, const char *name, const struct stat *st,
                     uint64_t mount, struct facts *facts)
 {
-    const struct folder *top = walk->depth > 0 ? &walk->folders[walk->depth - 1] : NULL;
+    uint32_t depth = walk->descent.depth;
+    const struct descent_level *top = depth > 0 ? &walk->descent.levels[depth - 1] : NULL;
     struct statfs fs = {0};
     file_facts_beneath(facts, st);
     if (facts->size_bytes > FILE_BYTES_MAX)
@@ -217,7 +161,7 @@ static int facts_of(const struct walk *walk, int fd, const char *name, const str
     if (facts->kind != FILE_REGULAR)
         return 0;
     if (top && (mount == top->mount && (mount != 0 || st->st_dev == top->device))) {
-        evidence_take_open(facts, fd, st, top->filesystem);
+        evidence_take_open(facts, fd, st, walk->folders[depth - 1].filesystem);
         return 0;
     }
     AUTO_CLOSE int fd_file = openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -274,31 +218,17 @@ static void walk_find(struct walk *walk, int fd, const char *name, const struct 
 
 /* ---- entering and leaving ---- */
 
-static void walk_let_go(struct walk *walk)
-{
-    if (walk->depth - walk->held_first <= WALK_HELD_MAX)
-        return;
-    cleanup_close(&walk->folders[walk->held_first].fd);
-    walk->folders[walk->held_first++].fd = -1;
-}
-
 static void walk_push(struct walk *walk, int fd, const struct stat *st, uint64_t mount)
 {
     struct statfs fs;
-    assert(walk->depth < FOLDERS_MAX);
     listing_reset(&walk->listing);
-    walk->folders[walk->depth++] = (struct folder){
-        .fd = fd,
-        .device = st->st_dev,
-        .inode = st->st_ino,
-        .mount = mount,
+    descent_enter(&walk->descent, fd, st, mount);
+    *walk_top(walk) = (struct folder){
         .filesystem = fstatfs(fd, &fs) == 0 ? (uint64_t)fs.f_type & UINT32_MAX : 0,
-        .path_length = walk->path_length,
         .items_first = walk->items_count,
         .names_first = walk->names_used,
         .complete = true,
     };
-    walk_let_go(walk);
 }
 
 static void walk_leave(struct walk *walk)
@@ -306,12 +236,9 @@ static void walk_leave(struct walk *walk)
     struct folder *top = walk_top(walk);
     assert(walk->items_count == top->items_first);
     tell(walk, (struct entry){.type = ENTRY_LEAVE, .complete = top->complete});
-    cleanup_close(&top->fd);
     listing_reset(&walk->listing);
-    walk->depth--;
-    if (walk->held_first > walk->depth)
-        walk->held_first = walk->depth;
-    walk->over = walk->depth == 0;
+    descent_leave(&walk->descent);
+    walk->over = walk->descent.depth == 0;
 }
 
 /* A folder that is told and not entered. */
@@ -328,7 +255,7 @@ static void walk_not_entered(struct walk *walk, int fd_parent, const char *name,
 {
     struct stat st;
     uint64_t mount;
-    int result = look(fd_parent, name, &st, &mount);
+    int result = descent_look(fd_parent, name, &st, &mount);
     if (result == 0 && S_ISDIR(st.st_mode)) {
         tell_closed(walk, name, &st);
         snprintf(walk->text, sizeof(walk->text), "this folder cannot be opened: %s",
@@ -347,7 +274,7 @@ static void walk_enter(struct walk *walk, int fd_parent, const char *name, int f
 {
     struct stat st;
     uint64_t mount;
-    int result = fd < 0 ? fd : look(fd, "", &st, &mount);
+    int result = fd < 0 ? fd : descent_look(fd, "", &st, &mount);
     if (result < 0) {
         walk_not_entered(walk, fd_parent, name, -result);
         if (fd >= 0)
@@ -356,7 +283,7 @@ static void walk_enter(struct walk *walk, int fd_parent, const char *name, int f
     }
     tell_closed(walk, name, &st);
     bool elsewhere = st.st_dev != walk->device || mount != walk->mount;
-    if (walk->depth > 0 && walk->wish.one_filesystem && elsewhere) {
+    if (walk->descent.depth > 0 && walk->wish.one_filesystem && elsewhere) {
         tell(walk, (struct entry){.type = ENTRY_LEAVE});
         close(fd);
         return;
@@ -364,26 +291,16 @@ static void walk_enter(struct walk *walk, int fd_parent, const char *name, int f
     walk_push(walk, fd, &st, mount);
 }
 
-/* The folder on top was let go of: it has to be the one that it was. */
+/* The folder on top may have been let go of. */
 static int walk_regain(struct walk *walk, const struct place *root)
 {
-    struct folder *top = walk_top(walk);
-    struct stat st;
-    path_cut(walk, top->path_length);
-    AUTO_CLOSE int fd = place_reach(root, walk->path, FOLDER_FLAGS);
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, &st) != 0)
-        return -errno;
-    if (st.st_dev != top->device || st.st_ino != top->inode)
-        return -ESTALE;
-    listing_reset(&walk->listing);
-    int result = top->ended ? 0 : listing_seek(&walk->listing, fd, top->cookie);
-    if (result < 0)
+    const struct folder *top = walk_top(walk);
+    int result = descent_regain(&walk->descent, root);
+    if (result <= 0)
         return result;
-    top->fd = take_fd(&fd);
-    walk->held_first = walk->depth - 1;
-    return 0;
+    listing_reset(&walk->listing);
+    return top->ended ? 0
+                      : listing_seek(&walk->listing, descent_top(&walk->descent)->fd, top->cookie);
 }
 
 /* ---- windows ---- */
@@ -439,14 +356,14 @@ static int window_read(struct walk *walk)
 {
     struct folder *top = walk_top(walk);
     struct listing_name found;
-    int result;
+    int result, fd = descent_top(&walk->descent)->fd;
     bool odd = false;
     uint32_t items_left = ITEMS_MAX - 1 - top->items_first;
     uint32_t names_left = NAMES_BYTES - NAME_BYTES - top->names_first;
     uint32_t items_end = top->items_first + (uint32_t)clamp_u64(items_left / 2, 1, WALK_WINDOW_MAX);
     uint32_t names_end = top->names_first + names_left / 2;
     walk->listing.capacity = names_left / 2 < LISTING_BYTES ? LISTING_BYTES_MIN : LISTING_BYTES;
-    while ((result = listing_next(&walk->listing, top->fd, &found)) > 0) {
+    while ((result = listing_next(&walk->listing, fd, &found)) > 0) {
         if (!entry_is_name(found.name) || strlen(found.name) > ENTRY_NAME_MAX) {
             odd = true;
             continue;
@@ -459,7 +376,7 @@ static int window_read(struct walk *walk)
     if (odd && result >= 0) /* only a broken file system has such */
         tell_failure(walk, "", ENAMETOOLONG, "a name in it cannot be told");
     if (result > 0)
-        return listing_seek(&walk->listing, top->fd, top->cookie);
+        return listing_seek(&walk->listing, fd, top->cookie);
     top->ended = true;
     top->complete = top->complete && result == 0;
     return result == -ENOENT ? 0 : result; /* the folder was removed: it has no names any more */
@@ -513,30 +430,31 @@ static void walk_look(struct walk *walk)
     struct item *item = &walk->items[top->next++];
     struct stat st;
     uint64_t mount;
-    const char *name = path_add(walk, walk->names + item->name);
+    const char *name = descent_add(&walk->descent, walk->names + item->name);
     if (!name) {
         tell_failure(walk, walk->names + item->name, ENAMETOOLONG, "its path is too long");
         item->folder = false;
         return;
     }
-    if (item->known && rules_hide(walk->wish.rules, walk->path, item->folder)) {
+    if (item->known && rules_hide(walk->wish.rules, walk->descent.path, item->folder)) {
         item->folder = false;
         return;
     }
     if (item->folder && walk->wish.recursive)
         return;
-    int result = look(top->fd, name, &st, &mount);
+    int fd = descent_top(&walk->descent)->fd;
+    int result = descent_look(fd, name, &st, &mount);
     bool folder = result == 0 && S_ISDIR(st.st_mode);
     bool asked = item->known && item->folder == folder;
     item->folder = false;
     if (result < 0)
         tell_failure(walk, name, -result, "it cannot be looked at");
-    else if (!asked && rules_hide(walk->wish.rules, walk->path, folder))
+    else if (!asked && rules_hide(walk->wish.rules, walk->descent.path, folder))
         return;
     else if (folder && walk->wish.recursive)
         item->folder = true;
     else
-        walk_find(walk, top->fd, name, &st, mount);
+        walk_find(walk, fd, name, &st, mount);
 }
 
 /* Its name is not needed any more when it is entered: a folder of one folder has no window. */
@@ -544,31 +462,29 @@ static void walk_descend(struct walk *walk)
 {
     struct folder *top = walk_top(walk);
     const struct item *item = &walk->items[--walk->items_count];
-    const char *name = path_add(walk, walk->names + item->name);
+    const char *name = descent_add(&walk->descent, walk->names + item->name);
     assert(name); /* it was looked at */
     if (walk->items_count == top->items_first)
         window_drop(walk);
-    int fd_parent = top->fd;
-    int fd = openat(fd_parent, name, FOLDER_FLAGS);
+    int fd_parent = descent_top(&walk->descent)->fd;
+    int fd = openat(fd_parent, name, DESCENT_FLAGS);
     walk_enter(walk, fd_parent, name, fd < 0 ? -errno : fd);
 }
 
 static void walk_begin(struct walk *walk, const struct place *root)
 {
-    const char *name = strrchr(walk->path, '/');
-    name = name ? name + 1 : walk->path;
+    const char *path = walk->descent.path, *name = place_name(path);
     bool folder = S_ISDIR(walk->start.st_mode);
-    walk->begun = true;
-    walk->over = true;
-    if (rules_hide(walk->wish.rules, walk->path, folder))
+    walk->begun = walk->over = true;
+    if (rules_hide(walk->wish.rules, path, folder))
         return;
     AUTO_CLOSE int fd_parent =
-        *name ? place_reach_folder(root, walk->path, O_PATH) : place_reach(root, "", O_PATH);
+        *name ? place_reach_folder(root, path, O_PATH) : place_reach(root, "", O_PATH);
     if (folder && walk->wish.recursive)
-        walk_enter(walk, fd_parent, name, place_reach(root, walk->path, FOLDER_FLAGS));
+        walk_enter(walk, fd_parent, name, place_reach(root, path, DESCENT_FLAGS));
     else
         walk_find(walk, fd_parent, name, &walk->start, walk->mount);
-    walk->over = walk->depth == 0;
+    walk->over = walk->descent.depth == 0;
 }
 
 static void walk_step(struct walk *walk, const struct place *root)
@@ -579,8 +495,8 @@ static void walk_step(struct walk *walk, const struct place *root)
     }
     struct folder *top = walk_top(walk);
     bool done = top->state == FOLDER_FOLDERS && walk->items_count == top->items_first && top->ended;
-    path_cut(walk, top->path_length);
-    int result = top->fd < 0 && !done ? walk_regain(walk, root) : 0;
+    descent_cut(&walk->descent);
+    int result = done ? 0 : walk_regain(walk, root);
     if (result < 0) {
         tell_failure(walk, "", -result, "this folder cannot be opened again");
         top->complete = false;
@@ -629,49 +545,49 @@ int walk_next(struct walk *walk, const struct place *root, struct bytes *out)
     return 1;
 }
 
-int walk_open(struct walk **out, const struct walk_wish *wish, const struct place *root,
-              const char *path, struct error *err)
+static int walk_prepare(struct walk *walk, const struct place *root, const char *path)
 {
-    struct walk *walk = calloc(1, sizeof(*walk)); /* no page before it is used */
-    size_t length = strlen(path);
-    int result = -ENAMETOOLONG;
-    if (!walk)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a walk");
-    walk->wish = *wish;
-    walk->folders = calloc(FOLDERS_MAX, sizeof(*walk->folders));
+    AUTO_CLOSE int fd = -1;
+    walk->folders = calloc(DESCENT_DEPTH_MAX, sizeof(*walk->folders)); /* no page is touched */
     walk->items = calloc(ITEMS_MAX, sizeof(*walk->items));
     walk->names = malloc(NAMES_BYTES);
     walk->listing.buffer = malloc(LISTING_BYTES);
-    if (!walk->folders || !walk->items || !walk->names || !walk->listing.buffer) {
-        walk_close(walk);
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a walk");
-    }
-    if (length < sizeof(walk->path)) {
-        AUTO_CLOSE int fd = -1;
-        memcpy(walk->path, path, length);
-        walk->path_length = num_u32(length);
-        result = place_look_open(root, path, &walk->start, &fd);
-        if (result == 0)
-            result = look(fd, "", &walk->start, &walk->mount);
-        walk->device = walk->start.st_dev;
+    int result = descent_open(&walk->descent, path);
+    if (result < 0 || !walk->folders || !walk->items || !walk->names || !walk->listing.buffer)
+        return result < 0 ? result : -ENOMEM;
+    result = place_look_open(root, path, &walk->start, &fd);
+    if (result == 0)
+        result = descent_look(fd, "", &walk->start, &walk->mount);
+    walk->device = walk->start.st_dev;
+    return result;
+}
+
+int walk_open(struct walk **out, const struct walk_wish *wish, const struct place *root,
+              const char *path, struct error *err)
+{
+    struct walk *walk = calloc(1, sizeof(*walk));
+    int result = -ENOMEM;
+    if (walk) {
+        walk->wish = *wish;
+        result = walk_prepare(walk, root, path);
     }
     if (result == 0) {
         *out = walk;
         return 0;
     }
     walk_close(walk);
+    const char *prefix = place_prefix(root);
     if (result == -ENOENT)
         return error_set_class(err, ERROR_VANISHED, ENOENT, "%s%s: there is no such file or folder",
-                               place_prefix(root), path);
-    return error_set(err, -result, "%s%s: cannot be looked at", place_prefix(root), path);
+                               prefix, path);
+    return error_set(err, -result, "%s%s: cannot be looked at", prefix, path);
 }
 
 void walk_close(struct walk *walk)
 {
     if (!walk)
         return;
-    for (uint32_t i = walk->held_first; walk->folders && i < walk->depth; i++)
-        cleanup_close(&walk->folders[i].fd);
+    descent_close(&walk->descent);
     free(walk->folders);
     free(walk->items);
     free(walk->names);

@@ -417,7 +417,8 @@ static void local_sized(struct local *self, struct work *work, int result)
 
 void local_leave(struct local *self, struct work *work)
 {
-    if (!work->open) { /* abandoned before it was opened */
+    if (!work->open) { /* abandoned before it was opened; or it is a tour's */
+        local_tours_leave(&self->tours, work->slot->job);
         work_finish(self, work, 0);
         return;
     }

@@ -91,6 +91,13 @@ struct sync_group {
     struct request request;
 };
 
+/* Walks that are under way. */
+enum { TOURS_MAX = 16 };
+struct tours {
+    pthread_mutex_t lock;
+    struct tour *all[TOURS_MAX]; /* local_tree.c's */
+};
+
 struct local {
     struct side side;
     struct engine *engine;
@@ -99,6 +106,7 @@ struct local {
     struct cache_pool pool;
     struct sync_group group;
     struct roots roots;
+    struct tours tours;
     uint64_t opened;         /* files, so far */
     struct open_file *opens; /* config.jobs_max */
     struct work *works;      /* config.slots_count */
@@ -184,13 +192,16 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
 int local_give(const struct local *self, struct work *work, const struct details *details);
 int local_adjust(struct local *self, struct work *work); /* a step */
 
-/* local_tree.c: walks, lists and removals beneath a root. All of them are steps. */
+/* local_tree.c: walks, lists and removals beneath a root. The first of them are steps. */
 int local_tour(struct local *self, struct work *work);
 int local_walk(struct local *self, struct work *work);
 int local_list(struct local *self, struct work *work);
 int local_missing(struct local *self, struct work *work);
 int local_remove(struct local *self, struct work *work);
 int local_sync_root(struct local *self, struct work *work); /* SYNC of no open job */
+void local_tours_init(struct tours *tours);
+void local_tours_close(struct tours *tours);
+void local_tours_leave(struct tours *tours, const struct job *job); /* ABANDON */
 
 /* local_entry.c: what is made whole, and what belongs to a file beside its data. Steps. */
 int local_make(struct local *self, struct work *work);

@@ -290,7 +290,7 @@ static void walk_of_many_levels_holds_some_of_them(void **state)
             walk_on(grove);
             most = (uint32_t)max_u64(most, count_descriptors() - before);
         }
-        assert_int_equal(most, WALK_HELD_MAX);
+        assert_int_equal(most, DESCENT_HELD_MAX);
         assert_int_equal(grove->entries_count, 2 * (2 * LEVELS + 1) + 1);
         assert_null(strstr(grove->lines, "?"));
         assert_null(strstr(grove->lines, "!"));
@@ -300,7 +300,7 @@ static void walk_of_many_levels_holds_some_of_them(void **state)
 static void walk_beyond_path_max_goes_on_to_its_own_limit(void **state)
 {
     struct grove *grove = *state;
-    enum { LEVELS = WALK_PATH_BYTES_MAX / 201 + 3, TOLD = (WALK_PATH_BYTES_MAX - 1) / 201 };
+    enum { LEVELS = DESCENT_PATH_BYTES / 201 + 3, TOLD = (DESCENT_PATH_BYTES - 1) / 201 };
     char name[201];
     memset(name, 'n', sizeof(name));
     name[200] = '\0';
@@ -374,7 +374,7 @@ static void walk_of_a_folder_that_became_a_link_tells_of_neither(void **state)
 static void walk_back_to_another_folder_does_not_enter_it(void **state)
 {
     struct grove *grove = *state;
-    make_deep("d", WALK_HELD_MAX + 10, make_folder);
+    make_deep("d", DESCENT_HELD_MAX + 10, make_folder);
     make_folder("outside");
     make_folder("outside/secret");
     grove->room = ONE_ENTRY;

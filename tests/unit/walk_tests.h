@@ -7,6 +7,7 @@
 #include "scratch.h"
 
 #include "haul/base/num.h"
+#include "haul/disk/descent.h"
 #include "haul/disk/entry.h"
 #include "haul/disk/walk.h"
 
@@ -24,7 +25,7 @@ struct grove {
     size_t room; /* for entries, each time */
     uint8_t *buffer;
     bool over;
-    char path[WALK_PATH_BYTES_MAX + ENTRY_NAME_MAX + 1];
+    char path[DESCENT_PATH_BYTES + ENTRY_NAME_MAX + 1];
     uint32_t depth, depth_max, entries_count, calls_count;
     char *lines; /* what was told so far */
     size_t lines_length;

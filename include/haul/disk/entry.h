@@ -30,6 +30,18 @@ enum entry_type {
     ENTRY_TYPES,
 };
 
+/* What a walk tells, the first bytes of TOUR's: u32, and behind it packed rules (rules.h), or
+ * nothing. */
+enum tour_flag {
+    TOUR_RECURSIVE = 1 << 0,
+    TOUR_ONE_FILESYSTEM = 1 << 1,
+    TOUR_LINKS = 1 << 2,
+    TOUR_DEVICES = 1 << 3,
+    TOUR_SPECIALS = 1 << 4, /* fifos and sockets */
+    TOUR_NAMES = 1 << 5,    /* of users and groups */
+    TOUR_FLAGS = (1 << 6) - 1,
+};
+
 enum {
     ENTRY_NAME_MAX = 1023, /* bytes of a name; NAME_MAX, but FUSE has more */
     ENTRY_TEXT_MAX = 4096, /* bytes of a link, of words */

@@ -80,6 +80,10 @@ bool journal_identity_equal(const struct journal_identity *a, const struct journ
  * of the name's checksum where that would be longer than the 255 bytes that a name may have. */
 void journal_name(char out[JOURNAL_NAME_BYTES], const char *name);
 
+/* Could it be one that journal_name() makes? Its file's name begins behind the dot and has this
+ * length; 0: nobody can tell, as the name was too long. */
+bool journal_is_name(const char *name, size_t *length);
+
 /* ---- writing ---- */
 
 struct journal;

@@ -21,9 +21,7 @@
 #include <stdint.h>
 
 enum {
-    WALK_HELD_MAX = 64,     /* folders open at a time */
     WALK_WINDOW_MAX = 4096, /* names of one folder at a time, where nothing is held above it */
-    WALK_PATH_BYTES_MAX = 24 * 1024, /* with its NUL; what is deeper is told as an error */
 };
 
 /* What is told, and what is left out. */

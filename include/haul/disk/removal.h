@@ -1,0 +1,15 @@
+/* removal.h - something beneath a root goes, with all that is in it. */
+#ifndef HAUL_REMOVAL_H
+#define HAUL_REMOVAL_H
+
+#include "haul/base/error.h"
+#include "haul/disk/place.h"
+
+/* Remove what is at `path` beneath the root of a tree: nothing is followed, whoever swaps what
+ * meanwhile, and no other file system is entered that is mounted in it. Memory does not depend on
+ * what there is. What cannot be removed stays, and the rest goes all the same: -errno with the
+ * words of the first one. What is not there is gone: 0. A folder of our own that may not be changed
+ * is made so. Not durable. Blocks for long. */
+int removal_of(const struct place *root, const char *path, struct error *err);
+
+#endif
