@@ -220,10 +220,18 @@ int session_put(struct session *session, struct wire_message *message, struct sl
     return result;
 }
 
+static uint64_t session_ping_at_ns(const struct session *session)
+{
+    uint64_t told_ns = max_u64(session->stream.delivered_ns, session->pinged_ns);
+    return min_u64(session->stream.sent_ns, told_ns) + session->ping_ns;
+}
+
 bool session_keep_alive(struct session *session)
 {
-    if (clock_now_ns() - session->stream.sent_ns < session->ping_ns)
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns < session_ping_at_ns(session))
         return false;
+    session->pinged_ns = now_ns;
     session_put_alive(session, WIRE_PING);
     return true;
 }
@@ -264,7 +272,7 @@ unsigned int session_wanted(const struct session *session, bool more)
 
 uint64_t session_wait_ns(const struct session *session, uint64_t most_ns)
 {
-    uint64_t now_ns = clock_now_ns(), ping_at_ns = session->stream.sent_ns + session->ping_ns;
+    uint64_t now_ns = clock_now_ns(), ping_at_ns = session_ping_at_ns(session);
     if (stream_sending(&session->stream)) /* a ping has to wait, too */
         return most_ns;
     return ping_at_ns > now_ns ? min_u64(ping_at_ns - now_ns, most_ns) : 0;

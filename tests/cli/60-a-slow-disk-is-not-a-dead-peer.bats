@@ -94,3 +94,10 @@ it_was_slow() {
     same source into/source
     same source into/second
 }
+
+# Who replies all the time says no PING because nothing was said: only one tells it that its replies arrive.
+@test "a pull that never pauses, for longer than the server would wait for a silent client" {
+    random_file source 5M
+    copied --timeout=2 --bwlimit=2M --chunk-size=64K -e ./here --remote-path="$HAUL --timeout=2" "far:$SCRATCH/source" copy
+    same source copy
+}

@@ -1,6 +1,8 @@
 /* test_session.c - a session, from both of its sides: who greets, damage, cuts, silence. */
 #include "fake_server.h"
 
+#include "haul/wire/session.h"
+
 /* ---- somebody else is there ---- */
 
 static int greet_by(const void *words, size_t length, bool end, struct error *err)
@@ -364,6 +366,26 @@ static void silent_client_is_given_up(void **state)
 }
 
 /* As a copy that --bwlimit holds back between two chunks. */
+/* It is only a reply that tells a client what has arrived: a server that replies all the time asks.
+ */
+static void busy_server_asks_what_has_arrived(void **state)
+{
+    struct rig *rig = rig_make();
+    struct session session;
+    (void)state;
+    session_init(&session, &rig->links[0]->link, WIRE_SERVER);
+    session.ping_ns = 3600 * NS_PER_SECOND;
+    session.stream.sent_ns = clock_now_ns();
+    assert_false(session_keep_alive(&session));
+    session.stream.delivered_ns -= session.ping_ns;
+    assert_true(session_keep_alive(&session));
+    assert_false(session_keep_alive(&session)); /* once, until it is answered */
+    session_close(&session);
+    link_close(&rig->links[0]->link);
+    link_close(&rig->links[1]->link);
+    rig_free(rig);
+}
+
 static void idle_client_that_is_reaped_is_not_silent(void **state)
 {
     struct rig *rig = rig_make();
@@ -416,6 +438,7 @@ int main(void)
         cmocka_unit_test(server_that_nothing_arrives_at_is_a_timeout),
         cmocka_unit_test(slow_server_that_says_ping_is_waited_for),
         cmocka_unit_test(silent_client_is_given_up),
+        cmocka_unit_test(busy_server_asks_what_has_arrived),
         cmocka_unit_test(idle_client_that_is_reaped_is_not_silent),
         cmocka_unit_test(told_to_stop_the_server_says_so),
         cmocka_unit_test(greeting_of_somebody_else_is_shown),

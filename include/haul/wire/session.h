@@ -14,8 +14,9 @@
 struct session {
     struct stream stream;
     struct pack *pack; /* NULL: payloads go as they are */
-    uint64_t ping_ns;  /* PING after so long without a word of ours */
-    bool agreed;       /* HELLO has been exchanged */
+    uint64_t ping_ns; /* PING after so long without a word of ours, or about what arrives of them */
+    uint64_t pinged_ns;
+    bool agreed; /* HELLO has been exchanged */
     bool pong_due;
     bool ping_due;         /* PING however much else is said: what PONG tells is wanted */
     struct wire_idle idle; /* of the last PONG */
@@ -54,7 +55,9 @@ int session_send(struct session *session, struct slot **sent, struct error *err)
  * -ENAMETOOLONG: nothing has changed. */
 int session_put(struct session *session, struct wire_message *message, struct slot *slot);
 
-/* There is nothing else to say: say PING if nothing has been said for long. true: it was put. */
+/* There is nothing else to say: say PING if nothing has been said for long, or nothing was heard
+ * for long of what has arrived there; who replies all the time is not told by what else comes.
+ * true: it was put. */
 bool session_keep_alive(struct session *session);
 
 enum session_event {
