@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- numbers, written ---- */
@@ -392,4 +393,35 @@ uint32_t text_distance(const char *a, const char *b)
         }
     }
     return rows[a_length % 3][b_length];
+}
+
+bool text_split_path(const char *path, char **folder, char **name)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    const char *slash = memrchr(path, '/', length);
+    const char *last = slash ? slash + 1 : path;
+    size_t folder_length = slash ? (size_t)(slash - path) : 0;
+    while (folder_length > 1 && path[folder_length - 1] == '/')
+        folder_length--;
+    *folder = !slash               ? strdup(".")
+              : folder_length == 0 ? strdup("/")
+                                   : strndup(path, folder_length);
+    *name = strndup(last, (size_t)(path + length - last));
+    return *folder && *name;
+}
+
+char *text_join_path(const char *folder, const char *name)
+{
+    size_t folder_length = strlen(folder), name_length = strlen(name);
+    bool slash = name_length > 0 && folder_length > 0 && folder[folder_length - 1] != '/';
+    char *path = malloc(folder_length + slash + name_length + 1);
+    if (!path)
+        return NULL;
+    memcpy(path, folder, folder_length);
+    if (slash)
+        path[folder_length] = '/';
+    memcpy(path + folder_length + slash, name, name_length + 1);
+    return path;
 }

@@ -85,14 +85,15 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* Two sources of one name would be written over each other; cp refuses, too. */
-static int refuse_twins(const struct operands *operands, struct error *err)
+int operands_refuse_twins(const struct operands *operands, struct error *err)
 {
+    uint32_t count = operands->sources_count - operands->trees_count;
     AUTO_FREE const char **sorted = calloc(operands->sources_count, sizeof(*sorted));
     if (!sorted)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
-    memcpy(sorted, operands->sources, operands->sources_count * sizeof(*sorted));
-    qsort(sorted, operands->sources_count, sizeof(*sorted), compare_names);
-    for (uint32_t i = 1; i < operands->sources_count; i++)
+    memcpy(sorted, operands->sources, count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), compare_names);
+    for (uint32_t i = 1; i < count; i++)
         if (compare_names(&sorted[i - 1], &sorted[i]) == 0)
             return error_set_class(err, ERROR_USAGE, EINVAL,
                                    "%s and %s would get the same name in %s", sorted[i - 1],
@@ -112,6 +113,14 @@ int operands_settle(struct operands *operands, const struct facts *target, struc
                                "%s: is a folder, and what comes out of a pipe has no name: say "
                                "which file it is to be",
                                shown);
+    operands->target_missing = target->kind == FILE_NONE;
+    operands->target_folder = folder && !operands->target_is_file;
+    if (operands->trees && (folder || operands->target_missing)) {
+        /* As rsync: it is made for several sources, and where its name ends in a slash. */
+        operands->target_folder |= operands->target_missing && !operands->target_is_file &&
+                                   (slash || operands->sources_count > 1);
+        return 0;
+    }
     if (operands->target_is_file && folder)
         return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder, and -T was given", shown);
     if (!folder && slash)
@@ -119,7 +128,6 @@ int operands_settle(struct operands *operands, const struct facts *target, struc
     if (!folder && operands->sources_count > 1)
         return error_set_class(err, ERROR_USAGE, ENOTDIR,
                                "%s: not a folder, and there are several sources", shown);
-    operands->target_folder = folder;
     return 0;
 }
 
@@ -172,6 +180,8 @@ int operands_resolve(struct operands *operands, const struct options *options, s
     memset(operands, 0, sizeof(*operands));
     operands->sources_count = options->operands_count - 1;
     operands->target_is_file = options->target_is_file;
+    operands->trees = options->wish.tour.recursive || options->wish.tour.links ||
+                      options->wish.tour.devices || options->wish.tour.specials;
     int rc = take_sources(operands, options->operands, err);
     if (rc == 0)
         rc = take_target(operands, options, err);
@@ -184,7 +194,7 @@ int operands_resolve(struct operands *operands, const struct options *options, s
         rc = settle_here(operands, err);
     if (rc < 0)
         return rc;
-    return operands->sources_count > 1 ? refuse_twins(operands, err) : 0;
+    return operands->trees ? 0 : operands_refuse_twins(operands, err);
 }
 
 char *operands_target(const struct operands *operands, const char *source)

@@ -275,6 +275,10 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
     if (tally->failed_count > 0)
         fprintf(out, " and %" PRIu32 " failed", tally->failed_count);
     bool up_to_date = receipt_up_to_date(sum);
+    if (tally->made_count > 0)
+        fprintf(out, ", %" PRIu32 " folders and links", tally->made_count);
+    if (tally->removed_count > 0)
+        fprintf(out, ", %" PRIu32 " removed", tally->removed_count);
     if (tally->skipped_count > 0)
         fprintf(out, ", %" PRIu32 " skipped", tally->skipped_count);
     if (tally->up_to_date_count > 0 && !up_to_date)

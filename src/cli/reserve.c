@@ -29,12 +29,18 @@ static bool remote(const struct address *address)
     return address->kind == ADDRESS_REMOTE;
 }
 
+/* Trees come last, and what they write is beneath their target. */
+static uint32_t reserve_files(const struct reserve *self)
+{
+    return self->operands->sources_count - self->operands->trees_count;
+}
+
 /* The questions of the files from this one on, in the order in which add_file() looks, as far as
  * there is room: each is a round trip. */
 static void ask_ahead(struct reserve *self)
 {
     const struct operands *operands = self->operands;
-    for (; self->asked_count < 2 * operands->sources_count; self->asked_count++) {
+    for (; self->asked_count < 2 * reserve_files(self); self->asked_count++) {
         bool target = self->asked_count % 2 == 1;
         const char *source = operands->sources[self->asked_count / 2];
         AUTO_FREE char *path = target ? operands_target(operands, source) : NULL;
@@ -172,7 +178,7 @@ static int add_all(struct reserve *self, struct error *err)
         result = add_own(self, "--journal", wish->file.journal_path, true, err);
     self->asks =
         self->copy && (operands->sources_count > 1 || reservation_count(self->reservation) > 0);
-    for (uint32_t i = 0; result == 0 && i < operands->sources_count; i++)
+    for (uint32_t i = 0; result == 0 && i < reserve_files(self); i++)
         result = add_file(self, i, err);
     if (result == 0 && operands->sources_count == 0 && is_within_reach(self, true))
         result = add_path(self, RESERVATION_COMPARED, operands->target.path, 0, err);

@@ -12,6 +12,7 @@
 #include "haul/cli/receipt.h"
 #include "haul/cli/reserve.h"
 #include "haul/cli/signals.h"
+#include "haul/cli/tree.h"
 #include "haul/cli/watch.h"
 #include "haul/copy/choice.h"
 #include "haul/copy/copy.h"
@@ -36,10 +37,12 @@ struct transfer {
     uint32_t begun_count;               /* files */
     uint64_t started_ns;
     struct receipt_tally tally;
-    struct outcome outcome; /* of all files that have had their turn */
-    uint32_t ended_count;   /* these */
-    bool begun;             /* with the first file */
-    bool skipped;           /* a folder: some of what was asked for is not done */
+    struct outcome outcome;  /* of all files that have had their turn */
+    bool tree_begun;         /* it is that of a part of a tree, at least */
+    uint32_t ended_count;    /* these */
+    uint32_t vanished_count; /* of the failures: names of trees that went away meanwhile */
+    bool begun;              /* with the first file */
+    bool skipped;            /* a folder: some of what was asked for is not done */
     bool interrupted;
     bool verify;      /* compare only */
     pthread_t thread; /* the copy's */
@@ -48,7 +51,7 @@ struct transfer {
 
 static bool single(const struct transfer *transfer)
 {
-    return transfer->operands.sources_count <= 1;
+    return transfer->operands.sources_count <= 1 && transfer->operands.trees_count == 0;
 }
 
 /* One line for each failure; the first is what the whole run failed with. */
@@ -91,6 +94,10 @@ static int transfer_code(struct transfer *transfer)
     bool all = transfer->ended_count == files_count(transfer);
     if (transfer->tally.failed_count == 0 && all)
         return exit_of_outcome(&transfer->outcome);
+    /* Of a tree, as rsync: that something went away meanwhile is less than a failure. */
+    if (transfer->vanished_count > 0 && transfer->vanished_count == transfer->tally.failed_count &&
+        all)
+        return exit_code(ERROR_VANISHED);
     bool whole = single(transfer) || !transfer->begun || copy_broken(transfer->copy);
     return whole ? exit_code(transfer->err.class) : EXIT_CODE_PARTIAL;
 }
@@ -206,6 +213,70 @@ static void collect_one(struct transfer *transfer)
     transfer->sum = one;
 }
 
+/* ---- trees ---- */
+
+static void tree_event(struct transfer *transfer, const struct tour_event *event,
+                       const struct receipt *receipt)
+{
+    struct error err = {0};
+    bool failed = event->kind == TOUR_FAILED ||
+                  (event->kind == TOUR_FILE && !outcome_good(&receipt->outcome));
+    tree_print(transfer->options, event, receipt);
+    if (failed) {
+        err = *event->error;
+        transfer->vanished_count += err.class == ERROR_VANISHED;
+        fail(transfer, &err);
+        return;
+    }
+    transfer->tally.made_count += event->kind == TOUR_MADE && event->made != JOB_UNCHANGED;
+    transfer->tally.removed_count += event->kind == TOUR_REMOVED;
+    if (event->kind != TOUR_FILE && event->kind != TOUR_OVER)
+        return;
+    if (event->kind == TOUR_FILE && receipt_up_to_date(receipt)) {
+        transfer->tally.up_to_date_count++;
+        transfer->tally.bytes_up_to_date += receipt->bytes_kept;
+    }
+    if (outcome_good(&receipt->outcome))
+        receipt_add(&transfer->sum, receipt);
+    transfer->outcome =
+        transfer->tree_begun ? outcome_add(transfer->outcome, receipt->outcome) : receipt->outcome;
+    transfer->tree_begun = true;
+}
+
+static void copy_tree(struct transfer *transfer, const char *source)
+{
+    struct tree tree;
+    struct tour_event event = {.kind = TOUR_OVER};
+    struct receipt receipt;
+    struct error err = {0};
+    transfer->tree_begun |= transfer->ended_count > 0 || transfer->tally.failed_count > 0;
+    if (tree_begin(&tree, transfer->copy, &transfer->operands, &transfer->options->wish, source,
+                   &err) < 0) {
+        fail(transfer, &err);
+    } else {
+        atomic_store(&transfer->watch.progress, copy_progress(transfer->copy));
+        do {
+            copy_tour_next(transfer->copy, &event, &receipt);
+            tree_event(transfer, &event, &receipt);
+        } while (event.kind != TOUR_OVER);
+    }
+    tree_end(&tree);
+    transfer->interrupted |= atomic_load(&transfer->watch.control.stop);
+    transfer->ended_count++;
+}
+
+static void copy_trees(struct transfer *transfer)
+{
+    const struct operands *operands = &transfer->operands;
+    uint32_t first = operands->sources_count - operands->trees_count;
+    for (uint32_t i = first; i < operands->sources_count; i++) {
+        if (transfer->interrupted || copy_broken(transfer->copy))
+            break;
+        show_file(transfer, i + 1, operands->sources[i]);
+        copy_tree(transfer, operands->sources[i]);
+    }
+}
+
 /* Against a manifest there is no source. */
 static void verify_manifest(struct transfer *transfer)
 {
@@ -226,10 +297,30 @@ static int settle_there(struct transfer *transfer, struct error *err)
     return rc < 0 ? rc : operands_settle(operands, &facts, err);
 }
 
+/* The folder that files go into, as rsync makes it for several of them with -r; with --mkpath the
+ * folders of the only one, too. */
+static int make_target(struct transfer *transfer, struct error *err)
+{
+    const struct operands *operands = &transfer->operands;
+    const struct copy_wish *wish = &transfer->options->wish;
+    AUTO_FREE char *folder = NULL;
+    AUTO_FREE char *name = NULL;
+    const char *path = operands->target.path;
+    if (!operands->target_missing || operands->sources_count == operands->trees_count)
+        return 0;
+    if (!operands->target_folder && !wish->tour.mkpath)
+        return 0;
+    if (!text_split_path(path, &folder, &name))
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
+    int rc = copy_make_folder(transfer->copy, operands->target_folder ? path : folder,
+                              wish->tour.mkpath, err);
+    return rc < 0 ? rc : 0;
+}
+
 /* The logins, for a remote side; from then on there is progress to watch. */
 static int open_all(struct transfer *transfer, struct error *err)
 {
-    const struct operands *operands = &transfer->operands;
+    struct operands *operands = &transfer->operands;
     const struct address *source = operands->sources_count > 0 ? &operands->source : NULL;
     struct copy *copy = NULL;
     int rc = copy_open(&copy, &transfer->options->wish, source, &operands->target,
@@ -239,6 +330,10 @@ static int open_all(struct transfer *transfer, struct error *err)
     transfer->copy = copy;
     atomic_store(&transfer->watch.progress, copy_progress(copy));
     rc = settle_there(transfer, err);
+    if (rc == 0 && operands->source.kind == ADDRESS_REMOTE)
+        rc = trees_find(operands, &transfer->options->wish, copy, err);
+    if (rc == 0)
+        rc = make_target(transfer, err);
     return rc < 0 ? rc
                   : reserve_paths(copy, &transfer->operands, &transfer->options->wish,
                                   transfer->verify, err);
@@ -247,7 +342,7 @@ static int open_all(struct transfer *transfer, struct error *err)
 /* A signal may have come when the last chunk of what was begun was already done. */
 static void begin_more(struct transfer *transfer)
 {
-    uint32_t count = transfer->operands.sources_count;
+    uint32_t count = transfer->operands.sources_count - transfer->operands.trees_count;
     while (transfer->begun_count < count) {
         bool stop = atomic_load(&transfer->watch.control.stop);
         transfer->interrupted |= stop && transfer->begun_count > 0;
@@ -267,7 +362,8 @@ static void copy_all(struct transfer *transfer)
     if (transfer->operands.sources_count == 0)
         verify_manifest(transfer);
     transfer->started_ns = clock_now_ns();
-    for (uint32_t i = 0; i < transfer->operands.sources_count; i++) {
+    uint32_t files_count = transfer->operands.sources_count - transfer->operands.trees_count;
+    for (uint32_t i = 0; i < files_count; i++) {
         uint32_t failed_count = transfer->tally.failed_count;
         begin_more(transfer);
         if (i == transfer->begun_count)
@@ -280,6 +376,7 @@ static void copy_all(struct transfer *transfer)
         if (failed && copy_broken(transfer->copy))
             break;
     }
+    copy_trees(transfer);
     if (!single(transfer)) /* beside each other */
         transfer->sum.duration_ns = clock_now_ns() - transfer->started_ns;
 }
@@ -392,6 +489,9 @@ static int refuse_of_several(const struct operands *operands, const struct copy_
     const char *given = wish->manifest_path       ? "--manifest"
                         : wish->file.journal_path ? "--journal"
                                                   : NULL;
+    if (given && operands->trees_count > 0)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s is about one file, and %s is a tree",
+                               given, operands->sources[operands->sources_count - 1]);
     if (!given || operands->sources_count <= 1)
         return 0;
     return error_set_class(err, ERROR_USAGE, EINVAL,
@@ -420,6 +520,8 @@ static int look_at_sources(struct transfer *transfer, struct error *err)
 {
     const struct operands *operands = &transfer->operands;
     struct error each;
+    if (operands->trees_count > 0)
+        return 0;
     for (uint32_t i = 0; i < operands->sources_count; i++) {
         each.class = ERROR_NONE;
         if (look_at_source(operands->sources[i], &each) == 0)
@@ -437,6 +539,8 @@ static int look_at_target(struct transfer *transfer, struct error *err)
 {
     const struct copy_wish *wish = &transfer->options->wish;
     const struct probe_wish probe = {.write_devices = wish->file.write_devices};
+    if (transfer->operands.trees) /* what is there may have to be made first */
+        return 0;
     AUTO_FREE char *target = operands_target(&transfer->operands, transfer->operands.sources[0]);
     if (!target)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the target's name");
@@ -450,7 +554,7 @@ static int look_here(struct transfer *transfer, struct error *err)
     const struct operands *operands = &transfer->operands;
     bool source_here = operands->source.kind == ADDRESS_LOCAL;
     bool target_here = operands->target.kind == ADDRESS_LOCAL;
-    if (operands->sources_count == 0 || source_here == target_here)
+    if (operands->sources_count == operands->trees_count || source_here == target_here)
         return 0;
     return source_here ? look_at_sources(transfer, err) : look_at_target(transfer, err);
 }
@@ -475,6 +579,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
         options->wish.file.size_bytes = transfer.operands.source_bytes;
     if (rc == 0)
         rc = refuse_manifest_there(&transfer.operands, &err);
+    if (rc == 0)
+        rc = trees_find(&transfer.operands, &options->wish, NULL, &err);
     if (rc == 0)
         rc = refuse_of_several(&transfer.operands, &options->wish, &err);
     if (rc == 0)
@@ -522,6 +628,7 @@ int transfer_verify(const struct options *options)
     struct options rest = *options; /* without the command's name */
     rest.operands++;
     rest.operands_count--;
+    rest.wish.tour = (struct tour_wish){.recursive = false}; /* files only */
     uint32_t wanted = options->wish.manifest_path ? 1 : 2;
     if (rest.operands_count != wanted) {
         struct error err = {0};

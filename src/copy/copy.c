@@ -5,12 +5,15 @@
 
 #include "haul/copy/lane.h"
 #include "haul/copy/life.h"
+#include "haul/copy/tour.h"
 #include "haul/net/ask.h"
 
+#include "haul/base/cleanup.h"
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/base/pack.h"
+#include "haul/base/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,7 +36,6 @@ enum {
 
 /* A file that has its turn. */
 struct copy_file {
-    bool admitted;       /* to be opened; until it has ended */
     bool ended;          /* for good: it waits to be collected */
     enum side_role role; /* LOOK */
     char *path;          /* LOOK: its own copy */
@@ -64,6 +66,10 @@ struct copy {
     struct copy_file files[COPY_FILES_MAX]; /* ring, in the order in which they were begun */
     uint32_t files_first, files_count;
     uint32_t open_max; /* files that may be open */
+    uint32_t roots_count;
+    struct tour *tour;
+    struct progress tour_progress;
+    char *shown[2]; /* by role: paths of its last event */
 };
 
 static bool copy_remote(const struct copy *copy, enum side_role role)
@@ -234,12 +240,17 @@ void copy_close(struct copy *copy)
     slab_close(&copy->pool.slab);
     while (copy->files_count > 0)
         copy_let_go(copy);
+    tour_close(copy->tour);
+    free(copy->shown[SIDE_SOURCE]);
+    free(copy->shown[SIDE_TARGET]);
     ask_memory_close(copy->memory);
     free(copy);
 }
 
 struct progress *copy_progress(struct copy *copy)
 {
+    if (copy->tour)
+        return &copy->tour_progress;
     uint32_t back = copy->files_count > 0 ? 0 : COPY_FILES_MAX - 1;
     return &copy->files[(copy->files_first + back) % COPY_FILES_MAX].life.counters;
 }
@@ -255,6 +266,13 @@ bool copy_broken(const struct copy *copy)
 }
 
 /* ---- lanes ---- */
+
+/* Those that live in a lane that this thread runs. */
+static struct life *copy_lane_lives(const struct copy *copy, uint32_t number)
+{
+    bool ours = copy->lanes[number] && (number == 0 || !copy->team);
+    return ours ? copy->lanes[number]->pump.lives : NULL;
+}
 
 /* The files of a first lane that was lost go on in another, and so do those that come. */
 static void copy_promote(struct copy *copy)
@@ -363,36 +381,49 @@ static uint64_t copy_size(const struct life *life)
     return copy_piped(life) ? NUM_UNKNOWN : life->job.facts[SIDE_SOURCE].size_bytes;
 }
 
+/* Files that are open, and what they have together. */
+struct copy_load {
+    uint64_t bytes;
+    uint32_t count;
+};
+
+static void copy_load_add(struct copy_load *load, const struct life *life)
+{
+    load->bytes += min_u64(copy_size(life), NUM_UNKNOWN - load->bytes);
+    load->count++;
+}
+
 /* Files that are open at the same time have together no more bytes than the slots, so that nothing
  * that is bounded by the slots grows with their number, and large ones do not share the disk. */
-static bool copy_has_room(struct copy *copy, const struct life *life)
+static bool copy_has_room(const struct copy *copy, const struct copy_load *load)
 {
-    uint64_t bytes = copy_size(life);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < copy->files_count; i++) {
-        const struct copy_file *file = copy_file(copy, i);
-        if (!file->admitted || life_ended(&file->life))
-            continue;
-        bytes += min_u64(copy_size(&file->life), NUM_UNKNOWN - bytes);
-        count++;
-    }
-    return count == 0 || (count < copy->open_max && bytes <= copy->budget.memory_bytes);
+    return load->count == 1 ||
+           (load->count <= copy->open_max && load->bytes <= copy->budget.memory_bytes);
 }
 
 /* In their order. true: one more. */
 static bool copy_admit(struct copy *copy)
 {
-    for (uint32_t i = 0; i < copy->files_count; i++) {
-        struct copy_file *file = copy_file(copy, i);
-        if (file->life.state != LIFE_WAITING)
-            continue;
-        if (!copy_has_room(copy, &file->life))
-            return false;
-        file->admitted = true;
-        life_admit(&file->life);
-        return true;
+    struct copy_load load = {0};
+    bool moved = false;
+    for (uint32_t i = 0; i < LANES_MAX; i++) {
+        for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
+            if (life->admitted)
+                copy_load_add(&load, life);
+        }
     }
-    return false;
+    for (uint32_t i = 0; i < LANES_MAX; i++) {
+        for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
+            if (life->state != LIFE_WAITING)
+                continue;
+            copy_load_add(&load, life);
+            if (!copy_has_room(copy, &load))
+                return moved;
+            life->admitted = moved = true;
+            life_admit(life);
+        }
+    }
+    return moved;
 }
 
 /* Lanes for a file that wants them, and back from it. true: something has changed. */
@@ -432,7 +463,7 @@ static void copy_live(struct copy *copy, struct copy_file *file, const struct li
     copy_promote(copy);
     this.number = copy->jobs_count++;
     this.chunk_bytes = copy->lanes[0]->chunk_bytes;
-    file->ended = file->admitted = false;
+    file->ended = false;
     file->lane = copy->lanes[0];
     life_begin(&file->life, &copy->run, &this);
     pump_add(&file->lane->pump, &file->life);
@@ -477,6 +508,19 @@ static void copy_end(struct copy *copy, struct copy_file *file)
     copy_live(copy, file, &again);
 }
 
+/* A tour's files are in the pump's hands only. */
+static bool copy_tend_tour(struct copy *copy)
+{
+    struct pump *pump = &copy->lanes[0]->pump;
+    if (!copy->tour)
+        return false;
+    for (struct life *life = pump->lives; life; life = life->next) {
+        if (life->bin && copy_tend(copy, life))
+            return true;
+    }
+    return tour_turn(copy->tour, pump);
+}
+
 /* One round over all that this thread runs: the first lane always, the others while they are idle
  * or let go of a file. */
 static void copy_turn(struct copy *copy)
@@ -486,6 +530,7 @@ static void copy_turn(struct copy *copy)
     bool moved = pump_turn(&copy->lanes[0]->pump);
     for (uint32_t i = 0; i < copy->files_count; i++)
         moved |= copy_tend(copy, &copy_file(copy, i)->life);
+    moved |= copy_tend_tour(copy);
     moved |= copy_admit(copy);
     for (uint32_t i = 0; i < LANES_MAX; i++) {
         if (copy->lanes[i] && (i == 0 || !copy->team))
@@ -528,13 +573,32 @@ bool copy_begin(struct copy *copy, bool verify, const char *source_path, const c
 
 /* What went over the links beside payloads is told with the last of files that are under way
  * together, so that the sum is right. */
-static void copy_fill_receipt(struct copy *copy, const struct copy_file *file,
+static void copy_fill_wire(struct copy *copy, const struct job *job, struct receipt *receipt)
+{
+    bool last = !job || (copy->files_count == 1 && !copy->tour);
+    receipt->wire_bytes_sent =
+        last ? copy->progress.wire_bytes_sent - copy->wire_told.sent_bytes : job->sent_bytes;
+    receipt->wire_bytes_received =
+        last ? copy->progress.wire_bytes_received - copy->wire_told.received_bytes
+             : job->received_bytes;
+    copy->wire_told.sent_bytes += receipt->wire_bytes_sent;
+    copy->wire_told.received_bytes += receipt->wire_bytes_received;
+}
+
+static void copy_fill_hosts(const struct copy *copy, struct receipt *receipt)
+{
+    if (copy_remote(copy, SIDE_SOURCE))
+        receipt->source_host = copy->addresses[SIDE_SOURCE].host;
+    if (copy_remote(copy, SIDE_TARGET))
+        receipt->target_host = copy->addresses[SIDE_TARGET].host;
+}
+
+static void copy_fill_receipt(struct copy *copy, const struct life *life, const char *changes,
                               struct receipt *receipt)
 {
-    const struct life *life = &file->life;
     const struct job *job = &life->job;
     const struct progress *progress = life->progress;
-    bool compare = life->kind == LIFE_COMPARE, last = copy->files_count == 1;
+    bool compare = life->kind == LIFE_COMPARE;
     *receipt = (struct receipt){
         .outcome = life->outcome,
         .resumed = life->resumed,
@@ -561,23 +625,14 @@ static void copy_fill_receipt(struct copy *copy, const struct copy_file *file,
         .lanes = life->lanes,
         .memory_peak_bytes = budget_memory_peak_lately(),
         .memory_budget_bytes = copy->budget.memory_bytes,
-        .wire_bytes_sent =
-            last ? copy->progress.wire_bytes_sent - copy->wire_told.sent_bytes : job->sent_bytes,
-        .wire_bytes_received =
-            last ? copy->progress.wire_bytes_received - copy->wire_told.received_bytes
-                 : job->received_bytes,
         .source_path = job->source_path ? job->source_path : copy->wish.manifest_path,
         .target_path = job->target_path,
         .source = job->reports[SIDE_SOURCE],
         .target = job->reports[SIDE_TARGET],
     };
-    copy->wire_told.sent_bytes += receipt->wire_bytes_sent;
-    copy->wire_told.received_bytes += receipt->wire_bytes_received;
-    memcpy(receipt->changes, file->changes, sizeof(receipt->changes));
-    if (copy_remote(copy, SIDE_SOURCE))
-        receipt->source_host = copy->addresses[SIDE_SOURCE].host;
-    if (copy_remote(copy, SIDE_TARGET))
-        receipt->target_host = copy->addresses[SIDE_TARGET].host;
+    copy_fill_wire(copy, job, receipt);
+    copy_fill_hosts(copy, receipt);
+    memcpy(receipt->changes, changes, sizeof(receipt->changes));
 }
 
 /* The one that was begun first, once it has ended. */
@@ -594,7 +649,7 @@ int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err)
 {
     const struct copy_file *file = copy_first(copy);
     const struct life *life = &file->life;
-    copy_fill_receipt(copy, file, receipt);
+    copy_fill_receipt(copy, life, file->changes, receipt);
     copy_let_go(copy);
     if (outcome_good(&life->outcome))
         return 0;
@@ -642,6 +697,21 @@ int copy_told(struct copy *copy, struct facts *facts, struct error *err)
     return result;
 }
 
+int copy_look(struct copy *copy, bool target, const struct job_root *root, const char *path,
+              struct facts *facts, struct error *err)
+{
+    const enum side_role role = target ? SIDE_TARGET : SIDE_SOURCE;
+    struct life_start start = {
+        .kind = LIFE_LOOK,
+        .role = role,
+        .source_path = path,
+        .target_path = path,
+    };
+    start.roots[role] = *root;
+    (void)copy_start(copy, &start);
+    return copy_told(copy, facts, err);
+}
+
 int copy_describe(struct copy *copy, bool target, const char *path, struct facts *facts,
                   struct error *err)
 {
@@ -649,4 +719,124 @@ int copy_describe(struct copy *copy, bool target, const char *path, struct facts
     if (!copy_ask(copy, target, path))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
     return copy_told(copy, facts, err);
+}
+
+/* ---- trees ---- */
+
+uint32_t copy_root_number(struct copy *copy)
+{
+    return ++copy->roots_count;
+}
+
+/* One operation on a name beneath a root at the target, from its beginning to its end. */
+static int copy_call(struct copy *copy, struct life_call *call, const struct job_root *root,
+                     const char *name, const struct facts *facts, struct error *err)
+{
+    struct life_start start = {
+        .kind = LIFE_CALL,
+        .role = SIDE_TARGET,
+        .source_path = name,
+        .target_path = name,
+        .source = facts,
+        .call = call,
+    };
+    start.roots[SIDE_TARGET] = *root;
+    (void)copy_start(copy, &start);
+    return copy_told(copy, &(struct facts){0}, err);
+}
+
+/* With the mode that any new folder gets; MAKE leaves it closed for others. */
+static int copy_make_one(struct copy *copy, const char *folder, const char *name, struct error *err)
+{
+    const struct job_root root = {.number = copy_root_number(copy), .path = folder};
+    const struct facts facts = {.kind = FILE_FOLDER, .mode = 0777 & ~copy->wish.umask_bits};
+    struct life_call make = {.role = SIDE_TARGET, .op = SIDE_MAKE};
+    struct life_call adjust = {.role = SIDE_TARGET, .op = SIDE_ADJUST};
+    int result = copy_call(copy, &make, &root, name, &facts, err);
+    if (result == 0)
+        result = copy_call(copy, &adjust, &root, name, &facts, err);
+    return result < 0 ? result : 1;
+}
+
+int copy_make_folder(struct copy *copy, const char *path, bool parents, struct error *err)
+{
+    AUTO_FREE char *folder = NULL;
+    AUTO_FREE char *name = NULL;
+    struct facts facts;
+    int result = copy_describe(copy, true, path, &facts, err);
+    if (result < 0 || facts.kind == FILE_FOLDER)
+        return result;
+    if (facts.kind != FILE_NONE)
+        return error_set_class(err, ERROR_FILE, ENOTDIR, "%s: is not a folder", path);
+    if (!text_split_path(path, &folder, &name))
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
+    result = copy_describe(copy, true, folder, &facts, err);
+    if (result == 0 && facts.kind == FILE_NONE && parents)
+        result = copy_make_folder(copy, folder, true, err);
+    else if (result == 0 && facts.kind != FILE_FOLDER)
+        result = error_set_class(err, ERROR_FILE, ENOENT,
+                                 "%s: no such folder (--mkpath makes all of them)", folder);
+    if (result < 0 || copy->wish.dry_run)
+        return result < 0 ? result : 1;
+    return copy_make_one(copy, folder, name, err);
+}
+
+int copy_tour(struct copy *copy, const struct tour_start *start, struct error *err)
+{
+    const struct tour_config config = {
+        .run = &copy->run,
+        .chunk_bytes = copy->lanes[0]->chunk_bytes,
+        .numbers = &copy->jobs_count,
+        .progress = &copy->tour_progress,
+    };
+    tour_close(copy->tour);
+    copy->tour = tour_open(&config, start);
+    return copy->tour
+               ? 0
+               : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with a tree");
+}
+
+/* The whole path, with that of its root. */
+static const char *copy_show(struct copy *copy, enum side_role role, const struct job_root *root,
+                             const char *path)
+{
+    free(copy->shown[role]);
+    copy->shown[role] = text_join_path(root->path, path);
+    return copy->shown[role] ? copy->shown[role] : path;
+}
+
+/* What belongs to no file of its own. */
+static void copy_fill_rest(struct copy *copy, const struct tour_event *event,
+                           struct receipt *receipt)
+{
+    *receipt = (struct receipt){
+        .outcome = event->outcome,
+        .dry_run = copy->wish.dry_run,
+        .chunk_bytes = copy->lanes[0]->chunk_bytes,
+        .lanes = 1,
+        .memory_peak_bytes = budget_memory_peak_lately(),
+        .memory_budget_bytes = copy->budget.memory_bytes,
+        .source = life_no_report,
+        .target = life_no_report,
+    };
+    if (event->kind == TOUR_OVER)
+        copy_fill_wire(copy, NULL, receipt);
+    copy_fill_hosts(copy, receipt);
+}
+
+void copy_tour_next(struct copy *copy, struct tour_event *event, struct receipt *receipt)
+{
+    while (!tour_event(copy->tour, event))
+        copy_turn(copy);
+    if (event->kind == TOUR_FILE)
+        copy_fill_receipt(copy, event->life, event->changes, receipt);
+    else
+        copy_fill_rest(copy, event, receipt);
+    const struct tour_start *start = tour_started(copy->tour);
+    receipt->source_path = copy_show(copy, SIDE_SOURCE, &start->roots[SIDE_SOURCE], event->path);
+    receipt->target_path = copy_show(copy, SIDE_TARGET, &start->roots[SIDE_TARGET], event->path);
+    if (event->kind != TOUR_OVER)
+        return;
+    tour_close(copy->tour);
+    copy->tour = NULL;
 }

@@ -27,6 +27,7 @@ static const struct {
                                 SIDE_DESCRIBE},
     [LIFE_DESCRIBING_TARGET] = {"describing the target", LIFE_WANTS_STEP, SIDE_TARGET,
                                 SIDE_DESCRIBE},
+    [LIFE_CALLING] = {"calling", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_DESCRIBE},
     [LIFE_ADJUSTING] = {"adjusting", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_ADJUST},
     [LIFE_PROBING_SOURCE] = {"probing the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_DESCRIBE},
     [LIFE_PROBING_TARGET] = {"probing the target", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_DESCRIBE},
@@ -102,17 +103,12 @@ const char *life_state_name(enum life_state state)
 
 /* ---- the beginning ---- */
 
-static void life_no_reports(struct job *job)
-{
-    for (int role = 0; role < 2; role++) {
-        job->reports[role] = (struct side_report){
-            .resident_before_bytes = NUM_UNKNOWN,
-            .resident_peak_bytes = NUM_UNKNOWN,
-            .resident_after_bytes = NUM_UNKNOWN,
-            .memory_peak_bytes = NUM_UNKNOWN,
-        };
-    }
-}
+const struct side_report life_no_report = {
+    .resident_before_bytes = NUM_UNKNOWN,
+    .resident_peak_bytes = NUM_UNKNOWN,
+    .resident_after_bytes = NUM_UNKNOWN,
+    .memory_peak_bytes = NUM_UNKNOWN,
+};
 
 /* Field by field: another thread reads them. */
 static void life_reset_progress(struct progress *progress)
@@ -154,6 +150,9 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     return job;
 }
 
+static void life_source_described(struct life *life);
+static void life_end(struct life *life);
+
 void life_begin(struct life *life, const struct life_run *run, const struct life_start *start)
 {
     struct error err = {.class = ERROR_NONE};
@@ -162,12 +161,30 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
     life_reset_progress(life->progress);
     life->job = (struct job){
         .number = start->number,
+        .roots = {start->roots[SIDE_SOURCE], start->roots[SIDE_TARGET]},
         .source_path = start->source_path,
         .target_path = start->target_path,
         .chunk_bytes = start->chunk_bytes,
         .wish = life_wish(life, start),
     };
-    life_no_reports(&life->job);
+    life->job.reports[SIDE_SOURCE] = life->job.reports[SIDE_TARGET] = life_no_report;
+    if (start->source)
+        life->job.facts[SIDE_SOURCE] = *start->source;
+    if (start->kind == LIFE_CALL) {
+        life->call = start->call;
+        life_enter(life, LIFE_CALLING);
+        life->role = start->call->role;
+        life->op = start->call->op;
+        if (start->call->bytes)
+            life->want = LIFE_WANTS_BUFFER;
+        return;
+    }
+    if (start->source) {
+        life->source_known = true;
+        life->target_absent = start->target_absent;
+        life_source_described(life);
+        return;
+    }
     bool target = start->kind == LIFE_LOOK && start->role == SIDE_TARGET;
     if (start->source_path || target)
         life_enter(life, target ? LIFE_DESCRIBING_TARGET : LIFE_DESCRIBING_SOURCE);
@@ -262,9 +279,10 @@ void life_note_failure(struct life *life, int result, const struct error *cause,
         plan_cancel(life->plan);
     if (life->result != 0)
         return;
+    char shown[LIFE_SHOWN_BYTES];
     life->result = error_is_set(cause) ? error_take(&life->error, cause)
                                        : error_settle(&life->error, result, "%s: the copy failed",
-                                                      life->job.target_path);
+                                                      life_shown(life, SIDE_TARGET, shown));
 }
 
 static void life_fail(struct life *life, int result, const struct error *cause)
@@ -284,16 +302,49 @@ static bool life_failed(struct life *life, int result, const struct error *err)
 void life_interrupt(struct life *life)
 {
     struct error cause = {.class = ERROR_NONE};
+    char shown[LIFE_SHOWN_BYTES];
     bool copying = life->state == LIFE_COPYING;
     bool between = life->want != LIFE_WANTS_NOTHING &&
                    (life->state == LIFE_LISTING || life->state == LIFE_DIGESTING);
     if (life->result != 0 || !(copying || between || life->state == LIFE_WAITING))
         return;
-    error_set_class(&cause, ERROR_INTERRUPTED, EINTR, "%s: interrupted", life->job.target_path);
+    error_set_class(&cause, ERROR_INTERRUPTED, EINTR, "%s: interrupted",
+                    life_shown(life, SIDE_TARGET, shown));
     if (copying) /* every lane hears of it by itself */
         life_note_failure(life, -EINTR, &cause, true);
     else
         life_fail(life, -EINTR, &cause);
+}
+
+/* ---- a call ---- */
+
+/* The pump lends a buffer that is large enough for everybody. */
+static void life_call_prepare(struct life *life, struct slot *slot)
+{
+    const struct life_call *call = life->call;
+    slot->offset = call->offset;
+    slot->length = call->length;
+    slot->conditional = slot->from_medium = slot->blank = false;
+    if (call->room > 0)
+        slot->length = num_u32(min_u64(call->room, slot->capacity));
+    if (call->length > 0) {
+        assert(call->length <= slot->capacity);
+        memcpy(slot->buffer, call->bytes, call->length);
+        slot->length = call->length;
+    }
+    life->want = LIFE_WANTS_NOTHING;
+}
+
+static void life_called(struct life *life, const struct slot *slot)
+{
+    struct life_call *call = life->call;
+    call->count = 0;
+    if (call->room > 0) {
+        call->count = num_u32(min_u64(slot->count, call->room));
+        memcpy(call->bytes, slot->buffer, call->count);
+    }
+    call->offset = slot->extent_start;
+    life_end(life);
 }
 
 /* ---- before it is open ---- */
@@ -342,6 +393,8 @@ static void life_source_described(struct life *life)
     struct error err = {.class = ERROR_NONE};
     if (life->kind == LIFE_LOOK)
         life_end(life);
+    else if (life->kind == LIFE_COPY && life->target_absent)
+        life_described(life);
     else if (life->kind == LIFE_COPY)
         life_enter(life, LIFE_DESCRIBING_TARGET);
     else if (job->facts[SIDE_SOURCE].kind != FILE_FOLDER ||
@@ -399,8 +452,9 @@ static void life_joined(struct life *life)
         life_enter(life, LIFE_OPENING_TARGET);
         return;
     }
+    char shown[LIFE_SHOWN_BYTES];
     error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
-                    life->job.source_path);
+                    life_shown(life, SIDE_SOURCE, shown));
     life_note_failure(life, -ESTALE, &err, true);
     life_let_go(life);
 }
@@ -437,6 +491,7 @@ static void life_target_opened(struct life *life)
     const struct copy_wish *wish = life->run->wish;
     const struct job *job = &life->job;
     struct error err = {.class = ERROR_NONE};
+    char shown[LIFE_SHOWN_BYTES];
     int result = 0;
     if (life->kind == LIFE_HELP) {
         life_copy(life);
@@ -446,7 +501,7 @@ static void life_target_opened(struct life *life)
         result = error_set_class(&err, ERROR_FILE, EACCES,
                                  "%s: may not be read back, so neither --verify nor --manifest is "
                                  "possible",
-                                 job->target_path);
+                                 life_shown(life, SIDE_TARGET, shown));
     if (result == 0)
         result = life_check_pipe(life, SIDE_TARGET, &err);
     if (result == 0)
@@ -570,6 +625,7 @@ static void life_count_repairs(struct life *life)
 void life_copied(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
+    char shown[LIFE_SHOWN_BYTES];
     assert(life->state == LIFE_COPYING && life->slots_count == 0);
     if (life->compare_count > 0)
         life_count_repairs(life);
@@ -584,10 +640,10 @@ void life_copied(struct life *life)
     else if (plan_complete(life->plan))
         life_complete(life);
     else
-        life_fail(
-            life,
-            error_set(&err, EIO, "%s: not every chunk of it was copied", life->job.target_path),
-            &err);
+        life_fail(life,
+                  error_set(&err, EIO, "%s: not every chunk of it was copied",
+                            life_shown(life, SIDE_TARGET, shown)),
+                  &err);
 }
 
 void life_released(struct life *life)
@@ -628,10 +684,11 @@ static void life_source_reopened(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
     struct facts *source = &life->job.facts[SIDE_SOURCE];
+    char shown[LIFE_SHOWN_BYTES];
     int result = 0;
     if (evidence_compare(&life->source_before, source) == EVIDENCE_CHANGED)
         result = error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
-                                 life->job.source_path);
+                                 life_shown(life, SIDE_SOURCE, shown));
     *source = life->source_before; /* the target gets the attributes that it was opened with */
     if (result == 0)
         result = life_make_compare_plan(life, &err);
@@ -723,6 +780,9 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
     case LIFE_DESCRIBING_TARGET:
         life_target_described(life);
         break;
+    case LIFE_CALLING:
+        life_called(life, slot);
+        break;
     case LIFE_ADJUSTING:
         life_end(life);
         break;
@@ -778,6 +838,10 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
 void life_prepare(struct life *life, struct slot *slot)
 {
     slot->job = &life->job;
+    if (life->kind == LIFE_CALL) {
+        life_call_prepare(life, slot);
+        return;
+    }
     slot->offset = life->state == LIFE_LISTING ? life->offset : 0;
     slot->length = life->state == LIFE_LISTING ? slot->capacity : 0;
     slot->conditional = slot->from_medium = slot->blank = false;

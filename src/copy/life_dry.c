@@ -1,7 +1,7 @@
 /* life_dry.c - --dry-run: what a run would begin with. Changes nothing. */
 #include "life_state.h"
 
-#include <stdio.h>
+#include "haul/copy/itemize.h"
 
 /* --dry-run: what would become of the target, behind "would". */
 const char *life_would(const struct life *life)
@@ -19,24 +19,17 @@ const char *life_would(const struct life *life)
     return "be compared, and what differs written";
 }
 
-/* YXcstpoguax of rsync(1). Content is not compared here, so c never is. */
 void life_itemize(struct life *life)
 {
     const struct job *job = &life->job;
-    const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
-    const uint8_t *wish = job->wish.attributes;
     bool sent = life->run->addresses[SIDE_TARGET].kind == ADDRESS_REMOTE;
-    bool size = source->size_bytes != target->size_bytes;
-    bool times = source->mtime_seconds != target->mtime_seconds;
-    bool mode = wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE && source->mode != target->mode;
-    bool owner = wish[ATTRIBUTE_OWNER] != ATTRIBUTE_LEAVE && source->uid != target->uid;
-    bool group = wish[ATTRIBUTE_GROUP] != ATTRIBUTE_LEAVE && source->gid != target->gid;
     bool moves = life->outcome.kind != OUTCOME_UP_TO_DATE;
-    char direction = (char)(!moves ? '.' : sent ? '<' : '>');
-    if (target->kind == FILE_NONE)
-        snprintf(life->changes, sizeof(life->changes), "%cf+++++++++", direction);
-    else if (moves || mode || owner || group)
-        snprintf(life->changes, sizeof(life->changes), "%cf.%c%c%c%c%c...", direction,
-                 size ? 's' : '.', times ? 't' : '.', mode ? 'p' : '.', owner ? 'o' : '.',
-                 group ? 'g' : '.');
+    itemize(life->changes, &(struct itemize){
+                               .update = (char)(!moves ? '.'
+                                                : sent ? '<'
+                                                       : '>'),
+                               .wish = job->wish.attributes,
+                               .source = job->facts[SIDE_SOURCE],
+                               .target = job->facts[SIDE_TARGET],
+                           });
 }

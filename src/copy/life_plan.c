@@ -15,16 +15,28 @@
 #include <stdio.h>
 #include <string.h>
 
-/* For messages: a path of another machine with its host. */
-static const char *plan_name(const struct life *life, enum side_role role, char *out,
-                             size_t capacity)
+const char *life_shown(const struct life *life, enum side_role role, char out[LIFE_SHOWN_BYTES])
 {
     const struct job *job = &life->job;
-    const struct address *address = &life->run->addresses[role];
+    const struct job_root *root = &job->roots[role];
     const char *path = role == SIDE_SOURCE ? job->source_path : job->target_path;
-    if (address->kind != ADDRESS_REMOTE)
+    if (root->number == 0)
         return path;
-    snprintf(out, capacity, "%s:%s", address->host, path);
+    size_t length = strlen(root->path);
+    bool slash = length > 0 && root->path[length - 1] == '/';
+    snprintf(out, LIFE_SHOWN_BYTES, "%s%s%s", root->path, slash || !path[0] ? "" : "/", path);
+    return out;
+}
+
+/* The same, of another machine with its host. */
+static const char *plan_name(const struct life *life, enum side_role role,
+                             char out[LIFE_SHOWN_BYTES])
+{
+    char shown[LIFE_SHOWN_BYTES];
+    const struct address *address = &life->run->addresses[role];
+    const char *path = life_shown(life, role, shown);
+    snprintf(out, LIFE_SHOWN_BYTES, "%s%s%s", address->kind == ADDRESS_REMOTE ? address->host : "",
+             address->kind == ADDRESS_REMOTE ? ":" : "", path);
     return out;
 }
 
@@ -62,9 +74,9 @@ int life_refuse(const struct life *life, struct error *err)
 {
     const struct facts *facts = life->job.facts;
     const struct facts *source = &facts[SIDE_SOURCE], *target = &facts[SIDE_TARGET];
-    char source_text[ADDRESS_TEXT_BYTES], target_text[ADDRESS_TEXT_BYTES];
-    const char *source_name = plan_name(life, SIDE_SOURCE, source_text, sizeof(source_text));
-    const char *target_name = plan_name(life, SIDE_TARGET, target_text, sizeof(target_text));
+    char source_text[LIFE_SHOWN_BYTES], target_text[LIFE_SHOWN_BYTES];
+    const char *source_name = plan_name(life, SIDE_SOURCE, source_text);
+    const char *target_name = plan_name(life, SIDE_TARGET, target_text);
     switch (source->kind) {
     case FILE_NONE:
         return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file",
@@ -113,6 +125,7 @@ bool life_up_to_date(const struct life *life)
     const struct job *job = &life->job;
     const struct copy_wish *wish = life->run->wish;
     const char *why = NULL;
+    char shown[LIFE_SHOWN_BYTES];
     if (life_pipes(life, SIDE_SOURCE) || life_pipes(life, SIDE_TARGET))
         return false;
     if (wish->checksum || job->journal_present || wish->file.resume == RESUME_RESTART)
@@ -127,7 +140,7 @@ bool life_up_to_date(const struct life *life)
         &job->facts[SIDE_SOURCE], &job->facts[SIDE_TARGET], wish->modify_window_ns, &why);
     if (grade == EVIDENCE_WEAK)
         log_note("%s: size and time are those of the source, and prove nothing: %s; comparing",
-                 job->target_path, why);
+                 life_shown(life, SIDE_TARGET, shown), why);
     return grade == EVIDENCE_STRONG;
 }
 

@@ -4,6 +4,11 @@
 
 #include "haul/copy/life.h"
 
+enum { LIFE_SHOWN_BYTES = 4608 + ADDRESS_HOST_BYTES };
+
+/* A path for messages, with that of its root before it. */
+const char *life_shown(const struct life *life, enum side_role role, char out[LIFE_SHOWN_BYTES]);
+
 /* life_attributes.c: owner, group, mode, times */
 
 /* What the options say of them, for the job's wish. */

@@ -349,11 +349,11 @@ static bool pump_needs_buffers(const struct life *life)
     return life->want == LIFE_WANTS_BUFFER;
 }
 
-/* Two slots with buffers for the files that need them, the first one first, so that no two of them
- * wait for each other. false: they have to be waited for. */
+/* Two slots with buffers for the files that need them, one for a call, the first one first, so that
+ * no two of them wait for each other. false: they have to be waited for. */
 static bool pump_lend(struct pump *pump, struct life *life)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < (life->kind == LIFE_CALL ? 1 : 2); i++) {
         if (life->buffers[i])
             continue;
         life->buffers[i] = pump_find(pump, 0, pump_own_count(pump));
@@ -537,6 +537,11 @@ static bool pump_look(struct pump *pump)
         }
         if (life_ended(life)) {
             pump_remove(pump, life);
+            life->admitted = false;
+            if (life->bin) {
+                life->next = *life->bin;
+                *life->bin = life;
+            }
             moved = true;
         }
     }

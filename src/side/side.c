@@ -38,6 +38,7 @@ void side_start(struct side *side, struct slot *slot, enum side_op op)
     slot->error.class = ERROR_NONE;
     slot->matched = false;
     slot->count = 0;
+    slot->extent_start = slot->extent_end = 0;
     side->inflight++;
     side->ops->start(side, slot);
 }

@@ -48,4 +48,12 @@ uint32_t text_distance(const char *a, const char *b);
  * escape. */
 const char *text_json(char *out, size_t capacity, const char *text);
 
+/* The folder that a path lies in ("." where it names none), and its last part without slashes
+ * behind it, both to be freed. false: no memory. */
+bool text_split_path(const char *path, char **folder, char **name);
+
+/* The path of what is called so in a folder ("": the folder itself), to be freed; NULL: no memory.
+ */
+char *text_join_path(const char *folder, const char *name);
+
 #endif

@@ -18,12 +18,15 @@
 struct operands {
     char **sources; /* paths on the sources' machine */
     uint32_t sources_count;
+    bool trees;            /* -r, or another option that takes what is no file: some may be trees */
     struct address source; /* of the first; its machine is everybody's */
     struct address target;
     uint64_t source_bytes; /* by zero:SIZE; else 0 */
     bool nameless;         /* a source of pipes.h: its target has to be named */
     bool target_is_file;   /* -T */
     bool target_folder;    /* the files go inside, under their names */
+    bool target_missing;   /* there is nothing; with -r the folder is made */
+    uint32_t trees_count;  /* the last so many sources are trees; see trees_find() */
 };
 
 /* Look at the operands before anything is touched; a target on this machine is settled, too.
@@ -36,6 +39,9 @@ int operands_resolve(struct operands *operands, const struct options *options, s
  * (ERROR_USAGE); a target that ends in "/" and is no folder, a folder with -T
  * (ERROR_FILE). */
 int operands_settle(struct operands *operands, const struct facts *target, struct error *err);
+
+/* Two of the sources that are files would get the same name: ERROR_USAGE. */
+int operands_refuse_twins(const struct operands *operands, struct error *err);
 
 /* The target's path for a source, in memory that the caller frees; NULL: no memory. */
 char *operands_target(const struct operands *operands, const char *source);

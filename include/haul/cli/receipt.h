@@ -22,6 +22,8 @@ void receipt_words_changes(FILE *out, const struct receipt *receipt);
 struct receipt_tally {
     uint32_t failed_count;
     uint32_t up_to_date_count, skipped_count;
+    uint32_t made_count; /* folders, links and nodes that are new, or other ones now */
+    uint32_t removed_count;
     uint64_t bytes_up_to_date; /* nobody read them: they are no part of the rate */
 };
 

@@ -28,6 +28,21 @@ struct choice_wish {
     uint64_t max_size_bytes, min_size_bytes;
 };
 
+/* What of a tree is copied, and how. */
+struct tour_wish {
+    bool recursive;            /* -r */
+    bool links;                /* -l */
+    bool devices, specials;    /* -D */
+    bool hard_links;           /* -H */
+    bool one_filesystem;       /* -x */
+    bool delete;               /* --delete: what the source has not, goes */
+    bool delete_excluded;      /* --delete-excluded: and what it leaves out */
+    bool force;                /* --force: a folder in the way of something else goes */
+    bool remove_source;        /* --remove-source-files */
+    bool mkpath;               /* --mkpath: the target's folders are made */
+    const struct rules *rules; /* --filter, --exclude ...; the caller's; NULL: none */
+};
+
 /* Everything that the command line can say about a copy. All zeros is the default. */
 struct copy_wish {
     struct job_wish file;      /* of each file; what depends on it is set by its life */
@@ -46,9 +61,10 @@ struct copy_wish {
     const char *manifest_path; /* --manifest; NULL: none */
     uint32_t attributes[ATTRIBUTES_COUNT]; /* --perms, --no-owner, -a ...: enum attribute_wish */
     struct mode_changes chmod;             /* --chmod */
-    uint32_t umask_bits;                   /* of this process, for --chmod=+x */
+    uint32_t umask_bits;                   /* of this process */
     uint64_t sync_every_bytes; /* --sync-every; with sync_every_set; 0: only at the end */
     bool sync_every_set;
+    struct tour_wish tour;
     uint32_t lanes;           /* -j; 0: automatic */
     bool compress;            /* -z */
     uint64_t timeout_ns;      /* --timeout; 0: none */
@@ -87,6 +103,29 @@ int copy_run(struct copy *copy, const char *source_path, const char *target_path
  * `log_error`, and end in ERROR_MISMATCH. */
 int copy_verify(struct copy *copy, const char *source_path, const char *target_path,
                 struct receipt *receipt, struct error *err);
+
+/* A tree: `start` is one operand, whose texts stay the caller's until it is over; no file may be
+ * begun meanwhile. -ENOMEM with words. */
+struct tour_start;
+struct tour_event;
+int copy_tour(struct copy *copy, const struct tour_start *start, struct error *err);
+
+/* Wait for the next event; TOUR_OVER is the last one. For TOUR_FILE the receipt is filled as by
+ * copy_collect(), with whole paths; else with what belongs to no file. Both hold until the next
+ * call. */
+void copy_tour_next(struct copy *copy, struct tour_event *event, struct receipt *receipt);
+
+/* Make a folder at the target's side, and with `parents` those above it that are not there; the
+ * dry run says only whether there is one. 1: it was made (or would be); 0: it is there; -errno with
+ * words. */
+int copy_make_folder(struct copy *copy, const char *path, bool parents, struct error *err);
+
+/* What is at a name beneath a root, where nothing is followed. */
+int copy_look(struct copy *copy, bool target, const struct job_root *root, const char *path,
+              struct facts *facts, struct error *err);
+
+/* A number for the root of a tree; one for each folder. */
+uint32_t copy_root_number(struct copy *copy);
 
 /* Facts of a path on the source's or the target's side (a remote folder, say), before it is copied.
  */

@@ -10,6 +10,7 @@
  *            -> COMMITTING target -> DONE
  *   compare  DESCRIBING source -> OPENING -> [a manifest: LISTING] -> COPYING -> COMMITTING -> DONE
  *   look     DESCRIBING source or target -> DONE
+ *   call     CALLING -> DONE: one operation of a side that is no file's copy
  *   help     a further lane: OPENING source, target -> COPYING -> SYNCING -> PARKED
  *            -> ABANDONING -> FAILED or DONE
  *
@@ -29,13 +30,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum life_kind { LIFE_COPY, LIFE_COMPARE, LIFE_LOOK, LIFE_HELP };
+enum life_kind { LIFE_COPY, LIFE_COMPARE, LIFE_LOOK, LIFE_CALL, LIFE_HELP };
 
 enum life_state {
     /* Both sides tell what is there; nothing is open, nothing is changed. After the second one it
      * is known whether there is anything to be done, and whether that is possible. */
     LIFE_DESCRIBING_SOURCE,
     LIFE_DESCRIBING_TARGET,
+    LIFE_CALLING,
     /* The data are up to date; owner, group or mode may not be. */
     LIFE_ADJUSTING,
     /* -n: both sides look at all that OPEN would meet. */
@@ -118,6 +120,17 @@ struct life_sync {
     uint32_t chunks_count; /* settled since the last sync was started */
 };
 
+/* What a call moves beside its job: bytes in, out, or both, in a buffer of the caller's. */
+struct life_call {
+    enum side_role role;
+    enum side_op op;
+    uint8_t *bytes;  /* NULL: none */
+    uint32_t length; /* that go with it */
+    uint32_t room;   /* for those that come; 0: none do */
+    uint32_t count;  /* that came */
+    uint64_t offset; /* where to go on, in and out: slot->offset, extent_start */
+};
+
 struct life {
     struct job job; /* first: what the sides see of it, by slot->job */
     const struct life_run *run;
@@ -127,6 +140,9 @@ struct life {
     enum side_role role;
     enum side_op op;
 
+    struct life_call *call;    /* of CALL */
+    bool source_known;         /* facts of the source are told with it */
+    bool target_absent;        /* it is known that there is no target: its folder is new */
     struct plan *plan;         /* of HELP: the lead's */
     struct progress *progress; /* the next one; of HELP: the lead's */
     uint64_t offset;           /* LISTING: where to go on in the journal */
@@ -156,6 +172,10 @@ struct life {
     uint64_t duration_ns;
     uint64_t started_ns;
 
+    /* Whoever lets it run. */
+    bool admitted;     /* to be opened; until it has ended */
+    struct life **bin; /* where it is put, by `next`, when it has ended; NULL: nowhere */
+
     /* The pump's. */
     struct life_sync sync;
     struct slot *buffers[2];
@@ -166,6 +186,9 @@ struct life {
     struct error error; /* of `result`; last, since most lives never touch its pages */
 };
 
+/* Of a side that has not reported. */
+extern const struct side_report life_no_report;
+
 /* Begin. The paths stay the caller's and outlive the life. source_path NULL with COMPARE: against
  * the manifest, whose header is read now (blocks). `chunk_bytes`: the most of the lane. The memory
  * need not be initialised; what an ended life holds is freed by life_close(). */
@@ -175,6 +198,10 @@ struct life_start {
     uint32_t number;
     uint32_t chunk_bytes;
     const char *source_path, *target_path;
+    struct job_root roots[2];   /* by role */
+    const struct facts *source; /* as a walk has told them; NULL: the source is asked */
+    bool target_absent;
+    struct life_call *call; /* CALL */
 };
 void life_begin(struct life *life, const struct life_run *run, const struct life_start *start);
 

@@ -1,0 +1,79 @@
+/* tour.h - a tree, from the source's side to the target's: what the source's walk tells becomes
+ * files that are copied (lives), folders, links and nodes that are made, and names that are
+ * removed.
+ *
+ * Nothing of it waits: whoever runs the pump gives a tour its turn, and takes its events, of which
+ * each holds up to one of TOUR_TASKS_MAX places until it is taken. So memory depends neither on how
+ * many names there are nor on how many are in one folder; the folders above the one that is walked
+ * are kept, and those in which something is still under way.
+ *
+ * A folder is made before anything in it, and gets its mode and times when all in it is done. What
+ * cannot be made is left out with all that is in it. An error is a name's, and the others go on. */
+#ifndef HAUL_TOUR_H
+#define HAUL_TOUR_H
+
+#include "haul/copy/life.h"
+#include "haul/copy/pump.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TOUR_TASKS_MAX = 128, TOUR_BYTES = 256 * 1024 };
+
+/* One operand. The texts stay the caller's. */
+struct tour_start {
+    struct job_root roots[2]; /* by role; the target's folder is there, unless target_absent */
+    const char *path;         /* beneath both of them; "": the source's root itself */
+    bool target_absent;       /* --dry-run: a run would make it */
+    bool target_fresh;        /* it was made for this */
+    struct facts target;      /* of the target's root, where it is there: it is never copied into
+                                 itself */
+};
+
+enum tour_event_kind {
+    TOUR_FILE,    /* a regular file has ended: life */
+    TOUR_MADE,    /* anything else is as it should be */
+    TOUR_REMOVED, /* of the target, by --delete */
+    TOUR_PAST,    /* left out as it was asked for */
+    TOUR_FAILED,  /* could not be looked at, made, removed: error */
+    TOUR_OVER,    /* the last one: outcome, of all but files */
+};
+
+/* Until the next one is taken. */
+struct tour_event {
+    enum tour_event_kind kind;
+    const char *path; /* beneath the roots; "": the root itself */
+    enum file_kind file_kind;
+    const char *link_text; /* of a symbolic link, or the other name of a hard link */
+    bool hard_link;
+    enum job_made made;
+    const char *changes;     /* as rsync itemizes them; "": none */
+    const struct life *life; /* FILE */
+    const struct error *error;
+    struct outcome outcome; /* OVER */
+};
+
+struct tour;
+
+/* NULL: no memory. run and pump: as far as a life needs them; numbers: those of jobs. */
+struct tour_config {
+    const struct life_run *run;
+    uint32_t chunk_bytes;
+    uint32_t *numbers;         /* of jobs: the next one */
+    struct progress *progress; /* live figures of all its files */
+};
+struct tour *tour_open(const struct tour_config *config, const struct tour_start *start);
+
+/* All that can be done now; does not wait. Lives are put into `pump`. true: something was done. */
+bool tour_turn(struct tour *tour, struct pump *pump);
+
+/* The next event. false: none now. After OVER there is none. */
+bool tour_event(struct tour *tour, struct tour_event *event);
+
+/* What it was opened with. */
+const struct tour_start *tour_started(const struct tour *tour);
+
+/* Nothing of it may be in flight any more. NULL is legal. */
+void tour_close(struct tour *tour);
+
+#endif

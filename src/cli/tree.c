@@ -1,0 +1,255 @@
+/* tree.c - operands that are trees. */
+#include "haul/cli/tree.h"
+
+#include "haul/base/cleanup.h"
+#include "haul/base/log.h"
+#include "haul/base/text.h"
+#include "haul/cli/exit.h"
+#include "haul/cli/output.h"
+#include "haul/cli/receipt.h"
+#include "haul/cli/watch.h"
+#include "haul/disk/place.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which operands ---- */
+
+/* It stands for what is in it: "dir/", ".", "dir/..". */
+static bool means_content(const char *source)
+{
+    size_t length = strlen(source);
+    const char *name = place_name(source);
+    return source[length - 1] == '/' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static int look_here(const char *folder, const char *name, struct facts *facts, struct error *err)
+{
+    struct place place;
+    int result = place_open_tree(&place, NULL, folder, err);
+    if (result < 0)
+        return result;
+    result = file_describe_in(&place, name, facts, err);
+    place_close(&place);
+    return result;
+}
+
+/* The name itself: a link is told as one. What cannot be looked at is the copy's to say. */
+static enum file_kind look(struct copy *copy, const char *source)
+{
+    AUTO_FREE char *folder = NULL;
+    AUTO_FREE char *name = NULL;
+    struct facts facts = {.kind = FILE_NONE};
+    struct error ignored = {.class = ERROR_NONE};
+    bool content = means_content(source);
+    if (content) {
+        if (copy)
+            (void)copy_describe(copy, false, source, &facts, &ignored);
+        else
+            (void)file_describe(source, &facts, &ignored);
+        return facts.kind;
+    }
+    if (!text_split_path(source, &folder, &name))
+        return FILE_NONE;
+    if (!copy) {
+        (void)look_here(folder, name, &facts, &ignored);
+    } else {
+        const struct job_root root = {.number = copy_root_number(copy), .path = folder};
+        (void)copy_look(copy, false, &root, name, &facts, &ignored);
+    }
+    return facts.kind;
+}
+
+static bool takes(const struct tour_wish *wish, enum file_kind kind)
+{
+    switch (kind) {
+    case FILE_FOLDER:
+        return wish->recursive;
+    case FILE_LINK:
+        return wish->links;
+    case FILE_FIFO:
+    case FILE_SOCKET:
+        return wish->specials;
+    case FILE_CHARACTER:
+        return wish->devices;
+    default:
+        return false; /* a block device that is named is read */
+    }
+}
+
+int trees_find(struct operands *operands, const struct copy_wish *wish, struct copy *copy,
+               struct error *err)
+{
+    uint32_t files_count = 0, trees_count = 0, count = operands->sources_count;
+    bool there = operands->source.kind == ADDRESS_REMOTE;
+    if (!operands->trees || operands->trees_count > 0 || there != (copy != NULL))
+        return 0;
+    AUTO_FREE char **trees = calloc(count, sizeof(*trees));
+    if (!trees)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    for (uint32_t i = 0; i < count; i++) {
+        char *source = operands->sources[i];
+        if (takes(&wish->tour, look(copy, source)))
+            trees[trees_count++] = source;
+        else
+            operands->sources[files_count++] = source;
+    }
+    memcpy(operands->sources + files_count, trees, trees_count * sizeof(*trees));
+    operands->trees_count = trees_count;
+    return operands_refuse_twins(operands, err);
+}
+
+/* ---- where they go ---- */
+
+/* The folder of the target that names go into, and the source's that they come from. */
+static int tree_place(struct tree *tree, const struct operands *operands, const char *source,
+                      struct error *err)
+{
+    const char *target = operands->target.path;
+    bool content = means_content(source) || operands->target_is_file;
+    bool good = true;
+    *tree = (struct tree){.target_root = strdup(target)};
+    if (content) {
+        tree->source_root = strdup(source);
+        tree->path = strdup("");
+    } else {
+        good = text_split_path(source, &tree->source_root, &tree->path);
+    }
+    return good && tree->target_root && tree->source_root && tree->path
+               ? 0
+               : error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", source);
+}
+
+void tree_end(struct tree *tree)
+{
+    free(tree->source_root);
+    free(tree->path);
+    free(tree->target_root);
+    *tree = (struct tree){.source_root = NULL};
+}
+
+int tree_begin(struct tree *tree, struct copy *copy, const struct operands *operands,
+               const struct copy_wish *wish, const char *source, struct error *err)
+{
+    int result = tree_place(tree, operands, source, err);
+    int made = 0;
+    if (result == 0)
+        result = made = copy_make_folder(copy, tree->target_root, wish->tour.mkpath, err);
+    struct tour_start start = {
+        .roots = {{.number = copy_root_number(copy), .path = tree->source_root},
+                  {.number = copy_root_number(copy), .path = tree->target_root}},
+        .path = tree->path,
+        .target_absent = made > 0 && wish->dry_run,
+        .target_fresh = made > 0,
+    };
+    if (result >= 0 && !start.target_absent)
+        result = copy_describe(copy, true, tree->target_root, &start.target, err);
+    return result < 0 ? result : copy_tour(copy, &start, err);
+}
+
+/* ---- what is said ---- */
+
+static const char *kind_name(enum file_kind kind)
+{
+    static const char *const names[] = {
+        [FILE_NONE] = "nothing",
+        [FILE_REGULAR] = "file",
+        [FILE_FOLDER] = "folder",
+        [FILE_DEVICE] = "block device",
+        [FILE_OTHER] = "unknown",
+        [FILE_LINK] = "symbolic link",
+        [FILE_FIFO] = "fifo",
+        [FILE_SOCKET] = "socket",
+        [FILE_CHARACTER] = "character device",
+    };
+    return names[kind];
+}
+
+static const char *event_name(enum tour_event_kind kind)
+{
+    static const char *const names[] = {
+        [TOUR_FILE] = "file",    [TOUR_MADE] = "made",    [TOUR_REMOVED] = "removed",
+        [TOUR_PAST] = "skipped", [TOUR_FAILED] = "error", [TOUR_OVER] = "over",
+    };
+    return names[kind];
+}
+
+static void print_json(const struct tour_event *event, const struct receipt *receipt)
+{
+    flockfile(stdout); /* the other thread may print its events */
+    fprintf(stdout, "{\"v\":1,\"event\":\"%s\"", event_name(event->kind));
+    if (event->kind == TOUR_FAILED)
+        output_json_number(stdout, "exit", (uint64_t)exit_code(event->error->class));
+    if (event->kind == TOUR_FAILED)
+        output_json_string(stdout, "error", event->error->text);
+    output_json_string(stdout, "path",
+                       event->kind == TOUR_REMOVED ? receipt->target_path : receipt->source_path);
+    output_json_string(stdout, "kind", kind_name(event->file_kind));
+    if (event->kind == TOUR_MADE)
+        output_json_string(stdout, "changes", event->changes[0] ? event->changes : NULL);
+    fputs("}\n", stdout);
+    funlockfile(stdout);
+}
+
+/* As rsync: a path beneath the root, "./" for that, a slash behind folders. */
+static void print_path(const struct tour_event *event)
+{
+    enum { SHOWN_BYTES = 4 * 4096 };
+    char shown[SHOWN_BYTES];
+    bool folder = event->file_kind == FILE_FOLDER, link = event->link_text != NULL;
+    fputs(text_escape(shown, sizeof(shown), event->path[0] ? event->path : "."), stdout);
+    fputs(folder ? "/" : "", stdout);
+    if (link && event->kind == TOUR_MADE)
+        printf("%s%s", event->hard_link ? " => " : " -> ",
+               text_escape(shown, sizeof(shown), event->link_text));
+    fputs("\n", stdout);
+}
+
+static bool event_matters(const struct tour_event *event, const struct receipt *receipt)
+{
+    switch (event->kind) {
+    case TOUR_FILE:
+        return outcome_good(&receipt->outcome) &&
+               (!receipt_up_to_date(receipt) || event->changes[0]);
+    case TOUR_MADE:
+        return event->made != JOB_UNCHANGED;
+    case TOUR_REMOVED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void print_words(const struct options *options, const struct tour_event *event,
+                        const struct receipt *receipt)
+{
+    if (options->quiet || (!options->itemize && options->verbose == 0) ||
+        !event_matters(event, receipt))
+        return;
+    output_begin(watch_choose(false, false, false) == WATCH_BAR);
+    if (event->kind == TOUR_REMOVED)
+        fputs(options->itemize ? "*deleting   " : "deleting ", stdout);
+    else if (options->itemize)
+        printf("%s ", event->changes);
+    print_path(event);
+    output_end();
+}
+
+void tree_print(const struct options *options, const struct tour_event *event,
+                const struct receipt *receipt)
+{
+    const struct error *error = event->error;
+    bool failed = event->kind == TOUR_FILE && !outcome_good(&receipt->outcome);
+    if (event->kind == TOUR_PAST)
+        log_note("%s: skipped, it is a %s", receipt->source_path, kind_name(event->file_kind));
+    if (!options->json) {
+        print_words(options, event, receipt);
+    } else if (event->kind == TOUR_FILE) {
+        receipt_json(stdout, receipt, "file", exit_of_outcome(&receipt->outcome),
+                     failed ? error->text : NULL);
+    } else if (event->kind != TOUR_OVER &&
+               (event->kind != TOUR_MADE || event->made != JOB_UNCHANGED)) {
+        print_json(event, receipt);
+    }
+}

@@ -1,0 +1,392 @@
+/* tour.c - a tree: the walk is asked for, its entries become tasks, and in the end what was made is
+ * made durable. */
+#include "tour_state.h"
+
+#include "haul/base/clock.h"
+#include "haul/base/num.h"
+#include "haul/base/rules.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEASURE_NS (NS_PER_SECOND / 10)
+
+/* ---- open and close ---- */
+
+struct tour *tour_open(const struct tour_config *config, const struct tour_start *start)
+{
+    struct tour *tour = calloc(1, sizeof(*tour));
+    if (!tour)
+        return NULL;
+    tour->config = *config;
+    tour->start = *start;
+    tour->wish = config->run->wish;
+    tour->dry = tour->wish->dry_run;
+    tour->config.progress->bytes_total = NUM_UNKNOWN;
+    tour->blocked_end = &tour->blocked;
+    tour->told_end = &tour->told;
+    tour->tasks = calloc(TOUR_TASKS_MAX, sizeof(*tour->tasks)); /* no page before it is used */
+    for (int i = 0; i < 2; i++)
+        tour->bytes[i] = malloc(TOUR_BYTES);
+    if (!tour->tasks || !tour->bytes[0] || !tour->bytes[1]) {
+        tour_close(tour);
+        return NULL;
+    }
+    for (uint32_t i = TOUR_TASKS_MAX; i-- > 0;) {
+        tour->tasks[i].next = tour->free;
+        tour->free = &tour->tasks[i];
+    }
+    return tour;
+}
+
+void tour_close(struct tour *tour)
+{
+    if (!tour)
+        return;
+    for (uint32_t i = 0; tour->tasks && i < TOUR_TASKS_MAX; i++) {
+        struct tour_task *task = &tour->tasks[i];
+        if (task->step == STEP_FREE)
+            continue;
+        life_close(&task->life);
+        free(task->path);
+        free(task->link_text);
+        free(task->gone);
+    }
+    while (tour->folder) { /* others are left only where a run was broken off */
+        struct tour_folder *folder = tour->folder;
+        tour->folder = folder->parent;
+        free(folder->name);
+        free(folder);
+    }
+    link_close_all(tour);
+    free(tour->tasks);
+    free(tour->bytes[0]);
+    free(tour->bytes[1]);
+    free(tour);
+}
+
+/* ---- figures ---- */
+
+/* Each figure by itself: another thread reads them. How much there will be is not known before the
+ * walk is over. */
+static void tour_measure(struct tour *tour)
+{
+    struct progress sum = {.lanes = 1}, *shown = tour->config.progress;
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns - tour->measured_ns < MEASURE_NS)
+        return;
+    tour->measured_ns = now_ns;
+    progress_add(&sum, &tour->counted);
+    for (uint32_t i = 0; i < TOUR_TASKS_MAX; i++) {
+        if (tour->tasks[i].step == STEP_COPYING)
+            progress_add(&sum, &tour->tasks[i].life.counters);
+    }
+    shown->phase = tour->state >= TOUR_SYNCING ? PHASE_SYNCING : PHASE_COPYING;
+    shown->bytes_total = tour->walk_over ? sum.bytes_total : NUM_UNKNOWN;
+    shown->bytes_copied = sum.bytes_copied;
+    shown->bytes_kept = sum.bytes_kept;
+    shown->bytes_holes = sum.bytes_holes;
+    shown->bytes_repaired = sum.bytes_repaired;
+    shown->chunks_repaired = sum.chunks_repaired;
+    shown->bytes_durable = sum.bytes_durable;
+    shown->bytes_verified = sum.bytes_verified;
+    shown->lanes = 1;
+}
+
+const struct tour_start *tour_started(const struct tour *tour)
+{
+    return &tour->start;
+}
+
+/* ---- operations of the tour itself ---- */
+
+static void tour_call(struct tour *tour, enum side_role role, enum side_op op)
+{
+    uint32_t number = tour->walk.job.number; /* a walk has one from its beginning to its end */
+    if (op == SIDE_TOUR)
+        number = (*tour->config.numbers)++;
+    tour->walk_call.role = role;
+    tour->walk_call.op = op;
+    const struct life_start start = {
+        .kind = LIFE_CALL,
+        .number = number,
+        .chunk_bytes = tour->config.chunk_bytes,
+        .source_path = tour->start.path,
+        .target_path = op == SIDE_SYNC ? "" : tour->start.path,
+        .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
+        .call = &tour->walk_call,
+    };
+    life_begin(&tour->walk, tour->config.run, &start);
+    tour->walk.bin = &tour->ended;
+    tour->walk_busy = true;
+    pump_add(tour->pump, &tour->walk);
+}
+
+/* What the walk is to tell. */
+static int tour_pack_wish(const struct tour *tour, uint8_t *bytes, uint32_t *length,
+                          struct error *err)
+{
+    const struct tour_wish *wish = &tour->wish->tour;
+    struct bytes out = bytes_writer(bytes, min_size(TOUR_BYTES, tour->config.chunk_bytes));
+    bytes_put_u32(&out, (wish->recursive ? TOUR_RECURSIVE : 0u) |
+                            (wish->one_filesystem ? TOUR_ONE_FILESYSTEM : 0u) |
+                            (wish->links ? TOUR_LINKS : 0u) | (wish->devices ? TOUR_DEVICES : 0u) |
+                            (wish->specials ? TOUR_SPECIALS : 0u));
+    if (wish->rules)
+        rules_pack(wish->rules, &out);
+    *length = (uint32_t)out.length;
+    return out.failed ? error_set_class(err, ERROR_USAGE, E2BIG, "too many rules for one message")
+                      : 0;
+}
+
+/* Something that is about no name of its own: through a task, as an event. */
+static void tour_fail(struct tour *tour, const struct error *err)
+{
+    struct tour_task *task = task_new(tour, NULL, tour->start.path);
+    tour->broken = true;
+    if (task)
+        task_fail(tour, task, err);
+}
+
+static void tour_begin(struct tour *tour)
+{
+    struct error err = {.class = ERROR_NONE};
+    uint32_t length;
+    tour->state = TOUR_WALKING;
+    if (tour_pack_wish(tour, tour->bytes[0], &length, &err) < 0) {
+        tour_fail(tour, &err);
+        tour->walk_over = true;
+        return;
+    }
+    tour->walk_call = (struct life_call){.bytes = tour->bytes[0], .length = length};
+    tour_call(tour, SIDE_SOURCE, SIDE_TOUR);
+}
+
+/* ---- the walk ---- */
+
+/* Whatever was entered is left. */
+static void tour_cut(struct tour *tour)
+{
+    tour->walk_over = true;
+    tour->in_hand = tour->filled[0] = tour->filled[1] = false;
+    while (tour->folder)
+        folder_leave(tour);
+}
+
+static void tour_walked(struct tour *tour)
+{
+    uint32_t which = tour->walk_call.bytes == tour->bytes[1];
+    tour->filled[which] = true;
+    tour->filled_bytes[which] = tour->walk_call.count;
+    tour->walk_over = tour->walk_call.offset == 0;
+}
+
+static void tour_returned(struct tour *tour)
+{
+    struct life *walk = &tour->walk;
+    tour->walk_busy = false;
+    if (tour->state == TOUR_LEAVING) {
+        tour->state = TOUR_SYNCING;
+        return;
+    }
+    if (walk->result < 0) {
+        struct error err = walk->error;
+        tour_cut(tour);
+        tour_fail(tour, &err);
+    } else if (tour->walk_call.op == SIDE_WALK && !tour->stopped) {
+        tour_walked(tour);
+    }
+}
+
+/* A buffer is filled while the other one is taken. */
+static void tour_ask(struct tour *tour)
+{
+    uint32_t which = tour->reading;
+    if (tour->filled[which] || tour->in_hand)
+        which = 1 - which;
+    if (tour->walk_over || tour->walk_busy || tour->filled[which] ||
+        (tour->in_hand && which == tour->reading))
+        return;
+    tour->walk_call = (struct life_call){.bytes = tour->bytes[which], .room = TOUR_BYTES};
+    tour_call(tour, SIDE_SOURCE, SIDE_WALK);
+}
+
+static bool tour_take_in_hand(struct tour *tour)
+{
+    if (!tour->in_hand && tour->filled[tour->reading]) {
+        tour->in = bytes_reader(tour->bytes[tour->reading], tour->filled_bytes[tour->reading]);
+        tour->filled[tour->reading] = false;
+        tour->in_hand = true;
+    }
+    return tour->in_hand;
+}
+
+/* Names may come in folders only, and one at the top. */
+static bool tour_fits(const struct tour *tour, const struct entry *entry)
+{
+    return entry->type != ENTRY_LEAVE || tour->folder;
+}
+
+static bool tour_take_entry(struct tour *tour)
+{
+    struct error err = {.class = ERROR_NONE};
+    struct entry entry;
+    if (!tour_take_in_hand(tour))
+        return false;
+    int result = entry_unpack(&tour->in, &entry, &err);
+    if (result == 0) {
+        tour->in_hand = false;
+        tour->reading = 1 - tour->reading;
+        return true;
+    }
+    if (result > 0 && !tour_fits(tour, &entry))
+        result = error_set_class(&err, ERROR_PROTOCOL, EPROTO,
+                                 "a walk leaves a folder that it was not in");
+    if (result > 0)
+        result = task_of_entry(tour, &entry);
+    if (result == -ENOMEM)
+        error_set_class(&err, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    if (result < 0) {
+        tour_cut(tour);
+        tour_fail(tour, &err);
+    }
+    return true;
+}
+
+/* ---- the end ---- */
+
+static bool tour_is_drained(const struct tour *tour)
+{
+    return tour->walk_over && !tour->walk_busy && !tour->in_hand && !tour->filled[0] &&
+           !tour->filled[1] && tour->tasks_count == 0 && tour->folders_count == 0;
+}
+
+static void tour_settle(struct tour *tour)
+{
+    struct error err = {.class = ERROR_NONE};
+    bool lacking = tour->outcome.lacking;
+    const struct outcome_proof proof = {true, true, true, true};
+    if (tour->touched && tour->walk.result < 0)
+        tour->outcome = outcome_failed(&tour->walk.error);
+    else if (tour->dry)
+        tour->outcome = outcome_dry(&err);
+    else if (tour->touched)
+        tour->outcome = outcome_durable(&proof, &err);
+    else
+        tour->outcome = outcome_up_to_date("nothing differs");
+    tour->outcome.lacking = lacking;
+    tour->state = TOUR_ENDING;
+}
+
+static void tour_end(struct tour *tour)
+{
+    if (tour->walk_busy)
+        return;
+    switch (tour->state) {
+    case TOUR_WALKING:
+        if (tour_is_drained(tour)) {
+            tour->state = TOUR_LEAVING;
+            tour->walk_call = (struct life_call){.bytes = NULL};
+            tour_call(tour, SIDE_SOURCE, SIDE_ABANDON);
+        }
+        break;
+    case TOUR_SYNCING:
+        if (tour->touched && !tour->dry && tour->walk_call.op != SIDE_SYNC)
+            tour_call(tour, SIDE_TARGET, SIDE_SYNC);
+        else
+            tour_settle(tour);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- a turn ---- */
+
+static bool tour_collect(struct tour *tour)
+{
+    struct life *ended = tour->ended;
+    bool moved = ended != NULL;
+    tour->ended = NULL;
+    while (ended) {
+        struct life *life = ended;
+        ended = life->next;
+        if (life == &tour->walk)
+            tour_returned(tour);
+        else
+            task_returned(tour, task_of(life));
+    }
+    return moved;
+}
+
+static void tour_stop(struct tour *tour)
+{
+    tour->stopped = tour->unblock = true;
+    tour_cut(tour);
+}
+
+bool tour_turn(struct tour *tour, struct pump *pump)
+{
+    bool moved;
+    tour->pump = pump;
+    if (tour->state == TOUR_BEGINNING)
+        tour_begin(tour);
+    moved = tour_collect(tour);
+    if (tour->config.run->control->stop && !tour->stopped)
+        tour_stop(tour);
+    task_unblock(tour);
+    folder_finish_due(tour);
+    folder_remove_waiting(tour);
+    /* One stays free for what is no name's. */
+    while (tour->tasks_count + 1 < TOUR_TASKS_MAX && tour_take_entry(tour)) {
+        moved = true;
+        task_unblock(tour);
+    }
+    if (tour->state == TOUR_WALKING && !tour->stopped)
+        tour_ask(tour);
+    tour_end(tour);
+    tour_measure(tour);
+    return moved;
+}
+
+/* ---- events ---- */
+
+bool tour_event(struct tour *tour, struct tour_event *event)
+{
+    struct tour_task *task = tour->telling;
+    tour->telling = NULL;
+    if (task)
+        task_told(tour, task);
+    task = tour->told;
+    if (!task && tour->state == TOUR_ENDING) {
+        tour->state = TOUR_ENDED;
+        *event = (struct tour_event){
+            .kind = TOUR_OVER,
+            .path = tour->start.path,
+            .outcome = tour->outcome,
+            .error = &tour->walk.error,
+        };
+        return true;
+    }
+    if (!task)
+        return false;
+    tour->told = task->next;
+    if (!tour->told)
+        tour->told_end = &tour->told;
+    tour->telling = task;
+    *event = (struct tour_event){
+        .kind = task->event,
+        .path = task->gone ? task->gone : task->path,
+        .file_kind = task->gone ? task->gone_kind : task->facts.kind,
+        .link_text = task->hard ? task->link->path : task->link_text,
+        .hard_link = task->hard,
+        .made = task->made,
+        .changes = task->event == TOUR_FILE ? task->life.changes : task->changes,
+        .life = task->event == TOUR_FILE ? &task->life : NULL,
+        .error = task->event == TOUR_FAILED ? &task->error
+                 : task->event == TOUR_FILE ? &task->life.error
+                                            : NULL,
+    };
+    return true;
+}

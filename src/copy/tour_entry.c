@@ -1,0 +1,361 @@
+/* tour_entry.c - what is done about one name of a tree, an operation after another: each one's
+ * return leads to the next step, or to an event. */
+#include "tour_state.h"
+
+#include "haul/copy/itemize.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- files ---- */
+
+static void task_copy(struct tour *tour, struct tour_task *task)
+{
+    struct life_start start = task_start(tour, task, LIFE_COPY);
+    start.source = &task->facts;
+    start.target_absent =
+        task->folder ? task->folder->fresh : tour->start.target_fresh || tour->start.target_absent;
+    life_begin(&task->life, tour->config.run, &start);
+    task_live(tour, task, STEP_COPYING);
+}
+
+/* ---- folders ---- */
+
+static void folder_made(const struct tour *tour, struct tour_task *task)
+{
+    struct tour_folder *own = task->own;
+    own->state = FOLDER_MADE;
+    own->fresh = task->made == JOB_CREATED ||
+                 (tour->start.target_fresh && !own->parent && own->name[0] == '\0');
+    own->touched = task->made != JOB_UNCHANGED;
+}
+
+void folder_finish_due(struct tour *tour)
+{
+    while (tour->due) {
+        struct tour_folder *folder = tour->due;
+        struct tour_task *task = task_new(tour, folder->parent, folder->name);
+        if (!task)
+            return;
+        tour->due = folder->next;
+        folder->pending = 1;
+        task->own = folder;
+        task->facts = folder->facts;
+        task_call(tour, task, STEP_FINISHING, SIDE_TARGET, SIDE_ADJUST);
+    }
+}
+
+static void folder_finished(struct tour *tour, struct tour_task *task)
+{
+    if (task->life.result < 0) {
+        task_fail(tour, task, &task->life.error);
+        return;
+    }
+    tour->outcome.lacking |= task->life.job.reports[SIDE_TARGET].attributes_asked != 0;
+    task_end(tour, task);
+}
+
+/* ---- what is made ---- */
+
+static void task_itemize(struct tour_task *task)
+{
+    bool attributes = task->made == JOB_CHANGED;
+    itemize(task->changes, &(struct itemize){
+                               .update = (char)(task->hard   ? 'h'
+                                                : attributes ? '.'
+                                                             : 'c'),
+                               .wish = task->life.job.wish.attributes,
+                               .times = true,
+                               .source = task->facts,
+                               .target = task->before,
+                           });
+}
+
+/* A folder on the way to it counts as changed: its time is another one now. */
+static void task_touch(struct tour *tour, const struct tour_task *task)
+{
+    tour->touched = true;
+    if (task->folder)
+        task->folder->touched = true;
+}
+
+static void task_made(struct tour *tour, struct tour_task *task)
+{
+    if (task->made != JOB_UNCHANGED) {
+        task_touch(tour, task);
+        task_itemize(task);
+    }
+    if (task->own)
+        folder_made(tour, task);
+    if (task->leads && (task->link->path = strdup(task->path)))
+        task->link->state = LINK_THERE;
+    tour->unblock |= task->own || task->leads;
+    bool leaves = tour->wish->tour.remove_source && !task->own && !tour->dry;
+    task_tell(tour, task, TOUR_MADE, task->own ? STEP_LISTING : leaves ? STEP_LEAVING : STEP_FREE);
+}
+
+/* In a dry run nothing can be looked at in a folder that is not there. */
+static void task_make(struct tour *tour, struct tour_task *task)
+{
+    bool absent = task->folder ? task->folder->fresh && tour->dry : tour->start.target_absent;
+    if (absent) {
+        task->made = JOB_CREATED;
+        life_begin(&task->life, tour->config.run,
+                   &(struct life_start){.kind = LIFE_CALL, .call = &task->call});
+        task_made(tour, task);
+        return;
+    }
+    task_call(tour, task, STEP_MAKING, SIDE_TARGET, SIDE_MAKE);
+}
+
+static void task_start_now(struct tour *tour, struct tour_task *task)
+{
+    if (task->facts.kind == FILE_REGULAR && !task->hard)
+        task_copy(tour, task);
+    else
+        task_make(tour, task);
+}
+
+/* Whoever waits for its being there, or for its name. */
+static void task_lost(struct tour *tour, struct tour_task *task)
+{
+    if (task->own)
+        task->own->state = FOLDER_LOST;
+    if (task->leads)
+        task->link->state = LINK_NOWHERE;
+    tour->unblock = true;
+}
+
+/* Where no more links to it can be made it is copied once more, as cp does it. */
+static bool task_cannot_link(const struct tour_task *task, int result)
+{
+    return task->hard &&
+           (result == -EMLINK || result == -EXDEV || result == -EPERM || result == -EOPNOTSUPP);
+}
+
+static void task_make_returned(struct tour *tour, struct tour_task *task)
+{
+    const struct life *life = &task->life;
+    bool clears = life->job.wish.replace_folders && !tour->dry;
+    if (task_cannot_link(task, life->result)) {
+        task->hard = false;
+        task_start_now(tour, task);
+    } else if (life->result == -ENOTEMPTY && clears) {
+        task_call(tour, task, STEP_CLEARING, SIDE_TARGET, SIDE_REMOVE);
+    } else if (life->result == -ENOENT && tour->dry && task->hard) {
+        task->made = JOB_CREATED; /* of what is not there yet either */
+        task_made(tour, task);
+    } else if (life->result < 0) {
+        task_lost(tour, task);
+        task_fail(tour, task, &life->error);
+    } else {
+        task->made = life->job.made;
+        task->before = life->job.facts[SIDE_TARGET];
+        tour->outcome.lacking |= life->job.reports[SIDE_TARGET].attributes_asked != 0;
+        task_made(tour, task);
+    }
+}
+
+/* ---- files ---- */
+
+static void task_copied(struct tour *tour, struct tour_task *task)
+{
+    const struct life *life = &task->life;
+    bool good = outcome_good(&life->outcome);
+    bool durable = life->outcome.kind == OUTCOME_DURABLE;
+    if (!good) {
+        tour->broken |= life->error.class != ERROR_VANISHED;
+        task_lost(tour, task);
+    } else if (task->leads && (task->link->path = strdup(task->path))) {
+        task->link->state = LINK_THERE;
+        tour->unblock = true;
+    }
+    if (life->outcome.kind != OUTCOME_UP_TO_DATE)
+        task_touch(tour, task);
+    progress_add(&tour->counted, &life->counters);
+    task_tell(tour, task, TOUR_FILE,
+              tour->wish->tour.remove_source && durable ? STEP_LEAVING : STEP_FREE);
+}
+
+static void task_left(struct tour *tour, struct tour_task *task)
+{
+    if (task->life.result < 0)
+        task_fail(tour, task, &task->life.error);
+    else
+        task_end(tour, task);
+}
+
+void task_returned(struct tour *tour, struct tour_task *task)
+{
+    switch (task->step) {
+    case STEP_COPYING:
+        task_copied(tour, task);
+        break;
+    case STEP_MAKING:
+        task_make_returned(tour, task);
+        break;
+    case STEP_CLEARING:
+        if (task->life.result == 0) {
+            task_make(tour, task);
+            break;
+        }
+        task_lost(tour, task);
+        task_fail(tour, task, &task->life.error);
+        break;
+    case STEP_LISTING:
+        folder_listed(tour, task);
+        break;
+    case STEP_MISSING:
+        folder_missed(tour, task);
+        break;
+    case STEP_REMOVING:
+        folder_removed(tour, task);
+        break;
+    case STEP_FINISHING:
+        folder_finished(tour, task);
+        break;
+    case STEP_LEAVING:
+        task_left(tour, task);
+        break;
+    case STEP_FREE:
+    case STEP_BLOCKED:
+    case STEP_TELLING:
+        assert(false && "an operation came back that was not under way");
+    }
+}
+
+void task_told(struct tour *tour, struct tour_task *task)
+{
+    switch (task->after) {
+    case STEP_LISTING:
+        if (folder_removes(tour, task))
+            return;
+        break;
+    case STEP_REMOVING:
+        folder_remove_next(tour, task);
+        return;
+    case STEP_LEAVING:
+        task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);
+        return;
+    default:
+        break;
+    }
+    task_end(tour, task);
+}
+
+/* ---- entries ---- */
+
+/* May it begin? Its folder has to be there, and of several names the first. */
+static bool task_waits(struct tour_task *task)
+{
+    struct tour_link *link = task->link;
+    if (task->folder && task->folder->state == FOLDER_MAKING)
+        return true;
+    if (!link || (task->folder && task->folder->state == FOLDER_LOST))
+        return false;
+    if (link->state == LINK_COMING)
+        return true;
+    task->hard = link->state == LINK_THERE;
+    task->leads = !task->hard;
+    if (task->leads)
+        link->state = LINK_COMING;
+    return false;
+}
+
+static void task_go(struct tour *tour, struct tour_task *task)
+{
+    if (tour->stopped || (task->folder && task->folder->state == FOLDER_LOST)) {
+        task_lost(tour, task);
+        if (task->own)
+            tour->unblock = true;
+        task_end(tour, task);
+        return;
+    }
+    task_start_now(tour, task);
+}
+
+void task_unblock(struct tour *tour)
+{
+    while (tour->unblock) {
+        struct tour_task **at = &tour->blocked;
+        tour->unblock = false;
+        while (*at) {
+            struct tour_task *task = *at;
+            if (!tour->stopped && task_waits(task)) {
+                at = &task->next;
+                continue;
+            }
+            *at = task->next;
+            if (tour->blocked_end == &task->next)
+                tour->blocked_end = at;
+            task_go(tour, task);
+        }
+    }
+}
+
+static void task_block(struct tour *tour, struct tour_task *task)
+{
+    task->step = STEP_BLOCKED;
+    task->next = NULL;
+    *tour->blocked_end = task;
+    tour->blocked_end = &task->next;
+    tour->unblock = true;
+}
+
+static int task_of_found(struct tour *tour, const struct entry *entry)
+{
+    const struct facts *facts = &entry->facts;
+    struct tour_folder *own = entry->type == ENTRY_ENTER ? folder_enter(tour, entry) : NULL;
+    struct tour_folder *folder = own ? own->parent : tour->folder;
+    struct tour_task *task = task_new(tour, folder, entry->name);
+    if (!task || (entry->type == ENTRY_ENTER && !own))
+        return -ENOMEM;
+    task->own = own;
+    task->facts = *facts;
+    task->link_text = entry->text ? strdup(entry->text) : NULL;
+    if (entry->text && !task->link_text)
+        return -ENOMEM;
+    if (!own && tour->wish->tour.hard_links && facts->links > 1 &&
+        !(task->link = link_see(tour, facts)))
+        return -ENOMEM;
+    task_block(tour, task);
+    return 0;
+}
+
+/* Only told. */
+static int task_of_words(struct tour *tour, const struct entry *entry)
+{
+    struct tour_task *task = task_new(tour, tour->folder, entry->name);
+    if (!task)
+        return -ENOMEM;
+    task->facts = entry->facts;
+    if (entry->type == ENTRY_PAST) {
+        task_tell(tour, task, TOUR_PAST, STEP_FREE);
+        return 0;
+    }
+    struct error err = {.class = ERROR_NONE};
+    bool vanished = entry->errnum == ENOENT;
+    error_set_class(&err, vanished ? ERROR_VANISHED : ERROR_FILE, (int)entry->errnum, "%s",
+                    entry->text);
+    task_fail(tour, task, &err);
+    return 0;
+}
+
+int task_of_entry(struct tour *tour, const struct entry *entry)
+{
+    switch (entry->type) {
+    case ENTRY_ENTER:
+    case ENTRY_FOUND:
+        return task_of_found(tour, entry);
+    case ENTRY_LEAVE:
+        folder_leave(tour);
+        return 0;
+    case ENTRY_ERROR:
+    case ENTRY_PAST:
+        return task_of_words(tour, entry);
+    default:
+        return 0;
+    }
+}

@@ -1,0 +1,200 @@
+/* tour_state.h - private to tour*.c: the tasks of a tour, its folders and its hard links. */
+#ifndef HAUL_COPY_TOUR_STATE_H
+#define HAUL_COPY_TOUR_STATE_H
+
+#include "haul/base/bytes.h"
+#include "haul/copy/tour.h"
+#include "haul/disk/entry.h"
+
+enum { TOUR_NAMES_BYTES = 16 * 1024, TOUR_REMOVALS_MAX = 4, TOUR_LINKS_BUCKETS = 1024 };
+
+/* A folder that is walked, or in which something is under way. */
+struct tour_folder {
+    struct tour_folder *parent; /* NULL: it lies in the root, or is it */
+    char *name;                 /* owned */
+    struct facts facts;         /* the source's */
+    uint32_t pending;           /* tasks and folders in it that have not ended */
+    enum {
+        FOLDER_MAKING,
+        FOLDER_MADE,
+        FOLDER_LOST, /* it could not be made, and is left out with all that is in it */
+    } state;
+    bool fresh;               /* there was none before */
+    bool touched;             /* made or changed, or something in it */
+    bool left;                /* the walk has left it */
+    bool finished;            /* its attributes are under way, or there is nothing to be done */
+    struct tour_folder *next; /* of those that wait for a task to be finished by */
+};
+
+/* A file with several names. */
+struct tour_link {
+    struct tour_link *next; /* in its bucket */
+    uint64_t device, inode;
+    uint32_t left;  /* names that were not seen yet */
+    uint32_t users; /* tasks that know it */
+    enum {
+        LINK_NOWHERE, /* the next name leads */
+        LINK_COMING,  /* one is under way */
+        LINK_THERE,   /* the others become links to `path` */
+    } state;
+    char *path; /* owned */
+};
+
+enum tour_step {
+    STEP_FREE,
+    STEP_BLOCKED,   /* its folder, or the first of its names, is under way */
+    STEP_COPYING,   /* a regular file */
+    STEP_MAKING,    /* anything else, a hard link, a folder */
+    STEP_CLEARING,  /* what was in the way of it goes */
+    STEP_LISTING,   /* a folder: names at the target ... */
+    STEP_MISSING,   /* ... that the source has not ... */
+    STEP_REMOVING,  /* ... go */
+    STEP_FINISHING, /* a folder gets its attributes */
+    STEP_LEAVING,   /* --remove-source-files: the source goes */
+    STEP_TELLING,   /* an event waits to be taken */
+};
+
+/* Names of a folder that may have to go. */
+struct tour_removal {
+    bool used;
+    struct bytes in; /* those that are missing, as far as they were taken */
+    uint64_t cookie; /* where the list goes on; 0: it has ended */
+    uint8_t bytes[TOUR_NAMES_BYTES], listed[TOUR_NAMES_BYTES];
+};
+
+/* What is done about one name, an operation after another. */
+struct tour_task {
+    struct life life; /* first: what is under way for it */
+    struct life_call call;
+    enum tour_step step;
+    enum tour_step after;       /* TELLING: what follows; FREE: nothing */
+    struct tour_folder *folder; /* that it is in; NULL: the root */
+    struct tour_folder *own;    /* of a folder: itself */
+    struct tour_link *link;     /* one of several names, with -H; leads: the first */
+    bool leads, hard;           /* hard: becomes a link to link->path */
+    struct tour_removal *removal;
+    char *path, *link_text; /* owned */
+    char *gone;             /* owned: what is being removed */
+    struct facts facts;     /* the source's */
+    struct facts before;    /* the target's */
+    enum job_made made;
+    enum tour_event_kind event;
+    enum file_kind gone_kind;
+    char changes[12];
+    struct error error;
+    struct tour_task *next;
+};
+
+enum tour_state {
+    TOUR_BEGINNING,
+    TOUR_WALKING,
+    TOUR_LEAVING, /* all is done: the source's side lets go */
+    TOUR_SYNCING, /* what was made becomes durable */
+    TOUR_ENDING,  /* the last event */
+    TOUR_ENDED,
+};
+
+struct tour {
+    struct tour_config config;
+    struct tour_start start;
+    const struct copy_wish *wish;
+    struct pump *pump; /* of this turn */
+    enum tour_state state;
+    bool dry, stopped;
+    bool broken;      /* something of the source is not known: nothing is deleted any more */
+    bool broken_told; /* that */
+    bool touched;     /* something was made, changed or removed */
+    struct outcome outcome;
+    struct life *ended; /* lives that have come back */
+
+    /* The walk. */
+    struct life walk;
+    struct life_call walk_call;
+    bool walk_busy, walk_over;
+    uint8_t *bytes[2];
+    bool filled[2]; /* waits to be taken */
+    uint32_t filled_bytes[2];
+    uint32_t reading;           /* which of them is taken */
+    struct bytes in;            /* what is left of it */
+    bool in_hand;               /* there is one */
+    struct tour_folder *folder; /* that we are in; NULL: none */
+
+    struct tour_task *tasks; /* TOUR_TASKS_MAX */
+    struct tour_task *free;
+    struct tour_task *blocked, **blocked_end;
+    struct tour_task *told, **told_end; /* events, in order */
+    struct tour_task *telling;          /* the event that is with the caller */
+    uint32_t tasks_count;               /* not free */
+    bool unblock;                       /* somebody may go on */
+    struct tour_folder *due;            /* folders to be finished */
+    uint32_t folders_count;
+    struct tour_removal removals[TOUR_REMOVALS_MAX];
+    struct tour_task *removing; /* wait for one of them, by next */
+    struct tour_link *links[TOUR_LINKS_BUCKETS];
+    struct progress counted; /* files that have ended */
+    uint64_t measured_ns;
+};
+
+/* tour_folder.c: folders, as a list of what is in them */
+
+/* The path of `name` in a folder, to be freed; NULL: no memory. */
+char *folder_path(const struct tour_folder *folder, const char *name);
+/* The walk enters a folder, in the one that it is in (NULL: no memory), and leaves it. */
+struct tour_folder *folder_enter(struct tour *tour, const struct entry *entry);
+void folder_leave(struct tour *tour);
+/* One thing less is under way in it; the last one makes it due to be finished. */
+void folder_release(struct tour *tour, struct tour_folder *folder);
+
+/* tour_link.c: files with several names */
+
+/* The one that has this device and inode, one name of it less to be seen; NULL: no memory. */
+struct tour_link *link_see(struct tour *tour, const struct facts *facts);
+void link_release(struct tour *tour, struct tour_link *link);
+void link_close_all(struct tour *tour);
+
+/* tour_task.c: one name, its place and its operations */
+
+struct tour_task *task_of(struct life *life);
+/* A free one, for what is called `name` in `folder`; NULL: none is free, or no memory. */
+struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const char *name);
+void task_end(struct tour *tour, struct tour_task *task);
+/* What a life of it begins with; it has begun. */
+struct life_start task_start(const struct tour *tour, const struct tour_task *task,
+                             enum life_kind kind);
+void task_live(struct tour *tour, struct tour_task *task, enum tour_step step);
+/* Start an operation of a side for it. */
+void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, enum side_role role,
+               enum side_op op);
+/* Its event waits; then it goes on, or is free. */
+void task_tell(struct tour *tour, struct tour_task *task, enum tour_event_kind event,
+               enum tour_step after);
+/* A failure becomes its event. */
+void task_fail(struct tour *tour, struct tour_task *task, const struct error *err);
+void progress_add(struct progress *sum, const struct progress *one);
+
+/* tour_remove.c: --delete */
+
+/* A folder that was made: does anything go from it? Then its task goes on so. */
+bool folder_removes(struct tour *tour, struct tour_task *task);
+/* Those that wait for memory to list names in. */
+void folder_remove_waiting(struct tour *tour);
+/* Its steps have come back. */
+void folder_listed(struct tour *tour, struct tour_task *task);
+void folder_missed(struct tour *tour, struct tour_task *task);
+void folder_removed(struct tour *tour, struct tour_task *task);
+/* Before the first, and when the event of one was taken. */
+void folder_remove_next(struct tour *tour, struct tour_task *task);
+
+/* tour_entry.c: what follows what */
+
+/* What the walk has told becomes a task. -ENOMEM. */
+int task_of_entry(struct tour *tour, const struct entry *entry);
+/* Its life has come back; its event was taken. */
+void task_returned(struct tour *tour, struct tour_task *task);
+void task_told(struct tour *tour, struct tour_task *task);
+/* Those that can go on do. */
+void task_unblock(struct tour *tour);
+/* Folders that have everything get their attributes, as far as there are tasks. */
+void folder_finish_due(struct tour *tour);
+
+#endif

@@ -1,0 +1,133 @@
+/* tour_task.c - one name of a tree that something is done about: its place, its operations, its
+ * events. What follows what, others know. */
+#include "tour_state.h"
+
+#include "haul/base/num.h"
+
+#include <stdlib.h>
+
+struct tour_task *task_of(struct life *life)
+{
+    return (struct tour_task *)(void *)life;
+}
+
+/* ---- begin and end ---- */
+
+struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const char *name)
+{
+    struct tour_task *task = tour->free;
+    char *path = task ? folder_path(folder, name) : NULL;
+    if (!path)
+        return NULL;
+    tour->free = task->next;
+    tour->tasks_count++;
+    task->folder = folder;
+    task->path = path;
+    task->own = NULL;
+    task->link = NULL;
+    task->leads = task->hard = false;
+    task->removal = NULL;
+    task->link_text = task->gone = NULL;
+    task->before = (struct facts){.kind = FILE_NONE};
+    task->made = JOB_UNCHANGED;
+    task->changes[0] = '\0';
+    task->error.class = ERROR_NONE;
+    task->call = (struct life_call){.bytes = NULL};
+    if (folder)
+        folder->pending++;
+    return task;
+}
+
+void task_end(struct tour *tour, struct tour_task *task)
+{
+    struct tour_folder *folder = task->folder, *own = task->own;
+    link_release(tour, task->link);
+    if (task->removal)
+        task->removal->used = false;
+    free(task->path);
+    free(task->link_text);
+    free(task->gone);
+    task->step = STEP_FREE;
+    task->next = tour->free;
+    tour->free = task;
+    tour->tasks_count--;
+    if (own)
+        folder_release(tour, own);
+    if (folder)
+        folder_release(tour, folder);
+}
+
+/* ---- events ---- */
+
+void task_tell(struct tour *tour, struct tour_task *task, enum tour_event_kind event,
+               enum tour_step after)
+{
+    task->step = STEP_TELLING;
+    task->event = event;
+    task->after = after;
+    task->next = NULL;
+    *tour->told_end = task;
+    tour->told_end = &task->next;
+}
+
+void task_fail(struct tour *tour, struct tour_task *task, const struct error *err)
+{
+    tour->broken |= err->class != ERROR_VANISHED;
+    task->error = *err;
+    task_tell(tour, task, TOUR_FAILED, STEP_FREE);
+}
+
+/* ---- operations ---- */
+
+/* What both a call and a copy begin with. */
+struct life_start task_start(const struct tour *tour, const struct tour_task *task,
+                             enum life_kind kind)
+{
+    return (struct life_start){
+        .kind = kind,
+        .number = (*tour->config.numbers)++,
+        .chunk_bytes = tour->config.chunk_bytes,
+        .source_path = task->path,
+        .target_path = task->gone ? task->gone : task->path,
+        .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
+    };
+}
+
+void task_live(struct tour *tour, struct tour_task *task, enum tour_step step)
+{
+    task->step = step;
+    task->life.bin = &tour->ended;
+    pump_add(tour->pump, &task->life);
+}
+
+void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, enum side_role role,
+               enum side_op op)
+{
+    struct life_start start = task_start(tour, task, LIFE_CALL);
+    struct job *job = &task->life.job;
+    task->call.role = role;
+    task->call.op = op;
+    start.call = &task->call;
+    life_begin(&task->life, tour->config.run, &start);
+    job->facts[SIDE_SOURCE] = task->facts;
+    job->link_text = task->hard ? task->link->path : task->link_text;
+    job->hard_link = task->hard;
+    job->wish.dry = tour->dry;
+    job->wish.replace_folders = tour->wish->tour.force || tour->wish->tour.delete;
+    task_live(tour, task, step);
+}
+
+/* ---- figures ---- */
+
+void progress_add(struct progress *sum, const struct progress *one)
+{
+    uint64_t total_bytes = one->bytes_total;
+    sum->bytes_total += total_bytes == NUM_UNKNOWN ? 0 : total_bytes;
+    sum->bytes_copied += one->bytes_copied;
+    sum->bytes_kept += one->bytes_kept;
+    sum->bytes_holes += one->bytes_holes;
+    sum->bytes_repaired += one->bytes_repaired;
+    sum->chunks_repaired += one->chunks_repaired;
+    sum->bytes_durable += one->bytes_durable;
+    sum->bytes_verified += one->bytes_verified;
+}

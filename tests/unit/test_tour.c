@@ -1,0 +1,676 @@
+/* test_tour.c - trees between two sides that only keep a list of what they were asked: what comes
+ * before what, what waits for what, and what becomes of failures. They give back in any order. */
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/copy/tour.h"
+#include "haul/disk/entry.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SLOTS = 4, CONTROLS = 32, CHUNK_BYTES = 64 * 1024, LINES_MAX = 4096, NAMES_MAX = 64 };
+
+struct world;
+
+struct fake {
+    struct side side;
+    struct world *world;
+    struct slot *pending[SLOTS + CONTROLS];
+    uint32_t pending_count;
+};
+
+struct world {
+    struct fake sides[2];
+    struct slot slots[SLOTS + CONTROLS];
+    uint8_t *memory;
+    struct pump pump;
+    struct control control;
+    struct copy_wish wish;
+    struct budget budget;
+    struct address addresses[2];
+    struct life_run run;
+    struct progress progress;
+    uint32_t numbers;
+    struct tour *tour;
+    unsigned int seed;
+
+    /* The script. */
+    uint8_t walk[1 << 20];
+    struct bytes told;            /* entries, all of them */
+    uint32_t walk_bytes;          /* given in one WALK */
+    const char *there[NAMES_MAX]; /* at the target */
+    uint32_t there_count;
+    const char *fails[NAMES_MAX]; /* "make PATH": that fails, with fail_errno */
+    int fail_errno;
+    uint32_t fail_count;
+
+    /* What came of it: "make a", "adjust a", "copy a/b" ..., and events "! error a". */
+    char *lines[LINES_MAX];
+    uint32_t lines_count;
+    uint32_t files_count, failed_count;
+    struct outcome outcome;
+};
+
+static void note(struct world *world, const char *what, const char *path)
+{
+    assert_true(world->lines_count < LINES_MAX);
+    assert_true(asprintf(&world->lines[world->lines_count++], "%s %s", what, path) > 0);
+}
+
+/* Where a line is; LINES_MAX: nowhere. */
+static uint32_t line_of(const struct world *world, const char *line)
+{
+    for (uint32_t i = 0; i < world->lines_count; i++) {
+        if (strcmp(world->lines[i], line) == 0)
+            return i;
+    }
+    return LINES_MAX;
+}
+
+static bool said(const struct world *world, const char *line)
+{
+    return line_of(world, line) < LINES_MAX;
+}
+
+static void assert_before(const struct world *world, const char *first, const char *then)
+{
+    if (!said(world, first) || !said(world, then) ||
+        line_of(world, first) >= line_of(world, then)) {
+        for (uint32_t i = 0; i < world->lines_count; i++)
+            print_message("%s\n", world->lines[i]);
+        fail_msg("not first \"%s\", then \"%s\"", first, then);
+    }
+}
+
+static bool target_has(const struct world *world, const char *path)
+{
+    for (uint32_t i = 0; i < world->there_count; i++) {
+        if (strcmp(world->there[i], path) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- the sides ---- */
+
+static const char *op_word(enum side_op op)
+{
+    switch (op) {
+    case SIDE_MAKE:
+        return "make";
+    case SIDE_ADJUST:
+        return "adjust";
+    case SIDE_REMOVE:
+        return "remove";
+    case SIDE_COMMIT:
+        return "commit";
+    case SIDE_OPEN:
+        return "open";
+    case SIDE_SYNC:
+        return "sync";
+    case SIDE_ABANDON:
+        return "abandon";
+    case SIDE_LIST:
+        return "list";
+    case SIDE_DESCRIBE:
+        return "describe";
+    default:
+        return "ask";
+    }
+}
+
+static void fake_list(struct world *world, struct slot *slot)
+{
+    struct bytes out = bytes_writer(slot->buffer, slot->length);
+    const char *folder = slot->job->target_path;
+    size_t length = strlen(folder);
+    for (uint32_t i = 0; i < world->there_count; i++) {
+        const char *name = world->there[i];
+        if (length > 0 && (strncmp(name, folder, length) != 0 || name[length] != '/'))
+            continue;
+        name += length > 0 ? length + 1 : 0;
+        const struct entry entry = {
+            .type = ENTRY_NAME, .name = name, .facts = {.kind = FILE_REGULAR}};
+        if (!strchr(name, '/') && name[0])
+            assert_true(entry_pack(&out, &entry));
+    }
+    slot->count = (uint32_t)out.length;
+}
+
+/* The source has what begins with s. */
+static void fake_missing(struct slot *slot)
+{
+    static uint8_t kept[CHUNK_BYTES];
+    struct bytes in = bytes_reader(slot->buffer, slot->length);
+    struct bytes out = bytes_writer(kept, sizeof(kept));
+    struct entry entry;
+    while (entry_unpack(&in, &entry, NULL) > 0) {
+        if (entry.name[0] != 's')
+            assert_true(entry_pack(&out, &entry));
+    }
+    memcpy(slot->buffer, kept, out.length);
+    slot->count = (uint32_t)out.length;
+}
+
+static void fake_walk(struct world *world, struct slot *slot)
+{
+    uint32_t first = (uint32_t)world->told.position;
+    uint32_t end = (uint32_t)min_u64(first + world->walk_bytes, world->told.length);
+    struct bytes in = bytes_reader(world->walk, world->told.length);
+    struct entry entry;
+    in.position = first;
+    do /* whole ones */
+        assert_true(entry_unpack(&in, &entry, NULL) >= 0);
+    while (in.position < end);
+    assert_true(in.position - first <= slot->length);
+    slot->count = (uint32_t)(in.position - first);
+    memcpy(slot->buffer, world->walk + first, slot->count);
+    world->told.position = in.position;
+    slot->extent_start = in.position < world->told.length;
+}
+
+static void fake_do(struct fake *fake, struct slot *slot)
+{
+    struct world *world = fake->world;
+    struct job *job = slot->job;
+    bool target = fake->side.role == SIDE_TARGET;
+    char line[512];
+    snprintf(line, sizeof(line), "%s %s", op_word(slot->op),
+             target ? job->target_path : job->source_path);
+    for (uint32_t i = 0; i < world->fail_count; i++) {
+        if (strcmp(world->fails[i], line) == 0)
+            slot->result = error_set(&slot->error, world->fail_errno, "%s", line);
+    }
+    if (target && slot->op != SIDE_DESCRIBE && slot->op != SIDE_OPEN)
+        note(world,
+             slot->result < 0 ? "failed"
+             : job->hard_link ? "link"
+                              : op_word(slot->op),
+             job->target_path);
+    if (slot->result < 0)
+        return;
+    switch (slot->op) {
+    case SIDE_WALK:
+        fake_walk(world, slot);
+        break;
+    case SIDE_LIST:
+        fake_list(world, slot);
+        break;
+    case SIDE_MISSING:
+        fake_missing(slot);
+        break;
+    case SIDE_MAKE:
+        job->made = target_has(world, job->target_path) ? JOB_UNCHANGED : JOB_CREATED;
+        break;
+    case SIDE_DESCRIBE:
+        job->facts[fake->side.role] = (struct facts){.kind = FILE_NONE};
+        break;
+    case SIDE_OPEN:
+        job->facts[fake->side.role] = (struct facts){.kind = FILE_REGULAR};
+        job->target_fresh = job->target_readable = true;
+        break;
+    default:
+        break;
+    }
+}
+
+static void fake_start(struct side *side, struct slot *slot)
+{
+    struct fake *fake = (struct fake *)side;
+    assert_true(fake->pending_count < SLOTS + CONTROLS);
+    fake->pending[fake->pending_count++] = slot;
+}
+
+static int fake_reap(struct side *side, struct slot **out, uint32_t max, bool wait)
+{
+    struct fake *fake = (struct fake *)side;
+    (void)wait;
+    if (fake->pending_count == 0 || max == 0)
+        return 0;
+    uint32_t which = (uint32_t)rand_r(&fake->world->seed) % fake->pending_count;
+    out[0] = fake->pending[which];
+    fake->pending[which] = fake->pending[--fake->pending_count];
+    fake_do(fake, out[0]);
+    return 1;
+}
+
+static int fake_wait_fd(struct side *side, short *events)
+{
+    (void)side;
+    *events = POLLIN;
+    return -1;
+}
+
+static void fake_close(struct side *side)
+{
+    (void)side;
+}
+
+static const struct side_ops fake_ops = {fake_start, fake_reap, fake_wait_fd, fake_close};
+
+/* ---- the script ---- */
+
+static void tell(struct world *world, enum entry_type type, const char *name, enum file_kind kind)
+{
+    const struct entry entry = {
+        .type = type,
+        .name = name,
+        .text = kind == FILE_LINK ? "there" : "words",
+        .errnum = EACCES,
+        .complete = true,
+        .facts = {.kind = kind, .mode = 0644, .mtime_seconds = 1, .links = 1},
+    };
+    assert_true(entry_pack(&world->told, &entry));
+}
+
+static void tell_linked(struct world *world, const char *name, uint64_t inode, uint32_t links)
+{
+    const struct entry entry = {
+        .type = ENTRY_FOUND,
+        .name = name,
+        .facts = {.kind = FILE_REGULAR, .inode = inode, .links = links},
+    };
+    assert_true(entry_pack(&world->told, &entry));
+}
+
+static struct world *world_open(unsigned int seed)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    assert_non_null(world);
+    world->memory = calloc(SLOTS, CHUNK_BYTES);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        world->slots[i].buffer = world->memory + i * (size_t)CHUNK_BYTES;
+        world->slots[i].capacity = CHUNK_BYTES;
+    }
+    for (int role = 0; role < 2; role++) {
+        world->sides[role].side = (struct side){.ops = &fake_ops, .role = (enum side_role)role};
+        world->sides[role].world = world;
+        world->pump.sides[role] = &world->sides[role].side;
+    }
+    world->pump.slots = world->slots;
+    world->pump.slots_count = SLOTS;
+    world->pump.control_count = CONTROLS;
+    world->pump.control = &world->control;
+    world->budget.memory_bytes = SLOTS * CHUNK_BYTES;
+    world->run = (struct life_run){.wish = &world->wish,
+                                   .budget = &world->budget,
+                                   .addresses = world->addresses,
+                                   .control = &world->control,
+                                   .lanes = 1};
+    world->wish.tour = (struct tour_wish){.recursive = true, .links = true, .hard_links = true};
+    world->told = bytes_writer(world->walk, sizeof(world->walk));
+    world->walk_bytes = 1;
+    world->seed = seed;
+    return world;
+}
+
+static void world_close(struct world *world)
+{
+    tour_close(world->tour);
+    for (uint32_t i = 0; i < world->lines_count; i++)
+        free(world->lines[i]);
+    free(world->memory);
+    free(world);
+}
+
+static void world_event(struct world *world, const struct tour_event *event)
+{
+    static const char *const words[] = {
+        [TOUR_FILE] = "! file", [TOUR_MADE] = "! made",    [TOUR_REMOVED] = "! removed",
+        [TOUR_PAST] = "! past", [TOUR_FAILED] = "! error", [TOUR_OVER] = "! over",
+    };
+    bool failed = event->kind == TOUR_FILE && !outcome_good(&event->life->outcome);
+    note(world, failed ? "! failed" : words[event->kind], event->path);
+    world->files_count += event->kind == TOUR_FILE && !failed;
+    world->failed_count += failed || event->kind == TOUR_FAILED;
+    if (event->kind == TOUR_OVER)
+        world->outcome = event->outcome;
+}
+
+static void world_run(struct world *world, const char *path)
+{
+    const struct tour_config config = {
+        .run = &world->run,
+        .chunk_bytes = CHUNK_BYTES,
+        .numbers = &world->numbers,
+        .progress = &world->progress,
+    };
+    const struct tour_start start = {
+        .roots = {{1, "/source"}, {2, "/target"}},
+        .path = path,
+    };
+    struct tour_event event = {.kind = TOUR_FILE};
+    if (world->told.length > 0)
+        world->told = bytes_reader(world->walk, world->told.length);
+    world->tour = tour_open(&config, &start);
+    assert_non_null(world->tour);
+    for (uint32_t turns = 0; event.kind != TOUR_OVER; turns++) {
+        assert_true(turns < 1000000);
+        tour_turn(world->tour, &world->pump);
+        pump_turn(&world->pump);
+        for (struct life *life = world->pump.lives; life; life = life->next) {
+            if (life->state == LIFE_WAITING)
+                life_admit(life);
+        }
+        while (event.kind != TOUR_OVER && tour_event(world->tour, &event))
+            world_event(world, &event);
+    }
+    assert_int_equal(world->pump.busy_count, 0);
+    assert_null(world->pump.lives);
+}
+
+enum { SEEDS = 40 };
+
+/* ---- the tests ---- */
+
+static void folders_come_first_and_are_finished_last(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        tell(world, ENTRY_FOUND, "file", FILE_REGULAR);
+        tell(world, ENTRY_FOUND, "link", FILE_LINK);
+        tell(world, ENTRY_ENTER, "b", FILE_FOLDER);
+        tell(world, ENTRY_FOUND, "deep", FILE_REGULAR);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell(world, ENTRY_ENTER, "c", FILE_FOLDER);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        world->walk_bytes = seed % 2 == 0 ? 1 : 4096;
+        world_run(world, "a");
+        assert_before(world, "make a", "make a/link");
+        assert_before(world, "make a", "commit a/file");
+        assert_before(world, "make a", "make a/b");
+        assert_before(world, "make a/b", "commit a/b/deep");
+        assert_before(world, "commit a/b/deep", "adjust a/b");
+        assert_before(world, "adjust a/b", "adjust a");
+        assert_before(world, "adjust a/c", "adjust a");
+        assert_before(world, "commit a/file", "adjust a");
+        assert_before(world, "make a/link", "adjust a");
+        assert_before(world, "adjust a", "sync ");
+        assert_int_equal(world->files_count, 2);
+        assert_int_equal(world->failed_count, 0);
+        assert_int_equal(world->outcome.kind, OUTCOME_DURABLE);
+        world_close(world);
+    }
+}
+
+static void what_is_there_already_is_left_alone(void **state)
+{
+    struct world *world = world_open(1);
+    (void)state;
+    tell(world, ENTRY_ENTER, "", FILE_FOLDER);
+    tell(world, ENTRY_FOUND, "link", FILE_LINK);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    world->there[0] = "";
+    world->there[1] = "link";
+    world->there_count = 2;
+    world_run(world, "");
+    assert_false(said(world, "adjust "));
+    assert_false(said(world, "sync "));
+    assert_int_equal(world->outcome.kind, OUTCOME_UP_TO_DATE);
+    world_close(world);
+}
+
+static void a_folder_that_cannot_be_made_is_left_out(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        tell(world, ENTRY_ENTER, "bad", FILE_FOLDER);
+        tell(world, ENTRY_FOUND, "in", FILE_REGULAR);
+        tell(world, ENTRY_ENTER, "deeper", FILE_FOLDER);
+        tell(world, ENTRY_FOUND, "in", FILE_LINK);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell(world, ENTRY_FOUND, "good", FILE_REGULAR);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        world->fails[0] = "make a/bad";
+        world->fail_count = 1;
+        world->fail_errno = EACCES;
+        world_run(world, "a");
+        assert_true(said(world, "! error a/bad"));
+        assert_int_equal(world->failed_count, 1); /* and nothing of what is in it */
+        assert_int_equal(world->files_count, 1);
+        assert_false(said(world, "make a/bad/deeper"));
+        world_close(world);
+    }
+}
+
+static void what_fails_is_told_and_the_others_go_on(void **state)
+{
+    struct world *world = world_open(3);
+    (void)state;
+    tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+    tell(world, ENTRY_ERROR, "shut", FILE_NONE);
+    tell(world, ENTRY_FOUND, "s1", FILE_REGULAR);
+    tell(world, ENTRY_FOUND, "s2", FILE_REGULAR);
+    tell(world, ENTRY_PAST, "fifo", FILE_FIFO);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    world->fails[0] = "open a/s1";
+    world->fail_count = 1;
+    world->fail_errno = EACCES;
+    world_run(world, "a");
+    assert_true(said(world, "! error a/shut") && said(world, "! failed a/s1"));
+    assert_true(said(world, "! past a/fifo") && said(world, "! file a/s2"));
+    assert_int_equal(world->failed_count, 2);
+    world_close(world);
+}
+
+static void names_of_one_file_become_links_to_the_first(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        for (int i = 0; i < 10; i++)
+            tell_linked(world, (char[3]){'n', (char)('0' + i), '\0'}, 7, 10);
+        tell_linked(world, "alone", 8, 1);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        world_run(world, "a");
+        assert_int_equal(world->files_count, 2);
+        assert_before(world, "commit a/n0", "link a/n1");
+        assert_before(world, "commit a/n0", "link a/n9");
+        assert_before(world, "link a/n9", "adjust a");
+        world_close(world);
+    }
+}
+
+static void when_the_first_name_fails_the_next_one_leads(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        tell_linked(world, "n0", 7, 3);
+        tell_linked(world, "n1", 7, 3);
+        tell_linked(world, "n2", 7, 3);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        world->fails[0] = "open a/n0";
+        world->fails[1] = "link a/n2";
+        world->fail_count = 1;
+        world->fail_errno = EIO;
+        world_run(world, "a");
+        assert_before(world, "commit a/n1", "link a/n2");
+        assert_int_equal(world->failed_count, 1);
+        world_close(world);
+    }
+}
+
+static void what_cannot_be_linked_is_copied(void **state)
+{
+    struct world *world = world_open(5);
+    (void)state;
+    tell(world, ENTRY_ENTER, "", FILE_FOLDER);
+    tell_linked(world, "n0", 7, 2);
+    tell_linked(world, "n1", 7, 2);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    world->fails[0] = "make n1";
+    world->fail_count = 1;
+    world->fail_errno = EMLINK;
+    world_run(world, "");
+    assert_int_equal(world->failed_count, 0);
+    assert_int_equal(world->files_count, 2);
+    world_close(world);
+}
+
+static void delete_removes_what_the_source_has_not(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        tell(world, ENTRY_ENTER, "", FILE_FOLDER);
+        tell(world, ENTRY_FOUND, "s1", FILE_REGULAR);
+        tell(world, ENTRY_ENTER, "s2", FILE_FOLDER);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell(world, ENTRY_ENTER, "s3", FILE_FOLDER);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        static const char *const there[] = {"",          "s1",       "s2",      "old",
+                                            ".old.haul", ".s1.haul", "s2/gone", "s2/s4"};
+        memcpy(world->there, there, sizeof(there));
+        world->there_count = COUNT_OF(there);
+        world->wish.tour.delete = true;
+        world_run(world, "");
+        assert_before(world, "remove old", "adjust ");
+        assert_before(world, "remove s2/gone", "adjust s2");
+        assert_true(said(world, "remove .old.haul"));
+        assert_false(said(world, "remove .s1.haul") || said(world, "remove s1") ||
+                     said(world, "remove s2") || said(world, "remove s2/s4"));
+        assert_false(said(world, "list s3")); /* it is new */
+        assert_true(said(world, "! removed old"));
+        world_close(world);
+    }
+}
+
+static void nothing_is_deleted_after_an_error_of_the_source(void **state)
+{
+    struct world *world = world_open(1);
+    (void)state;
+    tell(world, ENTRY_ERROR, "", FILE_NONE);
+    tell(world, ENTRY_ENTER, "", FILE_FOLDER);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    world->there[0] = "";
+    world->there[1] = "old";
+    world->there_count = 2;
+    world->wish.tour.delete = true;
+    world_run(world, "");
+    assert_false(said(world, "remove old"));
+    world_close(world);
+}
+
+static void a_dry_run_makes_and_removes_nothing(void **state)
+{
+    struct world *world = world_open(1);
+    (void)state;
+    tell(world, ENTRY_ENTER, "", FILE_FOLDER);
+    tell(world, ENTRY_ENTER, "new", FILE_FOLDER);
+    tell(world, ENTRY_FOUND, "link", FILE_LINK);
+    tell(world, ENTRY_FOUND, "file", FILE_REGULAR);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    world->there[0] = "";
+    world->there[1] = "old";
+    world->there_count = 2;
+    world->wish.tour.delete = world->wish.dry_run = true;
+    world_run(world, "");
+    assert_true(said(world, "! removed old") && said(world, "! made new/link"));
+    assert_true(said(world, "! file new/file"));
+    assert_false(said(world, "remove old") || said(world, "make new/link") ||
+                 said(world, "sync ") || said(world, "adjust "));
+    assert_int_equal(world->outcome.kind, OUTCOME_DRY);
+    world_close(world);
+}
+
+static void the_source_goes_only_after_the_commit(void **state)
+{
+    struct world *world = world_open(9);
+    (void)state;
+    tell(world, ENTRY_FOUND, "s1", FILE_REGULAR);
+    world->wish.tour.remove_source = true;
+    world->fails[0] = "remove s1";
+    world->fail_count = 1;
+    world->fail_errno = EBUSY;
+    world_run(world, "s1");
+    assert_before(world, "commit s1", "! error s1");
+    world_close(world);
+}
+
+/* More names than there are tasks, of which each waits for the first folder. */
+static void more_than_there_is_room_for(void **state)
+{
+    struct world *world = world_open(2);
+    (void)state;
+    tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+    for (int i = 0; i < 3 * TOUR_TASKS_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "d%d", i);
+        tell(world, ENTRY_ENTER, name, FILE_FOLDER);
+        tell(world, ENTRY_FOUND, "link", FILE_LINK);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    }
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    world->walk_bytes = 4096;
+    world_run(world, "a");
+    assert_int_equal(world->failed_count, 0);
+    assert_before(world, "make a/d383/link", "adjust a");
+    world_close(world);
+}
+
+static void stopped_in_the_middle_nothing_more_begins(void **state)
+{
+    struct world *world = world_open(2);
+    (void)state;
+    tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+    tell(world, ENTRY_FOUND, "s1", FILE_REGULAR);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    world->control.stop = true;
+    world_run(world, "a");
+    assert_false(said(world, "make a") || said(world, "commit a/s1"));
+    world_close(world);
+}
+
+static void a_walk_that_makes_no_sense_ends_it(void **state)
+{
+    struct world *world = world_open(2);
+    (void)state;
+    tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    tell(world, ENTRY_FOUND, "s1", FILE_REGULAR);
+    world->walk_bytes = 4096;
+    world_run(world, "a");
+    assert_int_equal(world->failed_count, 1);
+    assert_int_equal(world->files_count, 0);
+    world_close(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folders_come_first_and_are_finished_last),
+        cmocka_unit_test(what_is_there_already_is_left_alone),
+        cmocka_unit_test(a_folder_that_cannot_be_made_is_left_out),
+        cmocka_unit_test(what_fails_is_told_and_the_others_go_on),
+        cmocka_unit_test(names_of_one_file_become_links_to_the_first),
+        cmocka_unit_test(when_the_first_name_fails_the_next_one_leads),
+        cmocka_unit_test(what_cannot_be_linked_is_copied),
+        cmocka_unit_test(delete_removes_what_the_source_has_not),
+        cmocka_unit_test(nothing_is_deleted_after_an_error_of_the_source),
+        cmocka_unit_test(a_dry_run_makes_and_removes_nothing),
+        cmocka_unit_test(the_source_goes_only_after_the_commit),
+        cmocka_unit_test(more_than_there_is_room_for),
+        cmocka_unit_test(stopped_in_the_middle_nothing_more_begins),
+        cmocka_unit_test(a_walk_that_makes_no_sense_ends_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
