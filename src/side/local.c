@@ -214,6 +214,7 @@ static void local_close(struct side *side)
     free(self->opens);
     free(self->works);
     local_tours_close(&self->tours);
+    local_systems_close(&self->systems);
     roots_close(&self->roots);
     if (self->owners)
         owners_close(self->owners);
@@ -252,6 +253,7 @@ int local_open(struct side **out, const struct local_config *config, struct erro
     self->config = *config;
     roots_init(&self->roots, config->place);
     local_tours_init(&self->tours);
+    local_systems_init(&self->systems);
     self->pool = (struct cache_pool){
         .window_bytes = config->window_bytes,
         .windows_count = config->windows_count,

@@ -139,6 +139,10 @@ static int local_adjust_to(const struct local *self, struct work *work, const ch
     int result = fd < 0 ? fd : local_check_kind(work, fd, path, err);
     if (result < 0)
         return result;
+    if (work->place && !job->wish.dry) {
+        local_system_changes(work->self, work->place->fd); /* most often it is this one */
+        local_system_changes(work->self, fd);
+    }
     wanted.details = details;
     if (regular)
         wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE; /* they are what said that it is finished */

@@ -72,7 +72,7 @@ static int entry_is_root(struct work *work, const char *path)
     return 0;
 }
 
-static int entry_make(struct work *work, const char *path)
+static int entry_make(struct local *self, struct work *work, const char *path)
 {
     struct job *job = work->slot->job;
     struct node_made made;
@@ -96,6 +96,7 @@ static int entry_make(struct work *work, const char *path)
         wish.fd_leader_folder = fd_leader;
         wish.leader_name = place_name(wish.link_text);
     }
+    local_system_changes(self, fd);
     int result = node_make(fd, place_name(job->target_path), &wish, job->wish.dry, &made);
     if (result == 0)
         entry_tell(fd, job, &made);
@@ -115,11 +116,11 @@ int local_make(struct local *self, struct work *work)
         return result;
     if (work->place && job->target_path[0] == '\0')
         return entry_is_root(work, path);
-    result = entry_make(work, path);
+    result = entry_make(self, work, path);
     if (result != -ENOTEMPTY || !job->wish.replace_folders)
         return result;
     result = local_remove(self, work);
-    return result < 0 ? result : entry_make(work, path);
+    return result < 0 ? result : entry_make(self, work, path);
 }
 
 /* ---- DETAIL, DRESS ---- */

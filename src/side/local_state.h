@@ -98,6 +98,19 @@ struct tours {
     struct tour *all[TOURS_MAX]; /* local_tree.c's */
 };
 
+/* File systems in which something was changed that no file's own sync covers: a descriptor from
+ * before is told of what is lost later. */
+enum { SYSTEMS_MAX = 8 };
+struct systems {
+    pthread_mutex_t lock;
+    uint32_t count;
+    bool others; /* some that have no descriptor here */
+    struct {
+        uint64_t device;
+        int fd;
+    } all[SYSTEMS_MAX];
+};
+
 struct local {
     struct side side;
     struct engine *engine;
@@ -107,6 +120,7 @@ struct local {
     struct sync_group group;
     struct roots roots;
     struct tours tours;
+    struct systems systems;
     uint64_t opened;         /* files, so far */
     struct open_file *opens; /* config.jobs_max */
     struct work *works;      /* config.slots_count */
@@ -199,6 +213,11 @@ int local_list(struct local *self, struct work *work);
 int local_missing(struct local *self, struct work *work);
 int local_remove(struct local *self, struct work *work);
 int local_sync_root(struct local *self, struct work *work); /* SYNC of no open job */
+void local_systems_init(struct systems *systems);
+void local_systems_close(struct systems *systems);
+/* Something on the file system of this folder is about to be changed, until the next SYNC of a root
+ * makes it durable. */
+void local_system_changes(struct local *self, int fd);
 void local_tours_init(struct tours *tours);
 void local_tours_close(struct tours *tours);
 void local_tours_leave(struct tours *tours, const struct job *job); /* ABANDON */

@@ -55,14 +55,12 @@ struct tour {
     bool left;           /* the last one frees it */
     struct rules *rules; /* NULL: none */
     struct walk *walk;
-    struct owners owners;
 };
 
 static void tour_free(struct tour *tour)
 {
     walk_close(tour->walk);
     rules_close(tour->rules);
-    owners_close(&tour->owners);
     free(tour);
 }
 
@@ -185,7 +183,7 @@ static int tour_begin(struct tour *tour, const struct work *work, struct error *
         .links = flags & TOUR_LINKS,
         .devices = flags & TOUR_DEVICES,
         .specials = flags & TOUR_SPECIALS,
-        .owners = flags & TOUR_NAMES ? &tour->owners : NULL,
+        .owners = flags & TOUR_NAMES ? work->self->owners : NULL,
         .rules = tour->rules,
     };
     if (result == 0)
@@ -200,7 +198,6 @@ int local_tour(struct local *self, struct work *work)
     struct tour *tour = result == 0 ? calloc(1, sizeof(*tour)) : NULL;
     if (!tour)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a walk");
-    owners_init(&tour->owners);
     tour->job_number = work->slot->job->number;
     tour->root_number = work->slot->job->roots[SIDE_SOURCE].number;
     result = tour_begin(tour, work, err);
@@ -427,16 +424,66 @@ int local_remove(struct local *self, struct work *work)
             place_prefix(work->place), source ? job->source_path : job->target_path);
     if (result < 0)
         return result;
+    local_system_changes(self, work->place->fd);
     return source ? remove_source(work) : removal_of(work->place, job->target_path, err);
 }
 
 /* ---- durable ---- */
 
+void local_systems_init(struct systems *systems)
+{
+    *systems = (struct systems){.count = 0};
+    pthread_mutex_init(&systems->lock, NULL); /* cannot fail on Linux */
+}
+
+void local_systems_close(struct systems *systems)
+{
+    for (uint32_t i = 0; i < systems->count; i++)
+        cleanup_close(&systems->all[i].fd);
+    pthread_mutex_destroy(&systems->lock);
+}
+
+static void system_add(struct systems *systems, int fd, uint64_t device)
+{
+    if (systems->count == SYSTEMS_MAX) {
+        systems->others = true;
+        return;
+    }
+    int opened = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    systems->others |= opened < 0;
+    systems->all[systems->count].fd = opened;
+    systems->all[systems->count++].device = device;
+}
+
+void local_system_changes(struct local *self, int fd)
+{
+    struct systems *systems = &self->systems;
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return;
+    pthread_mutex_lock(&systems->lock);
+    bool known = false;
+    for (uint32_t i = 0; i < systems->count && !known; i++)
+        known = systems->all[i].device == st.st_dev;
+    if (!known)
+        system_add(systems, fd, st.st_dev);
+    pthread_mutex_unlock(&systems->lock);
+}
+
+/* Those that there are so far, whose table only grows. What could not be opened goes with all. */
 int local_sync_root(struct local *self, struct work *work)
 {
-    (void)self;
-    AUTO_CLOSE int fd = place_reach(work->place, "", O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
-        return tree_refused(work, "", fd, "this folder cannot be opened");
-    return syncfs(fd) == 0 ? 0 : tree_refused(work, "", -errno, "sync to the disk");
+    struct systems *systems = &self->systems;
+    int result = 0;
+    pthread_mutex_lock(&systems->lock);
+    uint32_t count = systems->count;
+    bool others = systems->others;
+    pthread_mutex_unlock(&systems->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        if (systems->all[i].fd >= 0 && syncfs(systems->all[i].fd) != 0 && result == 0)
+            result = -errno;
+    }
+    if (others)
+        sync();
+    return result == 0 ? 0 : tree_refused(work, "", result, "sync to the disk");
 }

@@ -431,6 +431,10 @@ static void sync_of_a_root_needs_no_open_file(void **state)
 {
     struct bench *bench = *state;
     must(bench, SIDE_TARGET, SIDE_SYNC);
+    bench->job.facts[SIDE_SOURCE].kind = FILE_FOLDER;
+    bench->job.target_path = "new";
+    must(bench, SIDE_TARGET, SIDE_MAKE);
+    must(bench, SIDE_TARGET, SIDE_SYNC);
     bench->job.roots[SIDE_TARGET].path = "none";
     bench->job.roots[SIDE_TARGET].number = 9;
     assert_int_equal(call(bench, SIDE_TARGET, SIDE_SYNC), -ENOENT);
