@@ -25,8 +25,22 @@ scratch_open() {
     cd "$SCRATCH" || return 1
 }
 
+# Lines of --json that a test has got, for tests/lib/events, which the whole check asks about all of them: in a file of the
+# folder HAUL_EVENTS. Without a process of its own: there are thousands. A killed program's last line may lack its end.
+events() { # FILE...
+    local file begin lines
+    [ -n "${HAUL_EVENTS:-}" ] || return 0
+    for file; do
+        [ -f "$file" ] && [ -r "$file" ] && read -r -N 5 begin <"$file" && [ "$begin" = '{"v":' ] || continue
+        mapfile lines <"$file"
+        [[ ${lines[-1]} == *$'\n' ]] || unset 'lines[-1]'
+        printf '%s' "$BATS_TEST_FILENAME: $BATS_TEST_DESCRIPTION"$'\n' "${lines[@]}" >>"$HAUL_EVENTS/${SCRATCH##*/}"
+    done
+}
+
 scratch_close() {
     local i
+    events "$SCRATCH"/*
     cd /
     for ((i = ${#CLEANUPS[@]} - 1; i >= 0; i--)); do
         eval "${CLEANUPS[i]}" || echo "cleanup failed: ${CLEANUPS[i]}"
@@ -103,6 +117,7 @@ haul() {
 copy() {
     status=0
     "${under[@]}" timeout -k 10 "${HAUL_TIMEOUT:-180}" "$HAUL" --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+    events "$SCRATCH/out"
 }
 
 expect_status() {

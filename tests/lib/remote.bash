@@ -193,6 +193,7 @@ copy_wait() { # [SECONDS]
     status=0
     waits_until "${1:-120}" process_ended "$CLIENT" || kill -9 "$CLIENT"
     wait "$CLIENT" || status=$?
+    events "$SCRATCH/out"
 }
 
 kill_quietly() {

@@ -53,6 +53,7 @@ finished() {
     wait "$running" || status=$?
     mv "$SCRATCH/begun.out" "$SCRATCH/out"
     mv "$SCRATCH/begun.err" "$SCRATCH/err"
+    events "$SCRATCH/out"
 }
 
 # Of a copy that is under way.
