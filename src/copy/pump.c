@@ -349,11 +349,16 @@ static bool pump_needs_buffers(const struct life *life)
     return life->want == LIFE_WANTS_BUFFER;
 }
 
+static int pump_buffers_count(const struct life *life)
+{
+    return life->kind == LIFE_CALL ? 1 : 2;
+}
+
 /* Two slots with buffers for the files that need them, one for a call, the first one first, so that
- * no two of them wait for each other. false: they have to be waited for. */
+ * no two of them wait for each other; who has them goes on. false: they have to be waited for. */
 static bool pump_lend(struct pump *pump, struct life *life)
 {
-    for (int i = 0; i < (life->kind == LIFE_CALL ? 1 : 2); i++) {
+    for (int i = 0; i < pump_buffers_count(life); i++) {
         if (life->buffers[i])
             continue;
         life->buffers[i] = pump_find(pump, 0, pump_own_count(pump));
@@ -388,7 +393,8 @@ static void pump_steps(struct pump *pump)
         struct slot *slot = NULL;
         if (life->want == LIFE_WANTS_STEP)
             slot = pump_control(pump);
-        else if (pump_needs_buffers(life) && lending && (lending = pump_lend(pump, life)))
+        else if (pump_needs_buffers(life) && (life->buffers[pump_buffers_count(life) - 1] ||
+                                              (lending && (lending = pump_lend(pump, life)))))
             slot = life->buffers[0];
         if (slot)
             pump_step(pump, life, slot);

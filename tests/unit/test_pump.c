@@ -228,6 +228,54 @@ static void pump_run_any_order_is_complete(void **state)
     }
 }
 
+/* ---- two files ---- */
+
+static bool hold_recalls(const struct world *world, const struct slot *slot)
+{
+    (void)world;
+    return slot->op == SIDE_RECALL;
+}
+
+static void list(struct world *world, struct life *life)
+{
+    life->state = LIFE_LISTING;
+    life->want = LIFE_WANTS_BUFFER;
+    life->role = SIDE_TARGET;
+    life->op = SIDE_RECALL;
+    life->plan = world->plan;
+}
+
+/* The other file has both buffers when the first one, which has the first claim, wants them. */
+static void pump_turn_a_file_that_has_its_buffers_needs_none(void **state)
+{
+    struct world *world = *state;
+    world_fill(world, 20, 2);
+    for (uint64_t i = 0; i < 20; i++)
+        world->listed[i] = true;
+    world_resume(world, &(struct plan_config){.resume = true});
+    world_begin(world);
+    world->life.want = LIFE_WANTS_NOTHING;
+    world->other = world->life;
+    list(world, &world->other);
+    pump_add(&world->pump, &world->other);
+    world->target.holds = hold_recalls;
+    (void)pump_turn(&world->pump);
+    assert_int_equal(world->target.pending_count, 1);
+    list(world, &world->life);
+    world->target.holds = NULL;
+    for (uint32_t i = 0; world->life.state == LIFE_LISTING; i++) {
+        assert_true(i < 1000);
+        (void)pump_turn(&world->pump);
+    }
+    plan_cancel(world->plan);
+    world->life.helped = world->other.helped = true;
+    while (world->life.state == LIFE_COPYING || world->other.state == LIFE_COPYING)
+        (void)pump_turn(&world->pump);
+    assert_int_equal(world->pump.busy_count, 0);
+    pump_remove(&world->pump, &world->other);
+    pump_remove(&world->pump, &world->life);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +293,7 @@ int main(void)
         IN_WORLD(pump_run_audit_against_the_source_finds_what_the_journal_does_not),
         IN_WORLD(pump_run_trusted_chunks_are_not_touched),
         IN_WORLD(pump_run_audit_goes_beside_the_copy),
+        IN_WORLD(pump_turn_a_file_that_has_its_buffers_needs_none),
         cmocka_unit_test(pump_run_any_order_is_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
