@@ -1,0 +1,595 @@
+/* sim_copies.c - the seeded simulation of whole runs: many files, several lanes with their threads,
+ * client and servers over lines between them, as they are (copy.c, lanes, lives, pumps, peers,
+ * sessions, servers, local sides), on simulated engines, lines, threads and clocks.
+ *
+ * From the seed follow the files, the side that is far away, delays, orders, failures, a request to
+ * stop, lines that are cut, and a cut of the power. Whatever happens: it ends; nothing fails
+ * without a cause, and with one only what it concerns; what is reported durable is right and would
+ * be there after a cut; after a cut what looks finished is right; the run after it has no failure,
+ * makes all targets equal, and leaves nothing behind. (The cache of one file is sim_pump's
+ * business.)
+ *
+ *   SEEDS=100000 build/tests/sim/sim_copies     more of them
+ *   FIRST=5000 build/tests/sim/sim_copies       others: from this one on
+ *   SEED=1234 build/tests/sim/sim_copies        this one, with all it does */
+#include <sys/syscall.h>
+
+#include "disk_sim.h"
+#include "link_sim.h"
+#include "tasks_sim.h"
+
+#include "haul/base/log.h"
+#include "haul/copy/copy.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+enum {
+    SEEDS_DEFAULT = 10000,
+    WORKERS_MAX = 4,
+    FAILURES_MAX = 10,
+    WATCHDOG_SECONDS = 120,
+    FILES_MAX = 16,
+    CHUNK_BYTES = 64 * 1024,
+    BLOCK_BYTES = 4096,
+    SMALL_BYTES_MAX = 4 * CHUNK_BYTES,
+    LARGE_BYTES = 33 * 1024 * 1024, /* worth several lanes; mostly holes */
+    FDS_MAX = 4096,
+};
+
+enum old_target { OLD_NONE, OLD_PARTLY, OLD_OTHER, OLD_ENDS_MAX };
+
+struct sample {
+    uint64_t size_bytes;
+    uint32_t data_chunks; /* of a large one; the rest is holes */
+    enum old_target old;
+};
+
+struct scenario {
+    uint32_t files_count;
+    struct sample samples[FILES_MAX];
+    int far; /* 0: none; 1: the target; 2: the source */
+    struct copy_wish wish;
+    uint64_t delay_ns_max, call_delay_ns_max, line_delay_ns;
+    bool fails, stops, cut_lines, cut_power;
+};
+
+struct shared {
+    _Atomic uint32_t passed, good, failed, interrupted, cut, lines_cut, resumed, lanes;
+    struct {
+        _Atomic uint64_t seed;
+        pid_t pid;
+    } workers[WORKERS_MAX];
+};
+
+struct run {
+    struct scenario scenario;
+    struct control control;
+    uint32_t number;
+    bool calm; /* nothing happens: all has to succeed */
+};
+
+static struct shared *shared;
+static char folder[64];
+static struct image content, scratch;
+
+static void file_path(char out[192], bool target, uint32_t number)
+{
+    snprintf(out, 192, "%s/%s/file%u", folder, target ? "target" : "source", number);
+}
+
+/* ---- the scenario ---- */
+
+static void draw_sample(struct sample *sample, bool large)
+{
+    static const uint64_t corners[] = {0, 1, 4095, 4096, CHUNK_BYTES, CHUNK_BYTES + 1};
+    *sample = (struct sample){
+        .size_bytes = sim_chance(300) ? corners[sim_below(sizeof(corners) / sizeof(corners[0]))]
+                                      : sim_scaled(1, SMALL_BYTES_MAX),
+        .old = sim_chance(600) ? OLD_NONE : (enum old_target)sim_below(OLD_ENDS_MAX),
+    };
+    if (large) {
+        sample->size_bytes = LARGE_BYTES + sim_below(3 * CHUNK_BYTES);
+        sample->data_chunks = (uint32_t)sim_scaled(1, 60);
+    }
+}
+
+static void draw_wish(struct scenario *scenario)
+{
+    static const enum policy_kind policies[] = {POLICY_AUTO, POLICY_WINDOW, POLICY_PLAIN};
+    scenario->wish = (struct copy_wish){
+        .engine = ENGINE_THREADS,
+        .chunk_bytes = CHUNK_BYTES,
+        .memory_bytes = (6 + sim_below(5)) * CHUNK_BYTES,
+        .verify = sim_chance(200),
+        .checksum = sim_chance(200),
+        .sparse = sim_chance(200),
+        .no_preallocate = sim_chance(200),
+        .sync_every_set = sim_chance(300),
+        .sync_every_bytes = sim_scaled(1, 4 * CHUNK_BYTES),
+        .lanes = (uint32_t)sim_below(4),
+        .compress = false,
+        .timeout_ns = sim_chance(500) ? 0 : 30 * NS_PER_SECOND,
+        .umask_bits = 022,
+        .file.cache = policies[sim_below(3)],
+        .file.resume = sim_chance(200) ? RESUME_APPEND_VERIFY : RESUME_AUTO,
+        .link.transport = "simulated",
+    };
+}
+
+static void draw_scenario(struct scenario *scenario)
+{
+    bool large = sim_chance(60);
+    *scenario = (struct scenario){
+        .files_count = large ? (uint32_t)sim_scaled(1, 3) : (uint32_t)sim_scaled(1, FILES_MAX),
+        .far = large ? 1 + (int)sim_below(2) : (int)sim_below(3),
+        .delay_ns_max = sim_scaled(0, (large ? 500 : 50) * NS_PER_MS),
+        .call_delay_ns_max = sim_chance(100) ? 10 * NS_PER_SECOND : sim_scaled(0, 100 * NS_PER_MS),
+        .line_delay_ns = sim_scaled(0, 50 * NS_PER_MS),
+        .fails = sim_chance(250),
+        .stops = sim_chance(150),
+        .cut_lines = sim_chance(250),
+        .cut_power = sim_chance(250),
+    };
+    for (uint32_t i = 0; i < scenario->files_count; i++)
+        draw_sample(&scenario->samples[i], large && i == 0);
+    draw_wish(scenario);
+}
+
+/* ---- files ---- */
+
+static void fill(uint8_t *data, uint64_t length, uint64_t seed)
+{
+    for (uint64_t i = 0; i < length; i += sizeof(uint64_t)) {
+        uint64_t word = (seed + i) * 0x9e3779b97f4a7c15;
+        word ^= word >> 29;
+        memcpy(data + i, &word, (size_t)min_u64(sizeof(word), length - i));
+    }
+}
+
+/* What source `number` holds, into `content`. */
+static void content_make(const struct scenario *scenario, uint32_t number)
+{
+    const struct sample *sample = &scenario->samples[number];
+    uint64_t chunks = div_ceil(sample->size_bytes, CHUNK_BYTES);
+    image_zero(&content, 0, IMAGE_BYTES_MAX);
+    if (sample->data_chunks == 0)
+        fill(image_at(&content, 0, sample->size_bytes), sample->size_bytes, sim.seed + number);
+    for (uint32_t i = 0; i < sample->data_chunks; i++) {
+        uint64_t offset = (sim.seed + i * UINT64_C(7919)) % chunks * CHUNK_BYTES;
+        uint64_t part = min_u64(CHUNK_BYTES, sample->size_bytes - offset);
+        fill(image_at(&content, offset, part), part, offset + i);
+    }
+}
+
+static void write_content(const char *path, uint64_t length, time_t time)
+{
+    const struct timespec times[2] = {{.tv_sec = time}, {.tv_sec = time}};
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        sim_fatal("%s: %s", path, strerror(errno));
+    image_write(&content, fd, length);
+    futimens(fd, times);
+    close(fd);
+}
+
+static time_t time_of(uint32_t number)
+{
+    return 1000000000 + (time_t)number;
+}
+
+static void make_files(const struct scenario *scenario)
+{
+    char path[192];
+    for (uint32_t i = 0; i < scenario->files_count; i++) {
+        const struct sample *sample = &scenario->samples[i];
+        content_make(scenario, i);
+        file_path(path, false, i);
+        write_content(path, sample->size_bytes, time_of(i));
+        uint64_t old_bytes = sim_chance(500) ? sample->size_bytes : sim_below(SMALL_BYTES_MAX);
+        for (uint32_t k = 0; sample->old == OLD_PARTLY && k < 3 && sample->size_bytes > 0; k++)
+            *image_at(&content, sim_below(sample->size_bytes), 1) ^= 0x55;
+        file_path(path, true, i);
+        if (sample->old == OLD_OTHER)
+            fill(image_at(&content, 0, old_bytes), old_bytes, sim.seed ^ i);
+        if (sample->old != OLD_NONE)
+            write_content(path, sample->old == OLD_OTHER ? old_bytes : sample->size_bytes, 999);
+    }
+}
+
+/* The file as it is, into `scratch`; NUM_UNKNOWN: there is none. */
+static uint64_t read_file(const char *path, time_t *time)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return NUM_UNKNOWN;
+    image_zero(&scratch, 0, IMAGE_BYTES_MAX);
+    image_read(&scratch, fd, 0, (uint64_t)st.st_size);
+    close(fd);
+    *time = st.st_mtim.tv_sec;
+    return (uint64_t)st.st_size;
+}
+
+static bool equals_content(const struct image *image, uint64_t got_bytes, uint64_t size_bytes)
+{
+    return got_bytes == size_bytes && image_equals(image, &content, size_bytes);
+}
+
+/* ---- what must hold ---- */
+
+/* It was reported durable: right, finished, and no cut can undo that. */
+static void check_durable(const struct run *run, uint32_t number)
+{
+    uint64_t size_bytes = run->scenario.samples[number].size_bytes;
+    char path[192];
+    time_t time = 0;
+    file_path(path, true, number);
+    content_make(&run->scenario, number);
+    uint64_t got = read_file(path, &time);
+    if (!equals_content(&scratch, got, size_bytes) || time != time_of(number))
+        sim_fatal("%s: is not the source, and is reported durable", path);
+    const struct name *name = name_find(disk.names, disk.names_count, strrchr(path, '/') + 1);
+    const struct node *node = name ? node_of_inode(name->inode) : NULL;
+    struct stat st;
+    if (!node || stat(path, &st) != 0 || st.st_ino != name->inode)
+        sim_fatal("%s: its name is not durable", path);
+    if (!equals_content(&node->durable, node->durable_bytes, size_bytes) ||
+        node->durable_time.tv_sec != time)
+        sim_fatal("%s: is not durable, and is reported so", path);
+}
+
+/* After a cut: what the next run would take for finished is. */
+static void check_finished(const struct run *run)
+{
+    char path[192];
+    for (uint32_t i = 0; i < run->scenario.files_count; i++) {
+        uint64_t size_bytes = run->scenario.samples[i].size_bytes;
+        time_t time = 0;
+        file_path(path, true, i);
+        uint64_t got = read_file(path, &time);
+        content_make(&run->scenario, i);
+        if (got == size_bytes && time == time_of(i) && !equals_content(&scratch, got, size_bytes))
+            sim_fatal("%s: looks finished after the cut, and is not", path);
+    }
+}
+
+static void check_nothing_left(const struct run *run)
+{
+    struct name names[NODES_MAX];
+    uint32_t count = names_now(names);
+    for (uint32_t i = 0; i < count; i++) {
+        if (strncmp(names[i].text, "file", 4) != 0)
+            sim_fatal("%s is left behind", names[i].text);
+    }
+    if (count != run->scenario.files_count)
+        sim_fatal("%u files, and not %u", count, run->scenario.files_count);
+}
+
+/* ---- a run ---- */
+
+static void check_outcome(struct run *run, uint32_t number, int result,
+                          const struct receipt *receipt, const struct error *err)
+{
+    sim_trace("file %u: %d %s", number, result, result < 0 ? err->text : "");
+    if (result == 0) {
+        check_durable(run, number);
+        shared->good++;
+        shared->resumed += receipt->resumed;
+        shared->lanes += receipt->lanes > 1;
+        return;
+    }
+    shared->failed++;
+    shared->interrupted += err->class == ERROR_INTERRUPTED;
+    if (receipt->outcome.kind == OUTCOME_DURABLE)
+        sim_fatal("file %u has failed, and claims to be durable", number);
+    if (!error_is_set(err))
+        sim_fatal("file %u has failed without a word", number);
+    if (disk.causes_count == 0 && !run->control.stop)
+        sim_fatal("file %u has failed, and nothing was wrong: %s", number, err->text);
+}
+
+static void copy_files(struct run *run, struct copy *copy)
+{
+    static char paths[FILES_MAX][2][192];
+    uint32_t begun = 0, count = run->scenario.files_count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct receipt receipt;
+        struct error err = {.class = ERROR_NONE};
+        for (; begun < count; begun++) {
+            file_path(paths[begun][0], false, begun);
+            file_path(paths[begun][1], true, begun);
+            if (!copy_begin(copy, false, paths[begun][0], paths[begun][1]))
+                break;
+        }
+        int result = copy_collect(copy, &receipt, &err);
+        check_outcome(run, i, result, &receipt, &err);
+    }
+}
+
+/* The copy's thread, as transfer.c has it. */
+static void *client_main(void *argument)
+{
+    struct run *run = argument;
+    static struct address addresses[2];
+    struct copy *copy = NULL;
+    struct error err = {.class = ERROR_NONE};
+    for (int role = 0; role < 2; role++) {
+        bool far = run->scenario.far == 2 - role;
+        addresses[role] = (struct address){.kind = far ? ADDRESS_REMOTE : ADDRESS_LOCAL};
+        strcpy(addresses[role].host, far ? "far" : "");
+    }
+    int result =
+        copy_open(&copy, &run->scenario.wish, &addresses[0], &addresses[1], &run->control, &err);
+    if (result == 0)
+        copy_files(run, copy);
+    else if (disk.causes_count == 0 && !run->control.stop)
+        sim_fatal("it does not begin: %s", err.text);
+    copy_close(copy);
+    return NULL;
+}
+
+static uint64_t sometime_ns(const struct scenario *scenario)
+{
+    return sim.now_ns + sim_scaled(1, (uint64_t)4 * scenario->files_count *
+                                          (scenario->delay_ns_max + scenario->line_delay_ns +
+                                           scenario->call_delay_ns_max / 4 + NS_PER_MS));
+}
+
+static void draw_events(struct run *run)
+{
+    const struct scenario *scenario = &run->scenario;
+    static const uint32_t kinds[] = {1 << REQUEST_READ, 1 << REQUEST_WRITE, 1 << REQUEST_DATASYNC,
+                                     1 << REQUEST_SYNC};
+    disk.fault.kinds = 0;
+    disk.fsync_fails_nth = 0;
+    sim.stop_ns = sim.cut_ns = net.cut_after_bytes = UINT64_MAX;
+    if (run->calm)
+        return;
+    if (scenario->fails && sim_chance(500))
+        disk.fsync_fails_nth = (uint32_t)sim_scaled(1, 40);
+    else if (scenario->fails)
+        disk.fault = (struct fault){
+            .kinds = kinds[sim_below(4)],
+            .nth = (uint32_t)sim_scaled(1, 60),
+            .errnum = sim_chance(500) ? EIO : ENOSPC,
+        };
+    if (scenario->stops)
+        sim.stop_ns = sometime_ns(scenario);
+    if (scenario->cut_lines)
+        net.cut_after_bytes = sim_scaled(100, (uint64_t)scenario->files_count * SMALL_BYTES_MAX);
+    if (scenario->cut_power)
+        sim.cut_ns = sometime_ns(scenario);
+}
+
+/* false: the power was cut. */
+static bool run_once(struct run *run)
+{
+    run->control.stop = false;
+    sim.control = &run->control;
+    sim.turns = 0;
+    sim.now_ns = 0;
+    disk.causes_count = disk.fsync_count = disk.fault.seen = 0;
+    disk.delay_ns_max = run->scenario.delay_ns_max;
+    disk.call_delay_ns_max = run->scenario.call_delay_ns_max;
+    net.delay_ns = run->scenario.line_delay_ns;
+    net.moved_bytes = 0;
+    net.cut_count = 0;
+    disk_settle();
+    draw_events(run);
+    bool ended = sim_run(client_main, run);
+    shared->lines_cut += net.cut_count;
+    if (ended)
+        return true;
+    disk_cut();
+    shared->cut++;
+    return false;
+}
+
+/* In a process of its own, which a cut of the power ends as it is. */
+static void run_in_child(struct run *run)
+{
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)run_once(run);
+        fflush(stdout);
+        _exit(0);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+        exit(1);
+}
+
+static uint32_t count_fds(void)
+{
+    uint32_t count = 0;
+    DIR *fds = opendir("/proc/self/fd");
+    while (fds && readdir(fds))
+        count++;
+    if (fds)
+        closedir(fds);
+    return count;
+}
+
+static void remove_files(void)
+{
+    char path[256];
+    struct name names[NODES_MAX];
+    uint32_t count = names_now(names);
+    for (uint32_t i = 0; i < count; i++) {
+        name_path(path, &names[i]);
+        unlink(path);
+    }
+    disk_settle();
+    for (uint32_t i = 0; i < FILES_MAX; i++) {
+        file_path(path, false, i);
+        unlink(path);
+    }
+}
+
+static void run_seed(uint64_t seed)
+{
+    static struct run run;
+    uint32_t fds_count = count_fds();
+    alarm(WATCHDOG_SECONDS);
+    memset(&run, 0, sizeof(run));
+    sim.seed = seed;
+    sim.random = seed * 0x2545f4914f6cdd1d;
+    draw_scenario(&run.scenario);
+    disk.no_fallocate = sim_chance(100);
+    make_files(&run.scenario);
+    if (run.scenario.cut_power) {
+        run_in_child(&run);
+        check_finished(&run);
+    } else if (run.scenario.fails || run.scenario.stops || run.scenario.cut_lines) {
+        (void)run_once(&run);
+    }
+    run.calm = true;
+    (void)run_once(&run);
+    check_nothing_left(&run);
+    remove_files();
+    if (count_fds() != fds_count)
+        sim_fatal("%u descriptors are open, %u were before", count_fds(), fds_count);
+    alarm(0);
+}
+
+/* ---- all seeds ---- */
+
+static void on_alarm(int number)
+{
+    char text[96];
+    (void)number;
+    int length = snprintf(text, sizeof(text), "seed %llu: hangs (%d s)\n",
+                          (unsigned long long)sim.seed, WATCHDOG_SECONDS);
+    _exit(write(STDOUT_FILENO, text, (size_t)length) < 0 ? 2 : 1);
+}
+
+static void prepare(const char *base, uint32_t worker)
+{
+    struct stat st;
+    char path[192];
+    snprintf(folder, sizeof(folder), "%s/%u", base, worker);
+    snprintf(disk.folder, sizeof(disk.folder), "%s/target", folder);
+    snprintf(path, sizeof(path), "%s/source", folder);
+    mkdir(folder, 0700);
+    mkdir(path, 0700);
+    mkdir(disk.folder, 0700);
+    image_open(&content);
+    image_open(&scratch);
+    if (stat(disk.folder, &st) != 0)
+        sim_fatal("no folder");
+    disk.device = st.st_dev;
+    disk.folder_inode = st.st_ino;
+    mallopt(M_MMAP_THRESHOLD, 64 * 1024); /* zeroed memory costs what of it is used */
+    signal(SIGALRM, on_alarm);
+}
+
+static pid_t start_worker(const char *base, uint32_t index, uint64_t first, uint64_t end,
+                          uint32_t workers_count)
+{
+    fflush(stdout);
+    shared->workers[index].seed = first;
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prepare(base, index);
+    for (uint64_t seed = first; seed < end; seed += workers_count) {
+        shared->workers[index].seed = seed;
+        run_seed(seed);
+        shared->passed++;
+    }
+    _exit(0);
+}
+
+/* A worker that died failed at its seed; another goes on behind it. */
+static uint32_t run_workers(const char *base, uint64_t first, uint64_t end, uint32_t workers_count)
+{
+    uint32_t failed_count = 0, running_count = 0;
+    for (uint32_t i = 0; i < workers_count && first + i < end; i++, running_count++)
+        shared->workers[i].pid = start_worker(base, i, first + i, end, workers_count);
+    while (running_count > 0) {
+        int status;
+        pid_t pid = wait(&status);
+        uint32_t index = 0;
+        while (index < workers_count && shared->workers[index].pid != pid)
+            index++;
+        if (index == workers_count)
+            continue;
+        running_count--;
+        if (status == 0)
+            continue;
+        uint64_t seed = shared->workers[index].seed;
+        printf("seed %llu failed (status %#x); again with: SEED=%llu\n", (unsigned long long)seed,
+               (unsigned)status, (unsigned long long)seed);
+        char command[160]; /* what it has left */
+        snprintf(command, sizeof(command), "rm -rf -- '%s/%u'", base, index);
+        if (system(command) == 0 && ++failed_count < FAILURES_MAX && seed + workers_count < end) {
+            shared->workers[index].pid =
+                start_worker(base, index, seed + workers_count, end, workers_count);
+            running_count++;
+        }
+    }
+    return failed_count;
+}
+
+/* Seeds that never meet a failure, a lane or a cut would prove nothing. */
+static bool reaches_everything(void)
+{
+    printf("%u files copied, %u failed, %u of them interrupted; %u went on from a journal, %u by "
+           "several lanes; %u cuts of the power, %u of a line\n",
+           shared->good, shared->failed, shared->interrupted, shared->resumed, shared->lanes,
+           shared->cut, shared->lines_cut);
+    return shared->good > 0 && shared->failed > 0 && shared->interrupted > 0 &&
+           shared->resumed > 0 && shared->lanes > 0 && shared->cut > 0 && shared->lines_cut > 0;
+}
+
+static uint64_t number_from(const char *variable, uint64_t otherwise)
+{
+    uint64_t number = otherwise;
+    const char *text = getenv(variable);
+    if (text && !num_parse_u64(text, &number)) {
+        printf("%s=%s is not a number\n", variable, text);
+        exit(2);
+    }
+    return number;
+}
+
+static void tell(enum log_level level, const char *line)
+{
+    (void)level;
+    sim_trace("%s", line);
+}
+
+int main(void)
+{
+    char base[] = "/dev/shm/haul-sim.XXXXXX", command[64];
+    uint64_t first = number_from("FIRST", 1), seeds_count = number_from("SEEDS", SEEDS_DEFAULT);
+    long processors_count = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t workers_count = (uint32_t)clamp_u64((uint64_t)processors_count, 1, WORKERS_MAX);
+    int result = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED || !mkdtemp(base))
+        return 2;
+    if (getenv("SEED")) {
+        sim.verbose = true;
+        log_init(LOG_DEBUG, tell);
+        prepare(base, 0);
+        run_seed(number_from("SEED", 0));
+        printf("1 passed, 0 failed, 0 skipped\n");
+    } else {
+        uint32_t failed = run_workers(base, first, first + seeds_count, workers_count);
+        bool enough = reaches_everything() || seeds_count < SEEDS_DEFAULT;
+        if (!enough)
+            printf("these seeds do not reach everything\n");
+        printf("%u passed, %u failed, 0 skipped\n", shared->passed, failed);
+        result = failed > 0 || !enough || shared->passed == 0;
+    }
+    snprintf(command, sizeof(command), "rm -rf -- '%s'", base);
+    if (system(command) != 0)
+        printf("%s is left\n", base);
+    return result;
+}
