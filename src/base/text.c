@@ -414,7 +414,8 @@ bool text_split_path(const char *path, char **folder, char **name)
 
 char *text_join_path(const char *folder, const char *name)
 {
-    size_t folder_length = strlen(folder), name_length = strlen(name);
+    size_t name_length = strlen(name);
+    size_t folder_length = name_length > 0 && strcmp(folder, ".") == 0 ? 0 : strlen(folder);
     bool slash = name_length > 0 && folder_length > 0 && folder[folder_length - 1] != '/';
     char *path = malloc(folder_length + slash + name_length + 1);
     if (!path)

@@ -78,6 +78,10 @@ static const struct option_word digest_words[] = {
     {                                                                                              \
         name, letter, OPTION_ARCHIVE, NULL, help, AT(wish.attributes), 0, 0, NULL                  \
     }
+#define NODES(name, letter, taken, help)                                                           \
+    {                                                                                              \
+        name, letter, OPTION_NODES, NULL, help, 0, 0, taken, NULL                                  \
+    }
 #define REFUSED(name, letter, help)                                                                \
     {                                                                                              \
         name, letter, OPTION_REFUSED, NULL, help, 0, 0, 0, NULL                                    \
@@ -168,9 +172,20 @@ static const struct option_row table[] = {
     FLAG("no-preallocate", 0, wish.no_preallocate, "do not reserve the target's space first"),
     FLAG("write-devices", 0, wish.file.write_devices, "TARGET may be a block device"),
 
-    ARCHIVE("archive", 'a', "the same as -rptgo; owner and group only as root"),
-    ALREADY("recursive", 'r', "accepted for files; folders are not copied yet"),
-    FLAG("links", 'l', links, "accepted for files; what a symbolic link points to is copied"),
+    ARCHIVE("archive", 'a', "the same as -rlptgoD; owner and group only as root"),
+    FLAG("recursive", 'r', wish.tour.recursive, "copy folders, with all that is in them"),
+    FLAG("links", 'l', wish.tour.links, "copy symbolic links as what they are"),
+    FLAG("devices", 0, wish.tour.devices, "make devices in a tree anew, as root"),
+    FLAG("specials", 0, wish.tour.specials, "the same of fifos and sockets"),
+    NODES(NULL, 'D', true, "the same as --devices --specials"),
+    FLAG("hard-links", 'H', wish.tour.hard_links, "keep hard links among what is copied"),
+    FLAG("one-file-system", 'x', wish.tour.one_filesystem, "leave out what is mounted in a tree"),
+    FLAG("delete", 0, wish.tour.delete, "remove from the target what the source has not"),
+    FLAG("del", 0, wish.tour.delete, "the same as --delete"),
+    FLAG("force", 0, wish.tour.force, "a folder in the way of something else goes"),
+    FLAG("remove-source-files", 0, wish.tour.remove_source,
+         "remove from the source each file that is durable now"),
+    FLAG("mkpath", 0, wish.tour.mkpath, "make all folders on the way to TARGET"),
     ATTRIBUTE("perms", 'p', MODE, ASKED, "keep permissions, or exit 23; also set-id bits"),
     ATTRIBUTE("times", 't', TIMES, ASKED, "keep the modification time, or exit 23"),
     ATTRIBUTE("owner", 'o', OWNER, ASKED, "keep the owner, or exit 23; but see --ssh-option"),
@@ -196,7 +211,6 @@ static const struct option_row table[] = {
 
     REFUSED("acls", 'A', "access control lists are not copied yet"),
     REFUSED("xattrs", 'X', "extended attributes are not copied yet"),
-    REFUSED("hard-links", 'H', "hard links are not kept yet"),
 };
 
 const struct option_row *options_table(uint32_t *rows_count)
@@ -390,6 +404,16 @@ static int store_value(void *field, const struct option_row *row, const char *te
     }
 }
 
+static void store_archive(struct options *options)
+{
+    struct tour_wish *tour = &options->wish.tour;
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++) {
+        if (i != ATTRIBUTE_XATTRS && i != ATTRIBUTE_ACLS)
+            options->wish.attributes[i] = ATTRIBUTE_ARCHIVE;
+    }
+    tour->recursive = tour->links = tour->devices = tour->specials = true;
+}
+
 /* Put one option's value where its row says. `shown` is the option as it was typed. */
 static int store(struct options *options, const struct option_row *row, const char *shown,
                  const char *text, struct error *err)
@@ -413,10 +437,10 @@ static int store(struct options *options, const struct option_row *row, const ch
         *(uint32_t *)field = row->value;
         return 0;
     case OPTION_ARCHIVE:
-        for (int i = 0; i < ATTRIBUTES_COUNT; i++) {
-            if (i != ATTRIBUTE_XATTRS && i != ATTRIBUTE_ACLS)
-                ((uint32_t *)field)[i] = ATTRIBUTE_ARCHIVE;
-        }
+        store_archive(options);
+        return 0;
+    case OPTION_NODES:
+        options->wish.tour.devices = options->wish.tour.specials = row->value;
         return 0;
     case OPTION_TEXT:
         *(const char **)field = text;
@@ -641,7 +665,8 @@ static void finish(struct options *options)
     const char *transport = getenv("HAUL_RSH");
     if (!link->transport && transport && transport[0] != '\0')
         link->transport = transport;
-    if (options->wish.chmod.count > 0) {
+    if (options->wish.chmod.count > 0 || options->wish.tour.recursive ||
+        options->wish.tour.mkpath) {
         options->wish.umask_bits = umask(0);
         umask(options->wish.umask_bits);
     }

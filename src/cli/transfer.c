@@ -24,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct transfer {
@@ -134,18 +133,6 @@ static void print_one(const struct transfer *transfer, const struct receipt *rec
     }
 }
 
-/* -l, and -a which means it, would make a link. */
-static void note_link(const struct transfer *transfer, const char *source)
-{
-    const struct options *options = transfer->options;
-    bool wanted = options->links || options->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_ARCHIVE;
-    struct stat st;
-    if (wanted && transfer->operands.source.kind == ADDRESS_LOCAL && lstat(source, &st) == 0 &&
-        S_ISLNK(st.st_mode))
-        log_note("%s: is a symbolic link; what it points to is copied (links are not copied yet)",
-                 source);
-}
-
 /* What the progress is of. The path lives as long as the operands. */
 static void show_file(struct transfer *transfer, uint32_t number, const char *path)
 {
@@ -183,7 +170,6 @@ static bool begin_one(struct transfer *transfer)
         free(path);
         return false;
     }
-    note_link(transfer, source);
     free(*target_path);
     *target_path = path;
     transfer->begun_count++;
@@ -509,7 +495,7 @@ static int look_at_source(const char *source, struct error *err)
         return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file", source);
     if (facts.kind == FILE_FOLDER)
         return error_set_class(err, ERROR_FILE, EISDIR,
-                               "%s: skipped, it is a folder (they are not copied yet)", source);
+                               "%s: skipped, it is a folder (-r copies it)", source);
     if (pipe_is_kind(facts.kind)) /* one that was handed to us is opened in another way */
         return 0;
     return access(source, R_OK) == 0 ? 0 : error_set(err, errno, "%s: cannot be opened", source);

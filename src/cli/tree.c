@@ -179,15 +179,15 @@ static void print_json(const struct tour_event *event, const struct receipt *rec
 {
     flockfile(stdout); /* the other thread may print its events */
     fprintf(stdout, "{\"v\":1,\"event\":\"%s\"", event_name(event->kind));
-    if (event->kind == TOUR_FAILED)
-        output_json_number(stdout, "exit", (uint64_t)exit_code(event->error->class));
-    if (event->kind == TOUR_FAILED)
-        output_json_string(stdout, "error", event->error->text);
     output_json_string(stdout, "path",
                        event->kind == TOUR_REMOVED ? receipt->target_path : receipt->source_path);
-    output_json_string(stdout, "kind", kind_name(event->file_kind));
-    if (event->kind == TOUR_MADE)
+    if (event->kind == TOUR_FAILED) {
+        output_json_number(stdout, "exit", (uint64_t)exit_code(event->error->class));
+        output_json_string(stdout, "error", event->error->text);
+    } else {
+        output_json_string(stdout, "kind", kind_name(event->file_kind));
         output_json_string(stdout, "changes", event->changes[0] ? event->changes : NULL);
+    }
     fputs("}\n", stdout);
     funlockfile(stdout);
 }
@@ -247,7 +247,9 @@ void tree_print(const struct options *options, const struct tour_event *event,
         print_words(options, event, receipt);
     } else if (event->kind == TOUR_FILE) {
         receipt_json(stdout, receipt, "file", exit_of_outcome(&receipt->outcome),
-                     failed ? error->text : NULL);
+                     failed                     ? error->text
+                     : receipt->outcome.lacking ? "some of what was asked for could not be kept"
+                                                : NULL);
     } else if (event->kind != TOUR_OVER &&
                (event->kind != TOUR_MADE || event->made != JOB_UNCHANGED)) {
         print_json(event, receipt);

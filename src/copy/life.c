@@ -27,6 +27,7 @@ static const struct {
                                 SIDE_DESCRIBE},
     [LIFE_DESCRIBING_TARGET] = {"describing the target", LIFE_WANTS_STEP, SIDE_TARGET,
                                 SIDE_DESCRIBE},
+    [LIFE_CLEARING] = {"clearing", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_MAKE},
     [LIFE_CALLING] = {"calling", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_DESCRIBE},
     [LIFE_ADJUSTING] = {"adjusting", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_ADJUST},
     [LIFE_PROBING_SOURCE] = {"probing the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_DESCRIBE},
@@ -141,6 +142,7 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     job.session = life->run->session;
     job.journal = !compare;
     job.compare_only = compare;
+    job.replace_folders = wish->tour.force || wish->tour.delete;
     /* What is unfinished may not be taken for a target that is newer, or there. */
     bool telling = wish->choice.update || wish->choice.ignore_existing;
     job.journal_early = !compare && (wish->manifest_path || telling);
@@ -349,9 +351,26 @@ static void life_called(struct life *life, const struct slot *slot)
 
 /* ---- before it is open ---- */
 
+/* In a tree whatever is in the way of a file goes, a folder only where that was asked for. */
+static bool life_clears(struct life *life)
+{
+    const struct job *job = &life->job;
+    struct facts *target = &life->job.facts[SIDE_TARGET];
+    bool goes = target->kind != FILE_NONE && target->kind != FILE_REGULAR &&
+                (target->kind != FILE_FOLDER || job->wish.replace_folders);
+    if (job->roots[SIDE_TARGET].number == 0 || !goes)
+        return false;
+    *target = (struct facts){.kind = FILE_NONE};
+    if (!life->run->wish->dry_run)
+        life_enter(life, LIFE_CLEARING);
+    return !life->run->wish->dry_run;
+}
+
 static void life_described(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
+    if (life_clears(life))
+        return;
     for (int role = 0; role < 2; role++)
         life->piped[role] = pipe_is_kind(life->job.facts[role].kind);
     life_attributes_want(life);
@@ -382,6 +401,11 @@ static void life_described(struct life *life)
         return;
     }
     life->would = life_would(life);
+    if (life->target_absent) { /* nor is its folder: there is nothing to look at */
+        life->outcome = outcome_dry(&err);
+        life_end(life);
+        return;
+    }
     life->job.wish.dry = true;
     life->job.wish.preallocate = life_preallocates(life);
     life_enter(life, LIFE_PROBING_SOURCE);
@@ -408,6 +432,19 @@ static void life_target_described(struct life *life)
         life_end(life);
     else
         life_described(life);
+}
+
+/* What is there, at either side; or there is room for it at the target now. */
+static void life_looked(struct life *life)
+{
+    if (life->state == LIFE_DESCRIBING_SOURCE) {
+        life_source_described(life);
+    } else if (life->state == LIFE_DESCRIBING_TARGET) {
+        life_target_described(life);
+    } else {
+        life->job.facts[SIDE_TARGET] = (struct facts){.kind = FILE_NONE};
+        life_described(life);
+    }
 }
 
 /* -n: what a run would begin with, an error perhaps. */
@@ -775,10 +812,9 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
     }
     switch (life->state) {
     case LIFE_DESCRIBING_SOURCE:
-        life_source_described(life);
-        break;
     case LIFE_DESCRIBING_TARGET:
-        life_target_described(life);
+    case LIFE_CLEARING:
+        life_looked(life);
         break;
     case LIFE_CALLING:
         life_called(life, slot);

@@ -20,7 +20,7 @@ const char *life_shown(const struct life *life, enum side_role role, char out[LI
     const struct job *job = &life->job;
     const struct job_root *root = &job->roots[role];
     const char *path = role == SIDE_SOURCE ? job->source_path : job->target_path;
-    if (root->number == 0)
+    if (root->number == 0 || (path[0] && strcmp(root->path, ".") == 0))
         return path;
     size_t length = strlen(root->path);
     bool slash = length > 0 && root->path[length - 1] == '/';
@@ -38,14 +38,6 @@ static const char *plan_name(const struct life *life, enum side_role role,
     snprintf(out, LIFE_SHOWN_BYTES, "%s%s%s", address->kind == ADDRESS_REMOTE ? address->host : "",
              address->kind == ADDRESS_REMOTE ? ":" : "", path);
     return out;
-}
-
-static bool same_machine(const struct life *life)
-{
-    const struct address *source = &life->run->addresses[SIDE_SOURCE];
-    const struct address *target = &life->run->addresses[SIDE_TARGET];
-    return source->kind == target->kind && source->port == target->port &&
-           strcmp(source->host, target->host) == 0;
 }
 
 /* What cannot be done with a pipe, since it is read or written once and in order. */
@@ -83,8 +75,7 @@ int life_refuse(const struct life *life, struct error *err)
                                source_name);
     case FILE_FOLDER:
         return error_set_class(err, ERROR_FILE, EISDIR,
-                               "%s: skipped, it is a folder (they are not copied yet)",
-                               source_name);
+                               "%s: skipped, it is a folder (-r copies it)", source_name);
     case FILE_OTHER:
     case FILE_LINK:
         return error_set_class(err, ERROR_FILE, EINVAL,
@@ -98,8 +89,10 @@ int life_refuse(const struct life *life, struct error *err)
     }
     if (target->kind == FILE_FOLDER)
         return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", target_name);
-    bool same = same_machine(life) && target->kind != FILE_NONE &&
-                source->device == target->device && source->inode == target->inode;
+    bool same = address_same_machine(&life->run->addresses[SIDE_SOURCE],
+                                     &life->run->addresses[SIDE_TARGET]) &&
+                target->kind != FILE_NONE && source->device == target->device &&
+                source->inode == target->inode;
     if (same || evidence_overlap(source, target))
         return error_set_class(
             err, ERROR_USAGE, EINVAL, "%s and %s are the same %s", source_name, target_name,

@@ -2,6 +2,8 @@
  * return leads to the next step, or to an event. */
 #include "tour_state.h"
 
+#include "haul/base/cleanup.h"
+#include "haul/base/text.h"
 #include "haul/copy/itemize.h"
 
 #include <assert.h>
@@ -61,11 +63,10 @@ static void folder_finished(struct tour *tour, struct tour_task *task)
 
 static void task_itemize(struct tour_task *task)
 {
-    bool attributes = task->made == JOB_CHANGED;
     itemize(task->changes, &(struct itemize){
-                               .update = (char)(task->hard   ? 'h'
-                                                : attributes ? '.'
-                                                             : 'c'),
+                               .update = (char)(task->hard         ? 'h'
+                                                : task->attributes ? '.'
+                                                                   : 'c'),
                                .wish = task->life.job.wish.attributes,
                                .times = true,
                                .source = task->facts,
@@ -96,6 +97,61 @@ static void task_made(struct tour *tour, struct tour_task *task)
     task_tell(tour, task, TOUR_MADE, task->own ? STEP_LISTING : leaves ? STEP_LEAVING : STEP_FREE);
 }
 
+/* Whoever waits for its being there, or for its name. */
+static void task_lost(struct tour *tour, struct tour_task *task)
+{
+    if (task->own)
+        task->own->state = FOLDER_LOST;
+    if (task->leads)
+        task->link->state = LINK_NOWHERE;
+    tour->unblock = true;
+}
+
+/* As far as it can be seen from here; the target's side looks again. */
+static bool task_differs(const struct tour *tour, const struct tour_task *task)
+{
+    const struct facts *source = &task->facts, *before = &task->before;
+    const uint8_t *wish = task->life.job.wish.attributes;
+    bool link = source->kind == FILE_LINK;
+    return tour->wish->file.chown ||
+           (wish[ATTRIBUTE_OWNER] != ATTRIBUTE_LEAVE && source->uid != before->uid) ||
+           (wish[ATTRIBUTE_GROUP] != ATTRIBUTE_LEAVE && source->gid != before->gid) ||
+           (wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE && !link && source->mode != before->mode) ||
+           (wish[ATTRIBUTE_TIMES] != ATTRIBUTE_LEAVE &&
+            (source->mtime_seconds != before->mtime_seconds ||
+             source->mtime_ns != before->mtime_ns));
+}
+
+/* It is there. A folder gets the rest when all in it is done, another name of a file has it. */
+static void task_dress(struct tour *tour, struct tour_task *task)
+{
+    bool differs = !task->hard && (task->made != JOB_UNCHANGED || task_differs(tour, task));
+    if (task->own && differs && task->made == JOB_UNCHANGED) {
+        task->made = JOB_CHANGED;
+        task->attributes = true;
+    }
+    if (task->own || !differs || (tour->dry && task->made != JOB_UNCHANGED))
+        task_made(tour, task);
+    else
+        task_call(tour, task, STEP_DRESSING, SIDE_TARGET, SIDE_ADJUST);
+}
+
+static void task_dressed(struct tour *tour, struct tour_task *task)
+{
+    const struct side_report *report = &task->life.job.reports[SIDE_TARGET];
+    if (task->life.result < 0) {
+        task_lost(tour, task);
+        task_fail(tour, task, &task->life.error);
+        return;
+    }
+    tour->outcome.lacking |= report->attributes_asked != 0;
+    if (task->made == JOB_UNCHANGED && report->attributes_changed) {
+        task->made = JOB_CHANGED;
+        task->attributes = true;
+    }
+    task_made(tour, task);
+}
+
 /* In a dry run nothing can be looked at in a folder that is not there. */
 static void task_make(struct tour *tour, struct tour_task *task)
 {
@@ -116,16 +172,6 @@ static void task_start_now(struct tour *tour, struct tour_task *task)
         task_copy(tour, task);
     else
         task_make(tour, task);
-}
-
-/* Whoever waits for its being there, or for its name. */
-static void task_lost(struct tour *tour, struct tour_task *task)
-{
-    if (task->own)
-        task->own->state = FOLDER_LOST;
-    if (task->leads)
-        task->link->state = LINK_NOWHERE;
-    tour->unblock = true;
 }
 
 /* Where no more links to it can be made it is copied once more, as cp does it. */
@@ -153,8 +199,7 @@ static void task_make_returned(struct tour *tour, struct tour_task *task)
     } else {
         task->made = life->job.made;
         task->before = life->job.facts[SIDE_TARGET];
-        tour->outcome.lacking |= life->job.reports[SIDE_TARGET].attributes_asked != 0;
-        task_made(tour, task);
+        task_dress(tour, task);
     }
 }
 
@@ -195,6 +240,9 @@ void task_returned(struct tour *tour, struct tour_task *task)
         break;
     case STEP_MAKING:
         task_make_returned(tour, task);
+        break;
+    case STEP_DRESSING:
+        task_dressed(tour, task);
         break;
     case STEP_CLEARING:
         if (task->life.result == 0) {
@@ -304,6 +352,15 @@ static void task_block(struct tour *tour, struct tour_task *task)
     tour->unblock = true;
 }
 
+static void task_refuse_itself(struct tour *tour, struct tour_task *task)
+{
+    struct error err = {.class = ERROR_NONE};
+    AUTO_FREE char *shown = text_join_path(tour->start.roots[SIDE_SOURCE].path, task->path);
+    error_set_class(&err, ERROR_FILE, EINVAL, "%s: is the target itself, and left out",
+                    shown ? shown : task->path);
+    task_fail(tour, task, &err);
+}
+
 static int task_of_found(struct tour *tour, const struct entry *entry)
 {
     const struct facts *facts = &entry->facts;
@@ -320,7 +377,10 @@ static int task_of_found(struct tour *tour, const struct entry *entry)
     if (!own && tour->wish->tour.hard_links && facts->links > 1 &&
         !(task->link = link_see(tour, facts)))
         return -ENOMEM;
-    task_block(tour, task);
+    if (own && own->state == FOLDER_LOST)
+        task_refuse_itself(tour, task);
+    else
+        task_block(tour, task);
     return 0;
 }
 

@@ -37,9 +37,12 @@ char *folder_path(const struct tour_folder *folder, const char *name)
 static bool folder_is_target(const struct tour *tour, const struct facts *facts)
 {
     const struct facts *target = &tour->start.target;
+    const struct address *addresses = tour->config.run->addresses;
     uint64_t machine = facts->evidence.machine;
-    return target->kind == FILE_FOLDER && machine != 0 && machine == target->evidence.machine &&
-           facts->device == target->device && facts->inode == target->inode;
+    bool one = address_same_machine(&addresses[SIDE_SOURCE], &addresses[SIDE_TARGET]) ||
+               (machine != 0 && machine == target->evidence.machine);
+    return target->kind == FILE_FOLDER && one && facts->device == target->device &&
+           facts->inode == target->inode;
 }
 
 struct tour_folder *folder_enter(struct tour *tour, const struct entry *entry)

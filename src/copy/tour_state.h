@@ -46,6 +46,7 @@ enum tour_step {
     STEP_COPYING,   /* a regular file */
     STEP_MAKING,    /* anything else, a hard link, a folder */
     STEP_CLEARING,  /* what was in the way of it goes */
+    STEP_DRESSING,  /* it gets its owner, mode and times */
     STEP_LISTING,   /* a folder: names at the target ... */
     STEP_MISSING,   /* ... that the source has not ... */
     STEP_REMOVING,  /* ... go */
@@ -78,6 +79,7 @@ struct tour_task {
     struct facts facts;     /* the source's */
     struct facts before;    /* the target's */
     enum job_made made;
+    bool attributes; /* all that was another one */
     enum tour_event_kind event;
     enum file_kind gone_kind;
     char changes[12];

@@ -30,6 +30,7 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->link_text = task->gone = NULL;
     task->before = (struct facts){.kind = FILE_NONE};
     task->made = JOB_UNCHANGED;
+    task->attributes = false;
     task->changes[0] = '\0';
     task->error.class = ERROR_NONE;
     task->call = (struct life_call){.bytes = NULL};

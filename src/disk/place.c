@@ -378,7 +378,8 @@ int place_open_tree(struct place *place, const struct place *within, const char 
     bool slash = length > 0 && path[length - 1] == '/';
     *place = (struct place){
         .fd = -1,
-        .given = place_joined(path, slash ? "" : "/", ""),
+        /* Names in "." are shown as they are. */
+        .given = strcmp(path, ".") == 0 ? strdup("") : place_joined(path, slash ? "" : "/", ""),
         .tree = true,
         .restricts = within != NULL,
         .may_read = place_may_read(within),

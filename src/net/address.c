@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static int refuse(struct error *err, const char *text, const char *why)
 {
@@ -267,4 +268,9 @@ const char *address_text(char *out, size_t capacity, const struct address *addre
     snprintf(out, capacity, "%s%s%s", peer, address->kind == ADDRESS_REMOTE ? ":" : "",
              address->path);
     return out;
+}
+
+bool address_same_machine(const struct address *a, const struct address *b)
+{
+    return a->kind == b->kind && a->port == b->port && strcasecmp(a->host, b->host) == 0;
 }

@@ -213,14 +213,8 @@ far() { # a far side without ssh
         copied "$with" source target
         same source target
     done
-    ln -s source link
-    copied -a link target # there already, and still said
-    expect_words 'link: is a symbolic link; what it points to is copied'
-    mkdir folder
-    copy -a folder source into
-    expect_status 1
-    mkdir into
-    copy -a folder source into
+    mkdir folder into
+    copy -p folder source into
     expect_status 23
     expect_words 'folder: skipped, it is a folder'
     same source into/source

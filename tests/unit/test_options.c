@@ -101,10 +101,26 @@ static void options_cluster_sets_each_letter(void **state)
 static void options_flags_of_rsync_are_already_true(void **state)
 {
     (void)state;
-    struct options options = accept(
-        WORDS("--inplace", "--partial", "--human-readable", "-rl", "--numeric-ids", "a", "b"));
+    struct options options =
+        accept(WORDS("--inplace", "--partial", "--human-readable", "--numeric-ids", "a", "b"));
     const struct copy_wish none = {0};
     assert_memory_equal(&options.wish, &none, sizeof(none));
+    options_close(&options);
+}
+
+static void options_archive_means_trees(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("-a", "a", "b"));
+    const struct tour_wish *tour = &options.wish.tour;
+    assert_true(tour->recursive && tour->links && tour->devices && tour->specials);
+    assert_false(tour->hard_links || tour->one_filesystem || tour->delete || tour->force);
+    options_close(&options);
+    options = accept(
+        WORDS("-rlHDx", "--delete", "--force", "--mkpath", "--remove-source-files", "a", "b"));
+    assert_true(tour->recursive && tour->links && tour->devices && tour->specials);
+    assert_true(tour->hard_links && tour->one_filesystem && tour->delete &&tour->force);
+    assert_true(tour->mkpath && tour->remove_source);
     options_close(&options);
 }
 
@@ -399,7 +415,7 @@ static void options_server_takes_no_files(void **state)
 static void options_unbuilt_ones_say_so(void **state)
 {
     (void)state;
-    static const char *const unbuilt[] = {"-A", "-X", "-H", "--acls"};
+    static const char *const unbuilt[] = {"-A", "-X", "--acls"};
     for (size_t i = 0; i < COUNT_OF(unbuilt); i++)
         refuse(WORDS(unbuilt[i], "a", "b"), "yet");
     refuse(WORDS("-nA", "a", "b"), "-A: access control lists are not copied yet");
@@ -530,6 +546,7 @@ int main(void)
         cmocka_unit_test(options_every_form_of_a_value_is_taken),
         cmocka_unit_test(options_cluster_sets_each_letter),
         cmocka_unit_test(options_flags_of_rsync_are_already_true),
+        cmocka_unit_test(options_archive_means_trees),
         cmocka_unit_test(options_attributes_the_last_word_counts),
         cmocka_unit_test(options_aliases_mean_the_same),
         cmocka_unit_test(options_last_one_of_a_kind_wins),

@@ -52,8 +52,8 @@ const char *text_json(char *out, size_t capacity, const char *text);
  * behind it, both to be freed. false: no memory. */
 bool text_split_path(const char *path, char **folder, char **name);
 
-/* The path of what is called so in a folder ("": the folder itself), to be freed; NULL: no memory.
- */
+/* The path of what is called so in a folder ("": the folder itself; in "." just the name), to be
+ * freed; NULL: no memory. */
 char *text_join_path(const char *folder, const char *name);
 
 #endif

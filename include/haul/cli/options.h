@@ -34,7 +34,6 @@ struct options {
     bool progress; /* --progress, -P, --info=progress2: also when not on a terminal */
     bool json;
     bool stats;
-    bool links;              /* -l: said that what a link points to is copied */
     bool itemize;            /* --itemize-changes: a line for each file that differs */
     bool target_is_file;     /* -T: never a folder to put things into */
     bool server;             /* --server: the other side of somebody's copy */
@@ -60,7 +59,8 @@ enum option_kind {
     OPTION_INFO,    /* bool: --info=progress2 */
     OPTION_DIGEST,  /* nothing stored: only one digest exists */
     OPTION_CHMOD,   /* struct mode_changes: more of them */
-    OPTION_ARCHIVE, /* uint32_t[ATTRIBUTES_COUNT]: all as -a wishes them */
+    OPTION_ARCHIVE, /* all that -a wishes */
+    OPTION_NODES,   /* devices and special files at once: the row's value */
     OPTION_ALREADY, /* nothing stored: accepted, because it is always so */
     OPTION_REFUSED, /* not built: `help` says what; not listed by --help */
 };

@@ -2,6 +2,7 @@
  * outcome means.
  *
  *   copy     DESCRIBING source, target -> up to date: [ADJUSTING] -> DONE
+ *                                      -> in a tree: [CLEARING the target]
  *                                      -> dry run: PROBING source, target -> DONE
  *            -> WAITING -> OPENING source, target -> [a journal: LISTING] -> COPYING
  *            -> [further lanes: GATHERING] -> [a journal: SYNCING -> DIGESTING]
@@ -37,6 +38,8 @@ enum life_state {
      * is known whether there is anything to be done, and whether that is possible. */
     LIFE_DESCRIBING_SOURCE,
     LIFE_DESCRIBING_TARGET,
+    /* In a tree: something else than a file is in its place, and goes. */
+    LIFE_CLEARING,
     LIFE_CALLING,
     /* The data are up to date; owner, group or mode may not be. */
     LIFE_ADJUSTING,

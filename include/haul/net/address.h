@@ -44,4 +44,7 @@ const char *address_text(char *out, size_t capacity, const struct address *addre
 /* The same without the path: "user@host", "host". */
 const char *address_peer(char *out, size_t capacity, const struct address *address);
 
+/* By host and port, whoever logs in: an inode there is one inode. */
+bool address_same_machine(const struct address *a, const struct address *b);
+
 #endif

@@ -1,0 +1,269 @@
+#!/usr/bin/env bats
+# Goal: haul -a copies whole trees as rsync -a does, here, by push and by pull: rsync finds nothing between source and result,
+# a second run copies nothing, errors are their names' own, and --delete, -n and -i tell the truth.
+load ../lib/common
+
+setup() {
+    scratch_open
+    requires rsync
+    # Another machine, which is this one.
+    cat >transport <<'END'
+#!/bin/sh
+shift
+exec sh -c "$*"
+END
+    chmod 755 transport
+    remote=(-e "$SCRATCH/transport" --remote-path="$HAUL")
+}
+
+# A tree with every kind of entry that this user can make.
+tree() { # PATH
+    mkdir -p "$1"/{d/e,empty,closed,new$'\n'line}
+    random_file "$1/small" 5000
+    random_file "$1/d/large" 3M
+    : >"$1/d/nothing"
+    ln -s nowhere "$1/dangling"
+    ln -s ../small "$1/d/link"
+    ln "$1/small" "$1/d/e/other-name"
+    ln "$1/dangling" "$1/d/other-link"
+    mkfifo "$1/fifo"
+    truncate -s 2M "$1/holes"
+    echo data >>"$1/holes"
+    echo x >"$1/-n"
+    echo x >"$1/trailing "
+    echo x >"$1/"$'\xff\xfe'
+    printf x >"$1/$(printf 'n%.0s' {1..255})"
+    chmod 750 "$1/d"
+    chmod 640 "$1/d/large"
+    touch -d '1955-11-05 06:00:00.123456789' "$1/d/e/other-name"
+    touch -d '2262-01-01 00:00:00.5' "$1/d/e"
+    touch -h -d '2001-02-03 04:05:06.7' "$1/dangling"
+    chmod 555 "$1/closed"
+    [ "$(id -u)" != 0 ] || {
+        mknod "$1/device" c 1 3
+        chown 12:34 "$1/d/large"
+        chmod 4755 "$1/d/large"
+    }
+}
+
+# Runs copy -a source target, and a file goes away when the walk has told of it (a link in a folder that comes later is
+# made) and long before it is opened: the last one in the order of inodes, and the copy is slow. Its name is in ./gone.
+copy_and_vanish() {
+    mkdir -p source/zz
+    ln -sf x source/zz/link
+    (
+        waits_until 20 test -L target/source/zz/link
+        name=$(find source -name 'f*' -perm 600 -printf '%i %p\n' | sort -rn | head -n 1 | cut -d' ' -f2)
+        [ -e "target/$name" ] || rm "$name"
+        echo "$name" >gone
+    ) &
+    copy -a --memory=2M --bwlimit=2M source target
+    wait $!
+    [ ! -e "$(cat gone)" ] || { echo "$(cat gone) was there already"; return 1; }
+}
+
+# rsync would do nothing.
+equal() { # SOURCE TARGET [OPTION]...
+    local found
+    found=$(rsync -aHSn --checksum --delete --itemize-changes "${@:3}" "$1/" "$2/")
+    [ -z "$found" ] || { printf '%s\n' "$found"; show_run; return 1; }
+}
+
+again() { # ARGUMENT...
+    copied "$@"
+    expect_receipt .bytes_copied 0
+    expect_receipt .outcome "up to date"
+    [ "$(wc -l <out)" -lt 40 ]
+    ! grep -q '"event":"made"' out
+}
+
+@test "a tree is copied as rsync would, and a second run does nothing" {
+    tree source
+    copied -aH source target
+    uncached target/source/d/large
+    equal source target/source
+    again -aH source target
+    copied -aH source/ flat
+    equal source flat
+    copied -aHT source named
+    equal source named
+    again -aHT source named
+}
+
+@test "a tree to another machine, and from there" {
+    tree source
+    copied "${remote[@]}" -aH source "far:$SCRATCH/pushed"
+    equal source pushed/source
+    again "${remote[@]}" -aH source "far:$SCRATCH/pushed"
+    copied "${remote[@]}" -aH "far:$SCRATCH/source/" pulled
+    equal source pulled
+    again "${remote[@]}" -aH "far:$SCRATCH/source/" pulled
+    copied "${remote[@]}" -aHz "far:$SCRATCH/source" "far:$SCRATCH/both"
+    equal source both/source
+}
+
+@test "trees, files, links and what is not there beside each other, into a folder that is made" {
+    tree source
+    echo x >file
+    ln -s file link
+    copied -aH source file link into
+    equal source into/source
+    same file into/file
+    expect "link" "$(readlink into/link)" file
+    copy -a source nowhere into
+    expect_status 23
+    expect_words 'nowhere'
+    copy -a source file
+    expect_status 23
+    expect_words 'file: is not a folder'
+    copy -a source deep/er/into
+    expect_status 23
+    expect_words 'deep/er: no such folder .*--mkpath'
+    copied -aH --mkpath source deep/er/into
+    equal source deep/er/into/source
+    copied --mkpath file deep/file/in/here
+    same file deep/file/in/here
+}
+
+@test "what changes is brought up to date, whatever kind it is now" {
+    tree source
+    copied -aH source/ target
+    rm -r source/d/e source/fifo source/d/link source/small
+    mkdir source/fifo
+    echo x >source/fifo/in
+    echo x >source/d/e
+    random_file source/d/link 10K
+    ln -sfn elsewhere source/dangling
+    chmod 700 source/empty
+    touch -d '2011-11-11 11:11:11' source/d
+    echo more >>source/d/large
+    copy -aH source/ target
+    expect_status 23
+    expect_words 'target/d/e: .*folder'
+    copied -aH --force source/ target
+    [ -e target/small ]
+    copied -aH --delete source/ target
+    equal source target
+}
+
+@test "--delete removes what the source has not, and nothing after an error there" {
+    tree source
+    copied -a source/ target
+    mkdir -p target/gone/deep/er target/d/also
+    echo x | tee target/old target/gone/deep/er/file target/d/also/file >/dev/null
+    chmod 500 target/gone/deep
+    copied -a source/ target
+    [ -e target/old ]
+    copied -a -n --delete source/ target
+    [ -e target/old ]
+    expect "told" "$(grep -c '"event":"removed"' out)" 3
+    copied -aH --delete source/ target
+    equal source target
+    expect "told" "$(grep -c '"event":"removed"' out)" 3
+}
+
+@test "an unreadable folder: its content stays at the target, and --delete goes no further" {
+    become_nobody
+    mkdir -p source/shut source/open
+    echo x | tee source/shut/a source/open/b source/c >/dev/null
+    chown -R 65534:65534 source .
+    copied -a source/ target
+    chmod 0 source/shut
+    rm source/open/b
+    copy -a --delete source/ target
+    expect_status 23
+    expect_words 'source/shut'
+    [ -e target/shut/a ]
+}
+
+@test "100 files of which 3 cannot be read and one vanishes: 96 are there, one line each, 23; only one vanishing is 24" {
+    become_nobody
+    local i
+    mkdir source
+    for ((i = 0; i < 100; i++)); do random_file source/f$i 40K; done
+    chmod 600 source/f*
+    chown -R 65534:65534 source .
+    chmod 0 source/f{3,50,99}
+    copy_and_vanish
+    expect_status 23
+    expect "files that are there" "$(find target/source -type f ! -size 0 | wc -l)" 96
+    expect "lines" "$(grep -c '^haul: source/f[0-9]' err)" 4
+    expect "events that failed" \
+        "$(jq -r 'select(.event == "file" and .exit != 0) | .source.path' out | sort)" \
+        "$(printf '%s\n' source/f{3,50,99} "$(cat gone)" | sort)"
+    expect_receipt .files 96
+    rm -r target
+    rm -f source/f{3,50,99}
+    copy_and_vanish
+    expect_status 24
+}
+
+@test "killed at any moment and run again: equal, and nothing is left behind" {
+    local i moment
+    tree source
+    for ((i = 0; i < 40; i++)); do random_file source/d/e/f$i $((i * 1000)); done
+    for moment in 0 0.01 0.02 0.04 0.08; do
+        rm -rf target
+        "$HAUL" -aH source/ target >/dev/null 2>&1 &
+        sleep $moment
+        kill -9 $! 2>/dev/null || true
+        wait $! 2>/dev/null || true
+        copied -aH source/ target
+        equal source target
+        [ -z "$(find target -name '.*.haul')" ]
+    done
+}
+
+@test "-n changes nothing and tells, with -i in rsync's letters, what a run would do" {
+    tree source
+    copied -aH source/ target
+    random_file source/added 1000
+    mkdir source/folder
+    touch -d '2011-11-11 11:11:11' source/d/nothing
+    chmod 711 source/empty
+    ln -sfn elsewhere source/dangling
+    echo x >target/extra
+    cp -a target before
+    "$HAUL" -aHn --delete --itemize-changes source/ target >told
+    equal before target
+    "$HAUL" -aH --delete --itemize-changes source/ target >did
+    diff <(sort told | grep -v ' files\?') <(sort did | grep -v ' files\?')
+    grep -qx '>f+++++++++ added' did
+    grep -qx 'cd+++++++++ folder/' did
+    grep -qx '\*deleting   extra' did
+    grep -q '^c\?\.\?L.* dangling -> elsewhere$' did
+    grep -q '^\.d\.\.\.p\.\.\.\.\. empty/$' did
+    copied -aHn source new
+    [ ! -e new ]
+}
+
+@test "without -r, -l, -D what is no file is skipped and said; -r alone takes folders and files" {
+    tree source
+    copy -p source target
+    expect_status 23
+    copied -r source/ target
+    expect_words 'source/dangling: skipped, it is a symbolic link'
+    expect_words 'source/fifo: skipped, it is a fifo'
+    [ ! -L target/dangling ] && [ ! -e target/fifo ] && [ -d target/empty ]
+    same source/d/large target/d/large
+}
+
+@test "a tree is never copied into itself" {
+    mkdir -p source/in
+    echo x >source/file
+    copy -a source source/in
+    expect_status 23
+    expect_words 'source/in: .*itself'
+    [ -e source/in/source/file ] && [ ! -e source/in/source/in/source ]
+    copy -a source/ source
+    expect_status 23
+}
+
+@test "--remove-source-files takes what is durable, and leaves folders" {
+    tree source
+    cp -a source kept
+    copied -aH --remove-source-files source/ target
+    equal kept target
+    [ -z "$(find source ! -type d)" ]
+    [ -d source/d/e ]
+}
