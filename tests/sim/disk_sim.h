@@ -65,7 +65,7 @@ static struct {
     struct fault fault;
     uint32_t causes_count; /* failures that were really handed out */
     uint64_t delay_ns_max, call_delay_ns_max;
-    uint32_t fsync_fails_nth, fsync_count;
+    uint32_t fsync_fails_nth, cut_at_sync, fsync_count;
     bool no_fallocate;
 } disk;
 
@@ -287,7 +287,12 @@ static void *real(const char *name)
 
 static bool sync_fails(void)
 {
-    if (++disk.fsync_count != disk.fsync_fails_nth)
+    disk.fsync_count++;
+    if (disk.fsync_count == disk.cut_at_sync) { /* of the power, before anything is durable by it */
+        sim.cut_ns = sim.now_ns;
+        task_switch();
+    }
+    if (disk.fsync_count != disk.fsync_fails_nth)
         return false;
     cause("a sync fails");
     errno = EIO;

@@ -140,12 +140,17 @@ static void draw_scenario(struct scenario *scenario)
 
 /* ---- files ---- */
 
+/* With runs of zeros in it, of which some are whole blocks. */
 static void fill(uint8_t *data, uint64_t length, uint64_t seed)
 {
     for (uint64_t i = 0; i < length; i += sizeof(uint64_t)) {
         uint64_t word = (seed + i) * 0x9e3779b97f4a7c15;
         word ^= word >> 29;
         memcpy(data + i, &word, (size_t)min_u64(sizeof(word), length - i));
+    }
+    for (uint64_t i = seed % 3; i > 0 && length > 0; i--) {
+        uint64_t start = seed * i * 7919 % length, run = (seed + i) * 104729 % (3 * BLOCK_BYTES);
+        memset(data + start, 0, (size_t)min_u64(run, length - start));
     }
 }
 
@@ -159,6 +164,8 @@ static void content_make(const struct scenario *scenario, uint32_t number)
         fill(image_at(&content, 0, sample->size_bytes), sample->size_bytes, sim.seed + number);
     for (uint32_t i = 0; i < sample->data_chunks; i++) {
         uint64_t offset = (sim.seed + i * UINT64_C(7919)) % chunks * CHUNK_BYTES;
+        if (i == 0)
+            offset = (chunks - 1) * CHUNK_BYTES;
         uint64_t part = min_u64(CHUNK_BYTES, sample->size_bytes - offset);
         fill(image_at(&content, offset, part), part, offset + i);
     }
@@ -344,7 +351,7 @@ static void draw_events(struct run *run)
     static const uint32_t kinds[] = {1 << REQUEST_READ, 1 << REQUEST_WRITE, 1 << REQUEST_DATASYNC,
                                      1 << REQUEST_SYNC};
     disk.fault.kinds = 0;
-    disk.fsync_fails_nth = 0;
+    disk.fsync_fails_nth = disk.cut_at_sync = 0;
     sim.stop_ns = sim.cut_ns = net.cut_after_bytes = UINT64_MAX;
     if (run->calm)
         return;
@@ -360,7 +367,9 @@ static void draw_events(struct run *run)
         sim.stop_ns = sometime_ns(scenario);
     if (scenario->cut_lines)
         net.cut_after_bytes = sim_scaled(100, (uint64_t)scenario->files_count * SMALL_BYTES_MAX);
-    if (scenario->cut_power)
+    if (scenario->cut_power && sim_chance(500))
+        disk.cut_at_sync = (uint32_t)sim_scaled(1, 60);
+    else if (scenario->cut_power)
         sim.cut_ns = sometime_ns(scenario);
 }
 
