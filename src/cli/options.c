@@ -82,10 +82,6 @@ static const struct option_word digest_words[] = {
     {                                                                                              \
         name, letter, OPTION_NODES, NULL, help, 0, 0, taken, NULL                                  \
     }
-#define REFUSED(name, letter, help)                                                                \
-    {                                                                                              \
-        name, letter, OPTION_REFUSED, NULL, help, 0, 0, 0, NULL                                    \
-    }
 
 static const struct option_row table[] = {
     FLAG("help", 0, help, "print this text (so does -h alone)"),
@@ -200,7 +196,13 @@ static const struct option_row table[] = {
     ATTRIBUTE("no-g", 0, GROUP, LEAVE, "the same as --no-group"),
     VALUE(CHMOD, "chmod", "MODES", AT(wish.chmod), 0, "change permissions, as chmod or rsync"),
     VALUE(TEXT, "chown", "USER:GROUP", AT(wish.file.chown), 0, "give the target to these"),
-    ALREADY("numeric-ids", 0, "owner and group go by their numbers (always so)"),
+    FLAG("numeric-ids", 0, wish.file.numeric_ids, "owner and group go by number, not by name"),
+    ATTRIBUTE("acls", 'A', ACLS, ASKED, "keep access control lists, and permissions, or exit 23"),
+    ATTRIBUTE("xattrs", 'X', XATTRS, ASKED, "keep extended attributes, or exit 23"),
+    ATTRIBUTE("no-acls", 0, ACLS, LEAVE, "leave access control lists as they are (the default)"),
+    ATTRIBUTE("no-A", 0, ACLS, LEAVE, "the same as --no-acls"),
+    ATTRIBUTE("no-xattrs", 0, XATTRS, LEAVE, "leave extended attributes as they are (the default)"),
+    ATTRIBUTE("no-X", 0, XATTRS, LEAVE, "the same as --no-xattrs"),
 
     FLAG("progress", 0, progress, "show progress, also when not on a terminal"),
     FLAG(NULL, 'P', progress, "the same as --partial --progress"),
@@ -209,8 +211,6 @@ static const struct option_row table[] = {
     FLAG("stats", 0, stats, "print the whole receipt"),
     FLAG("json", 0, json, "progress and receipt as JSON, one event a line"),
 
-    REFUSED("acls", 'A', "access control lists are not copied yet"),
-    REFUSED("xattrs", 'X', "extended attributes are not copied yet"),
 };
 
 const struct option_row *options_table(uint32_t *rows_count)
@@ -447,8 +447,6 @@ static int store(struct options *options, const struct option_row *row, const ch
         return 0;
     case OPTION_ALREADY:
         return 0;
-    case OPTION_REFUSED:
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: %s", shown, row->help);
     default:
         return store_value(field, row, text, err);
     }
@@ -779,8 +777,6 @@ void options_help(FILE *out)
           out);
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         const struct option_row *row = &table[i];
-        if (row->kind == OPTION_REFUSED)
-            continue;
         char left[48];
         const char letter[5] = {'-', row->letter, row->name ? ',' : '\0', ' ', '\0'};
         snprintf(left, sizeof(left), "%s%s%s%s%s", row->letter ? letter : "    ",

@@ -300,7 +300,7 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
 static void json_attributes(FILE *out, const char *key, uint8_t set)
 {
     static const char *const names[ATTRIBUTES_COUNT] = {"owner", "group", "xattrs",
-                                                        "acl",   "mode",  "mtime"};
+                                                        "acls",  "mode",  "mtime"};
     const char *comma = "";
     fprintf(out, ",\"%s\":[", key);
     for (int i = 0; i < ATTRIBUTES_COUNT; i++) {

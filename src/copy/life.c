@@ -41,6 +41,8 @@ static const struct {
     [LIFE_SYNCING] = {"syncing", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_SYNC},
     [LIFE_DIGESTING] = {"digesting", LIFE_WANTS_BUFFER, SIDE_TARGET, SIDE_RECALL},
     [LIFE_RELEASING] = {"releasing", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
+    [LIFE_DETAILING] = {"reading attributes", LIFE_WANTS_BUFFER, SIDE_SOURCE, SIDE_DETAIL},
+    [LIFE_DRESSING] = {"setting attributes", LIFE_WANTS_BUFFER, SIDE_TARGET, SIDE_DRESS},
     [LIFE_COMMITTING_SOURCE] = {"committing the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_COMMIT},
     [LIFE_LEAVING_SOURCE] = {"leaving the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_ABANDON},
     [LIFE_REOPENING_SOURCE] = {"reopening the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_OPEN},
@@ -222,7 +224,7 @@ static void life_end(struct life *life)
 {
     life->outcome = outcome_settle(life->outcome, life->result, &life->error);
     /* Of the lane that has committed. */
-    life->outcome.lacking = life->job.reports[SIDE_TARGET].attributes_asked != 0;
+    life->outcome.lacking = life->undressed || life->job.reports[SIDE_TARGET].attributes_asked != 0;
     life->duration_ns = clock_now_ns() - life->started_ns;
     bool good = outcome_good(&life->outcome);
     if (life->kind == LIFE_COMPARE || life->outcome.kind == OUTCOME_DURABLE ||
@@ -366,6 +368,21 @@ static bool life_clears(struct life *life)
     return !life->run->wish->dry_run;
 }
 
+/* The data are up to date, and what else there is was not given yet. */
+static void life_adjust(struct life *life)
+{
+    if (life_attributes_differ(life))
+        life_enter(life, LIFE_ADJUSTING);
+    else
+        life_end(life);
+}
+
+static void life_adjusted(struct life *life)
+{
+    life_itemize_changed(life, (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES));
+    life_end(life);
+}
+
 static void life_described(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
@@ -389,10 +406,10 @@ static void life_described(struct life *life)
         life->progress->bytes_kept = life->progress->bytes_total;
         life_itemize(life);
         life->job.wish.dry = life->run->wish->dry_run;
-        if (life_attributes_differ(life))
-            life_enter(life, LIFE_ADJUSTING);
+        if (life_wants_details(life))
+            life_enter(life, LIFE_DETAILING);
         else
-            life_end(life);
+            life_adjust(life);
         return;
     }
     life_itemize(life);
@@ -688,6 +705,8 @@ void life_released(struct life *life)
     life->helped = false;
     if (life->result < 0)
         life_abandon(life);
+    else if (life_wants_details(life))
+        life_enter(life, LIFE_DETAILING);
     else if (life->job.source_path)
         life_enter(life, LIFE_COMMITTING_SOURCE);
     else
@@ -698,6 +717,32 @@ void life_release(struct life *life)
 {
     assert(life->state == LIFE_PARKED);
     life_abandon(life);
+}
+
+/* ---- extended attributes and access control lists ---- */
+
+/* They could not be read, or not be given at all: the rest goes on. */
+static void life_undressed(struct life *life, const struct slot *slot)
+{
+    log_error("%s", slot->error.text);
+    life->undressed = true;
+    if (life->open[SIDE_SOURCE])
+        life_enter(life, LIFE_COMMITTING_SOURCE);
+    else
+        life_adjust(life);
+}
+
+static void life_dressed(struct life *life, const struct slot *slot)
+{
+    life->details_bytes = slot->count;
+    if (slot->result < 0)
+        life_undressed(life, slot);
+    else if (life->state == LIFE_DETAILING)
+        life_enter(life, LIFE_DRESSING);
+    else if (life->open[SIDE_SOURCE])
+        life_enter(life, LIFE_COMMITTING_SOURCE);
+    else
+        life_adjusted(life);
 }
 
 /* ---- committed ---- */
@@ -751,6 +796,7 @@ static void life_committed(struct life *life)
     } else {
         life->proof.complete = plan_complete(life->plan);
         life->proof.options_kept = life_options_kept(life);
+        life_itemize_changed(life, ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS));
         bool keeps = !life_pipes(life, SIDE_TARGET);
         life->outcome = keeps ? outcome_durable(&life->proof, &life->error)
                               : outcome_handed_over(&life->proof, &life->error);
@@ -776,9 +822,12 @@ static void life_note_open(struct life *life, const struct slot *slot)
 }
 
 /* States in which a failure is no more than that, or has more than one meaning. */
-static bool life_takes_failure(const struct life *life)
+static bool life_takes_failure(const struct life *life, bool lost)
 {
     switch (life->state) {
+    case LIFE_DETAILING:
+    case LIFE_DRESSING:
+        return !lost;
     case LIFE_PROBING_SOURCE:
     case LIFE_PROBING_TARGET:
     case LIFE_COMMITTING_SOURCE:
@@ -806,7 +855,7 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
 {
     struct error err = {.class = ERROR_NONE};
     life_note_open(life, slot);
-    if (slot->result < 0 && !life_takes_failure(life)) {
+    if (slot->result < 0 && !life_takes_failure(life, lost)) {
         life_step_failed(life, slot, lost);
         return;
     }
@@ -820,7 +869,7 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
         life_called(life, slot);
         break;
     case LIFE_ADJUSTING:
-        life_end(life);
+        life_adjusted(life);
         break;
     case LIFE_PROBING_SOURCE:
     case LIFE_PROBING_TARGET:
@@ -841,6 +890,10 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
     case LIFE_DIGESTING:
         life_digested(life, life_digest_returned(life, slot, &err), &err);
         break;
+    case LIFE_DETAILING:
+    case LIFE_DRESSING:
+        life_dressed(life, slot);
+        break;
     case LIFE_COMMITTING_SOURCE:
         life_source_committed(life, slot);
         break;
@@ -860,13 +913,7 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
     case LIFE_ABANDONING_TARGET:
         life_abandon(life);
         break;
-    case LIFE_WAITING:
-    case LIFE_COPYING:
-    case LIFE_GATHERING:
-    case LIFE_RELEASING:
-    case LIFE_PARKED:
-    case LIFE_DONE:
-    case LIFE_FAILED:
+    default:
         assert(false && "a step came back in a state that has none");
     }
 }
@@ -879,7 +926,8 @@ void life_prepare(struct life *life, struct slot *slot)
         return;
     }
     slot->offset = life->state == LIFE_LISTING ? life->offset : 0;
-    slot->length = life->state == LIFE_LISTING ? slot->capacity : 0;
+    bool all = life->state == LIFE_LISTING || life->state == LIFE_DETAILING;
+    slot->length = all ? slot->capacity : life->state == LIFE_DRESSING ? life->details_bytes : 0;
     slot->conditional = slot->from_medium = slot->blank = false;
     if (life->state == LIFE_DIGESTING)
         life_digest_prepare(life, slot);

@@ -6,14 +6,19 @@
 
 enum { SET_ID_BITS = S_ISUID | S_ISGID };
 
+static bool same_machine(const struct life_run *run)
+{
+    return run->addresses[SIDE_SOURCE].kind != ADDRESS_REMOTE &&
+           run->addresses[SIDE_TARGET].kind != ADDRESS_REMOTE;
+}
+
 /* Another machine's set-id bits, or those of another owner's program, only when -p or -a was
  * written out. */
 static bool takes_set_id(const struct life_run *run)
 {
     const struct copy_wish *wish = run->wish;
-    bool here = run->addresses[SIDE_SOURCE].kind != ADDRESS_REMOTE &&
-                run->addresses[SIDE_TARGET].kind != ADDRESS_REMOTE;
-    return wish->attributes[ATTRIBUTE_MODE] >= ATTRIBUTE_ARCHIVE || (here && !wish->file.chown);
+    return wish->attributes[ATTRIBUTE_MODE] >= ATTRIBUTE_ARCHIVE ||
+           (same_machine(run) && !wish->file.chown);
 }
 
 void life_attributes_wish(const struct life_run *run, struct job_wish *wish)
@@ -22,7 +27,11 @@ void life_attributes_wish(const struct life_run *run, struct job_wish *wish)
         wish->attributes[i] = (uint8_t)run->wish->attributes[i];
     if (run->wish->chmod.count > 0 && wish->attributes[ATTRIBUTE_MODE] == ATTRIBUTE_DEFAULT)
         wish->attributes[ATTRIBUTE_MODE] = ATTRIBUTE_ASKED;
+    if (wish->attributes[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE &&
+        wish->attributes[ATTRIBUTE_MODE] == ATTRIBUTE_DEFAULT)
+        wish->attributes[ATTRIBUTE_MODE] = ATTRIBUTE_ASKED; /* it is a part of the list */
     wish->set_id = takes_set_id(run);
+    wish->numeric_ids |= same_machine(run);
 }
 
 /* A pipe's owner, mode and times say nothing of what comes out of it: the target is as any new
@@ -60,6 +69,14 @@ void life_attributes_want(struct life *life)
     facts->mode = mode;
 }
 
+bool life_wants_details(const struct life *life)
+{
+    const uint8_t *wish = life->job.wish.attributes;
+    return life->kind == LIFE_COPY && life->job.facts[SIDE_SOURCE].kind == FILE_REGULAR &&
+           (wish[ATTRIBUTE_XATTRS] >= ATTRIBUTE_ARCHIVE ||
+            wish[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE);
+}
+
 /* As far as it can be seen from here; the target's side looks again. */
 bool life_attributes_differ(const struct life *life)
 {
@@ -70,7 +87,9 @@ bool life_attributes_differ(const struct life *life)
     if (source->kind != FILE_REGULAR)
         return false;
     return job->wish.chown ||
-           (wish[ATTRIBUTE_OWNER] != ATTRIBUTE_LEAVE && source->uid != target->uid) ||
-           (wish[ATTRIBUTE_GROUP] != ATTRIBUTE_LEAVE && source->gid != target->gid) ||
+           (wish[ATTRIBUTE_OWNER] != ATTRIBUTE_LEAVE &&
+            owners_differ(OWNERS_USER, job->facts, job->names)) ||
+           (wish[ATTRIBUTE_GROUP] != ATTRIBUTE_LEAVE &&
+            owners_differ(OWNERS_GROUP, job->facts, job->names)) ||
            (wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE && (source->mode & ~withheld) != target->mode);
 }

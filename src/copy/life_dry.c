@@ -31,5 +31,12 @@ void life_itemize(struct life *life)
                                .wish = job->wish.attributes,
                                .source = job->facts[SIDE_SOURCE],
                                .target = job->facts[SIDE_TARGET],
+                               .names = job->names,
                            });
+}
+
+void life_itemize_changed(struct life *life, uint8_t looked)
+{
+    const struct side_report *report = &life->job.reports[SIDE_TARGET];
+    itemize_changed(life->changes, FILE_REGULAR, looked, report->attributes_changed);
 }

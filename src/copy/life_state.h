@@ -15,6 +15,8 @@ const char *life_shown(const struct life *life, enum side_role role, char out[LI
 void life_attributes_wish(const struct life_run *run, struct job_wish *wish);
 /* --chmod, onto facts of the source that have just been learnt. */
 void life_attributes_want(struct life *life);
+/* Extended attributes or access control lists are to be carried over. */
+bool life_wants_details(const struct life *life);
 /* The data are up to date: is there anything else to be carried over? */
 bool life_attributes_differ(const struct life *life);
 
@@ -41,6 +43,8 @@ struct outcome life_compared(struct life *life, struct error *err);
 
 /* life_dry.c: what differs by the facts, as rsync itemizes it, into life->changes. */
 void life_itemize(struct life *life);
+/* ... and what the target's report says of these attributes (bits), which was looked at there. */
+void life_itemize_changed(struct life *life, uint8_t looked);
 /* ... and what would become of the target, behind "would". */
 const char *life_would(const struct life *life);
 

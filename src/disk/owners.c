@@ -193,6 +193,14 @@ void owners_map_both(struct owners *owners, const struct owner_names *names, str
     facts->gid = owners_id(owners, OWNERS_GROUP, facts->gid, names->of[OWNERS_GROUP]);
 }
 
+bool owners_differ(enum owners_kind kind, const struct facts *facts,
+                   const struct owner_names *names)
+{
+    if (names && names[0].of[kind][0] && names[1].of[kind][0])
+        return strcmp(names[0].of[kind], names[1].of[kind]) != 0;
+    return kind == OWNERS_USER ? facts[0].uid != facts[1].uid : facts[0].gid != facts[1].gid;
+}
+
 /* ---- --chown ---- */
 
 /* A number, or a name of this machine. */

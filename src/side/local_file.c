@@ -30,11 +30,12 @@ static int local_refuse_journal(const struct local *self, const struct job *job,
                            job->wish.journal_path);
 }
 
-/* Of a source's facts, which have just been learnt. */
+/* Of facts that have just been learnt. */
 static void local_name_owners(const struct local *self, struct job *job)
 {
-    if (self->side.role == SIDE_SOURCE && !job->wish.numeric_ids)
-        owners_name_both(self->owners, &job->facts[SIDE_SOURCE], &job->names);
+    enum side_role role = self->side.role;
+    if (!job->wish.numeric_ids && job->facts[role].kind != FILE_NONE)
+        owners_name_both(self->owners, &job->facts[role], &job->names[role]);
 }
 
 int local_describe(struct local *self, struct work *work)

@@ -171,8 +171,8 @@ static const struct field failure_fields[] = {
 };
 
 static const struct field request_fields[] = {U8(op, SIDE_CANCEL), ANY32(job.number)};
-#define ROOT  ANY32(root.number), TEXT(root.path, WIRE_ROOT_BYTES_MAX)
-#define NAMES WORDS(job.names.of[OWNERS_USER]), WORDS(job.names.of[OWNERS_GROUP])
+#define ROOT         ANY32(root.number), TEXT(root.path, WIRE_ROOT_BYTES_MAX)
+#define NAMES(names) WORDS(names.of[OWNERS_USER]), WORDS(names.of[OWNERS_GROUP])
 #define FILE_FIELDS                                                                                \
     POWER(job.chunk_bytes, WIRE_CHUNK_BYTES_MIN, WIRE_CHUNK_BYTES_MAX), ROOT,                      \
         TEXT(path, WIRE_PATH_BYTES_MAX), FIELD(job.wish, FORM_CHOICES, 8, 0, 0),                   \
@@ -180,7 +180,7 @@ static const struct field request_fields[] = {U8(op, SIDE_CANCEL), ANY32(job.num
         U64(job.wish.size_bytes, WIRE_OFFSET_MAX),                                                 \
         OPTIONAL(job.wish.journal_path, WIRE_ROOT_BYTES_MAX),                                      \
         OPTIONAL(job.wish.chown, WIRE_CHOWN_BYTES), OPTIONAL(job.link_text, WIRE_PATH_BYTES_MAX),  \
-        BOOL(job.hard_link), NAMES, FACTS(job.facts[SIDE_SOURCE])
+        BOOL(job.hard_link), NAMES(job.names[SIDE_SOURCE]), FACTS(job.facts[SIDE_SOURCE])
 /* Bytes: those that go with the request, or room for those of the reply. */
 #define BYTES_MAX WIRE_PAYLOAD_BYTES_MAX
 #define GIVEN     U32(slot.length, 0, BYTES_MAX), DIGEST(slot.digest)
@@ -205,10 +205,11 @@ static const struct field store_fields[] = {RANGE, BOOL(slot.blank), DIGEST(slot
 static const struct field keep_fields[] = {RANGE, DIGEST(slot.digest)};
 
 static const struct field reply_fields[] = {U8(op, SIDE_CANCEL), U8(status, WIRE_DAMAGED)};
-static const struct field described_fields[] = {FACTS(facts), NAMES, BOOL(job.journal_present)};
+static const struct field described_fields[] = {FACTS(facts), NAMES(names),
+                                                BOOL(job.journal_present)};
 static const struct field opened_fields[] = {
     FACTS(facts),
-    NAMES,
+    NAMES(names),
     BOOL(job.target_fresh),
     BOOL(job.target_readable),
     U8(job.journal, JOURNAL_CHUNKS),
@@ -616,8 +617,8 @@ void codec_take_reply(struct slot *slot, enum side_role role, const struct wire_
     bool names = slot->op == SIDE_DESCRIBE || slot->op == SIDE_OPEN;
     if (names || slot->op == SIDE_TAKE || slot->op == SIDE_MAKE)
         slot->job->facts[role] = reply->facts;
-    if (names && role == SIDE_SOURCE)
-        slot->job->names = reply->job.names;
+    if (names)
+        slot->job->names[role] = reply->names;
 }
 
 /* ---- what fields say together ---- */

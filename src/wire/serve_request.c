@@ -122,7 +122,7 @@ static void job_take(struct serve *self, struct serve_job *job, const struct wir
     };
     job->job.link_text = text_keep(&room, request->job.link_text);
     job->job.hard_link = request->job.hard_link;
-    job->job.names = request->job.names;
+    job->job.names[SIDE_SOURCE] = request->job.names[SIDE_SOURCE];
     job->job.chunk_bytes = request->job.chunk_bytes;
     job->job.wish = request->job.wish;
     job->job.facts[SIDE_SOURCE] = request->job.facts[SIDE_SOURCE];
@@ -325,6 +325,7 @@ bool serve_put_answer(struct serve *self)
     message.op = slot->op;
     message.job = slot->job->job;
     message.facts = message.job.facts[self->agreed.role];
+    message.names = message.job.names[self->agreed.role];
     message.report = message.job.reports[self->agreed.role];
     message.tally = slot->job->tally;
     if (slot->damaged)

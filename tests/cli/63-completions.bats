@@ -19,7 +19,7 @@ setup() {
 }
 
 @test "each option of --help is offered" {
-    "$HAUL" --help | grep -oE '^ +(-., )?--[a-z0-9-]+' | grep -oE -e '--[a-z0-9-]+' | sort >wanted
+    "$HAUL" --help | grep -oE '^ +(-., )?--[a-zA-Z0-9-]+' | grep -oE -e '--[a-zA-Z0-9-]+' | sort >wanted
     [ "$(wc -l <wanted)" -gt 50 ]
     offers -- | tr -d = | sort >offered
     diff wanted offered

@@ -274,7 +274,7 @@ static void names_of_the_owner_are_told_and_mapped(void **state)
     bench_source(bench, 10);
     assert_int_equal(chown(bench->source_path, NOBODY, NOBODY), 0);
     must(bench, bench->source, control(bench), SIDE_DESCRIBE);
-    assert_string_equal(bench->job.names.of[OWNERS_USER], "nobody");
+    assert_string_equal(bench->job.names[SIDE_SOURCE].of[OWNERS_USER], "nobody");
     make(bench, FILE_FIFO);
     must(bench, bench->target, control(bench), SIDE_ADJUST);
     assert_int_equal(look(bench->target_path).st_uid, NOBODY); /* whatever its number was there */

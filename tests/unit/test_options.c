@@ -101,8 +101,7 @@ static void options_cluster_sets_each_letter(void **state)
 static void options_flags_of_rsync_are_already_true(void **state)
 {
     (void)state;
-    struct options options =
-        accept(WORDS("--inplace", "--partial", "--human-readable", "--numeric-ids", "a", "b"));
+    struct options options = accept(WORDS("--inplace", "--partial", "--human-readable", "a", "b"));
     const struct copy_wish none = {0};
     assert_memory_equal(&options.wish, &none, sizeof(none));
     options_close(&options);
@@ -412,15 +411,6 @@ static void options_server_takes_no_files(void **state)
     refuse(WORDS("--restrict=/srv", "a", "b"), "--restrict belongs to --server");
 }
 
-static void options_unbuilt_ones_say_so(void **state)
-{
-    (void)state;
-    static const char *const unbuilt[] = {"-A", "-X", "--acls"};
-    for (size_t i = 0; i < COUNT_OF(unbuilt); i++)
-        refuse(WORDS(unbuilt[i], "a", "b"), "yet");
-    refuse(WORDS("-nA", "a", "b"), "-A: access control lists are not copied yet");
-}
-
 static void options_quiet_leaves_only_errors(void **state)
 {
     (void)state;
@@ -475,10 +465,7 @@ static void options_help_lists_what_exists_and_nothing_else(void **state)
         if (!rows[i].name)
             continue;
         snprintf(shown, sizeof(shown), "--%s%s", rows[i].name, rows[i].argument ? "=" : " ");
-        if (rows[i].kind == OPTION_REFUSED)
-            assert_null(strstr(help, shown));
-        else
-            assert_non_null(strstr(help, shown));
+        assert_non_null(strstr(help, shown));
     }
 }
 
@@ -492,8 +479,6 @@ static void options_table_is_the_one_of_the_man_page(void **state)
     const struct option_row *rows = options_table(&count);
     for (uint32_t i = 0; i < count; i++) {
         char item[64];
-        if (rows[i].kind == OPTION_REFUSED)
-            continue;
         if (rows[i].letter && rows[i].name)
             snprintf(item, sizeof(item), ".It Fl %c , Fl -%s", rows[i].letter, rows[i].name);
         else if (rows[i].letter)
@@ -562,7 +547,6 @@ int main(void)
         cmocka_unit_test(options_transport_comes_from_the_option_or_the_environment),
         cmocka_unit_test(options_of_libssh_beside_a_transport_are_refused),
         cmocka_unit_test(options_server_takes_no_files),
-        cmocka_unit_test(options_unbuilt_ones_say_so),
         cmocka_unit_test(options_quiet_leaves_only_errors),
         cmocka_unit_test(options_table_has_no_name_twice),
         cmocka_unit_test(options_help_lists_what_exists_and_nothing_else),

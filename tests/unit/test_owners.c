@@ -90,6 +90,20 @@ static void both_of_a_file_and_back(void **state)
     assert_int_equal(facts.gid, NOBODY);
 }
 
+static void differ_by_name_where_both_have_one(void **state)
+{
+    const struct facts facts[2] = {{.uid = 5, .gid = 5}, {.uid = 5, .gid = 6}};
+    struct owner_names names[2] = {{{"us", "them"}}, {{"we", "them"}}};
+    (void)state;
+    assert_false(owners_differ(OWNERS_USER, facts, NULL));
+    assert_true(owners_differ(OWNERS_GROUP, facts, NULL));
+    assert_true(owners_differ(OWNERS_USER, facts, names));
+    assert_false(owners_differ(OWNERS_GROUP, facts, names));
+    names[1] = (struct owner_names){{"", ""}};
+    assert_false(owners_differ(OWNERS_USER, facts, names));
+    assert_true(owners_differ(OWNERS_GROUP, facts, names));
+}
+
 static void parse_what_chown_takes(void **state)
 {
     static const struct {
@@ -127,6 +141,7 @@ int main(void)
         cmocka_unit_test(number_stands_without_a_name_that_could_be),
         cmocka_unit_test(number_of_many_that_share_a_place),
         cmocka_unit_test(both_of_a_file_and_back),
+        cmocka_unit_test(differ_by_name_where_both_have_one),
         cmocka_unit_test(parse_what_chown_takes),
     };
     owners_init(&owners);

@@ -62,7 +62,6 @@ enum option_kind {
     OPTION_ARCHIVE, /* all that -a wishes */
     OPTION_NODES,   /* devices and special files at once: the row's value */
     OPTION_ALREADY, /* nothing stored: accepted, because it is always so */
-    OPTION_REFUSED, /* not built: `help` says what; not listed by --help */
 };
 
 struct option_word {

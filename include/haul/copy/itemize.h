@@ -14,9 +14,14 @@ struct itemize {
     const uint8_t *wish; /* attributes, enum attribute_wish */
     bool times;          /* a time that differs is told even of what is left as it is */
     struct facts source, target;
+    const struct owner_names *names; /* of their owners, by role; NULL: they go by number */
 };
 
 /* "" where nothing differs. */
 void itemize(char out[ITEMIZE_BYTES], const struct itemize *about);
+
+/* The same, corrected by what the target has found: of the attributes that were `looked` at (bits)
+ * these have `changed`. What is new stays so. */
+void itemize_changed(char out[ITEMIZE_BYTES], enum file_kind kind, uint8_t looked, uint8_t changed);
 
 #endif

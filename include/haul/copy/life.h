@@ -1,12 +1,14 @@
 /* life.h - one file from its description to its commit: which step follows which, and what every
  * outcome means.
  *
- *   copy     DESCRIBING source, target -> up to date: [ADJUSTING] -> DONE
+ *   copy     DESCRIBING source, target -> up to date: [ADJUSTING, or with
+ *                                         -A or -X DETAILING source, DRESSING target] -> DONE
  *                                      -> in a tree: [CLEARING the target]
  *                                      -> dry run: PROBING source, target -> DONE
  *            -> WAITING -> OPENING source, target -> [a journal: LISTING] -> COPYING
  *            -> [further lanes: GATHERING] -> [a journal: SYNCING -> DIGESTING]
- *            -> [further lanes: RELEASING] -> COMMITTING source
+ *            -> [further lanes: RELEASING] -> [-A or -X: DETAILING source, DRESSING target]
+ *            -> COMMITTING source
  *               (its status has changed: LEAVING, REOPENING source -> COPYING, to compare)
  *            -> COMMITTING target -> DONE
  *   compare  DESCRIBING source -> OPENING -> [a manifest: LISTING] -> COPYING -> COMMITTING -> DONE
@@ -66,6 +68,10 @@ enum life_state {
     LIFE_DIGESTING,
     /* The lane that commits waits until the others have let go of the file: life_released(). */
     LIFE_RELEASING,
+    /* Extended attributes and access control lists are read and, in the same buffer, given to the
+     * target, which gets its owner before. That they cannot be had fails no copy. */
+    LIFE_DETAILING,
+    LIFE_DRESSING,
     /* Was the source all the time what it was? Its side closes it, however that ends. */
     LIFE_COMMITTING_SOURCE,
     /* It may not have been: closed, opened again, and every chunk of the target compared. */
@@ -159,7 +165,9 @@ struct life {
     struct facts source_before; /* as it was then; of HELP: as the lead has found it */
     uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
     struct life_digest digesting;
-    bool manifest_made; /* by this life: the file of that name is ours */
+    bool manifest_made;     /* by this life: the file of that name is ours */
+    uint32_t details_bytes; /* DRESSING: in the buffer */
+    bool undressed;         /* details were asked for, and are not what they should be */
 
     /* What came of it. */
     int result;               /* the first failure */

@@ -96,8 +96,8 @@ struct job {
     bool hard_link;
     uint32_t chunk_bytes;
     struct job_wish wish;
-    struct owner_names names; /* of facts[SIDE_SOURCE]'s owner, there; DESCRIBE, OPEN, TAKE of the
-                                 source tell them, unless numbers are wished, a walk by itself */
+    struct owner_names names[2]; /* of facts[role]'s owner, there; "" where numbers are wished.
+                                    DESCRIBE and OPEN tell them, and walks by themselves */
 
     /* DESCRIBE and OPEN fill facts[role]; OPEN of the target leaves its facts from before it was
      * changed. */

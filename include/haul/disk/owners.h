@@ -51,6 +51,11 @@ uint32_t owners_id(struct owners *owners, enum owners_kind kind, uint32_t id, co
 void owners_name_both(struct owners *owners, const struct facts *facts, struct owner_names *names);
 void owners_map_both(struct owners *owners, const struct owner_names *names, struct facts *facts);
 
+/* Is the target's another one than the source's, both by role? By their names, where both have
+ * one; `names` NULL: by number. */
+bool owners_differ(enum owners_kind kind, const struct facts *facts,
+                   const struct owner_names *names);
+
 /* --chown: "USER", "USER:GROUP", ":GROUP", names or numbers, into facts->uid and ->gid; given[kind]
  * says which. ERROR_USAGE: there is no such user or group on this machine, or no text that could be
  * one. */

@@ -122,7 +122,8 @@ struct wire_message {
     const char *path;
     /* REPLY */
     enum wire_status status;
-    struct facts facts; /* DESCRIBE, OPEN, TAKE: of the server's role */
+    struct facts facts;       /* DESCRIBE, OPEN, TAKE, MAKE: of the server's role */
+    struct owner_names names; /* DESCRIBE, OPEN: the same */
     struct side_report
         report; /* COMMIT, ABANDON, ADJUST, MAKE, DRESS: the same, also when it has failed */
     struct wire_tally tally; /* with a report */
