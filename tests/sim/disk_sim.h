@@ -30,6 +30,8 @@ enum {
 /* Bytes that no sync has covered. */
 struct unsynced {
     uint64_t offset, length, done_ns;
+    bool written_back; /* waited for: whatever is changed of its file later is not there without it
+                        */
 };
 
 /* A file of the target's folder, by its inode. */
@@ -112,7 +114,8 @@ static void node_dirty(struct node *node, uint64_t offset, uint64_t length)
         if (!node->unsynced)
             sim_fatal("no memory");
     }
-    node->unsynced[node->unsynced_count++] = (struct unsynced){offset, length, sim.now_ns};
+    node->unsynced[node->unsynced_count++] =
+        (struct unsynced){.offset = offset, .length = length, .done_ns = sim.now_ns};
 }
 
 /* What was done at `since_ns` is durable. */
@@ -192,6 +195,15 @@ static struct node *node_of_inode(uint64_t inode)
     return NULL;
 }
 
+/* Write-back was waited for, which makes nothing durable by itself. The file systems that are known
+ * by name commit no change of a file before the data that were written back then. */
+static void fd_written_back(int fd)
+{
+    struct node *node = node_of_fd(fd);
+    for (uint32_t i = 0; node && i < node->unsynced_count; i++)
+        node->unsynced[i].written_back = true;
+}
+
 /* What a cut leaves of this file's content, in place: of each write that was not synced all, some
  * sectors or nothing; the size and the time of then or of now. */
 static void node_cut(struct node *node)
@@ -199,17 +211,18 @@ static void node_cut(struct node *node)
     struct stat st;
     if (fstat(node->fd, &st) != 0)
         return;
+    bool new_time = sim_chance(500);
     for (uint32_t i = 0; i < node->unsynced_count; i++) {
         const struct unsynced *one = &node->unsynced[i];
-        uint64_t length = sim_chance(400)   ? one->length
+        bool whole = sim_chance(400) || (new_time && one->written_back);
+        uint64_t length = whole             ? one->length
                           : sim_chance(500) ? align_down(sim_below(one->length), SECTOR_BYTES)
                                             : 0;
         if (length > 0)
             image_read(&node->durable, node->fd, one->offset, length);
     }
-    uint64_t bytes = sim_chance(500) ? (uint64_t)st.st_size : node->durable_bytes;
-    const struct timespec times[2] = {st.st_atim,
-                                      sim_chance(500) ? st.st_mtim : node->durable_time};
+    uint64_t bytes = new_time || sim_chance(500) ? (uint64_t)st.st_size : node->durable_bytes;
+    const struct timespec times[2] = {st.st_atim, new_time ? st.st_mtim : node->durable_time};
     image_write(&node->durable, node->fd, bytes);
     futimens(node->fd, times);
 }
@@ -322,6 +335,14 @@ int syncfs(int fd)
     if (sync_fails())
         return -1;
     all_synced();
+    return 0;
+}
+
+int sync_file_range(int fd, off_t offset, off_t length, unsigned int flags)
+{
+    (void)offset, (void)length;
+    if (sim.on && flags & SYNC_FILE_RANGE_WAIT_AFTER)
+        fd_written_back(fd);
     return 0;
 }
 
@@ -462,8 +483,11 @@ static void engine_work(const struct late *late)
                           : request->offset + request->done);
         }
         return;
-    case REQUEST_WRITEBACK_START:
     case REQUEST_WRITEBACK_WAIT:
+        fd_written_back(request->fd);
+        request->result = 0;
+        return;
+    case REQUEST_WRITEBACK_START:
     case REQUEST_DROP:
         request->result = 0;
     }
