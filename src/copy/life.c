@@ -353,19 +353,16 @@ static void life_called(struct life *life, const struct slot *slot)
 
 /* ---- before it is open ---- */
 
-/* In a tree whatever is in the way of a file goes, a folder only where that was asked for. */
+/* In a tree whatever is in the way of a file goes, a folder with something in it only where that
+ * was asked for. */
 static bool life_clears(struct life *life)
 {
-    const struct job *job = &life->job;
-    struct facts *target = &life->job.facts[SIDE_TARGET];
-    bool goes = target->kind != FILE_NONE && target->kind != FILE_REGULAR &&
-                (target->kind != FILE_FOLDER || job->wish.replace_folders);
-    if (job->roots[SIDE_TARGET].number == 0 || !goes)
+    enum file_kind kind = life->job.facts[SIDE_TARGET].kind;
+    if (life->job.roots[SIDE_TARGET].number == 0 || kind == FILE_NONE || kind == FILE_REGULAR)
         return false;
-    *target = (struct facts){.kind = FILE_NONE};
-    if (!life->run->wish->dry_run)
-        life_enter(life, LIFE_CLEARING);
-    return !life->run->wish->dry_run;
+    life->job.wish.dry = life->run->wish->dry_run;
+    life_enter(life, LIFE_CLEARING);
+    return true;
 }
 
 /* The data are up to date, and what else there is was not given yet. */
@@ -460,6 +457,7 @@ static void life_looked(struct life *life)
         life_target_described(life);
     } else {
         life->job.facts[SIDE_TARGET] = (struct facts){.kind = FILE_NONE};
+        life->target_absent = life->run->wish->dry_run; /* it would be */
         life_described(life);
     }
 }

@@ -6,6 +6,7 @@
 #include "haul/base/hash.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -170,6 +171,24 @@ static int folder_open_up(int fd_folder, const char *name)
     return chmod(link, (now.st_mode & 07777) | S_IRWXU) == 0 ? 0 : -errno;
 }
 
+/* 0, or why it cannot be removed. */
+static int folder_is_empty(int fd_folder, const char *name)
+{
+    const struct dirent *entry;
+    int fd = openat(fd_folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!folder) {
+        int result = -errno;
+        cleanup_close(&fd);
+        return result;
+    }
+    while ((entry = readdir(folder)) &&
+           (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0))
+        continue;
+    closedir(folder);
+    return entry ? -ENOTEMPTY : 0;
+}
+
 /* One look and, where it is needed, one act. 1: it is there, and right; 0: look again; or -errno.
  */
 static int node_attempt(int fd_folder, const char *name, const struct node_wish *wish, bool dry,
@@ -190,8 +209,10 @@ static int node_attempt(int fd_folder, const char *name, const struct node_wish 
         return 1;
     if (first)
         made->made = looked == 0 ? JOB_CHANGED : JOB_CREATED;
-    if (dry)
-        return 1;
+    if (dry) {
+        int room = looked == 0 && S_ISDIR(now.st_mode) ? folder_is_empty(fd_folder, name) : 0;
+        return room < 0 ? room : 1;
+    }
     if (looked == 0)
         return node_replace(fd_folder, name, row, wish, &now);
     return row->make(fd_folder, name, wish) == 0 || errno == EEXIST ? 0 : -errno;

@@ -98,11 +98,12 @@ static int entry_make(struct local *self, struct work *work, const char *path)
     }
     local_system_changes(self, fd);
     int result = node_make(fd, place_name(job->target_path), &wish, job->wish.dry, &made);
+    bool goes = result == -ENOTEMPTY && job->wish.replace_folders;
+    if (goes && job->wish.dry)
+        result = 0;
     if (result == 0)
         entry_tell(fd, job, &made);
-    return result == 0 || (result == -ENOTEMPTY && job->wish.replace_folders)
-               ? result
-               : entry_not_made(path, job, result, &work->slot->error);
+    return result == 0 || goes ? result : entry_not_made(path, job, result, &work->slot->error);
 }
 
 int local_make(struct local *self, struct work *work)

@@ -167,8 +167,10 @@ static void folder_with_content_is_in_the_way(void **state)
     struct rig *rig = *state;
     assert_int_equal(mkdirat(rig->fd, "x", 0700), 0);
     assert_int_equal(mkdirat(rig->fd, "x/y", 0700), 0);
-    for (size_t i = 1; i < COUNT_OF(wishes); i++)
+    for (size_t i = 1; i < COUNT_OF(wishes); i++) {
         assert_int_equal(make(rig, "x", &wishes[i]), -ENOTEMPTY);
+        assert_int_equal(node_make(rig->fd, "x", &wishes[i], true, &rig->made), -ENOTEMPTY);
+    }
     assert_int_equal(make(rig, "x", &room), -ENOTEMPTY);
     assert_true(S_ISDIR(look(rig, "x/y").st_mode));
     assert_int_equal(names_count(rig), 1);
