@@ -153,28 +153,21 @@ static const struct rule *find_rule(const struct rules *rules, const char *path,
 
 bool rules_hide(const struct rules *rules, const char *path, bool folder)
 {
-    const struct rule *rule = find_rule(rules, path, folder, RULE_SOURCE, RULE_XATTR);
+    const struct rule *rule = find_rule(rules, path, folder, RULE_SOURCE, 0);
     return rule && !(rule->flags & RULE_INCLUDE);
 }
 
 bool rules_protect(const struct rules *rules, const char *path, bool folder, bool in_removed)
 {
-    uint32_t unwanted = RULE_XATTR | (in_removed ? (uint32_t)RULE_PERISHABLE : 0);
+    uint32_t unwanted = in_removed ? RULE_PERISHABLE : 0;
     const struct rule *rule = find_rule(rules, path, folder, RULE_TARGET, unwanted);
-    return rule && !(rule->flags & RULE_INCLUDE);
-}
-
-bool rules_hide_xattr(const struct rules *rules, const char *name, bool *decided)
-{
-    const struct rule *rule = find_rule(rules, name, false, RULE_SOURCE | RULE_XATTR, 0);
-    *decided = rule != NULL;
     return rule && !(rule->flags & RULE_INCLUDE);
 }
 
 bool rules_protect_any(const struct rules *rules)
 {
     for (uint32_t i = 0; rules && i < rules->count; i++)
-        if ((rules->items[i].flags & (RULE_TARGET | RULE_INCLUDE | RULE_XATTR)) == RULE_TARGET)
+        if ((rules->items[i].flags & (RULE_TARGET | RULE_INCLUDE)) == RULE_TARGET)
             return true;
     return false;
 }

@@ -95,8 +95,11 @@ static bool take_modifier(struct reading *reading, char modifier)
     static const struct {
         char letter;
         uint32_t flag;
-    } table[] = {{'/', RULE_ABSOLUTE}, {'!', RULE_NEGATED}, {'p', RULE_PERISHABLE},
-                 {'s', RULE_SOURCE},   {'r', RULE_TARGET},  {'x', RULE_XATTR}};
+    } table[] = {{'/', RULE_ABSOLUTE},
+                 {'!', RULE_NEGATED},
+                 {'p', RULE_PERISHABLE},
+                 {'s', RULE_SOURCE},
+                 {'r', RULE_TARGET}};
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         if (table[i].letter != modifier)
             continue;
@@ -114,6 +117,8 @@ static int read_modifiers(struct reading *reading, struct error *err)
     for (; *reading->at && *reading->at != ' ' && *reading->at != '_'; reading->at++) {
         if (*reading->at == 'C')
             return refuse(reading, "rules of CVS (C) are not supported", err);
+        if (*reading->at == 'x')
+            return refuse(reading, "rules about extended attributes (x) are not supported", err);
         if (take_modifier(reading, *reading->at))
             continue;
         snprintf(why, sizeof(why), "%c is no modifier of it", *reading->at);
@@ -189,7 +194,7 @@ static int keep_merge(struct rules *rules, struct reading *reading, struct rules
     const char *slash = strrchr(reading->at, '/');
     struct reading file = {.text = reading->text};
     *merge = (struct rules_merge){
-        .form = reading->merge_form | (reading->flags & ~(uint32_t)RULE_XATTR),
+        .form = reading->merge_form | reading->flags,
         .path = reading->at,
     };
     int result = reading->hide_file ? keep(rules, &file, slash ? slash + 1 : reading->at, err) : 0;

@@ -64,6 +64,10 @@ static const struct option_word digest_words[] = {
     {                                                                                              \
         name, letter, OPTION_##kind, argument, help, AT(field), 0, 0, NULL                         \
     }
+#define FILTER(name, letter, argument, kind, help)                                                 \
+    {                                                                                              \
+        name, letter, OPTION_FILTER, argument, help, 0, 0, FILTER_##kind, NULL                     \
+    }
 #define DIGEST(name, help)                                                                         \
     {                                                                                              \
         name, 0, OPTION_DIGEST, "NAME", help, 0, 0, 0, digest_words                                \
@@ -106,6 +110,12 @@ static const struct option_row table[] = {
           "skip files that are larger"),
     VALUE(SIZE, "min-size", "SIZE", AT(wish.choice.min_size_bytes), 0,
           "skip files that are smaller"),
+    FILTER("exclude", 0, "PATTERN", EXCLUDE, "leave out names that match"),
+    FILTER("include", 0, "PATTERN", INCLUDE, "but not these; the first one that matches decides"),
+    FILTER("filter", 'f', "RULE", RULE, "a rule of rsync's: - + P R H S ! and merge"),
+    FILTER("exclude-from", 0, "FILE", EXCLUDE_FROM, "as --exclude, a pattern a line"),
+    FILTER("include-from", 0, "FILE", INCLUDE_FROM, "as --include, a pattern a line"),
+    FLAG("from0", '0', from_zeros, "lines of these files end with a zero byte"),
     FLAG("checksum", 'c', wish.checksum, "compare by content, not by size and time"),
     FLAG("verify", 0, wish.verify, "read the target back from the medium and compare"),
     DIGEST("checksum-choice", "xxh128 or auto (there is only this one)"),
@@ -414,13 +424,20 @@ static void store_archive(struct options *options)
     tour->recursive = tour->links = tour->devices = tour->specials = true;
 }
 
+/* There is room for every word of the command line. */
+static int store_filter(struct options *options, const struct option_row *row, const char *text)
+{
+    options->filters[options->filters_count++] = (struct filter_word){row->value, text};
+    return 0;
+}
+
 /* Put one option's value where its row says. `shown` is the option as it was typed. */
 static int store(struct options *options, const struct option_row *row, const char *shown,
                  const char *text, struct error *err)
 {
     void *field = (char *)options + row->offset;
     /* Most often a variable of a script that is not set: the option would count for nothing. */
-    bool words = row->kind == OPTION_TEXT || row->kind == OPTION_LIST;
+    bool words = row->kind == OPTION_TEXT || row->kind == OPTION_LIST || row->kind == OPTION_FILTER;
     if (words && text[0] == '\0')
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s: nothing is given for it", shown);
     if (row->given)
@@ -445,6 +462,8 @@ static int store(struct options *options, const struct option_row *row, const ch
     case OPTION_TEXT:
         *(const char **)field = text;
         return 0;
+    case OPTION_FILTER:
+        return store_filter(options, row, text);
     case OPTION_ALREADY:
         return 0;
     default:
@@ -683,7 +702,9 @@ static int open_lists(struct options *options, int argc, struct error *err)
     options->operands = calloc(room, sizeof(*options->operands));
     options->identities.items = calloc(room, sizeof(*options->identities.items));
     options->settings.items = calloc(room, sizeof(*options->settings.items));
-    if (!options->operands || !options->identities.items || !options->settings.items)
+    options->filters = calloc(room, sizeof(*options->filters));
+    if (!options->operands || !options->identities.items || !options->settings.items ||
+        !options->filters)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
     return 0;
 }
@@ -762,6 +783,7 @@ void options_close(struct options *options)
     free(options->operands);
     free(options->identities.items);
     free(options->settings.items);
+    free(options->filters);
     memset(options, 0, sizeof(*options));
 }
 

@@ -43,7 +43,8 @@ struct transfer {
     bool begun;              /* with the first file */
     bool skipped;            /* a folder: some of what was asked for is not done */
     bool interrupted;
-    bool verify;      /* compare only */
+    bool verify; /* compare only */
+    struct rules *rules;
     pthread_t thread; /* the copy's */
     struct error err; /* the first failure */
 };
@@ -545,6 +546,15 @@ static int look_here(struct transfer *transfer, struct error *err)
     return source_here ? look_at_sources(transfer, err) : look_at_target(transfer, err);
 }
 
+static int read_rules(struct transfer *transfer, struct options *own, struct error *err)
+{
+    struct tour_wish *wish = &own->wish.tour;
+    int result = filter_read(&transfer->rules, own->filters, own->filters_count,
+                             wish->delete_excluded, own->from_zeros, err);
+    wish->rules = transfer->rules;
+    return result;
+}
+
 static int transfer_run(struct transfer *at, const struct options *given)
 {
     struct transfer transfer = *at;
@@ -561,6 +571,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
              transfer.watch.style == WATCH_BAR ? output_log_bar : output_log);
     log_init_difference(options->json ? receipt_json_difference : NULL);
     int rc = operands_resolve(&transfer.operands, options, &err);
+    if (rc == 0)
+        rc = read_rules(&transfer, &own, &err);
     if (transfer.operands.source_bytes > 0)
         options->wish.file.size_bytes = transfer.operands.source_bytes;
     if (rc == 0)
@@ -587,6 +599,7 @@ static int transfer_run(struct transfer *at, const struct options *given)
     }
     copy_close(transfer.copy);
     operands_close(&transfer.operands);
+    rules_close(transfer.rules);
     for (size_t i = 0; i < COUNT_OF(transfer.target_paths); i++)
         free(transfer.target_paths[i]);
     return code;
@@ -622,11 +635,11 @@ int transfer_verify(const struct options *options)
                         wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
         return refused(options, &err);
     }
-    if (choice_any(&options->wish.choice)) {
+    if (choice_any(&options->wish.choice) || options->filters_count > 0) {
         struct error err = {0};
         error_set_class(&err, ERROR_USAGE, EINVAL,
                         "verify compares what it is given: leave out --update, --existing, "
-                        "--ignore-existing, --size-only, --max-size and --min-size");
+                        "--ignore-existing, --size-only, --max-size, --min-size and filter rules");
         return refused(options, &err);
     }
     return transfer_run(&transfer, &rest);

@@ -5,10 +5,12 @@
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/base/rules.h"
 #include "haul/copy/choice.h"
 #include "haul/disk/evidence.h"
 #include "haul/disk/journal.h"
 #include "haul/disk/pipe.h"
+#include "haul/disk/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -104,6 +106,10 @@ int life_refuse(const struct life *life, struct error *err)
 const char *life_skip(const struct life *life)
 {
     const struct facts *facts = life->job.facts;
+    const struct rules *rules = life->run->wish->tour.rules;
+    bool operand = life->job.roots[SIDE_SOURCE].number == 0; /* a walk has asked by itself */
+    if (operand && rules_hide(rules, place_name(life->job.source_path), false))
+        return "a filter rule leaves it out";
     return choice_skip(life->run->wish, &facts[SIDE_SOURCE], &facts[SIDE_TARGET],
                        life->job.journal_present);
 }

@@ -106,3 +106,35 @@ taken() { # ARGS...
     run haul verify --update source target
     [ "$status" = 1 ] && [[ $output == *"leave out"* ]]
 }
+
+@test "filter rules leave files out that are named, too, in the order of the command line" {
+    local name
+    mkdir folder
+    for name in a.c b.o c.o d.tmp; do cp source $name; done
+    printf '# comment\n\n- *.tmp\n' >rules
+    run haul --include=b.o --exclude='*.o' --filter='merge rules' a.c b.o c.o d.tmp folder/
+    [ "$status" = 0 ]
+    [[ $output == *"c.o: skipped, a filter rule leaves it out"*"4 files, 2 skipped: "* ]]
+    [ "$(ls folder | tr '\n' ' ')" = "a.c b.o " ]
+    printf 'a.c\0c.o\0' >names
+    run haul -0 --exclude-from=names -f'clear' -f'- b*' a.c b.o folder/
+    [[ $output == *"b.o: skipped"*"2 files, 1 skipped"* ]]
+    run haul -0 --exclude-from=names a.c b.o folder/
+    [[ $output == *"a.c: skipped"*"2 files, 1 skipped"* ]]
+}
+
+@test "a rule that makes no sense, or is not supported, is refused before the first byte" {
+    local rule
+    for rule in nonsense '- ' 'dir-merge .rules' ':C' '-x user.*' '. absent'; do
+        copy -f "$rule" source target
+        [ "$status" != 0 ]
+        expect_clear_error
+        [ ! -e target ]
+    done
+    copy -f '. absent' source target
+    expect_status 11
+    copy --exclude= source target
+    expect_status 1
+    copy verify --exclude=x source source
+    expect_status 1
+}

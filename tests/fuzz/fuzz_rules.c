@@ -14,8 +14,7 @@ enum { INPUT_BYTES_MAX = 8192 };
 /* The answers of all questions. */
 static uint32_t ask(const struct rules *rules, const char *path)
 {
-    bool decided;
-    uint32_t answers = rules_hide_xattr(rules, path, &decided);
+    uint32_t answers = 0;
     for (int folder = 0; folder < 2; folder++) {
         answers = 2 * answers + rules_hide(rules, path, folder);
         answers = 2 * answers + rules_protect(rules, path, folder, false);

@@ -217,7 +217,6 @@ static const struct {
     {"P foo", "foo", false, false},
     {"protect foo", "foo", false, false},
     {"-r foo", "foo", false, false},
-    {"-x foo", "foo", false, false},
     {"- *", "", true, false}, /* the root itself */
     {"-! nothing", "", true, false},
 };
@@ -258,7 +257,7 @@ static void rule_of_each_side_protects_as_documented(void **state)
     } cases[] = {{"- foo", true, true},    {"P foo", true, true},   {"-r foo", true, true},
                  {"-p foo", true, false},  {"Pp foo", true, false}, {"H foo", false, false},
                  {"-s foo", false, false}, {"R foo", false, false}, {"+ foo", false, false},
-                 {"S foo", true, true},    {"-x foo", false, false}};
+                 {"S foo", true, true}};
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -270,11 +269,8 @@ static void rule_of_each_side_protects_as_documented(void **state)
         assert_true(rules_protect_any(rules));
         rules_close(rules);
     }
-    struct rules *rules = read_rules((const char *const[]){"H foo", "R bar", "-x user.*", NULL});
-    bool decided;
+    struct rules *rules = read_rules((const char *const[]){"H foo", "R bar", NULL});
     assert_false(rules_protect_any(rules));
-    assert_true(rules_hide_xattr(rules, "user.a", &decided) && decided);
-    assert_false(rules_hide_xattr(rules, "trusted.a", &decided) || decided);
     rules_close(rules);
 }
 
@@ -377,12 +373,12 @@ static void rule_that_merges_says_how_the_file_is_read(void **state)
 
 static void rule_that_makes_no_sense_is_refused_in_words(void **state)
 {
-    static const char *const texts[] = {"",          "foo",     "-",        "- ",
-                                        "-foo",      "Hs foo",  "-P foo",   "excluded foo",
-                                        "exclude",   "! foo",   "!foo",     "-e foo",
-                                        "-w foo",    "-- foo",  ": .rules", "dir-merge .rules",
-                                        "-C",        "merge,C", ".",        ".! rules",
-                                        ".-+ rules", "P,r foo", "~ foo"};
+    static const char *const texts[] = {"",         "foo",       "-",        "- ",
+                                        "-foo",     "Hs foo",    "-P foo",   "excluded foo",
+                                        "exclude",  "! foo",     "!foo",     "-e foo",
+                                        "-w foo",   "-- foo",    ": .rules", "dir-merge .rules",
+                                        "-C",       "-x user.*", "merge,C",  ".",
+                                        ".! rules", ".-+ rules", "P,r foo",  "~ foo"};
     struct rules_merge merge;
 
     (void)state;
@@ -433,7 +429,7 @@ static void rules_from_the_wire_that_are_none_are_refused(void **state)
     static const struct {
         uint16_t flags;
         const char *pattern;
-    } cases[] = {{RULE_SOURCE, ""}, {0, "x"}, {RULE_INCLUDE, "x"}, {RULE_SOURCE | 1 << 8, "x"}};
+    } cases[] = {{RULE_SOURCE, ""}, {0, "x"}, {RULE_INCLUDE, "x"}, {RULE_SOURCE | 1 << 7, "x"}};
     uint8_t memory[64];
 
     (void)state;

@@ -25,8 +25,7 @@ enum rule_flag {
     RULE_ABSOLUTE = 1 << 4,   /* compared with the path from / on, not from the transfer's root */
     RULE_NEGATED = 1 << 5,    /* matches what the pattern does not match */
     RULE_PERISHABLE = 1 << 6, /* does not count in folders that are deleted themselves */
-    RULE_XATTR = 1 << 7,      /* about names of extended attributes, not of files */
-    RULE_FLAGS = (1 << 8) - 1,
+    RULE_FLAGS = (1 << 7) - 1,
 };
 
 /* How a text is read. */
@@ -83,9 +82,6 @@ bool rules_hide(const struct rules *rules, const char *path, bool folder);
 /* Is a name that is not at the source kept at the target? in_removed: its folder is being deleted,
  * too, and stays if anything in it is kept. */
 bool rules_protect(const struct rules *rules, const char *path, bool folder, bool in_removed);
-
-/* Is an extended attribute of this name left out? decided: a rule says so or the contrary. */
-bool rules_hide_xattr(const struct rules *rules, const char *name, bool *decided);
 
 /* Can rules_protect() say yes at all? Else whole folders go without looking into them. */
 bool rules_protect_any(const struct rules *rules);

@@ -8,6 +8,7 @@
 
 #include "haul/base/error.h"
 #include "haul/base/log.h"
+#include "haul/cli/filter.h"
 #include "haul/copy/copy.h"
 
 #include <stdbool.h>
@@ -27,8 +28,11 @@ struct options {
     uint32_t operands_count;
     struct option_list identities; /* -i */
     struct option_list settings;   /* -o KEY=VALUE */
-    uint32_t verbose;              /* -v, -vv */
-    uint32_t version;              /* -V, -VV */
+    struct filter_word *filters;   /* --filter, --exclude ..., in their order */
+    uint32_t filters_count;
+    bool from_zeros;  /* -0: lines of files that are read end with a zero byte */
+    uint32_t verbose; /* -v, -vv */
+    uint32_t version; /* -V, -VV */
     bool quiet;
     bool help;
     bool progress; /* --progress, -P, --info=progress2: also when not on a terminal */
@@ -53,6 +57,7 @@ enum option_kind {
     OPTION_TEXT,    /* const char *: argv's string */
     OPTION_LIST,    /* struct option_list: one more of argv's strings */
     OPTION_SETTING, /* the same, and it must look like KEY=VALUE */
+    OPTION_FILTER,  /* one more of options->filters, of the kind that is the row's value */
     OPTION_TIME,    /* uint64_t: seconds, into nanoseconds */
     OPTION_PORT,    /* uint16_t: 1 to 65535 */
     OPTION_LANES,   /* uint32_t: 0 to LANES_MAX */
