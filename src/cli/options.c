@@ -188,6 +188,7 @@ static const struct option_row table[] = {
     FLAG("one-file-system", 'x', wish.tour.one_filesystem, "leave out what is mounted in a tree"),
     FLAG("delete", 0, wish.tour.delete, "remove from the target what the source has not"),
     FLAG("del", 0, wish.tour.delete, "the same as --delete"),
+    FLAG("delete-excluded", 0, wish.tour.delete_excluded, "and what filter rules leave out"),
     FLAG("force", 0, wish.tour.force, "a folder in the way of something else goes"),
     FLAG("remove-source-files", 0, wish.tour.remove_source,
          "remove from the source each file that is durable now"),
@@ -679,6 +680,7 @@ static int check_built_in(const struct options *options, struct error *err)
 static void finish(struct options *options)
 {
     struct link_options *link = &options->wish.link;
+    options->wish.tour.delete |= options->wish.tour.delete_excluded;
     const char *transport = getenv("HAUL_RSH");
     if (!link->transport && transport && transport[0] != '\0')
         link->transport = transport;

@@ -1,0 +1,69 @@
+#!/usr/bin/env bats
+# Goal: filter rules decide what of a tree is copied and what --delete leaves, as with rsync; here, by push and by pull.
+load ../lib/common
+
+setup() {
+    scratch_open
+    requires rsync
+    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >transport # another machine, which is this one
+    chmod 755 transport
+    remote=(-e "$SCRATCH/transport" --remote-path="$HAUL")
+}
+
+# Names that the rules below tell apart.
+tree() { # PATH
+    local folder
+    for folder in "$1" "$1"/{cache,src,src/cache,src/deep/er,old}; do
+        mkdir -p "$folder"
+        touch -d '2020-01-02' "$folder"/{a.c,b.o,keep.o,'x[1]',.hidden}
+    done
+    ln -s a.c "$1/src/link.o"
+}
+
+# haul and rsync leave the same names with these arguments, in target, which old holds before.
+as_rsync() { # ARGS...
+    local way
+    rm -rf expected
+    [ ! -e old ] || cp -a old expected
+    rsync -a "$@" "${sources[@]}" expected/ >/dev/null 2>&1 || [ $? = 25 ]
+    for way in here push pull; do
+        rm -rf target
+        [ ! -e old ] || cp -a old target
+        case $way in
+        here) copy -a "$@" "${sources[@]}" target ;;
+        push) copy "${remote[@]}" -a "$@" "${sources[@]}" "h:$SCRATCH/target" ;;
+        pull) copy "${remote[@]}" -a "$@" "${sources[@]/#/h:$SCRATCH/}" target ;;
+        esac
+        expect_status 0
+        diff <(cd expected && find . | sort) <(cd target && find . | sort) || { echo "$way: $*"; show_run; return 1; }
+    done
+}
+
+@test "rules leave names out, folders with all that is in them" {
+    tree source
+    sources=(source/)
+    as_rsync --exclude='*.o'
+    as_rsync --include=keep.o --exclude='*.o' --exclude=/cache/
+    as_rsync -f'+ */' -f'+ *.c' -f'- *'
+    as_rsync -f'- src/**/er' -f'-! */' -f'- old/***'
+    as_rsync --exclude='x\[1]' --exclude='.*' -f'-/ '"$SCRATCH"'/source/src/a.c'
+    sources=(source)
+    as_rsync --exclude=/source/cache --exclude=/src
+    as_rsync --exclude=source
+    sources=(source/src source/old/)
+    as_rsync --exclude=/src/deep --exclude=/a.c
+}
+
+@test "--delete leaves what rules protect, and what they leave out, but with --delete-excluded" {
+    tree source
+    tree old
+    mkdir -p old/gone/deep
+    touch old/{gone.c,gone.o,src/gone.o,gone/deep/b.d}
+    sources=(source/)
+    as_rsync --delete
+    as_rsync --delete --exclude='*.o'
+    as_rsync --delete-excluded --exclude='*.o'
+    as_rsync --delete-excluded --exclude='*.o' -f'P gone.o'
+    as_rsync --delete -f'H *.o' -f'P /gone.c' -f'R gone.o'
+    as_rsync --delete -f'-s cache'
+}
