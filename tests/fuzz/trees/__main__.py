@@ -1,0 +1,352 @@
+"""A differential fuzzer of trees: /usr/bin/python3 tests/fuzz/trees [OPTIONS] BUILD
+
+Each seed is a story: a tree, an old target, some runs of haul -aH that are killed at random moments, at either end, here
+and there, and between them changes of the source. What looks finished after a kill has to be finished; a last run has to
+make source and target equal, by a comparison that shares no code with haul, and leave nothing behind; one more has to
+copy nothing. A broken promise is printed with the seed and the line that replays it; the exit code is then 1.
+
+  --seconds=N    how long (60)          --story=SEED   only this one, said step by step; --times=N repeats it
+  --seed=N       the first seed (1); the next story has the next one. `random` takes a random one and prints it.
+  --dir=FOLDER   where the files lie (a new folder below /var/tmp)
+"""
+import argparse
+import hashlib
+import os
+import random
+import shlex
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+
+sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(__file__), "..", "copies"))
+
+import runner  # noqa: E402
+
+FAILURES_MAX = 5
+NAMES = [b"a", b"b", b"file", b"-n", b" blank ", b"new\nline", b"\xff\xfe", b"n" * 200, b"x" * 255, b".hidden", b"sub", b"other",
+         b"old", b"late", b"early", b"*.o", b"d", b"e"]
+SIZES = [0, 1, 100, 4096, 9000, 9001, 65536, 200000, 262144, 262145, 400000, 3 << 20]
+
+
+# --- trees ------------------------------------------------------------------------------------------------------------
+
+class Grower:
+    """Makes and changes a tree, told by its own random numbers."""
+
+    def __init__(self, dice, root):
+        self.dice, self.root = dice, root
+        os.makedirs(root, exist_ok=True)
+
+    def folders(self):
+        return [self.root] + [entry for entry in walk(self.root) if stat.S_ISDIR(os.lstat(entry).st_mode)]
+
+    def new_name(self, folder):
+        name = self.dice.choice(NAMES)
+        path = os.path.join(folder, name)
+        return path if not os.path.lexists(path) else os.path.join(folder, b"%d" % self.dice.randrange(10**6))
+
+    def stamp(self, path):
+        when = self.dice.choice([self.dice.randrange(2 * 10**9), self.dice.randrange(-10**9, 5 * 10**9)]) * 10**9
+        os.utime(path, ns=(when, when + self.dice.randrange(10**9)), follow_symlinks=False)
+
+    def write(self, path, size):
+        with open(path, "wb") as file:
+            file.write(self.dice.randbytes(size))
+            if size > 100000 and self.dice.random() < 0.3:
+                file.truncate(size + (1 << 20))  # a hole
+        os.chmod(path, self.dice.choice([0o644, 0o600, 0o755, 0o400, 0o4755]))
+        self.stamp(path)
+
+    def add(self):
+        path = self.new_name(self.dice.choice(self.folders()))
+        kind = self.dice.choices(["file", "folder", "link", "hard", "fifo"], [12, 4, 2, 2, 1])[0]
+        files = [entry for entry in walk(self.root) if stat.S_ISREG(os.lstat(entry).st_mode)]
+        if kind == "folder" and path.count(b"/") < self.root.count(b"/") + 8:
+            os.mkdir(path, self.dice.choice([0o755, 0o700, 0o555]))
+            self.stamp(path)
+        elif kind == "link":
+            os.symlink(self.dice.choice([b"nowhere", b"..", b"a", b"/etc/passwd", b"x" * 1000]), path)
+            self.stamp(path)
+        elif kind == "hard" and files:
+            os.link(self.dice.choice(files), path, follow_symlinks=False)
+        elif kind == "fifo":
+            os.mkfifo(path)
+            self.stamp(path)
+        else:
+            self.write(path, self.dice.choices(SIZES, [3, 3, 8, 6, 6, 3, 2, 2, 1, 1, 1, 1])[0])
+
+    def change(self):
+        entries = list(walk(self.root))
+        if not entries:
+            return self.add()
+        path = self.dice.choice(entries)
+        what = self.dice.choice(["add", "remove", "write", "stamp", "mode", "move", "swap"])
+        folder = stat.S_ISDIR(os.lstat(path).st_mode)
+        if what == "remove":
+            remove(path)
+        elif what == "write" and stat.S_ISREG(os.lstat(path).st_mode):
+            self.write(path, self.dice.choice(SIZES[:-1]))
+        elif what == "stamp":
+            self.stamp(path)
+        elif what == "mode" and not os.path.islink(path):
+            os.chmod(path, self.dice.choice([0o755, 0o711, 0o500] if folder else [0o644, 0o640, 0o4711]))
+        elif what == "move":
+            os.rename(path, self.new_name(self.root))
+        elif what == "swap":  # another kind takes its name
+            remove(path)
+            os.symlink(b"a", path) if folder else os.mkdir(path)
+        else:
+            self.add()
+
+
+def walk(root):
+    for folder, folders, files in os.walk(root):
+        for name in folders + files:
+            yield os.path.join(folder, name)
+
+
+def remove(path):
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+# --- what is true of them ---------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Entry:
+    kind: int
+    mode: int
+    owner: tuple
+    mtime_ns: int
+    size: int
+    link: bytes
+    content: str
+    twins: tuple  # the names of the same file
+
+
+def content_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else \
+            hashlib.sha256(file.read()).hexdigest()
+
+
+def look(root):
+    """All of a tree, by relative names."""
+    names, twins, found = [b""], {}, {}
+    names += [os.path.relpath(path, root) for path in walk(root)]
+    for name in names:
+        st = os.lstat(os.path.join(root, name))
+        if not stat.S_ISDIR(st.st_mode):
+            twins.setdefault(st.st_ino, []).append(name)
+    for name in names:
+        path = os.path.join(root, name)
+        st = os.lstat(path)
+        regular, link = stat.S_ISREG(st.st_mode), stat.S_ISLNK(st.st_mode)
+        found[name] = Entry(stat.S_IFMT(st.st_mode), 0 if link else stat.S_IMODE(st.st_mode), (st.st_uid, st.st_gid),
+                            st.st_mtime_ns, st.st_size if regular else 0, os.readlink(path) if link else b"",
+                            content_of(path) if regular else "", tuple(sorted(twins.get(st.st_ino, []))))
+    return found
+
+
+def is_ours(name):
+    """What haul makes beside files for the time of a copy."""
+    last = os.path.basename(name)
+    return last.startswith(b".haul-") or (last.startswith(b".") and last.endswith(b".haul"))
+
+
+def unfinished_that_look_finished(source, target):
+    for name, entry in target.items():
+        of = source.get(name)
+        if of and stat.S_ISREG(entry.kind) and stat.S_ISREG(of.kind) and entry.size == of.size and entry.size > 0 and \
+                entry.mtime_ns == of.mtime_ns and entry.content != of.content:
+            yield f"{name!r} has the size and time of its source, and other bytes"
+
+
+def differences(source, target, deletes):
+    for name, entry in source.items():
+        there = target.get(name)
+        if not there:
+            yield f"{name!r} is missing"
+        elif there != entry and not (not deletes and same_but_twins(entry, there)):
+            yield f"{name!r}: {there} in place of {entry}"
+    for name in target:
+        if name not in source and (deletes or is_ours(name) and not is_orphan(name, source)):
+            yield f"{name!r} is left"
+
+
+def same_but_twins(entry, there):
+    """An old name that the source has no more may still be a twin."""
+    return set(entry.twins) <= set(there.twins) and entry.__dict__ | {"twins": 0} == there.__dict__ | {"twins": 0}
+
+
+def is_orphan(name, source):
+    """The journal of what the source has no more, and --delete would take."""
+    folder, last = os.path.split(name)
+    return last.endswith(b".haul") and os.path.join(folder, last[1:-5]) not in source
+
+
+# --- stories ----------------------------------------------------------------------------------------------------------
+
+@dataclass
+class Stop:
+    seconds: float
+    signal: int
+    victim: str  # client or server
+    twice: bool = False
+    when_journalled: bool = False
+
+
+class Story:
+    def __init__(self, seed, folder, haul, loud):
+        self.dice, self.root, self.haul, self.loud = random.Random(seed), folder, haul, loud
+        self.source, self.target = os.path.join(folder, "source"), os.path.join(folder, "target")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        self.grower = Grower(self.dice, os.fsencode(self.source))
+        self.way = self.dice.choice(["local", "local", "push", "pull", "both"])
+        self.deletes = self.dice.random() < 0.5
+        self.slowest = 0.05
+        with open(self.path("rsh"), "w") as file:
+            file.write(f"#!/bin/sh\necho $$ >>{shlex.quote(self.path('pids'))}\nshift\nexec sh -c \"exec $*\"\n")
+        os.chmod(self.path("rsh"), 0o755)
+
+    # What runner.py asks of a world.
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def server_pids(self):
+        try:
+            with open(self.path("pids")) as file:
+                return [int(line) for line in file]
+        except OSError:
+            return []
+
+    def journal_has_entries(self):
+        return True
+
+    def say(self, *words):
+        if self.loud:
+            print(*words, flush=True)
+
+    def options(self):
+        dice = self.dice
+        options = ["-aH", dice.choice(["--force"] if not self.deletes else ["--delete"])]
+        options += dice.choice([[], [], ["--memory=2M"], ["--chunk-size=64K"], ["--engine=threads"], ["--engine=sync"],
+                                ["--cache=window"], ["-z"] if self.way != "local" else ["--preallocate"]])
+        if self.way != "local":
+            options += [f"--rsh={self.path('rsh')}", f"--remote-path={self.haul}"]
+        return options
+
+    def run(self, stop=None):
+        far = {"local": ("", ""), "push": ("", "two:"), "pull": ("one:", ""), "both": ("one:", "two:")}[self.way]
+        arguments = [self.haul, "--json", *self.options(), far[0] + self.source + "/", far[1] + self.target]
+        if os.path.exists(self.path("pids")):
+            os.unlink(self.path("pids"))
+        self.say(" ".join(map(shlex.quote, arguments)), stop or "")
+        began = time.monotonic()
+        outcome = runner.run(arguments, self, stop)
+        self.slowest = min(1, max(self.slowest, time.monotonic() - began))
+        self.say("  ", outcome.code, outcome.words.strip()[-300:])
+        return outcome
+
+    def promises(self, outcome):
+        torn = 1 if outcome.code == -signal.SIGKILL else 0  # the line that was being written
+        for broken, words in ((outcome.hung, "it hung"), (outcome.left, f"it left {outcome.left}"),
+                              (outcome.crash, f"{outcome.crash} {outcome.words[-2000:]}"),
+                              (outcome.broken_lines[torn:], f"lines that are no JSON: {outcome.broken_lines[:3]}")):
+            if broken:
+                yield words
+
+    def play(self):
+        for _ in range(self.dice.randrange(1, 60)):
+            self.grower.add()
+        if self.dice.random() < 0.5:  # an old target
+            shutil.copytree(self.source, self.target, symlinks=True, copy_function=copy_any)
+            old = Grower(self.dice, os.fsencode(self.target))
+            for _ in range(self.dice.randrange(10)):
+                old.change()
+        for _ in range(self.dice.randrange(1, 5)):
+            victim = self.dice.choice(["client", "server"]) if self.way != "local" else "client"
+            number = self.dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+            outcome = self.run(Stop(self.dice.random() * self.slowest, number, victim))
+            broken = list(self.promises(outcome))
+            if os.path.isdir(self.target):
+                broken += unfinished_that_look_finished(look(os.fsencode(self.source)), look(os.fsencode(self.target)))
+            if broken:
+                return broken
+            for _ in range(self.dice.choice([0, 0, 1, 5])):
+                self.grower.change()
+        return self.finish()
+
+    def finish(self):
+        outcome = self.run()
+        broken = list(self.promises(outcome))
+        if outcome.code != 0:
+            return broken + [f"exit code {outcome.code}: {outcome.words[-2000:]}"]
+        source = look(os.fsencode(self.source))
+        broken += differences(source, look(os.fsencode(self.target)), self.deletes)
+        if broken:
+            return broken
+        outcome = self.run()
+        broken = list(self.promises(outcome))
+        if outcome.code != 0 or not outcome.receipt or outcome.receipt["bytes_copied"] != 0:
+            broken.append(f"once more: {outcome.code}, {outcome.receipt and outcome.receipt['bytes_copied']} bytes copied")
+        return broken + list(differences(source, look(os.fsencode(self.target)), self.deletes))
+
+
+def copy_any(source, target):
+    mode = os.lstat(source).st_mode
+    if stat.S_ISFIFO(mode):
+        os.mkfifo(target)
+    else:
+        shutil.copy2(source, target)
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+def parse():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--story", type=int)
+    parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--dir")
+    parser.add_argument("build")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse()
+    haul = os.path.abspath(os.path.join(arguments.build, "haul"))
+    first = int(arguments.seed) if arguments.seed != "random" else random.SystemRandom().randrange(10**9)
+    folder = arguments.dir or tempfile.mkdtemp(prefix="haul-trees-", dir="/var/tmp")
+    end = time.monotonic() + arguments.seconds
+    seed, played, failures = first, 0, 0
+    runner.adopt_orphans()
+    print(f"seed {first}", flush=True)
+    try:
+        while failures < FAILURES_MAX and (played < arguments.times if arguments.story is not None else
+                                           time.monotonic() < end):
+            seed = arguments.story if arguments.story is not None else first + played
+            broken = Story(seed, os.path.join(folder, "story"), haul, arguments.story is not None).play()
+            played += 1
+            if broken:
+                failures += 1
+                print(f"seed {seed}: " + "\n  ".join(broken[:10]))
+                print(f"  again: /usr/bin/python3 tests/fuzz/trees --story={seed} --times=20 {arguments.build}", flush=True)
+    finally:
+        if not arguments.dir:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"{played} stories, {failures} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
