@@ -174,6 +174,11 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
     life->job.reports[SIDE_SOURCE] = life->job.reports[SIDE_TARGET] = life_no_report;
     if (start->source)
         life->job.facts[SIDE_SOURCE] = *start->source;
+    if (start->kind == LIFE_CALL && start->call->op == SIDE_DRESS) {
+        life->call = start->call;
+        life_enter(life, LIFE_DETAILING);
+        return;
+    }
     if (start->kind == LIFE_CALL) {
         life->call = start->call;
         life_enter(life, LIFE_CALLING);
@@ -376,7 +381,8 @@ static void life_adjust(struct life *life)
 
 static void life_adjusted(struct life *life)
 {
-    life_itemize_changed(life, (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES));
+    if (life->kind == LIFE_COPY)
+        life_itemize_changed(life, (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES));
     life_end(life);
 }
 
@@ -726,6 +732,8 @@ static void life_undressed(struct life *life, const struct slot *slot)
     life->undressed = true;
     if (life->open[SIDE_SOURCE])
         life_enter(life, LIFE_COMMITTING_SOURCE);
+    else if (life->kind == LIFE_CALL)
+        life_enter(life, LIFE_ADJUSTING);
     else
         life_adjust(life);
 }
@@ -919,7 +927,7 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
 void life_prepare(struct life *life, struct slot *slot)
 {
     slot->job = &life->job;
-    if (life->kind == LIFE_CALL) {
+    if (life->kind == LIFE_CALL && life->state == LIFE_CALLING) {
         life_call_prepare(life, slot);
         return;
     }

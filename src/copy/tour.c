@@ -60,6 +60,7 @@ void tour_close(struct tour *tour)
         free(folder);
     }
     link_close_all(tour);
+    owner_close_all(tour);
     free(tour->tasks);
     free(tour->bytes[0]);
     free(tour->bytes[1]);
@@ -132,7 +133,8 @@ static int tour_pack_wish(const struct tour *tour, uint8_t *bytes, uint32_t *len
     bytes_put_u32(&out, (wish->recursive ? TOUR_RECURSIVE : 0u) |
                             (wish->one_filesystem ? TOUR_ONE_FILESYSTEM : 0u) |
                             (wish->links ? TOUR_LINKS : 0u) | (wish->devices ? TOUR_DEVICES : 0u) |
-                            (wish->specials ? TOUR_SPECIALS : 0u));
+                            (wish->specials ? TOUR_SPECIALS : 0u) |
+                            (tour_maps_owners(tour) ? TOUR_NAMES : 0u));
     if (wish->rules)
         rules_pack(wish->rules, &out);
     *length = (uint32_t)out.length;

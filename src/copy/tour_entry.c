@@ -20,10 +20,16 @@ static void task_copy(struct tour *tour, struct tour_task *task)
     start.target_absent =
         task->folder ? task->folder->fresh : tour->start.target_fresh || tour->start.target_absent;
     life_begin(&task->life, tour->config.run, &start);
+    task->life.job.names[SIDE_SOURCE] = owner_names_of(tour, &task->facts);
     task_live(tour, task, STEP_COPYING);
 }
 
 /* ---- folders ---- */
+
+/* What cannot be seen by a folder's facts from here: names may mean other numbers there. */
+static const uint8_t folder_silent =
+    ATTRIBUTE_BIT(ATTRIBUTE_OWNER) | ATTRIBUTE_BIT(ATTRIBUTE_GROUP) |
+    ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS);
 
 static void folder_made(const struct tour *tour, struct tour_task *task)
 {
@@ -31,7 +37,8 @@ static void folder_made(const struct tour *tour, struct tour_task *task)
     own->state = FOLDER_MADE;
     own->fresh = task->made == JOB_CREATED ||
                  (tour->start.target_fresh && !own->parent && own->name[0] == '\0');
-    own->touched = task->made != JOB_UNCHANGED;
+    own->told = task->made != JOB_UNCHANGED;
+    own->touched = own->told || tour_wants_details(tour) || tour_maps_owners(tour);
 }
 
 void folder_finish_due(struct tour *tour)
@@ -45,7 +52,7 @@ void folder_finish_due(struct tour *tour)
         folder->pending = 1;
         task->own = folder;
         task->facts = folder->facts;
-        task_call(tour, task, STEP_FINISHING, SIDE_TARGET, SIDE_ADJUST);
+        task_adjust(tour, task, STEP_FINISHING);
     }
 }
 
@@ -55,7 +62,17 @@ static void folder_finished(struct tour *tour, struct tour_task *task)
         task_fail(tour, task, &task->life.error);
         return;
     }
-    tour->outcome.lacking |= task->life.job.reports[SIDE_TARGET].attributes_asked != 0;
+    tour->outcome.lacking |= task->life.outcome.lacking;
+    uint8_t changed = task->life.job.reports[SIDE_TARGET].attributes_changed;
+    tour->touched |= changed != 0;
+    changed &= folder_silent;
+    if (!task->own->told && changed) { /* all that is another one */
+        task->made = JOB_CHANGED;
+        task->attributes = true;
+        itemize_changed(task->changes, FILE_FOLDER, folder_silent, changed);
+        task_tell(tour, task, TOUR_MADE, STEP_FREE);
+        return;
+    }
     task_end(tour, task);
 }
 
@@ -126,14 +143,15 @@ static bool task_differs(const struct tour *tour, const struct tour_task *task)
 static void task_dress(struct tour *tour, struct tour_task *task)
 {
     bool differs = !task->hard && (task->made != JOB_UNCHANGED || task_differs(tour, task));
+    bool looks = !task->hard && (tour_wants_details(tour) || tour_maps_owners(tour));
     if (task->own && differs && task->made == JOB_UNCHANGED) {
         task->made = JOB_CHANGED;
         task->attributes = true;
     }
-    if (task->own || !differs || (tour->dry && task->made != JOB_UNCHANGED))
+    if (task->own || !(differs || looks) || (tour->dry && task->made != JOB_UNCHANGED))
         task_made(tour, task);
     else
-        task_call(tour, task, STEP_DRESSING, SIDE_TARGET, SIDE_ADJUST);
+        task_adjust(tour, task, STEP_DRESSING);
 }
 
 static void task_dressed(struct tour *tour, struct tour_task *task)
@@ -144,12 +162,14 @@ static void task_dressed(struct tour *tour, struct tour_task *task)
         task_fail(tour, task, &task->life.error);
         return;
     }
-    tour->outcome.lacking |= report->attributes_asked != 0;
+    tour->outcome.lacking |= task->life.outcome.lacking;
     if (task->made == JOB_UNCHANGED && report->attributes_changed) {
         task->made = JOB_CHANGED;
         task->attributes = true;
     }
     task_made(tour, task);
+    if (task->made != JOB_UNCHANGED)
+        itemize_changed(task->changes, task->facts.kind, folder_silent, report->attributes_changed);
 }
 
 /* In a dry run nothing can be looked at in a folder that is not there. */
@@ -361,6 +381,15 @@ static void task_refuse_itself(struct tour *tour, struct tour_task *task)
     task_fail(tour, task, &err);
 }
 
+/* --chmod; a regular file's life does it by itself. */
+static void task_chmod(const struct tour *tour, struct facts *facts)
+{
+    const struct copy_wish *wish = tour->wish;
+    if (facts->kind != FILE_REGULAR)
+        facts->mode = mode_changes_apply(&wish->chmod, facts->mode, wish->umask_bits,
+                                         facts->kind == FILE_FOLDER);
+}
+
 static int task_of_found(struct tour *tour, const struct entry *entry)
 {
     const struct facts *facts = &entry->facts;
@@ -371,6 +400,9 @@ static int task_of_found(struct tour *tour, const struct entry *entry)
         return -ENOMEM;
     task->own = own;
     task->facts = *facts;
+    task_chmod(tour, &task->facts);
+    if (own)
+        own->facts = task->facts;
     task->link_text = entry->text ? strdup(entry->text) : NULL;
     if (entry->text && !task->link_text)
         return -ENOMEM;
@@ -415,6 +447,9 @@ int task_of_entry(struct tour *tour, const struct entry *entry)
     case ENTRY_ERROR:
     case ENTRY_PAST:
         return task_of_words(tour, entry);
+    case ENTRY_USER:
+    case ENTRY_GROUP:
+        return owner_see(tour, entry);
     default:
         return 0;
     }

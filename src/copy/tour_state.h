@@ -5,8 +5,14 @@
 #include "haul/base/bytes.h"
 #include "haul/copy/tour.h"
 #include "haul/disk/entry.h"
+#include "haul/disk/owners.h"
 
-enum { TOUR_NAMES_BYTES = 16 * 1024, TOUR_REMOVALS_MAX = 4, TOUR_LINKS_BUCKETS = 1024 };
+enum {
+    TOUR_NAMES_BYTES = 16 * 1024,
+    TOUR_REMOVALS_MAX = 4,
+    TOUR_LINKS_BUCKETS = 1024,
+    TOUR_OWNERS_BUCKETS = 64
+};
 
 /* A folder that is walked, or in which something is under way. */
 struct tour_folder {
@@ -20,7 +26,8 @@ struct tour_folder {
         FOLDER_LOST, /* it could not be made, and is left out with all that is in it */
     } state;
     bool fresh;               /* there was none before */
-    bool touched;             /* made or changed, or something in it */
+    bool touched;             /* made or changed, or something in it; or it has to be looked at */
+    bool told;                /* that it was made or changed */
     bool left;                /* the walk has left it */
     bool finished;            /* its attributes are under way, or there is nothing to be done */
     struct tour_folder *next; /* of those that wait for a task to be finished by */
@@ -38,6 +45,14 @@ struct tour_link {
         LINK_THERE,   /* the others become links to `path` */
     } state;
     char *path; /* owned */
+};
+
+/* What the source calls a user or a group. */
+struct tour_owner {
+    struct tour_owner *next; /* in its bucket */
+    enum owners_kind kind;
+    uint32_t id;
+    char *name; /* owned */
 };
 
 enum tour_step {
@@ -133,6 +148,7 @@ struct tour {
     struct tour_removal removals[TOUR_REMOVALS_MAX];
     struct tour_task *removing; /* wait for one of them, by next */
     struct tour_link *links[TOUR_LINKS_BUCKETS];
+    struct tour_owner *owners[TOUR_OWNERS_BUCKETS];
     struct progress counted; /* files that have ended */
     uint64_t measured_ns;
 };
@@ -154,6 +170,16 @@ struct tour_link *link_see(struct tour *tour, const struct facts *facts);
 void link_release(struct tour *tour, struct tour_link *link);
 void link_close_all(struct tour *tour);
 
+/* tour_owner.c: what the source calls those that own its files */
+
+/* Owners go by their names, and the walk is to tell them. */
+bool tour_maps_owners(const struct tour *tour);
+/* It has told one. -ENOMEM. */
+int owner_see(struct tour *tour, const struct entry *entry);
+/* The names of the owners of these facts, as far as they were told. */
+struct owner_names owner_names_of(const struct tour *tour, const struct facts *facts);
+void owner_close_all(struct tour *tour);
+
 /* tour_task.c: one name, its place and its operations */
 
 struct tour_task *task_of(struct life *life);
@@ -167,6 +193,10 @@ void task_live(struct tour *tour, struct tour_task *task, enum tour_step step);
 /* Start an operation of a side for it. */
 void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, enum side_role role,
                enum side_op op);
+/* The same: it gets all that the source has beside data. */
+void task_adjust(struct tour *tour, struct tour_task *task, enum tour_step step);
+/* Extended attributes or access control lists are carried over, too. */
+bool tour_wants_details(const struct tour *tour);
 /* Its event waits; then it goes on, or is free. */
 void task_tell(struct tour *tour, struct tour_task *task, enum tour_event_kind event,
                enum tour_step after);

@@ -111,11 +111,24 @@ void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, e
     start.call = &task->call;
     life_begin(&task->life, tour->config.run, &start);
     job->facts[SIDE_SOURCE] = task->facts;
+    job->names[SIDE_SOURCE] = owner_names_of(tour, &task->facts);
     job->link_text = task->hard ? task->link->path : task->link_text;
     job->hard_link = task->hard;
     job->wish.dry = tour->dry;
     job->wish.replace_folders = tour->wish->tour.force || tour->wish->tour.delete;
     task_live(tour, task, step);
+}
+
+bool tour_wants_details(const struct tour *tour)
+{
+    const uint32_t *wish = tour->wish->attributes;
+    return wish[ATTRIBUTE_XATTRS] >= ATTRIBUTE_ARCHIVE || wish[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE;
+}
+
+void task_adjust(struct tour *tour, struct tour_task *task, enum tour_step step)
+{
+    task->call = (struct life_call){.bytes = NULL};
+    task_call(tour, task, step, SIDE_TARGET, tour_wants_details(tour) ? SIDE_DRESS : SIDE_ADJUST);
 }
 
 /* ---- figures ---- */

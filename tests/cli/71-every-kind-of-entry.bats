@@ -8,7 +8,7 @@ FAR=(-e 'env -u %h' --remote-path="$HAUL") # a far side without ssh
 
 setup() {
     scratch_open
-    requires root rsync python3
+    requires root rsync setfattr setfacl python3
 }
 
 # Each line makes one kind of thing; times last, since making something in a folder moves its time.
@@ -39,7 +39,18 @@ every_kind() ( # PATH
     chmod 000 unreadable
     chmod 1777 sticky
     echo data >lists
+    setfacl -m u:65534:rw,g:1234:r lists
+    setfacl -m u:88:rx fifo
+    setfacl -m u:88:rx default
+    setfacl -d -m u:77:rwx,g::r-x default
     echo data >default/inherits
+    setfattr -n user.nul -v 0x610062 regular
+    setfattr -n user.empty empty
+    setfattr -n user.in-a-folder -v x 'empty folder'
+    setfattr -n trusted.ours -v t folder
+    setfattr -h -n trusted.ours -v l link
+    setfattr -n trusted.ours -v f fifo
+    setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 lists
     echo name >"$(printf 'n%.0s' {1..255})"
     echo name >$'new\nline'
     echo name >$'not-utf-8-\xff\xfe'
@@ -61,21 +72,23 @@ every_kind() ( # PATH
 # What rsync does not compare: to the nanosecond, and of whom it thinks the same.
 facts_of() { # PATH
     (cd "$1" && find . -printf '%P\t%y %m %U %G %n %T@ %l\n' | LC_ALL=C sort -z | LC_ALL=C sort)
+    (cd "$1" && getfattr -Rhd -m - -e hex . | LC_ALL=C sort)
+    (cd "$1" && getfacl -Rpn . | cksum)
 }
 
 # WHAT PATH: equal to the source.
 equal() {
-    expect "what rsync would do with what was $1" "$(rsync -aHSni --checksum --delete source/ "$2")" ""
+    expect "what rsync would do with what was $1" "$(rsync -aHAXSni --checksum --delete source/ "$2")" ""
     facts_of "$2" >found
     diff wanted found
     expect "what was left beside it" "$(find "$2" -name '.*haul*')" ""
 }
 
 every_way() { # PREFIX
-    copied -aHS source/ "$1here"
-    copied -aHS "${FAR[@]}" source/ "far:$PWD/$1pushed"
-    copied -aHS "${FAR[@]}" "far:$PWD/source/" "$1pulled"
-    copied -aHS "${FAR[@]}" "one:$PWD/source/" "other:$PWD/$1between"
+    copied -aHAXS source/ "$1here"
+    copied -aHAXS "${FAR[@]}" source/ "far:$PWD/$1pushed"
+    copied -aHAXS "${FAR[@]}" "far:$PWD/source/" "$1pulled"
+    copied -aHAXS "${FAR[@]}" "one:$PWD/source/" "other:$PWD/$1between"
 }
 
 all_equal() { # PREFIX
@@ -94,7 +107,7 @@ all_equal() { # PREFIX
     for way in here pushed; do
         before=$(find $way -printf '%P %C@\n' | cksum)
         [ $way = here ] || set -- "${FAR[@]}"
-        copied -aHS "$@" source/ "$([ $way = here ] || echo "far:$PWD/")$way"
+        copied -aHAXS "$@" source/ "$([ $way = here ] || echo "far:$PWD/")$way"
         expect_receipt .bytes_copied 0
         expect "what changed $way" "$(find $way -printf '%P %C@\n' | cksum)" "$before"
     done
@@ -116,9 +129,11 @@ all_equal() { # PREFIX
         ln -s elsewhere $way/null
         mkfifo $way/set-id $way/hard-to-link $way/readonly
         mkdir $way/sticky
+        setfattr -n user.surplus -v x $way/sticky
+        setfacl -d -m u:99:rwx $way/sticky
     done
-    copied -aHS source/ here
-    copied -aHS "${FAR[@]}" source/ "far:$PWD/pushed"
+    copied -aHAXS source/ here
+    copied -aHAXS "${FAR[@]}" source/ "far:$PWD/pushed"
     equal here here
     equal pushed pushed
 }
@@ -149,6 +164,14 @@ all_equal() { # PREFIX
     [ -z "$(grep -v 'null\|block' err)" ]
 }
 
+@test "--chmod by kind, --chown for all of it, and no more names than a filesystem allows" {
+    every_kind source
+    copied -aH --chmod=D711,F640 --chown=5:6 source/ target
+    expect "folders" "$(find target -type d -printf '%m\n' | sort -u)" 711
+    expect "files" "$(find target -type f -printf '%m\n' | sort -u)" 640
+    expect "whose it is" "$(find target -printf '%U:%G\n' | sort -u)" 5:6
+}
+
 @test "60 folders of 200 bytes each: deeper than a path can say" {
     cat >deep.py <<'END'
 import os, sys
@@ -175,4 +198,32 @@ END
         cut -d' ' -f1-4 found >other
         diff one other
     done
+}
+
+@test "owners of folders, links and files go by their names there, and a second run finds them right" {
+    requires unshare
+    sed 's/^nobody:x:65534:/nobody:x:4242:/' /etc/passwd >passwd
+    cat >elsewhere <<END
+#!/bin/sh
+shift
+exec unshare -m sh -c 'mount --bind "$PWD/passwd" /etc/passwd && exec "\$@"' sh "\$@"
+END
+    chmod +x elsewhere
+    mkdir -p source/folder
+    echo data >source/folder/file
+    ln -s x source/folder/link
+    mkfifo source/fifo
+    setfacl -m u:65534:r source/folder
+    chown -hR 65534:1234 source
+    local far=(-e './elsewhere %h' --remote-path="$HAUL")
+    copied -aA "${far[@]}" source/ "far:$PWD/target"
+    expect owners "$(find target -printf '%U:%G\n' | sort -u)" 4242:1234
+    getfacl -cn target/folder | grep -q '^user:4242:r--'
+    local before
+    before=$(find target -printf '%P %C@\n' | cksum)
+    copied -aA "${far[@]}" source/ "far:$PWD/target"
+    expect "what changed" "$(find target -printf '%P %C@\n' | cksum)" "$before"
+    copied -aA --numeric-ids "${far[@]}" source/ "far:$PWD/target"
+    expect owners "$(find target -printf '%U:%G\n' | sort -u)" 65534:1234
+    getfacl -cn target/folder | grep -q '^user:65534:r--'
 }

@@ -14,6 +14,7 @@
  *   compare  DESCRIBING source -> OPENING -> [a manifest: LISTING] -> COPYING -> COMMITTING -> DONE
  *   look     DESCRIBING source or target -> DONE
  *   call     CALLING -> DONE: one operation of a side that is no file's copy
+ *            DRESS: DETAILING source, DRESSING target (else ADJUSTING) -> DONE
  *   help     a further lane: OPENING source, target -> COPYING -> SYNCING -> PARKED
  *            -> ABANDONING -> FAILED or DONE
  *
@@ -132,7 +133,7 @@ struct life_sync {
 /* What a call moves beside its job: bytes in, out, or both, in a buffer of the caller's. */
 struct life_call {
     enum side_role role;
-    enum side_op op;
+    enum side_op op; /* DRESS: with DETAIL before it, and no bytes of the caller's */
     uint8_t *bytes;  /* NULL: none */
     uint32_t length; /* that go with it */
     uint32_t room;   /* for those that come; 0: none do */
