@@ -302,7 +302,7 @@ void task_told(struct tour *tour, struct tour_task *task)
             return;
         break;
     case STEP_REMOVING:
-        folder_remove_next(tour, task);
+        folder_told(tour, task);
         return;
     case STEP_LEAVING:
         task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);

@@ -2,6 +2,8 @@
 #include "tour_state.h"
 
 #include "haul/base/log.h"
+#include "haul/base/rules.h"
+#include "haul/base/text.h"
 #include "haul/disk/journal.h"
 
 #include <errno.h>
@@ -19,13 +21,29 @@ static bool folder_may_remove(struct tour *tour)
     return !tour->broken;
 }
 
+/* The step is about this path. false: there is no memory, and that is told. */
+static bool folder_about(struct tour *tour, struct tour_task *task, char *path)
+{
+    struct error err = {.class = ERROR_NONE};
+    free(task->gone);
+    task->gone = path;
+    if (path)
+        return true;
+    error_set_class(&err, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    task_fail(tour, task, &err);
+    return false;
+}
+
+/* Names in the folder, from its cookie on. */
 static void folder_list(struct tour *tour, struct tour_task *task)
 {
     struct tour_removal *removal = task->removal;
+    if (!folder_about(tour, task, strdup(removal->folder)))
+        return;
     task->call = (struct life_call){
         .bytes = removal->listed,
         .room = sizeof(removal->listed),
-        .offset = removal->cookie,
+        .offset = removal->now.cookie,
     };
     task_call(tour, task, STEP_LISTING, SIDE_TARGET, SIDE_LIST);
 }
@@ -48,9 +66,14 @@ void folder_remove_waiting(struct tour *tour)
             continue;
         tour->removing = task->next;
         removal->used = true;
-        removal->cookie = 0;
+        removal->now = (struct tour_level){.cookie = 0};
+        removal->depth = 0;
+        removal->folder = strdup(task->path);
         task->removal = removal;
-        folder_list(tour, task);
+        if (removal->folder)
+            folder_list(tour, task);
+        else
+            (void)folder_about(tour, task, NULL);
     }
 }
 
@@ -90,13 +113,80 @@ static uint32_t folder_take_names(struct tour_removal *removal, uint32_t listed_
     return result < 0 ? 0 : (uint32_t)out.length;
 }
 
+/* ---- folders that go name by name ---- */
+
+static void folder_descend(struct tour *tour, struct tour_task *task, const char *name)
+{
+    struct tour_removal *removal = task->removal;
+    char *path = text_join_path(removal->folder, name);
+    struct tour_level *above =
+        realloc(removal->above, (removal->depth + 1) * sizeof(*removal->above));
+    if (above)
+        removal->above = above;
+    if (!path || !above) {
+        free(path);
+        (void)folder_about(tour, task, NULL);
+        return;
+    }
+    above[removal->depth++] = removal->now;
+    removal->now = (struct tour_level){
+        .parent_bytes = (uint32_t)strlen(removal->folder),
+    };
+    free(removal->folder);
+    removal->folder = path;
+    folder_list(tour, task);
+}
+
+/* Back in the folder above: what is left of the names that it had in hand is listed again. */
+static void folder_ascend(struct tour *tour, struct tour_task *task, bool kept)
+{
+    struct tour_removal *removal = task->removal;
+    removal->folder[removal->now.parent_bytes] = '\0';
+    removal->now = removal->above[--removal->depth];
+    removal->now.kept += kept || tour->dry;
+    removal->now.keeps |= kept;
+    folder_list(tour, task);
+}
+
+/* All names of this folder have had their turn. */
+static void folder_emptied(struct tour *tour, struct tour_task *task)
+{
+    struct tour_removal *removal = task->removal;
+    struct tour_level *now = &removal->now;
+    if (removal->depth == 0) {
+        task_end(tour, task);
+    } else if (now->keeps) {
+        log_note("%s: stays, as something in it does", removal->folder);
+        folder_ascend(tour, task, true);
+    } else if (!now->looks && !tour->dry) {
+        now->looks = true; /* before it goes with whatever is in it */
+        now->cookie = 0;
+        folder_list(tour, task);
+    } else if (folder_about(tour, task, strdup(removal->folder))) {
+        task->gone_kind = FILE_FOLDER;
+        task->call = (struct life_call){.bytes = NULL};
+        if (tour->dry)
+            task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
+        else
+            task_call(tour, task, STEP_REMOVING, SIDE_TARGET, SIDE_REMOVE);
+    }
+}
+
 static void folder_list_on(struct tour *tour, struct tour_task *task)
 {
-    if (task->removal->cookie != 0 && folder_may_remove(tour))
-        folder_list(tour, task);
-    else
+    struct tour_removal *removal = task->removal;
+    if (!folder_may_remove(tour)) {
         task_end(tour, task);
+    } else if (removal->cookie != 0) {
+        removal->now.cookie = removal->cookie;
+        removal->now.kept = 0;
+        folder_list(tour, task);
+    } else {
+        folder_emptied(tour, task);
+    }
 }
+
+/* ---- steps ---- */
 
 void folder_listed(struct tour *tour, struct tour_task *task)
 {
@@ -112,6 +202,9 @@ void folder_listed(struct tour *tour, struct tour_task *task)
         task_fail(tour, task, &err);
     } else if (length == 0) {
         folder_list_on(tour, task);
+    } else if (removal->now.looks) {
+        removal->now.keeps = true;
+        folder_emptied(tour, task);
     } else {
         task->call = (struct life_call){
             .bytes = removal->bytes,
@@ -124,42 +217,61 @@ void folder_listed(struct tour *tour, struct tour_task *task)
 
 void folder_missed(struct tour *tour, struct tour_task *task)
 {
+    struct tour_removal *removal = task->removal;
+    struct error err = {.class = ERROR_NONE};
+    struct entry entry;
     if (task->life.result < 0) {
         task_fail(tour, task, &task->life.error);
         return;
     }
-    task->removal->in = bytes_reader(task->removal->bytes, task->call.count);
+    removal->now.keeps |= task->call.count < task->call.length;
+    removal->in = bytes_reader(removal->bytes, task->call.count);
+    for (uint32_t i = 0; i < removal->now.kept; i++) {
+        if (entry_unpack(&removal->in, &entry, &err) <= 0)
+            break;
+    }
     folder_remove_next(tour, task);
+}
+
+static bool folder_goes_by_names(const struct tour *tour, const struct entry *entry)
+{
+    return entry->facts.kind == FILE_FOLDER && tour->wish->tour.rules &&
+           rules_protect_any(tour->wish->tour.rules);
 }
 
 void folder_remove_next(struct tour *tour, struct tour_task *task)
 {
+    struct tour_removal *removal = task->removal;
     char journal[JOURNAL_NAME_BYTES];
     struct entry entry;
     struct error err = {.class = ERROR_NONE};
-    free(task->gone);
-    task->gone = NULL;
-    task->call = (struct life_call){.bytes = NULL};
     if (!folder_may_remove(tour)) {
         task_end(tour, task);
         return;
     }
-    int result = entry_unpack(&task->removal->in, &entry, &err);
+    int result = entry_unpack(&removal->in, &entry, &err);
+    if (result < 0) {
+        task_fail(tour, task, &err);
+        return;
+    }
     if (result == 0) {
         folder_list_on(tour, task);
         return;
     }
-    if (result > 0 && entry.facts.kind == FILE_OTHER) {
+    if (folder_goes_by_names(tour, &entry)) {
+        folder_descend(tour, task, entry.name);
+        return;
+    }
+    if (entry.facts.kind == FILE_OTHER) {
         journal_name(journal, entry.name);
         entry.name = journal;
     }
-    if (result > 0)
-        task->gone_kind = entry.facts.kind;
-    if (result > 0 && !(task->gone = folder_path(task->own, entry.name)))
-        error_set_class(&err, ERROR_MEMORY, ENOMEM, "no memory for a name");
-    if (error_is_set(&err))
-        task_fail(tour, task, &err);
-    else if (tour->dry)
+    task->gone_kind = entry.facts.kind;
+    if (!folder_about(tour, task, text_join_path(removal->folder, entry.name)))
+        return;
+    task->call = (struct life_call){.bytes = NULL};
+    removal->now.kept += tour->dry;
+    if (tour->dry)
         task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
     else
         task_call(tour, task, STEP_REMOVING, SIDE_TARGET, SIDE_REMOVE);
@@ -167,14 +279,25 @@ void folder_remove_next(struct tour *tour, struct tour_task *task)
 
 void folder_removed(struct tour *tour, struct tour_task *task)
 {
+    struct tour_level *now = &task->removal->now;
     int result = task->life.result;
-    if (result == -ENOENT) {
-        folder_remove_next(tour, task);
-    } else if (result < 0) {
+    if (result < 0 && result != -ENOENT) {
+        now->kept++;
+        now->keeps = true;
         task->error = task->life.error;
         task_tell(tour, task, TOUR_FAILED, STEP_REMOVING);
-    } else {
-        tour->touched = task->own->touched = true;
-        task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
+        return;
     }
+    tour->touched = task->own->touched = true;
+    task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
+}
+
+/* The event of a name that went, or did not, was taken; of a folder itself it leads up. */
+void folder_told(struct tour *tour, struct tour_task *task)
+{
+    struct tour_removal *removal = task->removal;
+    if (removal->depth > 0 && strcmp(task->gone, removal->folder) == 0)
+        folder_ascend(tour, task, task->event == TOUR_FAILED);
+    else
+        folder_remove_next(tour, task);
 }

@@ -70,11 +70,24 @@ enum tour_step {
     STEP_TELLING,   /* an event waits to be taken */
 };
 
+/* A folder whose names go one by one, as some of them may be protected. */
+struct tour_level {
+    uint64_t cookie;       /* that the names in hand were listed from */
+    uint32_t kept;         /* of those that may go, so many at their beginning are still there */
+    uint32_t parent_bytes; /* of the path, without its last part */
+    bool keeps;            /* something in it stays, so it does, too */
+    bool looks;            /* is it empty now? */
+};
+
 /* Names of a folder that may have to go. */
 struct tour_removal {
     bool used;
+    char *folder;    /* owned: that they are in: the task's own, or one that goes from it */
     struct bytes in; /* those that are missing, as far as they were taken */
     uint64_t cookie; /* where the list goes on; 0: it has ended */
+    struct tour_level now;
+    struct tour_level *above; /* owned: of the folders on the way, but for the last */
+    uint32_t depth;           /* of `above` */
     uint8_t bytes[TOUR_NAMES_BYTES], listed[TOUR_NAMES_BYTES];
 };
 
@@ -214,8 +227,9 @@ void folder_remove_waiting(struct tour *tour);
 void folder_listed(struct tour *tour, struct tour_task *task);
 void folder_missed(struct tour *tour, struct tour_task *task);
 void folder_removed(struct tour *tour, struct tour_task *task);
-/* Before the first, and when the event of one was taken. */
 void folder_remove_next(struct tour *tour, struct tour_task *task);
+/* The event of one was taken. */
+void folder_told(struct tour *tour, struct tour_task *task);
 
 /* tour_entry.c: what follows what */
 

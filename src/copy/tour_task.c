@@ -43,8 +43,13 @@ void task_end(struct tour *tour, struct tour_task *task)
 {
     struct tour_folder *folder = task->folder, *own = task->own;
     link_release(tour, task->link);
-    if (task->removal)
+    if (task->removal) {
+        free(task->removal->folder);
+        free(task->removal->above);
+        task->removal->folder = NULL;
+        task->removal->above = NULL;
         task->removal->used = false;
+    }
     free(task->path);
     free(task->link_text);
     free(task->gone);
@@ -88,7 +93,7 @@ struct life_start task_start(const struct tour *tour, const struct tour_task *ta
         .kind = kind,
         .number = (*tour->config.numbers)++,
         .chunk_bytes = tour->config.chunk_bytes,
-        .source_path = task->path,
+        .source_path = task->gone ? task->gone : task->path,
         .target_path = task->gone ? task->gone : task->path,
         .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
     };

@@ -67,3 +67,18 @@ as_rsync() { # ARGS...
     as_rsync --delete -f'H *.o' -f'P /gone.c' -f'R gone.o'
     as_rsync --delete -f'-s cache'
 }
+
+@test "--delete takes folders that hold what a rule protects name by name, and leaves those" {
+    tree source
+    tree old
+    mkdir -p old/gone/{deep/er,empty,kept/in,later}
+    touch old/gone/{a.c,b.o,deep/b.c,deep/er/b.o,kept/in/b.o,later/x.c} old/gone/f{1..300}.c
+    mkdir -p old/src/{aa,zz/y}
+    touch old/src/aa/{1,2}.c old/src/zz/y/3.o
+    sources=(source/)
+    as_rsync --delete --exclude='*.o'
+    as_rsync --delete --exclude=/gone/deep/er/
+    as_rsync --delete -f'P b.c' -f'R *'
+    as_rsync --delete -f'P kept/'
+    as_rsync --delete-excluded --exclude='*.o' -f'P 3.o'
+}
