@@ -147,6 +147,7 @@ static const struct option_row table[] = {
     WORD("engine", "WHICH", wish.engine, engine_words, "auto, uring, threads, sync"),
     VALUE(RATE, "bwlimit", "RATE", AT(wish.bandwidth_bytes), 0,
           "most KiB a second, or with a suffix; 0: no limit"),
+    FLAG("nice", 0, wish.nice, "let other programs' input and output go first"),
 
     LETTER(TEXT, "rsh", 'e', "CMD", wish.link.transport,
            "reach the other machine by CMD: 'ssh -C', 'docker exec -i'"),

@@ -202,6 +202,8 @@ static void print_memory(FILE *out, const struct receipt *receipt)
     print_size(out, ", chunks of ", receipt->chunk_bytes, "");
     print_there(out, receipt->source_host, &receipt->source);
     print_there(out, receipt->target_host, &receipt->target);
+    if (receipt->pressure)
+        fprintf(out, "; %s: 1/%u of it", receipt->pressure, 1u << receipt->slots_halved_most);
     fputs("\n", out);
     if (!receipt->source_host && !receipt->target_host)
         return;
@@ -352,6 +354,8 @@ static void json_counts(FILE *out, const struct receipt *receipt)
     output_json_number(out, "lanes", receipt->lanes);
     output_json_number(out, "memory_peak_bytes", receipt->memory_peak_bytes);
     output_json_number(out, "memory_budget_bytes", receipt->memory_budget_bytes);
+    output_json_number(out, "slots_halved_most", receipt->slots_halved_most);
+    output_json_string(out, "pressure", receipt->pressure);
     output_json_number(out, "wire_bytes_sent", receipt->wire_bytes_sent);
     output_json_number(out, "wire_bytes_received", receipt->wire_bytes_received);
 }

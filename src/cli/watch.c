@@ -7,6 +7,7 @@
 #include "haul/cli/exit.h"
 #include "haul/cli/progress.h"
 #include "haul/cli/signals.h"
+#include "haul/disk/pressure.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -51,6 +52,8 @@ struct watching {
     bool known;        /* view holds something */
     bool resized;      /* the terminal, since then */
     uint64_t drawn_ns; /* when progress was shown last */
+    struct pressure pressure;
+    uint64_t began_ns;
     bool stopping;
     uint64_t stopping_ns;    /* since then */
     struct termios terminal; /* as it was in the beginning */
@@ -177,9 +180,33 @@ static void handle_signals(struct watching *state)
     }
 }
 
+/* Where memory is scarce less of it is in flight; from the second second on, so that short copies
+ * look at nothing. */
+static void ease(struct watching *state, uint64_t now_ns)
+{
+    struct control *control = &state->watch->control;
+    struct pressure *pressure = &state->pressure;
+    if (state->watch->style == WATCH_SERVER || control->slots_bytes == 0 ||
+        now_ns - state->began_ns < PRESSURE_LOOK_MS * NS_PER_MS)
+        return;
+    if (!pressure->root)
+        pressure_open(pressure, "/", now_ns);
+    if (!pressure_look(pressure, control->slots_bytes, now_ns))
+        return;
+    control->pressure = pressure->why;
+    if (pressure->halved > control->halved_most)
+        control->halved_most = pressure->halved;
+    control->slots_halved = pressure->halved + control->nice;
+    log_verbose("%s: 1/%u of the slots are used now",
+                pressure->calm_looks == 0 && pressure->halved == 0 ? "memory is there again"
+                                                                   : pressure->why,
+                1u << control->slots_halved);
+}
+
 void watch_run(struct watch *watch)
 {
     struct watching state = {.watch = watch, .drawn_ns = clock_now_ns()};
+    state.began_ns = state.drawn_ns;
     struct pollfd fds[2] = {{.fd = watch->fd_signals, .events = POLLIN},
                             {.fd = watch->fd_done, .events = POLLIN}};
     if (watch->opener)
@@ -193,6 +220,7 @@ void watch_run(struct watch *watch)
             wake_opener(&state);
         /* Signals may wake us at any pace; the display keeps its own. */
         uint64_t now_ns = clock_now_ns();
+        ease(&state, now_ns);
         if (state.known && (state.resized || now_ns - state.drawn_ns >= PACE_MS * NS_PER_MS)) {
             draw(&state);
             state.drawn_ns = now_ns;

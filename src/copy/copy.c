@@ -14,6 +14,7 @@
 #include "haul/base/num.h"
 #include "haul/base/pack.h"
 #include "haul/base/text.h"
+#include "haul/disk/pressure.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -200,6 +201,9 @@ int copy_open(struct copy **out, const struct copy_wish *wish, const struct addr
     copy->wish = *wish;
     copy->control = control;
     control->bandwidth_bytes = wish->bandwidth_bytes;
+    control->slots_halved = control->nice = wish->nice;
+    if (wish->nice)
+        pressure_be_nice();
     if (source)
         copy->addresses[SIDE_SOURCE] = *source;
     if (target)
@@ -207,6 +211,7 @@ int copy_open(struct copy **out, const struct copy_wish *wish, const struct addr
     if (getrandom(&copy->session, sizeof(copy->session), 0) != sizeof(copy->session))
         copy->session = clock_now_ns() ^ (uint64_t)getpid() << 32;
     int result = copy_open_lead(copy, err);
+    control->slots_bytes = copy->budget.memory_bytes;
     if (result < 0) {
         copy_close(copy);
         return result;
@@ -625,6 +630,8 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .lanes = life->lanes,
         .memory_peak_bytes = budget_memory_peak_lately(),
         .memory_budget_bytes = copy->budget.memory_bytes,
+        .slots_halved_most = copy->control->halved_most,
+        .pressure = copy->control->pressure,
         .source_path = job->source_path ? job->source_path : copy->wish.manifest_path,
         .target_path = job->target_path,
         .source = job->reports[SIDE_SOURCE],
@@ -816,6 +823,8 @@ static void copy_fill_rest(struct copy *copy, const struct tour_event *event,
         .lanes = 1,
         .memory_peak_bytes = budget_memory_peak_lately(),
         .memory_budget_bytes = copy->budget.memory_bytes,
+        .slots_halved_most = copy->control->halved_most,
+        .pressure = copy->control->pressure,
         .source = life_no_report,
         .target = life_no_report,
     };

@@ -73,10 +73,11 @@ static struct slot *pump_find(struct pump *pump, uint32_t first, uint32_t count)
     return NULL;
 }
 
-/* Those with buffers that may be used. */
+/* Those with buffers that may be used: two always, where memory is scarce not all. */
 static uint32_t pump_own_count(const struct pump *pump)
 {
-    return pump->slots_count - (uint32_t)max_u64(pump->lend_count, pump->lent_count);
+    uint32_t own = pump->slots_count - (uint32_t)max_u64(pump->lend_count, pump->lent_count);
+    return (uint32_t)max_u64(own >> pump->control->slots_halved, min_u64(own, 2));
 }
 
 /* Another lane wants buffers of ours, or has given them back. */

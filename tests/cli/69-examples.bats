@@ -31,7 +31,7 @@ stand_ins() {
 
 world() {
     rm -rf here there root
-    mkdir -p here/folder there/backup there/there root/mnt/backup root/srv root/tmp
+    mkdir -p here/folder here/project there/backup there/there root/mnt/backup root/srv/photos there/backup/srv root/tmp
     local name
     for name in disk.img a.img b.img c.img dump.sql source demo.img; do
         cp file "here/$name"

@@ -59,6 +59,42 @@ static void pump_turn_lends_what_is_free_and_takes_it_back(void **state)
     assert_all_right(world);
 }
 
+/* Where memory is scarce less is in flight, and two slots always. */
+static void pump_turn_leaves_slots_unused_while_memory_is_scarce(void **state)
+{
+    struct world *world = *state;
+    world_fill(world, 40, 6);
+    world_plan(world, (struct plan_config){0});
+    world->source.holds = hold_everything;
+    world_begin(world);
+    struct control *control = world->pump.control;
+    control->slots_halved = 1;
+    (void)pump_turn(&world->pump);
+    assert_int_equal(world->pump.busy_count, 3);
+    control->slots_halved = 0;
+    (void)pump_turn(&world->pump);
+    assert_int_equal(world->pump.busy_count, 6);
+    world->source.holds = NULL;
+    control->slots_halved = 3;
+    assert_int_equal(world_end(world), 0);
+    assert_all_right(world);
+}
+
+static void pump_turn_has_two_slots_however_scarce_memory_is(void **state)
+{
+    struct world *world = *state;
+    world_fill(world, 40, 6);
+    world_plan(world, (struct plan_config){0});
+    world->source.holds = hold_everything;
+    world_begin(world);
+    world->pump.control->slots_halved = 4;
+    (void)pump_turn(&world->pump);
+    assert_int_equal(world->pump.busy_count, 2);
+    world->source.holds = NULL;
+    assert_int_equal(world_end(world), 0);
+    assert_all_right(world);
+}
+
 /* ---- failures ---- */
 
 static void pump_run_failure_anywhere_drains_and_can_go_on(void **state)
@@ -311,6 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(pump_turn_retired_begins_nothing_more),
         IN_WORLD(pump_turn_lends_what_is_free_and_takes_it_back),
+        IN_WORLD(pump_turn_leaves_slots_unused_while_memory_is_scarce),
+        IN_WORLD(pump_turn_has_two_slots_however_scarce_memory_is),
         cmocka_unit_test(pump_run_failure_anywhere_drains_and_can_go_on),
         IN_WORLD(pump_run_two_failures_the_first_is_told),
         IN_WORLD(pump_run_failure_waits_for_stores_and_counts_them),

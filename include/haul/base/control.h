@@ -15,6 +15,11 @@ struct control {
     atomic_bool stop;
     uint64_t bandwidth_bytes; /* --bwlimit, a second; 0: no limit. Set before the run */
     _Atomic uint64_t allowed_ns;
+    uint32_t nice;                  /* 1: --nice, halved once from the beginning */
+    _Atomic uint64_t slots_bytes;   /* of all lanes together; 0: not known yet */
+    _Atomic uint32_t slots_halved;  /* leave half of them unused, so many times over */
+    _Atomic uint32_t halved_most;   /* of all times */
+    _Atomic(const char *) pressure; /* why it was last done, a constant; NULL: it was not */
 };
 
 /* So many bytes are about to be fetched. A token bucket that never saves up more than a tenth of a

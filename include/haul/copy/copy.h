@@ -50,6 +50,7 @@ struct copy_wish {
     uint64_t memory_bytes;     /* --memory; 0: automatic */
     uint32_t chunk_bytes;      /* --chunk-size; 0: automatic */
     uint64_t bandwidth_bytes;  /* --bwlimit, bytes a second; 0: none */
+    bool nice;                 /* --nice */
     bool verify;               /* --verify: re-read the target from the medium */
     bool dry_run;              /* -n */
     bool ignore_times;         /* -I */

@@ -65,6 +65,8 @@ struct receipt {
     uint32_t chunk_bytes;
     uint32_t lanes;
     uint64_t memory_peak_bytes, memory_budget_bytes;
+    uint32_t slots_halved_most; /* where memory was scarce, so many times, */
+    const char *pressure;       /* for this reason; NULL: it was not */
     uint64_t wire_bytes_sent, wire_bytes_received;
     const char *source_path, *source_host; /* host NULL: this machine */
     const char *target_path, *target_host;

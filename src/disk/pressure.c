@@ -1,0 +1,130 @@
+/* pressure.c - the signs of scarce memory, as differences between two looks. */
+#include "haul/disk/pressure.h"
+
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/proc.h"
+#include "haul/disk/budget.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { OF_CGROUP, OF_MACHINE };
+
+/* Whoever waits for less is not in need. */
+static const uint64_t stalled_share = 10;
+
+/* Less than an eighth of a cgroup's limit that is not page cache: running into it is no longer
+ * page cache that makes room for other page cache. */
+static const uint64_t room_share = 8;
+
+/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=123": microseconds. */
+static uint64_t stalled_read(const char *root, const char *path)
+{
+    AUTO_PROC_LINES lines = {.fd = -1};
+    int result = proc_lines_open(&lines, root, path);
+    char *line;
+    while (result == 0 && (line = proc_lines_next(&lines))) {
+        const char *total = strncmp(line, "some ", 5) == 0 ? strstr(line, "total=") : NULL;
+        if (total)
+            return strtoull(total + 6, NULL, 10);
+    }
+    return NUM_UNKNOWN;
+}
+
+static uint64_t cgroup_stalled_read(const struct pressure *pressure)
+{
+    char path[PATH_MAX];
+    if (!pressure->in_cgroup || !proc_join(path, pressure->cgroup.path, "/memory.pressure"))
+        return NUM_UNKNOWN;
+    return stalled_read("", path);
+}
+
+static uint64_t hits_read(const struct pressure *pressure)
+{
+    const bool new = pressure->cgroup.version == 2;
+    char path[PATH_MAX];
+    uint64_t hits = 0;
+    if (pressure->in_cgroup &&
+        proc_join(path, pressure->cgroup.path, new ? "/memory.events" : "/memory.failcnt"))
+        (void)proc_figure(path, new ? "high " : "", &hits);
+    return hits;
+}
+
+void pressure_open(struct pressure *pressure, const char *root, uint64_t now_ns)
+{
+    *pressure = (struct pressure){.root = root, .looked_ns = now_ns};
+    pressure->in_cgroup = cgroup_find(&pressure->cgroup, root) == 0;
+    pressure->stalled_us[OF_CGROUP] = cgroup_stalled_read(pressure);
+    pressure->stalled_us[OF_MACHINE] = stalled_read(root, "/proc/pressure/memory");
+    pressure->hits = hits_read(pressure);
+}
+
+/* Was there a tenth of the time in which somebody waited? */
+static bool has_stalled(uint64_t *before_us, uint64_t now_us, uint64_t since_ns)
+{
+    bool known = *before_us != NUM_UNKNOWN && now_us != NUM_UNKNOWN && now_us > *before_us;
+    bool stalled = known && (now_us - *before_us) * 1000 * stalled_share >= since_ns;
+    *before_us = now_us;
+    return stalled;
+}
+
+static bool is_full(const struct budget_facts *facts)
+{
+    uint64_t limit = facts->cgroup_limit_bytes, usage = facts->cgroup_usage_bytes;
+    return limit != NUM_UNKNOWN && (usage >= limit || limit - usage < limit / room_share);
+}
+
+/* All are read, so that each has its difference the next time. */
+static const char *sign_of(struct pressure *pressure, uint64_t in_flight_bytes, uint64_t since_ns)
+{
+    struct budget_facts facts;
+    uint64_t hits = hits_read(pressure);
+    bool hit = hits > pressure->hits;
+    bool cgroup_stalled =
+        has_stalled(&pressure->stalled_us[OF_CGROUP], cgroup_stalled_read(pressure), since_ns);
+    bool machine_stalled =
+        has_stalled(&pressure->stalled_us[OF_MACHINE],
+                    stalled_read(pressure->root, "/proc/pressure/memory"), since_ns);
+    bool known = budget_read(&facts, pressure->root, NULL) == 0;
+    pressure->hits = hits;
+    if (known && facts.low_free_bytes != NUM_UNKNOWN && facts.low_free_bytes / 8 < in_flight_bytes)
+        return "low memory is scarce";
+    if (hit && pressure->cgroup.version == 2)
+        return "memory.high holds our cgroup back";
+    if (hit && known && is_full(&facts))
+        return "our cgroup runs into its limit";
+    if (cgroup_stalled)
+        return "our cgroup waits for memory";
+    return machine_stalled ? "the machine waits for memory" : NULL;
+}
+
+void pressure_be_nice(void)
+{
+    const int of_thread = 1, best_effort = 2 << 13, last = 7; /* linux/ioprio.h, since 5.15 */
+    if (syscall(SYS_ioprio_set, of_thread, 0, best_effort | last) < 0)
+        log_note("nice: the priority of input and output cannot be lowered: %s", strerror(errno));
+}
+
+bool pressure_look(struct pressure *pressure, uint64_t in_flight_bytes, uint64_t now_ns)
+{
+    uint64_t since_ns = now_ns - pressure->looked_ns;
+    uint32_t before = pressure->halved;
+    if (since_ns < PRESSURE_LOOK_MS * NS_PER_MS)
+        return false;
+    const char *why = sign_of(pressure, in_flight_bytes >> before, since_ns);
+    pressure->looked_ns = now_ns;
+    pressure->calm_looks = why ? 0 : pressure->calm_looks + 1;
+    if (why) {
+        pressure->why = why;
+        pressure->halved = (uint32_t)min_u64(before + 1, PRESSURE_HALVED_MAX);
+    } else if (before > 0 && pressure->calm_looks >= PRESSURE_CALM_LOOKS) {
+        pressure->halved--;
+        pressure->calm_looks = 0;
+    }
+    return pressure->halved != before;
+}

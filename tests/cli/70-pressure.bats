@@ -1,0 +1,43 @@
+#!/usr/bin/env bats
+# Goal: where memory gets scarce while a copy runs, less of it is in flight, and that is said; --nice lets others go first.
+load ../lib/common
+
+# Half of what is in flight is left unused when the limit of the cgroup is hit and what is there cannot be reclaimed.
+@test "a neighbour takes the memory of our cgroup: fewer slots, told by -v and in the receipt" {
+    requires root cgroup python3
+    [ "$cgroup_kind" = v1 ] || skip "needs a cgroup whose limit is told by failcnt"
+    local folder copy_pid haul_pid
+    random_file source 64M
+    random_file read 32M 2
+    folder=$(cgroup_make "haul-test.$$.$RANDOM" $((96 * MIB)))
+    cleanup_fn cgroup_remove "$folder"
+    cgroup_exec "$folder" "$HAUL" --json -v --bwlimit=512K source target >out 2>err 3>&- &
+    copy_pid=$!
+    cleanup_fn end_all "$folder"
+    waits_until 60 grep -q policy err # its memory has been decided, and taken
+    haul_pid=$(cat "$folder/cgroup.procs")
+    cgroup_exec "$folder" python3 -c 'import time
+eaten = bytearray(60 << 20)
+for at in range(0, len(eaten), 4096): eaten[at] = 1
+time.sleep(300)' 3>&- &
+    cgroup_exec "$folder" sh -c "while :; do cat '$SCRATCH/read' >/dev/null; done" 3>&- &
+    waits_until 60 grep -q 'our cgroup runs into its limit: 1/2 of the slots are used now' err
+    kill -INT "$haul_pid"
+    wait "$copy_pid" || status=$?
+    expect_status 20
+    expect_receipt .pressure "our cgroup runs into its limit"
+    [ "$(receipt .slots_halved_most)" -ge 1 ]
+}
+
+end_all() { # CGROUP
+    xargs -r kill <"$1/cgroup.procs" || true
+}
+
+@test "--nice: the lowest best-effort priority, in each thread that does input and output" {
+    requires strace
+    random_file source 8M
+    ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -o trace -e trace=ioprio_set "$HAUL" --nice --json source target >out
+    grep -q 'ioprio_set(IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7)) = 0' trace
+    expect_receipt .pressure null
+    same source target
+}
