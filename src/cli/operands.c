@@ -197,6 +197,23 @@ int operands_resolve(struct operands *operands, const struct options *options, s
     return operands->trees ? 0 : operands_refuse_twins(operands, err);
 }
 
+int operands_replace(struct operands *operands, uint32_t at, char **paths, uint32_t count,
+                     struct error *err)
+{
+    uint32_t behind = operands->sources_count - at - 1;
+    size_t room = (size_t)operands->sources_count + count;
+    char **sources = realloc(operands->sources, room * sizeof(*sources));
+    if (!sources)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    free(sources[at]);
+    memmove(sources + at + count, sources + at + 1, behind * sizeof(*sources));
+    memcpy(sources + at, paths, count * sizeof(*sources));
+    memset(paths, 0, count * sizeof(*paths));
+    operands->sources = sources;
+    operands->sources_count += count - 1;
+    return 0;
+}
+
 char *operands_target(const struct operands *operands, const char *source)
 {
     const char *target = operands->target.path;

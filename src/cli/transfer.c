@@ -16,6 +16,7 @@
 #include "haul/cli/watch.h"
 #include "haul/copy/choice.h"
 #include "haul/copy/copy.h"
+#include "haul/copy/expand.h"
 #include "haul/disk/pipe.h"
 #include "haul/disk/probe.h"
 
@@ -273,15 +274,77 @@ static void verify_manifest(struct transfer *transfer)
     ended(transfer, &transfer->sum.outcome, &err);
 }
 
+/* Each is a file about one copy; the next copy would take its place. */
+static int refuse_of_several(const struct operands *operands, const struct copy_wish *wish,
+                             struct error *err)
+{
+    const char *given = wish->manifest_path       ? "--manifest"
+                        : wish->file.journal_path ? "--journal"
+                                                  : NULL;
+    if (!given || operands->sources_count <= 1)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "%s is about one file, and there are %u sources: copy them one by one",
+                           given, operands->sources_count);
+}
+
+/* What several sources may not have. */
+static int refuse_expanded(struct transfer *transfer, int found, struct error *err)
+{
+    struct operands *operands = &transfer->operands;
+    int rc = refuse_of_several(operands, &transfer->options->wish, err);
+    if (rc == 0 && operands->target_is_file)
+        rc = error_set_class(err, ERROR_USAGE, EINVAL,
+                             "-T takes one source and one target, and there are several sources");
+    if (rc == 0)
+        rc = operands_refuse_twins(operands, err);
+    return rc < 0 ? rc : found;
+}
+
 /* Whether the files go inside is known on the target's machine only. */
-static int settle_there(struct transfer *transfer, struct error *err)
+static int settle_there(struct transfer *transfer, int expanded, struct error *err)
 {
     struct operands *operands = &transfer->operands;
     struct facts facts;
-    if (operands->target.kind != ADDRESS_REMOTE)
+    bool there = operands->target.kind == ADDRESS_REMOTE;
+    int rc = 0;
+    if (there)
+        rc = copy_describe(transfer->copy, true, operands->target.path, &facts, err);
+    else if (expanded > 0 && operands->target.kind == ADDRESS_LOCAL)
+        rc = file_describe(operands->target.path, &facts, err);
+    else
         return 0;
-    int rc = copy_describe(transfer->copy, true, operands->target.path, &facts, err);
     return rc < 0 ? rc : operands_settle(operands, &facts, err);
+}
+
+/* Another machine's shell would have expanded them; only it knows what is there. How many were
+ * found in place of patterns. */
+static int expand_there(struct transfer *transfer, struct error *err)
+{
+    struct operands *operands = &transfer->operands;
+    int found = 0;
+    if (operands->source.kind != ADDRESS_REMOTE || transfer->verify)
+        return 0;
+    for (uint32_t i = 0; i < operands->sources_count && found >= 0; i++) {
+        struct expanded expanded = {.paths = NULL};
+        struct facts facts = {.kind = FILE_NONE};
+        struct error ignored = {.class = ERROR_NONE};
+        const char *source = operands->sources[i];
+        if (!expand_is_pattern(source) ||
+            (copy_describe(transfer->copy, false, source, &facts, &ignored) == 0 &&
+             facts.kind != FILE_NONE))
+            continue;
+        int rc = expand_source(transfer->copy, source, &expanded, err);
+        uint32_t count = expanded.count;
+        if (rc == 0 && count > 0)
+            rc = operands_replace(operands, i, expanded.paths, count, err);
+        expanded_free(&expanded);
+        found = rc < 0 ? rc : found + (int)count;
+        i += rc == 0 && count > 0 ? count - 1 : 0;
+    }
+    if (found > 0 && operands->sources_count > 1)
+        found = refuse_expanded(transfer, found, err);
+    return found;
 }
 
 /* The folder that files go into, as rsync makes it for several of them with -r; with --mkpath the
@@ -316,7 +379,9 @@ static int open_all(struct transfer *transfer, struct error *err)
         return rc;
     transfer->copy = copy;
     atomic_store(&transfer->watch.progress, copy_progress(copy));
-    rc = settle_there(transfer, err);
+    int expanded = rc = expand_there(transfer, err);
+    if (rc >= 0)
+        rc = settle_there(transfer, expanded, err);
     if (rc == 0 && operands->source.kind == ADDRESS_REMOTE)
         rc = trees_find(operands, &transfer->options->wish, copy, err);
     if (rc == 0)
@@ -467,23 +532,6 @@ static int refuse_manifest_there(const struct operands *operands, struct error *
     return error_set_class(err, ERROR_USAGE, EINVAL,
                            "verify --manifest compares files of this machine so far: run it on %s",
                            operands->target.host);
-}
-
-/* Each is a file about one copy; the next copy would take its place. */
-static int refuse_of_several(const struct operands *operands, const struct copy_wish *wish,
-                             struct error *err)
-{
-    const char *given = wish->manifest_path       ? "--manifest"
-                        : wish->file.journal_path ? "--journal"
-                                                  : NULL;
-    if (given && operands->trees_count > 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s is about one file, and %s is a tree",
-                               given, operands->sources[operands->sources_count - 1]);
-    if (!given || operands->sources_count <= 1)
-        return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "%s is about one file, and there are %u sources: copy them one by one",
-                           given, operands->sources_count);
 }
 
 static int look_at_source(const char *source, struct error *err)

@@ -466,7 +466,8 @@ static void copy_live(struct copy *copy, struct copy_file *file, const struct li
 {
     struct life_start this = *start;
     copy_promote(copy);
-    this.number = copy->jobs_count++;
+    if (!this.numbered)
+        this.number = copy_job_number(copy);
     this.chunk_bytes = copy->lanes[0]->chunk_bytes;
     file->ended = false;
     file->lane = copy->lanes[0];
@@ -733,6 +734,29 @@ int copy_describe(struct copy *copy, bool target, const char *path, struct facts
 uint32_t copy_root_number(struct copy *copy)
 {
     return ++copy->roots_count;
+}
+
+uint32_t copy_job_number(struct copy *copy)
+{
+    return copy->jobs_count++;
+}
+
+int copy_ask_source(struct copy *copy, struct life_call *call, const struct job_root *root,
+                    const char *path, uint32_t job, struct error *err)
+{
+    const struct life_start start = {
+        .kind = LIFE_CALL,
+        .role = SIDE_SOURCE,
+        .numbered = true,
+        .number = job,
+        .source_path = path,
+        .target_path = path,
+        .roots = {*root},
+        .call = call,
+    };
+    call->role = SIDE_SOURCE;
+    (void)copy_start(copy, &start);
+    return copy_told(copy, &(struct facts){0}, err);
 }
 
 /* One operation on a name beneath a root at the target, from its beginning to its end. */

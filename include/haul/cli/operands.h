@@ -43,6 +43,11 @@ int operands_settle(struct operands *operands, const struct facts *target, struc
 /* Two of the sources that are files would get the same name: ERROR_USAGE. */
 int operands_refuse_twins(const struct operands *operands, struct error *err);
 
+/* Other sources in the place of number `at`; the paths are taken over, and NULL afterwards.
+ * ERROR_MEMORY. */
+int operands_replace(struct operands *operands, uint32_t at, char **paths, uint32_t count,
+                     struct error *err);
+
 /* The target's path for a source, in memory that the caller frees; NULL: no memory. */
 char *operands_target(const struct operands *operands, const char *source);
 

@@ -125,6 +125,13 @@ int copy_make_folder(struct copy *copy, const char *path, bool parents, struct e
 int copy_look(struct copy *copy, bool target, const struct job_root *root, const char *path,
               struct facts *facts, struct error *err);
 
+/* One operation of the source's side on a name beneath a root, in the job of that number. Blocks.
+ */
+struct life_call;
+int copy_ask_source(struct copy *copy, struct life_call *call, const struct job_root *root,
+                    const char *path, uint32_t job, struct error *err);
+uint32_t copy_job_number(struct copy *copy); /* a new one */
+
 /* A number for the root of a tree; one for each folder. */
 uint32_t copy_root_number(struct copy *copy);
 

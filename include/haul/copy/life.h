@@ -205,6 +205,7 @@ extern const struct side_report life_no_report;
  * the manifest, whose header is read now (blocks). `chunk_bytes`: the most of the lane. The memory
  * need not be initialised; what an ended life holds is freed by life_close(). */
 struct life_start {
+    bool numbered; /* else it gets a number */
     enum life_kind kind;
     enum side_role role; /* LOOK: at which side */
     uint32_t number;
