@@ -138,6 +138,13 @@ old_kernel() {
     races_at_target -a --delete S/ T/
 }
 
+@test "a local target with lists and attributes" {
+    requires setfacl setfattr
+    setfacl -R -m u:4000:rx S 2>/dev/null || skip "needs access control lists"
+    setfattr -n user.mark -v inside S/sub S/sub/a S/sub/deep
+    races_at_target -aAX --delete S/ T/
+}
+
 @test "a local source" {
     races_at_source -a --delete S/ T/
     same_trees S T

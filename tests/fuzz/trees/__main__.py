@@ -1,6 +1,6 @@
 """A differential fuzzer of trees: /usr/bin/python3 tests/fuzz/trees [OPTIONS] BUILD
 
-Each seed is a story: a tree, an old target, some runs of haul -aH that are killed at random moments, at either end, here
+Each seed is a story: a tree, an old target, some runs of haul -aHX that are killed at random moments, at either end, here
 and there, and between them changes of the source. What looks finished after a kill has to be finished; a last run has to
 make source and target equal, by a comparison that shares no code with haul, and leave nothing behind; one more has to
 copy nothing. A broken promise is printed with the seed and the line that replays it; the exit code is then 1.
@@ -51,6 +51,8 @@ class Grower:
         return path if not os.path.lexists(path) else os.path.join(folder, b"%d" % self.dice.randrange(10**6))
 
     def stamp(self, path):
+        if os.path.isdir(path) and not os.path.islink(path) and self.dice.random() < 0.2:
+            os.setxattr(path, b"user.folder", b"\0mark")
         when = self.dice.choice([self.dice.randrange(2 * 10**9), self.dice.randrange(-10**9, 5 * 10**9)]) * 10**9
         os.utime(path, ns=(when, when + self.dice.randrange(10**9)), follow_symlinks=False)
 
@@ -59,6 +61,8 @@ class Grower:
             file.write(self.dice.randbytes(size))
             if size > 100000 and self.dice.random() < 0.3:
                 file.truncate(size + (1 << 20))  # a hole
+        if self.dice.random() < 0.2:
+            os.setxattr(path, b"user.mark", self.dice.randbytes(self.dice.choice([0, 10, 1000])))
         os.chmod(path, self.dice.choice([0o644, 0o600, 0o755, 0o400, 0o4755]))
         self.stamp(path)
 
@@ -128,6 +132,7 @@ class Entry:
     size: int
     link: bytes
     content: str
+    attributes: tuple
     twins: tuple  # the names of the same file
 
 
@@ -135,6 +140,11 @@ def content_of(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else \
             hashlib.sha256(file.read()).hexdigest()
+
+
+def attributes_of(path):
+    names = sorted(os.listxattr(path, follow_symlinks=False))
+    return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
 
 
 def look(root):
@@ -151,7 +161,7 @@ def look(root):
         regular, link = stat.S_ISREG(st.st_mode), stat.S_ISLNK(st.st_mode)
         found[name] = Entry(stat.S_IFMT(st.st_mode), 0 if link else stat.S_IMODE(st.st_mode), (st.st_uid, st.st_gid),
                             st.st_mtime_ns, st.st_size if regular else 0, os.readlink(path) if link else b"",
-                            content_of(path) if regular else "", tuple(sorted(twins.get(st.st_ino, []))))
+                            content_of(path) if regular else "", attributes_of(path), tuple(sorted(twins.get(st.st_ino, []))))
     return found
 
 
@@ -237,7 +247,7 @@ class Story:
 
     def options(self):
         dice = self.dice
-        options = ["-aH", dice.choice(["--force"] if not self.deletes else ["--delete"])]
+        options = ["-aHX", dice.choice(["--force"] if not self.deletes else ["--delete"])]
         options += dice.choice([[], [], ["--memory=2M"], ["--chunk-size=64K"], ["--engine=threads"], ["--engine=sync"],
                                 ["--cache=window"], ["-z"] if self.way != "local" else ["--preallocate"]])
         if self.way != "local":
