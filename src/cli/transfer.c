@@ -270,7 +270,8 @@ static void verify_manifest(struct transfer *transfer)
 {
     struct error err = {0};
     show_file(transfer, 1, transfer->operands.target.path);
-    copy_verify(transfer->copy, NULL, transfer->operands.target.path, &transfer->sum, &err);
+    (void)copy_begin(transfer->copy, true, NULL, transfer->operands.target.path);
+    copy_collect(transfer->copy, &transfer->sum, &err);
     ended(transfer, &transfer->sum.outcome, &err);
 }
 

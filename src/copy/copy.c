@@ -260,11 +260,6 @@ struct progress *copy_progress(struct copy *copy)
     return &copy->files[(copy->files_first + back) % COPY_FILES_MAX].life.counters;
 }
 
-const struct budget *copy_budget(const struct copy *copy)
-{
-    return &copy->budget;
-}
-
 bool copy_broken(const struct copy *copy)
 {
     return lane_broken(copy->lanes[0]);
@@ -663,20 +658,6 @@ int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err)
         return 0;
     bool busy = life->error.class == ERROR_BUSY && error_is_set(&file->first);
     return error_take(err, busy ? &file->first : &life->error);
-}
-
-int copy_run(struct copy *copy, const char *source_path, const char *target_path,
-             struct receipt *receipt, struct error *err)
-{
-    (void)copy_begin(copy, false, source_path, target_path);
-    return copy_collect(copy, receipt, err);
-}
-
-int copy_verify(struct copy *copy, const char *source_path, const char *target_path,
-                struct receipt *receipt, struct error *err)
-{
-    (void)copy_begin(copy, true, source_path, target_path);
-    return copy_collect(copy, receipt, err);
 }
 
 bool copy_ask(struct copy *copy, bool target, const char *path)

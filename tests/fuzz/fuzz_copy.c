@@ -15,6 +15,7 @@
  *   byte 1  the number of the STORE or FETCH at which the first run is cut off; 0: there is none
  *   byte 2  bits: -z, -S, --manifest, -c, engine threads, no preallocation
  *   3 ...   lies, five bytes each */
+#include "../unit/run_one.h"
 #include "bent_link.h"
 #include "folder.h"
 
@@ -208,7 +209,7 @@ static bool run(const struct copy_wish *wish, bool pull)
     struct receipt receipt;
     int result = copy_open(&copy, wish, pull ? &far : NULL, pull ? NULL : &far, &control, &err);
     if (result == 0)
-        result = copy_run(copy, world.source, world.target, &receipt, &err);
+        result = run_one(copy, world.source, world.target, &receipt, &err);
     copy_close(copy);
     if (world.serving)
         pthread_join(world.server, NULL);

@@ -90,7 +90,7 @@ struct run {
     bool target_opened; /* in this run */
     bool untrue;  /* the journal lists what is not so: the source has changed, bytes were damaged */
     bool resumed; /* this attempt goes on from a journal */
-    bool durable; /* what copy_run() would put into the receipt */
+    bool durable; /* what copy_collect() would put into the receipt */
 };
 
 static struct shared *shared;

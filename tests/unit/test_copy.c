@@ -1,6 +1,7 @@
 /* test_copy.c - whole runs through copy.h on real local files: what is done, what is refused, and
  * whether the receipt says the truth about it. */
 #include "in_child.h"
+#include "run_one.h"
 #include "scratch.h"
 
 #include "haul/base/cleanup.h"
@@ -103,7 +104,7 @@ static int run_paths(struct place *place, const char *source, const char *target
     if (!place->copy)
         assert_int_equal(
             copy_open(&place->copy, &place->wish, NULL, NULL, &place->control, &place->err), 0);
-    int result = copy_run(place->copy, source, target, &place->receipt, &place->err);
+    int result = run_one(place->copy, source, target, &place->receipt, &place->err);
     assert_int_equal(result < 0, error_is_set(&place->err));
     if (result < 0)
         assert_false(receipt_durable(&place->receipt));
@@ -158,7 +159,7 @@ static struct digest digest_of_digests(const struct place *place)
 
 /* ---- what is copied ---- */
 
-static void copy_run_fresh_target_is_equal_and_the_receipt_says_so(void **state)
+static void copy_collect_fresh_target_is_equal_and_the_receipt_says_so(void **state)
 {
     struct place *place = *state;
     place_source(place, 40 * CHUNK + 4097);
@@ -198,10 +199,10 @@ static void copy_run_fresh_target_is_equal_and_the_receipt_says_so(void **state)
     assert_int_equal(progress->bytes_total, place->size_bytes);
     assert_int_equal(progress->bytes_durable, place->size_bytes);
     assert_false(copy_broken(place->copy));
-    assert_int_equal(copy_budget(place->copy)->chunk_bytes, CHUNK);
+    assert_int_equal(receipt->chunk_bytes, CHUNK);
 }
 
-static void copy_run_every_way_gives_the_same_digest(void **state)
+static void copy_collect_every_way_gives_the_same_digest(void **state)
 {
     struct place *place = *state;
     static const struct copy_wish wishes[] = {
@@ -239,7 +240,7 @@ static void copy_run_every_way_gives_the_same_digest(void **state)
     }
 }
 
-static void copy_run_small_sizes_are_equal(void **state)
+static void copy_collect_small_sizes_are_equal(void **state)
 {
     struct place *place = *state;
     static const uint64_t sizes[] = {0, 1, 511, 4095, 4096, 4097, CHUNK - 1, CHUNK, CHUNK + 1};
@@ -255,7 +256,7 @@ static void copy_run_small_sizes_are_equal(void **state)
     }
 }
 
-static void copy_run_sparse_source_keeps_its_holes(void **state)
+static void copy_collect_sparse_source_keeps_its_holes(void **state)
 {
     struct place *place = *state;
     place_source(place, 0);
@@ -278,7 +279,7 @@ static void copy_run_sparse_source_keeps_its_holes(void **state)
     free(content);
 }
 
-static void copy_run_device_is_copied_whole(void **state)
+static void copy_collect_device_is_copied_whole(void **state)
 {
     struct place *place = *state;
     struct loop_device loop;
@@ -294,7 +295,7 @@ static void copy_run_device_is_copied_whole(void **state)
 
 /* ---- old targets ---- */
 
-static void copy_run_in_place_writes_only_what_differs(void **state)
+static void copy_collect_in_place_writes_only_what_differs(void **state)
 {
     struct place *place = *state;
     place_source(place, 40 * CHUNK + 5);
@@ -316,7 +317,7 @@ static void copy_run_in_place_writes_only_what_differs(void **state)
     assert_int_equal(count_files(place->folder), 2);
 }
 
-static void copy_run_shorter_and_longer_targets_end_equal(void **state)
+static void copy_collect_shorter_and_longer_targets_end_equal(void **state)
 {
     struct place *place = *state;
     static const uint64_t old_sizes[] = {1, CHUNK - 1, 5 * CHUNK, 5 * CHUNK + 100, 30 * CHUNK};
@@ -336,7 +337,7 @@ static void copy_run_shorter_and_longer_targets_end_equal(void **state)
     }
 }
 
-static void copy_run_hole_over_old_data_becomes_zeros(void **state)
+static void copy_collect_hole_over_old_data_becomes_zeros(void **state)
 {
     struct place *place = *state;
     place_source(place, 10 * CHUNK);
@@ -350,7 +351,7 @@ static void copy_run_hole_over_old_data_becomes_zeros(void **state)
     assert_true((uint64_t)stat_of(place->target_path).st_blocks * 512 < CHUNK);
 }
 
-static void copy_run_up_to_date_is_skipped_unless_overridden(void **state)
+static void copy_collect_up_to_date_is_skipped_unless_overridden(void **state)
 {
     struct place *place = *state;
     static const struct {
@@ -382,7 +383,7 @@ static void copy_run_up_to_date_is_skipped_unless_overridden(void **state)
     }
 }
 
-static void copy_run_dry_changes_nothing(void **state)
+static void copy_collect_dry_changes_nothing(void **state)
 {
     struct place *place = *state;
     place->wish.dry_run = true;
@@ -404,7 +405,7 @@ static void copy_run_dry_changes_nothing(void **state)
 
 /* ---- refused ---- */
 
-static void copy_run_same_file_by_any_name_is_refused(void **state)
+static void copy_collect_same_file_by_any_name_is_refused(void **state)
 {
     struct place *place = *state;
     place_source(place, 3 * CHUNK);
@@ -421,7 +422,7 @@ static void copy_run_same_file_by_any_name_is_refused(void **state)
     assert_content(place->source_path, place->content, place->size_bytes);
 }
 
-static void copy_run_missing_source_vanished_and_the_target_stays(void **state)
+static void copy_collect_missing_source_vanished_and_the_target_stays(void **state)
 {
     struct place *place = *state;
     assert_int_equal(run(place), -ENOENT);
@@ -433,7 +434,7 @@ static void copy_run_missing_source_vanished_and_the_target_stays(void **state)
     assert_content(place->target_path, (const uint8_t *)"old", 3);
 }
 
-static void copy_run_folders_are_refused(void **state)
+static void copy_collect_folders_are_refused(void **state)
 {
     struct place *place = *state;
     place_source(place, 10);
@@ -443,7 +444,7 @@ static void copy_run_folders_are_refused(void **state)
     assert_false(is_there(place->target_path));
 }
 
-static void copy_run_other_kinds_are_refused(void **state)
+static void copy_collect_other_kinds_are_refused(void **state)
 {
     struct place *place = *state;
     place_source(place, 10);
@@ -454,7 +455,7 @@ static void copy_run_other_kinds_are_refused(void **state)
     assert_content(place->source_path, place->content, 10);
 }
 
-static void copy_run_missing_folder_of_the_target_is_said(void **state)
+static void copy_collect_missing_folder_of_the_target_is_said(void **state)
 {
     struct place *place = *state;
     char path[160];
@@ -465,7 +466,7 @@ static void copy_run_missing_folder_of_the_target_is_said(void **state)
     assert_non_null(strstr(place->err.text, path));
 }
 
-static void copy_run_strict_memory_filesystem_is_refused(void **state)
+static void copy_collect_strict_memory_filesystem_is_refused(void **state)
 {
     struct place *place = *state;
     char path[] = "/dev/shm/haul_copy_XXXXXX";
@@ -491,7 +492,7 @@ static void copy_open_too_little_memory_is_refused(void **state)
 
 /* ---- interrupted, failed, and the next file ---- */
 
-static void copy_run_stopped_says_so_and_the_next_run_ends_it(void **state)
+static void copy_collect_stopped_says_so_and_the_next_run_ends_it(void **state)
 {
     struct place *place = *state;
     place_source(place, 20 * CHUNK);
@@ -509,7 +510,7 @@ static void copy_run_stopped_says_so_and_the_next_run_ends_it(void **state)
     assert_int_equal(count_files(place->folder), 2);
 }
 
-static void copy_run_many_files_of_one_run_are_apart(void **state)
+static void copy_collect_many_files_of_one_run_are_apart(void **state)
 {
     struct place *place = *state;
     for (uint64_t i = 0; i < 20; i++) {
@@ -575,7 +576,7 @@ static int child_run(struct place *place, const char *source, const char *target
     if (!place->copy &&
         copy_open(&place->copy, &place->wish, NULL, NULL, &place->control, &place->err) < 0)
         return -1;
-    return copy_run(place->copy, source, target, &place->receipt, &place->err);
+    return run_one(place->copy, source, target, &place->receipt, &place->err);
 }
 
 /* In a mount namespace of its own: a tmpfs of 1 MiB at the target. */
@@ -610,7 +611,7 @@ static int body_no_space(struct place *place)
     return 0;
 }
 
-static void copy_run_no_space_is_said_and_the_next_file_goes_on(void **state)
+static void copy_collect_no_space_is_said_and_the_next_file_goes_on(void **state)
 {
     struct place *place = *state;
     place_source(place, 3 * MIB);
@@ -635,7 +636,7 @@ static int body_of_another(struct place *place)
     return 0;
 }
 
-static void copy_run_onto_a_file_of_another_user_is_durable_and_says_what_is_lost(void **state)
+static void copy_collect_onto_a_file_of_another_user_is_durable_and_says_what_is_lost(void **state)
 {
     struct place *place = *state;
     place_source(place, 3 * CHUNK);
@@ -659,7 +660,7 @@ static int body_no_permission(struct place *place)
     return 0;
 }
 
-static void copy_run_no_permission_is_said(void **state)
+static void copy_collect_no_permission_is_said(void **state)
 {
     struct place *place = *state;
     place_source(place, 3 * CHUNK);
@@ -690,29 +691,29 @@ static void copy_describe_gives_facts_of_either_side(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(copy_run_fresh_target_is_equal_and_the_receipt_says_so),
-        IN_PLACE(copy_run_every_way_gives_the_same_digest),
-        IN_PLACE(copy_run_small_sizes_are_equal),
-        IN_PLACE(copy_run_sparse_source_keeps_its_holes),
-        IN_PLACE(copy_run_device_is_copied_whole),
-        IN_PLACE(copy_run_in_place_writes_only_what_differs),
-        IN_PLACE(copy_run_shorter_and_longer_targets_end_equal),
-        IN_PLACE(copy_run_hole_over_old_data_becomes_zeros),
-        IN_PLACE(copy_run_up_to_date_is_skipped_unless_overridden),
-        IN_PLACE(copy_run_dry_changes_nothing),
-        IN_PLACE(copy_run_same_file_by_any_name_is_refused),
-        IN_PLACE(copy_run_missing_source_vanished_and_the_target_stays),
-        IN_PLACE(copy_run_folders_are_refused),
-        IN_PLACE(copy_run_other_kinds_are_refused),
-        IN_PLACE(copy_run_missing_folder_of_the_target_is_said),
-        IN_PLACE(copy_run_strict_memory_filesystem_is_refused),
+        IN_PLACE(copy_collect_fresh_target_is_equal_and_the_receipt_says_so),
+        IN_PLACE(copy_collect_every_way_gives_the_same_digest),
+        IN_PLACE(copy_collect_small_sizes_are_equal),
+        IN_PLACE(copy_collect_sparse_source_keeps_its_holes),
+        IN_PLACE(copy_collect_device_is_copied_whole),
+        IN_PLACE(copy_collect_in_place_writes_only_what_differs),
+        IN_PLACE(copy_collect_shorter_and_longer_targets_end_equal),
+        IN_PLACE(copy_collect_hole_over_old_data_becomes_zeros),
+        IN_PLACE(copy_collect_up_to_date_is_skipped_unless_overridden),
+        IN_PLACE(copy_collect_dry_changes_nothing),
+        IN_PLACE(copy_collect_same_file_by_any_name_is_refused),
+        IN_PLACE(copy_collect_missing_source_vanished_and_the_target_stays),
+        IN_PLACE(copy_collect_folders_are_refused),
+        IN_PLACE(copy_collect_other_kinds_are_refused),
+        IN_PLACE(copy_collect_missing_folder_of_the_target_is_said),
+        IN_PLACE(copy_collect_strict_memory_filesystem_is_refused),
         IN_PLACE(copy_open_too_little_memory_is_refused),
-        IN_PLACE(copy_run_stopped_says_so_and_the_next_run_ends_it),
-        IN_PLACE(copy_run_many_files_of_one_run_are_apart),
+        IN_PLACE(copy_collect_stopped_says_so_and_the_next_run_ends_it),
+        IN_PLACE(copy_collect_many_files_of_one_run_are_apart),
         IN_PLACE(copy_collect_of_many_gives_each_its_own_outcome_in_their_order),
-        IN_PLACE(copy_run_no_space_is_said_and_the_next_file_goes_on),
-        IN_PLACE(copy_run_onto_a_file_of_another_user_is_durable_and_says_what_is_lost),
-        IN_PLACE(copy_run_no_permission_is_said),
+        IN_PLACE(copy_collect_no_space_is_said_and_the_next_file_goes_on),
+        IN_PLACE(copy_collect_onto_a_file_of_another_user_is_durable_and_says_what_is_lost),
+        IN_PLACE(copy_collect_no_permission_is_said),
         IN_PLACE(copy_describe_gives_facts_of_either_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* test_copy_journal.c - a resumed run whose journal changes while it is used. Whichever of its
  * readings meets the damage, the run ends in a target that is right, or says that it failed. */
+#include "run_one.h"
 #include "scratch.h"
 
 #include "haul/base/cleanup.h"
@@ -181,7 +182,7 @@ static int resume(struct place *place, const struct copy_wish *wish, struct rece
     wishes.chunk_bytes = CHUNK;
     wishes.memory_bytes = 8 * CHUNK;
     assert_int_equal(copy_open(&copy, &wishes, NULL, NULL, &control, err), 0);
-    int result = copy_run(copy, place->source_path, place->target_path, receipt, err);
+    int result = run_one(copy, place->source_path, place->target_path, receipt, err);
     copy_close(copy);
     return result;
 }
@@ -233,17 +234,17 @@ static uint32_t resume_all(struct place *place, const struct copy_wish *wish)
     return damaged_count;
 }
 
-static void copy_run_journal_damaged_at_any_reading_is_right_or_fails(void **state)
+static void copy_collect_journal_damaged_at_any_reading_is_right_or_fails(void **state)
 {
     assert_true(resume_all(*state, &(struct copy_wish){.file.resume = RESUME_AUTO}) > 8);
 }
 
-static void copy_run_journal_damaged_append_verify_is_right_or_fails(void **state)
+static void copy_collect_journal_damaged_append_verify_is_right_or_fails(void **state)
 {
     assert_true(resume_all(*state, &(struct copy_wish){.file.resume = RESUME_APPEND_VERIFY}) > 8);
 }
 
-static void copy_run_journal_damaged_sparse_is_right_or_fails(void **state)
+static void copy_collect_journal_damaged_sparse_is_right_or_fails(void **state)
 {
     struct place *place = *state;
     place->hole_first = 3;
@@ -256,9 +257,9 @@ static void copy_run_journal_damaged_sparse_is_right_or_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_PLACE(copy_run_journal_damaged_at_any_reading_is_right_or_fails),
-        IN_PLACE(copy_run_journal_damaged_append_verify_is_right_or_fails),
-        IN_PLACE(copy_run_journal_damaged_sparse_is_right_or_fails),
+        IN_PLACE(copy_collect_journal_damaged_at_any_reading_is_right_or_fails),
+        IN_PLACE(copy_collect_journal_damaged_append_verify_is_right_or_fails),
+        IN_PLACE(copy_collect_journal_damaged_sparse_is_right_or_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /* test_pipe.c - what has an order and no places: read, written, and copied from and to. */
+#include "run_one.h"
 #include "scratch.h"
 
 #include "haul/base/cleanup.h"
@@ -306,7 +307,7 @@ static int run(struct place *place, const char *source, const char *target)
     struct copy *copy = NULL;
     place->err = (struct error){.class = ERROR_NONE};
     assert_int_equal(copy_open(&copy, &place->wish, NULL, NULL, &place->control, &place->err), 0);
-    int result = copy_run(copy, source, target, &place->receipt, &place->err);
+    int result = run_one(copy, source, target, &place->receipt, &place->err);
     copy_close(copy);
     assert_int_equal(result < 0, error_is_set(&place->err));
     return result;

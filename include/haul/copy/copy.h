@@ -77,7 +77,7 @@ struct copy_wish {
 struct copy;
 
 /* Prepare a run: budget, slots, engines; where a side is on another machine, the link to it, too.
- * An address that is NULL: this machine. The hosts of both serve every copy_run() of this run. The
+ * An address that is NULL: this machine. The hosts of both serve every file of this run. The
  * control is the caller's, and gets its bandwidth from the wish. */
 int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
               const struct address *target, struct control *control, struct error *err);
@@ -86,8 +86,9 @@ enum { COPY_FILES_MAX = 64 }; /* begun and not collected */
 
 /* Begin with a file; the paths stay the caller's until it is collected. Nothing is done for it, nor
  * for others, before the next copy_collect(). Small files are open at the same time as far as the
- * run's memory goes, large ones one after the other. false: as many are begun as there is room for,
- * collect one first. */
+ * run's memory goes, large ones one after the other. verify: compare without changing anything (no
+ * source: with the manifest); ranges that differ are handed out by log_difference(), and end in
+ * ERROR_MISMATCH. false: as many are begun as there is room for, collect one first. */
 bool copy_begin(struct copy *copy, bool verify, const char *source_path, const char *target_path);
 
 /* Wait for the file that was begun first. On success everything that the receipt says holds,
@@ -95,15 +96,6 @@ bool copy_begin(struct copy *copy, bool verify, const char *source_path, const c
  * kept and a later run goes on from there. -errno with words; the class decides the exit code. The
  * other files of the run are not affected unless copy_broken(). */
 int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err);
-
-/* Both for one file. */
-int copy_run(struct copy *copy, const char *source_path, const char *target_path,
-             struct receipt *receipt, struct error *err);
-
-/* Compare without changing anything: ranges that differ are handed out as text lines through
- * `log_error`, and end in ERROR_MISMATCH. */
-int copy_verify(struct copy *copy, const char *source_path, const char *target_path,
-                struct receipt *receipt, struct error *err);
 
 /* A tree: `start` is one operand, whose texts stay the caller's until it is over; no file may be
  * begun meanwhile. -ENOMEM with words. */
@@ -148,9 +140,6 @@ int copy_told(struct copy *copy, struct facts *facts, struct error *err);
 /* The live figures of the file that will be collected next, or where there is none, of the one that
  * was the last. Valid until copy_close(). */
 struct progress *copy_progress(struct copy *copy);
-
-/* What the budget came to, for -v. */
-const struct budget *copy_budget(const struct copy *copy);
 
 /* The run cannot go on (the link is gone): do not try further files. */
 bool copy_broken(const struct copy *copy);
