@@ -244,6 +244,8 @@ void life_close(struct life *life)
     if (life->kind != LIFE_HELP)
         plan_close(life->plan);
     life->plan = NULL;
+    (void)errand_end(life->errand, NULL);
+    life->errand = NULL;
     life_digest_close(life);
 }
 
@@ -603,6 +605,12 @@ static void life_digested(struct life *life, int result, const struct error *err
         return;
     life->digest_known = true;
     life_stored(life);
+}
+
+void life_errand_ended(struct life *life)
+{
+    struct error err = {.class = ERROR_NONE};
+    life_digested(life, life_digest_errand_ended(life, &err), &err);
 }
 
 /* What was copied is known by its digests: by the plan's, or by the journal's. */

@@ -30,6 +30,22 @@ static int digest_step(struct life *life, enum side_role role, enum side_op op)
     return 0;
 }
 
+/* Writing the manifest may wait for a disk. */
+static int digest_errand(struct life *life, int (*run)(void *argument, struct error *err),
+                         int (*then)(struct life *life, struct error *err), struct error *err)
+{
+    life->want = LIFE_WANTS_NOTHING;
+    life->digesting.then = then;
+    return errand_begin(&life->errand, run, life, err);
+}
+
+int life_digest_errand_ended(struct life *life, struct error *err)
+{
+    int result = errand_end(life->errand, err);
+    life->errand = NULL;
+    return result < 0 ? result : life->digesting.then(life, err);
+}
+
 /* A batch of a manifest goes out at once: it is a record of what was synced, and is synced itself
  * at the end. */
 static int manifest_write(struct journal *manifest)
@@ -56,8 +72,9 @@ static int manifest_write(struct journal *manifest)
 
 /* The manifest is bound to what the target will be after the commit: its inode, the source's size
  * and time. */
-static int manifest_open(struct life *life, struct error *err)
+static int manifest_open(void *argument, struct error *err)
 {
+    struct life *life = argument;
     const struct job *job = &life->job;
     const char *path = life->run->wish->manifest_path;
     struct journal **manifest = &life->digesting.manifest;
@@ -85,22 +102,53 @@ static int manifest_failed(const struct life *life, int result, struct error *er
                      life->run->wish->manifest_path);
 }
 
-static int digest_end(struct life *life, struct error *err)
+/* The digests of a part. */
+static int manifest_part(void *argument, struct error *err)
 {
-    struct life_digest *self = &life->digesting;
-    if (self->manifest) {
-        int result = manifest_write(self->manifest);
-        if (result < 0)
-            return manifest_failed(life, result, err);
-        if (fsync(journal_fd(self->manifest)) != 0)
-            result = error_set(err, errno, "%s: sync to the disk", life->run->wish->manifest_path);
-        if (result < 0)
-            return result;
+    struct life *life = argument;
+    const struct life_digest *self = &life->digesting;
+    int result = 0;
+    for (uint64_t i = 0; result == 0 && i < self->count; i++) {
+        if (journal_noted(self->manifest) == JOURNAL_NOTES_MAX)
+            result = manifest_write(self->manifest);
+        if (result == 0)
+            result = journal_note(self->manifest, self->first + i, &digests_of(life)[i]);
     }
+    return result < 0 ? manifest_failed(life, result, err) : 0;
+}
+
+static int manifest_end(void *argument, struct error *err)
+{
+    struct life *life = argument;
+    struct journal *manifest = life->digesting.manifest;
+    int result = manifest_write(manifest);
+    if (result < 0)
+        return manifest_failed(life, result, err);
+    if (fsync(journal_fd(manifest)) != 0)
+        return error_set(err, errno, "%s: sync to the disk", life->run->wish->manifest_path);
+    return 0;
+}
+
+static int digest_ended(struct life *life, struct error *err)
+{
+    (void)err;
     if (chunks_count(life) > 0) /* else the plan knows it */
-        life->digest = digest_fold_value(self->fold);
+        life->digest = digest_fold_value(life->digesting.fold);
     life_digest_close(life);
     return 1;
+}
+
+/* The next part, or the end. */
+static int digest_next(struct life *life, struct error *err)
+{
+    struct life_digest *self = &life->digesting;
+    self->first += self->count;
+    self->count = 0;
+    life->offset = 0;
+    if (self->first < chunks_count(life))
+        return digest_step(life, SIDE_TARGET, SIDE_RECALL);
+    return self->manifest ? digest_errand(life, manifest_end, digest_ended, err)
+                          : digest_ended(life, err);
 }
 
 int life_digest_begin(struct life *life, struct error *err)
@@ -109,12 +157,8 @@ int life_digest_begin(struct life *life, struct error *err)
     *self = (struct life_digest){.fold = digest_fold_open()};
     if (!self->fold)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a digest");
-    int result = life->run->wish->manifest_path ? manifest_open(life, err) : 0;
-    life->offset = 0;
-    if (result < 0)
-        return result;
-    return chunks_count(life) > 0 ? digest_step(life, SIDE_TARGET, SIDE_RECALL)
-                                  : digest_end(life, err);
+    return life->run->wish->manifest_path ? digest_errand(life, manifest_open, digest_next, err)
+                                          : digest_next(life, err);
 }
 
 /* The part whose digests there is room for. */
@@ -151,21 +195,10 @@ void life_digest_prepare(struct life *life, struct slot *slot)
 static int digest_end_part(struct life *life, struct error *err)
 {
     struct life_digest *self = &life->digesting;
-    const struct digest *digests = digests_of(life);
-    for (uint64_t i = 0; i < self->count; i++) {
-        int result = 0;
-        digest_fold_add(self->fold, &digests[i]);
-        if (self->manifest && journal_noted(self->manifest) == JOURNAL_NOTES_MAX)
-            result = manifest_write(self->manifest);
-        if (result == 0 && self->manifest)
-            result = journal_note(self->manifest, self->first + i, &digests[i]);
-        if (result < 0)
-            return manifest_failed(life, result, err);
-    }
-    self->first += self->count;
-    life->offset = 0;
-    return self->first < chunks_count(life) ? digest_step(life, SIDE_TARGET, SIDE_RECALL)
-                                            : digest_end(life, err);
+    for (uint64_t i = 0; i < self->count; i++)
+        digest_fold_add(self->fold, &digests_of(life)[i]);
+    return self->manifest ? digest_errand(life, manifest_part, digest_next, err)
+                          : digest_next(life, err);
 }
 
 /* A chunk that no entry lists is a hole. Or a lost lane has stored it since its last sync: its

@@ -55,6 +55,7 @@ const char *life_would(const struct life *life);
 int life_digest_begin(struct life *life, struct error *err);
 void life_digest_prepare(struct life *life, struct slot *slot);
 int life_digest_returned(struct life *life, struct slot *slot, struct error *err);
+int life_digest_errand_ended(struct life *life, struct error *err);
 /* The copy has failed after all: a manifest of it would be a lie. What else has that name stays. */
 void life_digest_undo(const struct life *life);
 void life_digest_close(struct life *life);

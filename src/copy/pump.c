@@ -350,6 +350,11 @@ static bool pump_needs_buffers(const struct life *life)
     return life->want == LIFE_WANTS_BUFFER;
 }
 
+static bool pump_keeps_buffers(const struct life *life)
+{
+    return pump_needs_buffers(life) || life->errand;
+}
+
 static int pump_buffers_count(const struct life *life)
 {
     return life->kind == LIFE_CALL ? 1 : 2;
@@ -412,7 +417,7 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
     if (slot == life->buffers[0])
         slot->state = SLOT_LENT;
     life_returned(life, slot, lost);
-    if (!pump_needs_buffers(life))
+    if (!pump_keeps_buffers(life))
         pump_take_back(life);
 }
 
@@ -537,6 +542,12 @@ static bool pump_look(struct pump *pump)
     struct life *next;
     for (struct life *life = pump->lives; life; life = next) {
         next = life->next;
+        if (errand_done(life->errand)) {
+            life_errand_ended(life);
+            if (!pump_keeps_buffers(life))
+                pump_take_back(life);
+            moved = true;
+        }
         if (life->state == LIFE_COPYING && life->slots_count == 0 &&
             (life->plan_ended || life->result < 0)) {
             life_copied(life);
@@ -576,7 +587,8 @@ static uint64_t pump_wait_ns(const struct pump *pump)
     uint64_t wait_ns = PUMP_WAIT_MS_MAX * NS_PER_MS, held_ns = control_wait_ns(pump->control);
     if (held_ns > 0)
         wait_ns = min_u64(wait_ns, held_ns);
-    /* Another lane has the last chunks; no descriptor tells when it is done. */
+    /* Another lane has the last chunks, or an errand is run; no descriptor tells when it is done.
+     */
     if (pump->busy_count == 0 && pump->lives)
         wait_ns = min_u64(wait_ns, PUMP_IDLE_MS * NS_PER_MS);
     return wait_ns;

@@ -95,6 +95,19 @@ it_was_slow() {
     same source into/second
 }
 
+# The same: the manifest belongs to no side.
+@test "a manifest that is written slowly here, after a push" {
+    printf '#!/bin/sh\nexec "%s" "$@" --timeout=%d\n' "$HAUL" $TIMEOUT >agent
+    chmod 755 agent
+    strace -f -b execve -qq -o trace -e trace=fsync,fdatasync \
+        -e inject=fsync,fdatasync:delay_enter=$((SLOW * 1000000)):when=1..2 \
+        "$HAUL" -q -e "$SCRATCH/here" --remote-path="$SCRATCH/agent" --engine=threads --timeout=$TIMEOUT \
+        --manifest="$SCRATCH/manifest" source "far:$SCRATCH/target" 3>&-
+    grep -q DELAYED trace
+    same source target
+    "$HAUL" verify --manifest="$SCRATCH/manifest" target
+}
+
 # Who replies all the time says no PING because nothing was said: only one tells it that its replies arrive.
 @test "a pull that never pauses, for longer than the server would wait for a silent client" {
     random_file source 5M

@@ -72,7 +72,7 @@ struct run {
 };
 
 static struct shared *shared;
-static char folder[64];
+static char folder[64], manifest[96];
 static struct image content, scratch;
 
 static void file_path(char out[192], bool target, uint32_t number)
@@ -136,6 +136,8 @@ static void draw_scenario(struct scenario *scenario)
     for (uint32_t i = 0; i < scenario->files_count; i++)
         draw_sample(&scenario->samples[i], large && i == 0);
     draw_wish(scenario);
+    if (scenario->files_count == 1 && sim_chance(500))
+        scenario->wish.manifest_path = manifest;
 }
 
 /* ---- files ---- */
@@ -283,6 +285,8 @@ static void check_outcome(struct run *run, uint32_t number, int result,
     sim_trace("file %u: %d %s", number, result, result < 0 ? err->text : "");
     if (result == 0) {
         check_durable(run, number);
+        if (run->scenario.wish.manifest_path && access(manifest, R_OK) != 0)
+            sim_fatal("there is no manifest");
         shared->good++;
         shared->resumed += receipt->resumed;
         shared->lanes += receipt->lanes > 1;
@@ -376,6 +380,7 @@ static void draw_events(struct run *run)
 /* false: the power was cut. */
 static bool run_once(struct run *run)
 {
+    unlink(manifest);
     run->control.stop = false;
     sim.control = &run->control;
     sim.turns = 0;
@@ -483,6 +488,7 @@ static void prepare(const char *base, uint32_t worker)
     snprintf(folder, sizeof(folder), "%s/%u", base, worker);
     snprintf(disk.folder, sizeof(disk.folder), "%s/target", folder);
     snprintf(path, sizeof(path), "%s/source", folder);
+    snprintf(manifest, sizeof(manifest), "%s/manifest", folder);
     mkdir(folder, 0700);
     mkdir(path, 0700);
     mkdir(disk.folder, 0700);

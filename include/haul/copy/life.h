@@ -28,6 +28,7 @@
 #define HAUL_LIFE_H
 
 #include "haul/copy/copy.h"
+#include "haul/copy/errand.h"
 #include "haul/copy/plan.h"
 #include "haul/side/side.h"
 
@@ -111,6 +112,8 @@ struct life_run {
     uint32_t lanes; /* that a large file may have */
 };
 
+struct life;
+
 /* The digest of digests from a journal: a part of the chunks after the other. */
 struct life_digest {
     struct digest_fold *fold;
@@ -118,6 +121,7 @@ struct life_digest {
     uint64_t first, count; /* the part */
     uint64_t index;        /* the chunk in it that is looked at */
     uint64_t data_start;   /* where the source's next data begin, as far as it has told */
+    int (*then)(struct life *life, struct error *err); /* after the errand */
 };
 
 /* Bytes of this file that one lane has stored or kept, and how many of them are durable. */
@@ -165,6 +169,7 @@ struct life {
     uint32_t compare_count;     /* how often the source was found touched */
     struct facts source_before; /* as it was then; of HELP: as the lead has found it */
     uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
+    struct errand *errand; /* under way: a file of the client's own is written */
     struct life_digest digesting;
     bool manifest_made;     /* by this life: the file of that name is ours */
     uint32_t details_bytes; /* DRESSING: in the buffer */
@@ -230,6 +235,9 @@ void life_returned(struct life *life, struct slot *slot, bool lost);
 /* Something has failed. What is in flight is waited for; then life_copied(). `lost`: only this
  * lane's link is gone, others may do its work. */
 void life_note_failure(struct life *life, int result, const struct error *cause, bool lost);
+
+/* The errand that it was on has been run: life->errand. */
+void life_errand_ended(struct life *life);
 
 /* COPYING: the plan has ended or something failed, and nothing of it is in flight. */
 void life_copied(struct life *life);

@@ -38,8 +38,8 @@ struct reservation;
 int reservation_open(struct reservation **out, struct error *err);
 
 /* Add one. -EINVAL (ERROR_USAGE) with both names: it is one file with another entry, and one of
- * them will be written. A file's own source and target are copy_collect()'s to refuse. May look at the
- * folder of a path on this machine. */
+ * them will be written. A file's own source and target are copy_collect()'s to refuse. May look at
+ * the folder of a path on this machine. */
 int reservation_add(struct reservation *reservation, const struct reservation_entry *entry,
                     struct error *err);
 
