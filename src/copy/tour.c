@@ -316,6 +316,8 @@ static bool tour_collect(struct tour *tour)
         ended = life->next;
         if (life == &tour->walk)
             tour_returned(tour);
+        else if (life == &tour->sync)
+            settle_returned(tour);
         else
             task_returned(tour, task_of(life));
     }
@@ -340,6 +342,7 @@ bool tour_turn(struct tour *tour, struct pump *pump)
     task_unblock(tour);
     folder_finish_due(tour);
     folder_remove_waiting(tour);
+    settle_look(tour);
     /* One stays free for what is no name's. */
     while (tour->tasks_count + 1 < TOUR_TASKS_MAX && tour_take_entry(tour)) {
         moved = true;

@@ -111,7 +111,7 @@ static void task_made(struct tour *tour, struct tour_task *task)
         task->link->state = LINK_THERE;
     tour->unblock |= task->own || task->leads;
     bool leaves = tour->wish->tour.remove_source && !task->own && !tour->dry;
-    task_tell(tour, task, TOUR_MADE, task->own ? STEP_LISTING : leaves ? STEP_LEAVING : STEP_FREE);
+    task_tell(tour, task, TOUR_MADE, task->own ? STEP_LISTING : leaves ? STEP_SETTLING : STEP_FREE);
 }
 
 /* Whoever waits for its being there, or for its name. */
@@ -225,23 +225,35 @@ static void task_make_returned(struct tour *tour, struct tour_task *task)
 
 /* ---- files ---- */
 
+/* --remove-source-files: by its own commit, or with what was there before. Elsewhere than on the
+ * file system of the root that is not known to be durable, and stays. */
+static enum tour_step task_leaves(const struct tour *tour, const struct life *life)
+{
+    bool there = life->outcome.kind == OUTCOME_UP_TO_DATE &&
+                 life->job.facts[SIDE_TARGET].device == tour->start.target.device;
+    if (!tour->wish->tour.remove_source || tour->dry)
+        return STEP_FREE;
+    if (life->outcome.kind == OUTCOME_DURABLE)
+        return STEP_LEAVING;
+    return there ? STEP_SETTLING : STEP_FREE;
+}
+
 static void task_copied(struct tour *tour, struct tour_task *task)
 {
     const struct life *life = &task->life;
     bool good = outcome_good(&life->outcome);
-    bool durable = life->outcome.kind == OUTCOME_DURABLE;
-    if (!good) {
-        tour->broken |= life->error.class != ERROR_VANISHED;
+    bool skipped = life->outcome.kind == OUTCOME_SKIPPED;
+    tour->broken |= !good && life->error.class != ERROR_VANISHED;
+    if (!good || skipped) {
         task_lost(tour, task);
     } else if (task->leads && (task->link->path = strdup(task->path))) {
         task->link->state = LINK_THERE;
         tour->unblock = true;
     }
-    if (life->outcome.kind != OUTCOME_UP_TO_DATE)
+    if (life->outcome.kind != OUTCOME_UP_TO_DATE && !skipped)
         task_touch(tour, task);
     progress_add(&tour->counted, &life->counters);
-    task_tell(tour, task, TOUR_FILE,
-              tour->wish->tour.remove_source && durable ? STEP_LEAVING : STEP_FREE);
+    task_tell(tour, task, TOUR_FILE, task_leaves(tour, life));
 }
 
 static void task_left(struct tour *tour, struct tour_task *task)
@@ -289,6 +301,7 @@ void task_returned(struct tour *tour, struct tour_task *task)
         break;
     case STEP_FREE:
     case STEP_BLOCKED:
+    case STEP_SETTLING:
     case STEP_TELLING:
         assert(false && "an operation came back that was not under way");
     }
@@ -303,6 +316,9 @@ void task_told(struct tour *tour, struct tour_task *task)
         break;
     case STEP_REMOVING:
         folder_told(tour, task);
+        return;
+    case STEP_SETTLING:
+        settle_add(tour, task);
         return;
     case STEP_LEAVING:
         task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);

@@ -66,7 +66,8 @@ enum tour_step {
     STEP_MISSING,   /* ... that the source has not ... */
     STEP_REMOVING,  /* ... go */
     STEP_FINISHING, /* a folder gets its attributes */
-    STEP_LEAVING,   /* --remove-source-files: the source goes */
+    STEP_SETTLING,  /* --remove-source-files: what it is at the target becomes durable ... */
+    STEP_LEAVING,   /* ... and the source goes */
     STEP_TELLING,   /* an event waits to be taken */
 };
 
@@ -159,6 +160,10 @@ struct tour {
     struct tour_folder *due;            /* folders to be finished */
     uint32_t folders_count;
     struct tour_removal removals[TOUR_REMOVALS_MAX];
+    struct tour_task *settling, *settled; /* wait for the next sync, and for the one under way */
+    uint32_t settling_count;
+    struct life sync;
+    struct life_call sync_call;
     struct tour_task *removing; /* wait for one of them, by next */
     struct tour_link *links[TOUR_LINKS_BUCKETS];
     struct tour_owner *owners[TOUR_OWNERS_BUCKETS];
@@ -230,6 +235,14 @@ void folder_removed(struct tour *tour, struct tour_task *task);
 void folder_remove_next(struct tour *tour, struct tour_task *task);
 /* The event of one was taken. */
 void folder_told(struct tour *tour, struct tour_task *task);
+
+/* tour_settle.c: one sync for many names */
+
+/* --remove-source-files: it is there, and has to be durable before its source goes. */
+void settle_add(struct tour *tour, struct tour_task *task);
+/* When many wait, or nothing else is to be done. */
+void settle_look(struct tour *tour);
+void settle_returned(struct tour *tour);
 
 /* tour_entry.c: what follows what */
 

@@ -262,6 +262,7 @@ again() { # ARGUMENT...
 @test "--remove-source-files takes what is durable, and leaves folders" {
     tree source
     cp -a source kept
+    copied -aH --mkpath source/d/ target/d # there already
     copied -aH --remove-source-files source/ target
     equal kept target
     [ -z "$(find source ! -type d)" ]

@@ -609,6 +609,34 @@ static void the_source_goes_only_after_the_commit(void **state)
     world_close(world);
 }
 
+/* Of what has no commit of its own, after a sync: one for many. */
+static void links_go_from_the_source_after_a_sync(void **state)
+{
+    struct world *world = world_open(9);
+    (void)state;
+    tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+    for (int i = 0; i < 2 * TOUR_TASKS_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "l%d", i);
+        tell(world, ENTRY_FOUND, name, FILE_LINK);
+    }
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    world->wish.tour.remove_source = true;
+    world->fails[0] = "remove a/l0";
+    world->fails[1] = "remove a/l255";
+    world->fail_count = 2;
+    world->fail_errno = EBUSY;
+    world_run(world, "a");
+    assert_before(world, "make a/l0", "sync ");
+    assert_before(world, "sync ", "! error a/l0");
+    assert_true(said(world, "! error a/l255"));
+    uint32_t syncs_count = 0;
+    for (uint32_t i = 0; i < world->lines_count; i++)
+        syncs_count += strcmp(world->lines[i], "sync ") == 0;
+    assert_true(syncs_count > 1 && syncs_count < 16);
+    world_close(world);
+}
+
 /* More names than there are tasks, of which each waits for the first folder. */
 static void more_than_there_is_room_for(void **state)
 {
@@ -672,6 +700,7 @@ int main(void)
         cmocka_unit_test(nothing_is_deleted_after_an_error_of_the_source),
         cmocka_unit_test(a_dry_run_makes_and_removes_nothing),
         cmocka_unit_test(the_source_goes_only_after_the_commit),
+        cmocka_unit_test(links_go_from_the_source_after_a_sync),
         cmocka_unit_test(more_than_there_is_room_for),
         cmocka_unit_test(stopped_in_the_middle_nothing_more_begins),
         cmocka_unit_test(a_walk_that_makes_no_sense_ends_it),
