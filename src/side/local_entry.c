@@ -6,6 +6,7 @@
 #include "haul/base/bytes.h"
 #include "haul/base/cleanup.h"
 #include "haul/disk/details.h"
+#include "haul/disk/journal.h"
 #include "haul/disk/node.h"
 
 #include <errno.h>
@@ -58,6 +59,16 @@ static void entry_tell(int fd_folder, struct job *job, const struct node_made *m
         facts->mode = now.st_mode & 07777 & ~(S_IRWXU & ~job->facts[SIDE_SOURCE].mode);
 }
 
+/* A file that was not finished is no more: nor is its journal. */
+static void entry_end_journal(int fd_folder, const char *name, const struct node_made *made)
+{
+    char journal[JOURNAL_NAME_BYTES];
+    if (made->made == JOB_UNCHANGED || !made->existed || !S_ISREG(made->before.st_mode))
+        return;
+    journal_name(journal, name);
+    (void)journal_discard(fd_folder, journal, NULL);
+}
+
 /* The root itself is there: nothing can be made of it but what it is. */
 static int entry_is_root(struct work *work, const char *path)
 {
@@ -103,6 +114,8 @@ static int entry_make(struct local *self, struct work *work, const char *path)
         result = 0;
     if (result == 0)
         entry_tell(fd, job, &made);
+    if (result == 0 && !job->wish.dry)
+        entry_end_journal(fd, place_name(job->target_path), &made);
     return result == 0 || goes ? result : entry_not_made(path, job, result, &work->slot->error);
 }
 

@@ -156,6 +156,18 @@ static void make_in_the_place_of_a_folder_with_content_is_refused(void **state)
     assert_int_equal(rmdir(inner), 0);
 }
 
+static void make_in_the_place_of_an_unfinished_file_ends_its_journal(void **state)
+{
+    struct bench *bench = *state;
+    char journal[128];
+    snprintf(journal, sizeof(journal), "%s/.target.haul", bench->folder);
+    write_filled(bench->target_path, 10, 1);
+    write_filled(journal, 0, 1);
+    make(bench, FILE_FIFO);
+    assert_int_equal(bench->job.facts[SIDE_TARGET].kind, FILE_REGULAR);
+    assert_false(is_there(journal));
+}
+
 /* Something else has come there since it was made. */
 static void adjust_of_another_kind_is_refused(void **state)
 {
@@ -295,6 +307,7 @@ int main(void)
         IN_BENCH(make_a_folder_tells_the_mode_that_it_may_keep),
         IN_BENCH(make_a_hard_link_beneath_the_root),
         IN_BENCH(make_in_the_place_of_a_folder_with_content_is_refused),
+        IN_BENCH(make_in_the_place_of_an_unfinished_file_ends_its_journal),
         IN_BENCH(adjust_of_another_kind_is_refused),
         IN_BENCH(adjust_follows_nothing),
         IN_BENCH(dress_what_is_not_open_does_everything),
