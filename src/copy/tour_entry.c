@@ -4,6 +4,7 @@
 
 #include "haul/base/cleanup.h"
 #include "haul/base/text.h"
+#include "haul/copy/choice.h"
 #include "haul/copy/itemize.h"
 
 #include <assert.h>
@@ -186,12 +187,42 @@ static void task_make(struct tour *tour, struct tour_task *task)
     task_call(tour, task, STEP_MAKING, SIDE_TARGET, SIDE_MAKE);
 }
 
+/* --existing, --ignore-existing: what is at the target decides, and a folder that is left out is so
+ * with all that is in it. Files are asked in their lives. */
+static void task_choose(struct tour *tour, struct tour_task *task, const struct facts *target)
+{
+    if (!choice_skip(tour->wish, &task->facts, target, false)) {
+        task_make(tour, task);
+        return;
+    }
+    task_lost(tour, task);
+    task_end(tour, task);
+}
+
+static void task_looked(struct tour *tour, struct tour_task *task)
+{
+    const struct facts target = task->life.job.facts[SIDE_TARGET];
+    if (task->life.result < 0) {
+        task_lost(tour, task);
+        task_fail(tour, task, &task->life.error);
+        return;
+    }
+    task_choose(tour, task, &target);
+}
+
 static void task_start_now(struct tour *tour, struct tour_task *task)
 {
+    const struct choice_wish *wish = &tour->wish->choice;
+    const struct facts none = {.kind = FILE_NONE};
+    bool new = task->folder ? task->folder->fresh : tour->start.target_absent;
     if (task->facts.kind == FILE_REGULAR && !task->hard)
         task_copy(tour, task);
-    else
+    else if (!wish->existing && !wish->ignore_existing)
         task_make(tour, task);
+    else if (new)
+        task_choose(tour, task, &none);
+    else
+        task_call(tour, task, STEP_LOOKING, SIDE_TARGET, SIDE_DESCRIBE);
 }
 
 /* Where no more links to it can be made it is copied once more, as cp does it. */
@@ -269,6 +300,9 @@ void task_returned(struct tour *tour, struct tour_task *task)
     switch (task->step) {
     case STEP_COPYING:
         task_copied(tour, task);
+        break;
+    case STEP_LOOKING:
+        task_looked(tour, task);
         break;
     case STEP_MAKING:
         task_make_returned(tour, task);

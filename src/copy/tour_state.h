@@ -59,6 +59,7 @@ enum tour_step {
     STEP_FREE,
     STEP_BLOCKED,   /* its folder, or the first of its names, is under way */
     STEP_COPYING,   /* a regular file */
+    STEP_LOOKING,   /* is there anything at the target? */
     STEP_MAKING,    /* anything else, a hard link, a folder */
     STEP_CLEARING,  /* what was in the way of it goes */
     STEP_DRESSING,  /* it gets its owner, mode and times */

@@ -119,7 +119,7 @@ void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, e
     job->names[SIDE_SOURCE] = owner_names_of(tour, &task->facts);
     job->link_text = task->hard ? task->link->path : task->link_text;
     job->hard_link = task->hard;
-    job->wish.dry = tour->dry;
+    job->wish.dry = tour->dry && op != SIDE_DESCRIBE; /* no probe, a look */
     job->wish.replace_folders = tour->wish->tour.force || tour->wish->tour.delete;
     task_live(tour, task, step);
 }

@@ -347,6 +347,22 @@ static int missing_sift(const struct missing *missing, struct slot *slot)
     return result;
 }
 
+/* A folder that is left out, or is in one: nothing of it is at the source for the target. The
+ * path's slashes are taken away and put back. */
+static bool missing_is_hidden(const struct rules *rules, char *path, size_t length)
+{
+    bool hidden = false;
+    for (size_t i = 1; i <= length && !hidden; i++) {
+        char end = path[i];
+        if (i < length && end != '/')
+            continue;
+        path[i] = '\0';
+        hidden = rules_hide(rules, path, true);
+        path[i] = end;
+    }
+    return hidden;
+}
+
 int local_missing(struct local *self, struct work *work)
 {
     struct slot *slot = work->slot;
@@ -367,6 +383,8 @@ int local_missing(struct local *self, struct work *work)
     missing.fd = fd < 0 ? -1 : fd;
     struct tour *tour = tour_take(&self->tours, slot->job, true);
     missing.rules = tour ? tour->rules : NULL;
+    if (missing_is_hidden(missing.rules, missing.path, strlen(path)))
+        missing.fd = -1;
     result = tour ? missing_sift(&missing, slot)
                   : error_set_class(&slot->error, ERROR_PROTOCOL, EBADF,
                                     "names were asked for without a walk");

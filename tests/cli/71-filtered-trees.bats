@@ -82,3 +82,31 @@ as_rsync() { # ARGS...
     as_rsync --delete -f'P kept/'
     as_rsync --delete-excluded --exclude='*.o' -f'P 3.o'
 }
+
+@test "a folder that goes is kept with what a rule protects in it" {
+    tree source
+    tree old
+    mkdir -p old/gone/deep old/gone.too
+    touch old/{gone/b.o,gone/deep/b.c,gone.too/c.c,gone.too/p.tmp}
+    sources=(source/)
+    as_rsync --delete --exclude='*.o'
+    as_rsync --delete -f'-p *.tmp' -f'- gone/deep/'
+    as_rsync --delete -f'P deep' -f'-s cache' -f'-r *.c'
+}
+
+@test "what is newer, there, not there, too large or too small is left alone in trees, too" {
+    tree source
+    tree old
+    rm -r old/src/deep old/a.c old/src/link.o
+    ln -s other old/src/link.o
+    mkdir -p old/old/x
+    for file in old/b.o old/cache/b.o source/src/b.o; do echo newer >"$file"; done
+    truncate -s 100 source/old/a.c source/src/keep.o
+    touch -d '2019-01-01' old/src/b.o
+    sources=(source/)
+    for option in --update --existing --ignore-existing --max-size=50 --min-size=50 '--existing --ignore-existing'; do
+        # shellcheck disable=SC2086
+        as_rsync $option
+        diff -r --no-dereference expected target
+    done
+}
