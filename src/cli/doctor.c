@@ -121,6 +121,15 @@ static int look_at_machine(const struct options *options, struct error *err)
 
 /* ---- a path ---- */
 
+/* How many small files become durable at once. */
+static const char *syncs_of(uint64_t filesystem)
+{
+    if (!filesystem_tells(filesystem))
+        return "not used: it would not tell what was lost; each file is synced";
+    return filesystem_kernel_tells() ? "tells what was lost: one for many files"
+                                     : "not used: before Linux 5.8 it does not tell what was lost";
+}
+
 static void tell_file(const struct options *options, const struct cache *cache,
                       const struct file *file)
 {
@@ -139,6 +148,7 @@ static void tell_file(const struct options *options, const struct cache *cache,
     tell(options->json, "alignment", text);
     tell(options->json, "measured", residency_name(cache->residency.method));
     tell(options->json, "writeback", cache->range_writeback ? "sync_file_range" : "fdatasync");
+    tell(options->json, "syncfs", syncs_of(file->filesystem));
     tell(options->json, "evidence", grades[file->facts.evidence.grade]);
 }
 
@@ -270,6 +280,8 @@ static int look_over_link(const struct options *options, struct link *link, stru
     int result = host_line(link, line, err);
     if (result < 0)
         return result;
+    if (link->cipher)
+        tell(options->json, "cipher", link->cipher);
     tell(options->json, "machine", text_escape(words, sizeof(words), line));
     tell_agent(options, line);
     result = host_line(link, line, err);

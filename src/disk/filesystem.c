@@ -5,6 +5,7 @@
 
 #include <linux/magic.h>
 #include <stdio.h>
+#include <sys/utsname.h>
 
 static const struct {
     uint64_t type;
@@ -34,4 +35,17 @@ const char *filesystem_name(uint64_t type, char *out, uint32_t capacity)
 bool filesystem_is_memory(uint64_t type)
 {
     return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
+}
+
+bool filesystem_tells(uint64_t type)
+{
+    return type == EXT4_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC || type == 0x58465342 /* xfs */;
+}
+
+bool filesystem_kernel_tells(void)
+{
+    struct utsname name;
+    unsigned major = 0, minor = 0;
+    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 5 || (major == 5 && minor >= 8));
 }

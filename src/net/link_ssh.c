@@ -336,8 +336,8 @@ int link_ssh_open(struct link **out, const struct link_options *options, struct 
         ssh_link_close(&ssh->base);
         return result;
     }
-    log_verbose("%s: connected, cipher %s", ssh->base.peer,
-                ssh->api.ssh_get_cipher_out(ssh->session));
+    ssh->base.cipher = ssh->api.ssh_get_cipher_out(ssh->session);
+    log_verbose("%s: connected, cipher %s", ssh->base.peer, ssh->base.cipher);
     ssh_config_close(&ssh->config);
     ssh->options = NULL;
     *out = &ssh->base;

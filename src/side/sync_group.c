@@ -6,11 +6,9 @@
 
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
+#include "haul/disk/filesystem.h"
 
 #include <errno.h>
-#include <linux/magic.h>
-#include <stdio.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 enum {
@@ -24,26 +22,10 @@ enum {
     SLOW_BYTES_A_SECOND = 1024 * 1024,
 };
 
-/* Before Linux 5.8 syncfs says nothing of what was lost. */
-static bool kernel_tells(void)
-{
-    struct utsname name;
-    unsigned major = 0, minor = 0;
-    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 5 || (major == 5 && minor >= 8));
-}
-
 void sync_group_init(struct sync_group *group)
 {
     group->owner = OWNER_GROUP;
-    group->useless = !kernel_tells();
-}
-
-/* Overlayfs, FUSE and network file systems do not tell of what was lost below them. */
-static bool is_told(uint64_t filesystem)
-{
-    return filesystem == EXT4_SUPER_MAGIC || filesystem == BTRFS_SUPER_MAGIC ||
-           filesystem == 0x58465342 /* xfs */;
+    group->useless = !filesystem_kernel_tells();
 }
 
 bool sync_group_may(const struct local *self, const struct open_file *open)
@@ -52,7 +34,7 @@ bool sync_group_may(const struct local *self, const struct open_file *open)
     for (uint32_t i = 0; i < self->config.jobs_max && open_count < 2; i++)
         open_count += self->opens[i].used;
     return open_count > 1 && !self->group.useless && !open->syncs_alone &&
-           open->file.facts.kind == FILE_REGULAR && is_told(open->file.filesystem);
+           open->file.facts.kind == FILE_REGULAR && filesystem_tells(open->file.filesystem);
 }
 
 void sync_group_join(struct local *self, struct work *work, work_step *alone, work_then *then)

@@ -22,18 +22,19 @@ doctor() {
     "$HAUL" doctor | grep -q "^  memory "
 }
 
-@test "files, and new ones in folders, on ext4, tmpfs, overlayfs" {
+@test "files, and new ones in folders, on ext4, btrfs, tmpfs, overlayfs" {
     local kind
     requires root
-    for kind in ext4 tmpfs overlay; do
-        on_fs $kind 64M
+    for kind in ext4 btrfs tmpfs overlay; do
+        on_fs $kind 128M
         random_file "$FS/file" 1M
         doctor "$FS/file" "$FS"
         expect_status 0
         case $kind in
         ext4) found "$FS/file" cache "direct (O_DIRECT on ext4, alignment from statx)" ;;
+        btrfs) [[ $(jq -r "select(.name == \"$FS/file\").syncfs" out) == "tells"* ]] ;;
         tmpfs) found "$FS/file" cache "plain (the filesystem is itself page cache)" ;;
-        overlay) found "$FS/file" writeback fdatasync; found "$FS/file" measured mincore ;;
+        overlay) [[ $(jq -r "select(.name == \"$FS/file\").syncfs" out) == "not used"* ]]; found "$FS/file" writeback fdatasync; found "$FS/file" measured mincore ;;
         esac
         expect "what is there" "$(ls -A "$FS" | grep -vE 'lost.found|lower|upper|work')" file
     done
@@ -68,4 +69,11 @@ doctor() {
     printf '#!/bin/sh\nexit 3\n' >far
     doctor -e "$SCRATCH/far" there:
     expect_status 5
+}
+
+@test "a host by libssh: its cipher, too" {
+    server_start
+    doctor "${via[@]}" "$FAR:"
+    expect_status 0
+    [[ $(jq -r 'select(.kind == "host").cipher' out) =~ ^(aes|chacha) ]]
 }

@@ -11,4 +11,11 @@ const char *filesystem_name(uint64_t type, char *out, uint32_t capacity);
 /* tmpfs, ramfs: it is page cache. */
 bool filesystem_is_memory(uint64_t type);
 
+/* Does syncfs(2) say what was lost? Overlayfs, FUSE and network file systems do not tell of what
+ * was lost below them. */
+bool filesystem_tells(uint64_t type);
+
+/* Before Linux 5.8 none does. */
+bool filesystem_kernel_tells(void);
+
 #endif

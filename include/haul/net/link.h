@@ -103,6 +103,7 @@ struct link {
     uint64_t sent_bytes;     /* taken by send */
     uint64_t received_bytes; /* given by recv */
     bool ended;              /* recv has given LINK_EOF */
+    const char *cipher;      /* of what is sent; NULL: not told */
     bool brought;            /* what runs there is a shell or an agent that it was given */
 };
 
