@@ -26,8 +26,13 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SEEDS_DEFAULT = 1000 }; /* each takes several times as long */
+#else
+enum { SEEDS_DEFAULT = 10000 };
+#endif
+
 enum {
-    SEEDS_DEFAULT = 10000,
     WORKERS_MAX = 4,
     FAILURES_MAX = 10,
     WATCHDOG_SECONDS = 120,
@@ -586,6 +591,10 @@ int main(void)
     uint32_t workers_count = (uint32_t)clamp_u64((uint64_t)processors_count, 1, WORKERS_MAX);
     int result = 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
+#ifdef __SANITIZE_THREAD__ /* it does not know that tasks have stacks of their own */
+    printf("0 passed, 0 failed, 1 skipped\n");
+    return 0;
+#endif
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED || !mkdtemp(base))
         return 2;
