@@ -6,7 +6,7 @@
 #   make install    DESTDIR, PREFIX; make uninstall        bench-resume, bench-remote (see bench/run*)
 #   make deps       install the packages that are missing; so do demo, check and bench. `make` itself only looks for them.
 #   make agent      static programs for other machines, which --bootstrap brings there: AGENTS="x86_64 i386 aarch64";
-#                   check-agents tries them all
+#                   check-agents tries them all; check-vm32 the one for i386 on a 32-bit kernel with little memory
 #   make dist       build/haul-VERSION.tar.gz; make deb: Debian packages; check-packages tries what packages bring
 #
 # Settings: CC, CFLAGS, LDFLAGS, PKG_CONFIG, SAN=address,undefined; WITH_SSH=0, WITH_URING=0, WITH_ZSTD=0 leave a library out;
@@ -34,7 +34,7 @@ quoted      = '$(subst ','\'',$(1))'
 ASKED      := $(if $(filter file,$(origin WITH_SSH)),NOTE_SSH=1 )$(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
 
 # What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
-LOOSE_GOALS := all demo check check-agents stress bench bench-resume bench-remote deps deps-test dist deb uninstall syntax clean
+LOOSE_GOALS := all demo check check-agents check-vm32 stress bench bench-resume bench-remote deps deps-test dist deb uninstall syntax clean
 ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
 WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
@@ -65,7 +65,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 # One short line for each step.
 say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 
-.PHONY: all build agent agents-here demo check check-agents check-packages bench bench-resume bench-remote stress install uninstall dist deb deps deps-test tests-build syntax clean FORCE
+.PHONY: all build agent agents-here demo check check-agents check-packages check-vm32 bench bench-resume bench-remote stress install uninstall dist deb deps deps-test tests-build syntax clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -176,6 +176,12 @@ check-agents: deps-test
 	@+$(PARALLEL) tests-build agent
 	@HAUL_BUILD=$(BUILD) HAUL_QEMU=$(call fetched,qemu-user-static)/usr/bin \
 	  bats tests/cli/61-*.bats tests/cli/62-*.bats tests/agents/*.bats
+
+# haul on a 32-bit kernel with little memory, in qemu, which is fetched, and so is the kernel. 77: it cannot be, as was said.
+check-vm32: deps-test
+	@+$(PARALLEL) build $(BUILD)/tests/lib/fill
+	@+$(make_agents) i386 || [ $$? = 77 ]
+	@tests/vm32/run $(BUILD) || [ $$? = 77 ]
 
 # What packages bring, by the shells themselves, which are fetched.
 fetched = $$(src/fetch $$(dpkg --print-architecture) $(BUILD)/fetch $(1))
