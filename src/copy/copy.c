@@ -387,9 +387,9 @@ struct copy_load {
     uint32_t count;
 };
 
-static void copy_load_add(struct copy_load *load, const struct life *life)
+static void copy_load_add(struct copy_load *load, uint64_t bytes)
 {
-    load->bytes += min_u64(copy_size(life), NUM_UNKNOWN - load->bytes);
+    load->bytes += min_u64(bytes, NUM_UNKNOWN - load->bytes);
     load->count++;
 }
 
@@ -409,17 +409,19 @@ static bool copy_admit(struct copy *copy)
     for (uint32_t i = 0; i < LANES_MAX; i++) {
         for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
             if (life->admitted)
-                copy_load_add(&load, life);
+                copy_load_add(&load, life->admitted_bytes);
         }
     }
     for (uint32_t i = 0; i < LANES_MAX; i++) {
         for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
             if (life->state != LIFE_WAITING)
                 continue;
-            copy_load_add(&load, life);
+            uint64_t bytes = copy_size(life);
+            copy_load_add(&load, bytes);
             if (!copy_has_room(copy, &load))
                 return moved;
             life->admitted = moved = true;
+            life->admitted_bytes = bytes;
             life_admit(life);
         }
     }

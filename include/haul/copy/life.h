@@ -190,8 +190,9 @@ struct life {
     uint64_t started_ns;
 
     /* Whoever lets it run. */
-    bool admitted;     /* to be opened; until it has ended */
-    struct life **bin; /* where it is put, by `next`, when it has ended; NULL: nowhere */
+    bool admitted;           /* to be opened; until it has ended */
+    uint64_t admitted_bytes; /* of its source, as they were known then: opening finds out anew */
+    struct life **bin;       /* where it is put, by `next`, when it has ended; NULL: nowhere */
 
     /* The pump's. */
     struct life_sync sync;
