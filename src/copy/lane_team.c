@@ -17,11 +17,12 @@ enum {
     TEAM_STACK_BYTES = 512 * 1024, /* libssh's handshake wants more than an engine's worker */
     TEAM_LOOK_MS = 50,             /* how soon the end of the copy is noticed */
     TEAM_SETTLE_MS_MAX = 5000,
-    TEAM_MEASURE_MS = 250,  /* a rate is measured over so long */
-    TEAM_WORTH_SECONDS = 1, /* no new lane for less work than this */
-    TEAM_ANSWERS_MAX = 20,  /* looks, until the other machine has answered */
-    IDLE_PERMILLE = 750,    /* of a processor: no new lane for less */
-    HELP_DIVISOR = 20,      /* a lane that brings less than this part is closed */
+    TEAM_MEASURE_MS = 250,              /* a rate is measured over so long */
+    TEAM_WORTH_SECONDS = 1,             /* no new lane for less work than this */
+    TEAM_ANSWERS_MAX = 20,              /* looks, until the other machine has answered */
+    IDLE_PERMILLE = 750,                /* of a processor: always enough for a lane ... */
+    LANE_BYTES_A_PERMILLE = 330 * 1000, /* ... which takes 3 seconds of it a GB (measured) */
+    HELP_DIVISOR = 20,                  /* a lane that brings less than this part is closed */
 };
 
 struct team_member {
@@ -187,16 +188,18 @@ static uint64_t team_rate(struct lane_team *team)
     return rate;
 }
 
-/* A lane takes about as much as one processor gives, at either side. Where none is idle it takes
- * that from the others: with both sides on two processors a push by several made 0.77 of the rate
- * of one. Where it is not known the rate has to tell. */
-static bool team_has_processor(const struct lane_team *team)
+/* Over a fast line a lane takes about as much as one processor gives, at either side. Where none is
+ * idle it takes that from the others: with both sides on two processors a push by several made 0.77
+ * of the rate of one. Where it is not known the rate has to tell. */
+static bool team_has_processor(const struct lane_team *team, uint64_t lane_rate)
 {
     uint64_t permille = min_u64(team->idle_permille[0], team->idle_permille[1]);
-    if (permille >= IDLE_PERMILLE)
+    uint64_t needed = min_u64(lane_rate / LANE_BYTES_A_PERMILLE, IDLE_PERMILLE);
+    if (permille >= needed)
         return true;
-    log_verbose("no further lane: %u permille of a processor are idle %s", (uint32_t)permille,
-                permille == team->idle_permille[0] ? "here" : "there");
+    log_verbose("no further lane: %u permille of a processor are idle %s, of %u",
+                (uint32_t)permille, permille == team->idle_permille[0] ? "here" : "there",
+                (uint32_t)needed);
     return false;
 }
 
@@ -243,7 +246,8 @@ static void team_grow(struct lane_team *team)
            !team_over(team)) /* over a long line the first bytes take their time */
         before = team_rate(team);
     for (uint32_t number = 1; number < most && !team_over(team); number++) {
-        if (wish == 0 && (before == 0 || !team_worth_it(team, before) || !team_has_processor(team)))
+        if (wish == 0 && (before == 0 || !team_worth_it(team, before) ||
+                          !team_has_processor(team, before / number)))
             break;
         if (!team_add(team, number))
             break;
