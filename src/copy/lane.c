@@ -132,10 +132,15 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
     lane->part = lane_take_part(pool, config->lanes);
     lane->pool = pool;
     lane->slots_first = lane->part * part_slots;
+    uint32_t digests_bytes = lane->chunk_bytes / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES;
+    lane->digests = calloc(lane->slots_count, digests_bytes);
+    if (!lane->digests)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a lane");
     /* The rest is zeros, and a page of it is not touched before it is needed. */
     for (uint32_t i = 0; i < lane->slots_count; i++) {
         lane->slots[i].buffer = slab_buffer(&pool->slab, lane->slots_first + i);
         lane->slots[i].capacity = lane->chunk_bytes;
+        lane->slots[i].digests = lane->digests + (size_t)i * digests_bytes;
     }
     return 0;
 }
@@ -202,6 +207,7 @@ void lane_close(struct lane *lane)
     side_close(lane->pump.sides[SIDE_TARGET]);
     if (lane->pool)
         lane->pool->taken[lane->part] = false;
+    free(lane->digests);
     free(lane);
 }
 

@@ -539,6 +539,15 @@ static void life_source_opened(struct life *life)
     life_enter(life, LIFE_OPENING_TARGET);
 }
 
+/* Where both sides are far away nobody here has a chunk to compare, or to send again. */
+static bool life_has_deltas(const struct life *life)
+{
+    const struct address *addresses = life->run->addresses;
+    bool here = addresses[SIDE_SOURCE].kind != ADDRESS_REMOTE ||
+                addresses[SIDE_TARGET].kind != ADDRESS_REMOTE;
+    return here && !life->job.wish.compare_only && life->job.target_readable;
+}
+
 static void life_copy(struct life *life)
 {
     life_phase(life, life->job.wish.compare_only ? PHASE_COMPARING : PHASE_COPYING);
@@ -553,6 +562,7 @@ static void life_target_opened(struct life *life)
     struct error err = {.class = ERROR_NONE};
     char shown[LIFE_SHOWN_BYTES];
     int result = 0;
+    life->deltas = life_has_deltas(life);
     if (life->kind == LIFE_HELP) {
         life_copy(life);
         return;

@@ -454,11 +454,13 @@ uint64_t plan_size(struct plan *plan)
     return size_bytes;
 }
 
-void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest)
+void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest,
+                 uint32_t written)
 {
     plan_lock_outcome(plan);
     plan_done(plan, item->chunk, digest, false);
-    plan->progress->bytes_copied += item->length;
+    plan->progress->bytes_copied += written;
+    plan->progress->bytes_kept += item->length - written;
     if (item->action == PLAN_AUDIT) {
         plan->progress->bytes_repaired += item->length;
         plan->progress->chunks_repaired++;

@@ -31,7 +31,8 @@ static enum side_role pump_role(const struct slot *slot)
         return life_of(slot)->role;
     if (slot->state == SLOT_CANCELLING)
         return slot->role;
-    return slot->op == SIDE_FETCH || slot->op == SIDE_MAP ? SIDE_SOURCE : SIDE_TARGET;
+    return slot->op == SIDE_FETCH || slot->op == SIDE_MAP || slot->op == SIDE_DIFFER ? SIDE_SOURCE
+                                                                                     : SIDE_TARGET;
 }
 
 static void pump_returned(struct pump *pump, struct slot *slot);
@@ -201,8 +202,8 @@ static void pump_begin(struct pump *pump, struct slot *slot, struct life *life,
     slot->job = &life->job;
     slot->offset = item->offset;
     slot->length = item->length;
-    slot->conditional = false;
-    slot->from_medium = false;
+    slot->conditional = slot->from_medium = slot->sparing = slot->partial = false;
+    slot->blocks = item->action == PLAN_CHECK && life->deltas && slot->digests;
     slot->blank = item->blank;
     switch ((enum plan_action)item->action) {
     case PLAN_COPY:
@@ -271,6 +272,7 @@ static void pump_examined(struct pump *pump, struct slot *slot)
         plan_differs(life_of(slot)->plan, &slot->item, &slot->item.expected);
         pump_free(pump, slot);
     } else {
+        slot->sparing = slot->blocks && whole;
         pump_fetch(pump, slot, whole ? &have : NULL);
     }
 }
@@ -285,9 +287,17 @@ static void pump_fetched(struct pump *pump, struct slot *slot)
     } else if (slot->job->wish.compare_only) {
         plan_differs(life_of(slot)->plan, &slot->item, &slot->digest);
         pump_free(pump, slot);
+    } else if (slot->sparing) {
+        slot->item.expected = slot->digest;
+        pump_start(pump, slot, SLOT_ASKING, SIDE_BLOCKS);
     } else {
         pump_start(pump, slot, SLOT_STORING, SIDE_STORE);
     }
+}
+
+static uint32_t pump_written(const struct slot *slot)
+{
+    return slot->partial ? blocks_bytes(slot->set, slot->length) : slot->length;
 }
 
 /* A slot came back from a side and its operation succeeded: what next? */
@@ -313,8 +323,15 @@ static void pump_advance(struct pump *pump, struct slot *slot)
     case SLOT_KEEPING:
         pump_kept(pump, slot);
         break;
+    case SLOT_ASKING:
+        slot->digest = slot->item.expected; /* the source's */
+        pump_start(pump, slot, SLOT_DIFFERING, SIDE_DIFFER);
+        break;
+    case SLOT_DIFFERING:
+        pump_start(pump, slot, SLOT_STORING, SIDE_STORE);
+        break;
     case SLOT_STORING:
-        plan_copied(plan, &slot->item, &slot->digest);
+        plan_copied(plan, &slot->item, &slot->digest, pump_written(slot));
         pump_settled(slot);
         pump_free(pump, slot);
         break;
@@ -434,7 +451,8 @@ static void pump_returned(struct pump *pump, struct slot *slot)
     }
     if (slot->result < 0)
         life_note_failure(life, slot->result, &slot->error, pump->sides[pump_role(slot)]->broken);
-    bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING;
+    bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING ||
+                slot->state == SLOT_ASKING || slot->state == SLOT_DIFFERING;
     bool done = slot->result == 0 && !half;
     if (life->result == 0 || done) {
         pump_advance(pump, slot);

@@ -27,7 +27,8 @@ static struct open_file *local_find(struct local *self, const struct job *job)
 
 static bool local_needs_no_open(enum side_op op)
 {
-    return op == SIDE_DESCRIBE || op == SIDE_OPEN || op == SIDE_ABANDON || op >= SIDE_ADJUST;
+    return op == SIDE_DESCRIBE || op == SIDE_OPEN || op == SIDE_ABANDON ||
+           (op >= SIDE_ADJUST && op <= SIDE_CANCEL);
 }
 
 /* What is one blocking call from its beginning to its end. */
@@ -113,6 +114,11 @@ static void local_start(struct side *side, struct slot *slot)
         break;
     case SIDE_CANCEL:
         local_cancel(self, work);
+        break;
+    case SIDE_BLOCKS:
+    case SIDE_DIFFER:
+        local_compare_blocks(slot);
+        work_finish(self, work, 0);
         break;
     case SIDE_ERASE:
         local_erase(self, work);

@@ -141,6 +141,21 @@ static uint64_t local_tail(const struct work *work)
     return work->transfer.direct ? align_down(end, work->transfer.block) : end;
 }
 
+/* Of a chunk that differs in parts: what is written keeps to the alignment of direct writes. */
+static uint64_t local_next_run(struct work *work)
+{
+    const struct slot *slot = work->slot;
+    uint32_t start, end, block = work->transfer.block;
+    if (!blocks_next(slot->set, slot->length, (uint32_t)(work->cursor - slot->offset), &start,
+                     &end)) {
+        work->cursor = slot->offset + slot->length;
+        return work->cursor;
+    }
+    uint64_t from = slot->offset + align_down(start, block);
+    work->cursor = max_u64(work->cursor, from);
+    return slot->offset + min_u64(align_up(end, block), slot->length);
+}
+
 /* The next part of the chunk to be written: from the cursor to the returned end, less than or equal
  * to the cursor when nothing is left. */
 static uint64_t local_next_part(struct work *work)
@@ -161,6 +176,8 @@ static uint64_t local_next_part(struct work *work)
             work->cursor = slot->offset + end;
         }
     }
+    if (slot->partial)
+        limit = local_next_run(work);
     uint64_t tail = local_tail(work);
     return work->cursor < tail ? min_u64(limit, tail) : limit;
 }
@@ -244,6 +261,8 @@ static void local_read_done(struct local *self, struct work *work, int result)
         local_chunk_finish(self, work, -ESTALE);
         return;
     }
+    if (slot->op == SIDE_EXAMINE && slot->blocks && request->done == slot->length)
+        blocks_digest(slot->digests, slot->buffer, slot->length);
     slot->matched = slot->conditional && request->done == slot->length &&
                     digest_equal(&slot->digest, &slot->expected);
     if (local_disproves(work)) {
@@ -318,6 +337,18 @@ void local_transfer(struct local *self, struct work *work)
         work_submit(self, work, local_probed);
     else
         local_transfer_go(self, work);
+}
+
+/* What BLOCKS tells was taken by EXAMINE; and what is in the buffer for DIFFER, by FETCH. Where no
+ * block differs, or all do, it is the whole chunk. */
+void local_compare_blocks(struct slot *slot)
+{
+    slot->count = blocks_count(slot->length) * BLOCKS_DIGEST_BYTES;
+    if (slot->op == SIDE_BLOCKS)
+        return;
+    uint32_t bytes = blocks_compare(slot->set, slot->digests, slot->buffer, slot->length);
+    slot->partial = bytes > 0 && bytes < slot->length;
+    slot->digest = digest_of(slot->buffer, slot->length);
 }
 
 /* Filesystems without holes get zeros, through the ordinary store. */

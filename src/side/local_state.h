@@ -160,6 +160,7 @@ uint32_t work_take_ready(struct local *self, struct slot **out, uint32_t max);
 void local_transfer(struct local *self,
                     struct work *work); /* FETCH, EXAMINE, STORE from their beginning */
 void local_erase(struct local *self, struct work *work);
+void local_compare_blocks(struct slot *slot); /* BLOCKS, DIFFER: nothing is read for them */
 /* Start what the cache of this file, and of all files, wants to be done. */
 void local_tend(struct local *self, struct open_file *open, enum cache_urgency urgency);
 void local_tend_all(struct local *self, enum cache_urgency urgency);

@@ -29,6 +29,8 @@ static const char *const op_names[] = {
     [SIDE_TAKE] = "read it",
     [SIDE_PUT] = "write it",
     [SIDE_CANCEL] = "stop waiting for it",
+    [SIDE_BLOCKS] = "compare a chunk",
+    [SIDE_DIFFER] = "compare a chunk",
 };
 
 void side_start(struct side *side, struct slot *slot, enum side_op op)

@@ -18,7 +18,7 @@
 /* They are those of the enums, so that saves a table each: a new one goes to the end, and none
  * changes its place. */
 static_assert(ERROR_USAGE == 1 && ERROR_BUSY == 8 && ERROR_TIMEOUT == 16, "classes of errors");
-static_assert(SIDE_DESCRIBE == 0 && SIDE_STORE == 6 && SIDE_ADJUST == 12 && SIDE_CANCEL == 23,
+static_assert(SIDE_DESCRIBE == 0 && SIDE_STORE == 6 && SIDE_ADJUST == 12 && SIDE_DIFFER == 25,
               "operations");
 static_assert(SIDE_SOURCE == 0 && SIDE_TARGET == 1, "roles");
 static_assert(FILE_NONE == 0 && FILE_REGULAR == 1 && FILE_OTHER == 4 && FILE_CHARACTER == 8,
@@ -90,6 +90,7 @@ enum form {
     FORM_TEXT,     /* u16 length and bytes; const char * */
     FORM_OPTIONAL, /* the same, "" is NULL */
     FORM_WORDS,    /* the same, an array of char */
+    FORM_SET,      /* of blocks: u16 length and bytes, without those at its end that are zero */
     FORM_CHOICES,  /* of a struct job_wish: a u64, see above */
 };
 
@@ -117,6 +118,7 @@ struct field {
 #define DIGEST(member)             FIELD(member, FORM_DIGEST, 0, 0, 0)
 #define TEXT(member, room)         FIELD(member, FORM_TEXT, 0, 0, room)
 #define OPTIONAL(member, room)     FIELD(member, FORM_OPTIONAL, 0, 0, room)
+#define SET(member)                FIELD(member, FORM_SET, 0, 0, 0)
 #define WORDS(member)              FIELD(member, FORM_WORDS, 0, 0, 0)
 
 enum {
@@ -170,7 +172,7 @@ static const struct field failure_fields[] = {
     TEXT(failure.words, ERROR_TEXT_BYTES),
 };
 
-static const struct field request_fields[] = {U8(op, SIDE_CANCEL), ANY32(job.number)};
+static const struct field request_fields[] = {U8(op, SIDE_DIFFER), ANY32(job.number)};
 #define ROOT         ANY32(root.number), TEXT(root.path, WIRE_ROOT_BYTES_MAX)
 #define NAMES(names) WORDS(names.of[OWNERS_USER]), WORDS(names.of[OWNERS_GROUP])
 #define FILE_FIELDS                                                                                \
@@ -199,12 +201,15 @@ static const struct field sync_fields[] = {ROOT};
 
 static const struct field map_fields[] = {OFFSET};
 static const struct field range_fields[] = {RANGE};
-static const struct field fetch_fields[] = {RANGE, CONDITION};
-static const struct field examine_fields[] = {RANGE, CONDITION, BOOL(slot.from_medium)};
-static const struct field store_fields[] = {RANGE, BOOL(slot.blank), DIGEST(slot.digest)};
+static const struct field fetch_fields[] = {RANGE, CONDITION, BOOL(slot.sparing)};
+static const struct field examine_fields[] = {RANGE, CONDITION, BOOL(slot.from_medium),
+                                              BOOL(slot.blocks)};
+static const struct field differ_fields[] = {RANGE, DIGEST(slot.digest)};
+static const struct field store_fields[] = {RANGE, BOOL(slot.blank), BOOL(slot.partial),
+                                            SET(slot.set), DIGEST(slot.digest)};
 static const struct field keep_fields[] = {RANGE, DIGEST(slot.digest)};
 
-static const struct field reply_fields[] = {U8(op, SIDE_CANCEL), U8(status, WIRE_DAMAGED)};
+static const struct field reply_fields[] = {U8(op, SIDE_DIFFER), U8(status, WIRE_DAMAGED)};
 static const struct field described_fields[] = {FACTS(facts), NAMES(names),
                                                 BOOL(job.journal_present)};
 static const struct field opened_fields[] = {
@@ -227,8 +232,14 @@ static const struct field recalled_fields[] = {
     U32(slot.count, 0, ENTRIES_MAX),
     DIGEST(slot.digest),
 };
+static const struct field differing_fields[] = {
+    BOOL(slot.partial),
+    SET(slot.set),
+    DIGEST(slot.digest),
+};
 static const struct field fetched_fields[] = {
     BOOL(slot.matched),
+    BOOL(slot.held),
     U32(slot.count, 0, WIRE_CHUNK_BYTES_MAX),
     DIGEST(slot.digest),
 };
@@ -324,6 +335,12 @@ static const struct {
                    .counts = true},
     [SIDE_PUT] = {.asked = TABLE(giving_fields), .describes = true, .gives = true},
     [SIDE_CANCEL] = {.reports = false},
+    [SIDE_BLOCKS] = {.asked = TABLE(range_fields),
+                     .answered = TABLE(counted_fields),
+                     .counts = true},
+    [SIDE_DIFFER] = {.asked = TABLE(differ_fields),
+                     .answered = TABLE(differing_fields),
+                     .gives = true},
 };
 static_assert(COUNT_OF(ops) == SIDE_OPS_COUNT, "every operation has its fields");
 
@@ -347,13 +364,41 @@ bool codec_op_counts(enum side_op op)
     return ops[op].counts;
 }
 
-uint32_t codec_op_takes(const struct slot *slot)
+/* Of a chunk, what travels. */
+static uint32_t moved_bytes(const struct slot *slot)
 {
-    if (slot->op == SIDE_RECALL)
+    return slot->partial ? blocks_bytes(slot->set, slot->length) : slot->length;
+}
+
+uint32_t codec_op_brings(enum side_op op, const struct slot *slot)
+{
+    if (op == SIDE_DIFFER)
+        return blocks_count(slot->length) * BLOCKS_DIGEST_BYTES;
+    return op == SIDE_STORE ? moved_bytes(slot) : slot->length;
+}
+
+uint32_t codec_op_takes(enum side_op op, const struct slot *slot)
+{
+    if (op == SIDE_RECALL)
         return slot->count * (uint32_t)WIRE_ENTRY_BYTES;
-    if (slot->op == SIDE_FETCH)
-        return slot->matched ? 0 : slot->count;
-    return ops[slot->op].counts ? slot->count : 0;
+    if (op == SIDE_FETCH)
+        return slot->matched || slot->held ? 0 : slot->count;
+    if (op == SIDE_DIFFER)
+        return moved_bytes(slot);
+    return ops[op].counts ? slot->count : 0;
+}
+
+struct codec_payload codec_payload(enum side_op op, const struct slot *slot, enum wire_side from)
+{
+    bool client = from == WIRE_CLIENT;
+    bool digests = op == (client ? SIDE_DIFFER : SIDE_BLOCKS);
+    bool partial = slot->partial && op == (client ? SIDE_STORE : SIDE_DIFFER);
+    return (struct codec_payload){
+        .data = digests ? slot->digests : slot->buffer,
+        .bytes = client ? codec_op_brings(op, slot) : codec_op_takes(op, slot),
+        .set = partial ? slot->set : NULL,
+        .packs = op != SIDE_RECALL && !digests && !partial,
+    };
 }
 
 /* ---- fields ---- */
@@ -511,6 +556,24 @@ static void code_digest(struct coder *coder, struct digest *digest)
         bytes_get_raw(&coder->bytes, digest->bytes, DIGEST_BYTES);
 }
 
+static bool code_set(struct coder *coder, uint8_t *set)
+{
+    uint16_t length = BLOCKS_SET_BYTES;
+    if (coder->writing) {
+        while (length > 0 && set[length - 1] == 0)
+            length--;
+        bytes_put_u16(&coder->bytes, length);
+        bytes_put_raw(&coder->bytes, set, length);
+        return true;
+    }
+    length = bytes_get_u16(&coder->bytes);
+    if (length > BLOCKS_SET_BYTES)
+        return false;
+    memset(set, 0, BLOCKS_SET_BYTES);
+    bytes_get_raw(&coder->bytes, set, length);
+    return true;
+}
+
 static void code_field(struct coder *coder, const struct field *field, struct wire_message *message)
 {
     void *at = (char *)message + field->offset;
@@ -529,6 +592,9 @@ static void code_field(struct coder *coder, const struct field *field, struct wi
         break;
     case FORM_WORDS:
         code_words(coder, field, at);
+        break;
+    case FORM_SET:
+        good = code_set(coder, at);
         break;
     case FORM_CHOICES:
         good = code_choices(coder, at);
@@ -629,18 +695,25 @@ static bool hello_agrees(const struct wire_hello *hello)
            (hello->chunk_bytes == 0 || hello->chunk_bytes >= WIRE_BUFFER_BYTES_MIN);
 }
 
+static bool set_agrees(const struct slot *slot)
+{
+    return !slot->partial || blocks_bytes(slot->set, slot->length) > 0;
+}
+
 static bool request_agrees(const struct wire_message *message)
 {
     const struct slot *slot = &message->slot;
-    bool ranged = message->op >= SIDE_RECALL && message->op <= SIDE_ERASE;
+    bool ranged =
+        (message->op >= SIDE_RECALL && message->op <= SIDE_ERASE) || message->op >= SIDE_BLOCKS;
     if (ranged && slot->offset + slot->length > WIRE_OFFSET_MAX)
         return false;
     if ((message->root.number == 0) != (!message->root.path || message->root.path[0] == '\0'))
         return false;
     if (!ops[message->op].gives)
         return message->payload_bytes == 0;
-    return (message->payload_bytes > 0) == (slot->length > 0) &&
-           message->payload_bytes <= slot->length;
+    uint32_t bytes = codec_op_brings(message->op, slot);
+    return set_agrees(slot) && (message->payload_bytes > 0) == (bytes > 0) &&
+           message->payload_bytes <= bytes;
 }
 
 static bool reply_agrees(const struct wire_message *message)
@@ -654,7 +727,9 @@ static bool reply_agrees(const struct wire_message *message)
     if (message->op == SIDE_MAP && slot->extent_start > slot->extent_end)
         return false;
     if (message->op == SIDE_FETCH)
-        return (message->payload_bytes == 0) == (slot->matched || slot->count == 0);
+        return (message->payload_bytes == 0) == (slot->matched || slot->held || slot->count == 0);
+    if (message->op == SIDE_DIFFER) /* its length is known to who has asked */
+        return message->payload_bytes > 0;
     if (message->op == SIDE_RECALL)
         return message->payload_bytes == slot->count * WIRE_ENTRY_BYTES;
     if (ops[message->op].counts)

@@ -213,9 +213,14 @@ static void peer_put_request(struct peer *self, struct slot *slot)
     message.job = *job;
     message.path = self->side.role == SIDE_SOURCE ? job->source_path : job->target_path;
     message.root = job->roots[self->side.role];
-    message.payload_bytes = codec_op_gives(slot->op) ? slot->length : 0;
-    if (message.payload_bytes > 0 && slot->op != SIDE_STORE) /* that of a chunk was there before */
-        message.slot.digest = slot->digest = digest_of(slot->buffer, slot->length);
+    message.payload_bytes = codec_op_gives(slot->op) ? codec_op_brings(slot->op, slot) : 0;
+    if (message.payload_bytes > 0 &&
+        slot->op != SIDE_STORE) { /* that of a chunk was there before */
+        const struct codec_payload payload = codec_payload(slot->op, slot, WIRE_CLIENT);
+        message.slot.digest = digest_of(payload.data, payload.bytes);
+        if (slot->op != SIDE_DIFFER)
+            slot->digest = message.slot.digest;
+    }
     if (!slot->conditional)
         message.slot.expected = (struct digest){{0}};
     int result = peer_check_wish(self, slot);
@@ -264,6 +269,7 @@ static void peer_again(struct peer *self, struct slot *slot)
     }
     work->resends++;
     self->resent++;
+    slot->partial = false; /* a STORE; and perhaps the other side's buffer is what is wrong */
     log_note("%s: bytes %llu to %llu arrived damaged; sending them again", link_of(self)->peer,
              first, last);
     work->step = PEER_QUEUED;

@@ -42,8 +42,20 @@ static const char *check_fetched(const struct slot *slot, const struct slot *ans
     bool piped = pipe_is_kind(slot->job->facts[SIDE_SOURCE].kind);
     if (answer->count != slot->length && (!piped || answer->count > slot->length))
         return "it sends another part than was asked for";
+    if (answer->held && (!slot->sparing || answer->matched))
+        return "it kept back what was asked for";
     return answer->matched && !answer_matches(slot, answer) ? "it kept back a chunk that is needed"
                                                             : NULL;
+}
+
+/* The digest is known since FETCH: that of the same chunk. */
+static const char *check_differing(const struct slot *slot, const struct wire_message *reply)
+{
+    const struct slot *answer = &reply->slot;
+    uint32_t bytes = answer->partial ? blocks_bytes(answer->set, slot->length) : slot->length;
+    return reply->payload_bytes == bytes && digest_equal(&answer->digest, &slot->digest)
+               ? NULL
+               : "it gives the blocks of another chunk";
 }
 
 const char *peer_check(const struct slot *slot, enum side_role role,
@@ -62,6 +74,12 @@ const char *peer_check(const struct slot *slot, enum side_role role,
         return check_recalled(slot, answer);
     case SIDE_FETCH:
         return check_fetched(slot, answer);
+    case SIDE_DIFFER:
+        return check_differing(slot, reply);
+    case SIDE_BLOCKS:
+        return answer->count != blocks_count(slot->length) * BLOCKS_DIGEST_BYTES
+                   ? "it tells the digests of another chunk"
+                   : NULL;
     case SIDE_EXAMINE:
         return answer->count > slot->length ? "it examined more than was asked for" : NULL;
     default:

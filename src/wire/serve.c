@@ -70,12 +70,15 @@ static int serve_make_slots(struct serve *self, struct error *err)
     self->slots = calloc(self->slots_total, sizeof(*self->slots));
     self->names = calloc(self->jobs_count, sizeof(*self->names));
     self->jobs = calloc(self->jobs_count, sizeof(*self->jobs));
-    if (!self->slots || !self->names || !self->jobs)
+    uint32_t digests_bytes = agreed->chunk_bytes / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES;
+    self->digests = calloc(agreed->slots_count, digests_bytes);
+    if (!self->slots || !self->names || !self->jobs || !self->digests)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     /* The rest is zeros, and a page of it is not touched before it is needed. */
     for (uint32_t i = 0; i < agreed->slots_count; i++) {
         self->slots[i].slot.buffer = slab_buffer(&self->slab, i);
         self->slots[i].slot.capacity = agreed->chunk_bytes;
+        self->slots[i].slot.digests = self->digests + (size_t)i * digests_bytes;
     }
     return 0;
 }
@@ -273,6 +276,7 @@ static void serve_free(struct serve *self)
     free(self->slots);
     free(self->names);
     free(self->jobs);
+    free(self->digests);
     free(self);
 }
 

@@ -43,6 +43,8 @@ static const struct op_rule rules[] = {
     [SIDE_TAKE] = {.source = true, .buffer = true},
     [SIDE_PUT] = {.target = true, .buffer = true},
     [SIDE_CANCEL] = {.source = true, .target = true},
+    [SIDE_BLOCKS] = {.target = true, .buffer = true, .chunk = true},
+    [SIDE_DIFFER] = {.source = true, .buffer = true, .chunk = true},
 };
 
 /* Says all of a job, which is not open before. */
@@ -236,6 +238,21 @@ static const char *check_order(const struct serve_job *job, enum side_op op, uin
     }
 }
 
+/* Is what the request is about still in the buffer? */
+static const char *check_held(const struct serve_slot *slot, const struct wire_message *request)
+{
+    const struct serve_held *held = &slot->held;
+    bool partial = request->op == SIDE_STORE && request->slot.partial;
+    enum side_op before = request->op == SIDE_DIFFER ? SIDE_FETCH : SIDE_EXAMINE;
+    if (request->op != SIDE_BLOCKS && request->op != SIDE_DIFFER && !partial)
+        return NULL;
+    bool there = held->op == before && held->number == request->job.number &&
+                 held->offset == request->slot.offset && held->length == request->slot.length;
+    return there && (request->op != SIDE_BLOCKS || held->blocks)
+               ? NULL
+               : "blocks of a chunk that was not read before";
+}
+
 static const char *check(const struct serve *self, const struct serve_slot *slot,
                          const struct serve_job *job, const struct wire_message *request)
 {
@@ -257,6 +274,9 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
         return "a map beyond the end of the file";
     if (!rule->chunk)
         return NULL;
+    wrong = check_held(slot, request);
+    if (wrong)
+        return wrong;
     return self->agreed.role == SIDE_SOURCE ? check_piece(job, &request->slot)
                                             : check_chunk(job, &request->slot, request->op);
 }
@@ -305,12 +325,9 @@ static void answer_failed(struct wire_message *message, const struct slot *slot)
 static void answer_done(struct wire_message *message, const struct slot *slot)
 {
     message->slot.matched = slot->conditional && slot->matched;
-    if (message->op == SIDE_FETCH && !message->slot.matched)
-        message->payload_bytes = slot->count;
-    else if (message->op == SIDE_RECALL)
-        message->payload_bytes = slot->count * WIRE_ENTRY_BYTES;
-    else if (codec_op_counts(message->op))
-        message->payload_bytes = slot->count;
+    message->slot.held =
+        message->op == SIDE_FETCH && slot->sparing && !message->slot.matched && slot->count > 0;
+    message->payload_bytes = codec_op_takes(message->op, &message->slot);
 }
 
 bool serve_put_answer(struct serve *self)
@@ -348,6 +365,22 @@ void serve_answer_sent(struct slot *slot)
 
 /* ---- start and completion ---- */
 
+/* What the buffer has when it is done: until then, and after anything else, nothing. */
+static void serve_hold(struct serve_slot *slot)
+{
+    const struct slot *done = &slot->slot;
+    slot->held = (struct serve_held){.op = SIDE_OPS_COUNT};
+    if (done->result == 0 && (slot->op == SIDE_FETCH || slot->op == SIDE_EXAMINE) &&
+        done->count == done->length)
+        slot->held = (struct serve_held){
+            .op = slot->op,
+            .number = slot->job->job.number,
+            .offset = done->offset,
+            .length = done->length,
+            .blocks = done->blocks,
+        };
+}
+
 static void serve_start(struct serve *self, struct serve_slot *slot)
 {
     slot->step = SERVE_WORKING;
@@ -384,8 +417,9 @@ static struct serve_job *serve_job_for(struct serve *self, struct serve_job *job
 static void slot_take(struct slot *slot, const struct wire_message *request, struct job *job)
 {
     uint32_t capacity = slot->capacity;
-    uint8_t *buffer = slot->buffer;
+    uint8_t *buffer = slot->buffer, *digests = slot->digests;
     codec_slot(slot, &request->slot);
+    slot->digests = digests;
     slot->index = request->tag;
     slot->buffer = buffer;
     slot->capacity = capacity;
@@ -442,6 +476,10 @@ static void serve_done(struct serve *self, struct serve_slot *slot)
         codec_entries(done->buffer, done->count);
         done->digest = digest_of(done->buffer, done->count * (size_t)WIRE_ENTRY_BYTES);
     }
+    if (slot->op != SIDE_BLOCKS && slot->op != SIDE_DIFFER)
+        serve_hold(slot);
+    if (slot->op == SIDE_BLOCKS)
+        done->digest = digest_of(done->digests, done->count);
     serve_answer(self, slot);
 }
 

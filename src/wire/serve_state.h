@@ -37,11 +37,21 @@ struct serve_job {
                                       */
 };
 
+/* What a slot's buffer has, for who goes on with it. */
+struct serve_held {
+    enum side_op op; /* SIDE_OPS_COUNT: nothing */
+    uint32_t number; /* of the job */
+    uint32_t length;
+    uint64_t offset;
+    bool blocks; /* and its digests are those of its blocks */
+};
+
 struct serve_slot {
     struct slot slot;
     enum serve_step step;
     enum side_op op; /* as asked: the side may change slot.op */
     struct serve_job *job;
+    struct serve_held held;
     bool damaged;
 };
 
@@ -59,6 +69,7 @@ struct serve {
     struct serve_name *names; /* of the jobs, by the same index */
     struct serve_job *jobs;
     uint32_t jobs_count;
+    uint8_t *digests;     /* of the slots with a buffer */
     struct queue answers; /* slots */
     bool bye;             /* the client has said it */
 };

@@ -110,36 +110,41 @@ int session_hear_now(struct session *session, struct wire_message *message, uint
     }
 }
 
-/* Of a payload that is not packed: a server has requests, a client replies. */
-static uint32_t payload_length(const struct session *session, const struct slot *slot)
+/* What arrives: a server has requests, a client replies. */
+static struct codec_payload incoming(const struct session *session, const struct slot *slot)
 {
-    return session->stream.side == WIRE_SERVER ? slot->length : codec_op_takes(slot);
+    return codec_payload(slot->op, slot,
+                         session->stream.side == WIRE_SERVER ? WIRE_CLIENT : WIRE_SERVER);
 }
 
 const char *session_receive(struct session *session, struct slot *slot, uint32_t payload_bytes)
 {
-    uint32_t length = payload_length(session, slot);
-    bool packed = session->pack && slot->op != SIDE_RECALL && payload_bytes < length;
-    if (payload_bytes != length && !packed)
+    const struct codec_payload payload = incoming(session, slot);
+    bool packed = session->pack && payload.packs && payload_bytes < payload.bytes;
+    if (payload_bytes != payload.bytes && !packed)
         return "a payload that has not the length of its chunk";
-    assert(slot->buffer && length <= slot->capacity);
+    assert(payload.data && payload.bytes <= slot->capacity);
     session->receiving = slot;
     session->receiving_bytes = payload_bytes;
     slot->job->received_bytes += payload_bytes;
-    stream_payload_into(&session->stream, packed ? pack_incoming(session->pack) : slot->buffer,
+    stream_payload_into(&session->stream, packed ? pack_incoming(session->pack) : payload.data,
                         payload_bytes);
+    if (payload.set)
+        stream_payload_runs(&session->stream, payload.set, slot->length);
     return NULL;
 }
 
+/* The digest is that of all that lies there, in parts or as a whole. */
 static int session_payload(struct session *session, struct slot **out)
 {
     struct slot *slot = session->receiving;
-    uint32_t length = payload_length(session, slot), bytes = session->receiving_bytes;
+    const struct codec_payload payload = incoming(session, slot);
+    uint32_t bytes = session->receiving_bytes;
     session->receiving = NULL;
     *out = slot;
-    if (bytes != length && !pack_expand(session->pack, bytes, slot->buffer, length))
+    if (bytes != payload.bytes && !pack_expand(session->pack, bytes, payload.data, payload.bytes))
         return SESSION_DAMAGED;
-    struct digest digest = digest_of(slot->buffer, length);
+    struct digest digest = digest_of(payload.data, payload.set ? slot->length : payload.bytes);
     return digest_equal(&digest, &slot->digest) ? SESSION_PAYLOAD : SESSION_DAMAGED;
 }
 
@@ -203,17 +208,24 @@ int session_send(struct session *session, struct slot **sent, struct error *err)
 
 int session_put(struct session *session, struct wire_message *message, struct slot *slot)
 {
-    const void *payload = message->payload_bytes > 0 ? slot->buffer : NULL, *packed;
+    struct codec_payload payload = {.data = NULL};
+    const void *data = NULL, *packed;
     uint32_t length = 0;
-    if (payload && session->pack && message->op != SIDE_RECALL)
-        length = pack_shrink(session->pack, payload, message->payload_bytes, &packed);
+    if (message->payload_bytes > 0) {
+        payload = codec_payload(message->op, &message->slot, session->stream.side);
+        data = payload.data;
+    }
+    if (data && session->pack && payload.packs)
+        length = pack_shrink(session->pack, data, message->payload_bytes, &packed);
     if (length > 0) {
         message->payload_bytes = length;
-        payload = packed;
+        data = packed;
     }
-    int result = stream_put(&session->stream, message, payload);
+    int result = stream_put(&session->stream, message, data);
     if (result < 0)
         return result;
+    if (payload.set)
+        stream_put_runs(&session->stream, slot->set, slot->length);
     session->sending = slot;
     if (slot && slot->job) /* a note has no slot */
         slot->job->sent_bytes += message->payload_bytes;

@@ -58,18 +58,45 @@ int stream_put(struct stream *stream, struct wire_message *message, const void *
     stream->out_sent = 0;
     stream->payload_out = payload;
     stream->payload_out_left = message->payload_bytes;
+    stream->runs_out.set = NULL;
     return 0;
 }
 
+void stream_put_runs(struct stream *stream, const uint8_t *set, uint32_t length)
+{
+    assert(stream->payload_out_left == blocks_bytes(set, length));
+    stream->runs_out = (struct stream_runs){.set = set, .length = length};
+}
+
+/* How much can be moved at once, of so much that is left, and where in the buffer it lies. */
+static uint32_t runs_piece(struct stream_runs *runs, uint32_t left, uint32_t *length)
+{
+    *length = left;
+    if (!runs->set || left == 0)
+        return 0;
+    if (runs->start == runs->end)
+        (void)blocks_next(runs->set, runs->length, runs->end, &runs->start, &runs->end);
+    *length = (uint32_t)min_u64(left, runs->end - runs->start);
+    return runs->start;
+}
+
+/* So much was moved: where the buffer begins for what is left. */
+static uint32_t runs_moved(struct stream_runs *runs, uint32_t count)
+{
+    runs->start += runs->set ? count : 0;
+    return runs->set ? 0 : count;
+}
+
 /* The next piece that is to go out. */
-static const void *stream_piece(const struct stream *stream, size_t *length)
+static const void *stream_piece(struct stream *stream, size_t *length)
 {
     if (stream->out_sent < stream->out_length) {
         *length = stream->out_length - stream->out_sent;
         return stream->out + stream->out_sent;
     }
-    *length = stream->payload_out_left;
-    return stream->payload_out;
+    uint32_t piece, offset = runs_piece(&stream->runs_out, stream->payload_out_left, &piece);
+    *length = piece;
+    return stream->payload_out ? stream->payload_out + offset : NULL;
 }
 
 int stream_flush(struct stream *stream, struct error *err)
@@ -89,7 +116,7 @@ int stream_flush(struct stream *stream, struct error *err)
         if (stream->out_sent < stream->out_length) {
             stream->out_sent += (uint32_t)sent;
         } else {
-            stream->payload_out += sent;
+            stream->payload_out += runs_moved(&stream->runs_out, (uint32_t)sent);
             stream->payload_out_left -= (uint32_t)sent;
         }
     }
@@ -102,6 +129,13 @@ void stream_payload_into(struct stream *stream, void *buffer, uint32_t length)
 {
     assert(stream->payload_in_left == length && !stream->payload_in);
     stream->payload_in = buffer;
+    stream->runs_in.set = NULL;
+}
+
+void stream_payload_runs(struct stream *stream, const uint8_t *set, uint32_t length)
+{
+    assert(stream->payload_in_left == blocks_bytes(set, length));
+    stream->runs_in = (struct stream_runs){.set = set, .length = length};
 }
 
 /* Where the next bytes go, and how many are still missing there. */
@@ -109,8 +143,9 @@ static void *stream_room(struct stream *stream, size_t *length)
 {
     if (stream->payload_in_left > 0) {
         assert(stream->payload_in);
-        *length = stream->payload_in_left;
-        return stream->payload_in;
+        uint32_t piece, offset = runs_piece(&stream->runs_in, stream->payload_in_left, &piece);
+        *length = piece;
+        return stream->payload_in + offset;
     }
     uint32_t length_bytes = stream->in_length > 0 ? stream->in_length : WIRE_HEADER_BYTES;
     *length = length_bytes - stream->in_filled;
@@ -190,7 +225,7 @@ static int stream_took(struct stream *stream, uint32_t count, struct wire_messag
                        struct error *err)
 {
     if (stream->payload_in_left > 0) {
-        stream->payload_in += count;
+        stream->payload_in += runs_moved(&stream->runs_in, count);
         stream->payload_in_left -= count;
         if (stream->payload_in_left > 0)
             return STREAM_LATER;

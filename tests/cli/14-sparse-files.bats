@@ -119,7 +119,7 @@ blocks() {
         for way in here there; do "$TOOLS/fill" --flip=$((size - 1)) "$FS/$way"; done
         copied -I "$FS/source" "$FS/here"
         copied -I -e ./far --remote-path="$HAUL" "$FS/source" "far:$FS/there"
-        expect_receipt .bytes_copied $((size % MIB ? size % MIB : MIB))
+        expect_receipt .bytes_copied $((size % 4096 ? size % 4096 : 4096))
         for way in here there; do spread_same "$FS/source" "$FS/$way"; done
     done
 }

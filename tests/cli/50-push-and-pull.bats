@@ -212,8 +212,8 @@ pulled() {
     "$TOOLS/fill" --flip=$((5 * MIB)) here/file
     copied "${via[@]}" here/file "$FAR:$THERE/file"
     same here/file there/file
-    expect_receipt .bytes_copied $MIB
-    expect_receipt .bytes_kept $((SIZE - MIB))
+    expect_receipt .bytes_copied 4096
+    expect_receipt .bytes_kept $((SIZE - 4096))
     expect_under "bytes on the wire" "$(receipt .wire_bytes_sent)" $((2 * MIB))
     "$TOOLS/fill" --flip=$((7 * MIB)) there/file
     copied -c "${via[@]}" "$FAR:$HERE/file" there/file

@@ -131,7 +131,8 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
         if (field) {
             lie_about_field(message, field, lie->value);
             *bent->believed |= field->believed;
-            if (!lie->request && lie->op == SIDE_FETCH && message->slot.matched)
+            if (!lie->request && lie->op == SIDE_FETCH &&
+                (message->slot.matched || message->slot.held))
                 message->payload_bytes = 0;
         }
         break;

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { LIE_BYTES = 5, LIES_MAX = 16, LIE_EACH = 255, LIE_OPS = SIDE_ABANDON + 1 };
+enum { LIE_BYTES = 5, LIES_MAX = 16, LIE_EACH = 255, LIE_OPS = SIDE_OPS_COUNT };
 
 enum lie_deed {
     LIE_FIELD,     /* a field has another value */
@@ -82,9 +82,15 @@ static const struct lie_field lie_reply_fields[] = {
     LIE_OF(SIDE_RECALL, slot.digest, false),
     LIE_OF(SIDE_FETCH, slot.matched, true),
     LIE_OF(SIDE_FETCH, slot.count, false),
+    LIE_OF(SIDE_FETCH, slot.held, false),
     LIE_OF(SIDE_FETCH, slot.digest, false),
     LIE_OF(SIDE_EXAMINE, slot.count, false),
     LIE_OF(SIDE_EXAMINE, slot.digest, false),
+    LIE_OF(SIDE_BLOCKS, slot.count, false),
+    LIE_OF(SIDE_BLOCKS, slot.digest, false),
+    LIE_OF(SIDE_DIFFER, slot.partial, false),
+    LIE_OF_ENUM(SIDE_DIFFER, slot.set, false),
+    LIE_OF(SIDE_DIFFER, slot.digest, false),
     LIE_OF_ENUM(SIDE_COMMIT, report.policy, false),
     LIE_OF(SIDE_COMMIT, report.resident_after_bytes, false),
     LIE_OF(SIDE_COMMIT, tally.bytes, false),

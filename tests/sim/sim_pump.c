@@ -642,6 +642,7 @@ static void check_canaries(const struct run *run)
 
 static void prepare_slots(struct run *run)
 {
+    static uint8_t digests[SIM_SLOTS_MAX][SIM_CHUNK_BYTES / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES];
     const struct scenario *scenario = &run->scenario;
     for (uint32_t i = 0; i <= scenario->slots_count; i++) {
         bool control = i == scenario->slots_count;
@@ -650,6 +651,7 @@ static void prepare_slots(struct run *run)
             .index = i,
             .buffer = control ? NULL : buffer,
             .capacity = control ? 0 : scenario->chunk_bytes,
+            .digests = digests[i],
             .job = &run->life.job,
         };
         if (!control)

@@ -45,7 +45,7 @@ static inline struct digest digest_for(uint64_t chunk)
 static inline void copied(struct plan *plan, const struct plan_item *item)
 {
     struct digest digest = digest_for(item->chunk);
-    plan_copied(plan, item, &digest);
+    plan_copied(plan, item, &digest, item->length);
 }
 
 static inline void kept(struct plan *plan, const struct plan_item *item)

@@ -75,7 +75,9 @@ static struct wire_message request_of(enum side_op op)
                 .digest = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
                 .expected = {{16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}},
             },
-        .payload_bytes = codec_op_gives(op) ? 512 : 0,
+        .payload_bytes = op == SIDE_DIFFER    ? BLOCKS_DIGEST_BYTES
+                         : codec_op_gives(op) ? 512
+                                              : 0,
     };
 }
 
@@ -108,6 +110,7 @@ static struct wire_message reply_of(enum side_op op, enum wire_status status)
         .payload_bytes = done && op == SIDE_FETCH      ? WIRE_PAYLOAD_BYTES_MAX
                          : done && op == SIDE_RECALL   ? 3 * WIRE_ENTRY_BYTES
                          : done && codec_op_counts(op) ? 2
+                         : done && op == SIDE_DIFFER   ? 1
                                                        : 0,
     };
 }
@@ -162,6 +165,14 @@ static uint32_t examples(struct example *all)
     message.slot.matched = true;
     message.payload_bytes = 0;
     count = add(all, count, message, WIRE_SERVER);
+    message = request_of(SIDE_STORE); /* blocks 1, 2 and 19 of 20, the last one short */
+    message.slot.offset = 0;
+    message.slot.length = 19 * BLOCKS_SIZE + 5;
+    message.slot.partial = true;
+    message.slot.set[0] = 6;
+    message.slot.set[2] = 8;
+    message.payload_bytes = 2 * BLOCKS_SIZE + 5;
+    count = add(all, count, message, WIRE_CLIENT);
     message = (struct wire_message){.type = WIRE_NOTE, .note = {.level = 4, .line = "a line"}};
     count = add(all, count, message, WIRE_SERVER);
     for (enum wire_side from = WIRE_CLIENT; from <= WIRE_SERVER; from++) {

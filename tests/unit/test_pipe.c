@@ -59,7 +59,7 @@ static int plan_tell(struct planned *planned, struct plan_item *item, uint32_t b
     assert_int_equal(result < 0, error_is_set(&err));
     if (result == 0 && bytes > 0) {
         const struct digest digest = digest_of(item, sizeof(item->chunk));
-        plan_copied(planned->plan, item, &digest);
+        plan_copied(planned->plan, item, &digest, bytes);
     }
     return result;
 }

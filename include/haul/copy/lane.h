@@ -53,6 +53,7 @@ struct lane {
     uint32_t part;                                     /* of the pool */
     uint32_t slots_first;                              /* in the pool */
     struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slots are the last in use */
+    uint8_t *digests; /* of the blocks of chunks: some for each slot with a buffer */
     uint32_t slots_count;
     uint32_t chunk_bytes; /* the most that both sides take */
     uint32_t lanes_most;  /* that the other sides have memory for */

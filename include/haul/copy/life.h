@@ -162,6 +162,7 @@ struct life {
     uint64_t offset;           /* LISTING: where to go on in the journal */
     bool open[2];  /* by role: OPEN has ended well, no COMMIT or ABANDON was tried since */
     bool held[2];  /* the same, but a COMMIT that failed: has to be abandoned */
+    bool deltas;   /* of a chunk that differs only the blocks that do go to the target */
     bool piped[2]; /* by role, as described: it has an order and no places */
     bool
         cancelled[2]; /* by role: the pump has called back what waits for the other end of a pipe */

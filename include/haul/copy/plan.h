@@ -78,7 +78,9 @@ int plan_arrived(struct plan *plan, struct plan_item *item, uint32_t bytes, stru
 uint64_t plan_size(struct plan *plan);
 
 /* Outcomes. Each item is ended by exactly one of these. */
-void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest);
+/* written: bytes of the chunk; what is left was there and right. */
+void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest,
+                 uint32_t written);
 void plan_kept(struct plan *plan, const struct plan_item *item, const struct digest *digest);
 /* compare only: the source has something else here. Ranges are put together and told through
  * log_error(). */

@@ -6,6 +6,7 @@
  *   FREE --plan--> [COPY]  FETCHING --------------------> STORING --> FREE
  *                  [CHECK] EXAMINING -> FETCHING -differs-> STORING
  *                                              \-same-> KEEPING -> FREE (kept)
+ *                  by blocks: FETCHING -differs-> ASKING -> DIFFERING -> STORING (a part)
  *                  [AUDIT] EXAMINING -right-> FREE (kept), -wrong-> FETCHING -> STORING (repaired)
  *                  [VERIFY] VERIFYING, [MAP] MAPPING, [RECALL] RECALLING, [ERASE] ERASING -> FREE
  *

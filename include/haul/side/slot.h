@@ -3,6 +3,7 @@
 #ifndef HAUL_SLOT_H
 #define HAUL_SLOT_H
 
+#include "haul/base/blocks.h"
 #include "haul/base/error.h"
 #include "haul/base/hash.h"
 #include "haul/base/queue.h"
@@ -55,8 +56,13 @@ enum side_op {
     SIDE_PUT,     /* target, bytes in: the whole file is written; it is open until COMMIT */
     SIDE_CANCEL,  /* both: what waits at this file for the other end of a pipe comes back with
                      -ECANCELED, now and from now on. Nothing else is affected */
+    /* Of a chunk whose digests differ, in the same slot and of the same range: */
+    SIDE_BLOCKS, /* target, after an EXAMINE with `blocks`: -> digests */
+    SIDE_DIFFER, /* source, after a FETCH that was `sparing`: digests -> the buffer is the source's
+                    chunk, of which only the blocks in `set` were moved (partial), or all. What the
+                    buffer has of others is what EXAMINE has read */
 };
-#define SIDE_OPS_COUNT (SIDE_CANCEL + 1)
+#define SIDE_OPS_COUNT (SIDE_DIFFER + 1)
 
 enum slot_state {
     SLOT_FREE,       /* nobody's; the plan may use it */
@@ -64,6 +70,8 @@ enum slot_state {
     SLOT_RECALLING,  /* the target reads its journal */
     SLOT_EXAMINING,  /* the target digests what it has */
     SLOT_FETCHING,   /* the source reads and digests */
+    SLOT_ASKING,     /* the target tells the digests of the chunk's blocks */
+    SLOT_DIFFERING,  /* the source gives those blocks that are others */
     SLOT_STORING,    /* the target writes */
     SLOT_KEEPING,    /* the target notes a chunk that was right */
     SLOT_ERASING,    /* the target makes a hole */
@@ -92,6 +100,7 @@ struct slot {
     uint32_t index;  /* among all slots of the lane, control slots included: the tag on the wire */
     uint8_t *buffer; /* NULL for control slots */
     uint32_t capacity;
+    uint8_t *digests; /* of the blocks of a target's chunk: room for those of capacity bytes */
 
     /* The operation. Set by the pump; the side leaves it alone. */
     enum slot_state state;
@@ -101,8 +110,13 @@ struct slot {
     uint32_t length; /* bytes, at most capacity where there is a buffer */
     bool conditional;
     bool from_medium; /* EXAMINE: not from the page cache */
-    bool blank;       /* STORE: the range reads as zeros, so whole blocks of zeros may be left out.
-                         Else every byte is written: something else may stand there */
+    bool blocks;      /* EXAMINE: BLOCKS may follow */
+    bool sparing; /* FETCH: if it differs, DIFFER follows: whoever is far away need not send it */
+    bool
+        partial; /* STORE: only the blocks in `set`; the buffer is the whole chunk. Set by DIFFER */
+    uint8_t set[BLOCKS_SET_BYTES];
+    bool blank; /* STORE: the range reads as zeros, so whole blocks of zeros may be left out.
+                   Else every byte is written: something else may stand there */
     struct digest expected;
     enum side_role role; /* CANCEL: at which side */
     struct plan_item item;
@@ -111,6 +125,7 @@ struct slot {
     int result;           /* 0 or -errno */
     struct digest digest; /* FETCH, EXAMINE: of the content; STORE, KEEP: given by the pump */
     bool matched;         /* FETCH, EXAMINE conditional: the digest was the expected one */
+    bool held;            /* FETCH sparing: the content was not sent */
     uint32_t count; /* FETCH, EXAMINE: bytes that were there; RECALL: entries in the buffer, as
                        struct journal_entry; bytes out */
     uint64_t extent_start, extent_end; /* MAP; RECALL, WALK, LIST: start */

@@ -62,10 +62,19 @@ bool codec_op_describes(enum side_op op);
 /* Does its job stay, when it is done, until COMMIT or ABANDON? */
 bool codec_op_begins(enum side_op op);
 
-/* Do bytes go with the request, slot->length of them (0: none do)? And with the reply: how many
- * there are in the buffer. */
+/* Do bytes go with the request? How many, unless packed; and with the reply. */
 bool codec_op_gives(enum side_op op);
-uint32_t codec_op_takes(const struct slot *slot);
+uint32_t codec_op_brings(enum side_op op, const struct slot *slot);
+uint32_t codec_op_takes(enum side_op op, const struct slot *slot);
+
+/* What of a slot goes with a message of its operation. */
+struct codec_payload {
+    uint8_t *data;
+    uint32_t bytes;
+    const uint8_t *set; /* of the chunk in `data` only these blocks; NULL: all of `data` */
+    bool packs;         /* it may be packed */
+};
+struct codec_payload codec_payload(enum side_op op, const struct slot *slot, enum wire_side from);
 /* The reply has `count` bytes, and their digest is whoever's who sends them. */
 bool codec_op_counts(enum side_op op);
 

@@ -9,6 +9,13 @@
 #include "haul/net/link.h"
 #include "haul/wire/codec.h"
 
+/* Which parts of a buffer travel: all, or the blocks of a set. */
+struct stream_runs {
+    const uint8_t *set;  /* NULL: all */
+    uint32_t length;     /* of the buffer */
+    uint32_t start, end; /* of the run that is moved, as far as it is not moved yet */
+};
+
 /* Both directions over one link. */
 struct stream {
     struct link *link;
@@ -29,12 +36,14 @@ struct stream {
     uint32_t in_filled, in_length; /* in_length: 0 until the header is there */
     uint8_t *payload_in;           /* where it goes */
     uint32_t payload_in_left;
+    struct stream_runs runs_in;
     struct codec_texts texts;
 
     uint8_t out[WIRE_FRAME_BYTES_MAX];
     uint32_t out_sent, out_length;
     const uint8_t *payload_out;
     uint32_t payload_out_left;
+    struct stream_runs runs_out;
 };
 
 /* payload_bytes_max 0 until HELLO has been exchanged. The link stays the caller's. */
@@ -52,6 +61,8 @@ bool stream_sending(const struct stream *stream);
 /* A message becomes the frame to be sent; its payload stays the caller's, and must stay as it is
  * until it is sent. 0, or -ENAMETOOLONG: nothing has changed. Sends nothing yet. */
 int stream_put(struct stream *stream, struct wire_message *message, const void *payload);
+/* The same, then: of the payload, which has `length` bytes, only the blocks in `set` travel. */
+void stream_put_runs(struct stream *stream, const uint8_t *set, uint32_t length);
 
 /* Send what can be sent now. 1: all is sent; 0: later; -errno of the link, with words. */
 int stream_flush(struct stream *stream, struct error *err);
@@ -66,6 +77,8 @@ enum stream_event {
  * within a frame), or -errno with words. The texts of the message live until the next call. */
 int stream_get(struct stream *stream, struct wire_message *message, struct error *err);
 void stream_payload_into(struct stream *stream, void *buffer, uint32_t length);
+/* The same, then: it has only the blocks in `set` of `length` bytes; others are left alone. */
+void stream_payload_runs(struct stream *stream, const uint8_t *set, uint32_t length);
 
 /* Since when there has been no sign of life. That bytes trickle in is none, nor that the other side
  * says PING but nothing of ours arrives there: a whole frame must come in, or WIRE_SIGN_BYTES of a

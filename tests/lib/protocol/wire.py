@@ -27,7 +27,8 @@ DONE, FAILED, DAMAGED = range(3)
 CLASS_FILE, CLASS_CHANGED, CLASS_VERIFICATION, CLASS_PROTOCOL = 2, 4, 6, 10
 
 (DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON, ADJUST, TOUR, WALK, MAKE, DETAIL,
- DRESS, LIST, MISSING, REMOVE, TAKE, PUT, CANCEL) = range(24)
+ DRESS, LIST, MISSING, REMOVE, TAKE, PUT, CANCEL,
+ BLOCKS, DIFFER) = range(26)
 
 (KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER, KIND_LINK, KIND_FIFO, KIND_SOCKET,
  KIND_CHARACTER) = range(9)
@@ -90,22 +91,23 @@ NOTE_FIELDS = [("level", "u8"), ("line", "text")]
 # What follows the operation and the job in a request; what follows the status of a reply that is done.
 ASKED = {
     DESCRIBE: [("file", FILE)], OPEN: [("file", FILE)], MAP: [("offset", "u64")],
-    RECALL: [("offset", "u64"), ("length", "u32")], FETCH: RANGE + CONDITION,
-    EXAMINE: RANGE + CONDITION + [("medium", "bool")], STORE: RANGE + [("blank", "bool"), ("digest", "digest")],
+    RECALL: [("offset", "u64"), ("length", "u32")], FETCH: RANGE + CONDITION + [("sparing", "bool")],
+    EXAMINE: RANGE + CONDITION + [("medium", "bool"), ("blocks", "bool")],
+    STORE: RANGE + [("blank", "bool"), ("partial", "bool"), ("set", "set"), ("digest", "digest")],
     KEEP: RANGE + [("digest", "digest")], ERASE: RANGE, SYNC: ROOT, COMMIT: [("file", FILE)], ABANDON: [],
     ADJUST: [("file", FILE)], TOUR: [("file", FILE)] + GIVEN, WALK: ROOM, MAKE: [("file", FILE)],
     DETAIL: [("file", FILE)] + ROOM, DRESS: [("file", FILE)] + GIVEN, LIST: [("file", FILE), ("offset", "u64")] + ROOM,
     MISSING: [("file", FILE)] + GIVEN, REMOVE: [("file", FILE)], TAKE: [("file", FILE)] + ROOM, PUT: [("file", FILE)] + GIVEN,
-    CANCEL: [],
+    CANCEL: [], BLOCKS: RANGE, DIFFER: RANGE + [("digest", "digest")],
 }
 ANSWERED = {
     DESCRIBE: [("facts", FACTS), *NAMES, ("journal", "bool")], OPEN: [("facts", FACTS), *NAMES, ("opened", OPENED)],
     MAP: [("start", "u64"), ("end", "u64")], RECALL: [("next", "u64"), ("count", "u32"), ("digest", "digest")],
-    FETCH: [("matched", "bool"), ("count", "u32"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
+    FETCH: [("matched", "bool"), ("held", "bool"), ("count", "u32"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
     STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [], ABANDON: [], ADJUST: [],
     TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8"), ("facts", FACTS)], DETAIL: COUNTED, DRESS: [],
     LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [],
-    CANCEL: [],
+    CANCEL: [], BLOCKS: COUNTED, DIFFER: [("partial", "bool"), ("set", "set"), ("digest", "digest")],
 }
 REPORTED = (COMMIT, ABANDON, ADJUST, MAKE, DRESS)
 
@@ -121,6 +123,22 @@ class Violation(Exception):
 
 class Ended(Exception):
     """The other side is gone, or said BYE."""
+
+
+BLOCK = 4096
+WHOLE = {"sparing": False, "blocks": False, "partial": False, "set": b""}  # chunks without their blocks
+
+
+def block_digest(data):
+    return xxhash.xxh3_64_intdigest(data, 0x626C6F636B73).to_bytes(8, "little")
+
+
+def blocks_of(data):
+    return [data[at:at + BLOCK] for at in range(0, len(data), BLOCK)]
+
+
+def in_set(blocks, index):
+    return index // 8 < len(blocks) and blocks[index // 8] >> index % 8 & 1
 
 
 def digest_of(data):
@@ -165,7 +183,7 @@ def pack(fields, values):
             out += pack(kind, value)
         elif kind == "bool":
             out += bytes([1 if value else 0])
-        elif kind == "text":
+        elif kind in ("text", "set"):
             out += struct.pack("<H", len(value)) + value
         elif kind == "digest":
             out += value
@@ -185,7 +203,7 @@ def unpack_some(fields, data, at):
             values |= unpack_choices(struct.unpack_from("<Q", need(data, at, 8))[0])
             at += 8
             continue
-        if kind == "text":
+        if kind in ("text", "set"):
             length = 2 + struct.unpack_from("<H", need(data, at, 2))[0]
         else:
             length = 1 if kind == "bool" else 16 if kind == "digest" else struct.calcsize(NUMBERS[kind])
@@ -195,6 +213,10 @@ def unpack_some(fields, data, at):
             if raw[0] > 1:
                 raise Violation(f"{name}: a bool of {raw[0]}")
             values[name] = raw[0] == 1
+        elif kind == "set":
+            values[name] = raw[2:]
+            if length > 514:
+                raise Violation(f"{name}: a set of {length - 2} bytes")
         elif kind == "text":
             values[name] = raw[2:]
             if b"\0" in raw[2:]:
