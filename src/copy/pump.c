@@ -377,19 +377,9 @@ static int pump_buffers_count(const struct life *life)
     return life->kind == LIFE_CALL ? 1 : 2;
 }
 
-/* Two slots with buffers for the files that need them, one for a call, the first one first, so that
- * no two of them wait for each other; who has them goes on. false: they have to be waited for. */
-static bool pump_lend(struct pump *pump, struct life *life)
+static bool pump_has_buffers(const struct life *life)
 {
-    for (int i = 0; i < pump_buffers_count(life); i++) {
-        if (life->buffers[i])
-            continue;
-        life->buffers[i] = pump_find(pump, 0, pump_own_count(pump));
-        if (!life->buffers[i])
-            return false;
-        life->buffers[i]->state = SLOT_LENT;
-    }
-    return true;
+    return life->buffers[pump_buffers_count(life) - 1];
 }
 
 static void pump_take_back(struct life *life)
@@ -399,6 +389,31 @@ static void pump_take_back(struct life *life)
             life->buffers[i]->state = SLOT_FREE;
         life->buffers[i] = NULL;
     }
+}
+
+/* A later file that has one of two gives it to this one: else each could wait for the other's. */
+static void pump_claim(struct life *first)
+{
+    for (struct life *life = first->next; life; life = life->next) {
+        if (pump_needs_buffers(life) && !pump_has_buffers(life))
+            pump_take_back(life);
+    }
+}
+
+/* Two slots with buffers for the files that need them, one for a call, the first one first, so that
+ * no two of them wait for each other; who has them goes on. false: they have to be waited for. */
+static bool pump_lend(struct pump *pump, struct life *life)
+{
+    pump_claim(life);
+    for (int i = 0; i < pump_buffers_count(life); i++) {
+        if (life->buffers[i])
+            continue;
+        life->buffers[i] = pump_find(pump, 0, pump_own_count(pump));
+        if (!life->buffers[i])
+            return false;
+        life->buffers[i]->state = SLOT_LENT;
+    }
+    return true;
 }
 
 static void pump_step(struct pump *pump, struct life *life, struct slot *slot)
@@ -416,8 +431,8 @@ static void pump_steps(struct pump *pump)
         struct slot *slot = NULL;
         if (life->want == LIFE_WANTS_STEP)
             slot = pump_control(pump);
-        else if (pump_needs_buffers(life) && (life->buffers[pump_buffers_count(life) - 1] ||
-                                              (lending && (lending = pump_lend(pump, life)))))
+        else if (pump_needs_buffers(life) &&
+                 (pump_has_buffers(life) || (lending && (lending = pump_lend(pump, life)))))
             slot = life->buffers[0];
         if (slot)
             pump_step(pump, life, slot);
