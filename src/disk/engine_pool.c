@@ -25,6 +25,8 @@ struct engine_pool {
     struct queue queued;  /* requests */
     struct queue finished;
     bool stopping;
+    bool waking; /* one was woken and has not looked yet */
+    uint32_t idle_count;
     int event_fd;
     uint32_t threads_count;
     pthread_t threads[THREADS_MAX];
@@ -41,16 +43,38 @@ static void announce(struct engine_pool *pool, bool finished)
     (void)moved;
 }
 
+/* With the lock held. One at a time: whoever is woken wakes the next, if there is still something
+ * to do then. So calls that take no longer than a thread to wake do not wake them all, and of calls
+ * that wait for a disk as many run beside each other as there are threads. */
+static void wake_one(struct engine_pool *pool)
+{
+    if (pool->waking || pool->idle_count == 0 || !pool->queued.first)
+        return;
+    pool->waking = true;
+    pthread_cond_signal(&pool->work);
+}
+
+/* The next request, waiting for one; NULL: stopping, and everything that was submitted has been
+ * executed. */
+static struct request *next_request(struct engine_pool *pool)
+{
+    while (!pool->queued.first && !pool->stopping) {
+        pool->idle_count++;
+        pthread_cond_wait(&pool->work, &pool->lock);
+        pool->idle_count--;
+        pool->waking = false;
+    }
+    struct request *request = queue_take(&pool->queued);
+    wake_one(pool);
+    return request;
+}
+
 static void *worker(void *argument)
 {
     struct engine_pool *pool = argument;
+    struct request *request;
     pthread_mutex_lock(&pool->lock);
-    for (;;) {
-        while (!pool->queued.first && !pool->stopping)
-            pthread_cond_wait(&pool->work, &pool->lock);
-        struct request *request = queue_take(&pool->queued);
-        if (!request)
-            break; /* stopping, and everything that was submitted has been executed */
+    while ((request = next_request(pool))) {
         pthread_mutex_unlock(&pool->lock);
         int result = (int)engine_execute(request);
         pthread_mutex_lock(&pool->lock);
@@ -68,7 +92,7 @@ void engine_pool_submit(struct engine_pool *pool, struct request *request)
 {
     pthread_mutex_lock(&pool->lock);
     queue_put(&pool->queued, &request->link);
-    pthread_cond_signal(&pool->work);
+    wake_one(pool);
     pthread_mutex_unlock(&pool->lock);
 }
 
