@@ -12,11 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS = 2, BUCKETS_MIN = 64 };
+enum { KEYS = 2, BUCKETS_MIN = 64, FOLDERS = 2 };
 
+/* What is kept of an entry: there are three for each file of a run. */
 struct held {
-    struct reservation_entry entry; /* its path is ours */
-    uint64_t keys[KEYS];            /* of the file, of the name; 0: none */
+    char *path;       /* owned; may be NULL */
+    const char *what; /* as in the entry, and so are these */
+    uint32_t number;
+    uint16_t machine;
+    uint8_t use, kind;
+    uint64_t size_bytes;
+    uint64_t media[4];   /* of the evidence: machine, device, inode, offset */
+    uint64_t keys[KEYS]; /* of the file, of the name; 0: none */
 };
 
 struct reservation {
@@ -25,6 +32,13 @@ struct reservation {
     uint32_t *buckets; /* by key: index + 1 of the last one; 0: none */
     uint32_t *chained[KEYS];
     uint32_t buckets_count;
+    /* Of the folders on this machine that were looked at last: most often names come by folders,
+     * and sources and targets in turn. */
+    struct {
+        char path[PATH_MAX];
+        uint64_t key;
+    } folders[FOLDERS];
+    uint32_t folders_next;
 };
 
 int reservation_open(struct reservation **out, struct error *err)
@@ -43,7 +57,7 @@ void reservation_close(struct reservation *self)
     for (int i = 0; i < KEYS; i++)
         free(self->chained[i]);
     for (uint32_t i = 0; i < self->count; i++)
-        free((void *)(uintptr_t)self->held[i].entry.path);
+        free(self->held[i].path);
     free(self->buckets);
     free(self->held);
     free(self);
@@ -69,13 +83,28 @@ static uint64_t key_of_file(const struct reservation_entry *entry)
     return known ? key_of(words, sizeof(words), 1) : 0;
 }
 
+static uint64_t key_of_folder_here(struct reservation *self, const char *folder)
+{
+    struct facts facts;
+    for (uint32_t i = 0; i < FOLDERS; i++) {
+        if (strcmp(self->folders[i].path, folder) == 0)
+            return self->folders[i].key;
+    }
+    if (file_describe(folder, &facts, NULL) < 0 || facts.kind != FILE_FOLDER)
+        return 0;
+    const uint64_t words[] = {facts.device, facts.inode};
+    uint32_t next = self->folders_next++ % FOLDERS;
+    strcpy(self->folders[next].path, folder);
+    self->folders[next].key = key_of(words, sizeof(words), 2);
+    return self->folders[next].key;
+}
+
 /* The folder of a path on this machine is looked at; elsewhere its name has to do. */
-static uint64_t key_of_folder(const struct reservation_entry *entry)
+static uint64_t key_of_folder(struct reservation *self, const struct reservation_entry *entry)
 {
     char folder[PATH_MAX] = ".";
     const char *name = place_name(entry->path);
     size_t length = (size_t)(name - entry->path);
-    struct facts facts;
     if (length >= sizeof(folder))
         return 0;
     if (length > 0) {
@@ -84,27 +113,24 @@ static uint64_t key_of_folder(const struct reservation_entry *entry)
     }
     if (entry->machine > 0)
         return key_of(folder, strlen(folder), entry->machine);
-    if (file_describe(folder, &facts, NULL) < 0 || facts.kind != FILE_FOLDER)
-        return 0;
-    const uint64_t words[] = {facts.device, facts.inode};
-    return key_of(words, sizeof(words), 2);
+    return key_of_folder_here(self, folder);
 }
 
-static uint64_t key_of_name(const struct reservation_entry *entry)
+static uint64_t key_of_name(struct reservation *self, const struct reservation_entry *entry)
 {
-    uint64_t folder = entry->path ? key_of_folder(entry) : 0;
+    uint64_t folder = entry->path ? key_of_folder(self, entry) : 0;
     const char *name = entry->path ? place_name(entry->path) : "";
     return folder != 0 && *name ? key_of(name, strlen(name), folder) : 0;
 }
 
 /* ---- who may be one file ---- */
 
-static bool is_written(const struct reservation_entry *entry)
+static bool is_written(const struct held *entry)
 {
     return entry->use != RESERVATION_SOURCE && entry->use != RESERVATION_COMPARED;
 }
 
-static bool may_share(const struct reservation_entry *a, const struct reservation_entry *b)
+static bool may_share(const struct held *a, const struct held *b)
 {
     if (!is_written(a) && !is_written(b))
         return true;
@@ -115,15 +141,29 @@ static bool may_share(const struct reservation_entry *a, const struct reservatio
     return pair && a->number == b->number;
 }
 
+static struct facts facts_of(const struct held *held)
+{
+    return (struct facts){
+        .kind = (enum file_kind)held->kind,
+        .size_bytes = held->size_bytes,
+        .evidence = {.machine = held->media[0],
+                     .medium_device = held->media[1],
+                     .medium_inode = held->media[2],
+                     .medium_offset = held->media[3]},
+    };
+}
+
 static bool are_one(const struct held *a, const struct held *b)
 {
     bool named = a->keys[1] != 0 && a->keys[1] == b->keys[1];
     bool filed = a->keys[0] != 0 && a->keys[0] == b->keys[0];
-    return (named && a->entry.machine == b->entry.machine) ||
-           (filed && evidence_overlap(&a->entry.facts, &b->entry.facts));
+    if (named && a->machine == b->machine)
+        return true;
+    const struct facts facts[] = {facts_of(a), facts_of(b)};
+    return filed && evidence_overlap(&facts[0], &facts[1]);
 }
 
-static const char *what_is(const struct reservation_entry *entry)
+static const char *what_is(const struct held *entry)
 {
     static const char *const names[] = {
         [RESERVATION_SOURCE] = "a source",
@@ -136,8 +176,7 @@ static const char *what_is(const struct reservation_entry *entry)
     return entry->what ? entry->what : names[entry->use];
 }
 
-static int refuse(const struct reservation_entry *a, const struct reservation_entry *b,
-                  struct error *err)
+static int refuse(const struct held *a, const struct held *b, struct error *err)
 {
     const char *first = a->path ? a->path : what_is(a), *second = b->path ? b->path : what_is(b);
     return error_set_class(err, ERROR_USAGE, EINVAL,
@@ -186,9 +225,9 @@ static int grow(struct reservation *self)
 
 static int check(const struct held *old, const struct held *new, struct error *err)
 {
-    if (may_share(&old->entry, &new->entry) || !are_one(old, new))
+    if (may_share(old, new) || !are_one(old, new))
         return 0;
-    return refuse(&new->entry, &old->entry, err);
+    return refuse(new, old, err);
 }
 
 /* Against those that have a key with it. */
@@ -209,17 +248,29 @@ static int check_all(const struct reservation *self, const struct held *new, str
 int reservation_add(struct reservation *self, const struct reservation_entry *entry,
                     struct error *err)
 {
-    struct held new = {.entry = *entry};
+    const struct evidence *evidence = &entry->facts.evidence;
+    struct held new = {
+        .path = entry->path ? strdup(entry->path) : NULL,
+        .what = entry->what,
+        .number = entry->number,
+        .machine = (uint16_t)entry->machine,
+        .use = (uint8_t)entry->use,
+        .kind = (uint8_t)entry->facts.kind,
+        .size_bytes = entry->facts.size_bytes,
+        .media = {evidence->machine, evidence->medium_device, evidence->medium_inode,
+                  evidence->medium_offset},
+    };
     new.keys[0] = entry->use == RESERVATION_JOURNAL ? 0 : key_of_file(entry);
-    new.keys[1] = key_of_name(entry);
-    if (grow(self) < 0)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
-    int result = check_all(self, &new, err);
+    new.keys[1] = key_of_name(self, entry);
+    int result = (entry->path && !new.path) ? -ENOMEM : grow(self);
     if (result < 0)
+        error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    else
+        result = check_all(self, &new, err);
+    if (result < 0) {
+        free(new.path);
         return result;
-    new.entry.path = entry->path ? strdup(entry->path) : NULL;
-    if (entry->path && !new.entry.path)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    }
     self->held[self->count] = new;
     chain(self, self->count++);
     return 0;
