@@ -374,8 +374,9 @@ static int open_all(struct transfer *transfer, struct error *err)
     struct operands *operands = &transfer->operands;
     const struct address *source = operands->sources_count > 0 ? &operands->source : NULL;
     struct copy *copy = NULL;
-    int rc = copy_open(&copy, &transfer->options->wish, source, &operands->target,
-                       &transfer->watch.control, err);
+    struct copy_wish wish = transfer->options->wish;
+    wish.many = operands->sources_count > 1 || operands->trees;
+    int rc = copy_open(&copy, &wish, source, &operands->target, &transfer->watch.control, err);
     if (rc < 0)
         return rc;
     transfer->copy = copy;

@@ -44,7 +44,7 @@ struct copy_file {
     uint32_t attempts;   /* that were before this one */
     char changes[12];    /* of the target as it was found */
     struct life life;
-    struct error first; /* the failure of the first attempt */
+    struct error *error, *first; /* its failure, and that of the first attempt */
 };
 
 struct copy {
@@ -66,11 +66,14 @@ struct copy {
     struct lane_team *team;                 /* while it is there the other lanes are its threads' */
     struct copy_file files[COPY_FILES_MAX]; /* ring, in the order in which they were begun */
     uint32_t files_first, files_count;
-    uint32_t open_max; /* files that may be open */
+    uint32_t open_max;  /* files that may be open ... */
+    uint32_t small_max; /* ... and small ones, that go as a whole */
+    bool takes_small;
     uint32_t roots_count;
     struct tour *tour;
     struct progress tour_progress;
-    char *shown[2]; /* by role: paths of its last event */
+    char *shown[2];                          /* by role: paths of its last event */
+    struct error errors[2 * COPY_FILES_MAX]; /* of the files; no page before a failure */
 };
 
 static bool copy_remote(const struct copy *copy, enum side_role role)
@@ -145,16 +148,19 @@ static int copy_decide_lanes(struct copy *copy, uint32_t *lanes, struct error *e
     return 0;
 }
 
-/* Each descriptor counts, those of a server are its own business. */
-static uint32_t copy_open_max(uint32_t jobs_most)
+/* Each descriptor counts, those of a server are its own business. A third of them is for small
+ * files, which need one each. */
+static void copy_limit_files(struct copy *copy)
 {
     struct rlimit limit;
-    uint64_t room = UINT32_MAX;
+    uint64_t room = UINT32_MAX, most = copy->lanes[0]->jobs_most;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        room = limit.rlim_cur > OTHER_DESCRIPTORS
-                   ? (limit.rlim_cur - OTHER_DESCRIPTORS) / FILE_DESCRIPTORS
-                   : 0;
-    return (uint32_t)clamp_u64(room, 1, jobs_most);
+        room = limit.rlim_cur > OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : 0;
+    uint64_t small = min_u64(room / 3, LANE_SMALL_MAX);
+    uint64_t open = clamp_u64((room - small) / FILE_DESCRIPTORS, 1, min_u64(most, LANE_JOBS_MAX));
+    copy->open_max = (uint32_t)open;
+    copy->small_max = (uint32_t)min_u64(small, most - open);
+    copy->takes_small = copy->wish.many && copy->small_max > 0;
 }
 
 static int copy_open_lead(struct copy *copy, struct error *err)
@@ -180,7 +186,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
     if (result == 0)
         copy->lane_config.chunk_bytes = copy->lanes[0]->chunk_bytes;
     if (result == 0)
-        copy->open_max = copy_open_max(copy->lanes[0]->jobs_most);
+        copy_limit_files(copy);
     copy->run = (struct life_run){
         .wish = &copy->wish,
         .budget = &copy->budget,
@@ -188,6 +194,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .control = copy->control,
         .session = copy->session,
         .lanes = lanes,
+        .takes_small = &copy->takes_small,
     };
     return result;
 }
@@ -315,9 +322,9 @@ static void copy_gather(struct copy *copy, struct life *life)
         if (one->result == 0)
             continue;
         if (complete)
-            log_note("lane %u was lost, the others did its work: %s", i + 1, one->error.text);
+            log_note("lane %u was lost, the others did its work: %s", i + 1, one->error->text);
         else
-            (void)error_take(&err, &one->error);
+            (void)error_take(&err, one->error);
     }
     for (uint32_t i = 1; complete && !whole && i < LANES_MAX; i++) {
         struct lane *lane = copy->lanes[i];
@@ -381,47 +388,54 @@ static uint64_t copy_size(const struct life *life)
     return copy_piped(life) ? NUM_UNKNOWN : life->job.facts[SIDE_SOURCE].size_bytes;
 }
 
-/* Files that are open, and what they have together. */
+/* Of files that were admitted and have not ended. */
 struct copy_load {
-    uint64_t bytes;
-    uint32_t count;
+    uint32_t open_count, small_count;
+    uint64_t open_bytes;
 };
 
-static void copy_load_add(struct copy_load *load, uint64_t bytes)
+static void copy_load_add(struct copy_load *load, const struct life *life, uint64_t bytes)
 {
-    load->bytes += min_u64(bytes, NUM_UNKNOWN - load->bytes);
-    load->count++;
+    load->small_count += life->small;
+    load->open_count += !life->small;
+    if (!life->small)
+        load->open_bytes += min_u64(bytes, NUM_UNKNOWN - load->open_bytes);
 }
 
 /* Files that are open at the same time have together no more bytes than the slots, so that nothing
- * that is bounded by the slots grows with their number, and large ones do not share the disk. */
-static bool copy_has_room(const struct copy *copy, const struct copy_load *load)
+ * that is bounded by the slots grows with their number, and large ones do not share the disk. Those
+ * that go as a whole are bounded by the target's batch. */
+static bool copy_has_room(const struct copy *copy, struct copy_load load, const struct life *life)
 {
-    return load->count == 1 ||
-           (load->count <= copy->open_max && load->bytes <= copy->budget.memory_bytes);
+    copy_load_add(&load, life, copy_size(life));
+    if (life->small)
+        return load.small_count <= copy->small_max;
+    return load.open_count == 1 ||
+           (load.open_count <= copy->open_max && load.open_bytes <= copy->budget.memory_bytes);
 }
 
-/* In their order. true: one more. */
+/* In their order, those that are open and those that go as a whole each by itself. true: one more.
+ */
 static bool copy_admit(struct copy *copy)
 {
     struct copy_load load = {0};
-    bool moved = false;
+    bool moved = false, full[2] = {false, false};
     for (uint32_t i = 0; i < LANES_MAX; i++) {
         for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
-            if (life->admitted)
-                copy_load_add(&load, life->admitted_bytes);
+            if (life->admitted && life->state != LIFE_WAITING)
+                copy_load_add(&load, life, life->admitted_bytes);
         }
     }
     for (uint32_t i = 0; i < LANES_MAX; i++) {
         for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
             if (life->state != LIFE_WAITING)
                 continue;
-            uint64_t bytes = copy_size(life);
-            copy_load_add(&load, bytes);
-            if (!copy_has_room(copy, &load))
-                return moved;
+            full[life->small] = full[life->small] || !copy_has_room(copy, load, life);
+            if (full[life->small])
+                continue;
             life->admitted = moved = true;
-            life->admitted_bytes = bytes;
+            life->admitted_bytes = copy_size(life);
+            copy_load_add(&load, life, life->admitted_bytes);
             life_admit(life);
         }
     }
@@ -466,6 +480,7 @@ static void copy_live(struct copy *copy, struct copy_file *file, const struct li
     if (!this.numbered)
         this.number = copy_job_number(copy);
     this.chunk_bytes = copy->lanes[0]->chunk_bytes;
+    this.error = file->error;
     file->ended = false;
     file->lane = copy->lanes[0];
     life_begin(&file->life, &copy->run, &this);
@@ -477,7 +492,7 @@ static void copy_live(struct copy *copy, struct copy_file *file, const struct li
  * long as something is left of the lost lane's server it holds the file: an open waits a second. */
 static bool copy_goes_on(struct copy *copy, const struct copy_file *file)
 {
-    const struct error *err = &file->life.error;
+    const struct error *err = file->life.error;
     bool lost = err->class == ERROR_SOCKET || err->class == ERROR_TIMEOUT;
     bool held = err->class == ERROR_BUSY && file->attempts > 0;
     if (file->life.kind != LIFE_COPY || file->life.result == 0 || copy->control->stop ||
@@ -503,10 +518,10 @@ static void copy_end(struct copy *copy, struct copy_file *file)
         copy_promote(copy);
         return;
     }
-    if (life->error.class != ERROR_BUSY)
-        log_note("the lane that led was lost, another goes on: %s", life->error.text);
-    if (!error_is_set(&file->first))
-        file->first = life->error;
+    if (life->error->class != ERROR_BUSY)
+        log_note("the lane that led was lost, another goes on: %s", life->error->text);
+    if (!error_is_set(file->first))
+        *file->first = *life->error;
     file->attempts++;
     copy_live(copy, file, &again);
 }
@@ -559,7 +574,9 @@ static bool copy_start(struct copy *copy, const struct life_start *start)
     struct copy_file *file = copy_file(copy, copy->files_count++);
     file->role = start->role;
     file->attempts = 0;
-    file->first.class = ERROR_NONE;
+    file->error = &copy->errors[2 * (file - copy->files)];
+    file->first = file->error + 1;
+    error_clear(file->first);
     file->changes[0] = '\0';
     copy_live(copy, file, start);
     return true;
@@ -609,7 +626,7 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .dry_run = copy->wish.dry_run && !compare, /* nothing is changed anyway */
         .would = life->would,
         .compared = compare,
-        .skipped = life->error.errnum == EISDIR && job->facts[SIDE_SOURCE].kind == FILE_FOLDER &&
+        .skipped = life->error->errnum == EISDIR && job->facts[SIDE_SOURCE].kind == FILE_FOLDER &&
                    life->result < 0,
         .bytes_differing = progress->bytes_differing,
         .files = 1,
@@ -658,8 +675,8 @@ int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err)
     copy_let_go(copy);
     if (outcome_good(&life->outcome))
         return 0;
-    bool busy = life->error.class == ERROR_BUSY && error_is_set(&file->first);
-    return error_take(err, busy ? &file->first : &life->error);
+    bool busy = life->error->class == ERROR_BUSY && error_is_set(file->first);
+    return error_take(err, busy ? file->first : life->error);
 }
 
 bool copy_ask(struct copy *copy, bool target, const char *path)
@@ -682,7 +699,7 @@ int copy_told(struct copy *copy, struct facts *facts, struct error *err)
     if (copy->files_count == 0) /* there was no memory to ask */
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a name");
     const struct copy_file *file = copy_first(copy);
-    int result = file->life.result < 0 ? error_take(err, &file->life.error) : 0;
+    int result = file->life.result < 0 ? error_take(err, file->life.error) : 0;
     *facts = file->life.job.facts[file->role];
     copy_let_go(copy);
     return result;

@@ -2,6 +2,7 @@
  * its pump. */
 #include "haul/copy/lane.h"
 
+#include "haul/base/cleanup.h"
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
@@ -52,7 +53,7 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
                 .lanes = config->lanes,
                 .slots_count = lane->slots_count,
                 .control_count = LANE_CONTROL_SLOTS,
-                .jobs_max = LANE_JOBS_MAX,
+                .jobs_max = LANE_JOBS_MAX + LANE_SMALL_MAX,
                 .chunk_bytes = lane->chunk_bytes,
             },
         .timeout_ns = wish->timeout_ns,
@@ -104,6 +105,7 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
         .windows_do_not_fit = !config->budget->windows_fit,
         .in_flight_bytes = (uint64_t)lane->slots_count * lane->chunk_bytes,
         .jobs_max = LANE_JOBS_MAX,
+        .small_max = LANE_SMALL_MAX,
     };
     return local_open(&lane->pump.sides[role], &file, err);
 }
@@ -136,6 +138,8 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
     lane->digests = calloc(lane->slots_count, digests_bytes);
     if (!lane->digests)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a lane");
+    for (uint32_t i = 0; i < COUNT_OF(lane->slots); i++)
+        lane->slots[i].error = &lane->errors[i];
     /* The rest is zeros, and a page of it is not touched before it is needed. */
     for (uint32_t i = 0; i < lane->slots_count; i++) {
         lane->slots[i].buffer = slab_buffer(&pool->slab, lane->slots_first + i);
@@ -185,7 +189,7 @@ int lane_open(struct lane **out, const struct lane_config *config, struct error 
         lane->remote[role] = address && address->kind == ADDRESS_REMOTE;
     }
     lane->lanes_most = config->lanes;
-    lane->jobs_most = LANE_JOBS_MAX;
+    lane->jobs_most = LANE_JOBS_MAX + LANE_SMALL_MAX;
     lane->slots_count = lane_slots_most(config);
     lane->chunk_bytes = config->chunk_bytes ? config->chunk_bytes : config->budget->chunk_bytes;
     assert(lane->slots_count >= 2 && lane->slots_count <= SLOTS_MAX);
@@ -221,11 +225,11 @@ static void lane_turn(struct lane *lane)
 int lane_join(struct lane *lane, const struct life *lead, struct error *err)
 {
     struct life *helper = &lane->helper;
-    life_help(helper, lead, lane->chunk_bytes);
+    life_help(helper, lead, lane->chunk_bytes, &lane->helper_error);
     pump_add(&lane->pump, helper);
     while (helper->state != LIFE_COPYING && helper->state != LIFE_PARKED)
         lane_turn(lane);
-    return helper->result < 0 ? error_take(err, &helper->error) : 0;
+    return helper->result < 0 ? error_take(err, helper->error) : 0;
 }
 
 void lane_run(struct lane *lane)

@@ -6,6 +6,7 @@
 #include "haul/base/num.h"
 #include "haul/disk/evidence.h"
 #include "haul/disk/pipe.h"
+#include "haul/disk/small.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -35,6 +36,8 @@ static const struct {
     [LIFE_WAITING] = {"waiting", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
     [LIFE_OPENING_SOURCE] = {"opening the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_OPEN},
     [LIFE_OPENING_TARGET] = {"opening the target", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_OPEN},
+    [LIFE_TAKING] = {"taking", LIFE_WANTS_WHOLE, SIDE_SOURCE, SIDE_TAKE},
+    [LIFE_PUTTING] = {"putting", LIFE_WANTS_WHOLE, SIDE_TARGET, SIDE_PUT},
     [LIFE_LISTING] = {"listing", LIFE_WANTS_BUFFER, SIDE_TARGET, SIDE_RECALL},
     [LIFE_COPYING] = {"copying", LIFE_WANTS_CHUNKS, SIDE_SOURCE, SIDE_FETCH},
     [LIFE_GATHERING] = {"gathering", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
@@ -124,12 +127,14 @@ static void life_reset_progress(struct progress *progress)
     progress->lanes = 1;
 }
 
-/* All but the words of an error, which take more room than everything else, and the counters. */
-static void life_clear(struct life *life, const struct life_run *run, enum life_kind kind)
+/* All but the counters. */
+static void life_clear(struct life *life, const struct life_run *run, enum life_kind kind,
+                       struct error *error)
 {
     memset(life, 0, offsetof(struct life, counters));
-    memset(&life->outcome, 0, offsetof(struct life, error) - offsetof(struct life, outcome));
-    life->error.class = ERROR_NONE;
+    memset(&life->outcome, 0, sizeof(*life) - offsetof(struct life, outcome));
+    life->error = error;
+    error_clear(error);
     life->run = run;
     life->kind = kind;
     life->lanes = 1;
@@ -154,13 +159,13 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     return job;
 }
 
-static void life_source_described(struct life *life);
+static void life_describe(struct life *life);
 static void life_end(struct life *life);
 
 void life_begin(struct life *life, const struct life_run *run, const struct life_start *start)
 {
     struct error err = {.class = ERROR_NONE};
-    life_clear(life, run, start->kind);
+    life_clear(life, run, start->kind, start->error);
     life->progress = &life->counters;
     life_reset_progress(life->progress);
     life->job = (struct job){
@@ -188,14 +193,13 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
             life->want = LIFE_WANTS_BUFFER;
         return;
     }
-    if (start->source) {
-        life->source_known = true;
-        life->target_absent = start->target_absent;
-        life_source_described(life);
-        return;
-    }
     bool target = start->kind == LIFE_LOOK && start->role == SIDE_TARGET;
-    if (start->source_path || target)
+    life->small = start->kind == LIFE_COPY;
+    life->described[SIDE_SOURCE] = start->source != NULL;
+    life->described[SIDE_TARGET] = life->target_absent = start->target_absent;
+    if (start->kind == LIFE_COPY)
+        life_describe(life);
+    else if (start->source_path || target)
         life_enter(life, target ? LIFE_DESCRIBING_TARGET : LIFE_DESCRIBING_SOURCE);
     else if (life_read_manifest(life, &err) < 0)
         life_note_failure(life, -err.errnum, &err, false);
@@ -203,10 +207,11 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
         life_enter(life, LIFE_WAITING);
 }
 
-void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes)
+void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
+               struct error *error)
 {
     struct error err = {.class = ERROR_NONE};
-    life_clear(life, lead->run, LIFE_HELP);
+    life_clear(life, lead->run, LIFE_HELP, error);
     life->progress = lead->progress;
     life->plan = lead->plan;
     life->job = lead->job;
@@ -227,7 +232,7 @@ void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes)
 /* Every way out leads here. */
 static void life_end(struct life *life)
 {
-    life->outcome = outcome_settle(life->outcome, life->result, &life->error);
+    life->outcome = outcome_settle(life->outcome, life->result, life->error);
     /* Of the lane that has committed. */
     life->outcome.lacking = life->undressed || life->job.reports[SIDE_TARGET].attributes_asked != 0;
     life->duration_ns = clock_now_ns() - life->started_ns;
@@ -274,8 +279,8 @@ static void life_let_others_go(struct life *life)
  * know that what this one's journal is stamped with is wrong. */
 static void life_let_go(struct life *life)
 {
-    bool written =
-        life->open[SIDE_TARGET] && !life->job.wish.compare_only && !life_pipes(life, SIDE_TARGET);
+    bool written = life->open[SIDE_TARGET] && !life->job.wish.compare_only && !life->small &&
+                   !life_pipes(life, SIDE_TARGET);
     life_digest_undo(life);
     life_phase(life, PHASE_SYNCING);
     if (written)
@@ -291,8 +296,8 @@ void life_note_failure(struct life *life, int result, const struct error *cause,
     if (life->result != 0)
         return;
     char shown[LIFE_SHOWN_BYTES];
-    life->result = error_is_set(cause) ? error_take(&life->error, cause)
-                                       : error_settle(&life->error, result, "%s: the copy failed",
+    life->result = error_is_set(cause) ? error_take(life->error, cause)
+                                       : error_settle(life->error, result, "%s: the copy failed",
                                                       life_shown(life, SIDE_TARGET, shown));
 }
 
@@ -359,6 +364,25 @@ static void life_called(struct life *life, const struct slot *slot)
 }
 
 /* ---- before it is open ---- */
+
+static void life_described(struct life *life);
+
+/* Both sides are asked what is there, but where there is nothing at the target a small file is
+ * taken without asking: that tells what it is. */
+static void life_describe(struct life *life)
+{
+    bool *described = life->described;
+    if (life->small && life_road(life))
+        life->small = false;
+    if (life->small && described[SIDE_TARGET])
+        life_enter(life, LIFE_WAITING);
+    else if (!life->small && !described[SIDE_SOURCE])
+        life_enter(life, LIFE_DESCRIBING_SOURCE);
+    else if (!described[SIDE_TARGET])
+        life_enter(life, LIFE_DESCRIBING_TARGET);
+    else
+        life_described(life);
+}
 
 /* In a tree whatever is in the way of a file goes, a folder with something in it only where that
  * was asked for. */
@@ -439,10 +463,8 @@ static void life_source_described(struct life *life)
     struct error err = {.class = ERROR_NONE};
     if (life->kind == LIFE_LOOK)
         life_end(life);
-    else if (life->kind == LIFE_COPY && life->target_absent)
-        life_described(life);
     else if (life->kind == LIFE_COPY)
-        life_enter(life, LIFE_DESCRIBING_TARGET);
+        life_describe(life);
     else if (job->facts[SIDE_SOURCE].kind != FILE_FOLDER ||
              !life_failed(life, life_refuse(life, &err), &err))
         life_enter(life, LIFE_WAITING);
@@ -453,12 +475,13 @@ static void life_target_described(struct life *life)
     if (life->kind == LIFE_LOOK)
         life_end(life);
     else
-        life_described(life);
+        life_describe(life);
 }
 
 /* What is there, at either side; or there is room for it at the target now. */
 static void life_looked(struct life *life)
 {
+    life->described[life->role] = true;
     if (life->state == LIFE_DESCRIBING_SOURCE) {
         life_source_described(life);
     } else if (life->state == LIFE_DESCRIBING_TARGET) {
@@ -474,12 +497,12 @@ static void life_looked(struct life *life)
 static void life_probed(struct life *life, const struct slot *slot)
 {
     if (slot->result < 0)
-        life_note_failure(life, slot->result, &slot->error, false);
+        life_note_failure(life, slot->result, slot->error, false);
     if (life->result == 0 && life->state == LIFE_PROBING_SOURCE) {
         life_enter(life, LIFE_PROBING_TARGET);
         return;
     }
-    life->outcome = outcome_dry(&life->error);
+    life->outcome = outcome_dry(life->error);
     life_end(life);
 }
 
@@ -488,8 +511,66 @@ void life_admit(struct life *life)
     assert(life->state == LIFE_WAITING);
     if (life->result < 0) /* of the manifest */
         life_let_go(life);
+    else if (life->small)
+        life_enter(life, LIFE_TAKING);
     else
         life_enter(life, life->job.source_path ? LIFE_OPENING_SOURCE : LIFE_OPENING_TARGET);
+}
+
+/* ---- a small file, as a whole ---- */
+
+/* It cannot, or not now: whatever is in the way, the ordinary steps meet it, and say so. */
+static void life_go_by_steps(struct life *life, const struct slot *slot)
+{
+    log_debug("%s", slot->error->text);
+    if (slot->result == -EOPNOTSUPP)
+        *life->run->takes_small = false;
+    life->small = life->described[SIDE_SOURCE] = false;
+    life->described[SIDE_TARGET] = life->state == LIFE_TAKING; /* or somebody has made one */
+    life->progress->bytes_total = NUM_UNKNOWN;
+    life_describe(life);
+}
+
+static void life_taken(struct life *life, const struct slot *slot)
+{
+    struct error err = {.class = ERROR_NONE};
+    life_attributes_want(life);
+    life_itemize(life);
+    if (life_failed(life, life_refuse(life, &err), &err))
+        return;
+    life->small_bytes = slot->count;
+    life->progress->bytes_total = slot->count;
+    life_phase(life, PHASE_COPYING);
+    life_enter(life, LIFE_PUTTING);
+}
+
+static void life_put(struct life *life, const struct slot *slot)
+{
+    struct error err = {.class = ERROR_NONE};
+    if (life_failed(life, life_digest_small(life, &slot->digest, &err), &err))
+        return;
+    life->proof.source_unchanged = true; /* TAKE has looked */
+    life->progress->bytes_copied = life->small_bytes;
+    life_phase(life, PHASE_SYNCING);
+    life_enter(life, LIFE_COMMITTING_TARGET);
+}
+
+static void life_moved(struct life *life, const struct slot *slot)
+{
+    bool ordinary = slot->result == -EAGAIN || slot->result == -EOPNOTSUPP;
+    if (ordinary)
+        life_go_by_steps(life, slot);
+    else if (slot->result < 0)
+        life_fail(life, slot->result, slot->error);
+    else if (life->state == LIFE_TAKING)
+        life_taken(life, slot);
+    else
+        life_put(life, slot);
+}
+
+bool life_is_batched(const struct life *life)
+{
+    return life->small && life->state == LIFE_COMMITTING_TARGET && life->want == LIFE_WANTS_NOTHING;
 }
 
 /* ---- open ---- */
@@ -586,6 +667,14 @@ static void life_target_opened(struct life *life)
         life_copy(life);
 }
 
+static void life_opened(struct life *life)
+{
+    if (life->role == SIDE_SOURCE)
+        life_source_opened(life);
+    else
+        life_target_opened(life);
+}
+
 static void life_listed(struct life *life, const struct slot *slot)
 {
     struct error err = {.class = ERROR_NONE};
@@ -668,7 +757,7 @@ void life_gathered(struct life *life, int result, const struct error *cause)
 {
     assert(life->state == LIFE_GATHERING);
     life->result = 0; /* of this lane alone */
-    life->error.class = ERROR_NONE;
+    error_clear(life->error);
     if (!life_failed(life, result, cause))
         life_complete(life);
 }
@@ -746,7 +835,7 @@ void life_release(struct life *life)
 /* They could not be read, or not be given at all: the rest goes on. */
 static void life_undressed(struct life *life, const struct slot *slot)
 {
-    log_error("%s", slot->error.text);
+    log_error("%s", slot->error->text);
     life->undressed = true;
     if (life->open[SIDE_SOURCE])
         life_enter(life, LIFE_COMMITTING_SOURCE);
@@ -775,11 +864,11 @@ static void life_dressed(struct life *life, const struct slot *slot)
  * figures stay those of the copy. */
 static bool life_compares_again(struct life *life, const struct slot *slot)
 {
-    bool touched = slot->result == -EAGAIN && slot->error.class == ERROR_CHANGED;
+    bool touched = slot->result == -EAGAIN && slot->error->class == ERROR_CHANGED;
     if (life->kind != LIFE_COPY || !touched || life->compare_count == COMPARES_MAX ||
         !life->job.target_readable)
         return false;
-    log_note("%s: comparing what was copied", slot->error.text);
+    log_note("%s: comparing what was copied", slot->error->text);
     life->compare_count++;
     life->source_before = life->job.facts[SIDE_SOURCE];
     life_enter(life, LIFE_LEAVING_SOURCE);
@@ -802,13 +891,21 @@ static void life_source_reopened(struct life *life)
         life_copy(life);
 }
 
+static void life_source_again(struct life *life)
+{
+    if (life->state == LIFE_LEAVING_SOURCE)
+        life_enter(life, LIFE_REOPENING_SOURCE);
+    else
+        life_source_reopened(life);
+}
+
 static void life_source_committed(struct life *life, const struct slot *slot)
 {
     if (slot->result == 0) {
         life->proof.source_unchanged = true;
         life_enter(life, LIFE_COMMITTING_TARGET);
     } else if (!life_compares_again(life, slot)) {
-        life_fail(life, slot->result, &slot->error);
+        life_fail(life, slot->result, slot->error);
     }
 }
 
@@ -816,14 +913,14 @@ static void life_committed(struct life *life)
 {
     life->proof.target_committed = true;
     if (life->kind == LIFE_COMPARE) {
-        life->outcome = life_compared(life, &life->error);
+        life->outcome = life_compared(life, life->error);
     } else {
-        life->proof.complete = plan_complete(life->plan);
+        life->proof.complete = life->small || plan_complete(life->plan);
         life->proof.options_kept = life_options_kept(life);
         life_itemize_changed(life, ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS));
         bool keeps = !life_pipes(life, SIDE_TARGET);
-        life->outcome = keeps ? outcome_durable(&life->proof, &life->error)
-                              : outcome_handed_over(&life->proof, &life->error);
+        life->outcome = keeps ? outcome_durable(&life->proof, life->error)
+                              : outcome_handed_over(&life->proof, life->error);
         if (keeps)
             life->progress->bytes_durable = life->progress->bytes_total;
     }
@@ -837,7 +934,7 @@ static void life_note_open(struct life *life, const struct slot *slot)
 {
     bool good = slot->result == 0;
     enum side_role role = life->role;
-    if (slot->op == SIDE_OPEN)
+    if (slot->op == SIDE_OPEN || slot->op == SIDE_PUT)
         life->open[role] = life->held[role] = good;
     if (slot->op == SIDE_COMMIT || slot->op == SIDE_ABANDON)
         life->open[role] = false;
@@ -854,6 +951,8 @@ static bool life_takes_failure(const struct life *life, bool lost)
         return !lost;
     case LIFE_PROBING_SOURCE:
     case LIFE_PROBING_TARGET:
+    case LIFE_TAKING:
+    case LIFE_PUTTING:
     case LIFE_COMMITTING_SOURCE:
     case LIFE_LEAVING_SOURCE:
     case LIFE_SAVING:
@@ -869,7 +968,7 @@ static bool life_takes_failure(const struct life *life, bool lost)
 static void life_step_failed(struct life *life, const struct slot *slot, bool lost)
 {
     bool joining = life->kind == LIFE_HELP && life->state != LIFE_SYNCING;
-    life_note_failure(life, slot->result, &slot->error, lost || joining);
+    life_note_failure(life, slot->result, slot->error, lost || joining);
     if (life->state == LIFE_SYNCING)
         life->open[SIDE_TARGET] = false; /* not once more */
     life_let_go(life);
@@ -899,11 +998,13 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
     case LIFE_PROBING_TARGET:
         life_probed(life, slot);
         break;
-    case LIFE_OPENING_SOURCE:
-        life_source_opened(life);
+    case LIFE_TAKING:
+    case LIFE_PUTTING:
+        life_moved(life, slot);
         break;
+    case LIFE_OPENING_SOURCE:
     case LIFE_OPENING_TARGET:
-        life_target_opened(life);
+        life_opened(life);
         break;
     case LIFE_LISTING:
         life_listed(life, slot);
@@ -922,10 +1023,8 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
         life_source_committed(life, slot);
         break;
     case LIFE_LEAVING_SOURCE:
-        life_enter(life, LIFE_REOPENING_SOURCE);
-        break;
     case LIFE_REOPENING_SOURCE:
-        life_source_reopened(life);
+        life_source_again(life);
         break;
     case LIFE_COMMITTING_TARGET:
         life_committed(life);
@@ -953,6 +1052,10 @@ void life_prepare(struct life *life, struct slot *slot)
     bool all = life->state == LIFE_LISTING || life->state == LIFE_DETAILING;
     slot->length = all ? slot->capacity : life->state == LIFE_DRESSING ? life->details_bytes : 0;
     slot->conditional = slot->from_medium = slot->blank = false;
+    if (life->state == LIFE_TAKING)
+        slot->length = (uint32_t)min_u64(slot->capacity, SMALL_BYTES_MAX);
+    if (life->state == LIFE_PUTTING)
+        slot->length = life->small_bytes;
     if (life->state == LIFE_DIGESTING)
         life_digest_prepare(life, slot);
     life->want = LIFE_WANTS_NOTHING;

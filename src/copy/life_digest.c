@@ -274,6 +274,20 @@ int life_digest_returned(struct life *life, struct slot *slot, struct error *err
     }
 }
 
+int life_digest_small(struct life *life, const struct digest *digest, struct error *err)
+{
+    struct digest_fold *fold = digest_fold_open();
+    if (!fold)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its digest",
+                               life->job.target_path);
+    if (life->small_bytes > 0)
+        digest_fold_add(fold, digest);
+    life->digest = digest_fold_value(fold);
+    life->digest_known = true;
+    digest_fold_close(fold);
+    return 0;
+}
+
 void life_digest_undo(const struct life *life)
 {
     struct error ignored = {.class = ERROR_NONE};

@@ -11,6 +11,7 @@
 #include "haul/disk/journal.h"
 #include "haul/disk/pipe.h"
 #include "haul/disk/place.h"
+#include "haul/disk/small.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -141,6 +142,46 @@ bool life_up_to_date(const struct life *life)
         log_note("%s: size and time are those of the source, and prove nothing: %s; comparing",
                  life_shown(life, SIDE_TARGET, shown), why);
     return grade == EVIDENCE_STRONG;
+}
+
+/* What is asked of the run that only the ordinary steps do. */
+static const char *road_of_wishes(const struct copy_wish *wish)
+{
+    const struct job_wish *file = &wish->file;
+    const struct choice_wish *choice = &wish->choice;
+    if (choice->update || choice->existing || choice->ignore_existing || choice->max_size_set ||
+        choice->min_size_bytes > 0)
+        return "what it is decides whether it is copied, or an early journal does the next time";
+    if (wish->attributes[ATTRIBUTE_XATTRS] != ATTRIBUTE_DEFAULT ||
+        wish->attributes[ATTRIBUTE_ACLS] != ATTRIBUTE_DEFAULT)
+        return "more belongs to it than its data";
+    if (wish->dry_run)
+        return "nothing is to be changed";
+    if (wish->verify || wish->manifest_path || wish->checksum)
+        return "chunks of it are to be read, or listed";
+    if (file->cache != POLICY_AUTO || file->strict || file->cache_max_set)
+        return "how it is kept out of the cache was wished";
+    if (file->journal_path || file->resume != RESUME_AUTO)
+        return "its journal was wished";
+    return wish->sparse ? "holes are to be made" : NULL;
+}
+
+const char *life_road(const struct life *life)
+{
+    const struct job *job = &life->job;
+    const struct facts *source = &job->facts[SIDE_SOURCE];
+    const char *why = road_of_wishes(life->run->wish);
+    if (why)
+        return why;
+    if (life->kind != LIFE_COPY || !life->run->takes_small || !*life->run->takes_small)
+        return "there are no others, or the target takes none as a whole";
+    if (life->described[SIDE_TARGET] &&
+        (job->facts[SIDE_TARGET].kind != FILE_NONE || job->journal_present))
+        return "there is something at the target";
+    if (life->described[SIDE_SOURCE] &&
+        (source->kind != FILE_REGULAR || source->size_bytes > SMALL_BYTES_MAX))
+        return "it is not small, or no file";
+    return NULL;
 }
 
 static bool has_holes(const struct facts *source)

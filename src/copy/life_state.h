@@ -27,6 +27,8 @@ int life_refuse(const struct life *life, struct error *err);
 /* Why an option leaves it out, a constant; NULL: none does. */
 const char *life_skip(const struct life *life);
 bool life_up_to_date(const struct life *life);
+/* Does it go as a whole, as a small file? NULL: yes, as far as is known so far; else why not. */
+const char *life_road(const struct life *life);
 /* Zeros are left out where nothing else stands: the plan says where that is. */
 bool life_sparse(const struct life *life);
 /* Its space is reserved: it is known, and not holes. */
@@ -56,6 +58,8 @@ int life_digest_begin(struct life *life, struct error *err);
 void life_digest_prepare(struct life *life, struct slot *slot);
 int life_digest_returned(struct life *life, struct slot *slot, struct error *err);
 int life_digest_errand_ended(struct life *life, struct error *err);
+/* Of a small file: of its one chunk. -ENOMEM with words. */
+int life_digest_small(struct life *life, const struct digest *digest, struct error *err);
 /* The copy has failed after all: a manifest of it would be a lie. What else has that name stays. */
 void life_digest_undo(const struct life *life);
 void life_digest_close(struct life *life);

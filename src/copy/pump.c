@@ -43,22 +43,27 @@ static void pump_start(struct pump *pump, struct slot *slot, enum slot_state sta
     slot->state = state;
     slot->op = op;
     slot->index = (uint32_t)(slot - pump->slots);
-    if (idle) {
+    if (idle)
         pump->busy_count++;
+    if (idle && state != SLOT_PRESSING)
         life_of(slot)->slots_count++;
-    }
     struct side *side = pump->sides[pump_role(slot)];
     if (!pump->broken[side->role]) {
         side_start(side, slot, op);
         return;
     }
-    slot->error = side->error;
+    *slot->error = side->error;
     slot->result = -side->error.errnum;
     pump_returned(pump, slot);
 }
 
 static void pump_free(struct pump *pump, struct slot *slot)
 {
+    if (slot->state == SLOT_PRESSING) {
+        slot->state = SLOT_FREE;
+        pump->busy_count--;
+        return;
+    }
     assert(slot->state != SLOT_FREE && pump->busy_count > 0 && life_of(slot)->slots_count > 0);
     slot->state = SLOT_FREE;
     pump->busy_count--;
@@ -353,6 +358,7 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         pump_free(pump, slot);
         break;
     case SLOT_FREE:
+    case SLOT_PRESSING:
     case SLOT_STEPPING:
     case SLOT_LENT:
     case SLOT_LOST:
@@ -364,7 +370,7 @@ static void pump_advance(struct pump *pump, struct slot *slot)
 
 static bool pump_needs_buffers(const struct life *life)
 {
-    return life->want == LIFE_WANTS_BUFFER;
+    return life->want == LIFE_WANTS_BUFFER || life->want == LIFE_WANTS_WHOLE;
 }
 
 static bool pump_keeps_buffers(const struct life *life)
@@ -374,7 +380,7 @@ static bool pump_keeps_buffers(const struct life *life)
 
 static int pump_buffers_count(const struct life *life)
 {
-    return life->kind == LIFE_CALL ? 1 : 2;
+    return life->kind == LIFE_CALL || life->want == LIFE_WANTS_WHOLE ? 1 : 2;
 }
 
 static bool pump_has_buffers(const struct life *life)
@@ -400,12 +406,17 @@ static void pump_claim(struct life *first)
     }
 }
 
-/* Two slots with buffers for the files that need them, one for a call, the first one first, so that
- * no two of them wait for each other; who has them goes on. false: they have to be waited for. */
+/* Two slots with buffers for the files that need them, one for a call or a small file, the first
+ * one first, so that no two of them wait for each other; who has them goes on. false: they have to
+ * be waited for. */
 static bool pump_lend(struct pump *pump, struct life *life)
 {
-    pump_claim(life);
-    for (int i = 0; i < pump_buffers_count(life); i++) {
+    int count = pump_buffers_count(life);
+    if (life->op == SIDE_TAKE && control_wait_ns(pump->control) > 0)
+        return false;
+    if (count == 2)
+        pump_claim(life);
+    for (int i = 0; i < count; i++) {
         if (life->buffers[i])
             continue;
         life->buffers[i] = pump_find(pump, 0, pump_own_count(pump));
@@ -421,6 +432,8 @@ static void pump_step(struct pump *pump, struct life *life, struct slot *slot)
     life_prepare(life, slot);
     if (life->op == SIDE_SYNC)
         pump_sync_begun(life);
+    if (life->op == SIDE_COMMIT)
+        pump->pressed = false;
     pump_start(pump, slot, SLOT_STEPPING, life->op);
 }
 
@@ -443,6 +456,8 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
 {
     struct life *life = life_of(slot);
     bool lost = pump->sides[life->role]->broken;
+    if (slot->op == SIDE_TAKE && slot->result == 0)
+        control_spend(pump->control, slot->count);
     if (slot->op == SIDE_SYNC)
         pump_sync_ended(life, slot->result == 0);
     pump_free(pump, slot);
@@ -451,6 +466,29 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
     life_returned(life, slot, lost);
     if (!pump_keeps_buffers(life))
         pump_take_back(life);
+}
+
+/* Small files that are at the target become durable together, once there are enough of them: or
+ * when all that could come is there, which only we know. */
+static void pump_press(struct pump *pump)
+{
+    const struct life *one = NULL;
+    for (const struct life *life = pump->lives; life && !pump->pressed; life = life->next) {
+        if (life_is_batched(life))
+            one = life;
+        else if (life->state != LIFE_WAITING)
+            return;
+    }
+    struct slot *slot = one && !pump->pressed ? pump_control(pump) : NULL;
+    if (!slot)
+        return;
+    pump->pressed = true;
+    pump->pressing = one->job;
+    pump->pressing.source_path = pump->pressing.target_path = ""; /* they are not ours */
+    slot->job = &pump->pressing;
+    slot->offset = 0;
+    slot->length = 0;
+    pump_start(pump, slot, SLOT_PRESSING, SIDE_PRESS);
 }
 
 /* ---- the loop ---- */
@@ -464,8 +502,12 @@ static void pump_returned(struct pump *pump, struct slot *slot)
         pump_stepped(pump, slot);
         return;
     }
+    if (slot->state == SLOT_PRESSING) { /* what comes of the files themselves is what counts */
+        pump_free(pump, slot);
+        return;
+    }
     if (slot->result < 0)
-        life_note_failure(life, slot->result, &slot->error, pump->sides[pump_role(slot)]->broken);
+        life_note_failure(life, slot->result, slot->error, pump->sides[pump_role(slot)]->broken);
     bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING ||
                 slot->state == SLOT_ASKING || slot->state == SLOT_DIFFERING;
     bool done = slot->result == 0 && !half;
@@ -491,7 +533,7 @@ static void pump_lose(struct pump *pump, enum side_role role, int result)
         if (!there)
             continue;
         slot->result = result;
-        slot->error = pump->sides[role]->error;
+        *slot->error = pump->sides[role]->error;
         pump_returned(pump, slot);
         slot->state = SLOT_LOST;
     }
@@ -610,6 +652,7 @@ bool pump_turn(struct pump *pump)
         pump_checkpoint(pump, life);
         pump_cancel(pump, life);
     }
+    pump_press(pump);
     int count = pump_reap(pump, SIDE_SOURCE, false);
     int more = pump_reap(pump, SIDE_TARGET, false);
     return pump_look(pump) || count != 0 || more != 0;

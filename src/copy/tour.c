@@ -117,6 +117,7 @@ static void tour_call(struct tour *tour, enum side_role role, enum side_op op)
         .target_path = op == SIDE_SYNC ? "" : tour->start.path,
         .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
         .call = &tour->walk_call,
+        .error = &tour->walk_error,
     };
     life_begin(&tour->walk, tour->config.run, &start);
     tour->walk.bin = &tour->ended;
@@ -193,7 +194,7 @@ static void tour_returned(struct tour *tour)
         return;
     }
     if (walk->result < 0) {
-        struct error err = walk->error;
+        struct error err = *walk->error;
         tour_cut(tour);
         tour_fail(tour, &err);
     } else if (tour->walk_call.op == SIDE_WALK && !tour->stopped) {
@@ -270,7 +271,7 @@ static void tour_settle(struct tour *tour)
     bool lacking = tour->outcome.lacking;
     const struct outcome_proof proof = {true, true, true, true};
     if (tour->touched && tour->walk.result < 0)
-        tour->outcome = outcome_failed(&tour->walk.error);
+        tour->outcome = outcome_failed(tour->walk.error);
     else if (tour->dry)
         tour->outcome = outcome_dry(&err);
     else if (tour->touched)
@@ -370,7 +371,7 @@ bool tour_event(struct tour *tour, struct tour_event *event)
             .kind = TOUR_OVER,
             .path = tour->start.path,
             .outcome = tour->outcome,
-            .error = &tour->walk.error,
+            .error = tour->walk.error,
         };
         return true;
     }
@@ -390,7 +391,7 @@ bool tour_event(struct tour *tour, struct tour_event *event)
         .changes = task->event == TOUR_FILE ? task->life.changes : task->changes,
         .life = task->event == TOUR_FILE ? &task->life : NULL,
         .error = task->event == TOUR_FAILED ? &task->error
-                 : task->event == TOUR_FILE ? &task->life.error
+                 : task->event == TOUR_FILE ? task->life.error
                                             : NULL,
     };
     return true;

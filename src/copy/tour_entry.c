@@ -60,7 +60,7 @@ void folder_finish_due(struct tour *tour)
 static void folder_finished(struct tour *tour, struct tour_task *task)
 {
     if (task->life.result < 0) {
-        task_fail(tour, task, &task->life.error);
+        task_fail(tour, task, task->life.error);
         return;
     }
     tour->outcome.lacking |= task->life.outcome.lacking;
@@ -160,7 +160,7 @@ static void task_dressed(struct tour *tour, struct tour_task *task)
     const struct side_report *report = &task->life.job.reports[SIDE_TARGET];
     if (task->life.result < 0) {
         task_lost(tour, task);
-        task_fail(tour, task, &task->life.error);
+        task_fail(tour, task, task->life.error);
         return;
     }
     tour->outcome.lacking |= task->life.outcome.lacking;
@@ -180,7 +180,8 @@ static void task_make(struct tour *tour, struct tour_task *task)
     if (absent) {
         task->made = JOB_CREATED;
         life_begin(&task->life, tour->config.run,
-                   &(struct life_start){.kind = LIFE_CALL, .call = &task->call});
+                   &(struct life_start){
+                       .kind = LIFE_CALL, .call = &task->call, .error = &task->life_error});
         task_made(tour, task);
         return;
     }
@@ -204,7 +205,7 @@ static void task_looked(struct tour *tour, struct tour_task *task)
     const struct facts target = task->life.job.facts[SIDE_TARGET];
     if (task->life.result < 0) {
         task_lost(tour, task);
-        task_fail(tour, task, &task->life.error);
+        task_fail(tour, task, task->life.error);
         return;
     }
     task_choose(tour, task, &target);
@@ -246,7 +247,7 @@ static void task_make_returned(struct tour *tour, struct tour_task *task)
         task_made(tour, task);
     } else if (life->result < 0) {
         task_lost(tour, task);
-        task_fail(tour, task, &life->error);
+        task_fail(tour, task, life->error);
     } else {
         task->made = life->job.made;
         task->before = life->job.facts[SIDE_TARGET];
@@ -274,7 +275,7 @@ static void task_copied(struct tour *tour, struct tour_task *task)
     const struct life *life = &task->life;
     bool good = outcome_good(&life->outcome);
     bool skipped = life->outcome.kind == OUTCOME_SKIPPED;
-    tour->broken |= !good && life->error.class != ERROR_VANISHED;
+    tour->broken |= !good && life->error->class != ERROR_VANISHED;
     if (!good || skipped) {
         task_lost(tour, task);
     } else if (task->leads && (task->link->path = strdup(task->path))) {
@@ -290,7 +291,7 @@ static void task_copied(struct tour *tour, struct tour_task *task)
 static void task_left(struct tour *tour, struct tour_task *task)
 {
     if (task->life.result < 0)
-        task_fail(tour, task, &task->life.error);
+        task_fail(tour, task, task->life.error);
     else
         task_end(tour, task);
 }
@@ -316,7 +317,7 @@ void task_returned(struct tour *tour, struct tour_task *task)
             break;
         }
         task_lost(tour, task);
-        task_fail(tour, task, &task->life.error);
+        task_fail(tour, task, task->life.error);
         break;
     case STEP_LISTING:
         folder_listed(tour, task);

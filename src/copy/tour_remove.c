@@ -194,7 +194,7 @@ void folder_listed(struct tour *tour, struct tour_task *task)
     struct error err = {.class = ERROR_NONE};
     uint32_t length = 0;
     if (task->life.result < 0)
-        err = task->life.error;
+        err = *task->life.error;
     else
         length = folder_take_names(removal, task->call.count, &err);
     removal->cookie = task->call.offset;
@@ -221,7 +221,7 @@ void folder_missed(struct tour *tour, struct tour_task *task)
     struct error err = {.class = ERROR_NONE};
     struct entry entry;
     if (task->life.result < 0) {
-        task_fail(tour, task, &task->life.error);
+        task_fail(tour, task, task->life.error);
         return;
     }
     removal->now.keeps |= task->call.count < task->call.length;
@@ -284,7 +284,7 @@ void folder_removed(struct tour *tour, struct tour_task *task)
     if (result < 0 && result != -ENOENT) {
         now->kept++;
         now->keeps = true;
-        task->error = task->life.error;
+        task->error = *task->life.error;
         task_tell(tour, task, TOUR_FAILED, STEP_REMOVING);
         return;
     }

@@ -37,6 +37,7 @@ void settle_look(struct tour *tour)
     life_begin(&tour->sync, tour->config.run,
                &(struct life_start){
                    .kind = LIFE_CALL,
+                   .error = &tour->sync_error,
                    .number = (*tour->config.numbers)++,
                    .chunk_bytes = tour->config.chunk_bytes,
                    .source_path = "",
@@ -53,7 +54,7 @@ void settle_returned(struct tour *tour)
     struct tour_task *task;
     while ((task = settle_take(&tour->settled))) {
         if (tour->sync.result < 0)
-            task_fail(tour, task, &tour->sync.error);
+            task_fail(tour, task, tour->sync.error);
         else
             task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);
     }

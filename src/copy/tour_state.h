@@ -113,7 +113,7 @@ struct tour_task {
     enum tour_event_kind event;
     enum file_kind gone_kind;
     char changes[12];
-    struct error error;
+    struct error error, life_error; /* the latter of its life */
     struct tour_task *next;
 };
 
@@ -141,6 +141,7 @@ struct tour {
 
     /* The walk. */
     struct life walk;
+    struct error walk_error;
     struct life_call walk_call;
     bool walk_busy, walk_over;
     uint8_t *bytes[2];
@@ -164,6 +165,7 @@ struct tour {
     struct tour_task *settling, *settled; /* wait for the next sync, and for the one under way */
     uint32_t settling_count;
     struct life sync;
+    struct error sync_error;
     struct life_call sync_call;
     struct tour_task *removing; /* wait for one of them, by next */
     struct tour_link *links[TOUR_LINKS_BUCKETS];
@@ -206,8 +208,7 @@ struct tour_task *task_of(struct life *life);
 struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const char *name);
 void task_end(struct tour *tour, struct tour_task *task);
 /* What a life of it begins with; it has begun. */
-struct life_start task_start(const struct tour *tour, const struct tour_task *task,
-                             enum life_kind kind);
+struct life_start task_start(const struct tour *tour, struct tour_task *task, enum life_kind kind);
 void task_live(struct tour *tour, struct tour_task *task, enum tour_step step);
 /* Start an operation of a side for it. */
 void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, enum side_role role,

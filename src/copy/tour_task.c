@@ -86,14 +86,14 @@ void task_fail(struct tour *tour, struct tour_task *task, const struct error *er
 /* ---- operations ---- */
 
 /* What both a call and a copy begin with. */
-struct life_start task_start(const struct tour *tour, const struct tour_task *task,
-                             enum life_kind kind)
+struct life_start task_start(const struct tour *tour, struct tour_task *task, enum life_kind kind)
 {
     return (struct life_start){
         .kind = kind,
         .number = (*tour->config.numbers)++,
         .chunk_bytes = tour->config.chunk_bytes,
         .source_path = task->gone ? task->gone : task->path,
+        .error = &task->life_error,
         .target_path = task->gone ? task->gone : task->path,
         .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
     };

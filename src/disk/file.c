@@ -62,7 +62,7 @@ static enum file_kind file_kind_of(mode_t mode)
     }
 }
 
-static void file_facts_from_stat(struct facts *facts, const struct stat *st)
+void file_facts_from_stat(struct facts *facts, const struct stat *st)
 {
     *facts = (struct facts){
         .kind = file_kind_of(st->st_mode),

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,7 @@ static bool means_absent(int errnum)
 
 bool ledger_lies(const struct place *place, const struct job *job)
 {
+    const char *last = place_name(job->target_path);
     char name[JOURNAL_NAME_BYTES];
     struct stat st;
     if (!ledger_wanted(place, job))
@@ -57,8 +59,13 @@ bool ledger_lies(const struct place *place, const struct job *job)
     /* What cannot be looked at now (no descriptor is left) may be there: then OPEN tells. */
     if (job->wish.journal_path)
         return access(job->wish.journal_path, F_OK) == 0 || !means_absent(errno);
+    journal_name(name, last);
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof(path), "%.*s%s", (int)(last - job->target_path),
+                          job->target_path, name);
+    if (!place && length < (int)sizeof(path)) /* most often, and in one call */
+        return lstat(path, &st) == 0 || !means_absent(errno);
     AUTO_CLOSE int fd = place_reach_folder(place, job->target_path, O_PATH);
-    journal_name(name, place_name(job->target_path));
     if (fd < 0)
         return !means_absent(-fd);
     return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || !means_absent(errno);

@@ -282,6 +282,19 @@ int residency_map(const struct residency *residency, int fd, uint64_t offset, ui
     return 0;
 }
 
+int residency_once(int fd, uint64_t length, uint64_t *bytes)
+{
+    struct residency residency;
+    const struct cache_range range = {.offset = 0, .length = length};
+    long page_bytes = sysconf(_SC_PAGESIZE);
+    assert(page_bytes > 0);
+    *bytes = 0;
+    if (length == 0 || cachestat_bytes(fd, &range, (uint64_t)page_bytes, bytes) == 0)
+        return 0;
+    residency_init(&residency, fd);
+    return residency_measure(&residency, fd, 0, length, bytes);
+}
+
 bool residency_untouched(int fd)
 {
     struct residency residency;

@@ -18,7 +18,7 @@ static struct local *local_of(struct side *side)
 
 static struct open_file *local_find(struct local *self, const struct job *job)
 {
-    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+    for (uint32_t i = 0; self->opens_count > 0 && i < self->config.jobs_max; i++) {
         if (self->opens[i].used && self->opens[i].job_number == job->number)
             return &self->opens[i];
     }
@@ -28,7 +28,7 @@ static struct open_file *local_find(struct local *self, const struct job *job)
 static bool local_needs_no_open(enum side_op op)
 {
     return op == SIDE_DESCRIBE || op == SIDE_OPEN || op == SIDE_ABANDON ||
-           (op >= SIDE_ADJUST && op <= SIDE_CANCEL);
+           (op >= SIDE_ADJUST && op <= SIDE_CANCEL) || op == SIDE_PRESS;
 }
 
 /* What is one blocking call from its beginning to its end. */
@@ -37,7 +37,7 @@ static work_step *const steps[SIDE_OPS_COUNT] = {
     [SIDE_ADJUST] = local_adjust,     [SIDE_TOUR] = local_tour,       [SIDE_WALK] = local_walk,
     [SIDE_MAKE] = local_make,         [SIDE_DETAIL] = local_detail,   [SIDE_DRESS] = local_dress,
     [SIDE_LIST] = local_list,         [SIDE_MISSING] = local_missing, [SIDE_REMOVE] = local_remove,
-    [SIDE_TAKE] = local_take,         [SIDE_PUT] = local_put,
+    [SIDE_TAKE] = local_take,
 };
 
 /* Where nothing may be told of a target, no operation reads it: not its digests, which would let a
@@ -74,6 +74,23 @@ static void local_move(struct local *self, struct work *work)
         local_transfer(self, work);
 }
 
+/* What is done with small files as a whole, or together. */
+static bool local_start_small(struct local *self, struct work *work)
+{
+    enum side_op op = work->slot->op;
+    if (op == SIDE_PRESS)
+        local_press_batch(self, work);
+    else if (op == SIDE_PUT)
+        local_put(self, work);
+    else if (work->small && op == SIDE_COMMIT)
+        local_commit_small(self, work);
+    else if (work->small && op == SIDE_ABANDON)
+        local_abandon_small(self, work);
+    else
+        return false;
+    return true;
+}
+
 static void local_start(struct side *side, struct slot *slot)
 {
     struct local *self = local_of(side);
@@ -83,17 +100,20 @@ static void local_start(struct side *side, struct slot *slot)
     work->busy = true;
     work->slot = slot;
     work->open = local_find(self, slot->job);
+    work->small = batch_find(&self->batch, slot->job->number);
+    if (local_start_small(self, work))
+        return;
     if (slot->op == SIDE_SYNC && !work->open && slot->job->roots[SIDE_TARGET].number > 0) {
         work_call_placed(self, work, local_sync_root, work_finish);
         return;
     }
     if (!work->open && !local_needs_no_open(slot->op)) { /* a peer's mistake can get here */
-        error_set(&slot->error, EBADF, "a file that is not open was asked for");
+        error_set(slot->error, EBADF, "a file that is not open was asked for");
         work_finish(self, work, -EBADF);
         return;
     }
     if (local_withholds(self, slot->op)) {
-        error_set_class(&slot->error, ERROR_FILE, EACCES,
+        error_set_class(slot->error, ERROR_FILE, EACCES,
                         "%s: haul is restricted to writing there, nothing can be read",
                         work->open->file.path);
         work_finish(self, work, -EACCES);
@@ -159,6 +179,9 @@ static void local_completed(struct local *self, struct request *request)
     case OWNER_GROUP:
         sync_group_done(self);
         break;
+    case OWNER_BATCH:
+        batch_done(self);
+        break;
     case OWNER_CACHE:
         local_tended((struct open_file *)((char *)owner - offsetof(struct open_file, owner)),
                      request);
@@ -172,11 +195,12 @@ static void local_go_on(struct local *self)
     local_tend_all(self, self->held.first ? CACHE_PRESSED : CACHE_RELAXED);
     work_look(self);
     sync_group_look(self);
+    batch_look(self);
 }
 
 static bool local_is_ready(const struct local *self)
 {
-    return work_is_ready(self) || sync_group_is_due(self);
+    return work_is_ready(self) || sync_group_is_due(self) || batch_is_due(self);
 }
 
 static int local_reap(struct side *side, struct slot **out, uint32_t max, bool wait)
@@ -217,6 +241,7 @@ static void local_close(struct side *side)
         if (self->opens[i].used)
             file_close(&self->opens[i].file);
     }
+    batch_close(&self->batch);
     free(self->opens);
     free(self->works);
     local_tours_close(&self->tours);
@@ -272,15 +297,16 @@ int local_open(struct side **out, const struct local_config *config, struct erro
     self->owners = malloc(sizeof(*self->owners));
     if (self->owners)
         owners_init(self->owners);
-    if (!self->opens || !self->works || !self->owners)
+    if (!self->opens || !self->works || !self->owners ||
+        batch_init(&self->batch, config->small_max) < 0)
         goto fail;
     for (uint32_t i = 0; i < config->slots_count; i++)
         self->works[i].owner = OWNER_WORK;
     sync_group_init(&self->group);
     if (!self->engine) {
-        /* One request a slot, one a window of all files, one sweep a file, one sync of many. */
+        /* One request a slot, one a window of all files, one sweep a file, two syncs of many. */
         struct engine_config engine = config->engine;
-        engine.depth = config->slots_count + CACHE_POOL_WINDOWS + config->jobs_max + 1;
+        engine.depth = config->slots_count + CACHE_POOL_WINDOWS + config->jobs_max + 2;
         result = engine_open(&self->engine, &engine, err);
         if (result < 0)
             goto fail;

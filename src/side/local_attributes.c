@@ -37,17 +37,16 @@ static struct attributes local_wanted(const struct local *self, const struct job
 
 /* --no-perms: a new file was made with what its folder and the umask gave it; what its owner needs
  * to resume it and the source has not goes now. */
-static int local_new_mode(const struct open_file *open, const struct job *job,
-                          struct attributes *wanted, struct error *err)
+static int local_new_mode(int fd, const char *path, struct attributes *wanted, struct error *err)
 {
-    struct facts now;
-    bool ours = open->file.created || open->ledger.began_fresh;
-    if (job->wish.attributes[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE || !ours)
+    struct stat now;
+    if (wanted->wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE)
         return 0;
-    int result = file_facts(&open->file, &now, err);
-    wanted->facts.mode &= now.mode & 0777;
+    if (fstat(fd, &now) != 0)
+        return error_set(err, errno, "%s: cannot be looked at", path);
+    wanted->facts.mode &= now.st_mode & 0777;
     wanted->wish[ATTRIBUTE_MODE] = ATTRIBUTE_DEFAULT;
-    return result;
+    return 0;
 }
 
 int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,
@@ -56,7 +55,8 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
     struct attributes wanted = local_wanted(self, job);
     struct attributes_outcome outcome = {.changed = 0};
     wanted.facts.kind = FILE_REGULAR; /* whatever the source is; a device keeps its own */
-    int result = local_new_mode(open, job, &wanted, err);
+    bool ours = open->file.created || open->ledger.began_fresh;
+    int result = ours ? local_new_mode(open->file.fd, open->file.path, &wanted, err) : 0;
     if (result == 0)
         result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &outcome, err);
     if (result == 0)
@@ -65,6 +65,40 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
     /* Of a new file everything is new, and the time comes with every copy. */
     open->attributes.changed &= open->file.created ? 0 : (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES);
     return result;
+}
+
+/* All of a new file is new: nothing of it has changed. */
+static int local_put_some(struct work *work, const struct attributes *wanted, struct error *err)
+{
+    struct batch_file *small = work->small;
+    const char *path = small->shown;
+    struct attributes_outcome outcome;
+    int result = attributes_apply(small->file.fd, path, wanted, false, &outcome, err);
+    if (result < 0)
+        return result;
+    attributes_tell(path, wanted, &outcome);
+    small->attributes.lost |= outcome.lost;
+    small->attributes.asked |= outcome.asked;
+    return 0;
+}
+
+int local_put_attributes(const struct local *self, struct work *work, struct error *err)
+{
+    const struct job *job = work->slot->job;
+    struct attributes wanted = local_wanted(self, job);
+    wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE;
+    int result = local_new_mode(work->small->file.fd, work->small->shown, &wanted, err);
+    return result < 0 ? result : local_put_some(work, &wanted, err);
+}
+
+int local_put_times(const struct local *self, struct work *work, struct error *err)
+{
+    const struct job *job = work->slot->job;
+    struct attributes wanted = {.facts = job->facts[SIDE_SOURCE]};
+    (void)self;
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++)
+        wanted.wish[i] = i == ATTRIBUTE_TIMES ? job->wish.attributes[i] : ATTRIBUTE_LEAVE;
+    return local_put_some(work, &wanted, err);
 }
 
 /* By O_PATH, which starts nothing, whatever is there by now, and needs no right to read it. Only
@@ -94,7 +128,7 @@ static int local_change(struct work *work, int fd_path, const char *path,
                         const struct attributes *wanted, struct attributes_outcome *outcome)
 {
     struct side_report *report = &work->slot->job->reports[SIDE_TARGET];
-    struct error *err = &work->slot->error;
+    struct error *err = work->slot->error;
     bool tree = work->slot->job->roots[SIDE_TARGET].number > 0;
     AUTO_CLOSE int before = local_open_path(fd_path, O_RDONLY);
     struct copy_up *copy_up = before >= 0 ? copy_up_expect(before) : NULL;
@@ -130,7 +164,7 @@ static int local_adjust_to(const struct local *self, struct work *work, const ch
                            const struct details *details)
 {
     struct job *job = work->slot->job;
-    struct error *err = &work->slot->error;
+    struct error *err = work->slot->error;
     struct attributes wanted = local_wanted(self, job);
     struct attributes_outcome outcome;
     struct side_report *report = &job->reports[SIDE_TARGET];
@@ -176,7 +210,7 @@ static int local_dress_open(const struct local *self, struct work *work,
     wanted.details = details;
     wanted.wish[ATTRIBUTE_MODE] = wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE;
     int result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &outcome,
-                                  &work->slot->error);
+                                  work->slot->error);
     outcome.lost &= own; /* the commit tells of the owner */
     outcome.asked &= own;
     if (result == 0)
@@ -189,7 +223,7 @@ int local_give(const struct local *self, struct work *work, const struct details
 {
     AUTO_FREE char *path = place_shown(work->place, work->slot->job->target_path);
     if (!path)
-        return error_set_class(&work->slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
+        return error_set_class(work->slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
     return work->open ? local_dress_open(self, work, details)
                       : local_adjust_to(self, work, path, details);
 }

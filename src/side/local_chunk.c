@@ -37,7 +37,7 @@ void local_tend(struct local *self, struct open_file *open, enum cache_urgency u
 
 void local_tend_all(struct local *self, enum cache_urgency urgency)
 {
-    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+    for (uint32_t i = 0; self->opens_count > 0 && i < self->config.jobs_max; i++) {
         struct open_file *open = &self->opens[i];
         if (open->used && !open->opening && !cache_idle(&open->cache))
             local_tend(self, open, urgency);
@@ -58,7 +58,7 @@ static void local_chunk_finish(struct local *self, struct work *work, int result
     cache_end(&open->cache, &work->transfer, true);
     local_tend(self, open, CACHE_RELAXED);
     if (result == 0 && open->cache.over_budget) {
-        error_set_class(&work->slot->error, ERROR_CACHE, ENOBUFS,
+        error_set_class(work->slot->error, ERROR_CACHE, ENOBUFS,
                         "%s: more page cache than --cache-max allows, and --strict forbids it",
                         open->file.path);
         result = -ENOBUFS;
@@ -189,7 +189,7 @@ static void local_write(struct local *self, struct work *work)
     /* Before and behind each write: one at the end of a file that somebody has cut gives it its
      * size back, and what was cut off is zeros then. */
     int result =
-        open->growing ? 0 : file_check_uncut(&open->file, open->size_bytes, &work->slot->error);
+        open->growing ? 0 : file_check_uncut(&open->file, open->size_bytes, work->slot->error);
     if (result < 0) {
         open->lost_result = result; /* nor may a sync claim what was stored before */
         local_chunk_fail(self, work, -result, "write error");
@@ -255,7 +255,7 @@ static void local_read_done(struct local *self, struct work *work, int result)
     slot->count = request->done;
     slot->digest = digest_of(slot->buffer, request->done);
     if (slot->op == SIDE_FETCH && request->done < slot->length) {
-        error_set_class(&work->slot->error, ERROR_CHANGED, ESTALE,
+        error_set_class(work->slot->error, ERROR_CHANGED, ESTALE,
                         "%s: became shorter while it was copied; the target is not complete",
                         work->open->file.path);
         local_chunk_finish(self, work, -ESTALE);

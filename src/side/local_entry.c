@@ -75,9 +75,9 @@ static int entry_is_root(struct work *work, const char *path)
     struct job *job = work->slot->job;
     struct stat now;
     if (job->facts[SIDE_SOURCE].kind != FILE_FOLDER)
-        return error_set_class(&work->slot->error, ERROR_FILE, EISDIR, "%s: is a folder", path);
+        return error_set_class(work->slot->error, ERROR_FILE, EISDIR, "%s: is a folder", path);
     if (fstat(work->place->fd, &now) != 0)
-        return error_set(&work->slot->error, errno, "%s: cannot be looked at", path);
+        return error_set(work->slot->error, errno, "%s: cannot be looked at", path);
     file_facts_beneath(&job->facts[SIDE_TARGET], &now);
     job->made = JOB_UNCHANGED;
     return 0;
@@ -101,7 +101,7 @@ static int entry_make(struct local *self, struct work *work, const char *path)
     AUTO_CLOSE int fd_leader =
         job->hard_link ? place_reach_folder(work->place, wish.link_text, flags) : -1;
     if (fd < 0 || (job->hard_link && fd_leader < 0))
-        return error_set(&work->slot->error, fd < 0 ? -fd : -fd_leader,
+        return error_set(work->slot->error, fd < 0 ? -fd : -fd_leader,
                          "%s: its folder cannot be opened", path);
     if (job->hard_link) {
         wish.fd_leader_folder = fd_leader;
@@ -116,7 +116,7 @@ static int entry_make(struct local *self, struct work *work, const char *path)
         entry_tell(fd, job, &made);
     if (result == 0 && !job->wish.dry)
         entry_end_journal(fd, place_name(job->target_path), &made);
-    return result == 0 || goes ? result : entry_not_made(path, job, result, &work->slot->error);
+    return result == 0 || goes ? result : entry_not_made(path, job, result, work->slot->error);
 }
 
 int local_make(struct local *self, struct work *work)
@@ -124,8 +124,8 @@ int local_make(struct local *self, struct work *work)
     struct job *job = work->slot->job;
     AUTO_FREE char *path = place_shown(work->place, job->target_path);
     if (!path)
-        return error_set_class(&work->slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
-    int result = entry_refuse(work->place, &job->facts[SIDE_SOURCE], path, &work->slot->error);
+        return error_set_class(work->slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    int result = entry_refuse(work->place, &job->facts[SIDE_SOURCE], path, work->slot->error);
     if (result < 0)
         return result;
     if (work->place && job->target_path[0] == '\0')
@@ -182,7 +182,7 @@ int local_detail(struct local *self, struct work *work)
     if (result == 0)
         result = details_read(fd, st.st_mode, wanted_sets(&job->wish), owners, &out);
     slot->count = result == 0 ? (uint32_t)out.length : 0;
-    return result == 0 ? 0 : entry_not_read(path ? path : "", result, slot->length, &slot->error);
+    return result == 0 ? 0 : entry_not_read(path ? path : "", result, slot->length, slot->error);
 }
 
 int local_dress(struct local *self, struct work *work)
@@ -195,7 +195,7 @@ int local_dress(struct local *self, struct work *work)
         .users_only = place_restricts(work->place),
     };
     if (!details_good(slot->buffer, slot->length))
-        return error_set_class(&slot->error, ERROR_PROTOCOL, EBADMSG,
+        return error_set_class(slot->error, ERROR_PROTOCOL, EBADMSG,
                                "%s: what came as its extended attributes cannot be some",
                                slot->job->target_path);
     return local_give(self, work, &details);

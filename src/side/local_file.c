@@ -30,8 +30,7 @@ static int local_refuse_journal(const struct local *self, const struct job *job,
                            job->wish.journal_path);
 }
 
-/* Of facts that have just been learnt. */
-static void local_name_owners(const struct local *self, struct job *job)
+void local_name_owners(const struct local *self, struct job *job)
 {
     enum side_role role = self->side.role;
     if (!job->wish.numeric_ids && job->facts[role].kind != FILE_NONE)
@@ -41,7 +40,7 @@ static void local_name_owners(const struct local *self, struct job *job)
 int local_describe(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    struct error *err = &work->slot->error;
+    struct error *err = work->slot->error;
     int result = local_refuse_journal(self, job, err);
     if (result == 0)
         result =
@@ -65,6 +64,7 @@ static struct open_file *local_place(struct local *self, const struct job *job)
         struct open_file *open = &self->opens[i];
         if (open->used)
             continue;
+        self->opens_count++;
         *open = (struct open_file){
             .owner = OWNER_CACHE,
             .opened = ++self->opened,
@@ -77,8 +77,9 @@ static struct open_file *local_place(struct local *self, const struct job *job)
     return NULL;
 }
 
-static void local_forget(struct open_file *open)
+static void local_forget(struct local *self, struct open_file *open)
 {
+    self->opens_count--;
     ledger_close(&open->ledger);
     cache_close(&open->cache);
     file_close(&open->file);
@@ -195,25 +196,25 @@ static int local_open_step(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
     if (!job->wish.compare_only && local_is_stream(self, work))
-        return local_stream_open(self, work->open, job, &work->slot->error);
-    return work->open->reading ? local_open_reading(self, work, job, &work->slot->error)
-                               : local_open_target(self, work, job, &work->slot->error);
+        return local_stream_open(self, work->open, job, work->slot->error);
+    return work->open->reading ? local_open_reading(self, work, job, work->slot->error)
+                               : local_open_target(self, work, job, work->slot->error);
 }
 
 static void local_opened(struct local *self, struct work *work, int result)
 {
     work->open->opening = false;
     if (result < 0)
-        local_forget(work->open);
+        local_forget(self, work->open);
     work_finish(self, work, result);
 }
 
 void local_open_job(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
-    int result = local_refuse_journal(self, job, &work->slot->error);
+    int result = local_refuse_journal(self, job, work->slot->error);
     if (result == 0 && !(work->open = local_place(self, job)))
-        result = error_set(&work->slot->error, EMFILE, "too many files at once");
+        result = error_set(work->slot->error, EMFILE, "too many files at once");
     if (result < 0) {
         work_finish(self, work, result);
         return;
@@ -228,7 +229,7 @@ int local_map(struct local *self, struct work *work)
     struct slot *slot = work->slot;
     (void)self;
     return file_next_data(&work->open->file, slot->offset, &slot->extent_start, &slot->extent_end,
-                          &work->slot->error);
+                          work->slot->error);
 }
 
 /* The source must be what it was when it was opened. -EAGAIN: perhaps it is, see life.h; who
@@ -274,7 +275,7 @@ static int local_committed(const struct work *work, int result)
 /* From here on the target is what the source was. */
 static int local_set_metadata(struct local *self, struct work *work)
 {
-    struct error *err = &work->slot->error;
+    struct error *err = work->slot->error;
     int result = file_check_in_place(&work->open->file, work->open->size_bytes, err);
     if (result == 0)
         result = local_set_attributes(self, work->open, work->slot->job, err);
@@ -283,7 +284,7 @@ static int local_set_metadata(struct local *self, struct work *work)
 
 static int local_sync_metadata(struct local *self, struct work *work)
 {
-    struct error *err = &work->slot->error;
+    struct error *err = work->slot->error;
     (void)self;
     int result = file_sync(&work->open->file, err);
     if (result == 0)
@@ -295,7 +296,7 @@ static int local_sync_metadata(struct local *self, struct work *work)
 static int local_remove_journal(struct local *self, struct work *work)
 {
     (void)self;
-    return local_committed(work, ledger_remove(&work->open->ledger, &work->slot->error));
+    return local_committed(work, ledger_remove(&work->open->ledger, work->slot->error));
 }
 
 static int local_commit_step(struct local *self, struct work *work)
@@ -304,7 +305,7 @@ static int local_commit_step(struct local *self, struct work *work)
     if (work->open->stream.used)
         return local_stream_check(self, work);
     if (work->open->reading)
-        return local_check_source(work->open, wish->compare_only, &work->slot->error);
+        return local_check_source(work->open, wish->compare_only, work->slot->error);
     int result = local_set_metadata(self, work);
     if (result == 0)
         result = local_sync_metadata(self, work);
@@ -327,7 +328,7 @@ static void local_left(struct local *self, struct work *work, int result)
         snprintf(report->policy_why, sizeof(report->policy_why), "a pipe");
     else
         cache_report(&open->cache, report);
-    local_forget(open);
+    local_forget(self, open);
     work_finish(self, work, result);
 }
 
@@ -382,7 +383,7 @@ static void local_all_synced(struct local *self, struct work *work, int result)
         local_drop_rest(self, work);
         return;
     }
-    error_set(&work->slot->error, -result, "%s: sync to the disk failed", open->file.path);
+    error_set(work->slot->error, -result, "%s: sync to the disk failed", open->file.path);
     local_left(self, work, result);
 }
 

@@ -17,7 +17,7 @@ static uint64_t wanted_bytes(const struct work *work)
 static int grow_step(struct local *self, struct work *work)
 {
     (void)self;
-    return file_set_size(&work->open->file, wanted_bytes(work), &work->slot->error);
+    return file_set_size(&work->open->file, wanted_bytes(work), work->slot->error);
 }
 
 static void grown(struct local *self, struct work *work, int result)
@@ -39,7 +39,7 @@ bool local_grow(struct local *self, struct work *work)
     if (slot->offset + slot->length <= open->size_bytes)
         return false;
     if (!open->grows) {
-        error_set_class(&work->slot->error, ERROR_FILE, ENOSPC,
+        error_set_class(work->slot->error, ERROR_FILE, ENOSPC,
                         "%s: the device is smaller than the source", open->file.path);
         work_finish(self, work, -ENOSPC);
     } else if (open->growing) {
@@ -58,8 +58,8 @@ static int cut_step(struct local *self, struct work *work)
     bool commits = work->slot->op == SIDE_COMMIT;
     (void)self;
     if (commits && open->stored_bytes != job->facts[SIDE_SOURCE].size_bytes)
-        return error_set(&work->slot->error, EIO, "%s: not all of it has arrived", open->file.path);
-    return file_set_size(&open->file, open->stored_bytes, &work->slot->error);
+        return error_set(work->slot->error, EIO, "%s: not all of it has arrived", open->file.path);
+    return file_set_size(&open->file, open->stored_bytes, work->slot->error);
 }
 
 void local_cut(struct local *self, struct work *work, work_then *then)

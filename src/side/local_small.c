@@ -1,22 +1,399 @@
-/* local_small.c - whole small files: one call, one buffer. */
+/* local_small.c - small files of a local side: TAKE and PUT as one call each, and their commits
+ * many at a time.
+ *
+ * A file that was put is open and on its way to the disk. Its COMMIT waits in the batch, which
+ * closes when so many wait, or so long, or when the client says that nothing else comes
+ * (PRESS). Then one call does for all of them, one after the other, what each
+ * would wait for by itself: write-backs are waited for, times are set, pages dropped; and behind
+ * all, one syncfs(2). It tells that something was lost, not what: then each file is synced alone.
+ */
 #include "local_state.h"
 
-#include <errno.h>
+#include "haul/base/clock.h"
+#include "haul/base/hash.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/disk/budget.h"
 
-static int small_refuse(struct work *work)
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    BATCH_FILES = 256,
+    BATCH_WAIT_MS = 500,
+    /* In the page cache, waiting: then they are waited for and dropped, and the sync comes later.
+     */
+    BATCH_BYTES = 8 * 1024 * 1024,
+    PAGE_BYTES = 4096, /* at least */
+};
+
+int batch_init(struct batch *batch, uint32_t files_max)
 {
-    return error_set_class(&work->slot->error, ERROR_USAGE, ENOTSUP,
-                           "this haul does not copy trees yet");
+    batch->owner = OWNER_BATCH;
+    batch->files_max = files_max;
+    batch->files = calloc(files_max, sizeof(*batch->files));
+    batch->keys = calloc(files_max, sizeof(*batch->keys));
+    return batch->files && batch->keys ? 0 : -ENOMEM;
 }
+
+static void batch_forget(struct batch *batch, struct batch_file *file)
+{
+    small_close(&file->file);
+    free(file->shown);
+    batch->keys[file - batch->files] = 0;
+    batch->used_count--;
+}
+
+void batch_close(struct batch *batch)
+{
+    for (uint32_t i = 0; batch->files && batch->keys && i < batch->files_max; i++) {
+        if (batch->keys[i])
+            batch_forget(batch, &batch->files[i]);
+    }
+    free(batch->files);
+    free(batch->keys);
+}
+
+struct batch_file *batch_find(const struct batch *batch, uint32_t job_number)
+{
+    for (uint32_t i = 0; batch->used_count > 0 && i < batch->files_max; i++) {
+        if (batch->keys[i] == (uint64_t)job_number + 1)
+            return &batch->files[i];
+    }
+    return NULL;
+}
+
+static struct batch_file *batch_place(struct local *self, uint32_t job_number)
+{
+    struct batch *batch = &self->batch;
+    for (uint32_t i = 0; i < batch->files_max; i++) {
+        if (batch->keys[i])
+            continue;
+        batch->keys[i] = (uint64_t)job_number + 1;
+        batch->used_count++;
+        batch->files[i] = (struct batch_file){.opened = ++self->opened, .file = {.fd = -1}};
+        return &batch->files[i];
+    }
+    return NULL;
+}
+
+static uint64_t pages_of(const struct batch_file *file)
+{
+    return align_up(file->file.bytes, PAGE_BYTES);
+}
+
+static void small_report(const struct local *self, struct side_report *report, const char *why)
+{
+    *report = (struct side_report){
+        .policy = POLICY_BATCH,
+        .engine = self->engine->ops->kind,
+        .memory_peak_bytes = budget_memory_peak_lately(),
+    };
+    snprintf(report->policy_why, sizeof(report->policy_why), "%s", why);
+    snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);
+}
+
+/* ---- TAKE ---- */
 
 int local_take(struct local *self, struct work *work)
 {
-    (void)self;
-    return small_refuse(work);
+    struct slot *slot = work->slot;
+    struct job *job = slot->job;
+    struct side_report *report = &job->reports[SIDE_SOURCE];
+    struct small_taken taken;
+    int result = small_take(&taken, work->place, job->source_path, slot->buffer,
+                            (uint32_t)min_u64(slot->capacity, slot->length));
+    if (result < 0)
+        return error_set_class(slot->error, ERROR_FILE, EAGAIN, "%s: is not taken as a whole",
+                               job->source_path);
+    job->facts[SIDE_SOURCE] = taken.facts;
+    local_name_owners(self, job);
+    slot->count = taken.bytes;
+    slot->digest = digest_of(slot->buffer, taken.bytes);
+    small_report(self, report, "a small file, read as a whole and dropped");
+    report->resident_before_bytes = taken.before_bytes;
+    report->resident_peak_bytes = taken.peak_bytes;
+    report->resident_after_bytes = taken.after_bytes;
+    return 0;
 }
 
-int local_put(struct local *self, struct work *work)
+/* ---- PUT ---- */
+
+static int put_step(struct local *self, struct work *work)
+{
+    struct slot *slot = work->slot;
+    struct job *job = slot->job;
+    work->small->shown = place_shown(work->place, job->target_path);
+    if (!work->small->shown)
+        return error_set_class(slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    const struct small_wish wish = {
+        .place = work->place,
+        .path = job->target_path,
+        .shown = work->small->shown,
+        .data = slot->buffer,
+        .bytes = slot->length,
+        .create_mode = job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE
+                           ? job->facts[SIDE_SOURCE].mode
+                           : 0,
+        .source = &job->facts[SIDE_SOURCE],
+    };
+    int result = small_put(&work->small->file, &wish, slot->error);
+    if (result == 0)
+        result = local_put_attributes(self, work, slot->error);
+    if (result < 0 && !error_is_set(slot->error))
+        error_set_class(slot->error, ERROR_FILE, -result, "%s: is not put as a whole",
+                        work->small->shown);
+    return result;
+}
+
+static void put_done(struct local *self, struct work *work, int result)
+{
+    struct batch *batch = &self->batch;
+    if (result < 0)
+        batch_forget(batch, work->small);
+    else
+        batch->cached_bytes += pages_of(work->small);
+    batch->peak_bytes = max_u64(batch->peak_bytes, batch->cached_bytes);
+    work_finish(self, work, result);
+}
+
+/* Where no sync can be shared, or windows of the page cache do not fit into memory, each goes its
+ * own way. */
+void local_put(struct local *self, struct work *work)
+{
+    struct slot *slot = work->slot;
+    int result = 0;
+    if (!sync_group_useful(self) || self->config.windows_do_not_fit)
+        result = -EOPNOTSUPP;
+    else if (!(work->small = batch_place(self, slot->job->number)))
+        result = -EAGAIN;
+    if (result == 0) {
+        work_call_placed(self, work, put_step, put_done);
+        return;
+    }
+    error_set_class(slot->error, ERROR_FILE, -result, "%s: is not put as a whole",
+                    slot->job->target_path);
+    work_finish(self, work, result);
+}
+
+/* ---- COMMIT ---- */
+
+static void work_batched(struct local *self, struct work *work, int result)
 {
     (void)self;
-    return small_refuse(work);
+    (void)work;
+    (void)result;
+    assert(false && "a commit in a batch is no request");
+}
+
+void local_commit_small(struct local *self, struct work *work)
+{
+    struct batch *batch = &self->batch;
+    if (!batch->waiting.first)
+        batch->since_ns = clock_now_ns();
+    work->request = (struct request){.owner = &work->owner};
+    work->then = work_batched;
+    queue_put(&batch->waiting, &work->request.link);
+    batch->waiting_count++;
+    batch->unsettled_bytes += pages_of(work->small);
+}
+
+void local_press_batch(struct local *self, struct work *work)
+{
+    struct batch *batch = &self->batch;
+    batch->pressed = batch->waiting.first || (batch->riding.first && !batch->syncing);
+    work_finish(self, work, 0);
+}
+
+/* It has all its data, and no time that a source can have. */
+void local_abandon_small(struct local *self, struct work *work)
+{
+    struct side_report *report = &work->slot->job->reports[SIDE_TARGET];
+    small_report(self, report, "");
+    report->resident_after_bytes = report->resident_peak_bytes = NUM_UNKNOWN;
+    self->batch.cached_bytes -= pages_of(work->small);
+    batch_forget(&self->batch, work->small);
+    work_finish(self, work, 0);
+}
+
+/* ---- a round, away from the side's thread ---- */
+
+static struct work *work_of_link(const struct queue_link *link)
+{
+    return link ? work_of_owner(((const struct request *)(const void *)link)->owner) : NULL;
+}
+
+static struct work *work_next(const struct work *work)
+{
+    return work_of_link(work->request.link.next);
+}
+
+static void round_settle(struct local *self, struct work *work)
+{
+    struct batch_file *small = work->small;
+    struct slot *slot = work->slot;
+    if (small->settled)
+        return;
+    small->settled = true;
+    small->result = small_settle(&small->file, small->shown, slot->error);
+    if (small->result == 0)
+        small->result = local_put_times(self, work, slot->error);
+    if (small->result < 0)
+        small_take_back(&small->file, small->shown);
+    small_drop(&small->file);
+}
+
+static void round_sync_alone(struct work *work)
+{
+    struct batch_file *small = work->small;
+    if (small->result < 0)
+        return;
+    small->result = small_sync(&small->file, small->shown, work->slot->error);
+    if (small->result < 0)
+        small_take_back(&small->file, small->shown);
+}
+
+/* All of one device. The error of a file system is told to a descriptor from before the writes:
+ * that of the file that was put first is from before all of them. */
+static void round_sync(struct work *first)
+{
+    uint64_t device = first->small->file.device;
+    const struct batch_file *oldest = first->small;
+    for (struct work *work = first; work; work = work_next(work)) {
+        if (work->small->file.device == device && work->small->opened < oldest->opened)
+            oldest = work->small;
+    }
+    bool good = syncfs(oldest->file.fd) == 0;
+    for (struct work *work = first; work; work = work_next(work)) {
+        if (work->small->file.device != device)
+            continue;
+        work->small->synced = true;
+        if (!good)
+            round_sync_alone(work);
+    }
+}
+
+static void round_end(struct work *work)
+{
+    struct batch_file *small = work->small;
+    if (small->file.left_bytes > 0)
+        small_drop(&small->file);
+    small_close(&small->file);
+}
+
+static int run_round(void *argument)
+{
+    struct local *self = argument;
+    struct work *first = work_of_link(self->batch.riding.first);
+    for (struct work *work = first; work; work = work_next(work))
+        round_settle(self, work);
+    for (struct work *work = first; self->batch.syncing && work; work = work_next(work)) {
+        if (!work->small->synced)
+            round_sync(work);
+    }
+    for (struct work *work = first; self->batch.syncing && work; work = work_next(work))
+        round_end(work);
+    return 0;
+}
+
+/* ---- rounds ---- */
+
+static bool batch_closes(const struct batch *batch)
+{
+    return batch->pressed || batch->waiting_count >= BATCH_FILES ||
+           clock_now_ns() - batch->since_ns >= BATCH_WAIT_MS * NS_PER_MS;
+}
+
+static uint64_t batch_bytes_most(const struct local *self)
+{
+    uint64_t windows = (uint64_t)self->config.windows_count * self->config.window_bytes;
+    return windows > 0 ? min_u64(windows, BATCH_BYTES) : BATCH_BYTES;
+}
+
+bool batch_is_due(const struct local *self)
+{
+    const struct batch *batch = &self->batch;
+    if (batch->refused)
+        return true;
+    return batch->waiting.first && !batch->riding.first &&
+           (batch->unsettled_bytes >= batch_bytes_most(self) || batch_closes(batch));
+}
+
+static void batch_begin(struct local *self)
+{
+    struct batch *batch = &self->batch;
+    batch->syncing = batch_closes(batch);
+    batch->riding = batch->waiting;
+    batch->waiting = (struct queue){NULL, NULL};
+    batch->waiting_count = 0;
+    batch->unsettled_bytes = 0;
+    batch->pressed = false;
+    batch->began_ns = clock_now_ns();
+    batch->request = (struct request){
+        .kind = REQUEST_CALL,
+        .call = run_round,
+        .argument = self,
+        .owner = &batch->owner,
+    };
+    int result = engine_submit(self->engine, &batch->request);
+    if (result < 0) {
+        batch->request.result = result;
+        batch->refused = true;
+    }
+}
+
+static void batch_left(struct local *self, struct work *work)
+{
+    struct batch *batch = &self->batch;
+    const struct batch_file *small = work->small;
+    struct side_report *report = &work->slot->job->reports[SIDE_TARGET];
+    int result = small->result;
+    small_report(self, report, "small files, written back and dropped many at a time");
+    report->attributes_lost = small->attributes.lost;
+    report->attributes_asked = small->attributes.asked;
+    report->resident_peak_bytes = batch->peak_bytes;
+    report->resident_after_bytes = small->file.left_bytes;
+    batch_forget(batch, work->small);
+    work_finish(self, work, result);
+}
+
+void batch_done(struct local *self)
+{
+    struct batch *batch = &self->batch;
+    struct queue riding = batch->riding;
+    struct request *request;
+    int result = batch->request.result;
+    uint64_t round_bytes = 0;
+    batch->riding = (struct queue){NULL, NULL};
+    batch->refused = false;
+    while ((request = queue_take(&riding))) {
+        struct work *work = work_of_owner(request->owner);
+        struct batch_file *small = work->small;
+        round_bytes += small->file.bytes;
+        if (small->settled && !small->dropped)
+            batch->cached_bytes -= pages_of(small);
+        small->dropped = small->settled;
+        if (result < 0 && small->result == 0) /* the call itself was not taken */
+            small->result =
+                error_set(work->slot->error, -result, "%s: sync to the disk failed", small->shown);
+        if (batch->syncing || small->result < 0) {
+            batch_left(self, work);
+            continue;
+        }
+        queue_put(&batch->waiting, &work->request.link);
+        batch->waiting_count++;
+    }
+    batch->peak_bytes = batch->cached_bytes;
+    if (batch->syncing)
+        sync_group_took(self, round_bytes, clock_now_ns() - batch->began_ns);
+}
+
+void batch_look(struct local *self)
+{
+    if (self->batch.refused)
+        batch_done(self);
+    if (batch_is_due(self))
+        batch_begin(self);
 }

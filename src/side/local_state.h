@@ -8,10 +8,11 @@
 #include "haul/disk/ledger.h"
 #include "haul/disk/place.h"
 #include "haul/disk/roots.h"
+#include "haul/disk/small.h"
 #include "haul/side/side.h"
 
 /* Who a request belongs to: the first member of every owner. */
-enum owner { OWNER_WORK, OWNER_CACHE, OWNER_GROUP };
+enum owner { OWNER_WORK, OWNER_CACHE, OWNER_GROUP, OWNER_BATCH };
 
 /* What has its turn in a pipe. */
 struct local_stream {
@@ -45,12 +46,22 @@ struct open_file {
     struct attributes_outcome attributes; /* of DRESS and of the commit */
 };
 
+/* A small file at a target, from its PUT to its COMMIT or ABANDON. */
+struct batch_file {
+    struct small_file file;
+    char *shown;                   /* owned: its path, in words */
+    uint64_t opened;               /* as of an open_file */
+    bool settled, dropped, synced; /* small_settle() was tried; its pages are gone; the sync, too */
+    int result;                    /* below 0: it has failed, and its slot has the words */
+    struct attributes_outcome attributes;
+};
+
 struct local;
 struct work;
 
 /* What a call does for a slot, away from the side's own thread: it may touch work->slot, work->open
  * and what belongs to them, as nobody else does so meanwhile, and of the side only its
- * configuration and its roots. 0, or -errno with words in work->slot->error. */
+ * configuration and its roots. 0, or -errno with words in work->slot->error-> */
 typedef int work_step(struct local *self, struct work *work);
 /* What follows a request, with its result, on the side's thread. */
 typedef void work_then(struct local *self, struct work *work, int result);
@@ -62,6 +73,7 @@ struct work {
     bool waiting; /* see work_wait() */
     struct slot *slot;
     struct open_file *open;
+    struct batch_file *small; /* instead of open */
     struct request request;
     work_then *then;    /* what follows request */
     struct local *self; /* of a call: whose slot it is ... */
@@ -111,6 +123,23 @@ struct systems {
     } all[SYSTEMS_MAX];
 };
 
+/* Small files: see local_small.c. */
+struct batch {
+    enum owner owner;
+    struct batch_file *files; /* files_max */
+    uint64_t *keys;           /* of them: number of the job + 1; 0: free */
+    uint32_t files_max, used_count;
+    struct queue waiting, riding; /* requests of works: of the next round, of this one */
+    uint32_t waiting_count;
+    uint64_t unsettled_bytes;          /* of the waiting */
+    uint64_t cached_bytes, peak_bytes; /* of all, in the page cache: now, and lately */
+    uint64_t since_ns, began_ns;       /* the first waits; the round began */
+    bool pressed;                      /* nothing else comes */
+    bool syncing;                      /* this round ends with a sync: else it makes room */
+    bool refused;                      /* by the engine */
+    struct request request;
+};
+
 struct local {
     struct side side;
     struct engine *engine;
@@ -121,8 +150,10 @@ struct local {
     struct roots roots;
     struct tours tours;
     struct systems systems;
+    struct batch batch;
     uint64_t opened;         /* files, so far */
     struct open_file *opens; /* config.jobs_max */
+    uint32_t opens_count;    /* in use */
     struct work *works;      /* config.slots_count */
     struct queue ready;      /* slots that are done, to be handed back */
     struct queue refused;    /* requests of works that the engine did not take */
@@ -170,6 +201,8 @@ void local_tended(struct open_file *open, struct request *request);
 /* local_life.c: open, commit */
 void local_open_job(struct local *self, struct work *work);
 int local_describe(struct local *self, struct work *work); /* these two are steps */
+/* Of a source's facts, which have just been learnt. */
+void local_name_owners(const struct local *self, struct job *job);
 int local_map(struct local *self, struct work *work);
 void local_leave(struct local *self, struct work *work); /* COMMIT, ABANDON */
 
@@ -198,8 +231,28 @@ int local_stream_check(const struct local *self, struct work *work); /* COMMIT: 
 bool local_grow(struct local *self, struct work *work);
 /* COMMIT, ABANDON: its final size, then `then`. */
 void local_cut(struct local *self, struct work *work, work_then *then);
+/* Can syncs be shared here, and is it worth it? One of so many bytes took so long. */
+bool sync_group_useful(const struct local *self);
+void sync_group_took(struct local *self, uint64_t bytes, uint64_t duration_ns);
+
+/* local_small.c: small files as a whole */
+int batch_init(struct batch *batch, uint32_t files_max);
+void batch_close(struct batch *batch); /* nothing is in flight */
+struct batch_file *batch_find(const struct batch *batch, uint32_t job_number); /* NULL: none */
+int local_take(struct local *self, struct work *work);                         /* a step */
+void local_put(struct local *self, struct work *work);
+void local_commit_small(struct local *self, struct work *work);
+void local_abandon_small(struct local *self, struct work *work);
+void local_press_batch(struct local *self, struct work *work);
+/* As those of the sync group. */
+bool batch_is_due(const struct local *self);
+void batch_look(struct local *self);
+void batch_done(struct local *self);
 
 /* local_attributes.c: owner, group, mode, times */
+/* Of a small file: all but the times; and those. */
+int local_put_attributes(const struct local *self, struct work *work, struct error *err);
+int local_put_times(const struct local *self, struct work *work, struct error *err);
 int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,
                          struct error *err);
 /* ADJUST and DRESS, the latter with details: of an open file what comes before its commit, of
@@ -227,10 +280,6 @@ void local_tours_leave(struct tours *tours, const struct job *job); /* ABANDON *
 int local_make(struct local *self, struct work *work);
 int local_detail(struct local *self, struct work *work);
 int local_dress(struct local *self, struct work *work);
-
-/* local_small.c: whole small files, with their buffers. Steps. */
-int local_take(struct local *self, struct work *work);
-int local_put(struct local *self, struct work *work);
 
 /* local_probe.c: --dry-run, would OPEN succeed? */
 int local_probe(const struct local *self, const struct place *place, const struct job *job,

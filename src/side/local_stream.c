@@ -94,13 +94,13 @@ static int stream_count(struct work *work, bool ended)
     if (expected_bytes == 0 || work->open->stream.endless)
         return 0;
     if (ended && work->cursor < expected_bytes)
-        return error_set_class(&slot->error, ERROR_FILE, ENODATA,
+        return error_set_class(slot->error, ERROR_FILE, ENODATA,
                                "%s: ended after %llu bytes, and --size says %llu; the target is "
                                "not complete",
                                file->path, (unsigned long long)work->cursor,
                                (unsigned long long)expected_bytes);
     if (work->cursor > expected_bytes)
-        return error_set_class(&slot->error, ERROR_FILE, EFBIG,
+        return error_set_class(slot->error, ERROR_FILE, EFBIG,
                                "%s: brings more than the %llu bytes that --size says", file->path,
                                (unsigned long long)expected_bytes);
     return 0;
@@ -110,13 +110,13 @@ static void stream_failed(struct local *self, struct work *work, int result)
 {
     const char *path = work->open->file.path;
     if (result == -EPIPE)
-        error_set(&work->slot->error, EPIPE, "%s: whoever read it has gone", path);
+        error_set(work->slot->error, EPIPE, "%s: whoever read it has gone", path);
     else if (result != -ECANCELED)
-        error_set(&work->slot->error, -result, "%s: %s at byte %llu", path,
+        error_set(work->slot->error, -result, "%s: %s at byte %llu", path,
                   work->slot->op == SIDE_FETCH ? "read error" : "write error",
                   (unsigned long long)work->cursor);
     else
-        error_set_class(&work->slot->error, ERROR_INTERRUPTED, ECANCELED, "%s: given up", path);
+        error_set_class(work->slot->error, ERROR_INTERRUPTED, ECANCELED, "%s: given up", path);
     stream_finish(self, work, result);
 }
 
@@ -183,6 +183,6 @@ int local_stream_check(const struct local *self, struct work *work)
                    : stream->position == job->facts[SIDE_SOURCE].size_bytes;
     if (all)
         return 0;
-    return error_set(&work->slot->error, EIO, "%s: not all of it has gone through",
+    return error_set(work->slot->error, EIO, "%s: not all of it has gone through",
                      work->open->file.path);
 }

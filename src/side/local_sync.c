@@ -21,7 +21,7 @@ int local_disprove(struct local *self, struct work *work)
 
 static void local_recorded(struct local *self, struct work *work, int result)
 {
-    if (ledger_record(&work->open->ledger, &work->request, &result, &work->slot->error))
+    if (ledger_record(&work->open->ledger, &work->request, &result, work->slot->error))
         work_submit(self, work, local_recorded);
     else
         work_finish(self, work, result);
@@ -34,7 +34,7 @@ static void local_synced(struct local *self, struct work *work, int result)
     if (result == 0)
         result = open->lost_result;
     if (result == 0 && !open->growing) /* what was cut off since is nowhere, durable or not */
-        result = file_check_in_place(&open->file, open->size_bytes, &work->slot->error);
+        result = file_check_in_place(&open->file, open->size_bytes, work->slot->error);
     work->request.result = result;
     if (ledger_prove(&open->ledger, &work->request, !open->cache.transfers.first)) {
         work_submit(self, work, local_recorded);
@@ -77,7 +77,7 @@ static void local_sync_data(struct local *self, struct work *work, int result)
 static int local_sync_make(struct local *self, struct work *work)
 {
     (void)self;
-    return ledger_make(&work->open->ledger, &work->slot->error);
+    return ledger_make(&work->open->ledger, work->slot->error);
 }
 
 void local_sync(struct local *self, struct work *work)
@@ -97,10 +97,9 @@ int local_recall(struct local *self, struct work *work)
     struct journal_entry *entries = (struct journal_entry *)(void *)slot->buffer;
     (void)self;
     if (room == 0)
-        return error_set(&slot->error, EINVAL, "%s: no room for its journal",
-                         work->open->file.path);
+        return error_set(slot->error, EINVAL, "%s: no room for its journal", work->open->file.path);
     int count = ledger_recall(&work->open->ledger, slot->offset, entries, room, &slot->extent_start,
-                              &slot->error);
+                              slot->error);
     slot->count = count > 0 ? (uint32_t)count : 0;
     return count < 0 ? count : 0;
 }

@@ -37,7 +37,7 @@ static int tree_check(const struct work *work, struct error *err)
 
 static int tree_refused(const struct work *work, const char *path, int result, const char *doing)
 {
-    return error_set(&work->slot->error, -result, "%s%s: %s", place_prefix(work->place), path,
+    return error_set(work->slot->error, -result, "%s%s: %s", place_prefix(work->place), path,
                      doing);
 }
 
@@ -193,7 +193,7 @@ static int tour_begin(struct tour *tour, const struct work *work, struct error *
 
 int local_tour(struct local *self, struct work *work)
 {
-    struct error *err = &work->slot->error;
+    struct error *err = work->slot->error;
     int result = tree_check(work, err);
     struct tour *tour = result == 0 ? calloc(1, sizeof(*tour)) : NULL;
     if (!tour)
@@ -213,11 +213,11 @@ int local_walk(struct local *self, struct work *work)
     struct slot *slot = work->slot;
     struct bytes out = bytes_writer(slot->buffer, tree_room(slot));
     if (out.capacity < ENTRY_BYTES_MAX)
-        return error_set_class(&slot->error, ERROR_PROTOCOL, EINVAL, "no room for a walk");
+        return error_set_class(slot->error, ERROR_PROTOCOL, EINVAL, "no room for a walk");
     struct tour *tour = tour_take(&self->tours, slot->job, false);
     if (!tour || atomic_exchange(&tour->walking, true)) {
         tour_give(&self->tours, tour);
-        return error_set_class(&slot->error, ERROR_PROTOCOL, EBADF,
+        return error_set_class(slot->error, ERROR_PROTOCOL, EBADF,
                                "a walk that has not begun, or is under way, was asked to go on");
     }
     slot->extent_start = (uint64_t)walk_next(tour->walk, work->place, &out);
@@ -266,10 +266,10 @@ int local_list(struct local *self, struct work *work)
     struct slot *slot = work->slot;
     const char *path = slot->job->target_path;
     struct listing listing = {.capacity = LISTING_BYTES};
-    int result = tree_check(work, &slot->error);
+    int result = tree_check(work, slot->error);
     (void)self;
     if (result == 0 && tree_room(slot) < ENTRY_BYTES_MAX)
-        result = error_set_class(&slot->error, ERROR_PROTOCOL, EINVAL, "no room for a list");
+        result = error_set_class(slot->error, ERROR_PROTOCOL, EINVAL, "no room for a list");
     if (result < 0)
         return result;
     AUTO_CLOSE int fd = place_reach(work->place, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
@@ -335,9 +335,9 @@ static int missing_sift(const struct missing *missing, struct slot *slot)
     struct bytes out = bytes_writer(slot->buffer, tree_room(slot));
     struct entry entry;
     int result;
-    while ((result = entry_unpack(&in, &entry, &slot->error)) > 0) {
+    while ((result = entry_unpack(&in, &entry, slot->error)) > 0) {
         if (entry.type != ENTRY_NAME)
-            return error_set_class(&slot->error, ERROR_PROTOCOL, EPROTO,
+            return error_set_class(slot->error, ERROR_PROTOCOL, EPROTO,
                                    "a list of names has something else in it");
         entry.name = strcpy(name, entry.name); /* what is put may lie over it */
         if (missing_is(missing, name, entry.facts.kind == FILE_FOLDER))
@@ -368,7 +368,7 @@ int local_missing(struct local *self, struct work *work)
     struct slot *slot = work->slot;
     const char *path = slot->job->source_path;
     struct missing missing = {.length = strlen(path)};
-    int result = tree_check(work, &slot->error);
+    int result = tree_check(work, slot->error);
     if (result < 0)
         return result;
     AUTO_CLOSE int fd = place_reach(work->place, path, O_PATH | O_DIRECTORY);
@@ -376,7 +376,7 @@ int local_missing(struct local *self, struct work *work)
         return tree_refused(work, path, fd, "this folder cannot be looked at");
     AUTO_FREE char *room = malloc(missing.length + 1 + ENTRY_NAME_MAX + 1);
     if (!room)
-        return error_set_class(&slot->error, ERROR_MEMORY, ENOMEM, "no memory for a path");
+        return error_set_class(slot->error, ERROR_MEMORY, ENOMEM, "no memory for a path");
     missing.path = stpcpy(room, path) - missing.length;
     if (missing.length > 0)
         missing.path[missing.length++] = '/';
@@ -386,7 +386,7 @@ int local_missing(struct local *self, struct work *work)
     if (missing_is_hidden(missing.rules, missing.path, strlen(path)))
         missing.fd = -1;
     result = tour ? missing_sift(&missing, slot)
-                  : error_set_class(&slot->error, ERROR_PROTOCOL, EBADF,
+                  : error_set_class(slot->error, ERROR_PROTOCOL, EBADF,
                                     "names were asked for without a walk");
     tour_give(&self->tours, tour);
     return result;
@@ -409,7 +409,7 @@ static int remove_source(struct work *work)
 {
     const struct job *job = work->slot->job;
     const char *path = job->source_path;
-    struct error *err = &work->slot->error;
+    struct error *err = work->slot->error;
     struct facts now;
     AUTO_CLOSE int fd_folder = place_reach_folder(work->place, path, O_PATH | O_DIRECTORY);
     if (fd_folder < 0)
@@ -431,7 +431,7 @@ static int remove_source(struct work *work)
 
 int local_remove(struct local *self, struct work *work)
 {
-    struct error *err = &work->slot->error;
+    struct error *err = work->slot->error;
     const struct job *job = work->slot->job;
     bool source = self->side.role == SIDE_SOURCE;
     int result = tree_check(work, err);

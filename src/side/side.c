@@ -31,13 +31,14 @@ static const char *const op_names[] = {
     [SIDE_CANCEL] = "stop waiting for it",
     [SIDE_BLOCKS] = "compare a chunk",
     [SIDE_DIFFER] = "compare a chunk",
+    [SIDE_PRESS] = "wait no longer",
 };
 
 void side_start(struct side *side, struct slot *slot, enum side_op op)
 {
     slot->op = op;
     slot->result = 0;
-    slot->error.class = ERROR_NONE;
+    error_clear(slot->error);
     slot->matched = false;
     slot->count = 0;
     slot->extent_start = slot->extent_end = 0;
@@ -50,7 +51,7 @@ static void side_words(const struct side *side, struct slot *slot)
 {
     const char *path = side->role == SIDE_SOURCE ? slot->job->source_path : slot->job->target_path;
     if (slot->result < 0)
-        (void)error_settle(&slot->error, slot->result, "%s: %s", path ? path : "",
+        (void)error_settle(slot->error, slot->result, "%s: %s", path ? path : "",
                            op_names[slot->op]);
 }
 
@@ -93,5 +94,5 @@ int side_call(struct side *side, struct slot *slot, enum side_op op, struct erro
             return error_take(err, &side->error);
     }
     assert(done == slot);
-    return slot->result < 0 ? error_take(err, &slot->error) : 0;
+    return slot->result < 0 ? error_take(err, slot->error) : 0;
 }

@@ -37,6 +37,21 @@ bool sync_group_may(const struct local *self, const struct open_file *open)
            open->file.facts.kind == FILE_REGULAR && filesystem_tells(open->file.filesystem);
 }
 
+bool sync_group_useful(const struct local *self)
+{
+    return !self->group.useless;
+}
+
+void sync_group_took(struct local *self, uint64_t bytes, uint64_t duration_ns)
+{
+    uint64_t seconds = duration_ns / NS_PER_SECOND;
+    if (seconds <= ROUND_SECONDS_MAX + bytes / SLOW_BYTES_A_SECOND || self->group.useless)
+        return;
+    log_verbose("a sync of several files took %llu s: from now on each by itself",
+                (unsigned long long)seconds);
+    self->group.useless = true;
+}
+
 void sync_group_join(struct local *self, struct work *work, work_step *alone, work_then *then)
 {
     struct sync_group *group = &self->group;
@@ -116,15 +131,10 @@ void sync_group_done(struct local *self)
     struct queue riding = group->riding;
     struct request *request;
     int result = group->request.result;
-    uint64_t seconds = (clock_now_ns() - group->since_ns) / NS_PER_SECOND;
+    sync_group_took(self, group->round_bytes, clock_now_ns() - group->since_ns);
     group->riding = (struct queue){NULL, NULL};
     group->refused = false;
     group->since_ns = clock_now_ns();
-    if (seconds > ROUND_SECONDS_MAX + group->round_bytes / SLOW_BYTES_A_SECOND) {
-        log_verbose("a sync of several files took %llu s: from now on each by itself",
-                    (unsigned long long)seconds);
-        group->useless = true;
-    }
     for (uint32_t i = 0; result < 0 && i < self->config.jobs_max; i++)
         self->opens[i].syncs_alone = true;
     while ((request = queue_take(&riding))) {

@@ -17,11 +17,11 @@ void work_fail(struct local *self, struct work *work, int errnum, const char *do
     const char *path = work->open && work->open->file.path ? work->open->file.path : "";
     struct slot *slot = work->slot;
     if (errnum == ENOSPC || errnum == EDQUOT)
-        error_set(&slot->error, errnum, "%s: make room and run it again to go on", path);
+        error_set(slot->error, errnum, "%s: make room and run it again to go on", path);
     else if (slot->length == 0) /* of the whole file */
-        error_set(&slot->error, errnum, "%s: %s", path, doing);
+        error_set(slot->error, errnum, "%s: %s", path, doing);
     else
-        error_set(&slot->error, errnum, "%s: %s at byte %llu", path, doing,
+        error_set(slot->error, errnum, "%s: %s at byte %llu", path, doing,
                   (unsigned long long)slot->offset);
     work_finish(self, work, -errnum);
 }
@@ -52,7 +52,7 @@ static int work_run_call(void *argument)
     if (!work->placed)
         return work->call(work->self, work);
     int result = roots_hold(roots, &slot->job->roots[work->self->side.role], &work->place,
-                            &work->slot->error);
+                            work->slot->error);
     if (result < 0)
         return result;
     result = work->call(work->self, work);
@@ -104,7 +104,8 @@ void work_look(struct local *self)
     self->refused = (struct queue){NULL, NULL};
     while ((request = queue_take(&refused)))
         work_completed(self, work_of_owner(request->owner));
-    for (uint32_t i = 0; i < self->config.slots_count; i++) {
+    /* Only what has an open file waits. */
+    for (uint32_t i = 0; self->opens_count > 0 && i < self->config.slots_count; i++) {
         if (self->works[i].waiting)
             work_completed(self, &self->works[i]);
     }

@@ -18,14 +18,15 @@
 /* They are those of the enums, so that saves a table each: a new one goes to the end, and none
  * changes its place. */
 static_assert(ERROR_USAGE == 1 && ERROR_BUSY == 8 && ERROR_TIMEOUT == 16, "classes of errors");
-static_assert(SIDE_DESCRIBE == 0 && SIDE_STORE == 6 && SIDE_ADJUST == 12 && SIDE_DIFFER == 25,
+static_assert(SIDE_DESCRIBE == 0 && SIDE_STORE == 6 && SIDE_ADJUST == 12 && SIDE_DIFFER == 25 &&
+                  SIDE_PRESS == 26,
               "operations");
 static_assert(SIDE_SOURCE == 0 && SIDE_TARGET == 1, "roles");
 static_assert(FILE_NONE == 0 && FILE_REGULAR == 1 && FILE_OTHER == 4 && FILE_CHARACTER == 8,
               "kinds of files");
 static_assert(JOB_UNCHANGED == 0 && JOB_CREATED == 2, "what was made");
 static_assert(EVIDENCE_NONE == 0 && EVIDENCE_STRONG == 2, "grades");
-static_assert(POLICY_AUTO == 0 && POLICY_DIRECT == 1 && POLICY_PLAIN == 3, "policies");
+static_assert(POLICY_AUTO == 0 && POLICY_DIRECT == 1 && POLICY_BATCH == 4, "policies");
 static_assert(ENGINE_AUTO == 0 && ENGINE_URING == 1 && ENGINE_SIM == 4, "engines");
 static_assert(RESUME_AUTO == 0 && RESUME_APPEND == 1 && RESUME_RESTART == 3, "wishes to resume");
 static_assert(ATTRIBUTE_OWNER == 0 && ATTRIBUTE_TIMES == 5 && ATTRIBUTES_COUNT == 6, "attributes");
@@ -172,7 +173,7 @@ static const struct field failure_fields[] = {
     TEXT(failure.words, ERROR_TEXT_BYTES),
 };
 
-static const struct field request_fields[] = {U8(op, SIDE_DIFFER), ANY32(job.number)};
+static const struct field request_fields[] = {U8(op, SIDE_PRESS), ANY32(job.number)};
 #define ROOT         ANY32(root.number), TEXT(root.path, WIRE_ROOT_BYTES_MAX)
 #define NAMES(names) WORDS(names.of[OWNERS_USER]), WORDS(names.of[OWNERS_GROUP])
 #define FILE_FIELDS                                                                                \
@@ -209,7 +210,7 @@ static const struct field store_fields[] = {RANGE, BOOL(slot.blank), BOOL(slot.p
                                             SET(slot.set), DIGEST(slot.digest)};
 static const struct field keep_fields[] = {RANGE, DIGEST(slot.digest)};
 
-static const struct field reply_fields[] = {U8(op, SIDE_DIFFER), U8(status, WIRE_DAMAGED)};
+static const struct field reply_fields[] = {U8(op, SIDE_PRESS), U8(status, WIRE_DAMAGED)};
 static const struct field described_fields[] = {FACTS(facts), NAMES(names),
                                                 BOOL(job.journal_present)};
 static const struct field opened_fields[] = {
@@ -250,10 +251,10 @@ static const struct field examined_fields[] = {
 #define COUNTED U32(slot.count, 0, BYTES_MAX), DIGEST(slot.digest)
 static const struct field counted_fields[] = {COUNTED};
 static const struct field walked_fields[] = {ANY64(slot.extent_start), COUNTED};
-static const struct field taken_fields[] = {FACTS(facts), COUNTED};
+static const struct field taken_fields[] = {FACTS(facts), NAMES(names), COUNTED};
 static const struct field made_fields[] = {U8(job.made, JOB_CREATED), FACTS(facts)};
 static const struct field report_fields[] = {
-    U8(report.policy, POLICY_PLAIN),
+    U8(report.policy, POLICY_BATCH),
     U8(report.engine, ENGINE_SIM),
     WORDS(report.policy_why),
     WORDS(report.engine_why),
@@ -332,7 +333,8 @@ static const struct {
     [SIDE_TAKE] = {.asked = TABLE(asking_fields),
                    .answered = TABLE(taken_fields),
                    .describes = true,
-                   .counts = true},
+                   .counts = true,
+                   .reports = true},
     [SIDE_PUT] = {.asked = TABLE(giving_fields), .describes = true, .gives = true},
     [SIDE_CANCEL] = {.reports = false},
     [SIDE_BLOCKS] = {.asked = TABLE(range_fields),
@@ -341,6 +343,7 @@ static const struct {
     [SIDE_DIFFER] = {.asked = TABLE(differ_fields),
                      .answered = TABLE(differing_fields),
                      .gives = true},
+    [SIDE_PRESS] = {.reports = false},
 };
 static_assert(COUNT_OF(ops) == SIDE_OPS_COUNT, "every operation has its fields");
 
@@ -680,8 +683,8 @@ void codec_take_reply(struct slot *slot, enum side_role role, const struct wire_
             take(slot->job, field, offsetof(struct wire_message, job), sizeof(*slot->job),
                  &reply->job);
     }
-    bool names = slot->op == SIDE_DESCRIBE || slot->op == SIDE_OPEN;
-    if (names || slot->op == SIDE_TAKE || slot->op == SIDE_MAKE)
+    bool names = slot->op == SIDE_DESCRIBE || slot->op == SIDE_OPEN || slot->op == SIDE_TAKE;
+    if (names || slot->op == SIDE_MAKE)
         slot->job->facts[role] = reply->facts;
     if (names)
         slot->job->names[role] = reply->names;
@@ -760,21 +763,18 @@ static const char *contradiction(const struct wire_message *message, enum wire_s
 
 /* ---- frames ---- */
 
-static_assert(sizeof(struct slot) - offsetof(struct slot, error) < sizeof(struct error) + 8 &&
-                  sizeof(struct wire_message) - offsetof(struct wire_message, slot) <
-                      sizeof(struct slot) + 8,
-              "the words come last, but for what fills up");
-
 void codec_message(struct wire_message *message, enum wire_type type, uint32_t tag)
 {
-    memset(message, 0, offsetof(struct wire_message, slot.error));
+    memset(message, 0, sizeof(*message));
     message->type = type;
     message->tag = tag;
 }
 
 void codec_slot(struct slot *to, const struct slot *from)
 {
-    memcpy(to, from, offsetof(struct slot, error));
+    struct error *error = to->error;
+    *to = *from;
+    to->error = error;
 }
 
 enum { HEADER_SUMMED_BYTES = 12 };

@@ -165,7 +165,7 @@ static void peer_break(struct peer *self, const struct error *why)
     for (uint32_t i = 0; i < self->works_count; i++) {
         struct slot *slot = self->works[i].slot;
         if (self->works[i].step != PEER_IDLE)
-            peer_finish(self, slot, error_take(&slot->error, &self->why));
+            peer_finish(self, slot, error_take(slot->error, &self->why));
     }
 }
 
@@ -198,7 +198,7 @@ static int peer_check_wish(const struct peer *self, struct slot *slot)
                               : NULL;
     if (!unknown)
         return 0;
-    return error_set_class(&slot->error, ERROR_USAGE, ENOTSUP,
+    return error_set_class(slot->error, ERROR_USAGE, ENOTSUP,
                            "%s: haul there is older and does not know this: %s",
                            link_of(self)->peer, unknown);
 }
@@ -225,7 +225,7 @@ static void peer_put_request(struct peer *self, struct slot *slot)
         message.slot.expected = (struct digest){{0}};
     int result = peer_check_wish(self, slot);
     if (result == 0 && (result = session_put(&self->session, &message, slot)) < 0)
-        error_set(&slot->error, -result, "%s: a path", link_of(self)->peer);
+        error_set(slot->error, -result, "%s: a path", link_of(self)->peer);
     if (result < 0)
         peer_finish(self, slot, result);
 }
@@ -260,7 +260,7 @@ static void peer_again(struct peer *self, struct slot *slot)
     bool once = slot->op == SIDE_WALK || slot->op == SIDE_MISSING;
     if (once || work->resends == WIRE_RESENDS_MAX) {
         error_set_class(
-            &slot->error, ERROR_PROTOCOL, EBADMSG,
+            slot->error, ERROR_PROTOCOL, EBADMSG,
             "%s: bytes %llu to %llu of %s arrived damaged %u times", link_of(self)->peer, first,
             last, self->side.role == SIDE_SOURCE ? slot->job->source_path : slot->job->target_path,
             work->resends + 1);
@@ -278,7 +278,7 @@ static void peer_again(struct peer *self, struct slot *slot)
 
 static void peer_failed(struct peer *self, struct slot *slot, const struct wire_message *reply)
 {
-    error_set_class(&slot->error, reply->failure.class, (int)reply->failure.errnum, "%s: %s",
+    error_set_class(slot->error, reply->failure.class, (int)reply->failure.errnum, "%s: %s",
                     link_of(self)->peer, reply->failure.words);
     codec_take_reply(slot, self->side.role, reply); /* some report all the same */
     peer_finish(self, slot, -(int)reply->failure.errnum);
@@ -458,9 +458,9 @@ static void peer_start(struct side *side, struct slot *slot)
     if (side->inflight == 1)
         self->asked_ns = clock_now_ns(); /* silence counts from the first question on */
     if (self->broken) {
-        peer_finish(self, slot, error_take(&slot->error, &self->why));
+        peer_finish(self, slot, error_take(slot->error, &self->why));
     } else if (codec_op_begins(slot->op) && !job_begin(self, slot->job->number)) {
-        error_set(&slot->error, EMFILE, "%s: too many files at once", link_of(self)->peer);
+        error_set(slot->error, EMFILE, "%s: too many files at once", link_of(self)->peer);
         peer_finish(self, slot, -EMFILE);
     } else {
         queue_put(&self->queue, &slot->link);

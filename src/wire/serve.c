@@ -13,7 +13,7 @@
 
 enum {
     SERVE_JOBS_MAX = WIRE_JOBS_MAX, /* each takes memory only when it is opened */
-    SERVE_CONTROL_MAX = 256,
+    SERVE_CONTROL_MAX = 512,
     SERVE_RESERVED_BYTES = 1024 * 1024, /* frames, pipes, stacks */
 };
 
@@ -68,12 +68,15 @@ static int serve_make_slots(struct serve *self, struct error *err)
     self->slots_total = agreed->slots_count + agreed->control_count;
     self->jobs_count = self->slots_total + agreed->jobs_max;
     self->slots = calloc(self->slots_total, sizeof(*self->slots));
+    self->errors = calloc(self->slots_total, sizeof(*self->errors)); /* no page before a failure */
     self->names = calloc(self->jobs_count, sizeof(*self->names));
     self->jobs = calloc(self->jobs_count, sizeof(*self->jobs));
     uint32_t digests_bytes = agreed->chunk_bytes / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES;
     self->digests = calloc(agreed->slots_count, digests_bytes);
-    if (!self->slots || !self->names || !self->jobs || !self->digests)
+    if (!self->slots || !self->errors || !self->names || !self->jobs || !self->digests)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
+    for (uint32_t i = 0; i < self->slots_total; i++)
+        self->slots[i].slot.error = &self->errors[i];
     /* The rest is zeros, and a page of it is not touched before it is needed. */
     for (uint32_t i = 0; i < agreed->slots_count; i++) {
         self->slots[i].slot.buffer = slab_buffer(&self->slab, i);
@@ -100,6 +103,7 @@ static int serve_open_end(struct serve *self, struct error *err)
         .windows_do_not_fit = !self->budget.windows_fit,
         .in_flight_bytes = (uint64_t)agreed->slots_count * agreed->chunk_bytes,
         .jobs_max = agreed->jobs_max,
+        .small_max = agreed->jobs_max,
         .place = self->config->place,
         .is_server = true,
         .given = self->config->given,
@@ -273,7 +277,10 @@ static void serve_free(struct serve *self)
     side_close(self->side);
     slab_close(&self->slab);
     session_close(&self->session);
+    for (uint32_t i = 0; self->jobs && i < self->jobs_count; i++)
+        free(self->jobs[i].texts);
     free(self->slots);
+    free(self->errors);
     free(self->names);
     free(self->jobs);
     free(self->digests);

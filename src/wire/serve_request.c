@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Which operations a role has, and which of them need a buffer. */
@@ -45,6 +46,7 @@ static const struct op_rule rules[] = {
     [SIDE_CANCEL] = {.source = true, .target = true},
     [SIDE_BLOCKS] = {.target = true, .buffer = true, .chunk = true},
     [SIDE_DIFFER] = {.source = true, .buffer = true, .chunk = true},
+    [SIDE_PRESS] = {.target = true},
 };
 
 /* Says all of a job, which is not open before. */
@@ -86,7 +88,8 @@ static struct serve_job *job_place(struct serve *self, uint32_t number, bool pas
         i++;
     assert(i < self->jobs_count);
     struct serve_job *job = &self->jobs[i];
-    memset(job, 0, offsetof(struct serve_job, texts));
+    free(job->texts);
+    memset(job, 0, sizeof(*job));
     self->names[i] = (struct serve_name){.number = number, .used = true, .passing = passing};
     job->name = &self->names[i];
     job->job.number = number;
@@ -103,6 +106,11 @@ static uint32_t jobs_open(const struct serve *self)
     return count;
 }
 
+static size_t text_bytes(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
 static const char *text_keep(char **room, const char *text)
 {
     char *kept = *room;
@@ -112,11 +120,16 @@ static const char *text_keep(char **room, const char *text)
     return kept;
 }
 
-/* The texts of a message live until the next one: keep them. They came in one frame, each with its
- * length before it, so there is room for all. */
-static void job_take(struct serve *self, struct serve_job *job, const struct wire_message *request)
+/* The texts of a message live until the next one: keep them. false: there is no memory. */
+static bool job_take(struct serve *self, struct serve_job *job, const struct wire_message *request)
 {
-    char *room = job->texts;
+    const struct job_wish *wish = &request->job.wish;
+    char *room = malloc(text_bytes(request->path) + text_bytes(request->root.path) +
+                        text_bytes(request->job.link_text) + text_bytes(wish->journal_path) +
+                        text_bytes(wish->chown) + 1);
+    if (!room)
+        return false;
+    job->texts = room;
     const char *path = text_keep(&room, request->path);
     job->job.roots[self->agreed.role] = (struct job_root){
         .number = request->root.number,
@@ -133,6 +146,7 @@ static void job_take(struct serve *self, struct serve_job *job, const struct wir
     job->job.target_path = self->agreed.role == SIDE_TARGET ? path : "";
     job->job.wish.journal_path = text_keep(&room, request->job.wish.journal_path);
     job->job.wish.chown = text_keep(&room, request->job.wish.chown);
+    return true;
 }
 
 /* Its source has a size only once it has ended. */
@@ -207,6 +221,7 @@ static const char *check_order(const struct serve_job *job, enum side_op op, uin
         return NULL;
     switch (op) {
     case SIDE_DESCRIBE:
+    case SIDE_PRESS:
         return NULL;
     case SIDE_ADJUST:
         return job ? "the attributes of a file that is open" : NULL;
@@ -313,12 +328,12 @@ static void serve_job_answered(struct serve_slot *slot)
 
 static void answer_failed(struct wire_message *message, const struct slot *slot)
 {
-    bool words = error_is_set(&slot->error);
+    bool words = error_is_set(slot->error);
     message->status = WIRE_FAILED;
     message->failure = (struct wire_failure){
-        .class = words ? slot->error.class : ERROR_FILE,
+        .class = words ? slot->error->class : ERROR_FILE,
         .errnum = (uint32_t)-slot->result,
-        .words = words ? slot->error.text : strerror(-slot->result),
+        .words = words ? slot->error->text : strerror(-slot->result),
     };
 }
 
@@ -393,7 +408,7 @@ static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
     if (!codec_op_begins(slot->op) || jobs_open(self) <= self->agreed.jobs_max)
         return false;
     slot->slot.result = -EMFILE;
-    error_set(&slot->slot.error, EMFILE, "%s: too many files at once", slot->job->texts);
+    error_set(slot->slot.error, EMFILE, "%s: too many files at once", slot->job->texts);
     serve_answer(self, slot);
     return true;
 }
@@ -401,11 +416,12 @@ static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
 static struct serve_job *serve_job_for(struct serve *self, struct serve_job *job,
                                        const struct wire_message *request)
 {
-    bool known = job && request->op != SIDE_DESCRIBE;
+    bool known = job && request->op != SIDE_DESCRIBE && request->op != SIDE_PRESS;
     if (!known)
         job = job_place(self, request->job.number, !codec_op_begins(request->op));
-    if (!known && (op_names_file(request->op) || request->op == SIDE_SYNC))
-        job_take(self, job, request);
+    bool named = !known && (op_names_file(request->op) || request->op == SIDE_SYNC);
+    if (named && !job_take(self, job, request))
+        return NULL;
     job->inflight++;
     if (op_is_exclusive(request->op))
         job->exclusive = true;
@@ -425,7 +441,7 @@ static void slot_take(struct slot *slot, const struct wire_message *request, str
     slot->capacity = capacity;
     slot->op = request->op;
     slot->job = job;
-    slot->error.class = ERROR_NONE;
+    error_clear(slot->error);
 }
 
 const char *serve_request(struct serve *self, const struct wire_message *request)
@@ -440,6 +456,8 @@ const char *serve_request(struct serve *self, const struct wire_message *request
     if (wrong)
         return wrong;
     slot->job = serve_job_for(self, job, request);
+    if (!slot->job)
+        return "more than there is memory for";
     slot->op = request->op;
     slot_take(&slot->slot, request, &slot->job->job);
     if (slot->op == SIDE_RECALL || codec_op_counts(slot->op))

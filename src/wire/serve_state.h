@@ -33,8 +33,7 @@ struct serve_job {
     uint32_t inflight;
     struct job job;
     struct wire_tally tally;
-    char texts[WIRE_BODY_BYTES_MAX]; /* its path, and those of its wish; last: most stays untouched
-                                      */
+    char *texts; /* owned; its path, and those of its wish */
 };
 
 /* What a slot's buffer has, for who goes on with it. */
@@ -65,6 +64,7 @@ struct serve {
     struct slab slab;
     struct side *side;
     struct serve_slot *slots; /* those with a buffer, then those without */
+    struct error *errors;     /* of the slots */
     uint32_t slots_total;
     struct serve_name *names; /* of the jobs, by the same index */
     struct serve_job *jobs;

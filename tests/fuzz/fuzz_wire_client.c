@@ -16,6 +16,7 @@ enum { SIZE_BYTES = 3 * FUZZ_CHUNK_BYTES + 1000 };
 struct client {
     struct side *side;
     struct slot slots[FUZZ_SLOTS + 1];
+    struct error errors[FUZZ_SLOTS + 1];
     struct job job;
 };
 
@@ -36,6 +37,7 @@ static void client_init(struct client *client)
         bool control = i == FUZZ_SLOTS;
         client->slots[i] = (struct slot){
             .index = i,
+            .error = &client->errors[i],
             .buffer = control ? NULL : malloc(FUZZ_CHUNK_BYTES),
             .capacity = control ? 0 : FUZZ_CHUNK_BYTES,
             .job = &client->job,

@@ -78,6 +78,7 @@ struct shared {
 struct run {
     struct scenario scenario;
     struct slot slots[SIM_SLOTS_MAX];
+    struct error errors[SIM_SLOTS_MAX], life_error;
     struct side *sides[2];
     struct copy_wish wish;
     struct budget budget;
@@ -434,6 +435,7 @@ static void begin_life(struct run *run, uint32_t number)
         .chunk_bytes = run->scenario.chunk_bytes,
         .source_path = world.files[SIDE_SOURCE].path,
         .target_path = world.files[SIDE_TARGET].path,
+        .error = &run->life_error,
     };
     wish_of(run);
     life_begin(&run->life, &run->settings, &start);
@@ -488,8 +490,8 @@ static int transfer(struct run *run)
     run->durable = run->life.outcome.kind == OUTCOME_DURABLE;
     if (run->durable)
         return 0;
-    run->err = run->life.error;
-    return run->life.result < 0 ? run->life.result : -run->life.error.errnum;
+    run->err = *run->life.error;
+    return run->life.result < 0 ? run->life.result : -run->life.error->errnum;
 }
 
 /* ---- what must hold afterwards ---- */
@@ -649,6 +651,7 @@ static void prepare_slots(struct run *run)
         uint8_t *buffer = slab + (size_t)i * (scenario->chunk_bytes + CANARY_BYTES);
         run->slots[i] = (struct slot){
             .index = i,
+            .error = &run->errors[i],
             .buffer = control ? NULL : buffer,
             .capacity = control ? 0 : scenario->chunk_bytes,
             .digests = digests[i],
@@ -786,7 +789,7 @@ static void prepare_world(uint64_t seed, struct run *run)
     world.slots = run->slots;
     world.slots_count = run->scenario.slots_count;
     world.control = &run->control;
-    world.err = &run->life.error;
+    world.err = run->life.error;
     world.window_bytes = (uint32_t)max_u64(run->scenario.window_bytes, run->scenario.chunk_bytes);
     world.bandwidth_bytes = run->scenario.bandwidth_bytes;
     make_source(&run->scenario);

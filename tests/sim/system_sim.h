@@ -54,6 +54,13 @@ int residency_measure(const struct residency *residency, int fd, uint64_t offset
     return 0;
 }
 
+int residency_once(int fd, uint64_t length, uint64_t *bytes)
+{
+    struct residency residency;
+    residency_init(&residency, fd);
+    return residency_measure(&residency, fd, 0, length, bytes);
+}
+
 int residency_map(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                   uint8_t *map, uint32_t map_bits)
 {

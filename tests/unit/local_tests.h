@@ -152,6 +152,7 @@ struct bench {
     bool blank; /* said of what is stored */
     uint8_t *memory;
     struct slot slots[SLOTS + 1];
+    struct error errors[SLOTS + 1];
     struct job job;
     struct side *source, *target;
     struct error err;
@@ -171,6 +172,7 @@ static inline int bench_setup(void **state)
     for (uint32_t i = 0; i <= SLOTS; i++) {
         bench->slots[i] = (struct slot){
             .index = i,
+            .error = &bench->errors[i],
             .buffer = i < SLOTS ? bench->memory + (size_t)i * CHUNK : NULL,
             .capacity = i < SLOTS ? CHUNK : 0,
             .job = &bench->job,

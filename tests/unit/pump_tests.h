@@ -48,6 +48,7 @@ struct fake {
 struct world {
     struct fake source, target;
     struct slot slots[SLOTS_MAX_HERE + 1];
+    struct error errors[SLOTS_MAX_HERE + 1], life_error;
     uint8_t *memory;
     uint32_t slots_count;
     struct progress progress;
@@ -246,7 +247,7 @@ static inline int fake_reap(struct side *side, struct slot **out, uint32_t max, 
     }
     world->with_end[slot->index] = false;
     if (fake_fails(fake, slot)) {
-        slot->result = error_set(&slot->error, fake->fail_errno, "%s",
+        slot->result = error_set(slot->error, fake->fail_errno, "%s",
                                  side->role == SIDE_SOURCE ? "source words" : "target words");
         world->failed = true;
     } else {
@@ -335,6 +336,7 @@ static inline void world_fill(struct world *world, uint64_t chunks_count, uint32
         bool control = i == slots_count;
         world->slots[i] = (struct slot){
             .index = i,
+            .error = &world->errors[i],
             .buffer = control ? NULL : world->memory + (size_t)i * CHUNK,
             .capacity = control ? 0 : CHUNK,
         };
@@ -373,7 +375,9 @@ static inline void world_plan(struct world *world, struct plan_config plan)
 static inline void world_life(struct world *world)
 {
     const struct job job = world->life.job;
+    error_clear(&world->life_error);
     world->life = (struct life){
+        .error = &world->life_error,
         .job = job,
         .kind = LIFE_COPY,
         .state = LIFE_COPYING,
@@ -405,7 +409,7 @@ static inline int world_end(struct world *world)
     pump_remove(pump, &world->life);
     int result = world->life.result;
     if (result < 0)
-        world->err = world->life.error;
+        world->err = *world->life.error;
     if (!world->source.broken)
         assert_int_equal(world->source.side.inflight, 0);
     if (!world->target.broken)

@@ -185,7 +185,7 @@ static inline int drain(struct rig *rig)
         int count = side_reap(rig->side, &done, 1, true);
         assert_true(count >= 0);
         if (count > 0 && done->result < 0 && result == 0)
-            result = error_take(&rig->error, &done->error);
+            result = error_take(&rig->error, done->error);
     }
     return result;
 }

@@ -69,10 +69,14 @@ static inline struct peer_config client_config(struct pair_link *link, enum side
 static inline void client_slots(struct slab *slab, struct slot *slots, uint32_t slots_count,
                                 struct job *job)
 {
+    static struct error errors[WIRE_SLOTS_MAX];
+    assert_true(slots_count < WIRE_SLOTS_MAX);
     assert_int_equal(slab_open(slab, slots_count, CHUNK, NULL), 0);
+    memset(errors, 0, sizeof(errors));
     for (uint32_t i = 0; i <= slots_count; i++)
         slots[i] = (struct slot){
             .index = i,
+            .error = &errors[i],
             .buffer = i < slots_count ? slab_buffer(slab, i) : NULL,
             .capacity = i < slots_count ? CHUNK : 0,
             .job = job,

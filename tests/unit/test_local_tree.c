@@ -10,6 +10,7 @@ struct bench {
     struct grove *grove; /* its working folder */
     struct side *sides[2];
     struct slot slot;
+    struct error slot_error;
     struct job job;
     struct error err;
 };
@@ -40,7 +41,8 @@ static int bench_setup(void **state)
     make_folder("target");
     bench->sides[SIDE_SOURCE] = open_side(SIDE_SOURCE, NULL);
     bench->sides[SIDE_TARGET] = open_side(SIDE_TARGET, NULL);
-    bench->slot = (struct slot){.buffer = malloc(SLOT_BYTES), .capacity = SLOT_BYTES};
+    bench->slot = (struct slot){
+        .buffer = malloc(SLOT_BYTES), .capacity = SLOT_BYTES, .error = &bench->slot_error};
     bench->slot.job = &bench->job;
     bench->job = (struct job){
         .number = 1,

@@ -59,6 +59,7 @@ struct bench {
     char paths[FILES][128];
     struct job jobs[FILES];
     struct slot slots[FILES];
+    struct error errors[FILES];
     uint8_t *memory;
     struct side *target;
     bool shares; /* this file system tells what syncfs has lost */
@@ -93,6 +94,7 @@ static int bench_setup(void **state)
         };
         bench->slots[i] = (struct slot){
             .index = i,
+            .error = &bench->errors[i],
             .buffer = bench->memory + (size_t)i * CHUNK,
             .capacity = CHUNK,
             .job = &bench->jobs[i],
@@ -134,7 +136,7 @@ static uint32_t all(struct bench *bench, enum side_op op, uint64_t length)
         bench->slots[i].offset = 0;
         bench->slots[i].length = num_u32(length);
         bench->slots[i].digest = digest_of(bench->slots[i].buffer, BYTES);
-        bench->slots[i].error.class = ERROR_NONE;
+        bench->slots[i].error->class = ERROR_NONE;
         side_start(bench->target, &bench->slots[i], op);
     }
     for (uint32_t left = FILES; left > 0;) {
@@ -189,7 +191,7 @@ static void commit_many_files_one_lost_is_named(void **state)
     shared_fails = EIO;
     assert_int_equal(all(bench, SIDE_COMMIT, 0), 1);
     assert_int_equal(bench->slots[17].result, -EIO);
-    assert_non_null(strstr(bench->slots[17].error.text, bench->paths[17]));
+    assert_non_null(strstr(bench->slots[17].error->text, bench->paths[17]));
     assert_int_equal(shared_count, bench->shares);
     assert_true(own_count >= 3 * FILES - 2); /* data, file, folder */
     for (uint32_t i = 0; i < FILES; i++)

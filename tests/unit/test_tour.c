@@ -29,6 +29,7 @@ struct fake {
 struct world {
     struct fake sides[2];
     struct slot slots[SLOTS + CONTROLS];
+    struct error errors[SLOTS + CONTROLS];
     uint8_t *memory;
     struct pump pump;
     struct control control;
@@ -186,7 +187,7 @@ static void fake_do(struct fake *fake, struct slot *slot)
              target ? job->target_path : job->source_path);
     for (uint32_t i = 0; i < world->fail_count; i++) {
         if (strcmp(world->fails[i], line) == 0)
-            slot->result = error_set(&slot->error, world->fail_errno, "%s", line);
+            slot->result = error_set(slot->error, world->fail_errno, "%s", line);
     }
     if (target && slot->op != SIDE_DESCRIBE && slot->op != SIDE_OPEN)
         note(world,
@@ -297,6 +298,8 @@ static struct world *world_open(unsigned int seed)
         world->sides[role].world = world;
         world->pump.sides[role] = &world->sides[role].side;
     }
+    for (size_t i = 0; i < COUNT_OF(world->slots); i++)
+        world->slots[i].error = &world->errors[i];
     world->pump.slots = world->slots;
     world->pump.slots_count = SLOTS;
     world->pump.control_count = CONTROLS;

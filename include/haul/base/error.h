@@ -59,6 +59,13 @@ void error_prefix(struct error *err, const char *format, ...) __attribute__((for
  * Returns -errno of err, never 0. */
 int error_take(struct error *err, const struct error *other);
 
+/* As if nothing had been recorded. Of one that is not set no memory is written. */
+static inline void error_clear(struct error *err)
+{
+    if (err->class != ERROR_NONE)
+        err->class = ERROR_NONE;
+}
+
 /* The one question whether something went well, where a result comes with an error: only when both
  * say so. A result < 0 without words gets some, "TEXT: strerror(-result)"; an error that is set is
  * a failure whatever the result is. Returns 0 or -errno of err, which may not be NULL. */

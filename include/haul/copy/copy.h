@@ -59,6 +59,7 @@ struct copy_wish {
     struct choice_wish choice; /* -u, --existing ... */
     bool sparse;               /* -S: make holes of zeros */
     bool no_preallocate;       /* --no-preallocate */
+    bool many;                 /* there are several files: small ones go as a whole */
     const char *manifest_path; /* --manifest; NULL: none */
     uint32_t attributes[ATTRIBUTES_COUNT]; /* --perms, --no-owner, -a ...: enum attribute_wish */
     struct mode_changes chmod;             /* --chmod */
@@ -82,7 +83,7 @@ struct copy;
 int copy_open(struct copy **out, const struct copy_wish *wish, const struct address *source,
               const struct address *target, struct control *control, struct error *err);
 
-enum { COPY_FILES_MAX = 64 }; /* begun and not collected */
+enum { COPY_FILES_MAX = 288 }; /* begun and not collected */
 
 /* Begin with a file; the paths stay the caller's until it is collected. Nothing is done for it, nor
  * for others, before the next copy_collect(). Small files are open at the same time as far as the

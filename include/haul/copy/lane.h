@@ -20,8 +20,10 @@
 #include <stdint.h>
 
 enum {
-    LANE_CONTROL_SLOTS = 64, /* a step for each file that may be open: commits share their syncs */
-    LANE_JOBS_MAX = 64,      /* files open at the same time */
+    LANE_JOBS_MAX = 64,   /* files open at the same time ... */
+    LANE_SMALL_MAX = 288, /* ... and small ones, that go as a whole */
+    /* A step for each of them: commits share their syncs. */
+    LANE_CONTROL_SLOTS = LANE_JOBS_MAX + LANE_SMALL_MAX,
     LANES_MAX = 8,
     LANES_AUTO_MAX = 4,
 };
@@ -59,6 +61,8 @@ struct lane {
     uint32_t lanes_most;  /* that the other sides have memory for */
     uint32_t jobs_most;   /* files open at the same time, as far as both sides go */
     struct life helper;   /* a further lane's view of the file that it has joined */
+    struct error helper_error,
+        errors[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* no page before a failure */
 };
 
 /* Open both sides and the slots. Blocks for the logins. On failure nothing is left. */

@@ -11,6 +11,8 @@
  *            -> COMMITTING source
  *               (its status has changed: LEAVING, REOPENING source -> COPYING, to compare)
  *            -> COMMITTING target -> DONE
+ *   small    DESCRIBING target -> WAITING -> TAKING from the source -> PUTTING to the target
+ *            -> COMMITTING target -> DONE; or on from DESCRIBING as above: see life_road()
  *   compare  DESCRIBING source -> OPENING -> [a manifest: LISTING] -> COPYING -> COMMITTING -> DONE
  *   look     DESCRIBING source or target -> DONE
  *   call     CALLING -> DONE: one operation of a side that is no file's copy
@@ -23,7 +25,7 @@
  *
  * A life starts nothing and waits for nothing. It says what it wants next; the pump does that when
  * it has a slot, and tells it what came of it. So as many files as there is room for are under way
- * at once, and none holds up another. What fails is this file's, and is in life->error. */
+ * at once, and none holds up another. What fails is this file's, and is in life->error-> */
 #ifndef HAUL_LIFE_H
 #define HAUL_LIFE_H
 
@@ -56,6 +58,9 @@ enum life_state {
      * is locked, has its final size, and the size of the chunks is settled. */
     LIFE_OPENING_SOURCE,
     LIFE_OPENING_TARGET,
+    /* A small file as a whole: read and looked at twice, and written, in one buffer. */
+    LIFE_TAKING,
+    LIFE_PUTTING,
     /* The journal that fits (or the manifest) is read, a bufferful a step, so that the plan knows
      * which chunks it lists. */
     LIFE_LISTING,
@@ -99,6 +104,7 @@ enum life_want {
     LIFE_WANTS_NOTHING, /* a step is under way, or somebody else has to act: see the states */
     LIFE_WANTS_STEP,    /* life->op at the end life->role, in a control slot */
     LIFE_WANTS_BUFFER,  /* the same in life->buffers[0]: two slots with buffers are to be lent */
+    LIFE_WANTS_WHOLE,   /* the same, and one slot will do */
     LIFE_WANTS_CHUNKS,  /* items of life->plan, in as many slots as there are */
 };
 
@@ -110,6 +116,9 @@ struct life_run {
     struct control *control;
     uint64_t session;
     uint32_t lanes; /* that a large file may have */
+    /* There are several files, and the target takes small ones as a whole. Unset by whoever finds
+     * out that it does not. NULL: no. */
+    bool *takes_small;
 };
 
 struct life;
@@ -155,11 +164,13 @@ struct life {
     enum side_op op;
 
     struct life_call *call;    /* of CALL */
-    bool source_known;         /* facts of the source are told with it */
-    bool target_absent;        /* it is known that there is no target: its folder is new */
     struct plan *plan;         /* of HELP: the lead's */
     struct progress *progress; /* the next one; of HELP: the lead's */
     uint64_t offset;           /* LISTING: where to go on in the journal */
+    bool small;                /* it goes, or has gone, as a whole */
+    uint32_t small_bytes;      /* PUTTING: so many */
+    bool described[2];         /* by role: facts are there, or were told with it */
+    bool target_absent;        /* told: there is no target, its folder is new */
     bool open[2];  /* by role: OPEN has ended well, no COMMIT or ABANDON was tried since */
     bool held[2];  /* the same, but a COMMIT that failed: has to be abandoned */
     bool deltas;   /* of a chunk that differs only the blocks that do go to the target */
@@ -202,7 +213,7 @@ struct life {
     bool plan_ended;
     struct life *next;
 
-    struct error error; /* of `result`; last, since most lives never touch its pages */
+    struct error *error; /* of `result`; the memory is the caller's */
 };
 
 /* Of a side that has not reported. */
@@ -218,6 +229,7 @@ struct life_start {
     uint32_t number;
     uint32_t chunk_bytes;
     const char *source_path, *target_path;
+    struct error *error;        /* where its words go */
     struct job_root roots[2];   /* by role */
     const struct facts *source; /* as a walk has told them; NULL: the source is asked */
     bool target_absent;
@@ -226,7 +238,8 @@ struct life_start {
 void life_begin(struct life *life, const struct life_run *run, const struct life_start *start);
 
 /* The same for a further lane of `lead`, which is COPYING and stays so until this one is parked. */
-void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes);
+void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
+               struct error *error);
 
 /* The slot for the step that it wants is here: set what the operation needs beside the op. */
 void life_prepare(struct life *life, struct slot *slot);
@@ -267,6 +280,9 @@ static inline bool life_pipes(const struct life *life, enum side_role role)
 
 /* DONE or FAILED. */
 bool life_ended(const struct life *life);
+
+/* It is small, all of it is at the target, and it waits for others to become durable with it. */
+bool life_is_batched(const struct life *life);
 
 /* COPY, about to be copied: worth more than one lane. */
 bool life_wants_team(const struct life *life);

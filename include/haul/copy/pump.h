@@ -42,7 +42,9 @@ struct pump {
     _Atomic uint32_t lent_count; /* ... so many are left: theirs until lend_count is less */
     struct life *lives;          /* in order of arrival, linked by next */
     uint32_t busy_count;         /* slots that are with a side */
-    bool broken[2];              /* by role: this side's engine gives nothing back any more */
+    bool pressed;        /* the target was told that nothing else comes behind its small files */
+    struct job pressing; /* one of these, for that */
+    bool broken[2];      /* by role: this side's engine gives nothing back any more */
 };
 
 /* A file joins; it leaves by itself once it has ended. */

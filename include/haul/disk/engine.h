@@ -65,7 +65,7 @@ struct engine_config {
     size_t slab_bytes;
 };
 
-enum { ENGINE_DEPTH_MAX = 256, ENGINE_ATTEMPTS_MAX = 1000 };
+enum { ENGINE_DEPTH_MAX = 1024, ENGINE_ATTEMPTS_MAX = 1000 };
 
 struct engine;
 

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct stat;
 struct place; /* place.h: where paths are resolved; NULL: on the whole machine */
 
 enum file_kind {
@@ -145,6 +146,9 @@ int file_set_size(const struct file *file, uint64_t size_bytes, struct error *er
  * comparing device and inode (-ESTALE: another file), but not in a place. Returns a descriptor or
  * -errno. */
 int file_reopen(const struct file *file, int flags);
+
+/* The facts that stat(2) tells, without evidence. */
+void file_facts_from_stat(struct facts *facts, const struct stat *st);
 
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);

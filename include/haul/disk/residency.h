@@ -60,6 +60,10 @@ int residency_map(const struct residency *residency, int fd, uint64_t offset, ui
 int residency_measure_likely_none(const struct residency *residency, int fd, uint64_t offset,
                                   uint64_t length, uint64_t *bytes);
 
+/* The same of the first `length` bytes of a file that is looked at once or twice, on a file system
+ * that is not stacked on another: without a residency_init() where cachestat(2) answers. */
+int residency_once(int fd, uint64_t length, uint64_t *bytes);
+
 /* For small files that are read or written beside the copy: is nothing of it cached? false also
  * where nobody can tell. */
 bool residency_untouched(int fd);

@@ -69,7 +69,8 @@ struct local_config {
     uint32_t windows_count;  /* open at a time; 0: 3 */
     bool windows_do_not_fit; /* into the memory there is: a file that needs them is refused */
     uint64_t in_flight_bytes;
-    uint32_t jobs_max; /* files open at the same time */
+    uint32_t jobs_max;  /* files open at the same time ... */
+    uint32_t small_max; /* ... and small ones that were put and not committed */
     /* Where the jobs' paths are resolved, and what may be done there; NULL: on the whole machine.
      * A role that the place does not allow: -EACCES. Beneath a place --journal is refused, devices
      * are, and no set-id bits are set. Where it may not be read, a target tells nothing of itself:

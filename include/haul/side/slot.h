@@ -61,8 +61,9 @@ enum side_op {
     SIDE_DIFFER, /* source, after a FETCH that was `sparing`: digests -> the buffer is the source's
                     chunk, of which only the blocks in `set` were moved (partial), or all. What the
                     buffer has of others is what EXAMINE has read */
+    SIDE_PRESS,  /* target: its small files that wait for others need not: nothing else comes */
 };
-#define SIDE_OPS_COUNT (SIDE_DIFFER + 1)
+#define SIDE_OPS_COUNT (SIDE_PRESS + 1)
 
 enum slot_state {
     SLOT_FREE,       /* nobody's; the plan may use it */
@@ -78,6 +79,7 @@ enum slot_state {
     SLOT_VERIFYING,  /* the target reads back what was stored */
     SLOT_SYNCING,    /* the target makes durable what was stored before */
     SLOT_CANCELLING, /* what waits for the other end of a pipe is called back */
+    SLOT_PRESSING,   /* the target hears that nothing else comes behind its small files */
     SLOT_STEPPING,   /* a step of its file's life, at either side: see life.h */
     SLOT_LENT,       /* the buffer belongs to a file's life, which does nothing with it now */
     SLOT_LOST,       /* its side broke and never gave it back */
@@ -130,7 +132,8 @@ struct slot {
                        struct journal_entry; bytes out */
     uint64_t extent_start, extent_end; /* MAP; RECALL, WALK, LIST: start */
 
-    struct error error; /* result below 0: in words what failed. Last: it is most of the size */
+    struct error *error; /* result below 0: in words what failed. The memory is that of whoever has
+                            the slot, and touched by failures only. Last */
 };
 
 #endif

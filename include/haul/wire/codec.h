@@ -9,8 +9,8 @@
 
 #include <stddef.h>
 
-/* A message that says nothing yet. The words of slot.error, which are most of its size and never
- * travel, are left as they are; so does codec_slot() with those of `to`. */
+/* A message that says nothing yet. And a slot's operation into another slot, which keeps its own
+ * memory for words. */
 void codec_message(struct wire_message *message, enum wire_type type, uint32_t tag);
 void codec_slot(struct slot *to, const struct slot *from);
 

@@ -23,8 +23,8 @@ enum {
     WIRE_CHUNK_BYTES_MIN = 512, /* journals may have such chunks; haul makes none under 64 KiB */
     WIRE_BUFFER_BYTES_MIN = 64 * 1024,
     WIRE_CHUNK_BYTES_MAX = WIRE_PAYLOAD_BYTES_MAX,
-    WIRE_SLOTS_MAX = 512, /* of one session, those without a buffer included */
-    WIRE_JOBS_MAX = 256,  /* files open at the same time */
+    WIRE_SLOTS_MAX = 1024, /* of one session, those without a buffer included */
+    WIRE_JOBS_MAX = 512,   /* files open at the same time */
     WIRE_LANES_MAX = 64,
     WIRE_PATH_BYTES_MAX = 24 * 1024, /* with its NUL; beneath a root they may exceed PATH_MAX */
     WIRE_ROOT_BYTES_MAX = 4096,      /* of one that stands by itself, as PATH_MAX */

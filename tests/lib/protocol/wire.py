@@ -28,7 +28,7 @@ CLASS_FILE, CLASS_CHANGED, CLASS_VERIFICATION, CLASS_PROTOCOL = 2, 4, 6, 10
 
 (DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON, ADJUST, TOUR, WALK, MAKE, DETAIL,
  DRESS, LIST, MISSING, REMOVE, TAKE, PUT, CANCEL,
- BLOCKS, DIFFER) = range(26)
+ BLOCKS, DIFFER, PRESS) = range(27)
 
 (KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER, KIND_LINK, KIND_FIFO, KIND_SOCKET,
  KIND_CHARACTER) = range(9)
@@ -98,7 +98,7 @@ ASKED = {
     ADJUST: [("file", FILE)], TOUR: [("file", FILE)] + GIVEN, WALK: ROOM, MAKE: [("file", FILE)],
     DETAIL: [("file", FILE)] + ROOM, DRESS: [("file", FILE)] + GIVEN, LIST: [("file", FILE), ("offset", "u64")] + ROOM,
     MISSING: [("file", FILE)] + GIVEN, REMOVE: [("file", FILE)], TAKE: [("file", FILE)] + ROOM, PUT: [("file", FILE)] + GIVEN,
-    CANCEL: [], BLOCKS: RANGE, DIFFER: RANGE + [("digest", "digest")],
+    CANCEL: [], BLOCKS: RANGE, DIFFER: RANGE + [("digest", "digest")], PRESS: [],
 }
 ANSWERED = {
     DESCRIBE: [("facts", FACTS), *NAMES, ("journal", "bool")], OPEN: [("facts", FACTS), *NAMES, ("opened", OPENED)],
@@ -107,9 +107,9 @@ ANSWERED = {
     STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [], ABANDON: [], ADJUST: [],
     TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8"), ("facts", FACTS)], DETAIL: COUNTED, DRESS: [],
     LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [],
-    CANCEL: [], BLOCKS: COUNTED, DIFFER: [("partial", "bool"), ("set", "set"), ("digest", "digest")],
+    CANCEL: [], BLOCKS: COUNTED, DIFFER: [("partial", "bool"), ("set", "set"), ("digest", "digest")], PRESS: [],
 }
-REPORTED = (COMMIT, ABANDON, ADJUST, MAKE, DRESS)
+REPORTED = (COMMIT, ABANDON, ADJUST, MAKE, DRESS, TAKE)
 
 # Wishes for owner, group, mode and times; one that is not LEAVE is kept where that is possible.
 KEEP_IT, LEAVE, ARCHIVE, ASKED_FOR = range(4)

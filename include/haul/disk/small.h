@@ -1,0 +1,76 @@
+/* small.h - small files as a whole: read in one go, and written in one go.
+ *
+ * What the ordinary way asks of the system for each file (a lock for lanes, a journal, direct I/O,
+ * windows, preallocation) a file that fits into one buffer does without: its data go through the
+ * page cache, are written back at once and dropped behind it, and a sync is shared with others. It
+ * knows no slots and no engine. All calls block, none keeps anything but the open file.
+ *
+ * -EAGAIN, without words, is no failure: this file is for the ordinary way, which also says what is
+ * wrong with it. */
+#ifndef HAUL_SMALL_H
+#define HAUL_SMALL_H
+
+#include "haul/disk/file.h"
+
+enum { SMALL_BYTES_MAX = 256 * 1024 };
+
+/* ---- a source ---- */
+
+struct small_taken {
+    struct facts facts; /* the evidence knows no identity: nothing else is open */
+    uint32_t bytes;
+    uint64_t before_bytes, peak_bytes, after_bytes; /* of it in the page cache */
+};
+
+/* The whole file into the buffer, and what it is. It was the same before and behind the read. What
+ * of it was not cached before is not cached after. 0 or -EAGAIN: it is no regular file, or larger,
+ * or has holes; it changed meanwhile, or nobody would tell; a part of it is cached; it cannot be
+ * opened. */
+int small_take(struct small_taken *taken, const struct place *place, const char *path, void *buffer,
+               uint32_t capacity);
+
+/* ---- a target ---- */
+
+/* One that was put, until it is closed. */
+struct small_file {
+    int fd; /* -1: none */
+    uint32_t bytes;
+    uint64_t device;
+    uint64_t left_bytes; /* of it in the page cache, after small_drop(); NUM_UNKNOWN: not known */
+};
+
+struct small_wish {
+    const struct place *place;
+    const char *path, *shown; /* shown: in words */
+    const void *data;
+    uint32_t bytes;
+    uint32_t create_mode; /* less the umask; its owner may read and write it anyway */
+    const struct facts *source;
+};
+
+/* Make a file that is not there, write all of it, and begin to write it back; not before the clock
+ * has left the moment of the source's time. 0: it is open, and locked. -EAGAIN: there is one, or it
+ * cannot be made. -EOPNOTSUPP, without words: not on this file system, since a sync of all of it
+ * does not tell what was lost, or its journal does not keep the order of small_settle(). Else
+ * -errno with words, and nothing is left. */
+int small_put(struct small_file *file, const struct small_wish *wish, struct error *err);
+
+/* Wait until its data have left the page cache, so that a sync of the file system puts them on the
+ * medium before what is changed of the file from now on: its times. -errno with words: they are
+ * lost, or the file is not what was put. */
+int small_settle(const struct small_file *file, const char *shown, struct error *err);
+
+/* Its pages go, and are counted. */
+void small_drop(struct small_file *file);
+
+/* A sync of many has failed: of this one alone, which on these file systems puts a new name on the
+ * medium, too. -errno with words. */
+int small_sync(const struct small_file *file, const char *shown, struct error *err);
+
+/* What says that it is finished is taken back, as far as that goes. */
+void small_take_back(const struct small_file *file, const char *shown);
+
+/* NULL-safe for one that was not put. Releases the lock. */
+void small_close(struct small_file *file);
+
+#endif

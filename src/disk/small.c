@@ -1,0 +1,230 @@
+/* small.c - small files as a whole. The calls of one file are few, since there are many files: what
+ * a file system is, is asked of each; nothing is asked twice. */
+#include "haul/disk/small.h"
+
+#include "haul/base/cleanup.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/disk/place.h"
+#include "haul/disk/residency.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* As in file.c: what is opened is perhaps no file. */
+enum { SMALL_FLAGS = O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
+static uint64_t filesystem_of(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 ? (uint64_t)fs.f_type & UINT32_MAX : 0;
+}
+
+/* Of the three it is known that a write-back that was waited for is on the medium before the commit
+ * of their journal that says what came behind it, and that fsync(2) of a new file is of its name,
+ * too. */
+static bool is_told(uint64_t filesystem)
+{
+    return filesystem == EXT4_SUPER_MAGIC || filesystem == BTRFS_SUPER_MAGIC ||
+           filesystem == 0x58465342 /* xfs */;
+}
+
+/* ---- a source ---- */
+
+static int look(int fd, uint64_t filesystem, struct facts *facts)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return -EAGAIN;
+    file_facts_from_stat(facts, &st);
+    if (facts->kind != FILE_REGULAR)
+        return -EAGAIN;
+    evidence_take_open(facts, fd, &st, filesystem);
+    return facts->evidence.grade == EVIDENCE_STRONG ? 0 : -EAGAIN;
+}
+
+/* Exactly `size` bytes, and then the end, which is believed when a read has said so. */
+static int read_whole(int fd, uint8_t *buffer, uint32_t size, uint32_t capacity)
+{
+    uint32_t length = (uint32_t)min_u64((uint64_t)size + 1, capacity), done = 0;
+    while (done < length) {
+        ssize_t got = pread(fd, buffer + done, length - done, (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        done += (uint32_t)got;
+    }
+    return done == size ? 0 : -EAGAIN;
+}
+
+/* What others have cached stays; a part of it is more than is told apart here. */
+static int take_open(struct small_taken *taken, int fd, void *buffer, uint32_t capacity)
+{
+    struct facts *facts = &taken->facts, after;
+    uint64_t filesystem = filesystem_of(fd);
+    if (!is_told(filesystem)) /* not stacked, not in memory, not over a network */
+        return -EAGAIN;
+    int result = look(fd, filesystem, facts);
+    uint64_t size = facts->size_bytes;
+    if (result < 0 || size > min_u64(capacity, SMALL_BYTES_MAX) || facts->allocated_bytes < size)
+        return -EAGAIN;
+    if (!evidence_settle(facts, EVIDENCE_PATIENCE_NS) ||
+        residency_once(fd, size, &taken->before_bytes) < 0)
+        return -EAGAIN;
+    if (taken->before_bytes > 0 && taken->before_bytes < size)
+        return -EAGAIN;
+    taken->bytes = num_u32(size);
+    result = read_whole(fd, buffer, taken->bytes, capacity);
+    taken->peak_bytes = taken->after_bytes = taken->before_bytes;
+    if (taken->before_bytes == 0 && size > 0) {
+        (void)residency_once(fd, size, &taken->peak_bytes);
+        residency_drop(fd, 0);
+        (void)residency_once(fd, size, &taken->after_bytes);
+    }
+    if (result == 0)
+        result = look(fd, filesystem, &after);
+    return result == 0 && evidence_compare(facts, &after) == EVIDENCE_UNCHANGED ? 0 : -EAGAIN;
+}
+
+int small_take(struct small_taken *taken, const struct place *place, const char *path, void *buffer,
+               uint32_t capacity)
+{
+    struct stat st;
+    *taken = (struct small_taken){.bytes = 0};
+    if (!place_may_read(place))
+        return -EAGAIN;
+    /* Opening a device may do something by itself. */
+    if (place_restricts(place) && (place_look(place, path, &st) < 0 || !S_ISREG(st.st_mode)))
+        return -EAGAIN;
+    AUTO_CLOSE int fd = place_reach(place, path, O_RDONLY | SMALL_FLAGS);
+    return fd >= 0 ? take_open(taken, fd, buffer, capacity) : -EAGAIN;
+}
+
+/* ---- a target ---- */
+
+static int create(const struct small_wish *wish)
+{
+    int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | SMALL_FLAGS;
+    mode_t mode = 0600 | (wish->create_mode & 0777);
+    if (!wish->place)
+        return open(wish->path, flags, mode);
+    AUTO_CLOSE int fd_folder = place_reach_folder(wish->place, wish->path, O_PATH);
+    return fd_folder >= 0 ? openat(fd_folder, place_name(wish->path), flags, mode) : -1;
+}
+
+/* Nobody else has seen it, or at least nobody else has it. */
+static void take_away(const struct small_wish *wish)
+{
+    AUTO_CLOSE int fd_folder = place_reach_folder(wish->place, wish->path, O_PATH);
+    if (fd_folder < 0 || unlinkat(fd_folder, place_name(wish->path), 0) != 0)
+        log_warning("%s: an unfinished file is left", wish->shown);
+}
+
+static int write_whole(int fd, const struct small_wish *wish, struct error *err)
+{
+    const uint8_t *data = wish->data;
+    for (uint32_t done = 0; done < wish->bytes;) {
+        ssize_t put = pwrite(fd, data + done, wish->bytes - done, (off_t)done);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0 && (errno == ENOSPC || errno == EDQUOT))
+            return error_set(err, errno, "%s: make room and run it again to go on", wish->shown);
+        if (put <= 0)
+            return error_set(err, put < 0 ? errno : EIO, "%s: write error", wish->shown);
+        done += (uint32_t)put;
+    }
+    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return 0;
+}
+
+/* It is ours: locked, as against other copies, and on a file system that is for it. */
+static int claim(struct small_file *file, struct facts *facts)
+{
+    struct stat st;
+    uint64_t filesystem = filesystem_of(file->fd);
+    if (!is_told(filesystem))
+        return -EOPNOTSUPP;
+    if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 || fstat(file->fd, &st) != 0 || st.st_size > 0)
+        return -EAGAIN;
+    file_facts_from_stat(facts, &st);
+    evidence_take_open(facts, file->fd, &st, filesystem);
+    file->device = st.st_dev;
+    return 0;
+}
+
+int small_put(struct small_file *file, const struct small_wish *wish, struct error *err)
+{
+    struct facts facts;
+    *file = (struct small_file){.fd = -1, .bytes = wish->bytes, .left_bytes = NUM_UNKNOWN};
+    if (!place_may_read(wish->place) || !place_may_write(wish->place))
+        return -EAGAIN;
+    file->fd = create(wish);
+    if (file->fd < 0)
+        return -EAGAIN;
+    int result = claim(file, &facts);
+    bool ours = result != -EAGAIN;
+    if (result == 0) {
+        evidence_settle_target(wish->source, &facts);
+        result = write_whole(file->fd, wish, err);
+    }
+    if (result < 0 && ours)
+        take_away(wish);
+    if (result < 0)
+        small_close(file);
+    return result;
+}
+
+int small_settle(const struct small_file *file, const char *shown, struct error *err)
+{
+    struct stat st;
+    if (sync_file_range(file->fd, 0, 0,
+                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                            SYNC_FILE_RANGE_WAIT_AFTER) != 0)
+        return error_set(err, errno, "%s: sync to the disk failed", shown);
+    if (fstat(file->fd, &st) != 0)
+        return error_set(err, errno, "%s: cannot be looked at", shown);
+    if (st.st_nlink == 0)
+        return error_set_class(err, ERROR_FILE, ESTALE,
+                               "%s: was removed or replaced while it was written; run it again",
+                               shown);
+    if ((uint64_t)st.st_size == file->bytes)
+        return 0;
+    return error_set_class(err, ERROR_FILE, ESTALE,
+                           "%s: its size was changed while it was written, to %llu bytes; run it "
+                           "again",
+                           shown, (unsigned long long)st.st_size);
+}
+
+void small_drop(struct small_file *file)
+{
+    if (file->bytes > 0)
+        residency_drop(file->fd, 0);
+    if (residency_once(file->fd, file->bytes, &file->left_bytes) < 0)
+        file->left_bytes = NUM_UNKNOWN;
+}
+
+int small_sync(const struct small_file *file, const char *shown, struct error *err)
+{
+    return fsync(file->fd) == 0 ? 0 : error_set(err, errno, "%s: sync to the disk failed", shown);
+}
+
+void small_take_back(const struct small_file *file, const char *shown)
+{
+    if (futimens(file->fd, NULL) != 0)
+        log_warning("%s: is not finished, and has the modification time of a finished file: %s",
+                    shown, strerror(errno));
+    (void)fsync(file->fd);
+}
+
+void small_close(struct small_file *file)
+{
+    cleanup_close(&file->fd);
+    file->fd = -1;
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/env bats
+# Goal: many small files go as a whole and share their syncs; each is what it was, durable when it is reported, and nothing
+# of it stays in the page cache. What is unusual about one of them goes the ordinary way, beside the others.
+load ../lib/common
+
+MANY=120
+
+setup() {
+    scratch_open
+    mkdir many made
+    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
+    chmod 755 here
+    local i
+    for ((i = 0; i < MANY; i++)); do
+        random_file "many/f$i" $((i * i * 17 % 150000)) "$i"
+    done
+    touch -d '2020-02-02 02:02:02.123456789' many/*
+    chmod 640 many/f1
+    sync -f many
+    for i in many/*; do dd if="$i" iflag=nocache count=0 status=none; done
+    case $(stat -f -c %T .) in ext2/ext3 | xfs | btrfs) ;; *) skip "small files go as a whole on ext4, xfs and btrfs" ;; esac
+}
+
+are_equal() {
+    local i
+    diff -r many "$1"
+    for ((i = 0; i < MANY; i += 7)); do
+        expect "time, mode and owner of f$i" "$(stat -c '%y %a %U %G' "$1/f$i")" "$(stat -c '%y %a %U %G' "many/f$i")"
+    done
+    [ -z "$(find "$1" -name '.*.haul')" ]
+}
+
+# Files whose target's account says: as a whole.
+batched() {
+    grep -c '"event":"file".*"target":{[^}]*"policy":"batch"' "$SCRATCH/out"
+}
+
+@test "all arrive, with few syncs, nothing of them stays cached, and once more there is nothing to do" {
+    copy many/* made
+    expect_status 0
+    are_equal made
+    [ "$(batched)" = "$MANY" ]
+    expect_receipt .durable true
+    expect_receipt .source.resident_after_bytes 0
+    expect_receipt .target.resident_after_bytes 0
+    copy many/* made
+    expect_status 0
+    expect_receipt .bytes_copied 0
+    rm made/*
+    strace -f -qq -e trace=syncfs,fsync,fdatasync -o "$SCRATCH/trace" "$HAUL" -q many/* made
+    [ "$(grep -c 'syncfs(\|fsync(\|fdatasync(' "$SCRATCH/trace")" -le $((MANY / 4)) ]
+}
+
+@test "what is unusual about some goes the ordinary way, and arrives as well" {
+    random_file many/large $((300 * 1024)) 7
+    truncate -s 200000 many/hole
+    : >many/empty
+    cp many/f5 made/f5 # is there, and has another time
+    head -c 1000 many/f50 >made/f50
+    copy many/* made
+    expect_status 0
+    diff -r many made
+    [ "$(batched)" -ge $((MANY - 3)) ]
+    [ "$(batched)" -lt $((MANY + 3)) ]
+    rm made/*
+    copy --cache=window many/f1 many/f2 many/f3 made
+    expect_status 0
+    [ "$(batched)" = 0 ]
+}
+
+@test "pushed and pulled they go as a whole, too" {
+    copy -e "$SCRATCH/here" --remote-path="$HAUL" many/* "h:$SCRATCH/made"
+    expect_status 0
+    are_equal made
+    [ "$(batched)" = "$MANY" ]
+    mkdir back
+    local i names=()
+    for i in many/*; do names+=("h:$SCRATCH/$i"); done
+    copy -e "$SCRATCH/here" --remote-path="$HAUL" "${names[@]}" back
+    expect_status 0
+    are_equal back
+    [ "$(batched)" = "$MANY" ]
+}
+
+# Each thread's first syncfs fails, and its fifth fsync behind that.
+@test "files whose sync is lost are named, and no others" {
+    local path
+    strace -f -qq -e inject=syncfs:error=EIO:when=1 -e inject=fsync:error=EIO:when=5 -o /dev/null \
+        "$HAUL" --json many/* made >"$SCRATCH/out" 2>"$SCRATCH/err" && return 1
+    grep '"event":"file".*"durable":false' "$SCRATCH/out" | sed 's/.*"target":{"path":"\([^"]*\)".*/\1/' >lost
+    [ -s lost ] && [ "$(wc -l <lost)" -lt $((MANY / 5)) ]
+    while read -r path; do
+        grep -q "^haul: $path: sync to the disk" "$SCRATCH/err"
+        [ "$(stat -c %y "$path")" != "$(stat -c %y "many/${path##*/}")" ] # it does not look finished
+        rm "$path"
+        cp -p "many/${path##*/}" "$path"
+    done <lost
+    are_equal made
+}

@@ -1,0 +1,198 @@
+/* test_small.c - small files as a whole: which are taken, what is known of them, and what is left
+ * of them in the page cache; which are put. */
+#include "haul/disk/small.h"
+
+#include "haul/base/cleanup.h"
+#include "haul/base/num.h"
+#include "haul/disk/residency.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { ROOM = 64 * 1024 };
+
+static char folder[64], path[128];
+static uint8_t data[ROOM + 4096], buffer[ROOM];
+
+static int folder_setup(void **state)
+{
+    (void)state;
+    strcpy(folder, "/var/tmp/haul_small_XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof(path), "%s/file", folder);
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i * 7 + i / 251 + 1);
+    return 0;
+}
+
+static int folder_teardown(void **state)
+{
+    (void)state;
+    unlink(path);
+    return rmdir(folder);
+}
+
+static void require_told(void)
+{
+    struct statfs fs;
+    assert_int_equal(statfs(folder, &fs), 0);
+    uint32_t type = (uint32_t)fs.f_type;
+    if (type != EXT4_SUPER_MAGIC && type != BTRFS_SUPER_MAGIC && type != 0x58465342 /* xfs */)
+        skip();
+}
+
+/* A file of that size, on the medium; in the page cache or not. */
+static void make(uint32_t size, bool cached)
+{
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, data, size), size);
+    assert_int_equal(fsync(fd), 0);
+    if (!cached)
+        residency_drop(fd, 0);
+}
+
+static uint64_t cached_bytes(void)
+{
+    uint64_t bytes = 0;
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(residency_once(fd, (uint64_t)st.st_size, &bytes), 0);
+    return bytes;
+}
+
+static void take_whole_files_of_every_size(void **state)
+{
+    static const uint32_t sizes[] = {0, 1, 4095, 4096, 4097, ROOM - 1, ROOM};
+    struct small_taken taken;
+    (void)state;
+    require_told();
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        make(sizes[i], false);
+        memset(buffer, 0, sizeof(buffer));
+        assert_int_equal(small_take(&taken, NULL, path, buffer, ROOM), 0);
+        assert_int_equal(taken.bytes, sizes[i]);
+        assert_memory_equal(buffer, data, sizes[i]);
+        assert_int_equal(taken.facts.kind, FILE_REGULAR);
+        assert_int_equal(taken.facts.size_bytes, sizes[i]);
+        assert_int_equal(taken.facts.mode, 0640);
+        assert_int_equal(taken.before_bytes, 0);
+        assert_int_equal(taken.after_bytes, 0);
+        assert_int_equal(cached_bytes(), 0);
+    }
+}
+
+static void take_what_is_cached_leaves_it_there(void **state)
+{
+    struct small_taken taken;
+    (void)state;
+    require_told();
+    make(10000, true);
+    assert_int_equal(small_take(&taken, NULL, path, buffer, ROOM), 0);
+    assert_memory_equal(buffer, data, 10000);
+    assert_int_equal(taken.before_bytes, 12288);
+    assert_int_equal(taken.after_bytes, 12288);
+    assert_int_equal(cached_bytes(), 12288);
+}
+
+static void take_refuses_what_is_not_small(void **state)
+{
+    struct small_taken taken;
+    char fifo[128];
+    (void)state;
+    require_told();
+    make(ROOM + 1, false);
+    assert_int_equal(small_take(&taken, NULL, path, buffer, ROOM), -EAGAIN);
+    make(100, false);
+    assert_int_equal(truncate(path, 20000), 0); /* a hole */
+    assert_int_equal(small_take(&taken, NULL, path, buffer, ROOM), -EAGAIN);
+    assert_int_equal(small_take(&taken, NULL, folder, buffer, ROOM), -EAGAIN);
+    assert_int_equal(small_take(&taken, NULL, "/var/tmp/not/there", buffer, ROOM), -EAGAIN);
+    assert_int_equal(small_take(&taken, NULL, "/proc/version", buffer, ROOM), -EAGAIN);
+    snprintf(fifo, sizeof(fifo), "%s/fifo", folder);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(small_take(&taken, NULL, fifo, buffer, ROOM), -EAGAIN);
+    unlink(fifo);
+}
+
+static const struct facts source = {.kind = FILE_REGULAR, .mtime_seconds = 1000000000};
+
+static int put(struct small_file *file, uint32_t bytes, struct error *err)
+{
+    const struct small_wish wish = {
+        .path = path, .shown = path, .data = data, .bytes = bytes, .source = &source};
+    err->class = ERROR_NONE;
+    return small_put(file, &wish, err);
+}
+
+static void put_makes_a_new_file_and_locks_it(void **state)
+{
+    struct small_file file;
+    struct error err;
+    struct stat st;
+    (void)state;
+    require_told();
+    assert_int_equal(put(&file, 5000, &err), 0);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), -1);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 5000);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(pread(fd, buffer, ROOM, 0), 5000);
+    assert_memory_equal(buffer, data, 5000);
+    assert_int_equal(small_settle(&file, path, &err), 0);
+    small_drop(&file);
+    assert_int_equal(file.left_bytes, 0);
+    small_close(&file);
+    assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), 0);
+}
+
+static void put_leaves_alone_what_is_there(void **state)
+{
+    struct small_file file;
+    struct error err;
+    struct stat st;
+    (void)state;
+    make(3, true);
+    assert_int_equal(put(&file, 5000, &err), -EAGAIN);
+    assert_int_equal(file.fd, -1);
+    assert_false(error_is_set(&err));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 3);
+    unlink(path);
+    assert_int_equal(symlink("/var/tmp/haul-nowhere", path), 0);
+    assert_int_equal(put(&file, 5000, &err), -EAGAIN);
+    assert_int_not_equal(access("/var/tmp/haul-nowhere", F_OK), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(take_whole_files_of_every_size, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(take_what_is_cached_leaves_it_there, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(take_refuses_what_is_not_small, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(put_makes_a_new_file_and_locks_it, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(put_leaves_alone_what_is_there, folder_setup,
+                                        folder_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
