@@ -15,11 +15,14 @@ enum { LINE_BYTES = 4 * 9216 };
 /* A JSON escape of one byte is at most six. */
 enum { JSON_BYTES = 6 * ERROR_TEXT_BYTES };
 
+/* What stands in for a closed standard input can be told from one that somebody has given. */
 int output_guard(void)
 {
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        int flags = fd == STDIN_FILENO ? O_PATH : O_RDWR;
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags) != fd)
             return -EBADF;
+    }
     return 0;
 }
 

@@ -167,6 +167,9 @@ expect_exit() { # CODE PID
         copy $words </dev/null
         expect_status 1
     done
+    copy - a <&-
+    expect_status 11
+    grep -q "standard input is closed" err
     [ -z "$(ls -A | grep -vE '^(folder|out|err)$')" ]
     umask 022
     copied - new < <(echo x)
