@@ -52,8 +52,10 @@ static const char *check_fetched(const struct slot *slot, const struct slot *ans
 static const char *check_differing(const struct slot *slot, const struct wire_message *reply)
 {
     const struct slot *answer = &reply->slot;
-    uint32_t bytes = answer->partial ? blocks_bytes(answer->set, slot->length) : slot->length;
-    return reply->payload_bytes == bytes && digest_equal(&answer->digest, &slot->digest)
+    /* A whole chunk may be packed. */
+    bool fits = answer->partial ? reply->payload_bytes == blocks_bytes(answer->set, slot->length)
+                                : reply->payload_bytes <= slot->length;
+    return fits && digest_equal(&answer->digest, &slot->digest)
                ? NULL
                : "it gives the blocks of another chunk";
 }
