@@ -173,7 +173,8 @@ def draw_options(rng, story, calm=False):
     maybe(0.2, "--verify")
     maybe(0.25, "-S")
     maybe(0.3, "--no-preallocate", "--preallocate")
-    maybe(0.2, "--no-perms", "--no-times", "--no-owner", "--no-group", "--chmod=600", "-a", "-p", "--modify-window=1")
+    archive = "-p" if story.source == "link" else "-a"  # which would make a link
+    maybe(0.2, "--no-perms", "--no-times", "--no-owner", "--no-group", "--chmod=600", archive, "-p", "--modify-window=1")
     maybe(0.3, "--sync-every=0", "--sync-every=64K", "--sync-every=256K", "--sync-every=1M")
     maybe(0.15, "--manifest")
     maybe(0.5 if story.target in DEVICE_BYTES else 0.1, "--journal")
