@@ -3,9 +3,14 @@
 
 #include "haul/base/cleanup.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 static const struct {
     uint64_t type;
@@ -40,6 +45,27 @@ bool filesystem_is_memory(uint64_t type)
 bool filesystem_tells(uint64_t type)
 {
     return type == EXT4_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC || type == 0x58465342 /* xfs */;
+}
+
+/* It says which thread commits the journal; "<none>" where there is none. */
+static bool ext4_has_journal(uint64_t device)
+{
+    char path[PATH_MAX], disk[PATH_MAX], thread = '<';
+    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major((dev_t)device),
+             minor((dev_t)device));
+    ssize_t length = readlink(path, disk, sizeof(disk) - 1);
+    if (length <= 0)
+        return false;
+    disk[length] = '\0';
+    const char *slash = strrchr(disk, '/');
+    snprintf(path, sizeof(path), "/sys/fs/ext4/%.255s/journal_task", slash ? slash + 1 : disk);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, &thread, 1) == 1 && thread >= '0' && thread <= '9';
+}
+
+bool filesystem_orders(uint64_t type, uint64_t device)
+{
+    return filesystem_tells(type) && (type != EXT4_SUPER_MAGIC || ext4_has_journal(device));
 }
 
 bool filesystem_kernel_tells(void)

@@ -5,12 +5,12 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/disk/filesystem.h"
 #include "haul/disk/place.h"
 #include "haul/disk/residency.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -24,15 +24,6 @@ static uint64_t filesystem_of(int fd)
 {
     struct statfs fs;
     return fstatfs(fd, &fs) == 0 ? (uint64_t)fs.f_type & UINT32_MAX : 0;
-}
-
-/* Of the three it is known that a write-back that was waited for is on the medium before the commit
- * of their journal that says what came behind it, and that fsync(2) of a new file is of its name,
- * too. */
-static bool is_told(uint64_t filesystem)
-{
-    return filesystem == EXT4_SUPER_MAGIC || filesystem == BTRFS_SUPER_MAGIC ||
-           filesystem == 0x58465342 /* xfs */;
 }
 
 /* ---- a source ---- */
@@ -69,7 +60,7 @@ static int take_open(struct small_taken *taken, int fd, void *buffer, uint32_t c
 {
     struct facts *facts = &taken->facts, after;
     uint64_t filesystem = filesystem_of(fd);
-    if (!is_told(filesystem)) /* not stacked, not in memory, not over a network */
+    if (!filesystem_tells(filesystem)) /* not stacked, not in memory, not over a network */
         return -EAGAIN;
     int result = look(fd, filesystem, facts);
     uint64_t size = facts->size_bytes;
@@ -144,15 +135,27 @@ static int write_whole(int fd, const struct small_wish *wish, struct error *err)
     return 0;
 }
 
+/* The number of a device is shorter than its type, so that one bit more has room. */
+static bool is_ordered(_Atomic uint64_t *known, uint64_t filesystem, uint64_t device)
+{
+    uint64_t last = atomic_load(known);
+    if (last != UINT64_MAX && last >> 1 == device)
+        return last & 1;
+    bool ordered = filesystem_orders(filesystem, device);
+    atomic_store(known, device << 1 | ordered);
+    return ordered;
+}
+
 /* It is ours: locked, as against other copies, and on a file system that is for it. */
-static int claim(struct small_file *file, struct facts *facts)
+static int claim(struct small_file *file, const struct small_wish *wish, struct facts *facts)
 {
     struct stat st;
     uint64_t filesystem = filesystem_of(file->fd);
-    if (!is_told(filesystem))
-        return -EOPNOTSUPP;
     if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 || fstat(file->fd, &st) != 0 || st.st_size > 0)
         return -EAGAIN;
+    if (!filesystem_tells(filesystem))
+        return -EOPNOTSUPP;
+    file->ordered = is_ordered(wish->order_known, filesystem, st.st_dev);
     file_facts_from_stat(facts, &st);
     evidence_take_open(facts, file->fd, &st, filesystem);
     file->device = st.st_dev;
@@ -168,7 +171,7 @@ int small_put(struct small_file *file, const struct small_wish *wish, struct err
     file->fd = create(wish);
     if (file->fd < 0)
         return -EAGAIN;
-    int result = claim(file, &facts);
+    int result = claim(file, wish, &facts);
     bool ours = result != -EAGAIN;
     if (result == 0) {
         evidence_settle_target(wish->source, &facts);

@@ -5,7 +5,9 @@
  * closes when so many wait, or so long, or when the client says that nothing else comes
  * (PRESS). Then one call does for all of them, one after the other, what each
  * would wait for by itself: write-backs are waited for, times are set, pages dropped; and behind
- * all, one syncfs(2). It tells that something was lost, not what: then each file is synced alone.
+ * all, one syncfs(2). Where no journal keeps the times behind the data (filesystem_orders()), one
+ * more comes before the times. It tells that something was lost, not what: then each file is synced
+ * alone.
  */
 #include "local_state.h"
 
@@ -32,6 +34,7 @@ enum {
 int batch_init(struct batch *batch, uint32_t files_max)
 {
     batch->owner = OWNER_BATCH;
+    batch->order_known = UINT64_MAX;
     batch->files_max = files_max;
     batch->files = calloc(files_max, sizeof(*batch->files));
     batch->keys = calloc(files_max, sizeof(*batch->keys));
@@ -138,6 +141,7 @@ static int put_step(struct local *self, struct work *work)
                            ? job->facts[SIDE_SOURCE].mode
                            : 0,
         .source = &job->facts[SIDE_SOURCE],
+        .order_known = &self->batch.order_known,
     };
     int result = small_put(&work->small->file, &wish, slot->error);
     if (result == 0)
@@ -230,16 +234,22 @@ static struct work *work_next(const struct work *work)
     return work_of_link(work->request.link.next);
 }
 
-static void round_settle(struct local *self, struct work *work)
+static void round_settle(struct work *work)
 {
     struct batch_file *small = work->small;
-    struct slot *slot = work->slot;
+    if (!small->settled)
+        small->result = small_settle(&small->file, small->shown, work->slot->error);
+}
+
+/* Its data are where they stay: now it may have the time of a finished file. */
+static void round_finish(struct local *self, struct work *work)
+{
+    struct batch_file *small = work->small;
     if (small->settled)
         return;
     small->settled = true;
-    small->result = small_settle(&small->file, small->shown, slot->error);
     if (small->result == 0)
-        small->result = local_put_times(self, work, slot->error);
+        small->result = local_put_times(self, work, work->slot->error);
     if (small->result < 0)
         small_take_back(&small->file, small->shown);
     small_drop(&small->file);
@@ -255,9 +265,19 @@ static void round_sync_alone(struct work *work)
         small_take_back(&small->file, small->shown);
 }
 
+/* Before their times are set, where nothing else keeps that order; and at the end of all. */
+enum round_pass { ROUND_DATA, ROUND_ALL };
+
+static bool round_lacks(const struct batch_file *small, enum round_pass pass)
+{
+    if (pass == ROUND_ALL)
+        return !small->synced;
+    return !small->settled && !small->flushed && !small->file.ordered;
+}
+
 /* All of one device. The error of a file system is told to a descriptor from before the writes:
  * that of the file that was put first is from before all of them. */
-static void round_sync(struct work *first)
+static void round_sync(struct work *first, enum round_pass pass)
 {
     uint64_t device = first->small->file.device;
     const struct batch_file *oldest = first->small;
@@ -267,11 +287,20 @@ static void round_sync(struct work *first)
     }
     bool good = syncfs(oldest->file.fd) == 0;
     for (struct work *work = first; work; work = work_next(work)) {
-        if (work->small->file.device != device)
+        if (work->small->file.device != device || !round_lacks(work->small, pass))
             continue;
-        work->small->synced = true;
+        work->small->flushed = true;
+        work->small->synced = pass == ROUND_ALL;
         if (!good)
             round_sync_alone(work);
+    }
+}
+
+static void round_sync_each(struct work *first, enum round_pass pass)
+{
+    for (struct work *work = first; work; work = work_next(work)) {
+        if (round_lacks(work->small, pass))
+            round_sync(work, pass);
     }
 }
 
@@ -288,11 +317,12 @@ static int run_round(void *argument)
     struct local *self = argument;
     struct work *first = work_of_link(self->batch.riding.first);
     for (struct work *work = first; work; work = work_next(work))
-        round_settle(self, work);
-    for (struct work *work = first; self->batch.syncing && work; work = work_next(work)) {
-        if (!work->small->synced)
-            round_sync(work);
-    }
+        round_settle(work);
+    round_sync_each(first, ROUND_DATA);
+    for (struct work *work = first; work; work = work_next(work))
+        round_finish(self, work);
+    if (self->batch.syncing)
+        round_sync_each(first, ROUND_ALL);
     for (struct work *work = first; self->batch.syncing && work; work = work_next(work))
         round_end(work);
     return 0;

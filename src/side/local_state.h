@@ -49,10 +49,12 @@ struct open_file {
 /* A small file at a target, from its PUT to its COMMIT or ABANDON. */
 struct batch_file {
     struct small_file file;
-    char *shown;                   /* owned: its path, in words */
-    uint64_t opened;               /* as of an open_file */
-    bool settled, dropped, synced; /* small_settle() was tried; its pages are gone; the sync, too */
-    int result;                    /* below 0: it has failed, and its slot has the words */
+    char *shown;     /* owned: its path, in words */
+    uint64_t opened; /* as of an open_file */
+    /* small_settle() was tried, and its time set; a sync came before that; its pages are gone; one
+     * sync at the end. */
+    bool settled, flushed, dropped, synced;
+    int result; /* below 0: it has failed, and its slot has the words */
     struct attributes_outcome attributes;
 };
 
@@ -137,6 +139,7 @@ struct batch {
     bool pressed;                      /* nothing else comes */
     bool syncing;                      /* this round ends with a sync: else it makes room */
     bool refused;                      /* by the engine */
+    _Atomic uint64_t order_known;      /* as in small.h: calls ask it */
     struct request request;
 };
 

@@ -272,6 +272,7 @@ on_disk() {
     ext4-4k) mkfs="mkfs.ext4 -q -F -E nodiscard" sector=4096 ;;
     ext4-1k) mkfs="mkfs.ext4 -q -F -E nodiscard -b 1024" ;;
     ext4-journal) mkfs="mkfs.ext4 -q -F -E nodiscard" options=data=journal ;;
+    ext4-plain) mkfs="mkfs.ext4 -q -F -E nodiscard -O ^has_journal" ;;
     ext3) mkfs="mkfs.ext3 -q -F -E nodiscard" ;;
     xfs) mkfs="mkfs.xfs -q -f -K" ;;
     btrfs) mkfs="mkfs.btrfs -q -f -K" ;;

@@ -134,8 +134,15 @@ static const struct facts source = {.kind = FILE_REGULAR, .mtime_seconds = 10000
 
 static int put(struct small_file *file, uint32_t bytes, struct error *err)
 {
+    _Atomic uint64_t order_known = UINT64_MAX;
     const struct small_wish wish = {
-        .path = path, .shown = path, .data = data, .bytes = bytes, .source = &source};
+        .path = path,
+        .shown = path,
+        .data = data,
+        .bytes = bytes,
+        .source = &source,
+        .order_known = &order_known,
+    };
     err->class = ERROR_NONE;
     return small_put(file, &wish, err);
 }

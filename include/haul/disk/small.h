@@ -12,6 +12,8 @@
 
 #include "haul/disk/file.h"
 
+#include <stdatomic.h>
+
 enum { SMALL_BYTES_MAX = 256 * 1024 };
 
 /* ---- a source ---- */
@@ -36,6 +38,7 @@ struct small_file {
     int fd; /* -1: none */
     uint32_t bytes;
     uint64_t device;
+    bool ordered;        /* see filesystem_orders(); else a sync has to be between data and times */
     uint64_t left_bytes; /* of it in the page cache, after small_drop(); NUM_UNKNOWN: not known */
 };
 
@@ -46,13 +49,15 @@ struct small_wish {
     uint32_t bytes;
     uint32_t create_mode; /* less the umask; its owner may read and write it anyway */
     const struct facts *source;
+    /* What filesystem_orders() has said last, and of which device: of both the caller knows nothing
+     * but UINT64_MAX, in the beginning. */
+    _Atomic uint64_t *order_known;
 };
 
 /* Make a file that is not there, write all of it, and begin to write it back; not before the clock
  * has left the moment of the source's time. 0: it is open, and locked. -EAGAIN: there is one, or it
  * cannot be made. -EOPNOTSUPP, without words: not on this file system, since a sync of all of it
- * does not tell what was lost, or its journal does not keep the order of small_settle(). Else
- * -errno with words, and nothing is left. */
+ * does not tell what was lost. Else -errno with words, and nothing is left. */
 int small_put(struct small_file *file, const struct small_wish *wish, struct error *err);
 
 /* Wait until its data have left the page cache, so that a sync of the file system puts them on the
