@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/types.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 

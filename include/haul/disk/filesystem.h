@@ -15,8 +15,8 @@ bool filesystem_is_memory(uint64_t type);
  * was lost below them. */
 bool filesystem_tells(uint64_t type);
 
-/* Is what was written back, and waited for, on the medium before anything that was changed behind it
- * is? So do the journals of xfs and btrfs, and that of ext4 on the device where it has one
+/* Is what was written back, and waited for, on the medium before anything that was changed behind
+ * it is? So do the journals of xfs and btrfs, and that of ext4 on the device where it has one
  * (/sys/fs/ext4/NAME/journal_task). Reads a file of /sys. */
 bool filesystem_orders(uint64_t type, uint64_t device);
 
