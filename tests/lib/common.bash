@@ -26,12 +26,13 @@ scratch_open() {
 }
 
 # Lines of --json that a test has got, for tests/lib/events, which the whole check asks about all of them: in a file of the
-# folder HAUL_EVENTS. Without a process of its own: there are thousands. A killed program's last line may lack its end.
+# folder HAUL_EVENTS. Without a process of its own: there are thousands. A killed program's last line may lack its end. The first NUL
+# ends the look: bash would pass over all of a hole.
 events() { # FILE...
     local file begin lines
     [ -n "${HAUL_EVENTS:-}" ] || return 0
     for file; do
-        [ -f "$file" ] && [ -r "$file" ] && read -r -N 5 begin <"$file" && [ "$begin" = '{"v":' ] || continue
+        [ -f "$file" ] && [ -r "$file" ] && IFS= read -r -d '' -n 5 begin <"$file" && [ "$begin" = '{"v":' ] || continue
         mapfile lines <"$file"
         [[ ${lines[-1]} == *$'\n' ]] || unset 'lines[-1]'
         printf '%s' "$BATS_TEST_FILENAME: $BATS_TEST_DESCRIPTION"$'\n' "${lines[@]}" >>"$HAUL_EVENTS/${SCRATCH##*/}"
