@@ -173,6 +173,8 @@ const char *life_road(const struct life *life)
     const char *why = road_of_wishes(life->run->wish);
     if (why)
         return why;
+    if (life->run->wish->tour.rules && job->roots[SIDE_SOURCE].number == 0)
+        return "a filter rule may leave it out";
     if (life->kind != LIFE_COPY || !life->run->takes_small || !*life->run->takes_small)
         return "there are no others, or the target takes none as a whole";
     if (life->described[SIDE_TARGET] &&
