@@ -58,8 +58,8 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
                 .log_level = log_level(),
                 .lanes = config->lanes,
                 .slots_count = lane->slots_count,
-                .control_count = LANE_JOBS_MAX + lane_small_most(config),
-                .jobs_max = LANE_JOBS_MAX + lane_small_most(config),
+                .control_count = lane->control_count,
+                .jobs_max = lane->control_count,
                 .chunk_bytes = lane->chunk_bytes,
             },
         .timeout_ns = wish->timeout_ns,
@@ -105,7 +105,7 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
                 .slab = slab_buffer(&lane->pool->slab, lane->slots_first),
                 .slab_bytes = (size_t)lane->slots_count * lane->pool->slab.slot_bytes,
             },
-        .slots_count = lane->slots_count + LANE_JOBS_MAX + lane_small_most(config),
+        .slots_count = lane->slots_count + lane->control_count,
         .window_bytes = config->budget->window_bytes,
         .windows_count = config->budget->windows_count,
         .windows_do_not_fit = !config->budget->windows_fit,
@@ -178,7 +178,7 @@ static void lane_set_pump(struct lane *lane, const struct lane_config *config)
     struct pump *pump = &lane->pump;
     pump->slots = lane->slots;
     pump->slots_count = lane->slots_count;
-    pump->control_count = LANE_JOBS_MAX + lane_small_most(config);
+    pump->control_count = lane->control_count;
     pump->control = config->control;
     pump->sync_every_bytes =
         wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default;
@@ -195,7 +195,7 @@ int lane_open(struct lane **out, const struct lane_config *config, struct error 
         lane->remote[role] = address && address->kind == ADDRESS_REMOTE;
     }
     lane->lanes_most = config->lanes;
-    lane->jobs_most = LANE_JOBS_MAX + lane_small_most(config);
+    lane->control_count = lane->jobs_most = LANE_JOBS_MAX + lane_small_most(config);
     lane->slots_count = lane_slots_most(config);
     lane->chunk_bytes = config->chunk_bytes ? config->chunk_bytes : config->budget->chunk_bytes;
     assert(lane->slots_count >= 2 && lane->slots_count <= SLOTS_MAX);

@@ -57,10 +57,11 @@ struct lane {
     struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slots are the last in use */
     uint8_t *digests; /* of the blocks of chunks: some for each slot with a buffer */
     uint32_t slots_count;
-    uint32_t chunk_bytes; /* the most that both sides take */
-    uint32_t lanes_most;  /* that the other sides have memory for */
-    uint32_t jobs_most;   /* files open at the same time, as far as both sides go */
-    struct life helper;   /* a further lane's view of the file that it has joined */
+    uint32_t control_count; /* a file each */
+    uint32_t chunk_bytes;   /* the most that both sides take */
+    uint32_t lanes_most;    /* that the other sides have memory for */
+    uint32_t jobs_most;     /* files open at the same time, as far as both sides go */
+    struct life helper;     /* a further lane's view of the file that it has joined */
     struct error helper_error,
         errors[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* no page before a failure */
 };
