@@ -412,6 +412,23 @@ static void life_adjusted(struct life *life)
     life_end(life);
 }
 
+/* It is known what there is at both sides, and nothing is written yet: is it refused, or left out?
+ * Whatever way a file goes, this is asked; true: that was its end. */
+static bool life_is_left_out(struct life *life)
+{
+    struct error err = {.class = ERROR_NONE};
+    life_attributes_want(life);
+    if (life_failed(life, life_refuse(life, &err), &err))
+        return true;
+    const char *skip = life_skip(life);
+    if (!skip)
+        return false;
+    life->progress->bytes_total = 0; /* it is no part of the run */
+    life->outcome = outcome_skipped(skip);
+    life_end(life);
+    return true;
+}
+
 static void life_described(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
@@ -419,16 +436,8 @@ static void life_described(struct life *life)
         return;
     for (int role = 0; role < 2; role++)
         life->piped[role] = pipe_is_kind(life->job.facts[role].kind);
-    life_attributes_want(life);
-    if (life_failed(life, life_refuse(life, &err), &err))
+    if (life_is_left_out(life))
         return;
-    const char *skip = life_skip(life);
-    if (skip) {
-        life->progress->bytes_total = 0; /* it is no part of the run */
-        life->outcome = outcome_skipped(skip);
-        life_end(life);
-        return;
-    }
     life_tell_size(life);
     if (life_up_to_date(life)) {
         life->outcome = outcome_up_to_date("size and modification time");
@@ -533,11 +542,9 @@ static void life_go_by_steps(struct life *life, const struct slot *slot)
 
 static void life_taken(struct life *life, const struct slot *slot)
 {
-    struct error err = {.class = ERROR_NONE};
-    life_attributes_want(life);
-    life_itemize(life);
-    if (life_failed(life, life_refuse(life, &err), &err))
+    if (life_is_left_out(life))
         return;
+    life_itemize(life);
     life->small_bytes = slot->count;
     life->progress->bytes_total = slot->count;
     life_phase(life, PHASE_COPYING);

@@ -74,6 +74,23 @@ expect_batched() { # LEAST
     [ "$(batched)" = 0 ]
 }
 
+@test "what is left out is left out of small files, too, here and there" {
+    local where wish
+    for where in made "h:$SCRATCH/made"; do
+        for wish in --exclude='f?' --max-size=4K --existing; do
+            rm -f made/*
+            cp -p many/f50 made/f50
+            copy -e "$SCRATCH/here" --remote-path="$HAUL" "$wish" many/f[1-9] many/f50 "$where"
+            expect_status 0
+            case $wish in
+            --max-size=*) find many -name 'f[1-9]' -size -4097c -printf '%f\n' | sort >expected ;;
+            *) : >expected ;;
+            esac
+            expect "$wish, $where" "$(cd made && echo *)" "$(echo $(sort expected <(echo f50)))"
+        done
+    done
+}
+
 @test "pushed and pulled they go as a whole, too" {
     copy -v -e "$SCRATCH/here" --remote-path="$HAUL" many/* "h:$SCRATCH/made"
     expect_status 0
