@@ -4,7 +4,6 @@
 #include "haul/base/log.h"
 #include "haul/base/rules.h"
 #include "haul/base/text.h"
-#include "haul/disk/journal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,8 +40,8 @@ static void folder_list(struct tour *tour, struct tour_task *task)
     if (!folder_about(tour, task, strdup(removal->folder)))
         return;
     task->call = (struct life_call){
-        .bytes = removal->listed,
-        .room = sizeof(removal->listed),
+        .bytes = removal->bytes,
+        .room = sizeof(removal->bytes),
         .offset = removal->now.cookie,
     };
     task_call(tour, task, STEP_LISTING, SIDE_TARGET, SIDE_LIST);
@@ -75,42 +74,6 @@ void folder_remove_waiting(struct tour *tour)
         else
             (void)folder_about(tour, task, NULL);
     }
-}
-
-/* The part of a journal's name that is its file's; NULL: it is none. */
-static const char *journal_of(const char *name, char out[ENTRY_NAME_MAX + 1])
-{
-    static const char suffix[] = ".haul";
-    char again[JOURNAL_NAME_BYTES];
-    size_t length = strlen(name);
-    if (name[0] != '.' || length < sizeof(suffix) + 1)
-        return NULL;
-    snprintf(out, ENTRY_NAME_MAX + 1, "%.*s", (int)(length - sizeof(suffix)), name + 1);
-    if (!entry_is_name(out))
-        return NULL;
-    journal_name(again, out);
-    return strcmp(again, name) == 0 ? out : NULL;
-}
-
-/* A journal stays as long as its file does: its file is asked for in its place, and told from a
- * name of its own by its kind. */
-static uint32_t folder_take_names(struct tour_removal *removal, uint32_t listed_bytes,
-                                  struct error *err)
-{
-    struct bytes in = bytes_reader(removal->listed, listed_bytes);
-    struct bytes out = bytes_writer(removal->bytes, sizeof(removal->bytes));
-    char file[ENTRY_NAME_MAX + 1];
-    struct entry entry;
-    int result;
-    while ((result = entry_unpack(&in, &entry, err)) > 0) {
-        const char *of = entry.facts.kind == FILE_REGULAR ? journal_of(entry.name, file) : NULL;
-        if (of) {
-            entry.name = of;
-            entry.facts.kind = FILE_OTHER;
-        }
-        (void)entry_pack(&out, &entry); /* no name becomes longer */
-    }
-    return result < 0 ? 0 : (uint32_t)out.length;
 }
 
 /* ---- folders that go name by name ---- */
@@ -191,15 +154,10 @@ static void folder_list_on(struct tour *tour, struct tour_task *task)
 void folder_listed(struct tour *tour, struct tour_task *task)
 {
     struct tour_removal *removal = task->removal;
-    struct error err = {.class = ERROR_NONE};
-    uint32_t length = 0;
-    if (task->life.result < 0)
-        err = *task->life.error;
-    else
-        length = folder_take_names(removal, task->call.count, &err);
+    uint32_t length = task->call.count;
     removal->cookie = task->call.offset;
-    if (error_is_set(&err)) {
-        task_fail(tour, task, &err);
+    if (task->life.result < 0) {
+        task_fail(tour, task, task->life.error);
     } else if (length == 0) {
         folder_list_on(tour, task);
     } else if (removal->now.looks) {
@@ -242,7 +200,6 @@ static bool folder_goes_by_names(const struct tour *tour, const struct entry *en
 void folder_remove_next(struct tour *tour, struct tour_task *task)
 {
     struct tour_removal *removal = task->removal;
-    char journal[JOURNAL_NAME_BYTES];
     struct entry entry;
     struct error err = {.class = ERROR_NONE};
     if (!folder_may_remove(tour)) {
@@ -261,10 +218,6 @@ void folder_remove_next(struct tour *tour, struct tour_task *task)
     if (folder_goes_by_names(tour, &entry)) {
         folder_descend(tour, task, entry.name);
         return;
-    }
-    if (entry.facts.kind == FILE_OTHER) {
-        journal_name(journal, entry.name);
-        entry.name = journal;
     }
     task->gone_kind = entry.facts.kind;
     if (!folder_about(tour, task, text_join_path(removal->folder, entry.name)))

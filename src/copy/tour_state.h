@@ -90,7 +90,7 @@ struct tour_removal {
     struct tour_level now;
     struct tour_level *above; /* owned: of the folders on the way, but for the last */
     uint32_t depth;           /* of `above` */
-    uint8_t bytes[TOUR_NAMES_BYTES], listed[TOUR_NAMES_BYTES];
+    uint8_t bytes[TOUR_NAMES_BYTES];
 };
 
 /* What is done about one name, an operation after another. */

@@ -235,7 +235,7 @@ static enum file_kind list_kind(int fd, const char *name)
     struct stat st;
     struct facts facts = {.kind = FILE_OTHER};
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        file_facts_beneath(&facts, &st);
+        file_facts_from_stat(&facts, &st);
     return facts.kind;
 }
 
@@ -293,25 +293,6 @@ struct missing {
     size_t length;
 };
 
-static bool missing_is_there(const struct missing *missing, const char *name)
-{
-    struct stat st;
-    return missing->fd >= 0 &&
-           (fstatat(missing->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT);
-}
-
-/* The journal of what is there stays with it: it may just be copied. */
-static bool missing_is_journal(const struct missing *missing, const char *name)
-{
-    char file[ENTRY_NAME_MAX + 1];
-    size_t length;
-    if (!journal_is_name(name, &length))
-        return false;
-    memcpy(file, name + 1, length);
-    file[length] = '\0';
-    return length == 0 || missing_is_there(missing, file);
-}
-
 /* What is hidden at the source counts as not there: unless a rule protects it, too. */
 static bool missing_is(const struct missing *missing, const char *name, bool folder)
 {
@@ -324,7 +305,21 @@ static bool missing_is(const struct missing *missing, const char *name, bool fol
         gone = errno == ENOENT;
     else if (!gone)
         gone = rules_hide(missing->rules, missing->path, S_ISDIR(st.st_mode));
-    return gone && !missing_is_journal(missing, name);
+    return gone;
+}
+
+/* A journal stays as long as what it is of does: that may just be copied, or a rule protects it. */
+static bool missing_goes(const struct missing *missing, const char *name, enum file_kind kind)
+{
+    char file[ENTRY_NAME_MAX + 1];
+    size_t length;
+    if (!missing_is(missing, name, kind == FILE_FOLDER))
+        return false;
+    if (kind != FILE_REGULAR || !journal_is_name(name, &length))
+        return true;
+    memcpy(file, name + 1, length);
+    file[length] = '\0';
+    return length > 0 && missing_is(missing, file, false);
 }
 
 /* Those that are missing take the place of all. */
@@ -340,7 +335,7 @@ static int missing_sift(const struct missing *missing, struct slot *slot)
             return error_set_class(slot->error, ERROR_PROTOCOL, EPROTO,
                                    "a list of names has something else in it");
         entry.name = strcpy(name, entry.name); /* what is put may lie over it */
-        if (missing_is(missing, name, entry.facts.kind == FILE_FOLDER))
+        if (missing_goes(missing, name, entry.facts.kind))
             entry_pack(&out, &entry);
     }
     slot->count = num_u32(out.length);
@@ -419,7 +414,7 @@ static int remove_source(struct work *work)
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0)
         return errno == ENOENT ? 0 : tree_refused(work, path, -errno, "cannot be removed");
-    file_facts_beneath(&now, &st);
+    file_facts_from_stat(&now, &st);
     if (now.kind == FILE_FOLDER || !remove_same(&job->facts[SIDE_SOURCE], &now))
         return error_set_class(err, ERROR_CHANGED, ESTALE,
                                "%s%s: has changed since it was copied, and was not removed",

@@ -162,6 +162,21 @@ again() { # ARGUMENT...
     expect "told" "$(grep -c '"event":"removed"' out)" 3
 }
 
+@test "--delete: a journal goes with what it is of; a file of the source that only has such a name stays" {
+    local way
+    mkdir source
+    random_file source/file 5000
+    echo mine >source/.named.haul
+    for way in target "h:$SCRATCH/target"; do
+        rm -rf target
+        mkdir target
+        echo x | tee target/{gone,keep,.gone.haul,.keep.haul,.file.haul,.named.haul} >/dev/null
+        copied "${remote[@]}" -a --delete --filter='P keep' source/ "$way"
+        expect "what is there, $way" "$(cd target && echo .[a-z]* *)" ".keep.haul .named.haul file keep"
+        expect "its content" "$(cat target/.named.haul)" mine
+    done
+}
+
 @test "an unreadable folder: its content stays at the target, and --delete goes no further" {
     become_nobody
     mkdir -p source/shut source/open

@@ -292,15 +292,18 @@ static void missing_tells_what_the_source_has_not(void **state)
     struct bench *bench = *state;
     touch("root/file");
     touch("root/unfinished");
+    touch("root/.named.haul"); /* like a journal, and a file of the source */
     make_folder("root/sub");
     touch("root/sub/inner");
     assert_int_equal(symlink("nowhere", "root/dangling"), 0);
     assert_int_equal(symlink("sub", "root/link"), 0);
-    const char *const names[] = {"file",     "sub/", "dangling",         "old",
-                                 "older/",   "link", ".unfinished.haul", ".gone.haul",
-                                 ".x.haulx", NULL};
+    const char *const names[] = {
+        "file",     "sub/",        "dangling",         "old",
+        "older/",   "link",        ".unfinished.haul", ".gone.haul",
+        ".x.haulx", ".named.haul", ".gone.haul/",      ".haul-0123456789abcdef",
+        NULL};
     assert_int_equal(tour_begin(bench, 1, TOUR_RECURSIVE, NULL), 0);
-    assert_string_equal(missing(bench, names), ".gone.haul .x.haulx old older/ ");
+    assert_string_equal(missing(bench, names), ".gone.haul .gone.haul/ .x.haulx old older/ ");
     const char *const inner[] = {"inner", "other", NULL};
     bench->job.source_path = "sub";
     assert_string_equal(missing(bench, inner), "other ");
@@ -318,7 +321,8 @@ static void missing_keeps_what_rules_protect(void **state)
     touch("root/x.o");
     touch("root/hidden");
     make_folder("root/sub");
-    const char *const names[] = {"x.o", "y.o", "keep", "hidden", "old", NULL};
+    const char *const names[] = {"x.o", "y.o",        "keep",         "hidden",
+                                 "old", ".keep.haul", ".hidden.haul", NULL};
     const char *const inner[] = {"cache/", "cache", "keep", NULL};
     for (int excluded = 0; excluded < 2; excluded++) {
         struct rules *rules = rules_open(excluded);
@@ -329,8 +333,8 @@ static void missing_keeps_what_rules_protect(void **state)
         bench->job.source_path = "";
         assert_int_equal(tour_begin(bench, 1, TOUR_RECURSIVE, rules), 0);
         rules_close(rules);
-        assert_string_equal(missing(bench, names),
-                            excluded ? "hidden old x.o y.o " : "hidden old ");
+        assert_string_equal(missing(bench, names), excluded ? ".hidden.haul hidden old x.o y.o "
+                                                            : ".hidden.haul hidden old ");
         bench->job.source_path = "sub";
         assert_string_equal(missing(bench, inner), excluded ? "cache cache/ " : "cache ");
         bench->job.number = 1;
