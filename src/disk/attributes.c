@@ -5,7 +5,6 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
-#include "haul/disk/node.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -305,7 +304,7 @@ int attributes_apply(int fd, const char *path, const struct attributes *given, b
     struct stat now;
     *outcome = (struct attributes_outcome){.changed = 0};
     int result = look_at(fd, path, &now, err);
-    if (result < 0 || node_kind(now.st_mode) != given->facts.kind)
+    if (result < 0 || file_kind_of(now.st_mode) != given->facts.kind)
         return result;
     result = map_owners(&wanted, err);
     for (int i = 0; result == 0 && i < ATTRIBUTES_COUNT; i++)

@@ -40,7 +40,7 @@ void file_init(struct file *file)
     *file = (struct file){.fd = -1, .fd_direct = -1, .fd_folder = -1};
 }
 
-static enum file_kind file_kind_of(mode_t mode)
+enum file_kind file_kind_of(mode_t mode)
 {
     switch (mode & S_IFMT) {
     case S_IFREG:
@@ -79,28 +79,6 @@ void file_facts_from_stat(struct facts *facts, const struct stat *st)
         .inode = st->st_ino,
         .links = (uint32_t)st->st_nlink,
     };
-}
-
-static enum file_kind file_kind_beneath(mode_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFLNK:
-        return FILE_LINK;
-    case S_IFIFO:
-        return FILE_FIFO;
-    case S_IFSOCK:
-        return FILE_SOCKET;
-    case S_IFCHR:
-        return FILE_CHARACTER;
-    default:
-        return file_kind_of(mode);
-    }
-}
-
-void file_facts_beneath(struct facts *facts, const struct stat *st)
-{
-    file_facts_from_stat(facts, st);
-    facts->kind = file_kind_beneath(st->st_mode);
     if (facts->kind == FILE_DEVICE || facts->kind == FILE_CHARACTER)
         facts->rdev = st->st_rdev;
 }
@@ -194,9 +172,7 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
         return 0;
     }
     bool tree = place && place->tree;
-    if (result == 0 && tree)
-        file_facts_beneath(facts, &st);
-    else if (result == 0)
+    if (result == 0)
         file_facts_from_stat(facts, &st);
     if (facts->kind == FILE_DEVICE && !tree)
         facts->size_bytes = facts->allocated_bytes = file_device_capacity(&st);

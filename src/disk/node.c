@@ -112,15 +112,6 @@ static int leader_make(int fd_folder, const char *name, const struct node_wish *
 
 static const struct node_row hard_link = {0, leader_right, leader_make};
 
-enum file_kind node_kind(mode_t mode)
-{
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        if (rows[i].type != 0 && rows[i].type == (mode & S_IFMT))
-            return (enum file_kind)i;
-    }
-    return FILE_OTHER;
-}
-
 /* ---- making ---- */
 
 /* The same in every run, so that one that was killed leaves nothing for long. */

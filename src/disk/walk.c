@@ -155,7 +155,7 @@ static int facts_of(const struct walk *walk, int fd, const char *name, const str
     uint32_t depth = walk->descent.depth;
     const struct descent_level *top = depth > 0 ? &walk->descent.levels[depth - 1] : NULL;
     struct statfs fs = {0};
-    file_facts_beneath(facts, st);
+    file_facts_from_stat(facts, st);
     if (facts->size_bytes > FILE_BYTES_MAX)
         return -EFBIG;
     if (facts->kind != FILE_REGULAR)
@@ -245,7 +245,7 @@ static void walk_leave(struct walk *walk)
 static void tell_closed(struct walk *walk, const char *name, const struct stat *st)
 {
     struct entry entry = {.type = ENTRY_ENTER, .name = name};
-    file_facts_beneath(&entry.facts, st);
+    file_facts_from_stat(&entry.facts, st);
     tell_owners(walk, &entry.facts);
     tell(walk, entry);
 }

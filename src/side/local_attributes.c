@@ -6,7 +6,6 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
-#include "haul/disk/node.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -155,7 +154,7 @@ static int local_check_kind(const struct work *work, int fd, const char *path, s
     if (fstat(fd, &now) != 0)
         return error_set(err, errno, "%s: cannot be looked at", path);
     if (job->roots[SIDE_TARGET].number == 0 ||
-        node_kind(now.st_mode) == job->facts[SIDE_SOURCE].kind)
+        file_kind_of(now.st_mode) == job->facts[SIDE_SOURCE].kind)
         return 0;
     return error_set_class(err, ERROR_FILE, ESTALE, "%s: something else has taken its place", path);
 }

@@ -54,7 +54,7 @@ static void entry_tell(int fd_folder, struct job *job, const struct node_made *m
     *facts = (struct facts){.kind = FILE_NONE};
     job->made = made->made;
     if (made->existed)
-        file_facts_beneath(facts, &made->before);
+        file_facts_from_stat(facts, &made->before);
     else if (fstatat(fd_folder, place_name(job->target_path), &now, AT_SYMLINK_NOFOLLOW) == 0)
         facts->mode = now.st_mode & 07777 & ~(S_IRWXU & ~job->facts[SIDE_SOURCE].mode);
 }
@@ -78,7 +78,7 @@ static int entry_is_root(struct work *work, const char *path)
         return error_set_class(work->slot->error, ERROR_FILE, EISDIR, "%s: is a folder", path);
     if (fstat(work->place->fd, &now) != 0)
         return error_set(work->slot->error, errno, "%s: cannot be looked at", path);
-    file_facts_beneath(&job->facts[SIDE_TARGET], &now);
+    file_facts_from_stat(&job->facts[SIDE_TARGET], &now);
     job->made = JOB_UNCHANGED;
     return 0;
 }

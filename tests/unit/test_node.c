@@ -84,7 +84,7 @@ static void assert_is(const struct rig *rig, const char *name, const struct node
 {
     char text[PATH_MAX] = "";
     struct stat st = look(rig, name);
-    assert_int_equal(node_kind(st.st_mode), wish->kind);
+    assert_int_equal(file_kind_of(st.st_mode), wish->kind);
     if (wish->kind == FILE_LINK) {
         assert_int_equal(readlinkat(rig->fd, name, text, sizeof(text)), strlen(wish->link_text));
         assert_memory_equal(text, wish->link_text, strlen(wish->link_text));

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct stat;
 struct place; /* place.h: where paths are resolved; NULL: on the whole machine */
@@ -75,10 +76,12 @@ struct file {
 /* All fields to "nothing is open". */
 void file_init(struct file *file);
 
-/* The facts that stat(2) tells of what lies in a tree, without evidence: a node of a device is a
- * node, of no size. */
+/* FILE_OTHER: none that has a name here. */
+enum file_kind file_kind_of(mode_t mode);
+
+/* The facts that stat(2) tells, without evidence: a node of a device is a node, of no size. */
 struct stat;
-void file_facts_beneath(struct facts *facts, const struct stat *st);
+void file_facts_from_stat(struct facts *facts, const struct stat *st);
 
 /* Facts without opening. A path that does not exist is not an error: kind FILE_NONE. Symbolic links
  * are followed, but not in a tree. In a place that may not be read only folders are told, and
@@ -146,9 +149,6 @@ int file_set_size(const struct file *file, uint64_t size_bytes, struct error *er
  * comparing device and inode (-ESTALE: another file), but not in a place. Returns a descriptor or
  * -errno. */
 int file_reopen(const struct file *file, int flags);
-
-/* The facts that stat(2) tells, without evidence. */
-void file_facts_from_stat(struct facts *facts, const struct stat *st);
 
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);

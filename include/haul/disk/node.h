@@ -14,9 +14,6 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-/* FILE_OTHER: none of them. */
-enum file_kind node_kind(mode_t mode);
-
 struct node_wish {
     enum file_kind kind;   /* REGULAR: only room is made for one */
     const char *link_text; /* LINK */
