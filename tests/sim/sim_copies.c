@@ -456,7 +456,7 @@ static void run_seed(uint64_t seed)
     alarm(WATCHDOG_SECONDS);
     memset(&run, 0, sizeof(run));
     sim.seed = seed;
-    sim.random = seed * 0x2545f4914f6cdd1d;
+    sim_seed(seed);
     draw_scenario(&run.scenario);
     disk.no_fallocate = sim_chance(100);
     make_files(&run.scenario);
@@ -564,17 +564,6 @@ static bool reaches_everything(void)
            shared->cut, shared->lines_cut);
     return shared->good > 0 && shared->failed > 0 && shared->interrupted > 0 &&
            shared->resumed > 0 && shared->lanes > 0 && shared->cut > 0 && shared->lines_cut > 0;
-}
-
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-    uint64_t number = otherwise;
-    const char *text = getenv(variable);
-    if (text && !num_parse_u64(text, &number)) {
-        printf("%s=%s is not a number\n", variable, text);
-        exit(2);
-    }
-    return number;
 }
 
 static void tell(enum log_level level, const char *line)

@@ -775,8 +775,8 @@ static void prepare_world(uint64_t seed, struct run *run)
 {
     bool verbose = world.verbose;
     struct sim_file files[2] = {world.files[0], world.files[1]};
-    world =
-        (struct sim_world){.seed = seed, .random = seed * 0x2545f4914f6cdd1d, .verbose = verbose};
+    world = (struct sim_world){.seed = seed, .verbose = verbose};
+    sim_seed(seed);
     draw_scenario(&run->scenario);
     for (int role = 0; role < 2; role++) {
         world.files[role] = (struct sim_file){.live = files[role].live,
@@ -938,17 +938,6 @@ static bool reaches_everything(const struct tally *tally)
     return tally->good > 0 && tally->interrupted > 0 && tally->changed > 0 && tally->mismatch > 0 &&
            tally->file > 0 && tally->direct > 0 && tally->window > 0 && tally->switched > 0 &&
            tally->plain > 0 && tally->disk > 0 && tally->resumed > 0 && tally->repaired > 0;
-}
-
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-    uint64_t number = otherwise;
-    const char *text = getenv(variable);
-    if (text && !num_parse_u64(text, &number)) {
-        printf("%s=%s is not a number\n", variable, text);
-        exit(2);
-    }
-    return number;
 }
 
 static void make_folders(char memory[64], char disk[64])

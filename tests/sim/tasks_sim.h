@@ -1,9 +1,11 @@
-/* tasks_sim.h - threads, time and random numbers of a simulated machine park. Every thread is a
+/* tasks_sim.h - threads and time of a simulated machine park. Every thread is a
  * task with a stack of its own, one runs at a time, and which one is the next follows from the
  * seed. They give way where the real ones would wait, and wherever an engine or a link is asked for
  * anything. The clock only moves when nobody can run. */
 #ifndef HAUL_TESTS_SIM_TASKS_H
 #define HAUL_TESTS_SIM_TASKS_H
+
+#include "random_sim.h"
 
 #include "haul/base/clock.h"
 #include "haul/base/control.h"
@@ -43,7 +45,7 @@ struct task {
 };
 
 static struct {
-    uint64_t seed, random, now_ns, stop_ns, cut_ns, turns;
+    uint64_t seed, now_ns, stop_ns, cut_ns, turns;
     bool on, verbose;
     struct control *control;
     struct task tasks[TASKS_MAX];
@@ -74,36 +76,6 @@ static __attribute__((format(printf, 1, 2))) void sim_trace(const char *format, 
     vprintf(format, args);
     va_end(args);
     printf("\n");
-}
-
-/* splitmix64 */
-static uint64_t sim_random(void)
-{
-    uint64_t z = sim.random += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
-static uint64_t sim_below(uint64_t limit)
-{
-    return limit == 0 ? 0 : sim_random() % limit;
-}
-
-/* `least` to `most`, small ones as likely as large ones. */
-static uint64_t sim_scaled(uint64_t least, uint64_t most)
-{
-    uint64_t span = most - least + 1;
-    uint32_t bits = 0;
-    while (bits < 63 && span >> bits > 1)
-        bits++;
-    uint64_t limit = (uint64_t)1 << sim_below(bits + 1);
-    return least + sim_below(min_u64(limit, span));
-}
-
-static bool sim_chance(uint32_t per_thousand)
-{
-    return sim_below(1000) < per_thousand;
 }
 
 /* ---- tasks ---- */

@@ -1,4 +1,4 @@
-/* world_sim.h - the world that a simulated run lives in: its random numbers, its time, and a model
+/* world_sim.h - the world that a simulated run lives in: its time, and a model
  * of the two files, of what of them is in the page cache and of what a power cut would leave.
  *
  * Everything that happens follows from the seed. The files are real ones, so that the bytes are
@@ -7,6 +7,8 @@
  * and ends the process: the parent counts it and goes on with the next seed. */
 #ifndef HAUL_TESTS_SIM_WORLD_H
 #define HAUL_TESTS_SIM_WORLD_H
+
+#include "random_sim.h"
 
 #include "haul/base/cleanup.h"
 #include "haul/base/control.h"
@@ -72,7 +74,7 @@ struct sim_cause {
 struct sim_engine;
 
 struct sim_world {
-    uint64_t seed, random;
+    uint64_t seed;
     uint64_t step;  /* the virtual clock: one step is SIM_STEP_NS */
     uint64_t turns; /* how often anybody did anything in this attempt */
     bool on;        /* interposed calls answer for the world; else they are the real ones */
@@ -125,36 +127,6 @@ static __attribute__((format(printf, 1, 2))) void sim_trace(const char *format, 
     vprintf(format, args);
     va_end(args);
     printf("\n");
-}
-
-/* splitmix64 */
-static uint64_t sim_random(void)
-{
-    uint64_t z = world.random += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
-static uint64_t sim_below(uint64_t limit)
-{
-    return limit == 0 ? 0 : sim_random() % limit;
-}
-
-/* `least` to `most`, small ones as likely as large ones. */
-static uint64_t sim_scaled(uint64_t least, uint64_t most)
-{
-    uint64_t span = most - least + 1;
-    uint32_t bits = 0;
-    while (bits < 63 && span >> bits > 1)
-        bits++;
-    uint64_t limit = (uint64_t)1 << sim_below(bits + 1);
-    return least + sim_below(min_u64(limit, span));
-}
-
-static bool sim_chance(uint32_t per_thousand)
-{
-    return sim_below(1000) < per_thousand;
 }
 
 static void sim_cause(enum error_class class, int errnum)
