@@ -39,11 +39,15 @@ completed() { # KEPT OPTIONS...
 }
 
 @test "a partial of rsync --inplace that was killed" {
-    rsync --inplace --bwlimit=10M source target 3>&- &
+    mkfifo told
+    cat told 3>&- &
+    local listener=$!
+    rsync --inplace --bwlimit=10M source target 2>told 3>&- &
     running=$!
     cleanup_fn end_quietly $running
     wait_for_data target $((6 * MIB)) KILL
     wait $running || true
+    wait $listener # its receiver, too, which goes on writing what it has been sent
     local size
     size=$(stat -c %s target)
     [ "$size" -lt "$BYTES" ]
