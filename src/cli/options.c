@@ -28,6 +28,8 @@ static const struct option_word engine_words[] = {{"auto", ENGINE_AUTO},
                                                   {"threads", ENGINE_THREADS},
                                                   {"sync", ENGINE_SYNC},
                                                   {NULL, 0}};
+static const struct option_word reflink_words[] = {
+    {"auto", REFLINK_AUTO}, {"always", REFLINK_ALWAYS}, {"never", REFLINK_NEVER}, {NULL, 0}};
 static const struct option_word digest_words[] = {
     {"auto", 1}, {"xxh128", 1}, {"xxh3-128", 1}, {"xxh3", 0}, {"xxh64", 0}, {"xxhash", 0},
     {"sha1", 0}, {"md5", 0},    {"md4", 0},      {"none", 0}, {NULL, 0}};
@@ -177,6 +179,8 @@ static const struct option_row table[] = {
     FLAG("sparse", 'S', wish.sparse, "make holes of zeros"),
     CLEAR("preallocate", 0, wish.no_preallocate, "reserve the target's space first (the default)"),
     FLAG("no-preallocate", 0, wish.no_preallocate, "do not reserve the target's space first"),
+    WORD("reflink", "WHEN", wish.file.reflink, reflink_words,
+         "share the source's blocks, here: auto, always, never (the default)"),
     FLAG("write-devices", 0, wish.file.write_devices, "TARGET may be a block device"),
 
     ARCHIVE("archive", 'a', "the same as -rlptgoD; owner and group only as root"),
@@ -265,6 +269,7 @@ static const struct option_word *find_word(const struct option_word *words, cons
 /* Fields of an enum are written as uint32_t. */
 static_assert(sizeof(enum policy_kind) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum engine_kind) == sizeof(uint32_t), "enum in the table");
+static_assert(sizeof(enum reflink_wish) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum resume_wish) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum link_family) == sizeof(uint32_t), "enum in the table");
 
@@ -669,6 +674,22 @@ static int check_transport(const struct options *options, struct error *err)
                            link->transport);
 }
 
+/* What is by reference was neither read nor written. */
+static int check_reflink(const struct options *options, struct error *err)
+{
+    const struct copy_wish *wish = &options->wish;
+    const char *given = wish->verify          ? "--verify"
+                        : wish->manifest_path ? "--manifest"
+                        : wish->sparse        ? "--sparse"
+                                              : NULL;
+    if (wish->file.reflink != REFLINK_ALWAYS || !given)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "--reflink=always reads and writes no data, and %s wants that: leave "
+                           "out one of them, or --reflink=auto copies",
+                           given);
+}
+
 static int check_built_in(const struct options *options, struct error *err)
 {
     if (!options->wish.compress || pack_version() || options->help || options->version > 0)
@@ -776,6 +797,8 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
     rc = check_operands(options, err);
     if (rc == 0)
         rc = check_transport(options, err);
+    if (rc == 0)
+        rc = check_reflink(options, err);
     return rc < 0 ? rc : check_built_in(options, err);
 }
 

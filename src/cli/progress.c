@@ -21,8 +21,9 @@ void progress_read(struct progress_view *view, const struct progress *progress)
     view->bytes_kept = atomic_load(&progress->bytes_kept);
     view->bytes_repaired = atomic_load(&progress->bytes_repaired);
     view->bytes_verified = atomic_load(&progress->bytes_verified);
-    view->bytes_written =
-        view->bytes_copied + view->bytes_kept + atomic_load(&progress->bytes_differing);
+    view->bytes_written = view->bytes_copied + view->bytes_kept +
+                          atomic_load(&progress->bytes_referenced) +
+                          atomic_load(&progress->bytes_differing);
     view->lanes = atomic_load(&progress->lanes);
 }
 

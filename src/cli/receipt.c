@@ -139,6 +139,9 @@ static void print_parts(FILE *out, const struct receipt *receipt)
         fprintf(out, " in %" PRIu64 " chunk%s", receipt->chunks_repaired,
                 receipt->chunks_repaired == 1 ? "" : "s");
     }
+    if (receipt->bytes_referenced > 0)
+        print_size(out, ", ", receipt->bytes_referenced,
+                   " by reference, not a second copy on the medium");
     if (receipt->bytes_holes > 0)
         print_size(out, ", ", receipt->bytes_holes, " holes");
     if (receipt->bytes_verified > 0)
@@ -343,6 +346,7 @@ static void json_counts(FILE *out, const struct receipt *receipt)
     output_json_number(out, "bytes_copied", receipt->bytes_copied);
     output_json_number(out, "bytes_kept", receipt->bytes_kept);
     output_json_number(out, "bytes_holes", receipt->bytes_holes);
+    output_json_number(out, "bytes_referenced", receipt->bytes_referenced);
     output_json_number(out, "bytes_repaired", receipt->bytes_repaired);
     output_json_number(out, "chunks_repaired", receipt->chunks_repaired);
     output_json_number(out, "bytes_verified", receipt->bytes_verified);

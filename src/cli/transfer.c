@@ -536,6 +536,17 @@ static int refuse_manifest_there(const struct operands *operands, struct error *
                            operands->target.host);
 }
 
+/* Only files of one machine can share blocks, and only here haul sees both. */
+static int refuse_reflink_there(const struct operands *operands, const struct copy_wish *wish,
+                                struct error *err)
+{
+    if (wish->file.reflink != REFLINK_ALWAYS || !any_remote(operands))
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "--reflink=always is for files of this machine; --reflink=auto copies "
+                           "where that cannot be");
+}
+
 static int look_at_source(const char *source, struct error *err)
 {
     struct facts facts;
@@ -627,6 +638,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
         options->wish.file.size_bytes = transfer.operands.source_bytes;
     if (rc == 0)
         rc = refuse_manifest_there(&transfer.operands, &err);
+    if (rc == 0)
+        rc = refuse_reflink_there(&transfer.operands, &options->wish, &err);
     if (rc == 0)
         rc = trees_find(&transfer.operands, &options->wish, NULL, &err);
     if (rc == 0)

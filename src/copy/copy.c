@@ -66,9 +66,9 @@ struct copy {
     struct lane_team *team;                 /* while it is there the other lanes are its threads' */
     struct copy_file files[COPY_FILES_MAX]; /* ring, in the order in which they were begun */
     uint32_t files_first, files_count;
-    uint32_t open_max;  /* files that may be open ... */
-    uint32_t small_max; /* ... and small ones, that go as a whole */
-    bool takes_small;
+    uint32_t open_max;        /* files that may be open ... */
+    uint32_t small_max;       /* ... and small ones, that go as a whole */
+    bool takes_small, shares; /* see life.h */
     uint32_t roots_count;
     struct tour *tour;
     struct progress tour_progress;
@@ -161,6 +161,7 @@ static void copy_limit_files(struct copy *copy)
     copy->open_max = (uint32_t)open;
     copy->small_max = (uint32_t)min_u64(small, most - open);
     copy->takes_small = copy->wish.many && copy->small_max > 0;
+    copy->shares = copy->wish.file.reflink != REFLINK_NEVER;
 }
 
 static int copy_open_lead(struct copy *copy, struct error *err)
@@ -195,6 +196,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .session = copy->session,
         .lanes = lanes,
         .takes_small = &copy->takes_small,
+        .shares = &copy->shares,
     };
     return result;
 }
@@ -634,6 +636,7 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .bytes_copied = progress->bytes_copied,
         .bytes_kept = progress->bytes_kept,
         .bytes_holes = progress->bytes_holes,
+        .bytes_referenced = progress->bytes_referenced,
         .bytes_repaired = progress->bytes_repaired,
         .chunks_repaired = progress->chunks_repaired,
         .bytes_verified = progress->bytes_verified,

@@ -122,6 +122,7 @@ static void life_reset_progress(struct progress *progress)
     progress->phase = PHASE_OPENING;
     progress->bytes_total = NUM_UNKNOWN;
     progress->bytes_copied = progress->bytes_kept = progress->bytes_holes = 0;
+    progress->bytes_referenced = 0;
     progress->bytes_repaired = progress->chunks_repaired = progress->bytes_durable = 0;
     progress->bytes_verified = progress->bytes_differing = 0;
     progress->lanes = 1;
@@ -153,6 +154,9 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     /* What is unfinished may not be taken for a target that is newer, or there. */
     bool telling = wish->choice.update || wish->choice.ignore_existing;
     job.journal_early = !compare && (wish->manifest_path || telling);
+    /* These want the content to be read, or written in another way. */
+    if (compare || wish->verify || wish->manifest_path || wish->sparse)
+        job.reflink = REFLINK_NEVER;
     if (compare)
         job.journal_path = start->source_path ? NULL : wish->manifest_path;
     life_attributes_wish(life->run, &job);
@@ -643,6 +647,16 @@ static void life_copy(struct life *life)
     life_enter(life, LIFE_COPYING);
 }
 
+static void life_stored(struct life *life);
+
+/* There is nothing to be copied. */
+static void life_cloned(struct life *life)
+{
+    life_tell_size(life);
+    life->progress->bytes_referenced = life->progress->bytes_total;
+    life_stored(life);
+}
+
 static void life_target_opened(struct life *life)
 {
     const struct copy_wish *wish = life->run->wish;
@@ -662,6 +676,12 @@ static void life_target_opened(struct life *life)
                                  life_shown(life, SIDE_TARGET, shown));
     if (result == 0)
         result = life_check_pipe(life, SIDE_TARGET, &err);
+    if (result == 0 && life->kind == LIFE_COPY && job->target_cloned) {
+        life_cloned(life);
+        return;
+    }
+    if (job->wish.reflink == REFLINK_AUTO && life->run->shares)
+        *life->run->shares = false;
     if (result == 0)
         result = life_make_plan(life, &err);
     if (life_failed(life, result, &err))
@@ -922,7 +942,8 @@ static void life_committed(struct life *life)
     if (life->kind == LIFE_COMPARE) {
         life->outcome = life_compared(life, life->error);
     } else {
-        life->proof.complete = life->small || plan_complete(life->plan);
+        bool whole = life->small || (life->job.target_cloned && !life->plan);
+        life->proof.complete = whole || plan_complete(life->plan);
         life->proof.options_kept = life_options_kept(life);
         life_itemize_changed(life, ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS));
         bool keeps = !life_pipes(life, SIDE_TARGET);

@@ -163,6 +163,8 @@ static const char *road_of_wishes(const struct copy_wish *wish)
         return "how it is kept out of the cache was wished";
     if (file->journal_path || file->resume != RESUME_AUTO)
         return "its journal was wished";
+    if (file->reflink == REFLINK_ALWAYS)
+        return "it is to be had by reference";
     return wish->sparse ? "holes are to be made" : NULL;
 }
 
@@ -175,6 +177,8 @@ const char *life_road(const struct life *life)
         return why;
     if (life->run->wish->tour.rules && job->roots[SIDE_SOURCE].number == 0)
         return "a filter rule may leave it out";
+    if (job->wish.reflink == REFLINK_AUTO && life->run->shares && *life->run->shares)
+        return "perhaps it can be had by reference";
     if (life->kind != LIFE_COPY || !life->run->takes_small || !*life->run->takes_small)
         return "there are no others, or the target takes none as a whole";
     if (life->described[SIDE_TARGET] &&

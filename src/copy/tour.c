@@ -88,6 +88,7 @@ static void tour_measure(struct tour *tour)
     shown->bytes_copied = sum.bytes_copied;
     shown->bytes_kept = sum.bytes_kept;
     shown->bytes_holes = sum.bytes_holes;
+    shown->bytes_referenced = sum.bytes_referenced;
     shown->bytes_repaired = sum.bytes_repaired;
     shown->chunks_repaired = sum.chunks_repaired;
     shown->bytes_durable = sum.bytes_durable;

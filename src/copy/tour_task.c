@@ -145,6 +145,7 @@ void progress_add(struct progress *sum, const struct progress *one)
     sum->bytes_copied += one->bytes_copied;
     sum->bytes_kept += one->bytes_kept;
     sum->bytes_holes += one->bytes_holes;
+    sum->bytes_referenced += one->bytes_referenced;
     sum->bytes_repaired += one->bytes_repaired;
     sum->chunks_repaired += one->chunks_repaired;
     sum->bytes_durable += one->bytes_durable;

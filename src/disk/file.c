@@ -757,6 +757,39 @@ int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct
     return result;
 }
 
+static int file_share(const struct file *file, const struct file *source)
+{
+    int result;
+    do
+        result = ioctl(file->fd, FICLONE, source->fd);
+    while (result != 0 && errno == EINTR);
+    return result == 0 ? 0 : -errno;
+}
+
+int file_clone(struct file *file, const struct file *source, struct error *err)
+{
+    int result;
+    bool files = file->facts.kind == FILE_REGULAR && source && !source->snapshot &&
+                 source->facts.kind == FILE_REGULAR;
+    if (!files)
+        return error_set_class(err, ERROR_FILE, EINVAL,
+                               "%s: only files of this machine can be had by reference",
+                               file->path);
+    result = file_share(file, source);
+    /* A last block that is not whole can only be shared where the target ends, too. */
+    if (result == -EINVAL && file->facts.size_bytes > source->facts.size_bytes &&
+        file_set_size(file, source->facts.size_bytes, err) == 0)
+        result = file_share(file, source);
+    if (result < 0)
+        return error_set(err, -result, "%s: cannot share the blocks of %s", file->path,
+                         source->path);
+    if (file->facts.size_bytes > source->facts.size_bytes)
+        result = file_set_size(file, source->facts.size_bytes, err);
+    if (result == 0)
+        file_clear_set_id(file);
+    return result;
+}
+
 int file_reopen(const struct file *file, int flags)
 {
     char link[64];

@@ -116,6 +116,7 @@ static int local_open_reading(struct local *self, struct work *work, struct job 
     open->size_bytes = open->file.facts.size_bytes;
     job->facts[self->side.role] = open->file.facts;
     local_name_owners(self, job);
+    job->source_file = self->side.role == SIDE_SOURCE ? &open->file : NULL;
     job->target_readable = true;
     ledger_init(&open->ledger, &open->file, job); /* a manifest to compare with */
     return local_open_cache(self, open, job, err);
@@ -148,6 +149,23 @@ static int local_empty(struct open_file *open, struct job *job, struct error *er
     open->file.facts.size_bytes = open->file.facts.allocated_bytes = 0;
     job->old_bytes = 0;
     return result;
+}
+
+/* The target gets the source's blocks where that is wished, else room for its own. */
+static int local_lay_out(struct open_file *open, struct job *job, struct error *err)
+{
+    struct error why = {.class = ERROR_NONE};
+    enum reflink_wish wish = job->wish.reflink;
+    int result = wish == REFLINK_NEVER ? -ENOTSUP : file_clone(&open->file, job->source_file, &why);
+    job->target_cloned = result == 0;
+    if (result == 0)
+        return 0;
+    if (wish == REFLINK_ALWAYS)
+        return error_set_class(err, ERROR_FILE, -result,
+                               "%s; --reflink=auto copies where that cannot be", why.text);
+    if (wish == REFLINK_AUTO)
+        log_verbose("%s; copying", why.text);
+    return file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
 }
 
 static int local_open_target(struct local *self, struct work *work, struct job *job,
@@ -183,7 +201,7 @@ static int local_open_target(struct local *self, struct work *work, struct job *
         result = local_empty(open, job, err);
     if (result == 0 && !job->wish.join) {
         evidence_settle_target(&job->facts[SIDE_SOURCE], &open->file.facts);
-        result = file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
+        result = local_lay_out(open, job, err);
     }
     if (piped && !open->grows) /* a device is as large as it is */
         open->size_bytes = open->cache.size_bytes = open->file.facts.size_bytes;

@@ -69,6 +69,7 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     sum->bytes_copied += one->bytes_copied;
     sum->bytes_kept += one->bytes_kept;
     sum->bytes_holes += one->bytes_holes;
+    sum->bytes_referenced += one->bytes_referenced;
     sum->bytes_repaired += one->bytes_repaired;
     sum->chunks_repaired += one->chunks_repaired;
     sum->bytes_verified += one->bytes_verified;

@@ -32,6 +32,7 @@ static struct receipt some_receipt(uint64_t scale)
         .bytes_copied = 600 * scale,
         .bytes_kept = 300 * scale,
         .bytes_holes = 100 * scale,
+        .bytes_referenced = 200 * scale,
         .bytes_repaired = 50 * scale,
         .chunks_repaired = 5 * scale,
         .bytes_verified = 600 * scale,
@@ -76,6 +77,7 @@ static void receipt_add_two_files_adds_counts(void **state)
     assert_int_equal(sum.bytes_copied, 1800);
     assert_int_equal(sum.bytes_kept, 900);
     assert_int_equal(sum.bytes_holes, 300);
+    assert_int_equal(sum.bytes_referenced, 600);
     assert_int_equal(sum.bytes_repaired, 150);
     assert_int_equal(sum.chunks_repaired, 15);
     assert_int_equal(sum.bytes_verified, 1800);

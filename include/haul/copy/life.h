@@ -119,6 +119,9 @@ struct life_run {
     /* There are several files, and the target takes small ones as a whole. Unset by whoever finds
      * out that it does not. NULL: no. */
     bool *takes_small;
+    /* No target has refused yet to have blocks by reference. Unset as the other. NULL: as if one
+     * had. */
+    bool *shares;
 };
 
 struct life;

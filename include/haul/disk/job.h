@@ -29,6 +29,13 @@ enum resume_wish {
     RESUME_RESTART,       /* ignore what is there */
 };
 
+/* May a target have the source's own blocks, instead of a second copy of them on the medium? */
+enum reflink_wish {
+    REFLINK_NEVER,
+    REFLINK_AUTO, /* where that can be; else it is copied */
+    REFLINK_ALWAYS,
+};
+
 /* What MAKE came to. */
 enum job_made { JOB_UNCHANGED, JOB_CHANGED, JOB_CREATED };
 
@@ -50,9 +57,10 @@ struct job_wish {
     bool journal;       /* keep one */
     bool journal_early; /* create it at OPEN, not with the first checkpoint: it will be recalled, or
                            shared by lanes */
-    const char *journal_path; /* NULL: beside the target */
-    uint64_t session;         /* random; the same for all lanes of a run */
-    bool compare_only;        /* haul verify: the target is only read */
+    const char *journal_path;  /* NULL: beside the target */
+    uint64_t session;          /* random; the same for all lanes of a run */
+    bool compare_only;         /* haul verify: the target is only read */
+    enum reflink_wish reflink; /* OPEN of the target, where source_file is: does not travel */
     uint64_t size_bytes; /* --size: what a pipe is to bring, or what is taken of an endless device;
                             0: nobody knows */
     bool dry; /* DESCRIBE: is OPEN possible? ADJUST, MAKE: what would be changed? Nothing else is
@@ -99,11 +107,15 @@ struct job {
     struct owner_names names[2]; /* of facts[role]'s owner, there; "" where numbers are wished.
                                     DESCRIBE and OPEN tell them, and walks by themselves */
 
+    /* OPEN of the source, in this process: the file, until the source is closed. Does not travel.
+     */
+    const struct file *source_file;
     /* DESCRIBE and OPEN fill facts[role]; OPEN of the target leaves its facts from before it was
      * changed. */
     struct facts facts[2];
     /* OPEN of the target. */
     bool target_fresh;    /* created now, or was empty: nothing to compare with */
+    bool target_cloned;   /* its blocks are the source's: nothing is left to be copied */
     bool target_readable; /* else nothing can be compared, and all is written */
     enum journal_state journal;
     uint64_t old_bytes; /* chunks from before here may hold old content, right or wrong, unless the

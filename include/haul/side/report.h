@@ -25,11 +25,12 @@ enum phase {
 };
 
 struct progress {
-    _Atomic uint32_t phase;        /* enum phase */
-    _Atomic uint64_t bytes_total;  /* of the file, holes included */
-    _Atomic uint64_t bytes_copied; /* written now */
-    _Atomic uint64_t bytes_kept;   /* were there and right */
-    _Atomic uint64_t bytes_holes;  /* neither: holes of the source */
+    _Atomic uint32_t phase;            /* enum phase */
+    _Atomic uint64_t bytes_total;      /* of the file, holes included */
+    _Atomic uint64_t bytes_copied;     /* written now */
+    _Atomic uint64_t bytes_kept;       /* were there and right */
+    _Atomic uint64_t bytes_holes;      /* neither: holes of the source */
+    _Atomic uint64_t bytes_referenced; /* neither: blocks that are the source's, too */
     _Atomic uint64_t
         bytes_repaired; /* the part of bytes_copied that replaced wrong bytes of an earlier run */
     _Atomic uint64_t chunks_repaired;
@@ -55,8 +56,8 @@ struct receipt {
     bool compared; /* haul verify: nothing was written; kept are the bytes that are equal */
     uint64_t bytes_differing;
     uint32_t files;
-    uint64_t bytes_total, bytes_copied, bytes_kept, bytes_holes, bytes_repaired, chunks_repaired,
-        bytes_verified;
+    uint64_t bytes_total, bytes_copied, bytes_kept, bytes_holes, bytes_referenced, bytes_repaired,
+        chunks_repaired, bytes_verified;
     uint64_t bytes_durable; /* on the medium, from this run or an earlier one; holes are counted
                                only once all of the file is durable */
     uint64_t duration_ns;   /* to durability */
