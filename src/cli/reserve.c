@@ -3,6 +3,7 @@
 
 #include "haul/base/cleanup.h"
 #include "haul/copy/reservation.h"
+#include "haul/disk/beside.h"
 #include "haul/disk/journal.h"
 #include "haul/disk/place.h"
 #include "haul/disk/probe.h"
@@ -86,11 +87,11 @@ static int add_path(struct reserve *self, enum reservation_use use, const char *
 /* By its name only; what lies there is looked at when it is opened. */
 static int add_journal(struct reserve *self, const char *target, uint32_t number, struct error *err)
 {
-    char name[JOURNAL_NAME_BYTES], path[4096 + JOURNAL_NAME_BYTES];
+    char name[BESIDE_NAME_BYTES], path[4096 + BESIDE_NAME_BYTES];
     const char *last = place_name(target);
     if (self->wish->file.journal_path)
         return 0;
-    journal_name(name, last);
+    beside_name(name, last, BESIDE_JOURNAL);
     snprintf(path, sizeof(path), "%.*s%s", (int)(last - target), target, name);
     const struct reservation_entry entry = {
         .use = RESERVATION_JOURNAL,

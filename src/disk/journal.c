@@ -11,6 +11,7 @@
 #include "haul/base/bytes.h"
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
+#include "haul/disk/beside.h"
 #include "haul/disk/residency.h"
 
 #include <assert.h>
@@ -68,16 +69,6 @@ bool journal_identity_equal(const struct journal_identity *a, const struct journ
 {
     return a->inode == b->inode && a->size_bytes == b->size_bytes &&
            a->mtime_seconds == b->mtime_seconds && a->mtime_ns == b->mtime_ns;
-}
-
-void journal_name(char out[JOURNAL_NAME_BYTES], const char *name)
-{
-    /* The checksum's seed is 0, as in `xxhsum -H3`. */
-    size_t length = strlen(name);
-    if (length + strlen(".") + strlen(".haul") < JOURNAL_NAME_BYTES)
-        snprintf(out, JOURNAL_NAME_BYTES, ".%s.haul", name);
-    else
-        snprintf(out, JOURNAL_NAME_BYTES, ".haul-%016" PRIx64, checksum_of(name, length, 0));
 }
 
 /* ---- the file ---- */
@@ -157,23 +148,10 @@ static int sync_folder(int fd_folder, const char *path, struct error *err)
     return 0;
 }
 
-bool journal_is_name(const char *name, size_t *length)
-{
-    static const char prefix[] = ".haul-", suffix[] = ".haul";
-    size_t all = strlen(name), around = 1 + strlen(suffix);
-    *length = 0;
-    if (strncmp(name, prefix, strlen(prefix)) == 0)
-        return true;
-    if (name[0] != '.' || all <= around || strcmp(name + all - strlen(suffix), suffix) != 0)
-        return false;
-    *length = all - around;
-    return true;
-}
-
 static bool name_is_ours(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    return journal_is_name(slash ? slash + 1 : path, &(size_t){0});
+    return beside_is_name(slash ? slash + 1 : path, &(size_t){0});
 }
 
 /* Empty, or begins like a journal: up to two bytes of the magic may be damaged. */

@@ -5,6 +5,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/disk/beside.h"
 #include "haul/disk/budget.h"
 #include "haul/disk/pipe.h"
 #include "haul/disk/place.h"
@@ -34,7 +35,7 @@ void ledger_init(struct ledger *ledger, const struct file *file, const struct jo
         ledger->fd_folder = AT_FDCWD;
         snprintf(ledger->path, sizeof(ledger->path), "%s", job->wish.journal_path);
     } else {
-        journal_name(ledger->path, file->name);
+        beside_name(ledger->path, file->name, BESIDE_JOURNAL);
     }
 }
 
@@ -52,14 +53,14 @@ static bool means_absent(int errnum)
 bool ledger_lies(const struct place *place, const struct job *job)
 {
     const char *last = place_name(job->target_path);
-    char name[JOURNAL_NAME_BYTES];
+    char name[BESIDE_NAME_BYTES];
     struct stat st;
     if (!ledger_wanted(place, job))
         return false;
     /* What cannot be looked at now (no descriptor is left) may be there: then OPEN tells. */
     if (job->wish.journal_path)
         return access(job->wish.journal_path, F_OK) == 0 || !means_absent(errno);
-    journal_name(name, last);
+    beside_name(name, last, BESIDE_JOURNAL);
     char path[PATH_MAX];
     int length = snprintf(path, sizeof(path), "%.*s%s", (int)(last - job->target_path),
                           job->target_path, name);
@@ -89,7 +90,7 @@ static int ledger_keep(const char *path, const char *journal_path, int found, st
 
 int ledger_probe(const struct place *place, const struct job *job, struct error *err)
 {
-    char name[JOURNAL_NAME_BYTES];
+    char name[BESIDE_NAME_BYTES];
     struct journal_reader *reader = NULL;
     struct journal_header header;
     struct error ignored = {.class = ERROR_NONE};
@@ -98,7 +99,7 @@ int ledger_probe(const struct place *place, const struct job *job, struct error 
         return 0;
     AUTO_CLOSE int fd = place_reach_folder(place, job->target_path, O_PATH);
     int fd_folder = job->wish.journal_path ? AT_FDCWD : fd;
-    journal_name(name, place_name(job->target_path));
+    beside_name(name, place_name(job->target_path), BESIDE_JOURNAL);
     int result = journal_check_replaceable(fd_folder, path, err);
     if (result < 0)
         return result;

@@ -3,20 +3,19 @@
 #include "haul/disk/node.h"
 
 #include "haul/base/cleanup.h"
-#include "haul/base/hash.h"
+#include "haul/disk/beside.h"
 
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Others may make and remove the same name meanwhile. */
-enum { ATTEMPTS_MAX = 16, TEMPORARY_BYTES = 32 };
+enum { ATTEMPTS_MAX = 16 };
 
 /* ---- the table ---- */
 
@@ -114,18 +113,12 @@ static const struct node_row hard_link = {0, leader_right, leader_make};
 
 /* ---- making ---- */
 
-/* The same in every run, so that one that was killed leaves nothing for long. */
-static void temporary_name(char out[TEMPORARY_BYTES], const char *name)
-{
-    snprintf(out, TEMPORARY_BYTES, ".haul-new-%016" PRIx64, checksum_of(name, strlen(name), 0));
-}
-
 /* The new one takes the place of what is no folder, at once. */
 static int node_swap(int fd_folder, const char *name, const struct node_row *row,
                      const struct node_wish *wish)
 {
-    char temporary[TEMPORARY_BYTES];
-    temporary_name(temporary, name);
+    char temporary[BESIDE_NAME_BYTES];
+    beside_name(temporary, name, BESIDE_NEW);
     int result = row->make(fd_folder, temporary, wish);
     if (result != 0 && errno == EEXIST && unlinkat(fd_folder, temporary, 0) == 0)
         result = row->make(fd_folder, temporary, wish);
@@ -141,9 +134,12 @@ static int node_swap(int fd_folder, const char *name, const struct node_row *row
 static int node_replace(int fd_folder, const char *name, const struct node_row *row,
                         const struct node_wish *wish, const struct stat *now)
 {
+    char left[BESIDE_NAME_BYTES]; /* of a run that was killed when something else was wanted */
     bool folder = S_ISDIR(now->st_mode);
     if (!folder && row->make && row->type != S_IFDIR)
         return node_swap(fd_folder, name, row, wish);
+    beside_name(left, name, BESIDE_NEW);
+    (void)unlinkat(fd_folder, left, 0);
     return unlinkat(fd_folder, name, folder ? AT_REMOVEDIR : 0) == 0 ? 0 : -errno;
 }
 

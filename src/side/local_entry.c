@@ -5,6 +5,7 @@
 
 #include "haul/base/bytes.h"
 #include "haul/base/cleanup.h"
+#include "haul/disk/beside.h"
 #include "haul/disk/details.h"
 #include "haul/disk/journal.h"
 #include "haul/disk/node.h"
@@ -62,10 +63,10 @@ static void entry_tell(int fd_folder, struct job *job, const struct node_made *m
 /* A file that was not finished is no more: nor is its journal. */
 static void entry_end_journal(int fd_folder, const char *name, const struct node_made *made)
 {
-    char journal[JOURNAL_NAME_BYTES];
+    char journal[BESIDE_NAME_BYTES];
     if (made->made == JOB_UNCHANGED || !made->existed || !S_ISREG(made->before.st_mode))
         return;
-    journal_name(journal, name);
+    beside_name(journal, name, BESIDE_JOURNAL);
     (void)journal_discard(fd_folder, journal, NULL);
 }
 

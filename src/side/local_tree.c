@@ -4,8 +4,8 @@
 
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
+#include "haul/disk/beside.h"
 #include "haul/disk/entry.h"
-#include "haul/disk/journal.h"
 #include "haul/disk/listing.h"
 #include "haul/disk/removal.h"
 #include "haul/disk/walk.h"
@@ -308,18 +308,42 @@ static bool missing_is(const struct missing *missing, const char *name, bool fol
     return gone;
 }
 
-/* A journal stays as long as what it is of does: that may just be copied, or a rule protects it. */
+/* Of a name that was too long to be in it: all names of the folder are asked. */
+static bool missing_has_owner(const struct missing *missing, const char *own)
+{
+    struct listing listing = {.capacity = LISTING_BYTES};
+    struct listing_name found;
+    int result;
+    if (missing->fd < 0)
+        return false;
+    AUTO_CLOSE int fd = openat(missing->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FREE uint8_t *buffer = malloc(LISTING_BYTES);
+    listing.buffer = buffer;
+    if (fd < 0 || !buffer)
+        return true;
+    while ((result = listing_next(&listing, fd, &found)) > 0) {
+        if (strlen(found.name) <= ENTRY_NAME_MAX && beside_is_of(own, found.name) &&
+            !missing_is(missing, found.name, found.kind == FILE_FOLDER))
+            return true;
+    }
+    return result < 0;
+}
+
+/* What lies beside something, a journal or a name that is not renamed yet, stays as long as that
+ * does: it may just be copied, or a rule protects it. */
 static bool missing_goes(const struct missing *missing, const char *name, enum file_kind kind)
 {
-    char file[ENTRY_NAME_MAX + 1];
+    char owner[ENTRY_NAME_MAX + 1];
     size_t length;
     if (!missing_is(missing, name, kind == FILE_FOLDER))
         return false;
-    if (kind != FILE_REGULAR || !journal_is_name(name, &length))
+    if (kind == FILE_FOLDER || !beside_is_name(name, &length))
         return true;
-    memcpy(file, name + 1, length);
-    file[length] = '\0';
-    return length > 0 && missing_is(missing, file, false);
+    if (length == 0)
+        return !missing_has_owner(missing, name);
+    memcpy(owner, name + 1, length);
+    owner[length] = '\0';
+    return missing_is(missing, owner, false);
 }
 
 /* Those that are missing take the place of all. */

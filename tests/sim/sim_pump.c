@@ -16,6 +16,7 @@
 #include "haul/base/log.h"
 #include "haul/copy/plan.h"
 #include "haul/copy/pump.h"
+#include "haul/disk/beside.h"
 #include "haul/disk/cache.h"
 #include "haul/disk/journal.h"
 
@@ -307,9 +308,9 @@ static void make_target(const struct scenario *scenario)
 {
     const char *path = world.files[SIDE_TARGET].path;
     uint64_t bytes = scenario->old == OLD_EMPTY ? 0 : scenario->old_bytes;
-    char name[512], journal[JOURNAL_NAME_BYTES];
+    char name[512], journal[BESIDE_NAME_BYTES];
     unlink(path);
-    journal_name(journal, strrchr(path, '/') + 1);
+    beside_name(journal, strrchr(path, '/') + 1, BESIDE_JOURNAL);
     snprintf(name, sizeof(name), "%.*s/%s", (int)(strrchr(path, '/') - path), path, journal);
     unlink(name); /* of an earlier seed of this process */
     if (scenario->old == OLD_NONE)

@@ -1,36 +1,7 @@
-/* test_journal.c - journals that are written: names, identities, batches, notes, lanes. */
+/* test_journal.c - journals that are written: identities, batches, notes, lanes. */
 #include "journal_tests.h"
 
-/* ---- names and identities ---- */
-
-static void name_of_each_length_fits_and_stays_its_own(void **state)
-{
-    struct place *place = *state;
-    char name[256], out[JOURNAL_NAME_BYTES], wanted[JOURNAL_NAME_BYTES + 8];
-    for (size_t length = 1; length <= 255; length++) {
-        memset(name, 'x', length);
-        name[length] = '\0';
-        journal_name(out, name);
-        assert_true(strlen(out) <= 255);
-        snprintf(wanted, sizeof(wanted), ".%s.haul", name);
-        if (length <= 249)
-            assert_string_equal(out, wanted);
-        else
-            assert_int_equal(strlen(out), strlen(".haul-") + 16);
-        int fd = openat(place->fd, out, O_CREAT | O_EXCL | O_WRONLY, 0600);
-        assert_true(fd >= 0);
-        close(fd);
-    }
-    for (size_t length = 1; length <= 255; length++) { /* EXCL: they all differed */
-        memset(name, 'x', length);
-        name[length] = '\0';
-        journal_name(out, name);
-        assert_int_equal(unlinkat(place->fd, out, 0), 0);
-    }
-    memset(name, 'a', 255);
-    journal_name(out, name);
-    assert_string_equal(out, ".haul-a582b761e1e78c49");
-}
+/* ---- identities ---- */
 
 static void identity_of_a_source_sees_each_change(void **state)
 {
@@ -653,7 +624,6 @@ static void calls_out_of_order_are_refused_by_assert(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(name_of_each_length_fits_and_stays_its_own),
         TEST(identity_of_a_source_sees_each_change),
         TEST(identity_of_a_target_has_the_final_size_and_no_time),
         TEST(batches_through_each_engine_are_appended),

@@ -2,6 +2,7 @@
  * ledger_make() runs in another thread, and fails. */
 #include "file_tests.h"
 
+#include "haul/disk/beside.h"
 #include "haul/disk/budget.h"
 #include "haul/disk/ledger.h"
 
@@ -34,8 +35,8 @@ static void begin(struct place *place, struct ledger *ledger)
 /* In the way of the journal: a folder with something in it. */
 static void block_name(const struct place *place, char folder[160], char inside[176])
 {
-    char name[JOURNAL_NAME_BYTES];
-    journal_name(name, "file");
+    char name[BESIDE_NAME_BYTES];
+    beside_name(name, "file", BESIDE_JOURNAL);
     snprintf(folder, 160, "%s/%.60s", place->folder, name);
     snprintf(inside, 176, "%s/x", folder);
     assert_int_equal(mkdir(folder, 0700), 0);

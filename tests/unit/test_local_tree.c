@@ -290,6 +290,9 @@ static const char *missing(struct bench *bench, const char *const *names)
 static void missing_tells_what_the_source_has_not(void **state)
 {
     struct bench *bench = *state;
+    char longest[5 + 255 + 1] = "root/";
+    memset(longest + 5, 'a', 255);
+    touch(longest);
     touch("root/file");
     touch("root/unfinished");
     touch("root/.named.haul"); /* like a journal, and a file of the source */
@@ -297,13 +300,26 @@ static void missing_tells_what_the_source_has_not(void **state)
     touch("root/sub/inner");
     assert_int_equal(symlink("nowhere", "root/dangling"), 0);
     assert_int_equal(symlink("sub", "root/link"), 0);
-    const char *const names[] = {
-        "file",     "sub/",        "dangling",         "old",
-        "older/",   "link",        ".unfinished.haul", ".gone.haul",
-        ".x.haulx", ".named.haul", ".gone.haul/",      ".haul-0123456789abcdef",
-        NULL};
+    const char *const names[] = {"file",
+                                 "sub/",
+                                 "dangling",
+                                 "old",
+                                 "older/",
+                                 "link",
+                                 ".unfinished.haul",
+                                 ".gone.haul",
+                                 ".x.haulx",
+                                 ".named.haul",
+                                 ".gone.haul/",
+                                 ".dangling.haul-new",
+                                 ".gone.haul-new",
+                                 ".haul-0123456789abcdef",     /* of nothing that is there */
+                                 ".haul-a582b761e1e78c49-new", /* of the long one */
+                                 NULL};
     assert_int_equal(tour_begin(bench, 1, TOUR_RECURSIVE, NULL), 0);
-    assert_string_equal(missing(bench, names), ".gone.haul .gone.haul/ .x.haulx old older/ ");
+    assert_string_equal(missing(bench, names),
+                        ".gone.haul .gone.haul-new .gone.haul/ .haul-0123456789abcdef .x.haulx old "
+                        "older/ ");
     const char *const inner[] = {"inner", "other", NULL};
     bench->job.source_path = "sub";
     assert_string_equal(missing(bench, inner), "other ");

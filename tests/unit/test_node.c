@@ -3,11 +3,10 @@
 #include "in_child.h"
 #include "scratch.h"
 
-#include "haul/base/hash.h"
+#include "haul/disk/beside.h"
 #include "haul/disk/node.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 
 enum { NOBODY = 65534 };
@@ -180,13 +179,16 @@ static void folder_with_content_is_in_the_way(void **state)
 static void temporary_name_that_is_left_is_used_again(void **state)
 {
     struct rig *rig = *state;
-    char left[64];
+    char left[BESIDE_NAME_BYTES];
     assert_int_equal(make(rig, "x", &wishes[3]), 0);
-    snprintf(left, sizeof(left), ".haul-new-%016" PRIx64, checksum_of("x", 1, 0));
+    beside_name(left, "x", BESIDE_NEW);
     assert_int_equal(symlinkat("/etc/passwd", rig->fd, left), 0);
     assert_int_equal(make(rig, "x", &wishes[4]), 0);
     assert_is(rig, "x", &wishes[4]);
     assert_int_equal(names_count(rig), 1);
+    assert_int_equal(symlinkat("/etc/passwd", rig->fd, left), 0); /* now a file is wanted */
+    assert_int_equal(make(rig, "x", &room), 0);
+    assert_int_equal(names_count(rig), 0);
 }
 
 static void folder_that_its_owner_cannot_use(struct rig *rig, mode_t mode, const char *name)

@@ -37,7 +37,6 @@ enum {
     JOURNAL_BATCH_HEADER_BYTES = 32,
     JOURNAL_NOTES_MAX = 8192, /* noted and not recorded yet; also the most entries in a batch */
     JOURNAL_BATCH_BYTES_MAX = JOURNAL_BATCH_HEADER_BYTES + JOURNAL_NOTES_MAX * JOURNAL_ENTRY_BYTES,
-    JOURNAL_NAME_BYTES = 256,
     /* What a header may say; who goes on with it looks whether a slot holds such a chunk. */
     JOURNAL_CHUNK_BYTES_MIN = 512,
     JOURNAL_CHUNK_BYTES_MAX = 1 << 30,
@@ -76,14 +75,6 @@ struct journal_identity journal_identity_target(const struct facts *facts, uint6
 /* Of two headers' identities. */
 bool journal_identity_equal(const struct journal_identity *a, const struct journal_identity *b);
 
-/* The journal's name beside the target `name`: ".NAME.haul", or ".haul-" and 16 hexadecimal digits
- * of the name's checksum where that would be longer than the 255 bytes that a name may have. */
-void journal_name(char out[JOURNAL_NAME_BYTES], const char *name);
-
-/* Could it be one that journal_name() makes? Its file's name begins behind the dot and has this
- * length; 0: nobody can tell, as the name was too long. */
-bool journal_is_name(const char *name, size_t *length);
-
 /* ---- writing ---- */
 
 struct journal;
@@ -93,7 +84,7 @@ int journal_open(struct journal **out, const struct journal_header *header, stru
 
 /* Create the file (O_EXCL, 0600) in the folder fd_folder (or by path when path is absolute), write
  * the header, fdatasync it and fsync the folder: afterwards batches may be appended. An old file of
- * that name is removed first, but under another name than journal_name()'s only one that is empty
+ * that name is removed first, but under another name than beside_name()'s only one that is empty
  * or begins like a journal: --journal=disk.img must not cost anybody a disk image (-EEXIST). -EBUSY
  * (ERROR_BUSY): a running copy holds it. Blocks. The fd for appending is O_APPEND and kept in the
  * journal: journal_fd(). */
@@ -171,7 +162,7 @@ void journal_close(struct journal *journal);
 int journal_check_replaceable(int fd_folder, const char *path, struct error *err);
 
 /* Remove an old file before a new journal takes its place: only what is a journal by its beginning,
- * or by a name of journal_name()'s form; -EEXIST for anything else, which is left alone: a journal
+ * or by a name of beside_name()'s form; -EEXIST for anything else, which is left alone: a journal
  * must not cost anybody a disk image. -EBUSY (ERROR_BUSY): a running copy holds it. -ENOENT is
  * success. */
 int journal_discard(int fd_folder, const char *path, struct error *err);
