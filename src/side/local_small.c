@@ -115,7 +115,7 @@ int local_take(struct local *self, struct work *work)
     local_name_owners(self, job);
     slot->count = taken.bytes;
     slot->digest = digest_of(slot->buffer, taken.bytes);
-    small_report(self, report, "a small file, read as a whole and dropped");
+    small_report(self, report, "a small file, read as a whole");
     report->resident_before_bytes = taken.before_bytes;
     report->resident_peak_bytes = taken.peak_bytes;
     report->resident_after_bytes = taken.after_bytes;

@@ -1,9 +1,10 @@
 /* small.h - small files as a whole: read in one go, and written in one go.
  *
  * What the ordinary way asks of the system for each file (a lock for lanes, a journal, direct I/O,
- * windows, preallocation) a file that fits into one buffer does without: its data go through the
- * page cache, are written back at once and dropped behind it, and a sync is shared with others. It
- * knows no slots and no engine. All calls block, none keeps anything but the open file.
+ * windows, preallocation) a file that fits into one buffer does without: its data are read past the
+ * page cache, where that goes, and written through it, written back at once and dropped behind it,
+ * and a sync is shared with others. It knows no slots and no engine. All calls block, none keeps
+ * anything but the open file.
  *
  * -EAGAIN, without words, is no failure: this file is for the ordinary way, which also says what is
  * wrong with it. */
