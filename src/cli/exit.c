@@ -23,7 +23,7 @@ static const struct exit_row table[] = {
     {35, ERROR_CONNECT, "no connection within the time allowed"},
     {40, ERROR_MISMATCH, "verification found other bytes"},
     {41, ERROR_CHANGED, "the source changed while it was copied"},
-    {42, ERROR_CACHE, "the cache budget would have been exceeded (--strict)"},
+    {42, ERROR_CACHE, "the cache budget would have been exceeded (--strict), or was (prove)"},
     {43, ERROR_BUSY, "another transfer is writing this target"},
     {127, ERROR_NOT_FOUND, "there is no haul on the other side"},
 };

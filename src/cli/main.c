@@ -23,10 +23,8 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"doctor", doctor_command},
-    {"journal", inspect_journal},
-    {"verify", transfer_verify},
-    {NULL, transfer_command},
+    {"doctor", doctor_command},  {"journal", inspect_journal}, {"prove", transfer_prove},
+    {"verify", transfer_verify}, {NULL, transfer_command},
 };
 
 /* "haul verfy a b" would say that verfy is not there, which is true and no help. */

@@ -820,6 +820,7 @@ void options_help(FILE *out)
           "       haul verify --manifest=FILE TARGET\n"
           "       haul journal [-v] FILE\n"
           "       haul doctor [PATH|HOST:]...\n"
+          "       haul prove [OPTIONS] SOURCE... TARGET\n"
           "Copies very large files without building up page cache, here and to and from other\n"
           "machines: [user@]host:PATH, ssh://[user@]host[:port]/PATH; from and to a pipe: -.\n\n",
           out);

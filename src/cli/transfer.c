@@ -9,6 +9,7 @@
 #include "haul/cli/exit.h"
 #include "haul/cli/operands.h"
 #include "haul/cli/output.h"
+#include "haul/cli/prove.h"
 #include "haul/cli/receipt.h"
 #include "haul/cli/reserve.h"
 #include "haul/cli/signals.h"
@@ -44,7 +45,8 @@ struct transfer {
     bool begun;              /* with the first file */
     bool skipped;            /* a folder: some of what was asked for is not done */
     bool interrupted;
-    bool verify; /* compare only */
+    bool verify;         /* compare only */
+    struct proof *proof; /* NULL: nobody has asked for one */
     struct rules *rules;
     pthread_t thread; /* the copy's */
     struct error err; /* the first failure */
@@ -187,6 +189,8 @@ static void collect_one(struct transfer *transfer)
     transfer->skipped |= one.skipped;
     if (one.skipped) /* as cp and rsync do it: with a message */
         return;
+    if (transfer->proof)
+        proof_file(transfer->proof, &one);
     print_changes(transfer, &one);
     if (!single(transfer)) {
         print_one(transfer, &one, &err);
@@ -210,6 +214,8 @@ static void tree_event(struct transfer *transfer, const struct tour_event *event
     bool failed = event->kind == TOUR_FAILED ||
                   (event->kind == TOUR_FILE && !outcome_good(&receipt->outcome));
     tree_print(transfer->options, event, receipt);
+    if (transfer->proof && event->kind == TOUR_FILE)
+        proof_file(transfer->proof, receipt);
     if (failed) {
         err = *event->error;
         transfer->vanished_count += err.class == ERROR_VANISHED;
@@ -503,6 +509,27 @@ static void name_sides(struct transfer *transfer)
     sum->target_host = operands_host(&operands->target);
 }
 
+/* What has entered the page cache, in front of the receipt. The code of the process: a copy that
+ * was not kept out is durable all the same. */
+static int end_proof(struct transfer *transfer, int code)
+{
+    enum { LINES_MAX = 10 };
+    const struct options *options = transfer->options;
+    struct error err = {0};
+    int result = proof_end(transfer->proof, options->json,
+                           options->verbose > 0 ? UINT32_MAX
+                           : options->quiet     ? 0
+                                                : LINES_MAX,
+                           &err);
+    if (!options->quiet || options->json)
+        proof_print(transfer->proof, &transfer->sum, options->json);
+    if (result == 0)
+        return code;
+    log_error("%s", err.text);
+    (void)error_take(&transfer->err, &err);
+    return code != 0 ? code : exit_code(err.class);
+}
+
 /* The last words: the receipt of the run. */
 static void print_end(struct transfer *transfer, int code)
 {
@@ -655,6 +682,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
     if (rc < 0)
         fail(&transfer, &err);
     int code = transfer_code(&transfer);
+    if (transfer.proof)
+        code = end_proof(&transfer, code);
     print_end(&transfer, code);
     if (any_remote(&transfer.operands)) {
         fflush(stdout);
@@ -684,12 +713,36 @@ static int refused(const struct options *options, const struct error *err)
     return code;
 }
 
+/* Without the command's name. */
+static struct options rest_of(const struct options *options)
+{
+    struct options rest = *options;
+    rest.operands++;
+    rest.operands_count--;
+    return rest;
+}
+
+int transfer_prove(const struct options *options)
+{
+    struct transfer transfer = {.verify = false};
+    struct options rest = rest_of(options);
+    const struct job_wish *wish = &options->wish.file;
+    struct proof proof;
+    struct error err = {0};
+    if (rest.operands_count < 2 || options->wish.dry_run) {
+        error_set_class(&err, ERROR_USAGE, EINVAL, "prove copies a SOURCE to a TARGET%s",
+                        options->wish.dry_run ? ": leave out --dry-run" : "");
+        return refused(options, &err);
+    }
+    proof_open(&proof, wish->cache_max_set ? wish->cache_max_bytes : NUM_UNKNOWN);
+    transfer.proof = &proof;
+    return transfer_run(&transfer, &rest);
+}
+
 int transfer_verify(const struct options *options)
 {
     struct transfer transfer = {.verify = true};
-    struct options rest = *options; /* without the command's name */
-    rest.operands++;
-    rest.operands_count--;
+    struct options rest = rest_of(options);
     rest.wish.tour = (struct tour_wish){.recursive = false}; /* files only */
     uint32_t wanted = options->wish.manifest_path ? 1 : 2;
     if (rest.operands_count != wanted) {

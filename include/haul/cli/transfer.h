@@ -1,4 +1,5 @@
-/* transfer.h - the commands `haul SOURCE... TARGET` and `haul verify SOURCE TARGET`.
+/* transfer.h - the commands `haul SOURCE... TARGET`, `haul verify SOURCE TARGET` and
+ * `haul prove SOURCE... TARGET`.
  *
  * The copy runs in a thread of its own; the calling one watches signals and draws the progress. */
 #ifndef HAUL_TRANSFER_H
@@ -13,5 +14,8 @@ int transfer_command(const struct options *options);
 /* The same for `haul verify SOURCE TARGET` and `haul verify --manifest=FILE TARGET`: compares only.
  */
 int transfer_verify(const struct options *options);
+
+/* A copy, and an account of what entered the page cache by it (prove.h). */
+int transfer_prove(const struct options *options);
 
 #endif

@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# Goal: haul prove counts by the kernel's own tracepoint what a copy brings into the page cache, finds the copy that fills
+# it, tells what it could not count, and leaves no instance of tracefs behind, however it ends.
+load ../lib/common
+
+# A mount namespace with a tracefs: the machine's own stays as it is.
+traced() {
+    unshare -m sh -c 'mount -t tracefs nodev /sys/kernel/tracing && "$@"; code=$?; ls /sys/kernel/tracing/instances; exit $code' - "$@"
+}
+
+traced_setup() {
+    requires root unshare jq
+    mkdir tracing
+    mount -t tracefs nodev tracing || skip "needs tracefs"
+    cleanup_fn unmount "$SCRATCH/tracing"
+    traced true >instances
+    random_file source 24M
+    under=(traced)
+}
+
+proof() {
+    jq -r "select(.event == \"proof\") | $1" <(grep '^{' "$SCRATCH/out")
+}
+
+# Beside `haul prove` in the background: the name of its instance, which is that of the process that counts.
+instance() {
+    local tracing=/proc/$1/root/sys/kernel/tracing/instances
+    counter=$(cd "$tracing" 2>/dev/null && ls -d haul-* 2>/dev/null) && COUNTED=$tracing/$counter && counter=${counter#haul-}
+}
+
+# A slow copy, under its own tracefs: $copy is haul.
+slowly() { # OPTION...
+    unshare -m sh -c 'mount -t tracefs nodev /sys/kernel/tracing && exec "$@"' - "$HAUL" prove --json --bwlimit=2M "$@" source target >out 2>err &
+    copy=$!
+    cleanup_fn eval "kill -9 $copy 2>/dev/null || true"
+    waits_until 30 instance "$copy"
+    waits_until 30 grep -q '"phase":"copying"' out
+}
+
+removed() {
+    [ ! -d "$SCRATCH/tracing/instances/haul-$counter" ]
+}
+
+@test "what enters: nothing but a tail by direct, windows at a time, everything by plain, which is 42" {
+    traced_setup
+    copied prove source direct
+    [ "$(proof '[.by, .kept_out, .lost_events, .source.entered_bytes] | join(" ")')" = "tracepoint true 0 0" ]
+    [ "$(proof .target.entered_bytes)" -le 65536 ]
+    copied prove --cache=window source window
+    [ "$(proof '[.kept_out, .source.left_bytes, .target.left_bytes] | join(" ")')" = "true 0 0" ]
+    [ "$(proof .target.entered_bytes)" -ge $((24 * MIB)) ]
+    copy prove --cache=window --cache-max=64K source limited
+    expect_status 42
+    copy prove --cache=plain source plain
+    expect_status 42
+    [ "$(proof .kept_out)" = false ]
+    [ "$(proof .target.left_bytes)" = "$(pages --bytes plain)" ]
+    [ "$(jq -r 'select(.event == "entered" and .path == "plain") | .at_once_bytes' <(grep '^{' out))" -ge $((24 * MIB)) ]
+    [ "$(jq -r 'select(.event == "receipt") | "\(.exit) \(.durable)"' <(grep '^{' out))" = "42 true" ]
+    expect "instances" "$(ls -A "$SCRATCH"/instances; grep haul- out || true)" "$SCRATCH/instances"
+}
+
+@test "files of btrfs and overlayfs are found again by their inode, those of a tree by name; of tmpfs nothing is told" {
+    traced_setup
+    local kind
+    on_fs tmpfs 32M
+    copied prove source "$FS/plain"
+    [ "$(proof '[.kept_out, .target.files_unwatched] | join(" ")')" = " 1" ]
+    for kind in btrfs overlay; do
+        on_fs $kind 200M
+        copy prove --cache=plain source "$FS/plain"
+        expect_status 42
+        expect "$kind: in the cache by the tracepoint" "$(proof .target.left_bytes)" "$(pages --bytes "$FS/plain")"
+    done
+    mkdir tree && for kind in 1 2 3; do random_file tree/$kind 5K $kind; done
+    copied prove -r tree copied
+    [ "$(proof '[.kept_out, .source.files, .target.files, .target.files_entered, .target.left_bytes] | join(" ")')" = "true 3 3 3 0" ]
+    [ "$(jq -r 'select(.event == "entered" and .side == "target") | .path' <(grep '^{' out) | sort | paste -sd' ')" = "copied/tree/1 copied/tree/2 copied/tree/3" ]
+    traced "$HAUL" prove -r tree words >out
+    grep -q '^target    words/tree/2: 8.00 KiB entered' out
+    grep -q '^target    3 files: 24.0 KiB entered, 8.00 KiB of one of them at once, 0 B left' out
+}
+
+@test "another program that reads the source is told apart" {
+    traced_setup
+    slowly
+    pages --evict source
+    cat source >/dev/null
+    kill -TERM "$copy"
+    wait "$copy" || status=$?
+    expect_status 20
+    [ "$(proof .source.entered_bytes)" = 0 ]
+    [ "$(proof .source.by_others_bytes)" -gt 0 ]
+    removed
+}
+
+@test "events that the kernel could not keep are told, and nothing is proven" {
+    traced_setup
+    slowly --cache=window
+    kill -STOP "$counter"
+    cleanup_fn kill -CONT "$counter"
+    echo 4 >"$COUNTED/buffer_size_kb"
+    waits_until 60 grep -q '^overrun: [1-9]' "$COUNTED"/per_cpu/cpu*/stats
+    kill -CONT "$counter"
+    kill -TERM "$copy"
+    wait "$copy" || true
+    [ "$(proof .lost_events)" -gt 0 ]
+    [ "$(proof .kept_out)" != true ]
+}
+
+@test "the instance goes when the copy is killed, and when the counter is" {
+    traced_setup
+    slowly
+    kill -9 "$copy"
+    waits_until 30 removed
+    rm -f target .target.haul
+    slowly
+    kill -9 "$counter"
+    waits_until 30 grep -q '"phase":"done"' out
+    wait "$copy" || true
+    removed
+    [ "$(proof '[.by, .why, .kept_out] | join(" ")')" = "receipt the process that counts was ended " ]
+}
+
+@test "where tracefs may not be read: said, and what was measured instead" {
+    random_file source 3M
+    requires root unshare
+    unshare -m sh -c 'umount /sys/kernel/tracing 2>/dev/null; umount /sys/kernel/debug 2>/dev/null; exec "$@"' - "$HAUL" prove source target >out 2>err
+    grep -q '^NOT proven: /sys/kernel/tracing: .*mount -t tracefs' out
+    grep -qE '^target    cached 0 B before, [0-9. KMiB]+ peak, 0 B after' out
+    same source target
+    become_nobody
+    chmod 777 .
+    copied prove source "$SCRATCH/of-nobody"
+    [ "$(proof '[.by, .kept_out] | join(" ")')" = "receipt " ]
+    copy prove -n source target
+    expect_status 1
+}
