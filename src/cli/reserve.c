@@ -62,7 +62,7 @@ static struct facts look(struct reserve *self, bool target, const char *path)
     struct facts facts = {.kind = FILE_NONE};
     struct error ignored = {.class = ERROR_NONE};
     if (self->machines[target] == 0)
-        (void)file_describe(path, &facts, &ignored);
+        file_recognise(path, &facts);
     if (self->machines[target] == 0 || !self->asks)
         return facts;
     ask_ahead(self);
@@ -116,7 +116,7 @@ static int add_own(struct reserve *self, const char *what, const char *path, boo
     if (!path)
         return 0;
     if (entry.machine == 0)
-        (void)file_describe(path, &entry.facts, NULL);
+        file_recognise(path, &entry.facts);
     return reservation_add(self->reservation, &entry, err);
 }
 

@@ -242,34 +242,46 @@ static bool asked_for(enum attribute attribute, const struct attributes *wanted)
     return wanted->wish[attribute] >= ATTRIBUTE_ARCHIVE;
 }
 
-static int look_at(int fd, const char *path, struct stat *now, struct error *err)
+/* A file that is being given its attributes. */
+struct attribute_file {
+    int fd;
+    const char *path;
+    bool look;
+    struct stat now; /* as it was seen last */
+};
+
+static int look_at(struct attribute_file *file, struct error *err)
 {
-    return fstat(fd, now) == 0 ? 0 : error_set(err, errno, "%s: cannot be looked at", path);
+    return fstat(file->fd, &file->now) == 0
+               ? 0
+               : error_set(err, errno, "%s: cannot be looked at", file->path);
 }
 
-/* One row: look, set what is wrong, look again. */
-static int attribute_apply(int fd, const char *path, enum attribute attribute,
-                           const struct attributes *given, bool look,
-                           struct attributes_outcome *outcome, struct error *err)
+/* One row: set what is wrong, look again. */
+static int attribute_apply(struct attribute_file *file, enum attribute attribute,
+                           const struct attributes *given, struct attributes_outcome *outcome,
+                           struct error *err)
 {
     const struct attribute_row *row = &table[attribute];
+    const struct stat *now = &file->now;
+    int fd = file->fd;
+    bool owner = attribute == ATTRIBUTE_OWNER || attribute == ATTRIBUTE_GROUP;
+    if ((owner && row->right(fd, now, given)) || !attempted(attribute, given, now))
+        return 0;
     struct attributes wanted = *given;
-    struct stat now;
-    int result = look_at(fd, path, &now, err);
-    if (result < 0 || !attempted(attribute, given, &now))
-        return result;
     if (attribute == ATTRIBUTE_MODE)
-        wanted.facts.mode = mode_wanted(fd, given, &now);
+        wanted.facts.mode = mode_wanted(fd, given, now);
     bool withheld = attribute == ATTRIBUTE_MODE && wanted.facts.mode != given->facts.mode;
     /* A time is only left alone when it is the very one: what the target got by being written may
      * be near. */
-    bool near = row->right(fd, &now, &wanted), lost = false;
-    if (!near || (!look && attribute == ATTRIBUTE_TIMES && !times_exact(&now, &wanted.facts))) {
-        int errnum = look || row->set(fd, &now, &wanted) == 0 ? 0 : errno;
-        result = look ? 0 : look_at(fd, path, &now, err);
+    bool near = row->right(fd, now, &wanted), lost = false;
+    if (!near ||
+        (!file->look && attribute == ATTRIBUTE_TIMES && !times_exact(now, &wanted.facts))) {
+        int errnum = file->look || row->set(fd, now, &wanted) == 0 ? 0 : errno;
+        int result = file->look ? 0 : look_at(file, err);
         if (result < 0)
             return result;
-        bool right = look || row->right(fd, &now, &wanted);
+        bool right = file->look || row->right(fd, now, &wanted);
         if (right && !near)
             outcome->changed |= ATTRIBUTE_BIT(attribute);
         if (!right && outcome->lost == 0)
@@ -301,14 +313,18 @@ int attributes_apply(int fd, const char *path, const struct attributes *given, b
                      struct attributes_outcome *outcome, struct error *err)
 {
     struct attributes wanted = *given;
-    struct stat now;
+    struct attribute_file file = {.fd = fd, .path = path, .look = look};
     *outcome = (struct attributes_outcome){.changed = 0};
-    int result = look_at(fd, path, &now, err);
-    if (result < 0 || file_kind_of(now.st_mode) != given->facts.kind)
+    int result = 0;
+    if (given->seen)
+        file.now = *given->seen;
+    else
+        result = look_at(&file, err);
+    if (result < 0 || file_kind_of(file.now.st_mode) != given->facts.kind)
         return result;
     result = map_owners(&wanted, err);
     for (int i = 0; result == 0 && i < ATTRIBUTES_COUNT; i++)
-        result = attribute_apply(fd, path, (enum attribute)i, &wanted, look, outcome, err);
+        result = attribute_apply(&file, (enum attribute)i, &wanted, outcome, err);
     return result;
 }
 

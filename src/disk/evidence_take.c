@@ -356,14 +356,20 @@ static void take_moment(struct evidence *evidence)
     };
 }
 
-void evidence_take_open(struct facts *facts, int fd, const struct stat *st, uint64_t filesystem)
+void evidence_take_place(struct facts *facts, const struct stat *st)
 {
-    uint8_t birth[EVIDENCE_BIRTH_BYTES];
     take_moment(&facts->evidence);
     facts->evidence.medium_device = st->st_dev;
     facts->evidence.medium_inode = st->st_ino;
-    /* Whether it was born is asked only where that tells how fine its times are. */
-    bool born = filesystem != EXT_TYPE || evidence_birth(fd, birth);
+}
+
+void evidence_take_open(struct facts *facts, int fd, const struct stat *st, uint64_t filesystem)
+{
+    uint8_t birth[EVIDENCE_BIRTH_BYTES];
+    evidence_take_place(facts, st);
+    /* Whether it was born is asked only where that tells how fine its times are, and they do not
+     * tell it by themselves. */
+    bool born = filesystem != EXT_TYPE || facts->ctime_ns != 0 || evidence_birth(fd, birth);
     take_times(facts, (uint32_t)filesystem, born);
 }
 

@@ -182,6 +182,19 @@ int file_describe_in(const struct place *place, const char *path, struct facts *
     return good ? 0 : file_not_described(place, path, result, facts, err);
 }
 
+void file_recognise(const char *path, struct facts *facts)
+{
+    struct stat st;
+    *facts = (struct facts){.kind = FILE_NONE};
+    if (stat(path, &st) != 0)
+        return;
+    file_facts_from_stat(facts, &st);
+    if (facts->kind == FILE_DEVICE)
+        (void)file_describe(path, facts, NULL);
+    else if (facts->kind == FILE_REGULAR)
+        evidence_take_place(facts, &st);
+}
+
 int file_facts(const struct file *file, struct facts *facts, struct error *err)
 {
     struct stat st;

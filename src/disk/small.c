@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -23,15 +24,29 @@ enum { SMALL_FLAGS = O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
 /* What direct reads are aligned to; where that is too little they are refused. */
 enum { PAST_CACHE_BYTES = 4096 };
 
-static uint64_t filesystem_of(int fd)
+/* The kernel's own number of a device has 32 bits. */
+static uint32_t device_key(uint64_t device)
 {
+    return (uint32_t)(major((dev_t)device) << 20 | minor((dev_t)device));
+}
+
+static uint64_t filesystem_of(int fd, uint64_t device, struct small_known *known)
+{
+    const uint32_t key = device_key(device);
+    uint64_t last = atomic_load(&known->type);
     struct statfs fs;
-    return fstatfs(fd, &fs) == 0 ? (uint64_t)fs.f_type & UINT32_MAX : 0;
+    if (last != 0 && (uint32_t)last == key)
+        return last >> 32;
+    if (fstatfs(fd, &fs) != 0)
+        return 0;
+    uint64_t type = (uint64_t)fs.f_type & UINT32_MAX;
+    atomic_store(&known->type, type << 32 | key);
+    return type;
 }
 
 /* ---- a source ---- */
 
-static int look(int fd, uint64_t filesystem, struct facts *facts)
+static int look(int fd, struct small_known *known, struct facts *facts)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
@@ -39,11 +54,15 @@ static int look(int fd, uint64_t filesystem, struct facts *facts)
     file_facts_from_stat(facts, &st);
     if (facts->kind != FILE_REGULAR)
         return -EAGAIN;
+    uint64_t filesystem = filesystem_of(fd, st.st_dev, known);
+    if (!filesystem_tells(filesystem)) /* not stacked, not in memory, not over a network */
+        return -EAGAIN;
     evidence_take_open(facts, fd, &st, filesystem);
     return facts->evidence.grade == EVIDENCE_STRONG ? 0 : -EAGAIN;
 }
 
-/* Exactly `size` bytes, and then the end, which is believed when a read has said so. */
+/* Exactly `size` bytes, and then the end, which is believed when a read has said so: on these file
+ * systems one that brings less than was asked for does. */
 static int read_whole(int fd, uint8_t *buffer, uint32_t size, uint32_t capacity)
 {
     uint32_t length = (uint32_t)min_u64((uint64_t)size + 1, capacity), done = 0;
@@ -54,6 +73,8 @@ static int read_whole(int fd, uint8_t *buffer, uint32_t size, uint32_t capacity)
         if (got <= 0)
             break;
         done += (uint32_t)got;
+        if (done == size)
+            break;
     }
     return done == size ? 0 : -EAGAIN;
 }
@@ -72,13 +93,11 @@ static int read_uncached(int fd, uint8_t *buffer, uint32_t size, uint32_t capaci
 }
 
 /* What others have cached stays; a part of it is more than is told apart here. */
-static int take_open(struct small_taken *taken, int fd, void *buffer, uint32_t capacity)
+static int take_open(struct small_taken *taken, int fd, const struct small_source *source)
 {
     struct facts *facts = &taken->facts, after;
-    uint64_t filesystem = filesystem_of(fd);
-    if (!filesystem_tells(filesystem)) /* not stacked, not in memory, not over a network */
-        return -EAGAIN;
-    int result = look(fd, filesystem, facts);
+    uint32_t capacity = source->capacity;
+    int result = look(fd, source->known, facts);
     uint64_t size = facts->size_bytes;
     if (result < 0 || size > min_u64(capacity, SMALL_BYTES_MAX) || facts->allocated_bytes < size)
         return -EAGAIN;
@@ -90,9 +109,9 @@ static int take_open(struct small_taken *taken, int fd, void *buffer, uint32_t c
     taken->bytes = num_u32(size);
     taken->peak_bytes = taken->after_bytes = taken->before_bytes;
     if (taken->before_bytes > 0 || size == 0) {
-        result = read_whole(fd, buffer, taken->bytes, capacity);
+        result = read_whole(fd, source->buffer, taken->bytes, capacity);
     } else {
-        result = read_uncached(fd, buffer, taken->bytes, capacity);
+        result = read_uncached(fd, source->buffer, taken->bytes, capacity);
         (void)residency_once(fd, size, &taken->peak_bytes);
         taken->after_bytes = taken->peak_bytes;
     }
@@ -101,22 +120,23 @@ static int take_open(struct small_taken *taken, int fd, void *buffer, uint32_t c
         (void)residency_once(fd, size, &taken->after_bytes);
     }
     if (result == 0)
-        result = look(fd, filesystem, &after);
+        result = look(fd, source->known, &after);
     return result == 0 && evidence_compare(facts, &after) == EVIDENCE_UNCHANGED ? 0 : -EAGAIN;
 }
 
-int small_take(struct small_taken *taken, const struct place *place, const char *path, void *buffer,
-               uint32_t capacity)
+int small_take(struct small_taken *taken, const struct small_source *source)
 {
+    const struct place *place = source->place;
     struct stat st;
     *taken = (struct small_taken){.bytes = 0};
     if (!place_may_read(place))
         return -EAGAIN;
     /* Opening a device may do something by itself. */
-    if (place_restricts(place) && (place_look(place, path, &st) < 0 || !S_ISREG(st.st_mode)))
+    if (place_restricts(place) &&
+        (place_look(place, source->path, &st) < 0 || !S_ISREG(st.st_mode)))
         return -EAGAIN;
-    AUTO_CLOSE int fd = place_reach(place, path, O_RDONLY | SMALL_FLAGS);
-    return fd >= 0 ? take_open(taken, fd, buffer, capacity) : -EAGAIN;
+    AUTO_CLOSE int fd = place_reach(place, source->path, O_RDONLY | SMALL_FLAGS);
+    return fd >= 0 ? take_open(taken, fd, source) : -EAGAIN;
 }
 
 /* ---- a target ---- */
@@ -156,30 +176,31 @@ static int write_whole(int fd, const struct small_wish *wish, struct error *err)
     return 0;
 }
 
-/* The number of a device is shorter than its type, so that one bit more has room. */
-static bool is_ordered(_Atomic uint64_t *known, uint64_t filesystem, uint64_t device)
+static bool is_ordered(struct small_known *known, uint64_t filesystem, uint64_t device)
 {
-    uint64_t last = atomic_load(known);
-    if (last != UINT64_MAX && last >> 1 == device)
-        return last & 1;
+    const uint32_t key = device_key(device);
+    enum { KNOWN = 2, ORDERED = 1 };
+    uint64_t last = atomic_load(&known->order);
+    if (last & KNOWN && last >> 32 == key)
+        return last & ORDERED;
     bool ordered = filesystem_orders(filesystem, device);
-    atomic_store(known, device << 1 | ordered);
+    atomic_store(&known->order, (uint64_t)key << 32 | KNOWN | (ordered ? ORDERED : 0));
     return ordered;
 }
 
 /* It is ours: locked, as against other copies, and on a file system that is for it. */
 static int claim(struct small_file *file, const struct small_wish *wish, struct facts *facts)
 {
-    struct stat st;
-    uint64_t filesystem = filesystem_of(file->fd);
-    if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 || fstat(file->fd, &st) != 0 || st.st_size > 0)
+    struct stat *st = wish->seen;
+    if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 || fstat(file->fd, st) != 0 || st->st_size > 0)
         return -EAGAIN;
+    uint64_t filesystem = filesystem_of(file->fd, st->st_dev, wish->known);
     if (!filesystem_tells(filesystem))
         return -EOPNOTSUPP;
-    file->ordered = is_ordered(wish->order_known, filesystem, st.st_dev);
-    file_facts_from_stat(facts, &st);
-    evidence_take_open(facts, file->fd, &st, filesystem);
-    file->device = st.st_dev;
+    file->ordered = is_ordered(wish->known, filesystem, st->st_dev);
+    file_facts_from_stat(facts, st);
+    evidence_take_open(facts, file->fd, st, filesystem);
+    file->device = st->st_dev;
     return 0;
 }
 
@@ -205,25 +226,25 @@ int small_put(struct small_file *file, const struct small_wish *wish, struct err
     return result;
 }
 
-int small_settle(const struct small_file *file, const char *shown, struct error *err)
+int small_settle(const struct small_file *file, const char *shown, struct stat *seen,
+                 struct error *err)
 {
-    struct stat st;
     if (sync_file_range(file->fd, 0, 0,
                         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
                             SYNC_FILE_RANGE_WAIT_AFTER) != 0)
         return error_set(err, errno, "%s: sync to the disk failed", shown);
-    if (fstat(file->fd, &st) != 0)
+    if (fstat(file->fd, seen) != 0)
         return error_set(err, errno, "%s: cannot be looked at", shown);
-    if (st.st_nlink == 0)
+    if (seen->st_nlink == 0)
         return error_set_class(err, ERROR_FILE, ESTALE,
                                "%s: was removed or replaced while it was written; run it again",
                                shown);
-    if ((uint64_t)st.st_size == file->bytes)
+    if ((uint64_t)seen->st_size == file->bytes)
         return 0;
     return error_set_class(err, ERROR_FILE, ESTALE,
                            "%s: its size was changed while it was written, to %llu bytes; run it "
                            "again",
-                           shown, (unsigned long long)st.st_size);
+                           shown, (unsigned long long)seen->st_size);
 }
 
 void small_drop(struct small_file *file)

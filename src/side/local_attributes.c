@@ -36,16 +36,12 @@ static struct attributes local_wanted(const struct local *self, const struct job
 
 /* --no-perms: a new file was made with what its folder and the umask gave it; what its owner needs
  * to resume it and the source has not goes now. */
-static int local_new_mode(int fd, const char *path, struct attributes *wanted, struct error *err)
+static void local_new_mode(const struct stat *now, struct attributes *wanted)
 {
-    struct stat now;
     if (wanted->wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE)
-        return 0;
-    if (fstat(fd, &now) != 0)
-        return error_set(err, errno, "%s: cannot be looked at", path);
-    wanted->facts.mode &= now.st_mode & 0777;
+        return;
+    wanted->facts.mode &= now->st_mode & 0777;
     wanted->wish[ATTRIBUTE_MODE] = ATTRIBUTE_DEFAULT;
-    return 0;
 }
 
 int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,
@@ -53,9 +49,14 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
 {
     struct attributes wanted = local_wanted(self, job);
     struct attributes_outcome outcome = {.changed = 0};
+    struct stat now;
     wanted.facts.kind = FILE_REGULAR; /* whatever the source is; a device keeps its own */
-    bool ours = open->file.created || open->ledger.began_fresh;
-    int result = ours ? local_new_mode(open->file.fd, open->file.path, &wanted, err) : 0;
+    wanted.seen = &now;
+    int result = fstat(open->file.fd, &now) == 0
+                     ? 0
+                     : error_set(err, errno, "%s: cannot be looked at", open->file.path);
+    if (result == 0 && (open->file.created || open->ledger.began_fresh))
+        local_new_mode(&now, &wanted);
     if (result == 0)
         result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &outcome, err);
     if (result == 0)
@@ -81,20 +82,21 @@ static int local_put_some(struct work *work, const struct attributes *wanted, st
     return 0;
 }
 
-int local_put_attributes(const struct local *self, struct work *work, struct error *err)
+int local_put_attributes(const struct local *self, struct work *work, const struct stat *seen,
+                         struct error *err)
 {
     const struct job *job = work->slot->job;
     struct attributes wanted = local_wanted(self, job);
     wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE;
-    int result = local_new_mode(work->small->file.fd, work->small->shown, &wanted, err);
-    return result < 0 ? result : local_put_some(work, &wanted, err);
+    wanted.seen = seen;
+    local_new_mode(seen, &wanted);
+    return local_put_some(work, &wanted, err);
 }
 
-int local_put_times(const struct local *self, struct work *work, struct error *err)
+int local_put_times(struct work *work, const struct stat *seen, struct error *err)
 {
     const struct job *job = work->slot->job;
-    struct attributes wanted = {.facts = job->facts[SIDE_SOURCE]};
-    (void)self;
+    struct attributes wanted = {.facts = job->facts[SIDE_SOURCE], .seen = seen};
     for (int i = 0; i < ATTRIBUTES_COUNT; i++)
         wanted.wish[i] = i == ATTRIBUTE_TIMES ? job->wish.attributes[i] : ATTRIBUTE_LEAVE;
     return local_put_some(work, &wanted, err);

@@ -34,7 +34,6 @@ enum {
 int batch_init(struct batch *batch, uint32_t files_max)
 {
     batch->owner = OWNER_BATCH;
-    batch->order_known = UINT64_MAX;
     batch->files_max = files_max;
     batch->files = calloc(files_max, sizeof(*batch->files));
     batch->keys = calloc(files_max, sizeof(*batch->keys));
@@ -106,8 +105,14 @@ int local_take(struct local *self, struct work *work)
     struct job *job = slot->job;
     struct side_report *report = &job->reports[SIDE_SOURCE];
     struct small_taken taken;
-    int result = small_take(&taken, work->place, job->source_path, slot->buffer,
-                            (uint32_t)min_u64(slot->capacity, slot->length));
+    const struct small_source source = {
+        .place = work->place,
+        .path = job->source_path,
+        .buffer = slot->buffer,
+        .capacity = (uint32_t)min_u64(slot->capacity, slot->length),
+        .known = &self->known,
+    };
+    int result = small_take(&taken, &source);
     if (result < 0)
         return error_set_class(slot->error, ERROR_FILE, EAGAIN, "%s: is not taken as a whole",
                                job->source_path);
@@ -124,10 +129,20 @@ int local_take(struct local *self, struct work *work)
 
 /* ---- PUT ---- */
 
+/* Most often the mode that it is to have anyway. Until its group is the right one, the group may do
+ * nothing that not everybody may. */
+static uint32_t put_create_mode(const struct job *job)
+{
+    uint32_t mode = job->facts[SIDE_SOURCE].mode;
+    bool everybody = (mode >> 3 & 7) == (mode & 7);
+    return everybody || job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE ? mode : 0;
+}
+
 static int put_step(struct local *self, struct work *work)
 {
     struct slot *slot = work->slot;
     struct job *job = slot->job;
+    struct stat seen;
     work->small->shown = place_shown(work->place, job->target_path);
     if (!work->small->shown)
         return error_set_class(slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
@@ -137,15 +152,14 @@ static int put_step(struct local *self, struct work *work)
         .shown = work->small->shown,
         .data = slot->buffer,
         .bytes = slot->length,
-        .create_mode = job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE
-                           ? job->facts[SIDE_SOURCE].mode
-                           : 0,
+        .create_mode = put_create_mode(job),
         .source = &job->facts[SIDE_SOURCE],
-        .order_known = &self->batch.order_known,
+        .known = &self->known,
+        .seen = &seen,
     };
     int result = small_put(&work->small->file, &wish, slot->error);
     if (result == 0)
-        result = local_put_attributes(self, work, slot->error);
+        result = local_put_attributes(self, work, &seen, slot->error);
     if (result < 0 && !error_is_set(slot->error))
         error_set_class(slot->error, ERROR_FILE, -result, "%s: is not put as a whole",
                         work->small->shown);
@@ -234,25 +248,30 @@ static struct work *work_next(const struct work *work)
     return work_of_link(work->request.link.next);
 }
 
-static void round_settle(struct work *work)
-{
-    struct batch_file *small = work->small;
-    if (!small->settled)
-        small->result = small_settle(&small->file, small->shown, work->slot->error);
-}
-
-/* Its data are where they stay: now it may have the time of a finished file. */
-static void round_finish(struct local *self, struct work *work)
+/* Its data are where they stay: now it may have the time of a finished file. `seen`: as it was just
+ * now; NULL: it is looked at. */
+static void round_finish(struct work *work, const struct stat *seen)
 {
     struct batch_file *small = work->small;
     if (small->settled)
         return;
     small->settled = true;
     if (small->result == 0)
-        small->result = local_put_times(self, work, work->slot->error);
+        small->result = local_put_times(work, seen, work->slot->error);
     if (small->result < 0)
         small_take_back(&small->file, small->shown);
     small_drop(&small->file);
+}
+
+static void round_settle(struct work *work)
+{
+    struct batch_file *small = work->small;
+    struct stat seen;
+    if (small->settled)
+        return;
+    small->result = small_settle(&small->file, small->shown, &seen, work->slot->error);
+    if (small->file.ordered || small->result < 0)
+        round_finish(work, &seen);
 }
 
 static void round_sync_alone(struct work *work)
@@ -320,7 +339,7 @@ static int run_round(void *argument)
         round_settle(work);
     round_sync_each(first, ROUND_DATA);
     for (struct work *work = first; work; work = work_next(work))
-        round_finish(self, work);
+        round_finish(work, NULL);
     if (self->batch.syncing)
         round_sync_each(first, ROUND_ALL);
     for (struct work *work = first; self->batch.syncing && work; work = work_next(work))

@@ -139,7 +139,6 @@ struct batch {
     bool pressed;                      /* nothing else comes */
     bool syncing;                      /* this round ends with a sync: else it makes room */
     bool refused;                      /* by the engine */
-    _Atomic uint64_t order_known;      /* as in small.h: calls ask it */
     struct request request;
 };
 
@@ -154,13 +153,14 @@ struct local {
     struct tours tours;
     struct systems systems;
     struct batch batch;
-    uint64_t opened;         /* files, so far */
-    struct open_file *opens; /* config.jobs_max */
-    uint32_t opens_count;    /* in use */
-    struct work *works;      /* config.slots_count */
-    struct queue ready;      /* slots that are done, to be handed back */
-    struct queue refused;    /* requests of works that the engine did not take */
-    struct queue held;       /* slots that wait for a window to close, or for a file to grow */
+    struct small_known known; /* calls ask it */
+    uint64_t opened;          /* files, so far */
+    struct open_file *opens;  /* config.jobs_max */
+    uint32_t opens_count;     /* in use */
+    struct work *works;       /* config.slots_count */
+    struct queue ready;       /* slots that are done, to be handed back */
+    struct queue refused;     /* requests of works that the engine did not take */
+    struct queue held;        /* slots that wait for a window to close, or for a file to grow */
 };
 
 /* work.c: the requests of an operation, one after another, and its outcome. What the engine does
@@ -253,9 +253,10 @@ void batch_look(struct local *self);
 void batch_done(struct local *self);
 
 /* local_attributes.c: owner, group, mode, times */
-/* Of a small file: all but the times; and those. */
-int local_put_attributes(const struct local *self, struct work *work, struct error *err);
-int local_put_times(const struct local *self, struct work *work, struct error *err);
+/* Of a small file: all but the times; and those. `seen`: as it is now; NULL: it is looked at. */
+int local_put_attributes(const struct local *self, struct work *work, const struct stat *seen,
+                         struct error *err);
+int local_put_times(struct work *work, const struct stat *seen, struct error *err);
 int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,
                          struct error *err);
 /* ADJUST and DRESS, the latter with details: of an open file what comes before its commit, of

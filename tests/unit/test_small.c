@@ -79,6 +79,16 @@ static uint64_t cached_bytes(void)
     return bytes;
 }
 
+/* One for all tests, as for all files of a run. */
+static struct small_known known;
+
+static int take(struct small_taken *taken, const char *name)
+{
+    return small_take(
+        taken,
+        &(struct small_source){.path = name, .buffer = buffer, .capacity = ROOM, .known = &known});
+}
+
 static void take_whole_files_of_every_size(void **state)
 {
     static const uint32_t sizes[] = {0, 1, 4095, 4096, 4097, ROOM - 1, ROOM};
@@ -88,7 +98,7 @@ static void take_whole_files_of_every_size(void **state)
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         make(sizes[i], false);
         memset(buffer, 0, sizeof(buffer));
-        assert_int_equal(small_take(&taken, NULL, path, buffer, ROOM), 0);
+        assert_int_equal(take(&taken, path), 0);
         assert_int_equal(taken.bytes, sizes[i]);
         assert_memory_equal(buffer, data, sizes[i]);
         assert_int_equal(taken.facts.kind, FILE_REGULAR);
@@ -109,7 +119,7 @@ static void take_what_is_cached_leaves_it_there(void **state)
     (void)state;
     require_told();
     make(10000, true);
-    assert_int_equal(small_take(&taken, NULL, path, buffer, ROOM), 0);
+    assert_int_equal(take(&taken, path), 0);
     assert_memory_equal(buffer, data, 10000);
     assert_int_equal(taken.before_bytes, 12288);
     assert_int_equal(taken.after_bytes, 12288);
@@ -123,16 +133,16 @@ static void take_refuses_what_is_not_small(void **state)
     (void)state;
     require_told();
     make(ROOM + 1, false);
-    assert_int_equal(small_take(&taken, NULL, path, buffer, ROOM), -EAGAIN);
+    assert_int_equal(take(&taken, path), -EAGAIN);
     make(100, false);
     assert_int_equal(truncate(path, 20000), 0); /* a hole */
-    assert_int_equal(small_take(&taken, NULL, path, buffer, ROOM), -EAGAIN);
-    assert_int_equal(small_take(&taken, NULL, folder, buffer, ROOM), -EAGAIN);
-    assert_int_equal(small_take(&taken, NULL, "/var/tmp/not/there", buffer, ROOM), -EAGAIN);
-    assert_int_equal(small_take(&taken, NULL, "/proc/version", buffer, ROOM), -EAGAIN);
+    assert_int_equal(take(&taken, path), -EAGAIN);
+    assert_int_equal(take(&taken, folder), -EAGAIN);
+    assert_int_equal(take(&taken, "/var/tmp/not/there"), -EAGAIN);
+    assert_int_equal(take(&taken, "/proc/version"), -EAGAIN);
     snprintf(fifo, sizeof(fifo), "%s/fifo", folder);
     assert_int_equal(mkfifo(fifo, 0600), 0);
-    assert_int_equal(small_take(&taken, NULL, fifo, buffer, ROOM), -EAGAIN);
+    assert_int_equal(take(&taken, fifo), -EAGAIN);
     unlink(fifo);
 }
 
@@ -140,14 +150,15 @@ static const struct facts source = {.kind = FILE_REGULAR, .mtime_seconds = 10000
 
 static int put(struct small_file *file, uint32_t bytes, struct error *err)
 {
-    _Atomic uint64_t order_known = UINT64_MAX;
+    struct stat seen;
     const struct small_wish wish = {
         .path = path,
         .shown = path,
         .data = data,
         .bytes = bytes,
         .source = &source,
-        .order_known = &order_known,
+        .known = &known,
+        .seen = &seen,
     };
     err->class = ERROR_NONE;
     return small_put(file, &wish, err);
@@ -168,7 +179,8 @@ static void put_makes_a_new_file_and_locks_it(void **state)
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(pread(fd, buffer, ROOM, 0), 5000);
     assert_memory_equal(buffer, data, 5000);
-    assert_int_equal(small_settle(&file, path, &err), 0);
+    assert_int_equal(small_settle(&file, path, &st, &err), 0);
+    assert_int_equal(st.st_size, 5000);
     small_drop(&file);
     assert_int_equal(file.left_bytes, 0);
     small_close(&file);

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct stat;
+
 /* In the order in which they are set: a new owner clears set-id bits and capabilities, which are an
  * extended attribute; an access control list changes the mode, and the mode its mask; everything
  * may change the times. */
@@ -49,6 +51,7 @@ struct attributes {
     const struct owner_names *names; /* whose these are at the source; NULL: numbers count */
     struct owners *owners;           /* with names: those of this machine */
     const struct details *details;   /* what XATTRS and ACLS are to be; NULL: they are left */
+    const struct stat *seen; /* what fstat has just told of the file; NULL: it is asked first */
 };
 
 struct attributes_outcome {
@@ -60,9 +63,9 @@ struct attributes_outcome {
 
 /* Give them to an open file (O_PATH is enough), which is left alone when it is of another kind than
  * `facts`. A symbolic link has an owner and times, and no mode. Nothing is attempted for what is
- * right already. With `look` nothing is changed. What cannot be had is no
- * error: it is in *outcome. -errno with words: the file could not be looked at, or there is no such
- * owner. */
+ * right already; each that was set is looked at again. With `look` nothing is changed. What cannot
+ * be had is no error: it is in *outcome. -errno with words: the file could not be looked at, or
+ * there is no such owner. */
 int attributes_apply(int fd, const char *path, const struct attributes *wanted, bool look,
                      struct attributes_outcome *outcome, struct error *err);
 

@@ -52,6 +52,9 @@ void evidence_take(struct facts *facts, int fd, const struct stat *st);
  * time: its identity is not found out. */
 void evidence_take_open(struct facts *facts, int fd, const struct stat *st, uint64_t filesystem);
 
+/* Only whose it is and where its bytes lie, of what is no device: from fstat alone. */
+void evidence_take_place(struct facts *facts, const struct stat *st);
+
 /* May a time of status change that is this young still stand for two contents? Wait until it may
  * not: until the clock has left the granule that it lies in, so that whatever changes the file from
  * now on moves it. About 2 s on FAT, most often not at all. false: that would be further away than

@@ -93,6 +93,11 @@ static inline int file_describe(const char *path, struct facts *facts, struct er
     return file_describe_in(NULL, path, facts, err);
 }
 
+/* Which object it is, in as few calls as that takes, since there may be many: kind, size, and of
+ * the evidence the machine and where the bytes lie, for evidence_overlap(). NONE where that cannot
+ * be known. */
+void file_recognise(const char *path, struct facts *facts);
+
 /* Open for reading: a regular file or, unless haul is restricted to the place, a block device;
  * never hangs on a FIFO. Waits until the file's last change is old enough for the next one to show
  * (evidence_settle()). A size of 0 is believed after a read; what tells no size is read as a whole

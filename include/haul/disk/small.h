@@ -15,9 +15,25 @@
 
 #include <stdatomic.h>
 
+struct stat;
+
 enum { SMALL_BYTES_MAX = 256 * 1024 };
 
+/* What the last file system was like, and its device's number with it, in one so that any thread
+ * may use it: most files of a run are on the same. All zeros in the beginning, and the caller's. */
+struct small_known {
+    _Atomic uint64_t type, order;
+};
+
 /* ---- a source ---- */
+
+struct small_source {
+    const struct place *place;
+    const char *path;
+    void *buffer;
+    uint32_t capacity;
+    struct small_known *known;
+};
 
 struct small_taken {
     struct facts facts; /* the evidence knows no identity: nothing else is open */
@@ -29,8 +45,7 @@ struct small_taken {
  * of it was not cached before is not cached after. 0 or -EAGAIN: it is no regular file, or larger,
  * or has holes; it changed meanwhile, or nobody would tell; a part of it is cached; it cannot be
  * opened. */
-int small_take(struct small_taken *taken, const struct place *place, const char *path, void *buffer,
-               uint32_t capacity);
+int small_take(struct small_taken *taken, const struct small_source *source);
 
 /* ---- a target ---- */
 
@@ -50,9 +65,8 @@ struct small_wish {
     uint32_t bytes;
     uint32_t create_mode; /* less the umask; its owner may read and write it anyway */
     const struct facts *source;
-    /* What filesystem_orders() has said last, and of which device: of both the caller knows nothing
-     * but UINT64_MAX, in the beginning. */
-    _Atomic uint64_t *order_known;
+    struct small_known *known;
+    struct stat *seen; /* out: the new file as it was made */
 };
 
 /* Make a file that is not there, write all of it, and begin to write it back; not before the clock
@@ -62,9 +76,10 @@ struct small_wish {
 int small_put(struct small_file *file, const struct small_wish *wish, struct error *err);
 
 /* Wait until its data have left the page cache, so that a sync of the file system puts them on the
- * medium before what is changed of the file from now on: its times. -errno with words: they are
- * lost, or the file is not what was put. */
-int small_settle(const struct small_file *file, const char *shown, struct error *err);
+ * medium before what is changed of the file from now on: its times. *seen: as it was then. -errno
+ * with words: they are lost, or the file is not what was put. */
+int small_settle(const struct small_file *file, const char *shown, struct stat *seen,
+                 struct error *err);
 
 /* Its pages go, and are counted. */
 void small_drop(struct small_file *file);
