@@ -7,24 +7,19 @@
  * without a cause, and with one only what it concerns; what is reported durable is right and would
  * be there after a cut; after a cut what looks finished is right; the run after it has no failure,
  * makes all targets equal, and leaves nothing behind. (The cache of one file is sim_pump's
- * business.)
- *
- *   SEEDS=100000 build/tests/sim/sim_copies     more of them
- *   FIRST=5000 build/tests/sim/sim_copies       others: from this one on
- *   SEED=1234 build/tests/sim/sim_copies        this one, with all it does */
+ * business.) seeds_sim.h says how to ask for
+ * some of its seeds. */
 #include <sys/syscall.h>
 
 #include "disk_sim.h"
 #include "link_sim.h"
+#include "seeds_sim.h"
 #include "tasks_sim.h"
 
 #include "haul/base/log.h"
 #include "haul/copy/copy.h"
 
 #include <malloc.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SEEDS_DEFAULT = 1000 }; /* each takes several times as long */
@@ -33,9 +28,6 @@ enum { SEEDS_DEFAULT = 10000 };
 #endif
 
 enum {
-    WORKERS_MAX = 4,
-    FAILURES_MAX = 10,
-    WATCHDOG_SECONDS = 120,
     FILES_MAX = 16,
     CHUNK_BYTES = 64 * 1024,
     BLOCK_BYTES = 4096,
@@ -61,12 +53,9 @@ struct scenario {
     bool fails, stops, cut_lines, cut_power;
 };
 
-struct shared {
-    _Atomic uint32_t passed, good, failed, interrupted, cut, lines_cut, resumed, lanes;
-    struct {
-        _Atomic uint64_t seed;
-        pid_t pid;
-    } workers[WORKERS_MAX];
+/* Counted by all workers. */
+struct tally {
+    _Atomic uint32_t good, failed, interrupted, cut, lines_cut, resumed, lanes;
 };
 
 struct run {
@@ -76,7 +65,8 @@ struct run {
     bool calm; /* nothing happens: all has to succeed */
 };
 
-static struct shared *shared;
+static struct tally *tally;
+static char base[] = "/dev/shm/haul-sim.XXXXXX"; /* of all workers */
 static char folder[64], manifest[96];
 static struct image content, scratch;
 
@@ -168,9 +158,10 @@ static void content_make(const struct scenario *scenario, uint32_t number)
     uint64_t chunks = div_ceil(sample->size_bytes, CHUNK_BYTES);
     image_zero(&content, 0, IMAGE_BYTES_MAX);
     if (sample->data_chunks == 0)
-        fill(image_at(&content, 0, sample->size_bytes), sample->size_bytes, sim.seed + number);
+        fill(image_at(&content, 0, sample->size_bytes), sample->size_bytes,
+             sim_current_seed + number);
     for (uint32_t i = 0; i < sample->data_chunks; i++) {
-        uint64_t offset = (sim.seed + i * UINT64_C(7919)) % chunks * CHUNK_BYTES;
+        uint64_t offset = (sim_current_seed + i * UINT64_C(7919)) % chunks * CHUNK_BYTES;
         if (i == 0)
             offset = (chunks - 1) * CHUNK_BYTES;
         uint64_t part = min_u64(CHUNK_BYTES, sample->size_bytes - offset);
@@ -207,7 +198,7 @@ static void make_files(const struct scenario *scenario)
             *image_at(&content, sim_below(sample->size_bytes), 1) ^= 0x55;
         file_path(path, true, i);
         if (sample->old == OLD_OTHER)
-            fill(image_at(&content, 0, old_bytes), old_bytes, sim.seed ^ i);
+            fill(image_at(&content, 0, old_bytes), old_bytes, sim_current_seed ^ i);
         if (sample->old != OLD_NONE)
             write_content(path, sample->old == OLD_OTHER ? old_bytes : sample->size_bytes, 999);
     }
@@ -292,13 +283,13 @@ static void check_outcome(struct run *run, uint32_t number, int result,
         check_durable(run, number);
         if (run->scenario.wish.manifest_path && access(manifest, R_OK) != 0)
             sim_fatal("there is no manifest");
-        shared->good++;
-        shared->resumed += receipt->resumed;
-        shared->lanes += receipt->lanes > 1;
+        tally->good++;
+        tally->resumed += receipt->resumed;
+        tally->lanes += receipt->lanes > 1;
         return;
     }
-    shared->failed++;
-    shared->interrupted += err->class == ERROR_INTERRUPTED;
+    tally->failed++;
+    tally->interrupted += err->class == ERROR_INTERRUPTED;
     if (receipt->outcome.kind == OUTCOME_DURABLE)
         sim_fatal("file %u has failed, and claims to be durable", number);
     if (!error_is_set(err))
@@ -399,11 +390,11 @@ static bool run_once(struct run *run)
     disk_settle();
     draw_events(run);
     bool ended = sim_run(client_main, run);
-    shared->lines_cut += net.cut_count;
+    tally->lines_cut += net.cut_count;
     if (ended)
         return true;
     disk_cut();
-    shared->cut++;
+    tally->cut++;
     return false;
 }
 
@@ -414,23 +405,13 @@ static void run_in_child(struct run *run)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
+        seeds_watch();
         (void)run_once(run);
         fflush(stdout);
         _exit(0);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
         exit(1);
-}
-
-static uint32_t count_fds(void)
-{
-    uint32_t count = 0;
-    DIR *fds = opendir("/proc/self/fd");
-    while (fds && readdir(fds))
-        count++;
-    if (fds)
-        closedir(fds);
-    return count;
 }
 
 static void remove_files(void)
@@ -453,10 +434,8 @@ static void run_seed(uint64_t seed)
 {
     static struct run run;
     uint32_t fds_count = count_fds();
-    alarm(WATCHDOG_SECONDS);
+    (void)seed;
     memset(&run, 0, sizeof(run));
-    sim.seed = seed;
-    sim_seed(seed);
     draw_scenario(&run.scenario);
     disk.no_fallocate = sim_chance(100);
     make_files(&run.scenario);
@@ -472,21 +451,11 @@ static void run_seed(uint64_t seed)
     remove_files();
     if (count_fds() != fds_count)
         sim_fatal("%u descriptors are open, %u were before", count_fds(), fds_count);
-    alarm(0);
 }
 
 /* ---- all seeds ---- */
 
-static void on_alarm(int number)
-{
-    char text[96];
-    (void)number;
-    int length = snprintf(text, sizeof(text), "seed %llu: hangs (%d s)\n",
-                          (unsigned long long)sim.seed, WATCHDOG_SECONDS);
-    _exit(write(STDOUT_FILENO, text, (size_t)length) < 0 ? 2 : 1);
-}
-
-static void prepare(const char *base, uint32_t worker)
+static void worker_begin(uint32_t worker)
 {
     struct stat st;
     char path[192];
@@ -504,55 +473,15 @@ static void prepare(const char *base, uint32_t worker)
     disk.device = st.st_dev;
     disk.folder_inode = st.st_ino;
     mallopt(M_MMAP_THRESHOLD, 64 * 1024); /* zeroed memory costs what of it is used */
-    signal(SIGALRM, on_alarm);
 }
 
-static pid_t start_worker(const char *base, uint32_t index, uint64_t first, uint64_t end,
-                          uint32_t workers_count)
+/* Another process may have died before it could remove anything. */
+static void worker_end(uint32_t worker)
 {
-    fflush(stdout);
-    shared->workers[index].seed = first;
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    prepare(base, index);
-    for (uint64_t seed = first; seed < end; seed += workers_count) {
-        shared->workers[index].seed = seed;
-        run_seed(seed);
-        shared->passed++;
-    }
-    _exit(0);
-}
-
-/* A worker that died failed at its seed; another goes on behind it. */
-static uint32_t run_workers(const char *base, uint64_t first, uint64_t end, uint32_t workers_count)
-{
-    uint32_t failed_count = 0, running_count = 0;
-    for (uint32_t i = 0; i < workers_count && first + i < end; i++, running_count++)
-        shared->workers[i].pid = start_worker(base, i, first + i, end, workers_count);
-    while (running_count > 0) {
-        int status;
-        pid_t pid = wait(&status);
-        uint32_t index = 0;
-        while (index < workers_count && shared->workers[index].pid != pid)
-            index++;
-        if (index == workers_count)
-            continue;
-        running_count--;
-        if (status == 0)
-            continue;
-        uint64_t seed = shared->workers[index].seed;
-        printf("seed %llu failed (status %#x); again with: SEED=%llu\n", (unsigned long long)seed,
-               (unsigned)status, (unsigned long long)seed);
-        char command[160]; /* what it has left */
-        snprintf(command, sizeof(command), "rm -rf -- '%s/%u'", base, index);
-        if (system(command) == 0 && ++failed_count < FAILURES_MAX && seed + workers_count < end) {
-            shared->workers[index].pid =
-                start_worker(base, index, seed + workers_count, end, workers_count);
-            running_count++;
-        }
-    }
-    return failed_count;
+    char command[160];
+    snprintf(command, sizeof(command), "rm -rf -- '%s/%u'", base, worker);
+    if (system(command) != 0)
+        printf("%s/%u is left\n", base, worker);
 }
 
 /* Seeds that never meet a failure, a lane or a cut would prove nothing. */
@@ -560,10 +489,10 @@ static bool reaches_everything(void)
 {
     printf("%u files copied, %u failed, %u of them interrupted; %u went on from a journal, %u by "
            "several lanes; %u cuts of the power, %u of a line\n",
-           shared->good, shared->failed, shared->interrupted, shared->resumed, shared->lanes,
-           shared->cut, shared->lines_cut);
-    return shared->good > 0 && shared->failed > 0 && shared->interrupted > 0 &&
-           shared->resumed > 0 && shared->lanes > 0 && shared->cut > 0 && shared->lines_cut > 0;
+           tally->good, tally->failed, tally->interrupted, tally->resumed, tally->lanes, tally->cut,
+           tally->lines_cut);
+    return tally->good > 0 && tally->failed > 0 && tally->interrupted > 0 && tally->resumed > 0 &&
+           tally->lanes > 0 && tally->cut > 0 && tally->lines_cut > 0;
 }
 
 static void tell(enum log_level level, const char *line)
@@ -572,37 +501,27 @@ static void tell(enum log_level level, const char *line)
     sim_trace("%s", line);
 }
 
-int main(void)
+int main(int count, char **args)
 {
-    char base[] = "/dev/shm/haul-sim.XXXXXX", command[64];
-    uint64_t first = number_from("FIRST", 1), seeds_count = number_from("SEEDS", SEEDS_DEFAULT);
-    long processors_count = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t workers_count = (uint32_t)clamp_u64((uint64_t)processors_count, 1, WORKERS_MAX);
-    int result = 0;
-    setvbuf(stdout, NULL, _IOLBF, 0);
+    const struct seeds seeds = {
+        .program = args[0],
+        .count = SEEDS_DEFAULT,
+        .watchdog_seconds = 120,
+        .begin = worker_begin,
+        .run = run_seed,
+        .end = worker_end,
+        .reach_everything = reaches_everything,
+    };
+    (void)count;
 #ifdef __SANITIZE_THREAD__ /* it does not know that tasks have stacks of their own */
     printf("0 passed, 0 failed, 1 skipped\n");
     return 0;
 #endif
-    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED || !mkdtemp(base))
+    tally = seeds_share(sizeof(*tally));
+    if (!mkdtemp(base))
         return 2;
-    if (getenv("SEED")) {
-        sim.verbose = true;
-        log_init(LOG_DEBUG, tell);
-        prepare(base, 0);
-        run_seed(number_from("SEED", 0));
-        printf("1 passed, 0 failed, 0 skipped\n");
-    } else {
-        uint32_t failed = run_workers(base, first, first + seeds_count, workers_count);
-        bool enough = reaches_everything() || seeds_count < SEEDS_DEFAULT;
-        if (!enough)
-            printf("these seeds do not reach everything\n");
-        printf("%u passed, %u failed, 0 skipped\n", shared->passed, failed);
-        result = failed > 0 || !enough || shared->passed == 0;
-    }
-    snprintf(command, sizeof(command), "rm -rf -- '%s'", base);
-    if (system(command) != 0)
-        printf("%s is left\n", base);
+    log_init(LOG_DEBUG, tell);
+    int result = seeds_main(&seeds);
+    rmdir(base);
     return result;
 }

@@ -4,12 +4,9 @@
  * From the seed follow the files, the sizes, the policies, the failures and their moments. Whatever
  * happens: it ends; every slot comes back; nothing is claimed that is not so; and where nothing
  * failed the target is the source. After a failure the same copy is tried again and must succeed.
- *
- *   SEEDS=100000 build/tests/sim/sim_pump     more of them
- *   FIRST=5000 build/tests/sim/sim_pump       others: from this one on
- *   SEED=1234 build/tests/sim/sim_pump        this one, in this process, with all it does; its
- * files stay when it fails */
+ * seeds_sim.h says how to ask for some of its seeds. */
 #include "engine_sim.h"
+#include "seeds_sim.h"
 #include "system_sim.h"
 #include "world_sim.h"
 
@@ -20,19 +17,11 @@
 #include "haul/disk/cache.h"
 #include "haul/disk/journal.h"
 
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-
 enum {
     SEEDS_DEFAULT = 2400,
-    WORKERS_MAX = 4,
-    FAILURES_MAX = 20,
-    WATCHDOG_SECONDS = 60,
     DISK_EVERY = 100, /* one seed of so many works on the real disk */
     CANARY_BYTES = 4096,
     SIM_CHUNK_BYTES = 128 * 1024,
-    FD_COUNT_MAX = 64,
 };
 
 static const uint64_t filesystem_ext4 = 0xef53, filesystem_overlay = 0x794c7630,
@@ -60,20 +49,10 @@ struct scenario {
 
 /* Counted by all workers, to show that the seeds reach everything. */
 struct tally {
-    _Atomic uint32_t passed, good, interrupted, changed, mismatch, file, retried;
+    _Atomic uint32_t good, interrupted, changed, mismatch, file, retried;
     _Atomic uint32_t resumed, repaired; /* good ones that went on from a journal; chunks */
     _Atomic uint32_t direct, window, plain, switched, disk;
     _Atomic uint64_t requests;
-};
-
-struct worker {
-    _Atomic uint64_t seed;
-    pid_t pid;
-};
-
-struct shared {
-    struct tally tally;
-    struct worker workers[WORKERS_MAX];
 };
 
 struct run {
@@ -95,7 +74,7 @@ struct run {
     bool durable; /* what copy_collect() would put into the receipt */
 };
 
-static struct shared *shared;
+static struct tally *tally;
 static uint8_t *image;   /* what the source holds */
 static uint8_t *scratch; /* for reading files back */
 static uint8_t *slab;
@@ -665,7 +644,6 @@ static void prepare_slots(struct run *run)
 
 static void count_outcome(const struct run *run, int result)
 {
-    struct tally *tally = &shared->tally;
     if (result == 0)
         tally->good++;
     tally->interrupted += run->err.class == ERROR_INTERRUPTED;
@@ -702,8 +680,8 @@ static int attempt(struct run *run, uint32_t number)
     world.on = false;
     sim_trace("result %d: %s", result, result < 0 ? run->err.text : "");
     count_outcome(run, result);
-    shared->tally.resumed += result == 0 && run->resumed;
-    shared->tally.repaired += result == 0 ? (uint32_t)run->life.counters.chunks_repaired : 0;
+    tally->resumed += result == 0 && run->resumed;
+    tally->repaired += result == 0 ? (uint32_t)run->life.counters.chunks_repaired : 0;
     if (result == 0)
         check_success(run);
     else
@@ -764,20 +742,10 @@ static void calm(struct run *run, bool fail_once_more)
     }
 }
 
-static uint32_t count_fds(void)
-{
-    uint32_t count = 0;
-    for (int fd = 0; fd < FD_COUNT_MAX; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
-
 static void prepare_world(uint64_t seed, struct run *run)
 {
-    bool verbose = world.verbose;
     struct sim_file files[2] = {world.files[0], world.files[1]};
-    world = (struct sim_world){.seed = seed, .verbose = verbose};
-    sim_seed(seed);
+    world = (struct sim_world){.seed = seed};
     draw_scenario(&run->scenario);
     for (int role = 0; role < 2; role++) {
         world.files[role] = (struct sim_file){.live = files[role].live,
@@ -816,15 +784,14 @@ static void run_seed(uint64_t seed)
     static struct run run; /* large: errors have room for the longest path */
     uint32_t fds_count = count_fds(), number = 0;
     memset(&run, 0, sizeof(run));
-    alarm(WATCHDOG_SECONDS);
     prepare_world(seed, &run);
-    if (world.verbose)
+    if (sim_verbose)
         show_scenario(&run.scenario);
-    shared->tally.disk += run.scenario.disk;
+    tally->disk += run.scenario.disk;
     while (attempt(&run, number) < 0) {
         if (number == 2)
             sim_fatal("no failure any more, and it fails again: %s", run.err.text);
-        shared->tally.retried++;
+        tally->retried++;
         if (!run.scenario.again_on_same_ends)
             close_ends(&run);
         calm(&run, number == 0 && sim_chance(300));
@@ -833,23 +800,14 @@ static void run_seed(uint64_t seed)
     close_ends(&run);
     if (count_fds() != fds_count)
         sim_fatal("%u descriptors are open, %u were before", count_fds(), fds_count);
-    alarm(0);
-    shared->tally.requests += world.requests;
+    tally->requests += world.requests;
 }
 
 /* ---- all seeds ---- */
 
-static void on_alarm(int number)
+static void worker_begin(uint32_t worker)
 {
-    char text[96];
-    (void)number;
-    int length = snprintf(text, sizeof(text), "seed %llu: hangs (%d s)\n",
-                          (unsigned long long)world.seed, WATCHDOG_SECONDS);
-    _exit(write(STDOUT_FILENO, text, (size_t)length) < 0 ? 2 : 1);
-}
-
-static void prepare_memory(void)
-{
+    (void)worker;
     size_t slab_bytes = SIM_SLOTS_MAX * (SIM_CHUNK_BYTES + CANARY_BYTES);
     image = calloc(1, SIM_SIZE_BYTES_MAX);
     scratch = calloc(1, SIM_SIZE_BYTES_MAX);
@@ -859,73 +817,24 @@ static void prepare_memory(void)
     if (!image || !scratch || !world.files[SIDE_TARGET].live || !world.files[SIDE_TARGET].durable ||
         !slab)
         sim_fatal("no memory");
-    signal(SIGALRM, on_alarm);
 }
 
-static void free_memory(void)
+static void worker_end(uint32_t worker)
 {
+    (void)worker;
     free(image);
     free(scratch);
     free(slab);
     for (int role = 0; role < 2; role++) {
+        unlink(world.files[role].path);
         free(world.files[role].live);
         free(world.files[role].durable);
         free(world.files[role].unsynced);
     }
 }
 
-static pid_t start_worker(uint32_t index, uint64_t first, uint64_t end, uint32_t workers_count)
-{
-    fflush(stdout);
-    shared->workers[index].seed = first;
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    prepare_memory();
-    for (uint64_t seed = first; seed < end; seed += workers_count) {
-        shared->workers[index].seed = seed;
-        run_seed(seed);
-        shared->tally.passed++;
-    }
-    for (int role = 0; role < 2; role++)
-        unlink(world.files[role].path);
-    free_memory();
-    exit(0);
-}
-
-/* A worker that died failed at its seed; another goes on behind it. */
-static uint32_t run_workers(uint64_t first, uint64_t end, uint32_t workers_count, const char *name)
-{
-    uint32_t failed_count = 0, running_count = 0;
-    for (uint32_t i = 0; i < workers_count && first + i < end; i++, running_count++)
-        shared->workers[i].pid = start_worker(i, first + i, end, workers_count);
-    while (running_count > 0) {
-        int status;
-        pid_t pid = wait(&status);
-        uint32_t index = 0;
-        while (index < workers_count && shared->workers[index].pid != pid)
-            index++;
-        if (index == workers_count)
-            continue;
-        running_count--;
-        if (status == 0)
-            continue;
-        uint64_t seed = shared->workers[index].seed;
-        printf("seed %llu failed (%s %d); again with: SEED=%llu %s\n", (unsigned long long)seed,
-               WIFSIGNALED(status) ? "signal" : "exit code",
-               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-               (unsigned long long)seed, name);
-        if (++failed_count < FAILURES_MAX && seed + workers_count < end) {
-            shared->workers[index].pid =
-                start_worker(index, seed + workers_count, end, workers_count);
-            running_count++;
-        }
-    }
-    return failed_count;
-}
-
 /* Seeds that never meet a failure, a policy or a retry would prove nothing. */
-static bool reaches_everything(const struct tally *tally)
+static bool reaches_everything(void)
 {
     printf("%u copies good, %u interrupted, %u of a changed source, %u verified wrong, %u failed; "
            "%u tried again\n",
@@ -963,39 +872,22 @@ static void remove_folder(const char *folder)
         printf("%s is left\n", folder);
 }
 
-static int replay(uint64_t seed)
-{
-    world.verbose = true;
-    prepare_memory();
-    run_seed(seed);
-    free_memory();
-    printf("1 passed, 0 failed, 0 skipped\n");
-    return 0;
-}
-
 int main(int count, char **args)
 {
     char memory[64], disk[64];
-    uint64_t first = number_from("FIRST", 1), seeds_count = number_from("SEEDS", SEEDS_DEFAULT);
-    long processors_count = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t workers_count = (uint32_t)clamp_u64((uint64_t)processors_count, 1, WORKERS_MAX);
+    const struct seeds seeds = {
+        .program = args[0],
+        .count = SEEDS_DEFAULT,
+        .watchdog_seconds = 60,
+        .begin = worker_begin,
+        .run = run_seed,
+        .end = worker_end,
+        .reach_everything = reaches_everything,
+    };
     (void)count;
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
-        return 2;
+    tally = seeds_share(sizeof(*tally));
     make_folders(memory, disk);
-    int result = 0;
-    if (getenv("SEED")) {
-        result = replay(number_from("SEED", 0));
-    } else {
-        uint32_t failed = run_workers(first, first + seeds_count, workers_count, args[0]);
-        bool enough = reaches_everything(&shared->tally) || seeds_count < SEEDS_DEFAULT;
-        if (!enough)
-            printf("these seeds do not reach everything\n");
-        printf("%u passed, %u failed, 0 skipped\n", shared->tally.passed, failed);
-        result = failed > 0 || !enough || shared->tally.passed == 0;
-    }
+    int result = seeds_main(&seeds);
     remove_folder(memory);
     remove_folder(disk);
     return result;

@@ -6,6 +6,7 @@
 #define HAUL_TESTS_SIM_TASKS_H
 
 #include "random_sim.h"
+#include "say_sim.h"
 
 #include "haul/base/clock.h"
 #include "haul/base/control.h"
@@ -14,7 +15,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +45,8 @@ struct task {
 };
 
 static struct {
-    uint64_t seed, now_ns, stop_ns, cut_ns, turns;
-    bool on, verbose;
+    uint64_t now_ns, stop_ns, cut_ns, turns;
+    bool on;
     struct control *control;
     struct task tasks[TASKS_MAX];
     struct task *current;
@@ -54,28 +54,10 @@ static struct {
     uint32_t threads_count; /* that were started, servers among them */
 } sim;
 
-static __attribute__((noreturn, format(printf, 1, 2))) void sim_fatal(const char *format, ...)
+static void sim_print_when(void)
 {
-    va_list args;
-    printf("seed %llu, %.6f s: ", (unsigned long long)sim.seed, (double)sim.now_ns / 1e9);
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    printf("\n");
-    fflush(stdout);
-    _exit(1);
-}
-
-static __attribute__((format(printf, 1, 2))) void sim_trace(const char *format, ...)
-{
-    va_list args;
-    if (!sim.verbose)
-        return;
-    printf("%12.6f %2d  ", (double)sim.now_ns / 1e9, (int)(sim.current - sim.tasks));
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    printf("\n");
+    printf("%12.6f s %2d", (double)sim.now_ns / 1e9,
+           sim.current ? (int)(sim.current - sim.tasks) : -1);
 }
 
 /* ---- tasks ---- */

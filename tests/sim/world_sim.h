@@ -9,6 +9,7 @@
 #define HAUL_TESTS_SIM_WORLD_H
 
 #include "random_sim.h"
+#include "say_sim.h"
 
 #include "haul/base/cleanup.h"
 #include "haul/base/control.h"
@@ -17,7 +18,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +78,6 @@ struct sim_world {
     uint64_t step;  /* the virtual clock: one step is SIM_STEP_NS */
     uint64_t turns; /* how often anybody did anything in this attempt */
     bool on;        /* interposed calls answer for the world; else they are the real ones */
-    bool verbose;
     struct sim_file files[2];
     struct sim_engine *engines[2];
     struct sim_cause causes[SIM_CAUSES_MAX];
@@ -104,29 +103,9 @@ struct sim_world {
 
 static struct sim_world world;
 
-static __attribute__((noreturn, format(printf, 1, 2))) void sim_fatal(const char *format, ...)
+static void sim_print_when(void)
 {
-    va_list args;
-    printf("seed %llu, step %llu: ", (unsigned long long)world.seed,
-           (unsigned long long)world.step);
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    printf("\n");
-    fflush(stdout);
-    _exit(1);
-}
-
-static __attribute__((format(printf, 1, 2))) void sim_trace(const char *format, ...)
-{
-    va_list args;
-    if (!world.verbose)
-        return;
-    printf("%8llu  ", (unsigned long long)world.step);
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    printf("\n");
+    printf("step %8llu", (unsigned long long)world.step);
 }
 
 static void sim_cause(enum error_class class, int errnum)
