@@ -125,7 +125,8 @@ static const struct option_row table[] = {
     VALUE(TEXT, "manifest", "FILE", AT(wish.manifest_path), 0,
           "write the digests of all chunks to FILE"),
 
-    ALREADY("inplace", 0, "write into the target itself (always so)"),
+    CLEAR("inplace", 0, wish.file.no_inplace, "write into the target itself (the default)"),
+    FLAG("no-inplace", 0, wish.file.no_inplace, "write beside the target, and rename when durable"),
     ALREADY("partial", 0, "keep what an interrupted copy wrote (always so)"),
     SET("append", 0, wish.file.resume, RESUME_APPEND, "resume, trusting the journal"),
     SET("append-verify", 0, wish.file.resume, RESUME_APPEND_VERIFY,

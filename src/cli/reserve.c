@@ -85,13 +85,11 @@ static int add_path(struct reserve *self, enum reservation_use use, const char *
 }
 
 /* By its name only; what lies there is looked at when it is opened. */
-static int add_journal(struct reserve *self, const char *target, uint32_t number, struct error *err)
+static int add_beside(struct reserve *self, const char *target, const char *name, uint32_t number,
+                      struct error *err)
 {
-    char name[BESIDE_NAME_BYTES], path[4096 + BESIDE_NAME_BYTES];
+    char path[4096 + BESIDE_NAME_BYTES];
     const char *last = place_name(target);
-    if (self->wish->file.journal_path)
-        return 0;
-    beside_name(name, last, BESIDE_JOURNAL);
     snprintf(path, sizeof(path), "%.*s%s", (int)(last - target), target, name);
     const struct reservation_entry entry = {
         .use = RESERVATION_JOURNAL,
@@ -100,6 +98,19 @@ static int add_journal(struct reserve *self, const char *target, uint32_t number
         .machine = self->machines[true],
     };
     return reservation_add(self->reservation, &entry, err);
+}
+
+/* Its journal, and what is written aside. */
+static int add_names(struct reserve *self, const char *target, uint32_t number, struct error *err)
+{
+    char name[BESIDE_NAME_BYTES];
+    int result = 0;
+    beside_name(name, place_name(target), BESIDE_JOURNAL);
+    if (!self->wish->file.journal_path)
+        result = add_beside(self, target, name, number, err);
+    beside_name(name, place_name(target), BESIDE_NEW);
+    return result < 0 || !self->wish->file.no_inplace ? result
+                                                      : add_beside(self, target, name, number, err);
 }
 
 /* A file that an option names. */
@@ -140,7 +151,7 @@ static int add_file(struct reserve *self, uint32_t number, struct error *err)
     result = add_path(self, self->verify ? RESERVATION_COMPARED : RESERVATION_TARGET, target,
                       number, err);
     if (result == 0 && !self->verify)
-        result = add_journal(self, target, number, err);
+        result = add_names(self, target, number, err);
     return result;
 }
 

@@ -14,6 +14,8 @@ const char *life_would(const struct life *life)
         return "be written to";
     if (resume == RESUME_RESTART || life_pipes(life, SIDE_SOURCE))
         return "be written anew";
+    if (job->wish.no_inplace)
+        return "be replaced";
     if (job->journal_present)
         return "be gone on with from its journal";
     return "be compared, and what differs written";

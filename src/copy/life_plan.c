@@ -101,6 +101,11 @@ int life_refuse(const struct life *life, struct error *err)
             err, ERROR_USAGE, EINVAL, "%s and %s are the same %s", source_name, target_name,
             source->kind == FILE_DEVICE || target->kind == FILE_DEVICE ? "disk, or parts of it"
                                                                        : "file");
+    if (life->run->wish->file.no_inplace && target->kind != FILE_NONE &&
+        target->kind != FILE_REGULAR)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "%s: is no regular file, and --no-inplace is for those",
+                               target_name);
     return refuse_with_pipe(life, source_name, target_name, err);
 }
 
@@ -163,6 +168,8 @@ static const char *road_of_wishes(const struct copy_wish *wish)
         return "how it is kept out of the cache was wished";
     if (file->journal_path || file->resume != RESUME_AUTO)
         return "its journal was wished";
+    if (file->no_inplace)
+        return "it is to be written beside its name";
     if (file->reflink == REFLINK_ALWAYS)
         return "it is to be had by reference";
     return wish->sparse ? "holes are to be made" : NULL;

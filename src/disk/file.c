@@ -421,7 +421,7 @@ static int file_open_here(const struct file *file, int flags, mode_t mode)
 {
     int fd, waited_ms = 0;
     do
-        fd = file->restricted
+        fd = file->restricted || file->replaces[0]
                  ? openat(file->fd_folder, file->name, flags | FILE_FLAGS | O_NOFOLLOW, mode)
                  : open(file->path, flags | FILE_FLAGS, mode);
     while (fd < 0 && file_wait_for_lease(errno, &waited_ms));
@@ -523,8 +523,9 @@ static int file_open_writable(struct file *file, const struct file_open_wish *wi
 {
     const struct place *place = wish->place;
     struct stat st = {0};
-    int looked = place ? fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW)
-                       : stat(file->path, &st);
+    int looked = place || file->replaces[0]
+                     ? fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW)
+                     : stat(file->path, &st);
     if (!place_restricts(place) && !wish->join && looked == 0 && S_ISBLK(st.st_mode))
         return wish->write_devices ? file_open_device(file, st.st_rdev, err)
                                    : file_refuse_device(file, err);
@@ -675,6 +676,94 @@ static void file_clear_set_id(struct file *file)
     (void)fchmod(file->fd, file->facts.mode & 01777);
 }
 
+/* Where others may make names, too: what is written there is nobody's but ours, or his whose file
+ * is replaced. */
+static bool file_is_ours(const struct file *file, const struct facts *facts)
+{
+    bool owned = facts->uid == geteuid() ||
+                 (file->replaced.kind == FILE_REGULAR && facts->uid == file->replaced.uid);
+    return facts->kind == FILE_REGULAR && facts->links == 1 && owned;
+}
+
+static int file_look_aside(struct file *file, const struct place *place, struct error *err)
+{
+    struct stat st;
+    if (fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        file_facts_from_stat(&file->replaced, &st);
+    else if (errno != ENOENT)
+        return file_refused(place, file->path, errno, "cannot be looked at", err);
+    if (file->replaced.kind == FILE_LINK)
+        return file_refused(place, file->path, place ? ELOOP : EEXIST, "is a symbolic link", err);
+    if (file->replaced.kind == FILE_NONE || file->replaced.kind == FILE_REGULAR)
+        return 0;
+    if (!place_may_read(place))
+        return file_refused(place, file->path, EINVAL, "", err);
+    return error_set_class(err, ERROR_FILE, EINVAL,
+                           "%s: is no regular file, and only those can be written anew beside "
+                           "their name",
+                           file->path);
+}
+
+/* From now on its name is another one in the same folder. What lies there and is not ours goes. */
+static int file_go_aside(struct file *file, const struct file_open_wish *wish, struct error *err)
+{
+    struct stat st;
+    struct facts facts;
+    size_t prefix = (size_t)(file->reached - file->path);
+    int folder = (int)(file->name - file->path);
+    if (strlen(file->name) >= sizeof(file->replaces))
+        return file_refused(wish->place, file->path, ENAMETOOLONG, "cannot be created", err);
+    int result = file_look_aside(file, wish->place, err);
+    if (result < 0)
+        return result;
+    size_t room = (size_t)folder + strlen(wish->aside) + 1;
+    char *path = malloc(room);
+    if (!path)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", file->path);
+    snprintf(path, room, "%.*s%s", folder, file->path, wish->aside);
+    snprintf(file->replaces, sizeof(file->replaces), "%s", file->name);
+    free(file->path);
+    file->path = path;
+    file->reached = path + prefix;
+    file->name = path + folder;
+    if (wish->join || fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    file_facts_from_stat(&facts, &st);
+    if (!file_is_ours(file, &facts) && unlinkat(file->fd_folder, file->name, 0) != 0)
+        return file_refused(wish->place, file->path, errno, "is in the way", err);
+    return 0;
+}
+
+/* It is open and locked. Whoever had the lock before may just have finished it. */
+static int file_check_aside(const struct file *file, struct error *err)
+{
+    struct stat st;
+    bool there = fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                 st.st_ino == file->facts.inode && st.st_dev == file->facts.device;
+    if (there && file_is_ours(file, &file->facts))
+        return 0;
+    return error_set_class(err, ERROR_BUSY, EBUSY,
+                           "%s: another transfer to %s has just used it; run it again", file->path,
+                           file->replaces);
+}
+
+void file_inherit(const struct file *file)
+{
+    const struct facts *old = &file->replaced;
+    if (old->kind != FILE_REGULAR)
+        return;
+    if (fchown(file->fd, old->uid, old->gid) != 0 && fchown(file->fd, (uid_t)-1, old->gid) != 0)
+        log_verbose("%s: becomes another owner's: %s", file->path, strerror(errno));
+    (void)fchmod(file->fd, old->mode & 01777);
+}
+
+int file_take_name(const struct file *file, struct error *err)
+{
+    if (renameat(file->fd_folder, file->name, file->fd_folder, file->replaces) != 0)
+        return error_set(err, errno, "%s: cannot take the place of %s", file->path, file->replaces);
+    return file_sync_folder(file, err);
+}
+
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
                      struct error *err)
 {
@@ -687,6 +776,8 @@ int file_open_target(struct file *file, const char *path, const struct file_open
     int result = file_keep_path(file, wish->place, path, err);
     if (result == 0)
         result = file_open_folder(file, wish->place, err);
+    if (result == 0 && wish->aside)
+        result = file_go_aside(file, wish, err);
     if (result == 0)
         result = file_open_writable(file, wish, err);
     if (result == 0 && !wish->join)
@@ -698,6 +789,8 @@ int file_open_target(struct file *file, const char *path, const struct file_open
      * is marked has locked, and from now on nobody else can. */
     if (result == 0 && wish->join)
         (void)flock(file->fd, LOCK_SH | LOCK_NB);
+    if (result == 0 && wish->aside)
+        result = file_check_aside(file, err);
     if (result == 0)
         result = file_check_target(file, wish, err);
     if (result == 0 && (wish->join || wish->place)) /* else when nothing can refuse it any more */

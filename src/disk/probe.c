@@ -188,6 +188,10 @@ static int probe_old(const struct probe *probe, struct error *err)
     int result = check_kind(probe, err);
     if (result < 0 || (!S_ISREG(probe->st.st_mode) && !S_ISBLK(probe->st.st_mode)))
         return result; /* a pipe is opened when it is written to */
+    if (probe->wish->aside && (result = folder_writable(probe->fd_folder, probe->path, err)) == 0)
+        return check_room(probe, 0, err);
+    if (result < 0)
+        return result;
     AUTO_CLOSE int fd = place_reach(probe->place, probe->reached, O_PATH);
     result = fd < 0 ? error_set(err, -fd, "%s: cannot be opened for writing", probe->path)
                     : check_writable(probe, fd, err);

@@ -2,9 +2,11 @@
  * steps, each of which does one fallible thing and falls through to the next. */
 #include "local_state.h"
 
+#include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
+#include "haul/disk/beside.h"
 #include "haul/disk/budget.h"
 #include "haul/disk/pipe.h"
 
@@ -168,12 +170,15 @@ static int local_lay_out(struct open_file *open, struct job *job, struct error *
     return file_preallocate(&open->file, open->size_bytes, !job->wish.preallocate, err);
 }
 
-static int local_open_target(struct local *self, struct work *work, struct job *job,
-                             struct error *err)
+/* Itself, or under a name beside it. A link on the operator's own path stays; what it leads to is
+ * replaced. */
+static int local_open_writing(const struct work *work, const struct job *job, struct error *err)
 {
-    const struct place *place = work->place;
-    struct open_file *open = work->open;
-    bool piped = pipe_is_kind(job->facts[SIDE_SOURCE].kind);
+    char aside[BESIDE_NAME_BYTES];
+    bool follows = job->wish.no_inplace && !work->place;
+    AUTO_FREE char *real = follows ? realpath(job->target_path, NULL) : NULL;
+    const char *path = real ? real : job->target_path;
+    beside_name(aside, place_name(path), BESIDE_NEW);
     const struct file_open_wish wish = {
         .join = job->wish.join,
         .session = job->wish.session,
@@ -182,9 +187,19 @@ static int local_open_target(struct local *self, struct work *work, struct job *
         .create_mode = job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE
                            ? job->facts[SIDE_SOURCE].mode
                            : 0,
-        .place = place,
+        .aside = job->wish.no_inplace ? aside : NULL,
+        .place = work->place,
     };
-    int result = file_open_target(&open->file, job->target_path, &wish, err);
+    return file_open_target(&work->open->file, path, &wish, err);
+}
+
+static int local_open_target(struct local *self, struct work *work, struct job *job,
+                             struct error *err)
+{
+    const struct place *place = work->place;
+    struct open_file *open = work->open;
+    bool piped = pipe_is_kind(job->facts[SIDE_SOURCE].kind);
+    int result = local_open_writing(work, job, err);
     if (result < 0)
         return result;
     open->size_bytes = job->facts[SIDE_SOURCE].size_bytes;
@@ -296,6 +311,8 @@ static int local_set_metadata(struct local *self, struct work *work)
     struct error *err = work->slot->error;
     int result = file_check_in_place(&work->open->file, work->open->size_bytes, err);
     if (result == 0)
+        file_inherit(&work->open->file);
+    if (result == 0)
         result = local_set_attributes(self, work->open, work->slot->job, err);
     return local_committed(work, result);
 }
@@ -310,11 +327,26 @@ static int local_sync_metadata(struct local *self, struct work *work)
     return local_committed(work, result);
 }
 
+/* Its own journal goes first: what is killed in between is found whole by the next run. With the
+ * name goes what an unfinished copy into the old file has left. */
+static int local_take_name(const struct open_file *open, struct error *err)
+{
+    char journal[BESIDE_NAME_BYTES];
+    if (!open->file.replaces[0])
+        return 0;
+    beside_name(journal, open->file.replaces, BESIDE_JOURNAL);
+    int result = journal_discard(open->file.fd_folder, journal, err);
+    return result < 0 ? result : file_take_name(&open->file, err);
+}
+
 /* The journal has done its work. */
-static int local_remove_journal(struct local *self, struct work *work)
+static int local_settle_names(struct local *self, struct work *work)
 {
     (void)self;
-    return local_committed(work, ledger_remove(&work->open->ledger, work->slot->error));
+    int result = ledger_remove(&work->open->ledger, work->slot->error);
+    if (result == 0)
+        result = local_take_name(work->open, work->slot->error);
+    return local_committed(work, result);
 }
 
 static int local_commit_step(struct local *self, struct work *work)
@@ -327,7 +359,7 @@ static int local_commit_step(struct local *self, struct work *work)
     int result = local_set_metadata(self, work);
     if (result == 0)
         result = local_sync_metadata(self, work);
-    return result == 0 ? local_remove_journal(self, work) : result;
+    return result == 0 ? local_settle_names(self, work) : result;
 }
 
 static void local_left(struct local *self, struct work *work, int result)
@@ -352,8 +384,8 @@ static void local_left(struct local *self, struct work *work, int result)
 
 static void local_metadata_synced(struct local *self, struct work *work, int result)
 {
-    if (result == 0 && ledger_on_disk(&work->open->ledger))
-        work_call(self, work, local_remove_journal, local_left);
+    if (result == 0 && (ledger_on_disk(&work->open->ledger) || work->open->file.replaces[0]))
+        work_call(self, work, local_settle_names, local_left);
     else
         local_left(self, work, result);
 }

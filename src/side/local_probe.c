@@ -52,6 +52,7 @@ static int probe_writing(const struct local *self, const struct place *place, co
         .room_bytes = job->wish.preallocate ? source->size_bytes
                                             : min_u64(source->allocated_bytes, source->size_bytes),
         .write_devices = job->wish.write_devices,
+        .aside = job->wish.no_inplace,
     };
     int result = probe_target(place, job->target_path, &wish, err);
     if (result < 0 || target->kind == FILE_DEVICE || pipe_is_kind(target->kind))

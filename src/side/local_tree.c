@@ -337,13 +337,18 @@ static bool missing_goes(const struct missing *missing, const char *name, enum f
     size_t length;
     if (!missing_is(missing, name, kind == FILE_FOLDER))
         return false;
-    if (kind == FILE_FOLDER || !beside_is_name(name, &length))
+    if (kind == FILE_FOLDER)
         return true;
-    if (length == 0)
-        return !missing_has_owner(missing, name);
-    memcpy(owner, name + 1, length);
-    owner[length] = '\0';
-    return missing_is(missing, owner, false);
+    while (beside_is_name(name, &length)) { /* there may be a journal of what is not renamed yet */
+        if (length == 0)
+            return !missing_has_owner(missing, name);
+        memmove(owner, name + 1, length);
+        owner[length] = '\0';
+        if (!missing_is(missing, owner, false))
+            return false;
+        name = owner;
+    }
+    return true;
 }
 
 /* Those that are missing take the place of all. */

@@ -80,6 +80,7 @@ static const struct choice choices[] = {
     CHOICE(attributes[ATTRIBUTE_XATTRS], 23, 2, "--xattrs"),
     CHOICE(attributes[ATTRIBUTE_ACLS], 25, 2, "--acls"),
     CHOICE(numeric_ids, 27, 1, "--numeric-ids"),
+    CHOICE(no_inplace, 28, 1, "--no-inplace"),
 };
 
 /* ---- tables of fields ---- */

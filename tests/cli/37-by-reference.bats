@@ -8,7 +8,7 @@ REFLINK_SIZE=${REFLINK_SIZE:-48M}
 # Bytes of FILE that others have, too.
 shared() {
     sync "$1"
-    filefrag -v "$1" | awk '/shared/ { gsub("[.:]", " "); sum += $6 } END { print sum * 4096 }'
+    filefrag -v "$1" | awk '/shared/ { gsub("[.:]", " "); sum += $6 } END { printf "%d\n", sum * 4096 }'
 }
 
 by_reference_on() { # KIND

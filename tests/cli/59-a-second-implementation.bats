@@ -52,6 +52,11 @@ chunks_of() { # FILE CHUNK-BYTES
         expect_status 0
         same "$file" pushed
         expect "modification time" "$(stat -c %y pushed)" "$(stat -c %y "$file")"
+        ln -f pushed generation
+        by_haul --no-inplace -I "$file" "far:$SCRATCH/pushed"
+        expect_status 0
+        same "$file" pushed
+        [ ! pushed -ef generation ]
         by_haul "far:$SCRATCH/$file" pulled
         expect_status 0
         same "$file" pulled

@@ -170,9 +170,11 @@ again() { # ARGUMENT...
     for way in target "h:$SCRATCH/target"; do
         rm -rf target
         mkdir target
-        echo x | tee target/{gone,keep,.gone.haul,.keep.haul,.file.haul,.named.haul} >/dev/null
+        echo x | tee target/{gone,keep,.gone.haul,.keep.haul,.file.haul,.named.haul} \
+            target/{.gone.haul-new,..gone.haul-new.haul,.keep.haul-new,..keep.haul-new.haul} >/dev/null
         copied "${remote[@]}" -a --delete --filter='P keep' source/ "$way"
-        expect "what is there, $way" "$(cd target && echo .[a-z]* *)" ".keep.haul .named.haul file keep"
+        expect "what is there, $way" "$(cd target && echo ..[a-z]* .[a-z]* *)" \
+            "..keep.haul-new.haul .keep.haul .keep.haul-new .named.haul file keep"
         expect "its content" "$(cat target/.named.haul)" mine
     done
 }

@@ -107,6 +107,17 @@ static void options_flags_of_rsync_are_already_true(void **state)
     options_close(&options);
 }
 
+static void options_the_last_of_inplace_and_its_contrary_holds(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("--inplace", "--no-inplace", "a", "b"));
+    assert_true(options.wish.file.no_inplace);
+    options_close(&options);
+    options = accept(WORDS("--no-inplace", "--inplace", "a", "b"));
+    assert_false(options.wish.file.no_inplace);
+    options_close(&options);
+}
+
 static void options_archive_means_trees(void **state)
 {
     (void)state;
@@ -531,6 +542,7 @@ int main(void)
         cmocka_unit_test(options_every_form_of_a_value_is_taken),
         cmocka_unit_test(options_cluster_sets_each_letter),
         cmocka_unit_test(options_flags_of_rsync_are_already_true),
+        cmocka_unit_test(options_the_last_of_inplace_and_its_contrary_holds),
         cmocka_unit_test(options_archive_means_trees),
         cmocka_unit_test(options_attributes_the_last_word_counts),
         cmocka_unit_test(options_aliases_mean_the_same),

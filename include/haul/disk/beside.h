@@ -14,7 +14,7 @@ enum { BESIDE_NAME_BYTES = 256, BESIDE_SUFFIX_BYTES_MAX = 64 };
 
 /* What has the name of a journal: no suffix. */
 #define BESIDE_JOURNAL ""
-/* What takes the place of another kind of thing, until it is renamed. */
+/* What takes the place of another thing, until it is renamed. */
 #define BESIDE_NEW "new"
 
 /* `name` is a single one; `suffix` is of small letters, digits and '-'. */

@@ -47,6 +47,8 @@ struct facts {
     struct evidence evidence; /* what all this proves */
 };
 
+enum { FILE_NAME_BYTES = 256 }; /* with its NUL */
+
 /* An open file. fd is buffered; fd_direct is the same file with O_DIRECT, or -1. */
 struct file {
     int fd;
@@ -59,7 +61,10 @@ struct file {
     uint64_t filesystem; /* statfs f_type */
     bool writable;
     bool readable;
-    bool created;    /* by this open */
+    bool created;                   /* by this open */
+    char replaces[FILE_NAME_BYTES]; /* the name in its folder that it takes at the end; "": it has
+                                       its own */
+    struct facts replaced;          /* what was there when it was opened */
     bool exclusive;  /* a device that nobody else has claimed, or may as long as this is open */
     bool snapshot;   /* fd is a copy in memory, see snapshot.h: facts stay as they are */
     bool restricted; /* to a place or a tree: its path is not used again */
@@ -122,6 +127,9 @@ static inline int file_open_source(struct file *file, const char *path, struct e
  * way of opening it is told in the same words whatever it is; with `join` it is refused unless it
  * has size_bytes.
  *
+ * With `aside` what has that name is gone on with where it is ours; path itself is neither opened
+ * nor changed, and must be a regular file or nothing.
+ *
  * With `join` it must be open already by a lane of the same `session`, in whatever process:
  * ERROR_BUSY. */
 struct file_open_wish {
@@ -130,7 +138,8 @@ struct file_open_wish {
     uint64_t size_bytes; /* final; only looked at by such a join */
     bool write_devices;
     uint32_t
-        create_mode; /* of a new file, less the umask; its owner may read and write it anyway */
+        create_mode;   /* of a new file, less the umask; its owner may read and write it anyway */
+    const char *aside; /* write under this name in the same folder, see file_take_name(); NULL */
     const struct place *place;
 };
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
@@ -174,6 +183,14 @@ void file_take_back(const struct file *file);
 /* Is the target still what was opened? Its name leads to it, and its size is size_bytes. Else
  * -ESTALE with words. Devices: 0. */
 int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err);
+
+/* A file that is written aside: it gets owner, group and mode (no set-id bits) of what it is going
+ * to replace, as far as that may be done. */
+void file_inherit(const struct file *file);
+
+/* It takes the name that it was opened for, and the folder is synced. Whoever opens that name finds
+ * either what was there or all of this. */
+int file_take_name(const struct file *file, struct error *err);
 
 /* Only the size, at the cost of one fstat(2): for beside every write. */
 int file_check_uncut(const struct file *file, uint64_t size_bytes, struct error *err);

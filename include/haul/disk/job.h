@@ -65,6 +65,8 @@ struct job_wish {
                             0: nobody knows */
     bool dry; /* DESCRIBE: is OPEN possible? ADJUST, MAKE: what would be changed? Nothing else is
                  asked, or done */
+    bool no_inplace; /* the target is written under another name beside it, and takes its own at
+                        COMMIT */
     bool replace_folders; /* MAKE: a folder in the way of something else goes, with all in it */
 };
 

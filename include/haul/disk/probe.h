@@ -16,6 +16,7 @@ struct probe_wish {
     uint64_t size_bytes; /* of the finished target */
     uint64_t room_bytes; /* what of it needs room: less where there are holes */
     bool write_devices;
+    bool aside; /* it is written under another name beside it */
 };
 
 /* Would file_open_target() and file_preallocate() succeed: folder, kind, permissions, attributes,

@@ -14,11 +14,20 @@ COMPARE, MANIFEST = 1, 2
 
 def name_of(path):
     """Where the journal of a target is."""
+    return beside(path, b"")
+
+
+def beside(path, suffix):
     folder, name = os.path.split(path)
-    journal = b"." + name + b".haul"
-    if len(journal) > 255:
-        journal = b".haul-" + xxhash.xxh3_64_hexdigest(name).encode()
-    return os.path.join(folder, journal)
+    own = b"." + name + b".haul" + suffix
+    if len(own) > 255:
+        own = b".haul-" + xxhash.xxh3_64_hexdigest(name).encode() + suffix
+    return os.path.join(folder, own)
+
+
+def aside_of(path):
+    """Under which name a target is written that takes its own at the end."""
+    return beside(path, b"-new")
 
 
 class Damaged(Exception):

@@ -53,7 +53,7 @@ CHOICES = [
     ("cache", 2), ("resume", 2), ("strict", 1), ("budget_set", 1), ("devices", 1), ("preallocate", 1), ("join", 1),
     ("owner", 2), ("group", 2), ("mode", 2), ("times", 2), ("set_id", 1), ("journal", 1), ("journal_early", 1),
     ("compare_only", 1), ("dry", 1), ("replace_folders", 1), ("xattrs", 2), ("acls", 2),
-    ("numeric_ids", 1),
+    ("numeric_ids", 1), ("no_inplace", 1),
 ]
 CHOICES_KNOWN = (1 << sum(bits for _, bits in CHOICES)) - 1
 ROOT = [("root", "u32"), ("root_path", "text")]

@@ -1,0 +1,169 @@
+#!/usr/bin/env bats
+# Goal: with --no-inplace whoever opens the target has all of the old file or all of the new one, whenever the copy is
+# killed, and hard links to the old one keep it; an interrupted copy is gone on with, and nothing is left in the end.
+# ASIDE_KILLS: how many (default 12), SEED: other moments.
+load ../lib/common
+load ../lib/resume
+
+setup() {
+    scratch_open
+    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
+    chmod 755 here
+    far=(-e "$SCRATCH/here" --remote-path="$HAUL")
+}
+
+nothing_but() { # NAMES, sorted
+    expect "what is there" "$(ls -A folder | tr '\n' ' ')" "$* "
+}
+
+@test "two hard-linked generations stay two: here, push, pull, in trees; permissions and owner stay" {
+    local way source=$SCRATCH/new target=$SCRATCH/folder/file
+    random_file new 5M
+    random_file old 3M 2
+    for way in "new folder/file" "${far[*]} new far:$target" "${far[*]} far:$source folder/file" "--restrict"; do
+        rm -rf folder
+        mkdir folder
+        cp old folder/file
+        chmod 0640 folder/file
+        [ "$(id -u)" != 0 ] || chown 1234:2345 folder/file
+        ln folder/file folder/generation
+        if [ "$way" = --restrict ]; then
+            printf '#!/bin/sh\nexec %s --server --restrict=%s/folder\n' "$HAUL" "$SCRATCH" >jail
+            chmod 755 jail
+            way="-e $SCRATCH/jail new far:file"
+        fi
+        pages --evict new >/dev/null
+        # shellcheck disable=SC2086
+        copied --no-inplace --no-p --no-o --no-g $way
+        uncached new folder/file
+        same new folder/file
+        same old folder/generation
+        nothing_but file generation
+        expect "mode and owner" "$(stat -c '%a %u %g' folder/file)" "$(stat -c '%a %u %g' folder/generation)"
+        # shellcheck disable=SC2086
+        copied --no-inplace $way
+        expect_receipt .up_to_date true
+    done
+    mkdir -p tree/sub other/sub
+    cp new tree/sub/file
+    cp old other/sub/file
+    ln other/sub/file generation
+    random_file tree/small 3K
+    for way in other "far:$SCRATCH/other"; do
+        copied "${far[@]}" -a --no-inplace tree/ "$way"
+        diff -r tree other
+        same old generation
+        cp -p old other/sub/file
+        ln -f other/sub/file generation
+        rm other/small
+    done
+}
+
+# Every source that is tried is either of two; so is what a reader finds, all the time.
+@test "a reader of the name finds old or new, at kills at any moment" {
+    local number drawn began took reader source
+    RANDOM=${SEED:-1}
+    mkdir folder
+    random_file a 8M 1
+    random_file b 7M 2
+    cp a folder/file
+    began=${EPOCHREALTIME/[.,]/}
+    copied --no-inplace b folder/file
+    took=$((${EPOCHREALTIME/[.,]/} - began))
+    whole=$(sha256sum a b | cut -c 1-64)
+    (
+        while [ ! -e stop ]; do
+            sum=$(sha256sum <folder/file)
+            [[ $whole == *${sum:0:64}* ]] || echo "${sum:0:64}" >>neither
+            : >looked
+        done
+    ) 3>&- &
+    reader=$!
+    cleanup_fn end_quietly "$reader"
+    for ((number = 0; number < ${ASIDE_KILLS:-12}; number++)); do
+        source=a
+        [ $((RANDOM % 2)) = 0 ] || source=b
+        drawn=$(((RANDOM * 32768 + RANDOM) % (took + took / 2)))
+        begin --no-inplace --sync-every=1M -I $source folder/file
+        sleep "$(printf '%d.%06d' $((drawn / 1000000)) $((drawn % 1000000)))"
+        kill -KILL "$running" 2>/dev/null || true
+        finished 2>/dev/null
+        [ "$status" = 137 ] || expect_status 0
+        cmp -s folder/file a || same folder/file b
+        [ "$(ls -A folder | grep -vcxE 'file|\.file\.haul-new|\.\.file\.haul-new\.haul')" = 0 ]
+    done
+    copied --no-inplace -I a folder/file
+    same a folder/file
+    nothing_but file
+    waits_until 10 test -e looked
+    : >stop
+    wait "$reader"
+    [ ! -e neither ] || { cat neither; return 1; }
+}
+
+@test "it goes on where it was killed, and what an unfinished copy in place has left goes" {
+    mkdir folder
+    random_file new 16M
+    random_file folder/file 16M 2
+    cp folder/file old
+    : >folder/.file.haul # of a copy in place
+    begin --no-inplace --sync-every=1M --bwlimit=8M new folder/file
+    JOURNAL=folder/..file.haul-new.haul
+    waits_until 30 journal_holds $((2 * MIB))
+    kill -KILL "$running"
+    finished 2>/dev/null
+    expect_status 137
+    same old folder/file
+    copied --no-inplace new folder/file
+    expect_receipt .resumed true
+    [ "$(receipt .bytes_kept)" -ge $((2 * MIB)) ]
+    same new folder/file
+    nothing_but file
+}
+
+@test "what others put where it is written is not written to; a link stays, and leads to the new file" {
+    requires root
+    mkdir folder
+    chmod 1777 folder
+    random_file new 1M
+    echo secret >secret
+    cp secret before
+    ln -s ../secret folder/.file.haul-new
+    copied --no-inplace new folder/file
+    same before secret
+    ln secret folder/.file.haul-new
+    copied --no-inplace -I new folder/file
+    same before secret
+    : >folder/.file.haul-new
+    chown 1234 folder/.file.haul-new
+    exec 5<folder/.file.haul-new
+    copied --no-inplace -I new folder/file
+    expect "what its owner has" "$(wc -c <&5)" 0
+    exec 5<&-
+    nothing_but file
+    ln -s folder/file link
+    touch -d 2001-01-01 folder/file
+    copied --no-inplace new link
+    [ -L link ]
+    nothing_but file
+}
+
+@test "what is no regular file is refused" {
+    random_file new 1M
+    mkfifo fifo
+    copy --no-inplace new fifo
+    expect_status 1
+    expect_clear_error
+    copy -n --no-inplace new fifo
+    expect_status 1
+    copy --no-inplace new /dev/null
+    expect_status 1
+    requires root loop
+    truncate -s 4M image
+    LOOP=$(losetup --find --show image)
+    cleanup_fn loop_detach "$LOOP"
+    copy --no-inplace --write-devices new "$LOOP"
+    expect_status 1
+    expect_words 'is no regular file, and --no-inplace is for those'
+    [ -b "$LOOP" ]
+}
