@@ -187,11 +187,18 @@ static bool has_pool(struct uring *uring)
     return uring->pool != NULL;
 }
 
-/* While there are calls the ring tells when one is over. Once: it is asked again when that came. */
+/* Nothing is with the ring, or about to be. */
+static bool only_calls(const struct uring *uring)
+{
+    return uring->calls > 0 && uring->kernel_owned == 0 && io_uring_sq_ready(&uring->ring) == 0;
+}
+
+/* While there are calls beside other requests the ring tells when one is over. Once: it is asked
+ * again when that came. */
 static void watch_pool(struct uring *uring)
 {
     struct io_uring_sqe *sqe;
-    if (uring->calls == 0 || uring->watching || !(sqe = stage(uring)))
+    if (uring->calls == 0 || uring->watching || only_calls(uring) || !(sqe = stage(uring)))
         return;
     io_uring_prep_poll_add(sqe, engine_pool_event_fd(uring->pool), POLLIN);
     io_uring_sqe_set_data(sqe, &uring->watch);
@@ -264,14 +271,21 @@ static uint32_t collect(struct uring *uring, struct request **out, uint32_t max,
         if (request)
             out[count++] = request;
     }
-    /* Only when the ring has told: so a watch that is set always ends, and none is left at close.
-     */
+    /* Not before the ring has told, if it is to: so a watch that is set always ends, and none is
+     * left at close. */
     if (uring->calls > 0 && !uring->watching && count < max) {
         uint32_t calls = engine_pool_collect(uring->pool, out + count, max - count);
         uring->calls -= calls;
         count += calls;
     }
     return count;
+}
+
+/* Until a call is over, or a signal came. */
+static void wait_for_pool(const struct uring *uring)
+{
+    struct pollfd ready = {.fd = engine_pool_event_fd(uring->pool), .events = POLLIN};
+    (void)poll(&ready, 1, -1);
 }
 
 /* What is staged goes to the kernel. One that is out of memory for the moment says so (EAGAIN,
@@ -300,9 +314,13 @@ static int uring_reap(struct engine *engine, struct request **out, uint32_t max,
         uint32_t count = collect(uring, out, max, &seen);
         if (count > 0 || !wait)
             return (int)count;
-        if (uring->kernel_owned == 0 && io_uring_sq_ready(&uring->ring) == 0 && uring->calls == 0)
+        bool calls = only_calls(uring);
+        if (uring->kernel_owned == 0 && io_uring_sq_ready(&uring->ring) == 0 && !calls)
             return 0;
-        status = flush_patiently(uring, true);
+        if (calls)
+            wait_for_pool(uring);
+        else
+            status = flush_patiently(uring, true);
         if (status < 0)
             return status;
         count = collect(uring, out, max, &seen);
@@ -314,6 +332,8 @@ static int uring_reap(struct engine *engine, struct request **out, uint32_t max,
 static int uring_wait_fd(struct engine *engine)
 {
     struct uring *uring = (struct uring *)engine;
+    if (only_calls(uring))
+        return engine_pool_event_fd(uring->pool);
     (void)flush_patiently(uring, false); /* what is wrong is said by the next reap */
     return uring->ring.ring_fd;
 }
