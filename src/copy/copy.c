@@ -66,9 +66,10 @@ struct copy {
     struct lane_team *team;                 /* while it is there the other lanes are its threads' */
     struct copy_file files[COPY_FILES_MAX]; /* ring, in the order in which they were begun */
     uint32_t files_first, files_count;
-    uint32_t open_max;        /* files that may be open ... */
-    uint32_t small_max;       /* ... and small ones, that go as a whole */
-    bool takes_small, shares; /* see life.h */
+    struct life *ended; /* of them: has come back, and copy_end() is to see it */
+    uint32_t open_max;  /* files that may be open ... */
+    uint32_t small_max; /* ... and small ones, that go as a whole */
+    bool takes_small, shares, targets_absent; /* see life.h */
     uint32_t roots_count;
     struct tour *tour;
     struct progress tour_progress;
@@ -197,7 +198,10 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .lanes = lanes,
         .takes_small = &copy->takes_small,
         .shares = &copy->shares,
+        .carries = !copy_any_remote(copy) && copy->wish.chmod.count == 0 && !copy->wish.file.chown,
+        .targets_absent = &copy->targets_absent,
     };
+    copy->targets_absent = true;
     return result;
 }
 
@@ -280,7 +284,7 @@ bool copy_broken(const struct copy *copy)
 static struct life *copy_lane_lives(const struct copy *copy, uint32_t number)
 {
     bool ours = copy->lanes[number] && (number == 0 || !copy->team);
-    return ours ? copy->lanes[number]->pump.lives : NULL;
+    return ours ? copy->lanes[number]->pump.lives.first : NULL;
 }
 
 /* The files of a first lane that was lost go on in another, and so do those that come. */
@@ -423,6 +427,8 @@ static bool copy_admit(struct copy *copy)
     struct copy_load load = {0};
     bool moved = false, full[2] = {false, false};
     for (uint32_t i = 0; i < LANES_MAX; i++) {
+        if (copy->lanes[i] && (i == 0 || !copy->team))
+            load.small_count += copy->lanes[i]->pump.batched_count;
         for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
             if (life->admitted && life->state != LIFE_WAITING)
                 copy_load_add(&load, life, life->admitted_bytes);
@@ -486,6 +492,7 @@ static void copy_live(struct copy *copy, struct copy_file *file, const struct li
     file->ended = false;
     file->lane = copy->lanes[0];
     life_begin(&file->life, &copy->run, &this);
+    file->life.bin = &copy->ended;
     pump_add(&file->lane->pump, &file->life);
 }
 
@@ -528,17 +535,30 @@ static void copy_end(struct copy *copy, struct copy_file *file)
     copy_live(copy, file, &again);
 }
 
-/* A tour's files are in the pump's hands only. */
-static bool copy_tend_tour(struct copy *copy)
+/* Lanes for those that want them, one at a time: what changes may be in another lane then. */
+static bool copy_tend_all(struct copy *copy)
 {
-    struct pump *pump = &copy->lanes[0]->pump;
-    if (!copy->tour)
-        return false;
-    for (struct life *life = pump->lives; life; life = life->next) {
-        if (life->bin && copy_tend(copy, life))
-            return true;
+    for (uint32_t i = 0; i < LANES_MAX; i++) {
+        for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
+            if (copy_tend(copy, life))
+                return true;
+        }
     }
-    return tour_turn(copy->tour, pump);
+    return false;
+}
+
+static bool copy_end_all(struct copy *copy)
+{
+    struct life *life = copy->ended;
+    bool moved = life != NULL;
+    copy->ended = NULL;
+    while (life) {
+        struct life *next = life->next;
+        copy_end(copy,
+                 (struct copy_file *)(void *)((char *)life - offsetof(struct copy_file, life)));
+        life = next;
+    }
+    return moved;
 }
 
 /* One round over all that this thread runs: the first lane always, the others while they are idle
@@ -548,23 +568,16 @@ static void copy_turn(struct copy *copy)
     struct pump *pumps[LANES_MAX];
     uint32_t count = 0;
     bool moved = pump_turn(&copy->lanes[0]->pump);
-    for (uint32_t i = 0; i < copy->files_count; i++)
-        moved |= copy_tend(copy, &copy_file(copy, i)->life);
-    moved |= copy_tend_tour(copy);
+    moved |= copy_tend_all(copy);
+    moved |= copy->tour && tour_turn(copy->tour, &copy->lanes[0]->pump);
     moved |= copy_admit(copy);
     for (uint32_t i = 0; i < LANES_MAX; i++) {
         if (copy->lanes[i] && (i == 0 || !copy->team))
             pumps[count++] = &copy->lanes[i]->pump;
     }
     for (uint32_t i = 1; i < count; i++)
-        moved |= (pumps[i]->lives || !moved) && pump_turn(pumps[i]);
-    for (uint32_t i = 0; i < copy->files_count && !copy->team; i++) {
-        struct copy_file *file = copy_file(copy, i);
-        if (file->ended || !life_ended(&file->life))
-            continue;
-        copy_end(copy, file);
-        moved = true;
-    }
+        moved |= (pumps[i]->lives.first || !moved) && pump_turn(pumps[i]);
+    moved |= !copy->team && copy_end_all(copy);
     if (!moved)
         pump_wait(pumps, count);
 }

@@ -112,6 +112,8 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
         .in_flight_bytes = (uint64_t)lane->slots_count * lane->chunk_bytes,
         .jobs_max = LANE_JOBS_MAX,
         .small_max = lane_small_most(config),
+        .source = role == SIDE_TARGET && !lane->remote[SIDE_SOURCE] ? lane->pump.sides[SIDE_SOURCE]
+                                                                    : NULL,
     };
     return local_open(&lane->pump.sides[role], &file, err);
 }
@@ -213,8 +215,8 @@ void lane_close(struct lane *lane)
 {
     if (!lane)
         return;
+    side_close(lane->pump.sides[SIDE_TARGET]); /* which may be reading by the source's means */
     side_close(lane->pump.sides[SIDE_SOURCE]);
-    side_close(lane->pump.sides[SIDE_TARGET]);
     if (lane->pool)
         lane->pool->taken[lane->part] = false;
     free(lane->digests);

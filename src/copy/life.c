@@ -38,6 +38,7 @@ static const struct {
     [LIFE_OPENING_TARGET] = {"opening the target", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_OPEN},
     [LIFE_TAKING] = {"taking", LIFE_WANTS_WHOLE, SIDE_SOURCE, SIDE_TAKE},
     [LIFE_PUTTING] = {"putting", LIFE_WANTS_WHOLE, SIDE_TARGET, SIDE_PUT},
+    [LIFE_CARRYING] = {"carrying", LIFE_WANTS_WHOLE, SIDE_TARGET, SIDE_CARRY},
     [LIFE_LISTING] = {"listing", LIFE_WANTS_BUFFER, SIDE_TARGET, SIDE_RECALL},
     [LIFE_COPYING] = {"copying", LIFE_WANTS_CHUNKS, SIDE_SOURCE, SIDE_FETCH},
     [LIFE_GATHERING] = {"gathering", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
@@ -378,7 +379,8 @@ static void life_describe(struct life *life)
     bool *described = life->described;
     if (life->small && life_road(life))
         life->small = false;
-    if (life->small && described[SIDE_TARGET])
+    bool carried = life->run->carries && *life->run->targets_absent;
+    if (life->small && (described[SIDE_TARGET] || carried))
         life_enter(life, LIFE_WAITING);
     else if (!life->small && !described[SIDE_SOURCE])
         life_enter(life, LIFE_DESCRIBING_SOURCE);
@@ -485,6 +487,8 @@ static void life_source_described(struct life *life)
 
 static void life_target_described(struct life *life)
 {
+    if (life->run->carries && life->kind == LIFE_COPY)
+        *life->run->targets_absent = life->job.facts[SIDE_TARGET].kind == FILE_NONE;
     if (life->kind == LIFE_LOOK)
         life_end(life);
     else
@@ -525,7 +529,7 @@ void life_admit(struct life *life)
     if (life->result < 0) /* of the manifest */
         life_let_go(life);
     else if (life->small)
-        life_enter(life, LIFE_TAKING);
+        life_enter(life, life->run->carries ? LIFE_CARRYING : LIFE_TAKING);
     else
         life_enter(life, life->job.source_path ? LIFE_OPENING_SOURCE : LIFE_OPENING_TARGET);
 }
@@ -538,6 +542,8 @@ static void life_go_by_steps(struct life *life, const struct slot *slot)
     log_debug("%s", slot->error->text);
     if (slot->result == -EOPNOTSUPP)
         *life->run->takes_small = false;
+    if (slot->result == -EEXIST)
+        *life->run->targets_absent = false;
     life->small = life->described[SIDE_SOURCE] = false;
     life->described[SIDE_TARGET] = life->state == LIFE_TAKING; /* or somebody has made one */
     life->progress->bytes_total = NUM_UNKNOWN;
@@ -546,13 +552,15 @@ static void life_go_by_steps(struct life *life, const struct slot *slot)
 
 static void life_taken(struct life *life, const struct slot *slot)
 {
-    if (life_is_left_out(life))
+    bool taking = life->state == LIFE_TAKING;
+    if (taking && life_is_left_out(life))
         return;
     life_itemize(life);
     life->small_bytes = slot->count;
     life->progress->bytes_total = slot->count;
     life_phase(life, PHASE_COPYING);
-    life_enter(life, LIFE_PUTTING);
+    if (taking)
+        life_enter(life, LIFE_PUTTING);
 }
 
 static void life_put(struct life *life, const struct slot *slot)
@@ -568,14 +576,16 @@ static void life_put(struct life *life, const struct slot *slot)
 
 static void life_moved(struct life *life, const struct slot *slot)
 {
-    bool ordinary = slot->result == -EAGAIN || slot->result == -EOPNOTSUPP;
+    bool taken = life->state != LIFE_PUTTING, put = life->state != LIFE_TAKING;
+    bool ordinary = slot->result == -EAGAIN || slot->result == -EOPNOTSUPP ||
+                    (slot->result == -EEXIST && taken && put);
     if (ordinary)
         life_go_by_steps(life, slot);
     else if (slot->result < 0)
         life_fail(life, slot->result, slot->error);
-    else if (life->state == LIFE_TAKING)
+    if (slot->result == 0 && taken)
         life_taken(life, slot);
-    else
+    if (slot->result == 0 && put)
         life_put(life, slot);
 }
 
@@ -962,7 +972,7 @@ static void life_note_open(struct life *life, const struct slot *slot)
 {
     bool good = slot->result == 0;
     enum side_role role = life->role;
-    if (slot->op == SIDE_OPEN || slot->op == SIDE_PUT)
+    if (slot->op == SIDE_OPEN || slot->op == SIDE_PUT || slot->op == SIDE_CARRY)
         life->open[role] = life->held[role] = good;
     if (slot->op == SIDE_COMMIT || slot->op == SIDE_ABANDON)
         life->open[role] = false;
@@ -981,6 +991,7 @@ static bool life_takes_failure(const struct life *life, bool lost)
     case LIFE_PROBING_TARGET:
     case LIFE_TAKING:
     case LIFE_PUTTING:
+    case LIFE_CARRYING:
     case LIFE_COMMITTING_SOURCE:
     case LIFE_LEAVING_SOURCE:
     case LIFE_SAVING:
@@ -1028,6 +1039,7 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
         break;
     case LIFE_TAKING:
     case LIFE_PUTTING:
+    case LIFE_CARRYING:
         life_moved(life, slot);
         break;
     case LIFE_OPENING_SOURCE:
@@ -1080,8 +1092,10 @@ void life_prepare(struct life *life, struct slot *slot)
     bool all = life->state == LIFE_LISTING || life->state == LIFE_DETAILING;
     slot->length = all ? slot->capacity : life->state == LIFE_DRESSING ? life->details_bytes : 0;
     slot->conditional = slot->from_medium = slot->blank = false;
-    if (life->state == LIFE_TAKING)
+    if (life->state == LIFE_TAKING || life->state == LIFE_CARRYING)
         slot->length = (uint32_t)min_u64(slot->capacity, SMALL_BYTES_MAX);
+    if (life->state == LIFE_CARRYING)
+        slot->conditional = !life->described[SIDE_TARGET];
     if (life->state == LIFE_PUTTING)
         slot->length = life->small_bytes;
     if (life->state == LIFE_DIGESTING)

@@ -22,6 +22,23 @@ static struct life *life_of(const struct slot *slot)
     return (struct life *)(void *)slot->job;
 }
 
+/* ---- lists ---- */
+
+static void list_put(struct life_list *list, struct life *life)
+{
+    life->next = NULL;
+    life->before = list->last;
+    *(list->last ? &list->last->next : &list->first) = life;
+    list->last = life;
+}
+
+static void list_take(struct life_list *list, struct life *life)
+{
+    *(life->before ? &life->before->next : &list->first) = life->next;
+    *(life->next ? &life->next->before : &list->last) = life->before;
+    life->next = life->before = NULL;
+}
+
 /* ---- slots ---- */
 
 /* The side that has it. */
@@ -412,7 +429,7 @@ static void pump_claim(struct life *first)
 static bool pump_lend(struct pump *pump, struct life *life)
 {
     int count = pump_buffers_count(life);
-    if (life->op == SIDE_TAKE && control_wait_ns(pump->control) > 0)
+    if ((life->op == SIDE_TAKE || life->op == SIDE_CARRY) && control_wait_ns(pump->control) > 0)
         return false;
     if (count == 2)
         pump_claim(life);
@@ -437,11 +454,32 @@ static void pump_step(struct pump *pump, struct life *life, struct slot *slot)
     pump_start(pump, slot, SLOT_STEPPING, life->op);
 }
 
+/* Files of a batch have nothing to do but to wait: nobody looks at them. */
+static void pump_batch(struct pump *pump, struct life *life)
+{
+    list_take(&pump->lives, life);
+    list_put(&pump->batched, life);
+    pump->batched_count++;
+    life->batched = true;
+}
+
+static void pump_unbatch(struct pump *pump, struct life *life)
+{
+    if (!life->batched)
+        return;
+    life->batched = false;
+    pump->batched_count--;
+    list_take(&pump->batched, life);
+    list_put(&pump->lives, life);
+}
+
 static void pump_steps(struct pump *pump)
 {
     bool lending = true;
-    for (struct life *life = pump->lives; life; life = life->next) {
+    struct life *next;
+    for (struct life *life = pump->lives.first; life; life = next) {
         struct slot *slot = NULL;
+        next = life->next;
         if (life->want == LIFE_WANTS_STEP)
             slot = pump_control(pump);
         else if (pump_needs_buffers(life) &&
@@ -449,6 +487,8 @@ static void pump_steps(struct pump *pump)
             slot = life->buffers[0];
         if (slot)
             pump_step(pump, life, slot);
+        if (life_is_batched(life) && !life->batched)
+            pump_batch(pump, life);
     }
 }
 
@@ -456,28 +496,30 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
 {
     struct life *life = life_of(slot);
     bool lost = pump->sides[life->role]->broken;
-    if (slot->op == SIDE_TAKE && slot->result == 0)
+    if ((slot->op == SIDE_TAKE || slot->op == SIDE_CARRY) && slot->result == 0)
         control_spend(pump->control, slot->count);
     if (slot->op == SIDE_SYNC)
         pump_sync_ended(life, slot->result == 0);
     pump_free(pump, slot);
     if (slot == life->buffers[0])
         slot->state = SLOT_LENT;
+    if (slot->op == SIDE_COMMIT)
+        pump->pressed = false;
+    pump_unbatch(pump, life);
     life_returned(life, slot, lost);
     if (!pump_keeps_buffers(life))
         pump_take_back(life);
 }
 
 /* Small files that are at the target become durable together, once there are enough of them: or
- * when all that could come is there, which only we know. */
+ * when all that could come is there, which only we know. Not before what has come back makes room
+ * for others: while nothing happens. */
 static void pump_press(struct pump *pump)
 {
-    const struct life *one = NULL;
-    for (const struct life *life = pump->lives; life && !pump->pressed; life = life->next) {
-        if (life_is_batched(life))
-            one = life;
-        else if (life->state != LIFE_WAITING)
-            return;
+    const struct life *one = pump->batched.first;
+    for (const struct life *life = pump->lives.first; life && one; life = life->next) {
+        if (life->state != LIFE_WAITING)
+            one = NULL;
     }
     struct slot *slot = one && !pump->pressed ? pump_control(pump) : NULL;
     if (!slot)
@@ -574,7 +616,7 @@ static bool pump_fill_slot(struct pump *pump, struct slot *slot, struct life *li
  * interrupted is not a little of each. */
 static bool pump_fill_next(struct pump *pump, struct slot *slot)
 {
-    for (struct life *life = pump->lives; life; life = life->next) {
+    for (struct life *life = pump->lives.first; life; life = life->next) {
         if (pump_fill_slot(pump, slot, life))
             return true;
     }
@@ -583,7 +625,7 @@ static bool pump_fill_next(struct pump *pump, struct slot *slot)
 
 static void pump_fill(struct pump *pump)
 {
-    for (uint32_t i = 0; pump->lives && i < pump_own_count(pump); i++) {
+    for (uint32_t i = 0; pump->lives.first && i < pump_own_count(pump); i++) {
         struct slot *slot = &pump->slots[i];
         if (slot->state != SLOT_FREE)
             continue;
@@ -594,20 +636,13 @@ static void pump_fill(struct pump *pump)
 
 void pump_add(struct pump *pump, struct life *life)
 {
-    struct life **last = &pump->lives;
-    while (*last)
-        last = &(*last)->next;
-    *last = life;
-    life->next = NULL;
+    list_put(&pump->lives, life);
 }
 
 void pump_remove(struct pump *pump, struct life *life)
 {
-    struct life **at = &pump->lives;
-    assert(life->slots_count == 0 && !life->buffers[0]);
-    while (*at != life)
-        at = &(*at)->next;
-    *at = life->next;
+    assert(life->slots_count == 0 && !life->buffers[0] && !life->batched);
+    list_take(&pump->lives, life);
 }
 
 /* Files that have all their chunks, and those that have ended. true: there was one. */
@@ -615,7 +650,7 @@ static bool pump_look(struct pump *pump)
 {
     bool moved = false;
     struct life *next;
-    for (struct life *life = pump->lives; life; life = next) {
+    for (struct life *life = pump->lives.first; life; life = next) {
         next = life->next;
         if (errand_done(life->errand)) {
             life_errand_ended(life);
@@ -643,19 +678,22 @@ static bool pump_look(struct pump *pump)
 
 bool pump_turn(struct pump *pump)
 {
-    for (struct life *life = pump->lives; pump->control->stop && life; life = life->next)
+    struct life *first = pump->lives.first;
+    for (struct life *life = first; pump->control->stop && life; life = life->next)
         life_interrupt(life);
     pump_share(pump);
     pump_steps(pump);
     pump_fill(pump);
-    for (struct life *life = pump->lives; life; life = life->next) {
+    for (struct life *life = pump->lives.first; life; life = life->next) {
         pump_checkpoint(pump, life);
         pump_cancel(pump, life);
     }
-    pump_press(pump);
     int count = pump_reap(pump, SIDE_SOURCE, false);
     int more = pump_reap(pump, SIDE_TARGET, false);
-    return pump_look(pump) || count != 0 || more != 0;
+    bool moved = pump_look(pump) || count != 0 || more != 0;
+    if (!moved)
+        pump_press(pump);
+    return moved;
 }
 
 static uint64_t pump_wait_ns(const struct pump *pump)
@@ -665,7 +703,7 @@ static uint64_t pump_wait_ns(const struct pump *pump)
         wait_ns = min_u64(wait_ns, held_ns);
     /* Another lane has the last chunks, or an errand is run; no descriptor tells when it is done.
      */
-    if (pump->busy_count == 0 && pump->lives)
+    if (pump->busy_count == 0 && pump->lives.first)
         wait_ns = min_u64(wait_ns, PUMP_IDLE_MS * NS_PER_MS);
     return wait_ns;
 }

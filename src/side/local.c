@@ -80,7 +80,7 @@ static bool local_start_small(struct local *self, struct work *work)
     enum side_op op = work->slot->op;
     if (op == SIDE_PRESS)
         local_press_batch(self, work);
-    else if (op == SIDE_PUT)
+    else if (op == SIDE_PUT || op == SIDE_CARRY)
         local_put(self, work);
     else if (work->small && op == SIDE_COMMIT)
         local_commit_small(self, work);

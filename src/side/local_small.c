@@ -1,6 +1,8 @@
 /* local_small.c - small files of a local side: TAKE and PUT as one call each, and their commits
  * many at a time.
  *
+ * Where both sides are local, CARRY is both in one: a thread less to wait for.
+ *
  * A file that was put is open and on its way to the disk. Its COMMIT waits in the batch, which
  * closes when so many wait, or so long, or when the client says that nothing else comes
  * (PRESS). Then one call does for all of them, one after the other, what each
@@ -99,32 +101,36 @@ static void small_report(const struct local *self, struct side_report *report, c
 
 /* ---- TAKE ---- */
 
-int local_take(struct local *self, struct work *work)
+static int take_from(struct local *source, const struct place *place, struct slot *slot)
 {
-    struct slot *slot = work->slot;
     struct job *job = slot->job;
     struct side_report *report = &job->reports[SIDE_SOURCE];
     struct small_taken taken;
-    const struct small_source source = {
-        .place = work->place,
+    const struct small_source wish = {
+        .place = place,
         .path = job->source_path,
         .buffer = slot->buffer,
         .capacity = (uint32_t)min_u64(slot->capacity, slot->length),
-        .known = &self->known,
+        .known = &source->known,
     };
-    int result = small_take(&taken, &source);
+    int result = small_take(&taken, &wish);
     if (result < 0)
         return error_set_class(slot->error, ERROR_FILE, EAGAIN, "%s: is not taken as a whole",
                                job->source_path);
     job->facts[SIDE_SOURCE] = taken.facts;
-    local_name_owners(self, job);
+    local_name_owners(source, job);
     slot->count = taken.bytes;
     slot->digest = digest_of(slot->buffer, taken.bytes);
-    small_report(self, report, "a small file, read as a whole");
+    small_report(source, report, "a small file, read as a whole");
     report->resident_before_bytes = taken.before_bytes;
     report->resident_peak_bytes = taken.peak_bytes;
     report->resident_after_bytes = taken.after_bytes;
     return 0;
+}
+
+int local_take(struct local *self, struct work *work)
+{
+    return take_from(self, work->place, work->slot);
 }
 
 /* ---- PUT ---- */
@@ -138,7 +144,7 @@ static uint32_t put_create_mode(const struct job *job)
     return everybody || job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE ? mode : 0;
 }
 
-static int put_step(struct local *self, struct work *work)
+static int put_bytes(struct local *self, struct work *work, uint32_t bytes)
 {
     struct slot *slot = work->slot;
     struct job *job = slot->job;
@@ -151,7 +157,7 @@ static int put_step(struct local *self, struct work *work)
         .path = job->target_path,
         .shown = work->small->shown,
         .data = slot->buffer,
-        .bytes = slot->length,
+        .bytes = bytes,
         .create_mode = put_create_mode(job),
         .source = &job->facts[SIDE_SOURCE],
         .known = &self->known,
@@ -164,6 +170,36 @@ static int put_step(struct local *self, struct work *work)
         error_set_class(slot->error, ERROR_FILE, -result, "%s: is not put as a whole",
                         work->small->shown);
     return result;
+}
+
+static int put_step(struct local *self, struct work *work)
+{
+    return put_bytes(self, work, work->slot->length);
+}
+
+/* The file, whatever it is, or its journal. */
+static bool put_meets(const struct work *work)
+{
+    const struct job *job = work->slot->job;
+    struct stat st;
+    return place_look(work->place, job->target_path, &st) != -ENOENT ||
+           ledger_lies(work->place, job);
+}
+
+static int carry_step(struct local *self, struct work *work)
+{
+    struct local *source = (struct local *)self->config.source;
+    struct slot *slot = work->slot;
+    const struct place *place;
+    if (slot->conditional && put_meets(work))
+        return error_set_class(slot->error, ERROR_FILE, EEXIST, "%s: there is something",
+                               slot->job->target_path);
+    int result = roots_hold(&source->roots, &slot->job->roots[SIDE_SOURCE], &place, slot->error);
+    if (result < 0)
+        return result;
+    result = take_from(source, place, slot);
+    roots_release(&source->roots, place);
+    return result < 0 ? result : put_bytes(self, work, slot->count);
 }
 
 static void put_done(struct local *self, struct work *work, int result)
@@ -188,7 +224,7 @@ void local_put(struct local *self, struct work *work)
     else if (!(work->small = batch_place(self, slot->job->number)))
         result = -EAGAIN;
     if (result == 0) {
-        work_call_placed(self, work, put_step, put_done);
+        work_call_placed(self, work, slot->op == SIDE_CARRY ? carry_step : put_step, put_done);
         return;
     }
     error_set_class(slot->error, ERROR_FILE, -result, "%s: is not put as a whole",
@@ -221,7 +257,8 @@ void local_commit_small(struct local *self, struct work *work)
 void local_press_batch(struct local *self, struct work *work)
 {
     struct batch *batch = &self->batch;
-    batch->pressed = batch->waiting.first || (batch->riding.first && !batch->syncing);
+    bool syncing = batch->riding.first && batch->syncing; /* who comes back may bring others */
+    batch->pressed = !syncing && (batch->waiting.first || batch->riding.first);
     work_finish(self, work, 0);
 }
 

@@ -102,10 +102,25 @@ static void bench_fill(struct bench *bench, uint32_t i)
     memset(bench->slots[i].buffer, (int)i + 1, BYTES);
 }
 
+static int bench_open(struct bench *bench, struct side *source)
+{
+    struct error err = {.class = ERROR_NONE};
+    const struct local_config config = {
+        .role = SIDE_TARGET,
+        .engine = {.kind = ENGINE_THREADS},
+        .slots_count = FILES + 1,
+        .window_bytes = 2 * 1024 * 1024,
+        .in_flight_bytes = (uint64_t)FILES * CHUNK,
+        .jobs_max = FILES,
+        .small_max = FILES,
+        .source = source,
+    };
+    return local_open(&bench->target, &config, &err);
+}
+
 static int bench_setup(void **state)
 {
     struct bench *bench = calloc(1, sizeof(*bench));
-    struct error err = {.class = ERROR_NONE};
     struct statfs fs;
     struct stat st;
     if (!bench || posix_memalign((void **)&bench->memory, 4096, (size_t)FILES * CHUNK) != 0)
@@ -120,18 +135,9 @@ static int bench_setup(void **state)
     bench->orders = filesystem_orders(type, st.st_dev);
     for (uint32_t i = 0; i < FILES; i++)
         bench_fill(bench, i);
-    const struct local_config config = {
-        .role = SIDE_TARGET,
-        .engine = {.kind = ENGINE_THREADS},
-        .slots_count = FILES + 1,
-        .window_bytes = 2 * 1024 * 1024,
-        .in_flight_bytes = (uint64_t)FILES * CHUNK,
-        .jobs_max = FILES,
-        .small_max = FILES,
-    };
     shared_fails = 0;
     lost_inode = 0;
-    return local_open(&bench->target, &config, &err);
+    return bench_open(bench, NULL);
 }
 
 static int bench_teardown(void **state)

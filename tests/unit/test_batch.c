@@ -31,6 +31,13 @@ static int batch_setup(void **state)
 
 /* ---- the tests ---- */
 
+static uint32_t all_of_one(struct bench *bench, uint32_t i, enum side_op op)
+{
+    bench->slots[i].length = op == SIDE_PUT ? BYTES : CHUNK;
+    side_start(bench->target, &bench->slots[i], op);
+    return reap(bench, 1);
+}
+
 /* COMMIT of all, and PRESS. */
 static uint32_t commit_all(struct bench *bench)
 {
@@ -91,6 +98,74 @@ static void commit_small_files_together_take_one_sync(void **state)
         assert_int_equal(report->resident_after_bytes, 0);
         assert_true(report->resident_peak_bytes >= BYTES);
     }
+}
+
+/* A source for each, of another folder, which is a copy of what the slots have. */
+static void make_sources(struct bench *bench, char folder[], char paths[FILES][64])
+{
+    assert_non_null(mkdtemp(folder));
+    for (uint32_t i = 0; i < FILES; i++) {
+        snprintf(paths[i], sizeof(paths[i]), "%s/%u", folder, i);
+        AUTO_CLOSE int fd = open(paths[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_int_equal(write(fd, bench->slots[i].buffer, BYTES), BYTES);
+        bench->jobs[i].source_path = paths[i];
+        bench->slots[i].conditional = true;
+        bench->slots[i].capacity = CHUNK;
+    }
+}
+
+static void leave_file(const char *path, const char *content)
+{
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, content, strlen(content)), strlen(content));
+}
+
+static void carry_takes_and_puts_what_is_not_there(void **state)
+{
+    struct bench *bench = *state;
+    struct side *source = NULL;
+    struct error err = {.class = ERROR_NONE};
+    char folder[] = "/var/tmp/haul_carry_XXXXXX", paths[FILES][64], journal[128];
+    const struct local_config config = {
+        .role = SIDE_SOURCE,
+        .engine = {.kind = ENGINE_SYNC},
+        .slots_count = 1,
+        .jobs_max = 1,
+    };
+    assert_int_equal(local_open(&source, &config, &err), 0);
+    side_close(bench->target);
+    assert_int_equal(bench_open(bench, source), 0);
+    put_all(bench); /* or there is nothing to be tested here */
+    for (uint32_t i = 0; i < FILES; i++) {
+        assert_int_equal(all_of_one(bench, i, SIDE_ABANDON), 0);
+        unlink(bench->paths[i]);
+    }
+    make_sources(bench, folder, paths);
+    snprintf(journal, sizeof(journal), "%s/.%s.haul", bench->folder,
+             strrchr(bench->paths[1], '/') + 1);
+    leave_file(bench->paths[0], "old");
+    leave_file(journal, "");
+    assert_int_equal(truncate(paths[2], CHUNK + 1), 0);
+    for (uint32_t i = 0; i < FILES; i++)
+        (void)all_of_one(bench, i, SIDE_CARRY);
+    assert_int_equal(bench->slots[0].result, -EEXIST);
+    assert_int_equal(bench->slots[1].result, -EEXIST);
+    assert_int_equal(bench->slots[2].result, -EAGAIN);
+    for (uint32_t i = 3; i < FILES; i++) {
+        assert_int_equal(bench->slots[i].result, 0);
+        assert_int_equal(bench->slots[i].count, BYTES);
+        assert_int_equal(bench->jobs[i].facts[SIDE_SOURCE].size_bytes, BYTES);
+        is_there(bench, i, false);
+        assert_int_equal(all_of_one(bench, i, SIDE_ABANDON), 0);
+    }
+    assert_int_not_equal(access(bench->paths[1], F_OK), 0);
+    for (uint32_t i = 0; i < FILES; i++)
+        unlink(paths[i]);
+    unlink(journal);
+    rmdir(folder);
+    side_close(bench->target);
+    side_close(source);
+    bench->target = NULL;
 }
 
 /* Nobody says that nothing else comes: they do not wait for ever. */
@@ -168,6 +243,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(commit_small_files_together_take_one_sync, batch_setup,
                                         bench_teardown),
         cmocka_unit_test_setup_teardown(commit_without_press_ends, batch_setup, bench_teardown),
+        cmocka_unit_test_setup_teardown(carry_takes_and_puts_what_is_not_there, batch_setup,
+                                        bench_teardown),
         cmocka_unit_test_setup_teardown(commit_one_lost_by_the_sync_is_named, batch_setup,
                                         bench_teardown),
         cmocka_unit_test_setup_teardown(commit_one_lost_by_its_write_back_is_named, batch_setup,

@@ -361,7 +361,7 @@ static void world_run(struct world *world, const char *path)
         assert_true(turns < 1000000);
         tour_turn(world->tour, &world->pump);
         pump_turn(&world->pump);
-        for (struct life *life = world->pump.lives; life; life = life->next) {
+        for (struct life *life = world->pump.lives.first; life; life = life->next) {
             if (life->state == LIFE_WAITING)
                 life_admit(life);
         }
@@ -369,7 +369,7 @@ static void world_run(struct world *world, const char *path)
             world_event(world, &event);
     }
     assert_int_equal(world->pump.busy_count, 0);
-    assert_null(world->pump.lives);
+    assert_null(world->pump.lives.first);
 }
 
 enum { SEEDS = 40 };

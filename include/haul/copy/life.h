@@ -13,6 +13,7 @@
  *            -> COMMITTING target -> DONE
  *   small    DESCRIBING target -> WAITING -> TAKING from the source -> PUTTING to the target
  *            -> COMMITTING target -> DONE; or on from DESCRIBING as above: see life_road()
+ *            both sides here: WAITING -> CARRYING -> COMMITTING target -> DONE
  *   compare  DESCRIBING source -> OPENING -> [a manifest: LISTING] -> COPYING -> COMMITTING -> DONE
  *   look     DESCRIBING source or target -> DONE
  *   call     CALLING -> DONE: one operation of a side that is no file's copy
@@ -61,6 +62,8 @@ enum life_state {
     /* A small file as a whole: read and looked at twice, and written, in one buffer. */
     LIFE_TAKING,
     LIFE_PUTTING,
+    /* Both in one step. What is at the target is looked at in it, too, unless that is known. */
+    LIFE_CARRYING,
     /* The journal that fits (or the manifest) is read, a bufferful a step, so that the plan knows
      * which chunks it lists. */
     LIFE_LISTING,
@@ -108,6 +111,11 @@ enum life_want {
     LIFE_WANTS_CHUNKS,  /* items of life->plan, in as many slots as there are */
 };
 
+/* Linked by next and before. */
+struct life_list {
+    struct life *first, *last;
+};
+
 /* What is the same for all files of a run. */
 struct life_run {
     const struct copy_wish *wish;
@@ -122,6 +130,11 @@ struct life_run {
     /* No target has refused yet to have blocks by reference. Unset as the other. NULL: as if one
      * had. */
     bool *shares;
+    /* Both sides are here, and nothing is wished that has to be known of a small file before it is
+     * written: it may be carried. */
+    bool carries;
+    bool *targets_absent; /* the last target that was looked at was not there: so is the next one,
+                             perhaps. Kept by lives; not NULL where they carry */
 };
 
 struct life;
@@ -214,7 +227,8 @@ struct life {
     struct slot *buffers[2];
     uint32_t slots_count; /* in flight for it */
     bool plan_ended;
-    struct life *next;
+    bool batched; /* in that list of the pump's */
+    struct life *next, *before;
 
     struct error *error; /* of `result`; the memory is the caller's */
 };

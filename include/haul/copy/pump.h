@@ -40,8 +40,10 @@ struct pump {
     atomic_bool retired; /* leave all new work to them */
 
     _Atomic uint32_t lent_count; /* ... so many are left: theirs until lend_count is less */
-    struct life *lives;          /* in order of arrival, linked by next */
-    uint32_t busy_count;         /* slots that are with a side */
+    struct life_list lives;      /* in order of arrival */
+    struct life_list batched;    /* not among these: life_is_batched(), which are most of many */
+    uint32_t batched_count;
+    uint32_t busy_count; /* slots that are with a side */
     bool pressed;        /* the target was told that nothing else comes behind its small files */
     struct job pressing; /* one of these, for that */
     bool broken[2];      /* by role: this side's engine gives nothing back any more */

@@ -77,6 +77,9 @@ struct local_config {
      * DESCRIBE tells only folders, OPEN empties the file and always calls it fresh and not
      * readable, there is no journal, and operations that read are refused. */
     const struct place *place;
+    /* A target: the source of the same lane, where it is a local one, for CARRY. It is closed after
+     * this one. Else NULL. */
+    struct side *source;
     bool is_server; /* our own standard input and output are a link, and no pipes to be copied */
     struct engine
         *given; /* use this one (the tests' simulation) and close it with the side; else NULL */

@@ -62,8 +62,10 @@ enum side_op {
                     chunk, of which only the blocks in `set` were moved (partial), or all. What the
                     buffer has of others is what EXAMINE has read */
     SIDE_PRESS,  /* target: its small files that wait for others need not: nothing else comes */
+    SIDE_CARRY,  /* target, both sides being local: TAKE and PUT in one call. -EAGAIN: as these;
+                    -EEXIST: `conditional`, and there is something. Over a link it does not go */
 };
-#define SIDE_OPS_COUNT (SIDE_PRESS + 1)
+#define SIDE_OPS_COUNT (SIDE_PRESS + 1) /* that may go over a link */
 
 enum slot_state {
     SLOT_FREE,       /* nobody's; the plan may use it */
