@@ -18,6 +18,7 @@ static void side_init(struct side_report *side)
     side->resident_peak_bytes = NUM_UNKNOWN;
     side->resident_after_bytes = NUM_UNKNOWN;
     side->memory_peak_bytes = NUM_UNKNOWN;
+    side->kernel_bytes = NUM_UNKNOWN;
 }
 
 void receipt_init(struct receipt *receipt)
@@ -28,6 +29,7 @@ void receipt_init(struct receipt *receipt)
     receipt->bytes_total = NUM_UNKNOWN;
     receipt->memory_peak_bytes = NUM_UNKNOWN;
     receipt->memory_budget_bytes = NUM_UNKNOWN;
+    receipt->kernel = kernel_memory_tell(NULL);
     receipt->lanes = 1;
 }
 
@@ -188,12 +190,12 @@ static void words_compact(FILE *out, const struct receipt *receipt)
     }
 }
 
-static void print_there(FILE *out, const char *host, const struct side_report *side)
+static void print_there(FILE *out, const char *host, uint64_t bytes, const char *most_on)
 {
     char shown[SHOWN_BYTES];
     if (!host)
         return;
-    print_size(out, "; ", side->memory_peak_bytes, " peak on ");
+    print_size(out, "; ", bytes, most_on);
     fputs(text_escape(shown, sizeof(shown), host), out);
 }
 
@@ -203,8 +205,8 @@ static void print_memory(FILE *out, const struct receipt *receipt)
     print_size(out, "memory    ", receipt->memory_peak_bytes, " peak");
     print_size(out, ", budget ", receipt->memory_budget_bytes, "");
     print_size(out, ", chunks of ", receipt->chunk_bytes, "");
-    print_there(out, receipt->source_host, &receipt->source);
-    print_there(out, receipt->target_host, &receipt->target);
+    print_there(out, receipt->source_host, receipt->source.memory_peak_bytes, " peak on ");
+    print_there(out, receipt->target_host, receipt->target.memory_peak_bytes, " peak on ");
     if (receipt->pressure)
         fprintf(out, "; %s: 1/%u of it", receipt->pressure, 1u << receipt->slots_halved_most);
     fputs("\n", out);
@@ -213,6 +215,29 @@ static void print_memory(FILE *out, const struct receipt *receipt)
     print_size(out, "link      ", receipt->wire_bytes_sent, " sent");
     print_size(out, ", ", receipt->wire_bytes_received, " received");
     fprintf(out, ", %" PRIu32 " lane%s\n", receipt->lanes, receipt->lanes == 1 ? "" : "s");
+}
+
+/* What names and inodes cost, with what anybody else did there meanwhile. */
+static void print_kernel(FILE *out, const struct receipt *receipt)
+{
+    const struct kernel_memory_told *kernel = &receipt->kernel;
+    const char *name = kernel_memory_name(kernel->of);
+    if (name) {
+        print_size(out, "names     ", kernel->most_bytes, "");
+        print_size(out, " peak, ", kernel->left_bytes, " now");
+        fprintf(out, " (%s)", name);
+    } else {
+        fputs("names     what they cost the kernel is unknown", out);
+    }
+    if (kernel->low_before_bytes != NUM_UNKNOWN) {
+        print_size(out, "; LowFree ", kernel->low_before_bytes, " before");
+        print_size(out, ", ", kernel->low_least_bytes, " at least");
+    }
+    if (kernel->emptied_count > 0)
+        fprintf(out, "; emptied %" PRIu32 " times", kernel->emptied_count);
+    print_there(out, receipt->source_host, receipt->source.kernel_bytes, " peak on ");
+    print_there(out, receipt->target_host, receipt->target.kernel_bytes, " peak on ");
+    fputs("\n", out);
 }
 
 static void words_full(FILE *out, const struct receipt *receipt)
@@ -230,6 +255,7 @@ static void words_full(FILE *out, const struct receipt *receipt)
     side_full(out, "source", &receipt->source);
     side_full(out, "target", &receipt->target);
     print_memory(out, receipt);
+    print_kernel(out, receipt);
     fprintf(out, "digest    %s\n",
             receipt->digest_known ? digest_text(digest, &receipt->digest) : "unknown");
 }
@@ -273,7 +299,8 @@ void receipt_words_changes(FILE *out, const struct receipt *receipt)
                 text_escape(shown, sizeof(shown), slash ? slash + 1 : path));
 }
 
-void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally)
+void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally,
+                       bool full)
 {
     struct receipt worked = *sum; /* without what was only looked at */
     fprintf(out, "%" PRIu32 " file%s", sum->files, sum->files == 1 ? "" : "s");
@@ -298,6 +325,8 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
     fputs(", ", out);
     print_durable(out, &worked);
     fputs("\n", out);
+    if (full || sum->kernel.emptied_count > 0)
+        print_kernel(out, sum);
 }
 
 /* ---- JSON ---- */
@@ -334,6 +363,7 @@ static void json_side(FILE *out, const char *key, const char *path, const char *
     output_json_number(out, "resident_peak_bytes", side->resident_peak_bytes);
     output_json_number(out, "resident_after_bytes", side->resident_after_bytes);
     output_json_number(out, "memory_peak_bytes", side->memory_peak_bytes);
+    output_json_number(out, "kernel_memory_most_bytes", side->kernel_bytes);
     output_json_number(out, "reread_cached_bytes", side->reread_cached_bytes);
     fputs("}", out);
 }
@@ -360,6 +390,12 @@ static void json_counts(FILE *out, const struct receipt *receipt)
     output_json_number(out, "memory_budget_bytes", receipt->memory_budget_bytes);
     output_json_number(out, "slots_halved_most", receipt->slots_halved_most);
     output_json_string(out, "pressure", receipt->pressure);
+    output_json_string(out, "kernel_memory_of", kernel_memory_name(receipt->kernel.of));
+    output_json_number(out, "kernel_memory_most_bytes", receipt->kernel.most_bytes);
+    output_json_number(out, "kernel_memory_left_bytes", receipt->kernel.left_bytes);
+    output_json_number(out, "low_free_before_bytes", receipt->kernel.low_before_bytes);
+    output_json_number(out, "low_free_least_bytes", receipt->kernel.low_least_bytes);
+    output_json_number(out, "cgroup_emptied", receipt->kernel.emptied_count);
     output_json_number(out, "wire_bytes_sent", receipt->wire_bytes_sent);
     output_json_number(out, "wire_bytes_received", receipt->wire_bytes_received);
 }

@@ -550,7 +550,7 @@ static void print_end(struct transfer *transfer, int code)
     else if (single(transfer) && !failed)
         print_receipt(transfer, sum);
     else if (!single(transfer) && transfer->begun && !options->quiet)
-        receipt_words_sum(stdout, sum, &transfer->tally);
+        receipt_words_sum(stdout, sum, &transfer->tally, options->stats || options->verbose > 0);
 }
 
 /* The manifest's chunks are listed by the target's side, which is not where the manifest is. */

@@ -14,6 +14,7 @@
 #include "haul/base/num.h"
 #include "haul/base/pack.h"
 #include "haul/base/text.h"
+#include "haul/disk/kernel_memory.h"
 #include "haul/disk/pressure.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ struct copy {
     } wire_told; /* by the receipts of earlier files */
     uint64_t session;
     uint32_t jobs_count;
+    struct kernel_memory kernel;
     struct ask_memory *memory; /* remote sides: what was answered, for the next lane */
     struct lane_config lane_config;
     struct lane_pool pool;
@@ -181,6 +183,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .session = copy->session,
         .progress = &copy->progress,
         .control = copy->control,
+        .kernel = &copy->kernel,
         .memory = copy->memory,
         .pool = &copy->pool,
     };
@@ -223,7 +226,10 @@ int copy_open(struct copy **out, const struct copy_wish *wish, const struct addr
         copy->addresses[SIDE_TARGET] = *target;
     if (getrandom(&copy->session, sizeof(copy->session), 0) != sizeof(copy->session))
         copy->session = clock_now_ns() ^ (uint64_t)getpid() << 32;
-    int result = copy_open_lead(copy, err);
+    kernel_memory_open(&copy->kernel, "/");
+    int result = wish->own_cgroup ? kernel_memory_own(&copy->kernel, err) : 0;
+    if (result == 0)
+        result = copy_open_lead(copy, err);
     control->slots_bytes = copy->budget.memory_bytes;
     if (result < 0) {
         copy_close(copy);
@@ -262,6 +268,7 @@ void copy_close(struct copy *copy)
     free(copy->shown[SIDE_SOURCE]);
     free(copy->shown[SIDE_TARGET]);
     ask_memory_close(copy->memory);
+    kernel_memory_close(&copy->kernel);
     free(copy);
 }
 
@@ -663,6 +670,7 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .memory_budget_bytes = copy->budget.memory_bytes,
         .slots_halved_most = copy->control->halved_most,
         .pressure = copy->control->pressure,
+        .kernel = kernel_memory_tell(&copy->kernel),
         .source_path = job->source_path ? job->source_path : copy->wish.manifest_path,
         .target_path = job->target_path,
         .source = job->reports[SIDE_SOURCE],
@@ -865,6 +873,7 @@ static void copy_fill_rest(struct copy *copy, const struct tour_event *event,
         .memory_budget_bytes = copy->budget.memory_bytes,
         .slots_halved_most = copy->control->halved_most,
         .pressure = copy->control->pressure,
+        .kernel = kernel_memory_tell(&copy->kernel),
         .source = life_no_report,
         .target = life_no_report,
     };

@@ -51,7 +51,8 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
         .link = link,
         .hello =
             {
-                .capabilities = wish->compress ? WIRE_CAN_PACK : 0,
+                .capabilities =
+                    (wish->compress ? WIRE_CAN_PACK : 0) | (wish->own_cgroup ? WIRE_OWN_CGROUP : 0),
                 .session = config->session,
                 .role = role,
                 .engine = wish->engine,
@@ -78,6 +79,10 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
     if (lane->slots_count < 2) /* a file's journal is read into one and put in order in another */
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: has room for one chunk only",
                                config->addresses[role]->host);
+    if (wish->own_cgroup && !config->pool->slab.base && !(agreed->capabilities & WIRE_OWN_CGROUP))
+        log_note("%s: --own-cgroup does nothing there: haul has no memory cgroup to itself (-v "
+                 "says why)",
+                 config->addresses[role]->host);
     if (wish->chunk_bytes > agreed->chunk_bytes && lane->chunk_bytes > agreed->chunk_bytes)
         log_note("%s: chunks of %u bytes, there is no memory for larger ones",
                  config->addresses[role]->host, agreed->chunk_bytes);
@@ -114,6 +119,7 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
         .small_max = lane_small_most(config),
         .source = role == SIDE_TARGET && !lane->remote[SIDE_SOURCE] ? lane->pump.sides[SIDE_SOURCE]
                                                                     : NULL,
+        .kernel = config->kernel,
     };
     return local_open(&lane->pump.sides[role], &file, err);
 }

@@ -115,6 +115,7 @@ const struct side_report life_no_report = {
     .resident_peak_bytes = NUM_UNKNOWN,
     .resident_after_bytes = NUM_UNKNOWN,
     .memory_peak_bytes = NUM_UNKNOWN,
+    .kernel_bytes = NUM_UNKNOWN,
 };
 
 /* Field by field: another thread reads them. */

@@ -369,6 +369,7 @@ static void local_left(struct local *self, struct work *work, int result)
     *report = (struct side_report){
         .engine = self->engine->ops->kind,
         .memory_peak_bytes = budget_memory_peak_lately(),
+        .kernel_bytes = kernel_memory_tell(self->config.kernel).most_bytes,
         .attributes_changed = open->attributes.changed,
         .attributes_lost = open->attributes.lost,
         .attributes_asked = open->attributes.asked,

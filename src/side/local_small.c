@@ -94,6 +94,7 @@ static void small_report(const struct local *self, struct side_report *report, c
         .policy = POLICY_BATCH,
         .engine = self->engine->ops->kind,
         .memory_peak_bytes = budget_memory_peak_lately(),
+        .kernel_bytes = kernel_memory_tell(self->config.kernel).most_bytes,
     };
     snprintf(report->policy_why, sizeof(report->policy_why), "%s", why);
     snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);

@@ -5,6 +5,7 @@
 
 #include "haul/disk/cache.h"
 #include "haul/disk/engine.h"
+#include "haul/disk/kernel_memory.h"
 #include "haul/disk/ledger.h"
 #include "haul/disk/place.h"
 #include "haul/disk/roots.h"

@@ -49,6 +49,7 @@ static void side_report_add(struct side_report *sum, const struct side_report *o
         sum->resident_after_bytes = sum_known(old.resident_after_bytes, one->resident_after_bytes);
         sum->resident_peak_bytes = peak_of_both(&old, one);
         sum->memory_peak_bytes = max_known(old.memory_peak_bytes, one->memory_peak_bytes);
+        sum->kernel_bytes = max_known(old.kernel_bytes, one->kernel_bytes);
         sum->reread_cached_bytes += old.reread_cached_bytes;
     }
     sum->attributes_changed = changed;
@@ -78,6 +79,7 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     sum->digest_known = false;
     sum->lanes = (uint32_t)max_u64(sum->lanes, one->lanes);
     sum->memory_peak_bytes = max_known(sum->memory_peak_bytes, one->memory_peak_bytes);
+    sum->kernel = one->kernel; /* of the run so far */
     sum->wire_bytes_sent += one->wire_bytes_sent;
     sum->wire_bytes_received += one->wire_bytes_received;
     side_report_add(&sum->source, &one->source);

@@ -49,6 +49,7 @@ static int work_run_call(void *argument)
     struct work *work = argument;
     struct roots *roots = &work->self->roots;
     const struct slot *slot = work->slot;
+    kernel_memory_look(work->self->config.kernel);
     if (!work->placed)
         return work->call(work->self, work);
     int result = roots_hold(roots, &slot->job->roots[work->self->side.role], &work->place,

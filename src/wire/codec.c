@@ -263,6 +263,7 @@ static const struct field report_fields[] = {
     ANY64(report.resident_peak_bytes),
     ANY64(report.resident_after_bytes),
     ANY64(report.memory_peak_bytes),
+    ANY64(report.kernel_bytes),
     U8(report.attributes_changed, ATTRIBUTE_SET_MAX),
     U8(report.attributes_lost, ATTRIBUTE_SET_MAX),
     U8(report.attributes_asked, ATTRIBUTE_SET_MAX),

@@ -578,7 +578,7 @@ static int peer_agree(struct peer *self, const struct wire_hello *given, struct 
 {
     self->agreed = *given;
     self->agreed.capabilities &= self->config.hello.capabilities;
-    if (self->agreed.capabilities != self->config.hello.capabilities)
+    if ((self->agreed.capabilities ^ self->config.hello.capabilities) & WIRE_CAN_PACK)
         return error_set_class(err, ERROR_USAGE, ENOTSUP,
                                "%s: haul there was built without zstd: leave out -z",
                                link_of(self)->peer);

@@ -105,10 +105,23 @@ static int serve_open_end(struct serve *self, struct error *err)
         .jobs_max = agreed->jobs_max,
         .small_max = agreed->jobs_max,
         .place = self->config->place,
+        .kernel = &self->kernel,
         .is_server = true,
         .given = self->config->given,
     };
     return local_open(&self->side, &config, err);
+}
+
+/* Where it is not ours alone the client is told, and goes on. */
+static bool serve_owns_cgroup(struct serve *self, const struct wire_hello *hello)
+{
+    struct error why = {.class = ERROR_NONE};
+    if (!(hello->capabilities & WIRE_OWN_CGROUP))
+        return false;
+    if (kernel_memory_own(&self->kernel, &why) == 0)
+        return true;
+    log_verbose("%s", why.text);
+    return false;
 }
 
 /* What the client wishes becomes what it gets. */
@@ -117,7 +130,8 @@ static int serve_prepare(struct serve *self, const struct wire_hello *hello, str
     if (hello->control_count > SERVE_CONTROL_MAX || hello->engine == ENGINE_SIM)
         return stream_violation(&self->session.stream, err, "wishes that cannot be met");
     self->agreed = *hello;
-    self->agreed.capabilities &= pack_version() ? WIRE_CAN_PACK : 0;
+    self->agreed.capabilities &= (pack_version() ? WIRE_CAN_PACK : 0) |
+                                 (serve_owns_cgroup(self, hello) ? WIRE_OWN_CGROUP : 0);
     self->agreed.choices = codec_choices_known();
     self->agreed.jobs_max = num_u32(min_u64(hello->jobs_max, SERVE_JOBS_MAX));
     int result = serve_memory(self, hello, err);
@@ -277,6 +291,7 @@ static void serve_free(struct serve *self)
     side_close(self->side);
     slab_close(&self->slab);
     session_close(&self->session);
+    kernel_memory_close(&self->kernel);
     for (uint32_t i = 0; self->jobs && i < self->jobs_count; i++)
         free(self->jobs[i].texts);
     free(self->slots);
@@ -312,6 +327,7 @@ int serve_run(const struct serve_config *config, struct error *err)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     self->config = config;
     session_init(&self->session, config->link, WIRE_SERVER);
+    kernel_memory_open(&self->kernel, "/");
     int result = serve_session(self, &why);
     result = error_settle(&why, result, "the session failed");
     if (result < 0) /* the client waits for a reason, and syncing may take long */

@@ -78,6 +78,7 @@ static const struct side_report nothing_known = {
     .resident_peak_bytes = NUM_UNKNOWN,
     .resident_after_bytes = NUM_UNKNOWN,
     .memory_peak_bytes = NUM_UNKNOWN,
+    .kernel_bytes = NUM_UNKNOWN,
 };
 
 /* Always finds a place: there are as many as slots and open files together. */

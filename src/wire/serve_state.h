@@ -4,6 +4,7 @@
 
 #include "haul/base/log.h"
 #include "haul/disk/budget.h"
+#include "haul/disk/kernel_memory.h"
 #include "haul/disk/slab.h"
 #include "haul/side/side.h"
 #include "haul/wire/serve.h"
@@ -60,6 +61,7 @@ struct serve {
     const struct serve_config *config;
     struct session session;
     struct wire_hello agreed;
+    struct kernel_memory kernel;
     struct budget budget;
     struct slab slab;
     struct side *side;

@@ -2,6 +2,7 @@
 # Goal: in a memory cgroup of 32 or 12 MiB a file many times as large is copied without hitting the limit once.
 # The sanitizers' own memory does not fit into such a cgroup: there, the same copies run in one of 1 GiB, and the
 # peaks are not judged (a note says so); all else is. COPY_MIB: the file's size (default 256).
+# SMALL_FILES, SMALL_LIMIT_MIB: those of the tree (3000, 10).
 load ../lib/common
 
 COPY_MIB=${COPY_MIB:-256}
@@ -64,6 +65,48 @@ copied_on() { # FILESYSTEM LIMIT-MIB PEAK-MIB OPTIONS
     expect_status 22
     expect_clear_error
     [ ! -e target ]
+}
+
+# Names and inodes of a tree cost about 1.3 KiB each, twice: more than there is.
+@test "10 MiB, a tree of 3,000 small files: --own-cgroup does not hit the limit, and says what names cost" {
+    requires cgroup python3
+    sanitized && skip "the sanitizers' own memory does not fit"
+    small_tree tree "${SMALL_FILES:-3000}"
+    status=0
+    # Without timeout(1) before it, which would be another process in the cgroup.
+    in_cgroup $((${SMALL_LIMIT_MIB:-10} * MIB)) "$HAUL" --json -a --own-cgroup tree/ target >out 2>err || status=$?
+    events out
+    expect_status 0
+    expect "failcnt" "$(cgroup_figure failcnt)" 0
+    [ "$(receipt .cgroup_emptied)" -ge 1 ]
+    [ "$(receipt .kernel_memory_most_bytes)" -gt $((MIB / 2)) ]
+    diff -r tree target
+}
+
+@test "--own-cgroup: refused where another process is in the cgroup" {
+    requires cgroup
+    random_file source 1M
+    under=(in_cgroup $((64 * MIB))) # with timeout(1)
+    copy --own-cgroup source target
+    expect_status 1
+    expect_clear_error
+    grep -q 'process [0-9]* is in our memory cgroup' err
+    [ ! -e target ]
+}
+
+small_tree() { # FOLDER COUNT
+    python3 - "$@" <<'EOF'
+import os, random, sys
+folder, count = sys.argv[1], int(sys.argv[2])
+random.seed(7)
+blob = random.randbytes(20000)
+for i in range(count):
+    place = f"{folder}/{i // 100}"
+    os.makedirs(place, exist_ok=True)
+    begin = random.randrange(10000)
+    with open(f"{place}/{i}", "wb") as file:
+        file.write(blob[begin:begin + random.randrange(9001)])
+EOF
 }
 
 @test "32 MiB, an update in place" {

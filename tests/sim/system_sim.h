@@ -109,6 +109,33 @@ int proc_figure(const char *path, const char *key, uint64_t *value)
     return -ENOENT;
 }
 
+int proc_lines_open(struct proc_lines *lines, const char *root, const char *path)
+{
+    (void)root;
+    (void)path;
+    lines->fd = -1;
+    return -ENOENT;
+}
+
+char *proc_lines_next(struct proc_lines *lines)
+{
+    (void)lines;
+    return NULL;
+}
+
+void proc_lines_close(struct proc_lines *lines)
+{
+    (void)lines;
+}
+
+bool proc_join(char *out, const char *root, const char *path)
+{
+    (void)out;
+    (void)root;
+    (void)path;
+    return false;
+}
+
 /* The filesystem's type decides on policies and write-back; its room is the real one's. */
 int fstatfs(int fd, struct statfs *out)
 {

@@ -105,7 +105,8 @@ static struct wire_message reply_of(enum side_op op, enum wire_status status)
                    .policy_why = "because",
                    .engine_why = "",
                    .resident_before_bytes = UINT64_MAX,
-                   .memory_peak_bytes = 7},
+                   .memory_peak_bytes = 7,
+                   .kernel_bytes = 9},
         .tally = {.bytes = 1, .sum = UINT64_MAX},
         .payload_bytes = done && op == SIDE_FETCH      ? WIRE_PAYLOAD_BYTES_MAX
                          : done && op == SIDE_RECALL   ? 3 * WIRE_ENTRY_BYTES
@@ -290,6 +291,7 @@ static void fields_of_replies_arrive(void **state)
     assert_string_equal(out.report.engine_why, "");
     assert_int_equal(out.report.resident_before_bytes, UINT64_MAX);
     assert_int_equal(out.report.memory_peak_bytes, 7);
+    assert_int_equal(out.report.kernel_bytes, 9);
     assert_int_equal(out.tally.sum, UINT64_MAX);
     message = reply_of(SIDE_OPEN, WIRE_DONE);
     decode(&message, WIRE_SERVER, &out, &texts);

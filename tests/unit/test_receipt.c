@@ -19,7 +19,8 @@ static struct side_report side_of(enum policy_kind policy, const char *why)
                                .resident_before_bytes = 0,
                                .resident_peak_bytes = 4096,
                                .resident_after_bytes = 0,
-                               .memory_peak_bytes = 18 * MIB};
+                               .memory_peak_bytes = 18 * MIB,
+                               .kernel_bytes = 2 * MIB};
     snprintf(side.policy_why, sizeof(side.policy_why), "%s", why);
     return side;
 }
@@ -107,6 +108,7 @@ static void receipt_words_full_says_everything(void **state)
         "target    direct (alignment from statx), uring; cached 0 B before, 4.00 KiB peak, 0 B "
         "after\n"
         "memory    18.0 MiB peak, budget 16.0 MiB, chunks of 1.00 MiB\n"
+        "names     what they cost the kernel is unknown\n"
         "digest    abababababababababababababababab\n");
 }
 
@@ -192,16 +194,21 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "\"seconds\":8.000000,\"digest\":\"abababababababababababababababab\","
         "\"chunk_bytes\":1048576,\"lanes\":1,\"memory_peak_bytes\":18874368,"
         "\"memory_budget_bytes\":16777216,\"slots_halved_most\":0,\"pressure\":null,"
+        "\"kernel_memory_of\":null,\"kernel_memory_most_bytes\":null,"
+        "\"kernel_memory_left_bytes\":null,\"low_free_before_bytes\":null,"
+        "\"low_free_least_bytes\":null,\"cgroup_emptied\":0,"
         "\"wire_bytes_sent\":0,\"wire_bytes_received\":0,"
         "\"attributes_changed\":[],\"attributes_lost\":[],"
         "\"source\":{\"path\":\"a\\\"b\\u00ff\",\"host\":null,\"policy\":\"direct\","
         "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":null,"
         "\"resident_before_bytes\":0,\"resident_peak_bytes\":4096,\"resident_after_bytes\":0,"
-        "\"memory_peak_bytes\":18874368,\"reread_cached_bytes\":0},"
+        "\"memory_peak_bytes\":18874368,\"kernel_memory_most_bytes\":2097152,"
+        "\"reread_cached_bytes\":0},"
         "\"target\":{\"path\":\"/mnt/disk.img\",\"host\":null,\"policy\":\"direct\","
         "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":null,"
         "\"resident_before_bytes\":0,\"resident_peak_bytes\":4096,\"resident_after_bytes\":0,"
-        "\"memory_peak_bytes\":18874368,\"reread_cached_bytes\":0}}\n");
+        "\"memory_peak_bytes\":18874368,\"kernel_memory_most_bytes\":2097152,"
+        "\"reread_cached_bytes\":0}}\n");
 }
 
 static void receipt_json_unknown_is_null_never_zero(void **state)
@@ -229,7 +236,7 @@ static void receipt_words_sum_counts_failures(void **state)
     struct receipt receipt = good();
     receipt.files = 3;
     FILE *stream = fmemopen(out, sizeof(out), "w");
-    receipt_words_sum(stream, &receipt, &(struct receipt_tally){.failed_count = 2});
+    receipt_words_sum(stream, &receipt, &(struct receipt_tally){.failed_count = 2}, false);
     fclose(stream);
     assert_string_equal(out,
                         "3 files and 2 failed: 4.00 GiB copied, durable after 8.0 s, 512 MiB/s\n");
@@ -243,12 +250,39 @@ static void receipt_words_sum_files_that_were_up_to_date_are_no_speed(void **sta
     receipt.files = 3;
     receipt.bytes_kept = 300 * GIB + GIB;
     FILE *stream = fmemopen(out, sizeof(out), "w");
-    receipt_words_sum(
-        stream, &receipt,
-        &(struct receipt_tally){.up_to_date_count = 2, .bytes_up_to_date = 300 * GIB});
+    receipt_words_sum(stream, &receipt,
+                      &(struct receipt_tally){.up_to_date_count = 2, .bytes_up_to_date = 300 * GIB},
+                      false);
     fclose(stream);
     assert_string_equal(out, "3 files, 2 up to date: 4.00 GiB copied, 1.00 GiB kept, durable after "
                              "8.0 s, 512 MiB/s\n");
+}
+
+static void receipt_words_tell_what_names_cost_where_it_matters(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    words(out, &receipt, true);
+    assert_says(out, "names     what they cost the kernel is unknown\n");
+    receipt.kernel = (struct kernel_memory_told){
+        .of = KERNEL_MEMORY_SLAB,
+        .most_bytes = 7 * MIB,
+        .left_bytes = 3 * MIB,
+        .low_before_bytes = NUM_UNKNOWN,
+    };
+    words(out, &receipt, true);
+    assert_says(out, "names     7.00 MiB peak, 3.00 MiB now (reclaimable slab of the cgroup)\n");
+    receipt.kernel.low_before_bytes = 144 * MIB;
+    receipt.kernel.low_least_bytes = 140 * MIB;
+    receipt.kernel.emptied_count = 5;
+    receipt.target_host = "store";
+    FILE *stream = fmemopen(out, sizeof(out), "w");
+    receipt_words_sum(stream, &receipt, &(struct receipt_tally){.failed_count = 0}, false);
+    fclose(stream);
+    assert_says(out, "names     7.00 MiB peak, 3.00 MiB now (reclaimable slab of the cgroup); "
+                     "LowFree 144 MiB before, 140 MiB at least; emptied 5 times; 2.00 MiB peak on "
+                     "store\n");
 }
 
 static void receipt_words_other_machine_has_its_own_figures(void **state)
@@ -299,6 +333,7 @@ int main(void)
         cmocka_unit_test(receipt_json_has_the_fields_of_the_contract_in_one_line),
         cmocka_unit_test(receipt_json_unknown_is_null_never_zero),
         cmocka_unit_test(receipt_words_sum_counts_failures),
+        cmocka_unit_test(receipt_words_tell_what_names_cost_where_it_matters),
         cmocka_unit_test(receipt_words_sum_files_that_were_up_to_date_are_no_speed),
         cmocka_unit_test(receipt_words_other_machine_has_its_own_figures),
         cmocka_unit_test(receipt_json_other_machine_is_named),

@@ -18,6 +18,7 @@ static struct side_report some_side(uint64_t scale)
         .resident_peak_bytes = 10 * scale,
         .resident_after_bytes = 2 * scale,
         .memory_peak_bytes = 100 * scale,
+        .kernel_bytes = 50 * scale,
     };
     strcpy(side.policy_why, "because");
     return side;
@@ -98,6 +99,7 @@ static void receipt_add_two_files_takes_peaks(void **state)
     assert_int_equal(sum.memory_peak_bytes, 36000);
     assert_int_equal(sum.source.resident_peak_bytes, 90);
     assert_int_equal(sum.source.memory_peak_bytes, 900);
+    assert_int_equal(sum.source.kernel_bytes, 450);
     second.source.resident_peak_bytes = 80; /* beside what the two before have left */
     receipt_add(&sum, &second);
     assert_int_equal(sum.source.resident_peak_bytes, 22 + 80);

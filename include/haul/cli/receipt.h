@@ -27,8 +27,10 @@ struct receipt_tally {
     uint64_t bytes_up_to_date; /* nobody read them: they are no part of the rate */
 };
 
-/* The sum over several files, after each of them had its own words. */
-void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally);
+/* The sum over several files, after each of them had its own words. Full: with what their names
+ * cost. */
+void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally,
+                       bool full);
 
 /* One line, as haul(1) describes it. event: "receipt" (the last line) or "file" (one of
  * several). error NULL: none. */

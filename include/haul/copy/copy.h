@@ -51,6 +51,7 @@ struct copy_wish {
     uint32_t chunk_bytes;      /* --chunk-size; 0: automatic */
     uint64_t bandwidth_bytes;  /* --bwlimit, bytes a second; 0: none */
     bool nice;                 /* --nice */
+    bool own_cgroup;           /* --own-cgroup */
     bool verify;               /* --verify: re-read the target from the medium */
     bool dry_run;              /* -n */
     bool ignore_times;         /* -I */

@@ -35,6 +35,8 @@ struct lane_pool {
     bool taken[LANES_MAX];
 };
 
+struct kernel_memory;
+
 struct lane_config {
     const struct copy_wish *wish;
     const struct address *addresses[2]; /* by role; NULL or local: this machine */
@@ -44,6 +46,7 @@ struct lane_config {
     uint64_t session;
     struct progress *progress;
     struct control *control;
+    struct kernel_memory *kernel;
     struct ask_memory *memory; /* passwords for the next lane */
     struct lane_pool *pool;    /* all zeros before the first lane */
 };

@@ -80,6 +80,7 @@ struct side_report {
     uint64_t resident_peak_bytes;
     uint64_t resident_after_bytes;
     uint64_t memory_peak_bytes; /* of that side's process */
+    uint64_t kernel_bytes;      /* its names and inodes, at the most: see kernel_memory.h */
     /* Of a target: sets of attributes.h. Changed ones are those that an older target had
      * otherwise. */
     uint8_t attributes_changed, attributes_lost, attributes_asked;

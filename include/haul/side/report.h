@@ -8,6 +8,7 @@
 
 #include "haul/base/hash.h"
 #include "haul/disk/job.h"
+#include "haul/disk/kernel_memory.h"
 #include "haul/side/outcome.h"
 
 #include <stdatomic.h>
@@ -66,8 +67,9 @@ struct receipt {
     uint32_t chunk_bytes;
     uint32_t lanes;
     uint64_t memory_peak_bytes, memory_budget_bytes;
-    uint32_t slots_halved_most; /* where memory was scarce, so many times, */
-    const char *pressure;       /* for this reason; NULL: it was not */
+    uint32_t slots_halved_most;       /* where memory was scarce, so many times, */
+    const char *pressure;             /* for this reason; NULL: it was not */
+    struct kernel_memory_told kernel; /* what names and inodes cost on this machine */
     uint64_t wire_bytes_sent, wire_bytes_received;
     const char *source_path, *source_host; /* host NULL: this machine */
     const char *target_path, *target_host;

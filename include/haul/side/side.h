@@ -19,7 +19,8 @@
 #include <stdint.h>
 
 struct side;
-struct place; /* place.h */
+struct place;         /* place.h */
+struct kernel_memory; /* kernel_memory.h */
 
 struct side_ops {
     /* Start slot->op. May not block for data I/O. Always takes the slot; failures come back with
@@ -80,6 +81,7 @@ struct local_config {
     /* A target: the source of the same lane, where it is a local one, for CARRY. It is closed after
      * this one. Else NULL. */
     struct side *source;
+    struct kernel_memory *kernel; /* the run's; NULL: nobody asks what names cost */
     bool is_server; /* our own standard input and output are a link, and no pipes to be copied */
     struct engine
         *given; /* use this one (the tests' simulation) and close it with the side; else NULL */

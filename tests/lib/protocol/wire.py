@@ -74,7 +74,7 @@ OPENED = [
 ]
 REPORT = [
     ("policy", "u8"), ("engine", "u8"), ("policy_why", "text"), ("engine_why", "text"), ("resident_before", "u64"),
-    ("resident_peak", "u64"), ("resident_after", "u64"), ("memory_peak", "u64"), ("changed", "u8"),
+    ("resident_peak", "u64"), ("resident_after", "u64"), ("memory_peak", "u64"), ("kernel", "u64"), ("changed", "u8"),
     ("lost", "u8"), ("asked", "u8"), ("reread_cached", "u64"), ("tally_bytes", "u64"), ("tally_sum", "u64"),
 ]
 RANGE = [("offset", "u64"), ("length", "u32")]
