@@ -361,6 +361,12 @@ ssize_t write(int fd, const void *data, size_t length)
                    : wrote(fd, count, (uint64_t)end - (uint64_t)max_u64(0, (uint64_t)count));
 }
 
+/* Small files as a whole; what the engine writes is noted twice. */
+ssize_t pwrite(int fd, const void *data, size_t length, off_t offset)
+{
+    return wrote(fd, syscall(SYS_pwrite64, fd, data, length, offset), (uint64_t)offset);
+}
+
 static void dirty_between(int fd, uint64_t a, uint64_t b)
 {
     if (sim.on)

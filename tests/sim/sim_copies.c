@@ -131,6 +131,7 @@ static void draw_scenario(struct scenario *scenario)
     for (uint32_t i = 0; i < scenario->files_count; i++)
         draw_sample(&scenario->samples[i], large && i == 0);
     draw_wish(scenario);
+    scenario->wish.many = scenario->files_count > 1 && sim_chance(700);
     if (scenario->files_count == 1 && sim_chance(500))
         scenario->wish.manifest_path = manifest;
 }
