@@ -18,7 +18,7 @@ enum { LOG_LINE_BYTES = 9216 }; /* two paths of 4096 bytes and a sentence around
 /* The one piece of changeable state: where words go, and how many. Atomic
  * because a line below the level is dropped without taking the lock. */
 static _Atomic(log_sink *) log_to;
-static _Atomic(log_difference_sink *) log_difference_to;
+static _Atomic(log_range_sink *) log_range_to;
 static atomic_int log_threshold = LOG_ERROR;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -61,15 +61,17 @@ void log_line(enum log_level level, const char *format, ...)
     errno = saved;
 }
 
-void log_init_difference(log_difference_sink *sink)
+void log_init_range(log_range_sink *sink)
 {
-    atomic_store(&log_difference_to, sink);
+    atomic_store(&log_range_to, sink);
 }
 
-void log_difference(const char *path, unsigned long long offset, unsigned long long length)
+void log_range(enum log_range_kind kind, const char *path, unsigned long long offset,
+               unsigned long long length)
 {
-    log_difference_sink *sink = atomic_load(&log_difference_to);
-    log_error("%s: bytes %llu to %llu differ", path, offset, offset + length - 1);
+    log_range_sink *sink = atomic_load(&log_range_to);
+    log_error("%s: bytes %llu to %llu %s", path, offset, offset + length - 1,
+              kind == LOG_DIFFERS ? "differ" : "cannot be read, and are left out");
     if (sink)
-        sink(path, offset, length);
+        sink(kind, path, offset, length);
 }

@@ -30,6 +30,8 @@ static const struct option_word engine_words[] = {{"auto", ENGINE_AUTO},
                                                   {NULL, 0}};
 static const struct option_word reflink_words[] = {
     {"auto", REFLINK_AUTO}, {"always", REFLINK_ALWAYS}, {"never", REFLINK_NEVER}, {NULL, 0}};
+static const struct option_word read_errors_words[] = {
+    {"stop", READ_ERRORS_STOP}, {"skip", READ_ERRORS_SKIP}, {NULL, 0}};
 static const struct option_word digest_words[] = {
     {"auto", 1}, {"xxh128", 1}, {"xxh3-128", 1}, {"xxh3", 0}, {"xxh64", 0}, {"xxhash", 0},
     {"sha1", 0}, {"md5", 0},    {"md4", 0},      {"none", 0}, {NULL, 0}};
@@ -132,6 +134,8 @@ static const struct option_row table[] = {
     SET("append-verify", 0, wish.file.resume, RESUME_APPEND_VERIFY,
         "resume, comparing the old part with the source, too"),
     SET("restart", 0, wish.file.resume, RESUME_RESTART, "begin again, whatever is there"),
+    WORD("read-errors", "WHAT", wish.file.read_errors, read_errors_words,
+         "stop where SOURCE cannot be read, or skip that place"),
     VALUE(TEXT, "journal", "FILE", AT(wish.file.journal_path), 0,
           "keep the journal in FILE, not beside the target"),
     VALUE(SIZE, "sync-every", "SIZE", AT(wish.sync_every_bytes), AT(wish.sync_every_set),
@@ -273,6 +277,7 @@ static_assert(sizeof(enum policy_kind) == sizeof(uint32_t), "enum in the table")
 static_assert(sizeof(enum engine_kind) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum reflink_wish) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum resume_wish) == sizeof(uint32_t), "enum in the table");
+static_assert(sizeof(enum read_errors) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum link_family) == sizeof(uint32_t), "enum in the table");
 
 static int store_word(uint32_t *field, const struct option_row *row, const char *text,

@@ -146,6 +146,8 @@ static void print_parts(FILE *out, const struct receipt *receipt)
                    " by reference, not a second copy on the medium");
     if (receipt->bytes_holes > 0)
         print_size(out, ", ", receipt->bytes_holes, " holes");
+    if (receipt->bytes_unreadable > 0)
+        print_size(out, ", ", receipt->bytes_unreadable, " unreadable");
     if (receipt->bytes_verified > 0)
         print_size(out, ", ", receipt->bytes_verified,
                    receipt->target.reread_cached_bytes > 0 ? " read back"
@@ -380,6 +382,7 @@ static void json_counts(FILE *out, const struct receipt *receipt)
     output_json_number(out, "bytes_repaired", receipt->bytes_repaired);
     output_json_number(out, "chunks_repaired", receipt->chunks_repaired);
     output_json_number(out, "bytes_verified", receipt->bytes_verified);
+    output_json_number(out, "bytes_unreadable", receipt->bytes_unreadable);
     output_json_seconds(out, "seconds", receipt->duration_ns);
     output_json_string(out, "digest",
                        receipt->digest_known ? digest_text(digest, &receipt->digest) : NULL);
@@ -433,10 +436,11 @@ void receipt_json_refused(FILE *out, int exit_code, const char *error)
     receipt_json(out, &receipt, "receipt", exit_code, error);
 }
 
-void receipt_json_difference(const char *path, unsigned long long offset, unsigned long long length)
+void receipt_json_range(enum log_range_kind kind, const char *path, unsigned long long offset,
+                        unsigned long long length)
 {
     flockfile(stdout);
-    fputs("{\"v\":1,\"event\":\"difference\"", stdout);
+    printf("{\"v\":1,\"event\":\"%s\"", kind == LOG_DIFFERS ? "difference" : "unreadable");
     output_json_string(stdout, "path", path);
     output_json_number(stdout, "offset", offset);
     output_json_number(stdout, "length", length);

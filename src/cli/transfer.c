@@ -657,7 +657,7 @@ static int transfer_run(struct transfer *at, const struct options *given)
     transfer.watch.style = watch_choose(options->json, options->quiet, options->progress);
     log_init(options_log_level(options),
              transfer.watch.style == WATCH_BAR ? output_log_bar : output_log);
-    log_init_difference(options->json ? receipt_json_difference : NULL);
+    log_init_range(options->json ? receipt_json_range : NULL);
     int rc = operands_resolve(&transfer.operands, options, &err);
     if (rc == 0)
         rc = read_rules(&transfer, &own, &err);
@@ -751,11 +751,13 @@ int transfer_verify(const struct options *options)
                         wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
         return refused(options, &err);
     }
-    if (choice_any(&options->wish.choice) || options->filters_count > 0) {
+    if (choice_any(&options->wish.choice) || options->filters_count > 0 ||
+        options->wish.file.read_errors != READ_ERRORS_STOP) {
         struct error err = {0};
         error_set_class(&err, ERROR_USAGE, EINVAL,
                         "verify compares what it is given: leave out --update, --existing, "
-                        "--ignore-existing, --size-only, --max-size, --min-size and filter rules");
+                        "--ignore-existing, --size-only, --max-size, --min-size, "
+                        "--read-errors and filter rules");
         return refused(options, &err);
     }
     return transfer_run(&transfer, &rest);

@@ -322,7 +322,7 @@ static void copy_hand_over(struct copy *copy, struct life *life, uint32_t number
 static void copy_gather(struct copy *copy, struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
-    bool complete = plan_complete(life->plan), whole = life->result == 0;
+    bool complete = plan_ended(life->plan), whole = life->result == 0;
     uint32_t number = life->job.number;
     for (uint32_t i = 0; i < LANES_MAX; i++) {
         struct lane *lane = copy->lanes[i];
@@ -660,6 +660,7 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .bytes_repaired = progress->bytes_repaired,
         .chunks_repaired = progress->chunks_repaired,
         .bytes_verified = progress->bytes_verified,
+        .bytes_unreadable = progress->bytes_unreadable,
         .bytes_durable = progress->bytes_durable,
         .duration_ns = life->duration_ns,
         .digest_known = life->digest_known,

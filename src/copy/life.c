@@ -126,7 +126,7 @@ static void life_reset_progress(struct progress *progress)
     progress->bytes_copied = progress->bytes_kept = progress->bytes_holes = 0;
     progress->bytes_referenced = 0;
     progress->bytes_repaired = progress->chunks_repaired = progress->bytes_durable = 0;
-    progress->bytes_verified = progress->bytes_differing = 0;
+    progress->bytes_verified = progress->bytes_differing = progress->bytes_unreadable = 0;
     progress->lanes = 1;
 }
 
@@ -155,7 +155,9 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     job.replace_folders = wish->tour.force || wish->tour.delete;
     /* What is unfinished may not be taken for a target that is newer, or there. */
     bool telling = wish->choice.update || wish->choice.ignore_existing;
-    job.journal_early = !compare && (wish->manifest_path || telling);
+    /* Nor what is finished but for what could not be read, be it shorter than one chunk. */
+    bool leaves_out = job.read_errors == READ_ERRORS_SKIP;
+    job.journal_early = !compare && (wish->manifest_path || telling || leaves_out);
     /* These want the content to be read, or written in another way. */
     if (compare || wish->verify || wish->manifest_path || wish->sparse)
         job.reflink = REFLINK_NEVER;
@@ -750,6 +752,45 @@ void life_errand_ended(struct life *life)
     life_digested(life, life_digest_errand_ended(life, &err), &err);
 }
 
+/* What could not be read is told in ranges, as they come: most of them one chunk after the other.
+ */
+static void life_tell_unreadable(struct life *life)
+{
+    char shown[LIFE_SHOWN_BYTES];
+    uint64_t *range = life->unreadable;
+    if (range[0] < range[1])
+        log_range(LOG_UNREADABLE, life_shown(life, SIDE_SOURCE, shown), range[0],
+                  range[1] - range[0]);
+    range[0] = range[1] = 0;
+}
+
+void life_unreadable(struct life *life, uint64_t start, uint64_t end)
+{
+    uint64_t *range = life->unreadable;
+    if (end == range[0]) {
+        range[0] = start;
+    } else if (start == range[1]) {
+        range[1] = end;
+    } else {
+        life_tell_unreadable(life);
+        range[0] = start;
+        range[1] = end;
+    }
+}
+
+/* All that can be read of it is there, and it stays open. */
+static int life_is_broken(const struct life *life, struct error *err)
+{
+    char shown[LIFE_SHOWN_BYTES];
+    uint64_t bytes = life->progress->bytes_unreadable;
+    if (bytes == 0 || life->result < 0)
+        return 0;
+    return error_set_class(err, ERROR_PARTIAL, EIO,
+                           "%s: %llu bytes could not be read and are left out; run it again to "
+                           "try them once more",
+                           life_shown(life, SIDE_SOURCE, shown), (unsigned long long)bytes);
+}
+
 /* What was copied is known by its digests: by the plan's, or by the journal's. */
 static void life_complete(struct life *life)
 {
@@ -759,7 +800,8 @@ static void life_complete(struct life *life)
     }
     bool manifest = life->run->wish->manifest_path && life->kind == LIFE_COPY;
     life->digest_known = plan_digest(life->plan, &life->digest);
-    if (life->kind == LIFE_COPY && (life->job.journal == JOURNAL_FITS || manifest))
+    bool journalled = life->kind == LIFE_COPY && plan_complete(life->plan);
+    if (journalled && (life->job.journal == JOURNAL_FITS || manifest))
         life_enter(life, LIFE_SYNCING);
     else
         life_stored(life);
@@ -832,6 +874,7 @@ void life_copied(struct life *life)
     assert(life->state == LIFE_COPYING && life->slots_count == 0);
     if (life->compare_count > 0)
         life_count_repairs(life);
+    life_tell_unreadable(life);
     if (life->kind == LIFE_HELP)
         life_enter(life, LIFE_SYNCING);
     else if (life->helped)
@@ -840,7 +883,7 @@ void life_copied(struct life *life)
         life_let_go(life);
     else if (life->kind == LIFE_COMPARE)
         life_compare_copied(life);
-    else if (plan_complete(life->plan))
+    else if (plan_ended(life->plan))
         life_complete(life);
     else
         life_fail(life,
@@ -904,7 +947,7 @@ static bool life_compares_again(struct life *life, const struct slot *slot)
 {
     bool touched = slot->result == -EAGAIN && slot->error->class == ERROR_CHANGED;
     if (life->kind != LIFE_COPY || !touched || life->compare_count == COMPARES_MAX ||
-        !life->job.target_readable)
+        !life->job.target_readable || life->progress->bytes_unreadable > 0)
         return false;
     log_note("%s: comparing what was copied", slot->error->text);
     life->compare_count++;
@@ -939,7 +982,11 @@ static void life_source_again(struct life *life)
 
 static void life_source_committed(struct life *life, const struct slot *slot)
 {
-    if (slot->result == 0) {
+    struct error err = {.class = ERROR_NONE};
+    int result = slot->result == 0 ? life_is_broken(life, &err) : 0;
+    if (result < 0) {
+        life_fail(life, result, &err);
+    } else if (slot->result == 0) {
         life->proof.source_unchanged = true;
         life_enter(life, LIFE_COMMITTING_TARGET);
     } else if (!life_compares_again(life, slot)) {

@@ -330,7 +330,7 @@ struct outcome life_compared(struct life *life, struct error *err)
                  "compared",
                  job->target_path, other, (unsigned long long)(target_bytes - source_bytes));
     else if (target_bytes > source_bytes)
-        log_difference(job->target_path, source_bytes, target_bytes - source_bytes);
+        log_range(LOG_DIFFERS, job->target_path, source_bytes, target_bytes - source_bytes);
     if (life->progress->bytes_differing > 0 || (target_bytes != source_bytes && !behind))
         error_set_class(err, ERROR_MISMATCH, EBADMSG, "%s: differs from %s", job->target_path,
                         other);

@@ -62,6 +62,7 @@ struct plan {
     bool audit_turn;         /* old and new chunks take turns */
 
     uint64_t done_chunks;
+    uint64_t broken_chunks;      /* of them */
     struct plan_digest *waiting; /* ring over chunk % reorder_count */
     uint32_t reorder_count;
     uint64_t folded_chunks;
@@ -165,8 +166,8 @@ static void bit_set(uint8_t *bits, uint64_t index)
 static void plan_tell_difference(struct plan *plan)
 {
     if (plan->differs_end > plan->differs_start)
-        log_difference(plan->config.compare_only, plan->differs_start,
-                       plan->differs_end - plan->differs_start);
+        log_range(LOG_DIFFERS, plan->config.compare_only, plan->differs_start,
+                  plan->differs_end - plan->differs_start);
     plan->differs_start = plan->differs_end = 0;
 }
 
@@ -475,6 +476,22 @@ void plan_copied(struct plan *plan, const struct plan_item *item, const struct d
     pthread_mutex_unlock(&plan->lock);
 }
 
+void plan_broken(struct plan *plan, const struct plan_item *item,
+                 const uint8_t set[BLOCKS_SET_BYTES], uint32_t written)
+{
+    static const struct digest unknown;
+    uint32_t good = blocks_bytes(set, item->length);
+    plan_lock_outcome(plan);
+    plan_done(plan, item->chunk, &unknown, false);
+    plan->broken_chunks++;
+    plan->progress->bytes_copied += written;
+    plan->progress->bytes_kept += good - written;
+    plan->progress->bytes_unreadable += item->length - good;
+    if (item->action == PLAN_AUDIT) /* it was counted, and nobody knows now whether it is right */
+        plan->progress->bytes_durable -= item->length;
+    pthread_mutex_unlock(&plan->lock);
+}
+
 void plan_kept(struct plan *plan, const struct plan_item *item, const struct digest *digest)
 {
     plan_lock_outcome(plan);
@@ -551,7 +568,7 @@ void plan_returned(struct plan *plan, const struct plan_item *item)
     pthread_mutex_unlock(&plan->lock);
 }
 
-static bool plan_complete_locked(const struct plan *plan)
+static bool plan_ended_locked(const struct plan *plan)
 {
     return !plan->cancelled && plan->done_chunks == plan->chunks_count && plan->outstanding == 0 &&
            plan->stored_count == 0 && plan->returned_count == 0;
@@ -564,10 +581,18 @@ void plan_cancel(struct plan *plan)
     pthread_mutex_unlock(&plan->lock);
 }
 
+bool plan_ended(struct plan *plan)
+{
+    pthread_mutex_lock(&plan->lock);
+    bool ended = plan_ended_locked(plan);
+    pthread_mutex_unlock(&plan->lock);
+    return ended;
+}
+
 bool plan_complete(struct plan *plan)
 {
     pthread_mutex_lock(&plan->lock);
-    bool complete = plan_complete_locked(plan);
+    bool complete = plan_ended_locked(plan) && plan->broken_chunks == 0;
     pthread_mutex_unlock(&plan->lock);
     return complete;
 }
@@ -575,7 +600,7 @@ bool plan_complete(struct plan *plan)
 bool plan_digest(struct plan *plan, struct digest *out)
 {
     pthread_mutex_lock(&plan->lock);
-    bool known = plan->folded_chunks == plan->chunks_count;
+    bool known = plan->folded_chunks == plan->chunks_count && plan->broken_chunks == 0;
     if (known)
         *out = digest_fold_value(plan->fold);
     pthread_mutex_unlock(&plan->lock);

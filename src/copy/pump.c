@@ -122,10 +122,10 @@ static struct slot *pump_control(struct pump *pump)
 
 /* ---- checkpoints ---- */
 
-static void pump_settled(const struct slot *slot)
+static void pump_settled(const struct slot *slot, uint32_t bytes)
 {
     struct life_sync *sync = &life_of(slot)->sync;
-    sync->settled_bytes += slot->length;
+    sync->settled_bytes += bytes;
     sync->chunks_count++;
 }
 
@@ -224,7 +224,7 @@ static void pump_begin(struct pump *pump, struct slot *slot, struct life *life,
     slot->job = &life->job;
     slot->offset = item->offset;
     slot->length = item->length;
-    slot->conditional = slot->from_medium = slot->sparing = slot->partial = false;
+    slot->conditional = slot->from_medium = slot->sparing = slot->partial = slot->broken = false;
     slot->blocks = item->action == PLAN_CHECK && life->deltas && slot->digests;
     slot->blank = item->blank;
     switch ((enum plan_action)item->action) {
@@ -268,7 +268,7 @@ static void pump_kept(struct pump *pump, struct slot *slot)
     }
     plan_kept(life_of(slot)->plan, &slot->item, &slot->digest);
     if (slot->item.action != PLAN_AUDIT) /* was counted as durable from the start */
-        pump_settled(slot);
+        pump_settled(slot, slot->length);
     pump_free(pump, slot);
 }
 
@@ -299,17 +299,31 @@ static void pump_examined(struct pump *pump, struct slot *slot)
     }
 }
 
+/* What could be read of the chunk is at the target; what could not is told, and left open. */
+static void pump_left_out(struct pump *pump, struct slot *slot, uint32_t written)
+{
+    uint32_t start, end = 0;
+    while (blocks_next_missing(slot->set, slot->length, end, &start, &end))
+        life_unreadable(life_of(slot), slot->offset + start, slot->offset + end);
+    plan_broken(life_of(slot)->plan, &slot->item, slot->set, written);
+    pump_settled(slot, blocks_bytes(slot->set, slot->length));
+    pump_free(pump, slot);
+}
+
 /* Fetched: the same as the target has, or to be stored; or only to be told. */
 static void pump_fetched(struct pump *pump, struct slot *slot)
 {
     if (life_pipes(life_of(slot), SIDE_SOURCE) && !pump_arrived(pump, slot))
         return;
-    if (slot->conditional && slot->matched) {
+    bool there = slot->conditional && slot->matched;
+    if (slot->broken && (there || blocks_bytes(slot->set, slot->length) == 0)) {
+        pump_left_out(pump, slot, 0);
+    } else if (there) {
         pump_kept(pump, slot);
     } else if (slot->job->wish.compare_only) {
         plan_differs(life_of(slot)->plan, &slot->item, &slot->digest);
         pump_free(pump, slot);
-    } else if (slot->sparing) {
+    } else if (slot->sparing && !slot->broken) {
         slot->item.expected = slot->digest;
         pump_start(pump, slot, SLOT_ASKING, SIDE_BLOCKS);
     } else {
@@ -319,7 +333,18 @@ static void pump_fetched(struct pump *pump, struct slot *slot)
 
 static uint32_t pump_written(const struct slot *slot)
 {
-    return slot->partial ? blocks_bytes(slot->set, slot->length) : slot->length;
+    return slot->partial || slot->broken ? blocks_bytes(slot->set, slot->length) : slot->length;
+}
+
+static void pump_stored(struct pump *pump, struct slot *slot)
+{
+    if (slot->broken) {
+        pump_left_out(pump, slot, pump_written(slot));
+        return;
+    }
+    plan_copied(life_of(slot)->plan, &slot->item, &slot->digest, pump_written(slot));
+    pump_settled(slot, slot->length);
+    pump_free(pump, slot);
 }
 
 /* A slot came back from a side and its operation succeeded: what next? */
@@ -353,9 +378,7 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         pump_start(pump, slot, SLOT_STORING, SIDE_STORE);
         break;
     case SLOT_STORING:
-        plan_copied(plan, &slot->item, &slot->digest, pump_written(slot));
-        pump_settled(slot);
-        pump_free(pump, slot);
+        pump_stored(pump, slot);
         break;
     case SLOT_ERASING:
         plan_erased(plan, &slot->item);

@@ -137,7 +137,7 @@ static int probe_read(const struct file *file)
     ssize_t got = pread(file->fd_direct, buffer, BLOCK_BYTES, 0);
     int result = got < 0 ? -errno : 0;
     free(buffer);
-    return result;
+    return file_is_unreadable(result) ? 0 : result; /* that is no refusal */
 }
 
 /* What is known before the first transfer. false: it cannot be direct; why is set. */

@@ -83,6 +83,11 @@ void file_facts_from_stat(struct facts *facts, const struct stat *st)
         facts->rdev = st->st_rdev;
 }
 
+bool file_is_unreadable(int result)
+{
+    return result == -EIO || result == -ENODATA || result == -EILSEQ || result == -EREMOTEIO;
+}
+
 /* What stands in the way of opening something, and would tell that it is there, or what it is. */
 static bool file_tells_names(int errnum)
 {

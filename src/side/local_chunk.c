@@ -176,7 +176,7 @@ static uint64_t local_next_part(struct work *work)
             work->cursor = slot->offset + end;
         }
     }
-    if (slot->partial)
+    if (slot->partial || slot->broken)
         limit = local_next_run(work);
     uint64_t tail = local_tail(work);
     return work->cursor < tail ? min_u64(limit, tail) : limit;
@@ -197,7 +197,8 @@ static void local_write(struct local *self, struct work *work)
     }
     if (work->cursor >= end) {
         open->stored_bytes = max_u64(open->stored_bytes, work->slot->offset + work->slot->length);
-        local_note(work);
+        if (!work->slot->broken)
+            local_note(work);
         local_chunk_finish(self, work, 0);
         return;
     }
@@ -238,38 +239,59 @@ static bool local_disproves(struct work *work)
            ledger_disprove(&work->open->ledger);
 }
 
-static void local_read_done(struct local *self, struct work *work, int result)
+/* So many bytes of what FETCH or EXAMINE asks for are in the buffer. */
+static void local_chunk_read(struct local *self, struct work *work, uint32_t count)
 {
     struct slot *slot = work->slot;
-    const struct request *request = &work->request;
-    if (result < 0) {
-        if (local_refused(self, work))
-            return;
-        /* A direct read writes back first what is dirty there; its error may have been that. */
-        if (!work->open->reading && work->transfer.from_medium &&
-            work->open->cache.kind != POLICY_DIRECT)
-            work->open->lost_result = result;
-        local_chunk_fail(self, work, -result, "read error");
-        return;
-    }
-    slot->count = request->done;
-    slot->digest = digest_of(slot->buffer, request->done);
-    if (slot->op == SIDE_FETCH && request->done < slot->length) {
+    slot->count = count;
+    slot->digest = digest_of(slot->buffer, count);
+    if (slot->op == SIDE_FETCH && count < slot->length) {
         error_set_class(work->slot->error, ERROR_CHANGED, ESTALE,
                         "%s: became shorter while it was copied; the target is not complete",
                         work->open->file.path);
         local_chunk_finish(self, work, -ESTALE);
         return;
     }
-    if (slot->op == SIDE_EXAMINE && slot->blocks && request->done == slot->length)
+    if (slot->op == SIDE_EXAMINE && slot->blocks && count == slot->length)
         blocks_digest(slot->digests, slot->buffer, slot->length);
-    slot->matched = slot->conditional && request->done == slot->length &&
-                    digest_equal(&slot->digest, &slot->expected);
+    slot->matched =
+        slot->conditional && count == slot->length && digest_equal(&slot->digest, &slot->expected);
     if (local_disproves(work)) {
         work_call(self, work, local_disprove, local_chunk_finish);
         return;
     }
     local_chunk_finish(self, work, 0);
+}
+
+static void local_salvaged(struct local *self, struct work *work, int result)
+{
+    if (result == 0)
+        local_chunk_read(self, work, work->slot->count);
+    else
+        local_chunk_fail(self, work, -result, "read error");
+}
+
+/* It could not be read: of a source something may be, around the bad place. */
+static void local_read_failed(struct local *self, struct work *work, int result)
+{
+    /* A direct read writes back first what is dirty there; its error may have been that. */
+    if (!work->open->reading && work->transfer.from_medium &&
+        work->open->cache.kind != POLICY_DIRECT)
+        work->open->lost_result = result;
+    if (work->slot->op == SIDE_FETCH && file_is_unreadable(result))
+        local_salvage(self, work, local_salvaged);
+    else
+        local_chunk_fail(self, work, -result, "read error");
+}
+
+static void local_read_done(struct local *self, struct work *work, int result)
+{
+    if (result == 0) {
+        work->open->barren_count = 0;
+        local_chunk_read(self, work, work->request.done);
+    } else if (!local_refused(self, work)) {
+        local_read_failed(self, work, result);
+    }
 }
 
 static void local_write_done(struct local *self, struct work *work, int result)
@@ -300,13 +322,15 @@ static void local_transfer_go(struct local *self, struct work *work)
 
 static void local_probed(struct local *self, struct work *work, int result)
 {
-    if (result < 0) {
-        if (!local_refused(self, work))
-            local_chunk_fail(self, work, -result,
-                             work->slot->op == SIDE_STORE ? "write error" : "read error");
-    } else if (cache_direct_tried(&work->open->cache, &work->transfer, &work->request)) {
+    if (result < 0 && !local_refused(self, work)) {
+        if (work->slot->op == SIDE_STORE)
+            local_chunk_fail(self, work, -result, "write error");
+        else
+            local_read_failed(self, work, result);
+    } else if (result == 0 &&
+               cache_direct_tried(&work->open->cache, &work->transfer, &work->request)) {
         work_submit(self, work, local_probed);
-    } else {
+    } else if (result == 0) {
         local_transfer_go(self, work);
     }
 }

@@ -39,10 +39,11 @@ struct open_file {
     bool growing;        /* ... or is just being given */
     uint64_t stored_bytes; /* the end of the last chunk of it */
     struct local_stream stream;
-    bool reading;     /* never written: a source, or a target that is only compared */
-    bool syncs_alone; /* a sync with others has told of a loss that may be its own */
-    uint64_t opened;  /* this one was opened after those with a lower number */
-    int lost_result;  /* below 0: something that was stored is lost, and no sync may claim it */
+    bool reading;          /* never written: a source, or a target that is only compared */
+    bool syncs_alone;      /* a sync with others has told of a loss that may be its own */
+    uint64_t opened;       /* this one was opened after those with a lower number */
+    uint32_t barren_count; /* chunks, the last ones in a row, of which nothing could be read */
+    int lost_result; /* below 0: something that was stored is lost, and no sync may claim it */
     struct ledger ledger;
     struct attributes_outcome attributes; /* of DRESS and of the commit */
 };
@@ -84,7 +85,9 @@ struct work {
     bool placed;        /* the call has a place: where the job's path is resolved; NULL: on the
                            whole machine */
     const struct place *place;
-    uint64_t cursor; /* next byte of the file to store */
+    uint64_t cursor; /* next byte of the file to store, or to salvage ... */
+    uint32_t piece;  /* ... of which so much is asked for at once */
+    work_then *salvaged;
     struct cache_transfer transfer;
 };
 
@@ -199,6 +202,10 @@ void local_compare_blocks(struct slot *slot); /* BLOCKS, DIFFER: nothing is read
 /* Start what the cache of this file, and of all files, wants to be done. */
 void local_tend(struct local *self, struct open_file *open, enum cache_urgency urgency);
 void local_tend_all(struct local *self, enum cache_urgency urgency);
+
+/* local_salvage.c: work->request has failed to read a chunk of a source; `then` follows when what
+ * can be read of it is in the buffer, so many bytes as slot->count says, or with a failure */
+void local_salvage(struct local *self, struct work *work, work_then *then);
 /* A request of the cache's came back. */
 void local_tended(struct open_file *open, struct request *request);
 

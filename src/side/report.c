@@ -74,6 +74,7 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     sum->bytes_repaired += one->bytes_repaired;
     sum->chunks_repaired += one->chunks_repaired;
     sum->bytes_verified += one->bytes_verified;
+    sum->bytes_unreadable += one->bytes_unreadable;
     sum->bytes_durable += one->bytes_durable;
     sum->duration_ns += one->duration_ns;
     sum->digest_known = false;

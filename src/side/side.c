@@ -43,6 +43,7 @@ void side_start(struct side *side, struct slot *slot, enum side_op op)
     slot->matched = false;
     slot->count = 0;
     slot->partial &= op == SIDE_STORE; /* else it is what DIFFER has said of another chunk */
+    slot->broken &= op == SIDE_STORE;
     slot->extent_start = slot->extent_end = 0;
     side->inflight++;
     side->ops->start(side, slot);

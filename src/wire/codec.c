@@ -81,6 +81,7 @@ static const struct choice choices[] = {
     CHOICE(attributes[ATTRIBUTE_ACLS], 25, 2, "--acls"),
     CHOICE(numeric_ids, 27, 1, "--numeric-ids"),
     CHOICE(no_inplace, 28, 1, "--no-inplace"),
+    CHOICE(read_errors, 29, 1, "--read-errors"),
 };
 
 /* ---- tables of fields ---- */
@@ -207,8 +208,9 @@ static const struct field fetch_fields[] = {RANGE, CONDITION, BOOL(slot.sparing)
 static const struct field examine_fields[] = {RANGE, CONDITION, BOOL(slot.from_medium),
                                               BOOL(slot.blocks)};
 static const struct field differ_fields[] = {RANGE, DIGEST(slot.digest)};
-static const struct field store_fields[] = {RANGE, BOOL(slot.blank), BOOL(slot.partial),
-                                            SET(slot.set), DIGEST(slot.digest)};
+static const struct field store_fields[] = {
+    RANGE,         BOOL(slot.blank),   BOOL(slot.partial), BOOL(slot.broken),
+    SET(slot.set), DIGEST(slot.digest)};
 static const struct field keep_fields[] = {RANGE, DIGEST(slot.digest)};
 
 static const struct field reply_fields[] = {U8(op, SIDE_PRESS), U8(status, WIRE_DAMAGED)};
@@ -240,10 +242,8 @@ static const struct field differing_fields[] = {
     DIGEST(slot.digest),
 };
 static const struct field fetched_fields[] = {
-    BOOL(slot.matched),
-    BOOL(slot.held),
-    U32(slot.count, 0, WIRE_CHUNK_BYTES_MAX),
-    DIGEST(slot.digest),
+    BOOL(slot.matched), BOOL(slot.held), U32(slot.count, 0, WIRE_CHUNK_BYTES_MAX),
+    BOOL(slot.broken),  SET(slot.set),   DIGEST(slot.digest),
 };
 static const struct field examined_fields[] = {
     U32(slot.count, 0, WIRE_CHUNK_BYTES_MAX),
@@ -702,7 +702,9 @@ static bool hello_agrees(const struct wire_hello *hello)
 
 static bool set_agrees(const struct slot *slot)
 {
-    return !slot->partial || blocks_bytes(slot->set, slot->length) > 0;
+    if (slot->partial && slot->broken)
+        return false;
+    return !(slot->partial || slot->broken) || blocks_bytes(slot->set, slot->length) > 0;
 }
 
 static bool request_agrees(const struct wire_message *message)
@@ -777,6 +779,8 @@ void codec_slot(struct slot *to, const struct slot *from)
     struct error *error = to->error;
     *to = *from;
     to->error = error;
+    if (!from->partial && !from->broken) /* it is of another chunk */
+        memset(to->set, 0, sizeof(to->set));
 }
 
 enum { HEADER_SUMMED_BYTES = 12 };

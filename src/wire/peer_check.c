@@ -42,8 +42,12 @@ static const char *check_fetched(const struct slot *slot, const struct slot *ans
     bool piped = pipe_is_kind(slot->job->facts[SIDE_SOURCE].kind);
     if (answer->count != slot->length && (!piped || answer->count > slot->length))
         return "it sends another part than was asked for";
-    if (answer->held && (!slot->sparing || answer->matched))
+    if (answer->held && (!slot->sparing || answer->matched || answer->broken))
         return "it kept back what was asked for";
+    if (answer->broken && (slot->job->wish.read_errors != READ_ERRORS_SKIP || piped))
+        return "it left out what was asked for";
+    if (answer->broken && blocks_bytes(answer->set, slot->length) == slot->length)
+        return "it left out nothing";
     return answer->matched && !answer_matches(slot, answer) ? "it kept back a chunk that is needed"
                                                             : NULL;
 }

@@ -341,8 +341,8 @@ static void answer_failed(struct wire_message *message, const struct slot *slot)
 static void answer_done(struct wire_message *message, const struct slot *slot)
 {
     message->slot.matched = slot->conditional && slot->matched;
-    message->slot.held =
-        message->op == SIDE_FETCH && slot->sparing && !message->slot.matched && slot->count > 0;
+    message->slot.held = message->op == SIDE_FETCH && slot->sparing && !slot->broken &&
+                         !message->slot.matched && slot->count > 0;
     message->payload_bytes = codec_op_takes(message->op, &message->slot);
 }
 

@@ -4,6 +4,9 @@
  *
  *   --file=NAME           faults of reading and writing apply to files of this name only
  *   --read-eio=OFFSET     a read that covers this byte fails with EIO
+ *   --bad=FILE            the bad places: lines OFFSET LENGTH [ERRNO]. A read that covers a byte of
+ * one fails with that errno, else EIO. FILE is read anew for each read: emptied, the disk is
+ * mended. Each read that failed so is a line OFFSET LENGTH at the end of FILE.tried
  *   --write-eio=BYTES     writing beyond this offset fails with EIO
  *   --write-enospc=BYTES  writing beyond this offset fails with ENOSPC (the whole request does:
  *                         Linux makes EIO of a short answer to a direct write)
@@ -45,7 +48,7 @@
 #include <unistd.h>
 
 struct faults {
-    char *file;
+    char *file, *bad;
     long long read_eio, write_eio, write_enospc, lose_write;
     int chmod_deny, chown_deny, utimens_deny, chmod_ignore, utimens_ignore, omit_is_zero,
         no_change_time;
@@ -269,6 +272,34 @@ static int faulty_release(const char *path, struct fuse_file_info *info)
     return 0;
 }
 
+/* What becomes of a read by the list of bad places, 0 or -errno. */
+static int bad_place(off_t offset, size_t length)
+{
+    const char *path = faults()->bad;
+    FILE *list = path ? fopen(path, "re") : NULL;
+    char line[80];
+    int found = 0;
+    while (list && found == 0 && fgets(line, sizeof(line), list)) {
+        long long start = 0, bytes = 0;
+        int errnum = EIO;
+        if (sscanf(line, "%lld %lld %d", &start, &bytes, &errnum) >= 2 &&
+            start < offset + (off_t)length && start + bytes > offset) {
+            found = errnum;
+        }
+    }
+    if (list) {
+        fclose(list);
+    }
+    char name[4096];
+    snprintf(name, sizeof(name), "%s.tried", path ? path : "");
+    FILE *tried = found ? fopen(name, "ae") : NULL;
+    if (tried) {
+        fprintf(tried, "%lld %zu\n", (long long)offset, length);
+        fclose(tried);
+    }
+    return -found;
+}
+
 static int faulty_read(const char *path, char *buffer, size_t length, off_t offset,
                        struct fuse_file_info *info)
 {
@@ -277,6 +308,10 @@ static int faulty_read(const char *path, char *buffer, size_t length, off_t offs
     if (afflicted(path)) {
         if (f->read_eio >= offset && f->read_eio < offset + (off_t)length) {
             return -EIO;
+        }
+        int bad = bad_place(offset, length);
+        if (bad < 0) {
+            return bad;
         }
         if (f->short_reads && length > SHORT_READ_OVER) {
             length = length / 2 + SHORT_READ_ODD;
@@ -373,6 +408,7 @@ static const struct fuse_operations operations = {
 static const struct fuse_opt options[] = {
     FAULT("--file=%s", file),
     FAULT("--read-eio=%lld", read_eio),
+    FAULT("--bad=%s", bad),
     FAULT("--write-eio=%lld", write_eio),
     FAULT("--write-enospc=%lld", write_enospc),
     FAULT("--lose-write=%lld", lose_write),

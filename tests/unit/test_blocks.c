@@ -68,12 +68,30 @@ static void blocks_next_goes_on_within_a_run(void **state)
     assert_false(blocks_next(set, LENGTH, 4 * BLOCKS_SIZE, &start, &end));
 }
 
+static void blocks_added_are_in_the_set_and_the_others_are_missing(void **state)
+{
+    uint8_t set[BLOCKS_SET_BYTES] = {0};
+    uint32_t start, end;
+    (void)state;
+    assert_true(blocks_next_missing(set, LENGTH, 0, &start, &end));
+    assert_true(start == 0 && end == LENGTH);
+    blocks_add(set, BLOCKS_SIZE, 3 * BLOCKS_SIZE);
+    blocks_add(set, 4 * BLOCKS_SIZE, LENGTH); /* whose last block is short */
+    assert_int_equal(blocks_bytes(set, LENGTH), LENGTH - 2 * BLOCKS_SIZE);
+    assert_true(blocks_next_missing(set, LENGTH, 0, &start, &end));
+    assert_true(start == 0 && end == BLOCKS_SIZE);
+    assert_true(blocks_next_missing(set, LENGTH, end, &start, &end));
+    assert_true(start == 3 * BLOCKS_SIZE && end == 4 * BLOCKS_SIZE);
+    assert_false(blocks_next_missing(set, LENGTH, end, &start, &end));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_of_a_chunk_are_counted),
         cmocka_unit_test(blocks_that_differ_are_found_and_no_others),
         cmocka_unit_test(blocks_next_goes_on_within_a_run),
+        cmocka_unit_test(blocks_added_are_in_the_set_and_the_others_are_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

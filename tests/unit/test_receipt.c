@@ -191,6 +191,7 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "\"bytes_total\":4294967296,\"bytes_copied\":4294967296,\"bytes_kept\":0,"
         "\"bytes_holes\":0,\"bytes_referenced\":0,\"bytes_repaired\":0,\"chunks_repaired\":0,"
         "\"bytes_verified\":0,"
+        "\"bytes_unreadable\":0,"
         "\"seconds\":8.000000,\"digest\":\"abababababababababababababababab\","
         "\"chunk_bytes\":1048576,\"lanes\":1,\"memory_peak_bytes\":18874368,"
         "\"memory_budget_bytes\":16777216,\"slots_halved_most\":0,\"pressure\":null,"

@@ -22,6 +22,9 @@ static inline uint32_t blocks_count(uint32_t length)
 /* Digests of all blocks of `length` bytes go to `digests`. */
 void blocks_digest(uint8_t *digests, const uint8_t *data, uint32_t length);
 
+/* The blocks that begin in [start, end) join the set. */
+void blocks_add(uint8_t set[BLOCKS_SET_BYTES], uint32_t start, uint32_t end);
+
 /* The set of those whose digest is another one. Returns how many bytes they have. */
 uint32_t blocks_compare(uint8_t set[BLOCKS_SET_BYTES], const uint8_t *digests, const uint8_t *data,
                         uint32_t length);
@@ -33,5 +36,9 @@ uint32_t blocks_bytes(const uint8_t set[BLOCKS_SET_BYTES], uint32_t length);
  * `from`. false: there is none. */
 bool blocks_next(const uint8_t set[BLOCKS_SET_BYTES], uint32_t length, uint32_t from,
                  uint32_t *start, uint32_t *end);
+
+/* The same of blocks that are not in it. */
+bool blocks_next_missing(const uint8_t set[BLOCKS_SET_BYTES], uint32_t length, uint32_t from,
+                         uint32_t *start, uint32_t *end);
 
 #endif

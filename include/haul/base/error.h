@@ -31,6 +31,7 @@ enum error_class {
     ERROR_SOCKET,      /* the network or the login failed */
     ERROR_CONNECT,     /* no connection within the time allowed */
     ERROR_TIMEOUT,     /* the peer was silent for too long */
+    ERROR_PARTIAL,     /* parts of the source could not be read, and were left out as was wished */
 };
 
 enum { ERROR_TEXT_BYTES = 4608 }; /* the longest path (4096) and a sentence around it */

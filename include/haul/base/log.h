@@ -15,12 +15,14 @@ typedef void log_sink(enum log_level level, const char *line);
 void log_init(enum log_level level, log_sink *sink);
 enum log_level log_level(void);
 
-/* Bytes that differ from what they should be: an error line, and what the second sink makes of it
- * (as an event, say). NULL: nothing. */
-typedef void log_difference_sink(const char *path, unsigned long long offset,
-                                 unsigned long long length);
-void log_init_difference(log_difference_sink *sink);
-void log_difference(const char *path, unsigned long long offset, unsigned long long length);
+/* Bytes that differ from what they should be, or cannot be read and are left out: an error line,
+ * and what the second sink makes of it (as an event, say). NULL: nothing. */
+enum log_range_kind { LOG_DIFFERS, LOG_UNREADABLE };
+typedef void log_range_sink(enum log_range_kind kind, const char *path, unsigned long long offset,
+                            unsigned long long length);
+void log_init_range(log_range_sink *sink);
+void log_range(enum log_range_kind kind, const char *path, unsigned long long offset,
+               unsigned long long length);
 
 /* A line without a side, to the sink, when the level lets it through; any thread. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -13,12 +13,12 @@
 enum {
     EXIT_CODE_DONE = 0, /* of commands that copy nothing; a copy's is made by exit_of_outcome() */
     EXIT_CODE_INTERRUPTED = 20,
-    EXIT_CODE_PARTIAL = 23, /* some of several files failed, or a folder was skipped */
+    EXIT_CODE_PARTIAL = 23, /* some of several files failed, or a part was left out */
 };
 
 struct exit_row {
     int code;
-    enum error_class class; /* ERROR_NONE for success and for EXIT_CODE_PARTIAL */
+    enum error_class class; /* ERROR_NONE for success */
     const char *text;       /* what it means, as the man page says it */
 };
 

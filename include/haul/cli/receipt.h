@@ -2,6 +2,7 @@
 #ifndef HAUL_RECEIPT_H
 #define HAUL_RECEIPT_H
 
+#include "haul/base/log.h"
 #include "haul/side/report.h"
 
 #include <stdbool.h>
@@ -40,8 +41,8 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
 /* The last line of a --json run that ended before there was anything to tell of. */
 void receipt_json_refused(FILE *out, int exit_code, const char *error);
 
-/* An event of verify, on standard output: this range differs. A sink for log_init_difference(). */
-void receipt_json_difference(const char *path, unsigned long long offset,
-                             unsigned long long length);
+/* An event on standard output: this range differs, or was left out. A sink for log_init_range(). */
+void receipt_json_range(enum log_range_kind kind, const char *path, unsigned long long offset,
+                        unsigned long long length);
 
 #endif

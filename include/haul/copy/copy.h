@@ -89,7 +89,7 @@ enum { COPY_FILES_MAX = 288 }; /* begun and not collected */
 /* Begin with a file; the paths stay the caller's until it is collected. Nothing is done for it, nor
  * for others, before the next copy_collect(). Small files are open at the same time as far as the
  * run's memory goes, large ones one after the other. verify: compare without changing anything (no
- * source: with the manifest); ranges that differ are handed out by log_difference(), and end in
+ * source: with the manifest); ranges that differ are handed out by log_range(), and end in
  * ERROR_MISMATCH. false: as many are begun as there is room for, collect one first. */
 bool copy_begin(struct copy *copy, bool verify, const char *source_path, const char *target_path);
 

@@ -197,7 +197,8 @@ struct life {
     uint32_t compare_count;     /* how often the source was found touched */
     struct facts source_before; /* as it was then; of HELP: as the lead has found it */
     uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
-    struct errand *errand; /* under way: a file of the client's own is written */
+    uint64_t unreadable[2]; /* from, to: what was left out last, and not told yet */
+    struct errand *errand;  /* under way: a file of the client's own is written */
     struct life_digest digesting;
     bool manifest_made;     /* by this life: the file of that name is ours */
     uint32_t details_bytes; /* DRESSING: in the buffer */
@@ -267,6 +268,9 @@ void life_returned(struct life *life, struct slot *slot, bool lost);
 /* Something has failed. What is in flight is waited for; then life_copied(). `lost`: only this
  * lane's link is gone, others may do its work. */
 void life_note_failure(struct life *life, int result, const struct error *cause, bool lost);
+
+/* COPYING: [start, end) of the source could not be read, and is left out. */
+void life_unreadable(struct life *life, uint64_t start, uint64_t end);
 
 /* The errand that it was on has been run: life->errand. */
 void life_errand_ended(struct life *life);

@@ -81,6 +81,10 @@ uint64_t plan_size(struct plan *plan);
 /* written: bytes of the chunk; what is left was there and right. */
 void plan_copied(struct plan *plan, const struct plan_item *item, const struct digest *digest,
                  uint32_t written);
+/* Only blocks in `set` could be read; they are at the target, `written` bytes now. The chunk stays
+ * open: the file is never complete. */
+void plan_broken(struct plan *plan, const struct plan_item *item,
+                 const uint8_t set[BLOCKS_SET_BYTES], uint32_t written);
 void plan_kept(struct plan *plan, const struct plan_item *item, const struct digest *digest);
 /* compare only: the source has something else here. Ranges are put together and told through
  * log_error(). */
@@ -103,6 +107,9 @@ bool plan_digest(struct plan *plan, struct digest *out);
 
 /* Every item has been yielded and ended well. */
 bool plan_complete(struct plan *plan);
+
+/* The same, but that some may be broken. */
+bool plan_ended(struct plan *plan);
 
 /* NULL is legal; no lane may ask any more. */
 void plan_close(struct plan *plan);

@@ -192,6 +192,10 @@ void file_inherit(const struct file *file);
  * either what was there or all of this. */
 int file_take_name(const struct file *file, struct error *err);
 
+/* The medium cannot give what should be there, as an outcome of a read: EIO, or what direct I/O
+ * tells of a bad sector, of a checksum of the device's, of a target that is sick. */
+bool file_is_unreadable(int result);
+
 /* Only the size, at the cost of one fstat(2): for beside every write. */
 int file_check_uncut(const struct file *file, uint64_t size_bytes, struct error *err);
 

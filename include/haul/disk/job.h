@@ -36,6 +36,12 @@ enum reflink_wish {
     REFLINK_ALWAYS,
 };
 
+/* What becomes of a source that cannot be read everywhere. */
+enum read_errors {
+    READ_ERRORS_STOP, /* it fails at the first place */
+    READ_ERRORS_SKIP, /* it is read around it; the rest is copied */
+};
+
 /* What MAKE came to. */
 enum job_made { JOB_UNCHANGED, JOB_CHANGED, JOB_CREATED };
 
@@ -54,6 +60,7 @@ struct job_wish {
     const char *chown;                    /* USER:GROUP of the target's machine; NULL */
     bool numeric_ids;                     /* owners go by their numbers, not by their names */
     enum resume_wish resume;
+    enum read_errors read_errors;
     bool journal;       /* keep one */
     bool journal_early; /* create it at OPEN, not with the first checkpoint: it will be recalled, or
                            shared by lanes */

@@ -37,6 +37,7 @@ struct progress {
     _Atomic uint64_t chunks_repaired;
     _Atomic uint64_t bytes_durable;  /* written or kept, and synced: what a power cut cannot take */
     _Atomic uint64_t bytes_verified; /* --verify: read back */
+    _Atomic uint64_t bytes_unreadable; /* of the source, and left out: --read-errors=skip */
     _Atomic uint64_t wire_bytes_sent;
     _Atomic uint64_t wire_bytes_received;
     _Atomic uint64_t bytes_differing; /* haul verify */
@@ -58,7 +59,7 @@ struct receipt {
     uint64_t bytes_differing;
     uint32_t files;
     uint64_t bytes_total, bytes_copied, bytes_kept, bytes_holes, bytes_referenced, bytes_repaired,
-        chunks_repaired, bytes_verified;
+        chunks_repaired, bytes_verified, bytes_unreadable;
     uint64_t bytes_durable; /* on the medium, from this run or an earlier one; holes are counted
                                only once all of the file is durable */
     uint64_t duration_ns;   /* to durability */

@@ -119,8 +119,11 @@ struct slot {
     bool
         partial; /* STORE: only the blocks in `set`; the buffer is the whole chunk. Set by DIFFER */
     uint8_t set[BLOCKS_SET_BYTES];
-    bool blank; /* STORE: the range reads as zeros, so whole blocks of zeros may be left out.
-                   Else every byte is written: something else may stand there */
+    bool broken; /* FETCH that leaves out what cannot be read, and the STORE behind it: only blocks
+                    in `set` are there. The buffer has zeros for the others, and the target keeps
+                    what it has; the chunk is not done */
+    bool blank;  /* STORE: the range reads as zeros, so whole blocks of zeros may be left out.
+                    Else every byte is written: something else may stand there */
     struct digest expected;
     enum side_role role; /* CANCEL: at which side */
     struct plan_item item;
