@@ -186,7 +186,8 @@ check-vm32: deps-test
 # What packages bring, by the shells themselves, which are fetched.
 fetched = $$(src/fetch $$(dpkg --print-architecture) $(BUILD)/fetch $(1))
 check-packages: deps-test deb
-	@+$(PARALLEL) tests-build
+	@$(ASKED) tests/lib/deps packages
+	@+$(PARALLEL) tests-build agents-here
 	@[ -e $(BUILD)/fetch/clean/bin/sh ] || debootstrap --variant=minbase $$(. /etc/os-release && echo $$VERSION_CODENAME) $(BUILD)/fetch/clean >$(BUILD)/debootstrap.log
 	@HAUL_BUILD=$(BUILD) HAUL_CLEAN=$(abspath $(BUILD)/fetch/clean) HAUL_ZSH=$(call fetched,zsh zsh-common) HAUL_FISH=$(call fetched,fish+ fish-common libpcre2-32-0) \
 	  bats tests/packages/*.bats
