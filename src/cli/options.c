@@ -121,6 +121,7 @@ static const struct option_row table[] = {
     FILTER("include-from", 0, "FILE", INCLUDE_FROM, "as --include, a pattern a line"),
     FLAG("from0", '0', from_zeros, "lines of these files end with a zero byte"),
     FLAG("checksum", 'c', wish.checksum, "compare by content, not by size and time"),
+    FLAG("fuzzy", 0, wish.fuzzy, "copy a source that changes meanwhile, as it was found"),
     FLAG("verify", 0, wish.verify, "read the target back from the medium and compare"),
     DIGEST("checksum-choice", "xxh128 or auto (there is only this one)"),
     DIGEST("cc", "the same as --checksum-choice"),

@@ -420,6 +420,7 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     output_json_bool(out, "up_to_date", receipt_up_to_date(receipt));
     output_json_string(out, "skipped", receipt_skipped(receipt) ? receipt->outcome.evidence : NULL);
     output_json_bool(out, "resumed", receipt->resumed);
+    output_json_bool(out, "source_changed", receipt->source_changed);
     json_counts(out, receipt);
     json_attributes(out, "attributes_changed", receipt->target.attributes_changed);
     json_attributes(out, "attributes_lost", receipt->target.attributes_lost);

@@ -644,6 +644,7 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
     *receipt = (struct receipt){
         .outcome = life->outcome,
         .resumed = life->resumed,
+        .source_changed = life->source_changed,
         .piped = copy_piped(life),
         .dry_run = copy->wish.dry_run && !compare, /* nothing is changed anyway */
         .would = life->would,

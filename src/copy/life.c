@@ -612,8 +612,11 @@ static void life_joined(struct life *life)
     struct error err = {.class = ERROR_NONE};
     struct facts *source = &life->job.facts[SIDE_SOURCE];
     enum evidence_change change = evidence_compare(&life->source_before, source);
+    bool fuzzy = life->run->wish->fuzzy;
+    if (fuzzy) /* as much of it as there was at the start */
+        *source = life->source_before;
     source->mode = life->source_before.mode; /* as it is wanted */
-    if (change != EVIDENCE_CHANGED) {
+    if (change != EVIDENCE_CHANGED || fuzzy) {
         life_enter(life, LIFE_OPENING_TARGET);
         return;
     }
@@ -956,13 +959,31 @@ static bool life_compares_again(struct life *life, const struct slot *slot)
     return true;
 }
 
+/* --fuzzy: it is said, and its side closes it without being asked again. The time that the target
+ * gets is from before: the next run finds another one. */
+static void life_lives_with_change(struct life *life)
+{
+    char shown[LIFE_SHOWN_BYTES];
+    log_note("%s: changed while it was copied; the target has what was read of it, up to the size "
+             "that it had at the start",
+             life_shown(life, SIDE_SOURCE, shown));
+    life->source_changed = true;
+    life_enter(life, LIFE_LEAVING_SOURCE);
+}
+
 static void life_source_reopened(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
     struct facts *source = &life->job.facts[SIDE_SOURCE];
     char shown[LIFE_SHOWN_BYTES];
     int result = 0;
-    if (evidence_compare(&life->source_before, source) == EVIDENCE_CHANGED)
+    bool changed = evidence_compare(&life->source_before, source) == EVIDENCE_CHANGED;
+    if (changed && life->run->wish->fuzzy) {
+        *source = life->source_before;
+        life_lives_with_change(life);
+        return;
+    }
+    if (changed)
         result = error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
                                  life_shown(life, SIDE_SOURCE, shown));
     *source = life->source_before; /* the target gets the attributes that it was opened with */
@@ -974,10 +995,14 @@ static void life_source_reopened(struct life *life)
 
 static void life_source_again(struct life *life)
 {
-    if (life->state == LIFE_LEAVING_SOURCE)
+    if (life->source_changed) {
+        life->proof.source_unchanged = true; /* nobody asks for it */
+        life_enter(life, LIFE_COMMITTING_TARGET);
+    } else if (life->state == LIFE_LEAVING_SOURCE) {
         life_enter(life, LIFE_REOPENING_SOURCE);
-    else
+    } else {
         life_source_reopened(life);
+    }
 }
 
 static void life_source_committed(struct life *life, const struct slot *slot)
@@ -990,7 +1015,11 @@ static void life_source_committed(struct life *life, const struct slot *slot)
         life->proof.source_unchanged = true;
         life_enter(life, LIFE_COMMITTING_TARGET);
     } else if (!life_compares_again(life, slot)) {
-        life_fail(life, slot->result, slot->error);
+        bool fuzzy = life->run->wish->fuzzy && life->kind == LIFE_COPY;
+        if (fuzzy && slot->error->class == ERROR_CHANGED)
+            life_lives_with_change(life);
+        else
+            life_fail(life, slot->result, slot->error);
     }
 }
 

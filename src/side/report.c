@@ -65,6 +65,7 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     }
     sum->outcome = outcome_add(sum->outcome, one->outcome);
     sum->resumed = sum->resumed || one->resumed;
+    sum->source_changed = sum->source_changed || one->source_changed;
     sum->files += one->files;
     sum->bytes_total = sum_known(sum->bytes_total, one->bytes_total);
     sum->bytes_copied += one->bytes_copied;

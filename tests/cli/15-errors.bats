@@ -151,6 +151,35 @@ change_while_copied() { # CHANGE...
     expect "mtime of a copy that failed is not the source's" "$([ "$(stat -c %.9Y target)" = "$(stat -c %.9Y source)" ] && echo same)" ""
 }
 
+# As it was found, and never longer than at the start; the next run finds another time, and copies it.
+@test "--fuzzy: a log that grows and an image that is written: 0, said; one that shrinks is 41 all the same" {
+    local way
+    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
+    chmod 755 here
+    options=(--fuzzy)
+    for way in grow write; do
+        rm -f source target
+        random_file source 6M
+        if [ $way = grow ]; then
+            change_while_copied sh -c 'cp source before; head -c 3000000 /dev/zero >>source'
+        else
+            change_while_copied sh -c 'cp source before; "$1" --flip=5 source; "$1" --flip=6291455 source' - "$TOOLS/fill"
+        fi
+        expect_status 0
+        expect_words 'source: changed while it was copied; the target has what was read of it'
+        expect_receipt '[.outcome, .source_changed, .bytes_total]' "$(jq -n '["durable", true, 6291456]')"
+        expect "size" "$(stat -c %s target)" 6291456
+        expect "time" "$(stat -c %Y target)" "$(date -d 2001-01-01 +%s)"
+        [ $way = write ] || same before target
+        copied -e "$SCRATCH/here" --remote-path="$HAUL" source "far:$SCRATCH/target"
+        expect_receipt .source_changed false
+        same source target
+    done
+    rm -f source target
+    change_while_copied truncate -s 1M source
+    failed_with 41 'source.*(chang|shrank|shrunk|smaller|shorter)'
+}
+
 # What was a hole and has data now is in no journal: it is the source that has changed, not the target that is wrong.
 @test "a hole of the source that is filled while it is copied, with --manifest: exit 41" {
     truncate -s 2M source

@@ -187,7 +187,7 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "\"bytes_durable\":4294967296,\"compared\":false,\"bytes_differing\":0,\"dry_run\":false,"
         "\"would\":null,\"changes\":null,"
         "\"up_to_date\":false,\"skipped\":null,"
-        "\"resumed\":false,\"files\":1,"
+        "\"resumed\":false,\"source_changed\":false,\"files\":1,"
         "\"bytes_total\":4294967296,\"bytes_copied\":4294967296,\"bytes_kept\":0,"
         "\"bytes_holes\":0,\"bytes_referenced\":0,\"bytes_repaired\":0,\"chunks_repaired\":0,"
         "\"bytes_verified\":0,"

@@ -56,6 +56,7 @@ struct copy_wish {
     bool dry_run;              /* -n */
     bool ignore_times;         /* -I */
     bool checksum;             /* -c */
+    bool fuzzy;                /* --fuzzy: a source may change while it is copied */
     uint64_t modify_window_ns; /* --modify-window; 0: as coarse as the file systems keep times */
     struct choice_wish choice; /* -u, --existing ... */
     bool sparse;               /* -S: make holes of zeros */

@@ -9,7 +9,8 @@
  *            -> [further lanes: GATHERING] -> [a journal: SYNCING -> DIGESTING]
  *            -> [further lanes: RELEASING] -> [-A or -X: DETAILING source, DRESSING target]
  *            -> COMMITTING source
- *               (its status has changed: LEAVING, REOPENING source -> COPYING, to compare)
+ *               (its status has changed: LEAVING, REOPENING source -> COPYING, to compare;
+ *               it has changed, with --fuzzy: LEAVING source)
  *            -> COMMITTING target -> DONE
  *   small    DESCRIBING target -> WAITING -> TAKING from the source -> PUTTING to the target
  *            -> COMMITTING target -> DONE; or on from DESCRIBING as above: see life_road()
@@ -195,6 +196,7 @@ struct life {
         cancelled[2]; /* by role: the pump has called back what waits for the other end of a pipe */
     bool helped;      /* further lanes were let at it: set by whoever did */
     uint32_t compare_count;     /* how often the source was found touched */
+    bool source_changed;        /* while it was copied, which --fuzzy allows */
     struct facts source_before; /* as it was then; of HELP: as the lead has found it */
     uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
     uint64_t unreadable[2]; /* from, to: what was left out last, and not told yet */

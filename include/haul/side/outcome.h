@@ -32,7 +32,7 @@ struct outcome {
 /* What makes a target a durable copy. All zeros proves nothing. */
 struct outcome_proof {
     bool complete;         /* the plan: each item was yielded and has ended well */
-    bool source_unchanged; /* the source's side has acknowledged COMMIT */
+    bool source_unchanged; /* the source's side has acknowledged COMMIT; or need not, by --fuzzy */
     bool target_committed; /* the target's side has */
     bool options_kept;     /* what was asked for beside it: manifest, reading back */
 };

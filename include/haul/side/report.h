@@ -50,6 +50,7 @@ const char *phase_name(enum phase phase); /* "opening", "comparing", "auditing",
 struct receipt {
     struct outcome outcome; /* how it has ended; nothing else says whether it went well */
     bool resumed;           /* a journal was found and used */
+    bool source_changed;    /* meanwhile, as --fuzzy allows */
     bool piped;             /* from or to a pipe: it cannot be gone on with */
     bool dry_run;           /* -n: nothing was to be changed */
     char changes[12];       /* as rsync's %i; empty: nothing differs, or nothing was found out */
