@@ -111,8 +111,11 @@ void kernel_memory_open(struct kernel_memory *memory, const char *root)
     pthread_mutex_init(&memory->lock, NULL); /* the default kind cannot fail in glibc */
     memory->due_bytes = NUM_UNKNOWN;
     memory->in_cgroup = cgroup_find(&memory->cgroup, root) == 0;
-    memory->before_bytes = memory->most_bytes = memory->now_bytes = choose(memory);
-    memory->low_before_bytes = memory->low_least_bytes = low_free_read(memory);
+    memory->before_bytes = choose(memory);
+    memory->most_bytes = memory->before_bytes;
+    memory->now_bytes = memory->before_bytes;
+    memory->low_before_bytes = low_free_read(memory);
+    memory->low_least_bytes = memory->low_before_bytes;
     memory->measured_ns = clock_now_ns();
 }
 
