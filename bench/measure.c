@@ -1,6 +1,6 @@
 /* measure.c - runs a command and says what it cost: time, CPU, memory, page cache.
  *
- *     measure [-c FILE]... [-o OUT] COMMAND [ARGUMENT]...
+ *     measure [-c FILE]... [-o OUT] [-t TIMES] COMMAND [ARGUMENT]...
  *
  * Adds one line to OUT (default: standard error), fields separated by tabs:
  *
@@ -11,7 +11,8 @@
  * that were waited for; kernel threads that write dirty pages back later are not in it. Memory is
  * the resident peak of the largest single process. The cache is what the FILEs (-c) hold in the
  * page cache, all together; peak and left are what came on top of `before`. A FILE need not exist
- * yet. A field that cannot be known is "-", never 0.
+ * yet. A field that cannot be known is "-", never 0. Into TIMES goes a line for each look at the
+ * cache: seconds since the start, a tab, bytes.
  *
  * It knows nothing about what it runs: local copies and remote ones are measured alike. */
 #include <errno.h>
@@ -54,6 +55,8 @@ struct sampler {
     int stop; /* an eventfd */
     uint64_t before_bytes, peak_bytes, last_bytes;
     bool unknown; /* a sample failed: nothing is claimed */
+    double start; /* of the command, by seconds_now() */
+    FILE *times;  /* NULL: not wanted */
 };
 
 static double seconds_now(void)
@@ -122,6 +125,8 @@ static void sampler_sample(struct sampler *sampler)
     sampler->last_bytes = sum;
     if (sum > sampler->peak_bytes)
         sampler->peak_bytes = sum;
+    if (sampler->times)
+        fprintf(sampler->times, "%.4f\t%ju\n", seconds_now() - sampler->start, (uintmax_t)sum);
 }
 
 static void *sampler_main(void *argument)
@@ -196,6 +201,7 @@ static int measure(char **command, struct sampler *sampler, FILE *out)
         sigaddset(&signals, (const int[]){SIGCHLD, SIGINT, SIGTERM, SIGHUP}[i]);
     sigprocmask(SIG_BLOCK, &signals, NULL);
 
+    sampler->start = seconds_now();
     sampler_sample(sampler);
     sampler->before_bytes = sampler->peak_bytes;
     sampler->stop = eventfd(0, EFD_CLOEXEC);
@@ -203,7 +209,7 @@ static int measure(char **command, struct sampler *sampler, FILE *out)
     if (sampler->stop < 0 || pthread_create(&thread, NULL, sampler_main, sampler) != 0)
         return 125;
 
-    double start = seconds_now();
+    double start = sampler->start = seconds_now();
     pid_t child = command_start(command, &signals);
     struct rusage usage = {0};
     int status = child > 0 ? command_wait(child, &signals, &usage) : -1;
@@ -223,20 +229,20 @@ int main(int argc, char **argv)
     struct sampler sampler = {0};
     FILE *out = stderr;
     bool usage = false;
-    for (int option; (option = getopt(argc, argv, "+c:o:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "+c:o:t:")) != -1;) {
         if (option == 'c' && sampler.files_count < FILES_MAX)
             sampler.files[sampler.files_count++] = (struct file){.path = optarg, .fd = -1};
-        else if (option != 'o')
-            usage = true;
-        else if (!(out = fopen(optarg, "ae")))
+        else if (option == 't')
+            usage |= !(sampler.times = fopen(optarg, "we"));
+        else if (option != 'o' || !(out = fopen(optarg, "ae")))
             usage = true;
     }
     if (usage || optind >= argc) {
-        fputs("usage: measure [-c FILE]... [-o OUT] COMMAND [ARGUMENT]...\n", stderr);
+        fputs("usage: measure [-c FILE]... [-o OUT] [-t TIMES] COMMAND [ARGUMENT]...\n", stderr);
         return 125;
     }
     int status = measure(argv + optind, &sampler, out);
-    if (fflush(out) != 0)
+    if (fflush(out) != 0 || (sampler.times && fclose(sampler.times) != 0))
         return 125;
     return status;
 }
