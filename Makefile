@@ -3,7 +3,7 @@
 #   make            build/haul            make check      install what the tests need, build, run every test
 #                                         check ARCH=i386 with 32-bit programs, what they need fetched below build/
 #   make demo       the main job, shown   make bench      haul beside its peers, as ratios; also
-#   make install    DESTDIR, PREFIX; make uninstall        bench-resume, bench-remote, bench-picture (see bench/run*)
+#   make install    DESTDIR, PREFIX; make uninstall        bench-resume, -remote, -small, -picture (see bench/run*)
 #   make deps       install the packages that are missing; so do demo, check and bench. `make` itself only looks for them.
 #   make agent      static programs for other machines, which --bootstrap brings there: AGENTS="x86_64 i386 aarch64";
 #                   check-agents tries them all; check-vm32 the one for i386 on a 32-bit kernel with little memory;
@@ -35,7 +35,7 @@ quoted      = '$(subst ','\'',$(1))'
 ASKED      := $(if $(filter file,$(origin WITH_SSH)),NOTE_SSH=1 )$(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
 
 # What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
-LOOSE_GOALS := all demo check check-agents check-vm32 stress bench bench-resume bench-remote bench-picture deps deps-test deps-picture dist deb uninstall syntax clean
+LOOSE_GOALS := all demo check check-agents check-vm32 stress bench bench-resume bench-remote bench-small bench-picture deps deps-test deps-picture dist deb uninstall syntax clean
 ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
 WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
@@ -66,7 +66,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 # One short line for each step.
 say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 
-.PHONY: all build agent agents-here demo check check-agents check-packages check-vm32 bench bench-resume bench-remote bench-picture stress install uninstall dist deb deps deps-test deps-picture tests-build syntax clean FORCE
+.PHONY: all build agent agents-here demo check check-agents check-packages check-vm32 bench bench-resume bench-remote bench-small bench-picture stress install uninstall dist deb deps deps-test deps-picture tests-build syntax clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -201,7 +201,7 @@ bench-picture: deps-picture
 deps-picture:
 	@$(ASKED) tests/lib/deps picture
 
-bench bench-resume bench-remote bench-picture: deps-test
+bench bench-resume bench-remote bench-small bench-picture: deps-test
 	@+$(PARALLEL) build $(BENCHES) $(TOOLS)
 	@bench/$(@:bench%=run%) $(BUILD)
 
