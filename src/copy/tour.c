@@ -26,14 +26,17 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     tour->config.progress->bytes_total = NUM_UNKNOWN;
     tour->blocked_end = &tour->blocked;
     tour->told_end = &tour->told;
-    tour->tasks = calloc(TOUR_TASKS_MAX, sizeof(*tour->tasks)); /* no page before it is used */
+    tour->tasks = calloc(TOUR_TASKS_MAX, sizeof(*tour->tasks));
+    tour->errors = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->errors));
     for (int i = 0; i < 2; i++)
         tour->bytes[i] = malloc(TOUR_BYTES);
-    if (!tour->tasks || !tour->bytes[0] || !tour->bytes[1]) {
+    if (!tour->tasks || !tour->errors || !tour->bytes[0] || !tour->bytes[1]) {
         tour_close(tour);
         return NULL;
     }
     for (uint32_t i = TOUR_TASKS_MAX; i-- > 0;) {
+        tour->tasks[i].error = &tour->errors[2 * i];
+        tour->tasks[i].life_error = &tour->errors[2 * i + 1];
         tour->tasks[i].next = tour->free;
         tour->free = &tour->tasks[i];
     }
@@ -62,6 +65,7 @@ void tour_close(struct tour *tour)
     link_close_all(tour);
     owner_close_all(tour);
     free(tour->tasks);
+    free(tour->errors);
     free(tour->bytes[0]);
     free(tour->bytes[1]);
     free(tour);
@@ -391,7 +395,7 @@ bool tour_event(struct tour *tour, struct tour_event *event)
         .made = task->made,
         .changes = task->event == TOUR_FILE ? task->life.changes : task->changes,
         .life = task->event == TOUR_FILE ? &task->life : NULL,
-        .error = task->event == TOUR_FAILED ? &task->error
+        .error = task->event == TOUR_FAILED ? task->error
                  : task->event == TOUR_FILE ? task->life.error
                                             : NULL,
     };

@@ -237,7 +237,7 @@ void folder_removed(struct tour *tour, struct tour_task *task)
     if (result < 0 && result != -ENOENT) {
         now->kept++;
         now->keeps = true;
-        task->error = *task->life.error;
+        *task->error = *task->life.error;
         task_tell(tour, task, TOUR_FAILED, STEP_REMOVING);
         return;
     }

@@ -113,7 +113,7 @@ struct tour_task {
     enum tour_event_kind event;
     enum file_kind gone_kind;
     char changes[12];
-    struct error error, life_error; /* the latter of its life */
+    struct error *error, *life_error; /* the latter of its life */
     struct tour_task *next;
 };
 
@@ -153,6 +153,7 @@ struct tour {
     struct tour_folder *folder; /* that we are in; NULL: none */
 
     struct tour_task *tasks; /* TOUR_TASKS_MAX */
+    struct error *errors;    /* of theirs, two each; no page before a failure */
     struct tour_task *free;
     struct tour_task *blocked, **blocked_end;
     struct tour_task *told, **told_end; /* events, in order */

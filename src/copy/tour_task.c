@@ -32,7 +32,7 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->made = JOB_UNCHANGED;
     task->attributes = false;
     task->changes[0] = '\0';
-    task->error.class = ERROR_NONE;
+    error_clear(task->error);
     task->call = (struct life_call){.bytes = NULL};
     if (folder)
         folder->pending++;
@@ -79,7 +79,7 @@ void task_tell(struct tour *tour, struct tour_task *task, enum tour_event_kind e
 void task_fail(struct tour *tour, struct tour_task *task, const struct error *err)
 {
     tour->broken |= err->class != ERROR_VANISHED;
-    task->error = *err;
+    *task->error = *err;
     task_tell(tour, task, TOUR_FAILED, STEP_FREE);
 }
 
@@ -93,7 +93,7 @@ struct life_start task_start(const struct tour *tour, struct tour_task *task, en
         .number = (*tour->config.numbers)++,
         .chunk_bytes = tour->config.chunk_bytes,
         .source_path = task->gone ? task->gone : task->path,
-        .error = &task->life_error,
+        .error = task->life_error,
         .target_path = task->gone ? task->gone : task->path,
         .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
     };

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { SLOTS = 4, CONTROLS = 32, CHUNK_BYTES = 64 * 1024, LINES_MAX = 4096, NAMES_MAX = 64 };
+enum { SLOTS = 4, CONTROLS = 32, CHUNK_BYTES = 64 * 1024, LINES_MAX = 16384, NAMES_MAX = 64 };
 
 struct world;
 

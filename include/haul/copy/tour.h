@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TOUR_TASKS_MAX = 128, TOUR_BYTES = 256 * 1024 };
+enum { TOUR_TASKS_MAX = 320, TOUR_BYTES = 256 * 1024 };
 
 /* One operand. The texts stay the caller's. */
 struct tour_start {
