@@ -170,6 +170,8 @@ static const struct option_row table[] = {
           "most silence of the other side; 0: no limit"),
     VALUE(TIME, "contimeout", "SECONDS", AT(wish.link.connect_timeout_ns), 0,
           "most time for connecting"),
+    VALUE(NUMBER, "retries", "N", AT(wish.retries), AT(wish.retries_set),
+          "dial a lost link again so often in a row (5), and go on"),
     VALUE(PORT, "port", "PORT", AT(wish.link.port), 0, "port of the ssh server"),
     LETTER(LIST, "identity", 'i', "FILE", identities, "private key; may be given again"),
     LETTER(TEXT, "ssh-config", 'F', "FILE", wish.link.config_file, "ssh's configuration; or none"),
@@ -359,6 +361,16 @@ static int store_port(uint16_t *field, const struct option_row *row, const char 
     return 0;
 }
 
+static int store_count(uint32_t *field, const struct option_row *row, const char *text,
+                       struct error *err)
+{
+    uint64_t count;
+    if (!num_parse_u64(text, &count) || count > UINT32_MAX)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a number", row->name, text);
+    *field = (uint32_t)count;
+    return 0;
+}
+
 static int store_lanes(uint32_t *field, const struct option_row *row, const char *text,
                        struct error *err)
 {
@@ -415,6 +427,8 @@ static int store_value(void *field, const struct option_row *row, const char *te
         return store_time(field, row, text, err);
     case OPTION_PORT:
         return store_port(field, row, text, err);
+    case OPTION_NUMBER:
+        return store_count(field, row, text, err);
     case OPTION_LANES:
         return store_lanes(field, row, text, err);
     case OPTION_INFO:

@@ -150,13 +150,15 @@ static void request_stop(struct watching *state)
 /* Nothing is written yet while both sides are being opened, so there is nothing to wait for. */
 static void wake_opener(const struct watching *state)
 {
-    if (!state->stopping || !state->watch->opener || atomic_load(&state->watch->progress))
+    const struct watch *watch = state->watch;
+    bool opening = !atomic_load(&watch->progress) || atomic_load(&watch->control.dialling);
+    if (!state->stopping || !watch->opener || !opening)
         return;
     if (clock_now_ns() - state->stopping_ns >= OPENING_NS_MAX) {
         log_error("interrupted while connecting");
         quit(state);
     }
-    signals_wake(*state->watch->opener);
+    signals_wake(*watch->opener);
 }
 
 static void handle_signals(struct watching *state)

@@ -18,6 +18,7 @@
 #include "haul/disk/pressure.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,9 @@ enum {
     SSH_LIBRARY_BYTES = 6 * 1024 * 1024,
     SSH_SESSION_BYTES = 3 * 1024 * 1024,
     LANE_CHUNK_BYTES_MIN = 256 * 1024,
-    GO_ON_MAX = 30,         /* seconds, about; see copy_goes_on() */
+    RETRIES_DEFAULT = 5,
+    RETRY_SECONDS_MAX = 30,
+    PAUSE_MS = 100,         /* how soon a request to stop is noticed */
     FILE_DESCRIPTORS = 8,   /* of one that is open at both sides, and a little */
     OTHER_DESCRIPTORS = 64, /* links, engines, the log */
 };
@@ -43,7 +46,9 @@ struct copy_file {
     char *path;          /* LOOK: its own copy */
     struct lane *lane;   /* it has begun in */
     uint32_t attempts;   /* that were before this one */
-    char changes[12];    /* of the target as it was found */
+    bool stranded;       /* its link was lost: it begins again with the next one */
+    struct life_start start;
+    char changes[12]; /* of the target as it was found */
     struct life life;
     struct error *error, *first; /* its failure, and that of the first attempt */
 };
@@ -73,6 +78,8 @@ struct copy {
     uint32_t small_max; /* ... and small ones, that go as a whole */
     bool takes_small, shares, targets_absent; /* see life.h */
     uint32_t roots_count;
+    bool redials;         /* a lost link is dialled again ... */
+    uint32_t dials_count; /* ... and was, so often since something was made last */
     struct tour *tour;
     struct progress tour_progress;
     char *shown[2];                          /* by role: paths of its last event */
@@ -215,6 +222,9 @@ int copy_open(struct copy **out, const struct copy_wish *wish, const struct addr
     if (!copy)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with");
     copy->wish = *wish;
+    if (!wish->retries_set)
+        copy->wish.retries = RETRIES_DEFAULT;
+    copy->redials = copy->wish.retries > 0;
     copy->control = control;
     control->bandwidth_bytes = wish->bandwidth_bytes;
     control->slots_halved = control->nice = wish->nice;
@@ -505,41 +515,154 @@ static void copy_live(struct copy *copy, struct copy_file *file, const struct li
 
 /* The first lane was lost before any other had joined it, and its server lets go of the file: who
  * has logged in meanwhile finds nobody to join. It leads instead, and goes on from the journal. So
- * long as something is left of the lost lane's server it holds the file: an open waits a second. */
+ * long as something is left of a lost lane's server it holds the file: an open waits a second. */
 static bool copy_goes_on(struct copy *copy, const struct copy_file *file)
 {
     const struct error *err = file->life.error;
     bool lost = err->class == ERROR_SOCKET || err->class == ERROR_TIMEOUT;
     bool held = err->class == ERROR_BUSY && file->attempts > 0;
     if (file->life.kind != LIFE_COPY || file->life.result == 0 || copy->control->stop ||
-        copy_piped(&file->life) || file->attempts >= GO_ON_MAX)
+        copy_piped(&file->life) || file->attempts >= LIFE_HELD_MAX)
         return false;
     copy_promote(copy);
     return lost ? copy->lanes[0] != file->lane : held && !lane_lost(copy->lanes[0]);
+}
+
+/* No lane is left, but there may be another link. What came from a pipe does not come again. */
+static bool copy_is_stranded(const struct copy *copy, const struct copy_file *file)
+{
+    const struct life *life = &file->life;
+    return (life->kind == LIFE_COPY || life->kind == LIFE_LOOK) && life->result < 0 && life->lost &&
+           copy->redials && !copy->control->stop && !copy_piped(life) &&
+           lane_may_redial(copy->lanes[0]);
+}
+
+static void copy_again(struct copy *copy, struct copy_file *file)
+{
+    const struct life *life = &file->life;
+    if (!error_is_set(file->first))
+        *file->first = *life->error;
+    file->attempts++;
+    file->stranded = false;
+    file->start.copied_bytes = max_u64(file->start.copied_bytes, life->counters.bytes_copied);
+    copy_live(copy, file, &file->start);
 }
 
 /* Its life has ended: for good, or is there another lane for it? */
 static void copy_end(struct copy *copy, struct copy_file *file)
 {
     const struct life *life = &file->life;
-    const struct life_start again = {
-        .kind = life->kind,
-        .source_path = life->job.source_path,
-        .target_path = life->job.target_path,
-    };
     if (!file->changes[0])
         memcpy(file->changes, life->changes, sizeof(file->changes));
-    file->ended = !copy_goes_on(copy, file);
-    if (file->ended) {
-        copy_promote(copy);
+    if (copy_goes_on(copy, file)) {
+        if (life->error->class != ERROR_BUSY)
+            log_note("the lane that led was lost, another goes on: %s", life->error->text);
+        copy_again(copy, file);
         return;
     }
-    if (life->error->class != ERROR_BUSY)
-        log_note("the lane that led was lost, another goes on: %s", life->error->text);
-    if (!error_is_set(file->first))
-        *file->first = *life->error;
-    file->attempts++;
-    copy_live(copy, file, &again);
+    file->stranded = copy_is_stranded(copy, file);
+    file->ended = !file->stranded;
+    copy_promote(copy);
+}
+
+/* ---- lost links ---- */
+
+/* The link that is left, of two, is kept alive. false: we are to stop. */
+static bool copy_pause(struct copy *copy, uint32_t seconds)
+{
+    uint64_t end_ns = clock_now_ns() + seconds * NS_PER_SECOND;
+    while (!copy->control->stop && clock_now_ns() < end_ns) {
+        (void)poll(NULL, 0, PAUSE_MS);
+        (void)lane_lost(copy->lanes[0]);
+    }
+    return !copy->control->stop;
+}
+
+/* A login that was refused will be again, and nobody is asked twice. */
+static bool copy_may_succeed(const struct error *err)
+{
+    bool refused = err->errnum == EACCES || err->errnum == EPERM || err->errnum == ENOTTY ||
+                   err->errnum == ECANCELED;
+    return (err->class == ERROR_SOCKET || err->class == ERROR_CONNECT ||
+            err->class == ERROR_TIMEOUT) &&
+           !refused;
+}
+
+static const char *copy_lost_words(const struct copy *copy)
+{
+    struct side *const *sides = copy->lanes[0]->pump.sides;
+    return sides[sides[SIDE_SOURCE]->broken ? SIDE_SOURCE : SIDE_TARGET]->error.text;
+}
+
+/* Blocks. false: there is no link, and will be none. */
+static bool copy_redial(struct copy *copy)
+{
+    struct lane *lane = copy->lanes[0];
+    struct error err = {.class = ERROR_NONE};
+    uint32_t *count = &copy->dials_count, most = copy->wish.retries;
+    *count = lane->pump.made_count > 0 ? 0 : *count;
+    lane->pump.made_count = 0;
+    if (*count < most)
+        log_note("%s", copy_lost_words(copy));
+    while (*count < most) {
+        uint32_t seconds = num_u32(min_u64(UINT64_C(1) << min_u64(*count, 5), RETRY_SECONDS_MAX));
+        log_note("the link is dialled again in %u s (%u of %u)", seconds, ++*count, most);
+        if (!copy_pause(copy, seconds))
+            return false;
+        err.class = ERROR_NONE;
+        copy->control->dialling = true;
+        int result = lane_redial(lane, &copy->lane_config, &err);
+        copy->control->dialling = false;
+        if (result == 0)
+            return true;
+        log_note("%s", err.text);
+        if (!copy_may_succeed(&err))
+            break;
+    }
+    return false;
+}
+
+static bool copy_is_idle(const struct copy *copy)
+{
+    bool idle = !copy->team;
+    for (uint32_t i = 0; i < LANES_MAX && idle; i++)
+        idle = !copy->lanes[i] || pump_is_empty(&copy->lanes[i]->pump);
+    return idle;
+}
+
+/* Another lane that is whole has other servers. */
+static void copy_connect(struct copy *copy, bool lost[2])
+{
+    struct lane *lane = copy->lanes[0];
+    for (int role = 0; role < 2; role++)
+        lost[role] = lane->remote[role] && lane->pump.sides[role]->broken;
+    copy_promote(copy);
+    if (copy->lanes[0] == lane)
+        copy->redials = copy_redial(copy);
+    else
+        memcpy(lost, lane->remote, sizeof(lane->remote));
+}
+
+/* What was under way has come to its end with the link, and begins again with another, or has
+ * failed. true: that. */
+static bool copy_reconnect(struct copy *copy)
+{
+    bool stranded = copy->tour && tour_is_cut_off(copy->tour), lost[2];
+    for (uint32_t i = 0; i < copy->files_count; i++)
+        stranded |= copy_file(copy, i)->stranded;
+    if (!stranded || !copy_is_idle(copy))
+        return false;
+    copy_connect(copy, lost);
+    for (uint32_t i = 0; i < copy->files_count; i++) {
+        struct copy_file *file = copy_file(copy, i);
+        if (file->stranded && copy->redials)
+            copy_again(copy, file);
+        file->ended |= file->stranded;
+        file->stranded = false;
+    }
+    if (copy->tour)
+        tour_go_on(copy->tour, &copy->lanes[0]->pump, copy->lanes[0]->chunk_bytes, lost);
+    return true;
 }
 
 /* Lanes for those that want them, one at a time: what changes may be in another lane then. */
@@ -585,6 +708,7 @@ static void copy_turn(struct copy *copy)
     for (uint32_t i = 1; i < count; i++)
         moved |= (pumps[i]->lives.first || !moved) && pump_turn(pumps[i]);
     moved |= !copy->team && copy_end_all(copy);
+    moved |= copy_reconnect(copy);
     if (!moved)
         pump_wait(pumps, count);
 }
@@ -596,6 +720,8 @@ static bool copy_start(struct copy *copy, const struct life_start *start)
     struct copy_file *file = copy_file(copy, copy->files_count++);
     file->role = start->role;
     file->attempts = 0;
+    file->stranded = false;
+    file->start = *start;
     file->error = &copy->errors[2 * (file - copy->files)];
     file->first = file->error + 1;
     error_clear(file->first);
@@ -845,6 +971,7 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
         .chunk_bytes = copy->lanes[0]->chunk_bytes,
         .numbers = &copy->jobs_count,
         .progress = &copy->tour_progress,
+        .redials = &copy->redials,
     };
     tour_close(copy->tour);
     copy->tour = tour_open(&config, start);

@@ -301,6 +301,59 @@ bool lane_broken(const struct lane *lane)
            (lane->remote[SIDE_TARGET] && lane->pump.sides[SIDE_TARGET]->broken);
 }
 
+bool lane_may_redial(const struct lane *lane)
+{
+    for (int role = 0; role < 2; role++) {
+        const struct side *side = lane->pump.sides[role];
+        if (lane->remote[role] && side->broken && !side->lost)
+            return false;
+    }
+    return lane_broken(lane);
+}
+
+/* The other side may have less room than before. */
+static void lane_fit(struct lane *lane, uint32_t slots_count)
+{
+    for (uint32_t i = 0; i < slots_count; i++) {
+        struct slot *slot = &lane->slots[i];
+        bool kept = i < lane->slots_count;
+        slot->capacity = kept ? lane->chunk_bytes : 0;
+        slot->buffer = kept ? slot->buffer : NULL;
+        slot->digests = kept ? slot->digests : NULL;
+    }
+    lane->pump.slots_count = lane->slots_count;
+}
+
+static int lane_redial_one(struct lane *lane, const struct lane_config *config, enum side_role role,
+                           struct error *err)
+{
+    struct side **side = &lane->pump.sides[role], *lost = *side;
+    const uint32_t slots_count = lane->slots_count, chunk_bytes = lane->chunk_bytes;
+    *side = NULL;
+    int result = lane_open_peer(lane, config, role, err);
+    if (result == 0) {
+        lane_fit(lane, slots_count);
+        side_close(lost);
+        return 0;
+    }
+    side_close(*side);
+    *side = lost;
+    lane->slots_count = slots_count;
+    lane->chunk_bytes = chunk_bytes;
+    return result;
+}
+
+int lane_redial(struct lane *lane, const struct lane_config *config, struct error *err)
+{
+    int result = 0;
+    assert(pump_is_empty(&lane->pump));
+    for (int role = 0; result == 0 && role < 2; role++) {
+        if (lane->remote[role] && lane->pump.sides[role]->broken)
+            result = lane_redial_one(lane, config, (enum side_role)role, err);
+    }
+    return result;
+}
+
 bool lane_lost(struct lane *lane)
 {
     struct slot *none;

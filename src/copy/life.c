@@ -203,6 +203,7 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
     }
     bool target = start->kind == LIFE_LOOK && start->role == SIDE_TARGET;
     life->small = start->kind == LIFE_COPY;
+    life->copied_earlier_bytes = start->copied_bytes;
     life->described[SIDE_SOURCE] = start->source != NULL;
     life->described[SIDE_TARGET] = life->target_absent = start->target_absent;
     if (start->kind == LIFE_COPY)
@@ -237,9 +238,20 @@ void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
 
 /* ---- the side ---- */
 
+/* A copy that went on with another link: what it has kept of this run was copied by it. */
+static void life_count_earlier(struct life *life)
+{
+    struct progress *progress = life->progress;
+    uint64_t moved_bytes = min_u64(life->copied_earlier_bytes, progress->bytes_kept);
+    progress->bytes_kept -= moved_bytes;
+    progress->bytes_copied += moved_bytes;
+    life->copied_earlier_bytes = 0;
+}
+
 /* Every way out leads here. */
 static void life_end(struct life *life)
 {
+    life_count_earlier(life);
     life->outcome = outcome_settle(life->outcome, life->result, life->error);
     /* Of the lane that has committed. */
     life->outcome.lacking = life->undressed || life->job.reports[SIDE_TARGET].attributes_asked != 0;
@@ -348,7 +360,8 @@ static void life_call_prepare(struct life *life, struct slot *slot)
     const struct life_call *call = life->call;
     slot->offset = call->offset;
     slot->length = call->length;
-    slot->conditional = slot->from_medium = slot->blank = false;
+    slot->conditional = call->earlier;
+    slot->from_medium = slot->blank = false;
     if (call->room > 0)
         slot->length = num_u32(min_u64(call->room, slot->capacity));
     if (call->length > 0) {

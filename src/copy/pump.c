@@ -165,6 +165,7 @@ static void pump_checkpoint(struct pump *pump, struct life *life)
     if (!slot)
         return;
     slot->job = &life->job;
+    slot->conditional = false;
     pump_sync_begun(life);
     pump_start(pump, slot, SLOT_SYNCING, SIDE_SYNC);
 }
@@ -558,17 +559,26 @@ static void pump_press(struct pump *pump)
 
 /* ---- the loop ---- */
 
+/* What is not done again after a link was lost. */
+static bool pump_makes(enum side_op op)
+{
+    return op == SIDE_SYNC || op == SIDE_COMMIT || op == SIDE_MAKE || op == SIDE_REMOVE;
+}
+
 /* After a failure a slot goes no further: what it did is not counted, its item is somebody else's.
  */
 static void pump_returned(struct pump *pump, struct slot *slot)
 {
     struct life *life = life_of(slot);
-    if (slot->state == SLOT_STEPPING) {
-        pump_stepped(pump, slot);
-        return;
-    }
     if (slot->state == SLOT_PRESSING) { /* what comes of the files themselves is what counts */
         pump_free(pump, slot);
+        return;
+    }
+    if (slot->result < 0 && life->result == 0)
+        life->lost = pump->sides[pump_role(slot)]->lost;
+    pump->made_count += slot->result == 0 && pump_makes(slot->op);
+    if (slot->state == SLOT_STEPPING) {
+        pump_stepped(pump, slot);
         return;
     }
     if (slot->result < 0)
@@ -666,6 +676,11 @@ void pump_remove(struct pump *pump, struct life *life)
 {
     assert(life->slots_count == 0 && !life->buffers[0] && !life->batched);
     list_take(&pump->lives, life);
+}
+
+bool pump_is_empty(const struct pump *pump)
+{
+    return !pump->lives.first && !pump->batched.first && pump->busy_count == 0;
 }
 
 /* Files that have all their chunks, and those that have ended. true: there was one. */

@@ -3,6 +3,7 @@
 #include "tour_state.h"
 
 #include "haul/base/clock.h"
+#include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/base/rules.h"
 
@@ -173,7 +174,6 @@ static void tour_begin(struct tour *tour)
 
 /* ---- the walk ---- */
 
-/* Whatever was entered is left. */
 static void tour_cut(struct tour *tour)
 {
     tour->walk_over = true;
@@ -190,14 +190,32 @@ static void tour_walked(struct tour *tour)
     tour->walk_over = tour->walk_call.offset == 0;
 }
 
+/* All is done, but for what a changed source may have: then once more from the beginning. */
+static void tour_left(struct tour *tour)
+{
+    tour->state = tour->over_again ? TOUR_BEGINNING : TOUR_SYNCING;
+    if (!tour->over_again)
+        return;
+    tour->over_again = tour->walk_over = false;
+    tour->taken_count = tour->taken_sum = 0;
+    tour->untold_count = tour->told_count;
+    tour->names_gone = tour->wish->tour.remove_source;
+    if (!tour->names_gone)
+        link_close_all(tour);
+}
+
+static void tour_restart(struct tour *tour);
+
 static void tour_returned(struct tour *tour)
 {
     struct life *walk = &tour->walk;
     tour->walk_busy = false;
     if (tour->state == TOUR_LEAVING) {
-        tour->state = TOUR_SYNCING;
+        tour_left(tour);
         return;
     }
+    if (tour->renewing)
+        tour_restart(tour);
     if (walk->result < 0) {
         struct error err = *walk->error;
         tour_cut(tour);
@@ -248,6 +266,8 @@ static bool tour_take_entry(struct tour *tour)
         tour->reading = 1 - tour->reading;
         return true;
     }
+    if (result > 0 && !tour_takes(tour, &entry))
+        return true;
     if (result > 0 && !tour_fits(tour, &entry))
         result = error_set_class(&err, ERROR_PROTOCOL, EPROTO,
                                  "a walk leaves a folder that it was not in");
@@ -262,12 +282,39 @@ static bool tour_take_entry(struct tour *tour)
     return true;
 }
 
+/* What came instead of what was taken before is another row, or a shorter one. */
+static void tour_start_over(struct tour *tour)
+{
+    log_note("%s: has changed since the link was lost, all of it is looked at again",
+             tour->start.roots[SIDE_SOURCE].path);
+    tour->skip_count = 0;
+    tour->astray = false;
+    tour->over_again = true;
+    tour_cut(tour);
+}
+
+/* What was not taken yet comes again. */
+static void tour_walk_again(struct tour *tour)
+{
+    tour->walk_over &= !tour->in_hand && !tour->filled[0] && !tour->filled[1];
+    tour->in_hand = tour->filled[0] = tour->filled[1] = false;
+    tour->skip_count = tour->walk_over ? 0 : tour->taken_count;
+    tour->skipped_sum = 0;
+    tour->renewing = true;
+    tour_begin(tour);
+}
+
 /* ---- the end ---- */
+
+static bool tour_is_walked(const struct tour *tour)
+{
+    return tour->walk_over && !tour->walk_busy && !tour->in_hand && !tour->filled[0] &&
+           !tour->filled[1];
+}
 
 static bool tour_is_drained(const struct tour *tour)
 {
-    return tour->walk_over && !tour->walk_busy && !tour->in_hand && !tour->filled[0] &&
-           !tour->filled[1] && tour->tasks_count == 0 && tour->folders_count == 0;
+    return tour_is_walked(tour) && tour->tasks_count == 0 && tour->folders_count == 0;
 }
 
 static void tour_settle(struct tour *tour)
@@ -293,6 +340,9 @@ static void tour_end(struct tour *tour)
         return;
     switch (tour->state) {
     case TOUR_WALKING:
+        tour->astray |= tour->skip_count > 0 && tour_is_walked(tour) && !tour->stopped;
+        if (tour->astray)
+            tour_start_over(tour);
         if (tour_is_drained(tour)) {
             tour->state = TOUR_LEAVING;
             tour->walk_call = (struct life_call){.bytes = NULL};
@@ -300,14 +350,69 @@ static void tour_end(struct tour *tour)
         }
         break;
     case TOUR_SYNCING:
-        if (tour->touched && !tour->dry && tour->walk_call.op != SIDE_SYNC)
+        if (tour->touched && !tour->dry && tour->walk_call.op != SIDE_SYNC) {
+            tour->walk_call = (struct life_call){.earlier = tour->earlier};
             tour_call(tour, SIDE_TARGET, SIDE_SYNC);
-        else
+        } else {
             tour_settle(tour);
+        }
         break;
     default:
         break;
     }
+}
+
+/* ---- after a lost link ---- */
+
+/* Of the tour itself: the source's side may let go by itself, what is to be durable is synced anew.
+ */
+static void tour_call_restart(struct tour *tour)
+{
+    if (tour->state == TOUR_LEAVING)
+        tour->state = TOUR_SYNCING;
+    else if (tour->state == TOUR_SYNCING)
+        tour->walk_call.op = SIDE_ABANDON;
+}
+
+static void tour_restart(struct tour *tour)
+{
+    struct tour_task *task = tour->stranded, *next;
+    const bool back = *tour->config.redials, walk = tour->walk_stranded;
+    tour->stranded = NULL;
+    tour->cut_off = tour->renewing = tour->walk_stranded = false;
+    if (walk && back)
+        tour_call_restart(tour);
+    else if (walk)
+        tour_returned(tour);
+    for (; task; task = next) {
+        next = task->next;
+        if (back)
+            task_restart(tour, task);
+        else
+            task_returned(tour, task);
+    }
+    if (tour->settled && back)
+        settle_sync(tour);
+    else if (tour->settled)
+        settle_returned(tour);
+}
+
+/* Whatever was under way at a target that is lost may have been done there. */
+void tour_go_on(struct tour *tour, struct pump *pump, uint32_t chunk_bytes, const bool lost[2])
+{
+    const bool back = *tour->config.redials;
+    tour->pump = pump;
+    tour->config.chunk_bytes = chunk_bytes;
+    tour->earlier |= back && lost[SIDE_TARGET];
+    tour->touched |= back && lost[SIDE_TARGET];
+    if (back && lost[SIDE_SOURCE] && tour->state == TOUR_WALKING)
+        tour_walk_again(tour);
+    else
+        tour_restart(tour);
+}
+bool tour_is_cut_off(const struct tour *tour)
+{
+    return tour->cut_off;
 }
 
 /* ---- a turn ---- */
@@ -320,6 +425,8 @@ static bool tour_collect(struct tour *tour)
     while (ended) {
         struct life *life = ended;
         ended = life->next;
+        if (tour_strands(tour, life))
+            continue;
         if (life == &tour->walk)
             tour_returned(tour);
         else if (life == &tour->sync)
@@ -343,6 +450,8 @@ bool tour_turn(struct tour *tour, struct pump *pump)
     if (tour->state == TOUR_BEGINNING)
         tour_begin(tour);
     moved = tour_collect(tour);
+    if (tour->cut_off)
+        return moved;
     if (tour->config.run->control->stop && !tour->stopped)
         tour_stop(tour);
     task_unblock(tour);
@@ -350,7 +459,7 @@ bool tour_turn(struct tour *tour, struct pump *pump)
     folder_remove_waiting(tour);
     settle_look(tour);
     /* One stays free for what is no name's. */
-    while (tour->tasks_count + 1 < TOUR_TASKS_MAX && tour_take_entry(tour)) {
+    while (tour->tasks_count + 1 < TOUR_TASKS_MAX && !tour->astray && tour_take_entry(tour)) {
         moved = true;
         task_unblock(tour);
     }

@@ -3,6 +3,7 @@
 #include "tour_state.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/num.h"
 #include "haul/base/text.h"
 #include "haul/copy/choice.h"
 #include "haul/copy/itemize.h"
@@ -18,8 +19,10 @@ static void task_copy(struct tour *tour, struct tour_task *task)
 {
     struct life_start start = task_start(tour, task, LIFE_COPY);
     start.source = &task->facts;
-    start.target_absent =
-        task->folder ? task->folder->fresh : tour->start.target_fresh || tour->start.target_absent;
+    start.copied_bytes = task->copied_bytes;
+    start.target_absent = task->attempts == 0 &&
+                          (task->folder ? task->folder->fresh
+                                        : tour->start.target_fresh || tour->start.target_absent);
     life_begin(&task->life, tour->config.run, &start);
     task->life.job.names[SIDE_SOURCE] = owner_names_of(tour, &task->facts);
     task_live(tour, task, STEP_COPYING);
@@ -39,7 +42,8 @@ static void folder_made(const struct tour *tour, struct tour_task *task)
     own->fresh = task->made == JOB_CREATED ||
                  (tour->start.target_fresh && !own->parent && own->name[0] == '\0');
     own->told = task->made != JOB_UNCHANGED;
-    own->touched = own->told || tour_wants_details(tour) || tour_maps_owners(tour);
+    own->touched =
+        own->told || task->attempts > 0 || tour_wants_details(tour) || tour_maps_owners(tour);
 }
 
 void folder_finish_due(struct tour *tour)
@@ -270,9 +274,21 @@ static enum tour_step task_leaves(const struct tour *tour, const struct life *li
     return there ? STEP_SETTLING : STEP_FREE;
 }
 
+/* So long as something is left of the server that was lost. */
+static bool task_is_held(const struct tour *tour, const struct tour_task *task)
+{
+    return task->life.error->class == ERROR_BUSY && task->attempts > 0 &&
+           task->attempts < LIFE_HELD_MAX && !tour->config.run->control->stop;
+}
+
 static void task_copied(struct tour *tour, struct tour_task *task)
 {
     const struct life *life = &task->life;
+    if (task_is_held(tour, task)) {
+        task->attempts++;
+        task_copy(tour, task);
+        return;
+    }
     bool good = outcome_good(&life->outcome);
     bool skipped = life->outcome.kind == OUTCOME_SKIPPED;
     tour->broken |= !good && life->error->class != ERROR_VANISHED;
@@ -284,6 +300,10 @@ static void task_copied(struct tour *tour, struct tour_task *task)
     }
     if (life->outcome.kind != OUTCOME_UP_TO_DATE && !skipped)
         task_touch(tour, task);
+    if (tour_has_told(tour, life)) {
+        task_end(tour, task);
+        return;
+    }
     progress_add(&tour->counted, &life->counters);
     task_tell(tour, task, TOUR_FILE, task_leaves(tour, life));
 }
@@ -339,6 +359,46 @@ void task_returned(struct tour *tour, struct tour_task *task)
     case STEP_SETTLING:
     case STEP_TELLING:
         assert(false && "an operation came back that was not under way");
+    }
+}
+
+/* Whether its step was done is not known. */
+void task_restart(struct tour *tour, struct tour_task *task)
+{
+    task->attempts++;
+    if (task->folder)
+        task->folder->touched = true;
+    if (task->own)
+        task->own->touched = true;
+    switch (task->step) {
+    case STEP_COPYING:
+        task->copied_bytes = max_u64(task->copied_bytes, task->life.counters.bytes_copied);
+        task_copy(tour, task);
+        break;
+    case STEP_LOOKING:
+        task_start_now(tour, task);
+        break;
+    case STEP_MAKING:
+    case STEP_CLEARING:
+        task_make(tour, task);
+        break;
+    case STEP_DRESSING:
+    case STEP_FINISHING:
+        task_adjust(tour, task, task->step);
+        break;
+    case STEP_LISTING:
+    case STEP_MISSING:
+    case STEP_REMOVING:
+        folder_remove_again(tour, task);
+        break;
+    case STEP_LEAVING:
+        task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);
+        break;
+    case STEP_FREE:
+    case STEP_BLOCKED:
+    case STEP_SETTLING:
+    case STEP_TELLING:
+        assert(false && "an operation was lost that was not under way");
     }
 }
 
@@ -457,8 +517,8 @@ static int task_of_found(struct tour *tour, const struct entry *entry)
     task->link_text = entry->text ? strdup(entry->text) : NULL;
     if (entry->text && !task->link_text)
         return -ENOMEM;
-    if (!own && tour->wish->tour.hard_links && facts->links > 1 &&
-        !(task->link = link_see(tour, facts)))
+    bool linked = facts->links > 1 || tour->names_gone;
+    if (!own && tour->wish->tour.hard_links && linked && !(task->link = link_see(tour, facts)))
         return -ENOMEM;
     if (own && own->state == FOLDER_LOST)
         task_refuse_itself(tour, task);

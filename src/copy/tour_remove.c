@@ -56,6 +56,20 @@ bool folder_removes(struct tour *tour, struct tour_task *task)
     return true;
 }
 
+void folder_remove_again(struct tour *tour, struct tour_task *task)
+{
+    struct tour_removal *removal = task->removal;
+    char *folder = strdup(task->path);
+    removal->now = (struct tour_level){.cookie = 0};
+    removal->depth = 0;
+    free(removal->folder);
+    removal->folder = folder;
+    if (folder)
+        folder_list(tour, task);
+    else
+        (void)folder_about(tour, task, NULL);
+}
+
 void folder_remove_waiting(struct tour *tour)
 {
     for (int i = 0; i < TOUR_REMOVALS_MAX && tour->removing; i++) {
@@ -65,14 +79,8 @@ void folder_remove_waiting(struct tour *tour)
             continue;
         tour->removing = task->next;
         removal->used = true;
-        removal->now = (struct tour_level){.cookie = 0};
-        removal->depth = 0;
-        removal->folder = strdup(task->path);
         task->removal = removal;
-        if (removal->folder)
-            folder_list(tour, task);
-        else
-            (void)folder_about(tour, task, NULL);
+        folder_remove_again(tour, task);
     }
 }
 

@@ -33,7 +33,13 @@ void settle_look(struct tour *tour)
         task_end(tour, task);
     if (!tour->settled)
         return;
-    tour->sync_call = (struct life_call){.role = SIDE_TARGET, .op = SIDE_SYNC};
+    settle_sync(tour);
+}
+
+void settle_sync(struct tour *tour)
+{
+    tour->sync_call =
+        (struct life_call){.role = SIDE_TARGET, .op = SIDE_SYNC, .earlier = tour->earlier};
     life_begin(&tour->sync, tour->config.run,
                &(struct life_start){
                    .kind = LIFE_CALL,

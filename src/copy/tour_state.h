@@ -113,6 +113,8 @@ struct tour_task {
     enum tour_event_kind event;
     enum file_kind gone_kind;
     char changes[12];
+    uint32_t attempts;     /* of this step, before a link was lost; or at a target that is held */
+    uint64_t copied_bytes; /* in them */
     struct error *error, *life_error; /* the latter of its life */
     struct tour_task *next;
 };
@@ -138,6 +140,22 @@ struct tour {
     bool touched;     /* something was made, changed or removed */
     struct outcome outcome;
     struct life *ended; /* lives that have come back */
+
+    /* After a lost link. */
+    bool cut_off;               /* nothing begins before there is another */
+    bool earlier;               /* some of what was made was so through a link that is lost */
+    bool renewing;              /* the walk is about to begin anew */
+    bool walk_stranded;         /* its operation has failed with the link ... */
+    struct tour_task *stranded; /* ... and theirs, by next */
+    uint64_t taken_count;       /* entries of the walk, and a checksum of their row */
+    uint64_t taken_sum;
+    uint64_t skip_count; /* so many come once more, and are nothing new if they are those */
+    uint64_t skipped_sum;
+    bool astray;           /* they were not ... */
+    bool over_again;       /* ... and once all is done the walk begins once more */
+    bool names_gone;       /* the last name of a file, too, may be one of several */
+    uint64_t told_count;   /* files */
+    uint64_t untold_count; /* of these, so many are not told again */
 
     /* The walk. */
     struct life walk;
@@ -231,6 +249,8 @@ void progress_add(struct progress *sum, const struct progress *one);
 bool folder_removes(struct tour *tour, struct tour_task *task);
 /* Those that wait for memory to list names in. */
 void folder_remove_waiting(struct tour *tour);
+/* From the first name on. */
+void folder_remove_again(struct tour *tour, struct tour_task *task);
 /* Its steps have come back. */
 void folder_listed(struct tour *tour, struct tour_task *task);
 void folder_missed(struct tour *tour, struct tour_task *task);
@@ -245,9 +265,23 @@ void folder_told(struct tour *tour, struct tour_task *task);
 void settle_add(struct tour *tour, struct tour_task *task);
 /* When many wait, or nothing else is to be done. */
 void settle_look(struct tour *tour);
+/* For those that it is under way for. */
+void settle_sync(struct tour *tour);
 void settle_returned(struct tour *tour);
 
+/* tour_again.c: what a lost link must not do twice */
+
+/* A life that has failed with its link, and is kept until there is another. */
+bool tour_strands(struct tour *tour, struct life *life);
+/* An entry of the walk. false: it was taken before a link was lost; `astray`: others were. */
+bool tour_takes(struct tour *tour, const struct entry *entry);
+/* A file that is up to date may be so since we have copied it, and said so. */
+bool tour_has_told(struct tour *tour, const struct life *life);
+
 /* tour_entry.c: what follows what */
+
+/* Its step again. */
+void task_restart(struct tour *tour, struct tour_task *task);
 
 /* What the walk has told becomes a task. -ENOMEM. */
 int task_of_entry(struct tour *tour, const struct entry *entry);

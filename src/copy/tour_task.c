@@ -31,6 +31,8 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->before = (struct facts){.kind = FILE_NONE};
     task->made = JOB_UNCHANGED;
     task->attributes = false;
+    task->attempts = 0;
+    task->copied_bytes = 0;
     task->changes[0] = '\0';
     error_clear(task->error);
     task->call = (struct life_call){.bytes = NULL};

@@ -194,6 +194,12 @@ static int await_status(struct link *link, int *status, uint64_t deadline_ns)
     }
 }
 
+/* ssh's words for a login or a key that will not be better the next time. */
+static bool is_refusal(const char *words)
+{
+    return strstr(words, "Permission denied") || strstr(words, "Host key verification failed");
+}
+
 /* What an exit status means, in one line. */
 static int judge(struct link *link, int status, struct error *err)
 {
@@ -211,8 +217,8 @@ static int judge(struct link *link, int status, struct error *err)
                                "where it is), or let --bootstrap bring it along%s%s",
                                link->peer, link->program, colon, words);
     if (status == 255)
-        return error_set_class(err, ERROR_SOCKET, ECONNRESET, "%s: connection failed%s%s",
-                               link->peer, colon, words);
+        return error_set_class(err, ERROR_SOCKET, is_refusal(words) ? EACCES : ECONNRESET,
+                               "%s: connection failed%s%s", link->peer, colon, words);
     if (status > 128)
         return error_set_class(err, ERROR_START, ECHILD, "%s: %s was ended by signal %d%s%s",
                                link->peer, link->program, status - 128, colon, words);

@@ -512,14 +512,17 @@ void local_system_changes(struct local *self, int fd)
     pthread_mutex_unlock(&systems->lock);
 }
 
-/* Those that there are so far, whose table only grows. What could not be opened goes with all. */
+/* Those that there are so far, whose table only grows. What could not be opened goes with all; and
+ * so does what another session has changed, of which only the root's tells errors. */
 int local_sync_root(struct local *self, struct work *work)
 {
     struct systems *systems = &self->systems;
     int result = 0;
+    if (work->slot->conditional)
+        local_system_changes(self, work->place->fd);
     pthread_mutex_lock(&systems->lock);
     uint32_t count = systems->count;
-    bool others = systems->others;
+    bool others = systems->others || work->slot->conditional;
     pthread_mutex_unlock(&systems->lock);
     for (uint32_t i = 0; i < count; i++) {
         if (systems->all[i].fd >= 0 && syncfs(systems->all[i].fd) != 0 && result == 0)

@@ -196,7 +196,7 @@ static const struct field giving_fields[] = {FILE_FIELDS, GIVEN};
 static const struct field asking_fields[] = {FILE_FIELDS, ROOM};
 static const struct field listing_fields[] = {FILE_FIELDS, ANY64(slot.offset), ROOM};
 static const struct field walk_fields[] = {ROOM};
-static const struct field sync_fields[] = {ROOT};
+static const struct field sync_fields[] = {ROOT, BOOL(slot.conditional)};
 
 #define OFFSET    U64(slot.offset, WIRE_OFFSET_MAX)
 #define RANGE     OFFSET, U32(slot.length, 1, WIRE_CHUNK_BYTES_MAX)

@@ -156,6 +156,8 @@ static void peer_break(struct peer *self, const struct error *why)
     if (self->broken)
         return;
     self->broken = self->side.broken = true;
+    self->side.lost =
+        !self->session.told && (why->class == ERROR_SOCKET || why->class == ERROR_TIMEOUT);
     self->why = *why;
     if (self->session.agreed && why->class == ERROR_PROTOCOL && !self->session.told)
         session_say_bye(&self->session, why, 0);

@@ -52,13 +52,14 @@ server_stop() {
     sshd_stop "$SSH"
 }
 
+# Whoever cuts a link wants to see what a copy says of it; what goes on by itself has scenarios of its own.
 via_libssh() {
-    via=(-F "$server_config" --remote-path="$AGENT")
+    via=(-F "$server_config" --remote-path="$AGENT" --retries=0)
     via_kind=libssh
 }
 
 via_ssh() {
-    via=(-e "ssh -F $server_config" --remote-path="$AGENT")
+    via=(-e "ssh -F $server_config" --remote-path="$AGENT" --retries=0)
     via_kind=ssh
 }
 

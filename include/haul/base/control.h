@@ -13,6 +13,7 @@
 struct control {
     /* Set from a signal: drain, sync, journal, end with ERROR_INTERRUPTED. */
     atomic_bool stop;
+    atomic_bool dialling;     /* a lost link anew: nothing is under way that a stop waits for */
     uint64_t bandwidth_bytes; /* --bwlimit, a second; 0: no limit. Set before the run */
     _Atomic uint64_t allowed_ns;
     uint32_t nice;                  /* 1: --nice, halved once from the beginning */

@@ -60,6 +60,7 @@ enum option_kind {
     OPTION_FILTER,  /* one more of options->filters, of the kind that is the row's value */
     OPTION_TIME,    /* uint64_t: seconds, into nanoseconds */
     OPTION_PORT,    /* uint16_t: 1 to 65535 */
+    OPTION_NUMBER,  /* uint32_t */
     OPTION_LANES,   /* uint32_t: 0 to LANES_MAX */
     OPTION_INFO,    /* bool: --info=progress2 */
     OPTION_DIGEST,  /* nothing stored: only one digest exists */

@@ -69,9 +69,11 @@ struct copy_wish {
     uint64_t sync_every_bytes; /* --sync-every; with sync_every_set; 0: only at the end */
     bool sync_every_set;
     struct tour_wish tour;
-    uint32_t lanes;           /* -j; 0: automatic */
-    bool compress;            /* -z */
-    uint64_t timeout_ns;      /* --timeout; 0: none */
+    uint32_t lanes;      /* -j; 0: automatic */
+    bool compress;       /* -z */
+    uint64_t timeout_ns; /* --timeout; 0: none */
+    uint32_t retries;    /* --retries; with retries_set; 0: a lost link ends the run */
+    bool retries_set;
     struct link_options link; /* how to reach another machine; address, remote_command, memory,
                                  silence_timeout_ns and window_bytes are set for each lane */
     const char *remote_path;  /* --remote-path; NULL: "haul" */

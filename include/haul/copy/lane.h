@@ -101,6 +101,13 @@ bool lane_broken(const struct lane *lane);
  * goodbye perhaps, is read first. Nothing may be in flight in it. */
 bool lane_lost(struct lane *lane);
 
+/* Its links that are gone have gone by themselves, so they may be dialled again. */
+bool lane_may_redial(const struct lane *lane);
+
+/* New links for those that are gone; nothing lives in it. On failure it stays as it was. Blocks for
+ * the logins. */
+int lane_redial(struct lane *lane, const struct lane_config *config, struct error *err);
+
 void lane_close(struct lane *lane); /* NULL is legal */
 
 /* ---- further lanes of one file ---- */

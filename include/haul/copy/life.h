@@ -39,6 +39,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum {
+    LIFE_HELD_MAX = 150, /* attempts to open a target that a lost server may hold, a second each,
+                            about: until then that has given us up */
+};
+
 enum life_kind { LIFE_COPY, LIFE_COMPARE, LIFE_LOOK, LIFE_CALL, LIFE_HELP };
 
 enum life_state {
@@ -169,6 +174,7 @@ struct life_call {
     uint32_t room;   /* for those that come; 0: none do */
     uint32_t count;  /* that came */
     uint64_t offset; /* where to go on, in and out: slot->offset, extent_start */
+    bool earlier;    /* SYNC: what earlier sessions have made, too */
 };
 
 struct life {
@@ -199,6 +205,7 @@ struct life {
     bool source_changed;        /* while it was copied, which --fuzzy allows */
     struct facts source_before; /* as it was then; of HELP: as the lead has found it */
     uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
+    uint64_t copied_earlier_bytes;                                       /* see life_start */
     uint64_t unreadable[2]; /* from, to: what was left out last, and not told yet */
     struct errand *errand;  /* under way: a file of the client's own is written */
     struct life_digest digesting;
@@ -208,6 +215,7 @@ struct life {
 
     /* What came of it. */
     int result;               /* the first failure */
+    bool lost;                /* that: its side's link was lost, and another may be made */
     struct progress counters; /* read by other threads */
     struct outcome outcome;
     struct outcome_proof proof;
@@ -253,6 +261,8 @@ struct life_start {
     struct job_root roots[2];   /* by role */
     const struct facts *source; /* as a walk has told them; NULL: the source is asked */
     bool target_absent;
+    uint64_t copied_bytes;  /* by this run, before a link was lost: what of it is kept now was
+                               copied */
     struct life_call *call; /* CALL */
 };
 void life_begin(struct life *life, const struct life_run *run, const struct life_start *start);

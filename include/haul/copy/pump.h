@@ -47,6 +47,7 @@ struct pump {
     bool pressed;        /* the target was told that nothing else comes behind its small files */
     struct job pressing; /* one of these, for that */
     bool broken[2];      /* by role: this side's engine gives nothing back any more */
+    uint64_t made_count; /* syncs, commits and the like that have succeeded */
 };
 
 /* A file joins; it leaves by itself once it has ended. */
@@ -54,6 +55,9 @@ void pump_add(struct pump *pump, struct life *life);
 
 /* It goes on in another pump: nothing of it is in flight. */
 void pump_remove(struct pump *pump, struct life *life);
+
+/* No file is in it, and nothing of one is with a side. */
+bool pump_is_empty(const struct pump *pump);
 
 /* All that can be done now; does not wait. Both sides are served, however idle they are. false:
  * nothing has happened, it is time to wait. */

@@ -61,6 +61,7 @@ struct tour_config {
     uint32_t chunk_bytes;
     uint32_t *numbers;         /* of jobs: the next one */
     struct progress *progress; /* live figures of all its files */
+    const bool *redials;       /* a lost link is dialled again; NULL: it is not */
 };
 struct tour *tour_open(const struct tour_config *config, const struct tour_start *start);
 
@@ -72,6 +73,13 @@ bool tour_event(struct tour *tour, struct tour_event *event);
 
 /* What it was opened with. */
 const struct tour_start *tour_started(const struct tour *tour);
+
+/* A link was lost: once nothing of it is in flight it waits for tour_go_on(). */
+bool tour_is_cut_off(const struct tour *tour);
+
+/* Where it was: there are new links at the sides that are lost, by role; or, where *redials is not
+ * set any more, none, and what was under way has failed. */
+void tour_go_on(struct tour *tour, struct pump *pump, uint32_t chunk_bytes, const bool lost[2]);
 
 /* Nothing of it may be in flight any more. NULL is legal. */
 void tour_close(struct tour *tour);

@@ -43,6 +43,7 @@ struct side {
     enum side_role role;
     uint32_t inflight;  /* slots with this side */
     bool broken;        /* for good: whatever is started fails */
+    bool lost;          /* that, since the link to it ended or fell silent: another may be made */
     struct error error; /* in words why it is broken: reap has failed */
 };
 

@@ -110,9 +110,9 @@ struct slot {
     enum slot_state state;
     enum side_op op;
     struct job *job;
-    uint64_t offset; /* bytes, a multiple of the chunk size; MAP: any; RECALL: entries */
-    uint32_t length; /* bytes, at most capacity where there is a buffer */
-    bool conditional;
+    uint64_t offset;  /* bytes, a multiple of the chunk size; MAP: any; RECALL: entries */
+    uint32_t length;  /* bytes, at most capacity where there is a buffer */
+    bool conditional; /* FETCH, EXAMINE: see expected; SYNC of a root: of earlier sessions, too */
     bool from_medium; /* EXAMINE: not from the page cache */
     bool blocks;      /* EXAMINE: BLOCKS may follow */
     bool sparing; /* FETCH: if it differs, DIFFER follows: whoever is far away need not send it */

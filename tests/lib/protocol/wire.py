@@ -64,7 +64,7 @@ FILE = [
     ("source", FACTS),
 ]
 NO_NAMES = {"user_name": b"", "group_name": b""}
-NO_ROOT = {"root": 0, "root_path": b""}
+NO_ROOT = {"root": 0, "root_path": b"", "earlier": False}
 GIVEN = [("length", "u32"), ("digest", "digest")]
 ROOM = [("length", "u32")]
 COUNTED = [("count", "u32"), ("digest", "digest")]
@@ -94,7 +94,7 @@ ASKED = {
     RECALL: [("offset", "u64"), ("length", "u32")], FETCH: RANGE + CONDITION + [("sparing", "bool")],
     EXAMINE: RANGE + CONDITION + [("medium", "bool"), ("blocks", "bool")],
     STORE: RANGE + [("blank", "bool"), ("partial", "bool"), ("broken", "bool"), ("set", "set"), ("digest", "digest")],
-    KEEP: RANGE + [("digest", "digest")], ERASE: RANGE, SYNC: ROOT, COMMIT: [("file", FILE)], ABANDON: [],
+    KEEP: RANGE + [("digest", "digest")], ERASE: RANGE, SYNC: ROOT + [("earlier", "bool")], COMMIT: [("file", FILE)], ABANDON: [],
     ADJUST: [("file", FILE)], TOUR: [("file", FILE)] + GIVEN, WALK: ROOM, MAKE: [("file", FILE)],
     DETAIL: [("file", FILE)] + ROOM, DRESS: [("file", FILE)] + GIVEN, LIST: [("file", FILE), ("offset", "u64")] + ROOM,
     MISSING: [("file", FILE)] + GIVEN, REMOVE: [("file", FILE)], TAKE: [("file", FILE)] + ROOM, PUT: [("file", FILE)] + GIVEN,

@@ -1,0 +1,208 @@
+#!/usr/bin/env bats
+# Goal: a link that is lost is dialled again, and the copy goes on where it was: files and trees, push, pull and far to
+# far, at any moment; equal in the end, each name told once, the receipt right, exit 0. What cannot go on says so.
+# SEED gives other moments, REMOTE_CUTS (3) more of them a copy.
+load ../lib/remote
+load ../lib/resume
+
+CUTS=${REMOTE_CUTS:-3}
+RETRIES=1000
+
+retried() {
+    via=("${via[@]/--retries=0/--retries=$RETRIES}")
+}
+
+# make_tree FOLDER: small files, one with a journal, links, hard links, folders of odd modes and times.
+make_tree() {
+    local i root=$1
+    mkdir -p "$root/a/b/c" "$root/many" "$root/empty" "$root/closed"
+    for ((i = 0; i < 300; i++)); do
+        random_file "$root/many/f$i" $((i * 37 % 9000)) "$i"
+    done
+    for ((i = 0; i < 4; i++)); do
+        random_file "$root/a/large$i" $((3 * MIB + i * 12345)) "$i"
+    done
+    random_file "$root/a/b/c/deep" 70000 7
+    ln -s ../many/f1 "$root/a/link"
+    ln "$root/many/f1" "$root/a/b/hard"
+    ln "$root/a/large0" "$root/hard"
+    mkfifo "$root/fifo"
+    chmod 2750 "$root/a/b"
+    chmod 0555 "$root/closed"
+    find "$root" -depth -exec touch -h -d @1000000000 {} +
+}
+
+# The same, times of folders included.
+equal_trees() {
+    local changes
+    changes=$(rsync -aHni --checksum --delete "$1/" "$2/") || return 1
+    [ -z "$changes" ] || { echo "$changes"; show_run; return 1; }
+}
+
+# Cut CUTS times, each when some more has passed, then left alone.
+cut_while_copying() {
+    local i before
+    for ((i = 0; i < CUTS; i++)); do
+        before=$(($(proxy_count up) + $(proxy_count down) + 20000 + $(random_below 2000000 "cut$i")))
+        while ! process_ended "$CLIENT" && [ $(($(proxy_count up) + $(proxy_count down))) -lt $before ]; do
+            sleep 0.02
+        done
+        process_ended "$CLIENT" && break
+        kill -USR1 "$PROXY_PID"
+        cuts=$((cuts + 1))
+    done
+}
+
+# went_on ARGS: a copy that is cut, and ends well all the same.
+went_on() {
+    cuts=0
+    proxy_start
+    retried
+    copy_start "$@" "${via[@]}" "$source" "$target"
+    cut_while_copying
+    copy_wait 120
+    proxy_stop
+    [ "$status" = 0 ] || { echo "exit code $status after $cuts cuts"; show_run; return 1; }
+    [ $cuts -gt 0 ] || { echo "it was not cut"; return 1; }
+    grep -q 'dialled again in' "$SCRATCH/err" || { show_run; return 1; }
+    expect_receipt .durable true
+    nothing_left
+}
+
+sides() {
+    folders
+    case $1 in
+    push) from=$HERE/tree to=$THERE/copy source=$HERE/tree/ target=$FAR:$THERE/copy ;;
+    pull) from=$THERE/tree to=$HERE/copy source=$FAR:$THERE/tree/ target=$HERE/copy ;;
+    both) from=$THERE/tree to=$THERE/copy source=$FAR:$THERE/tree/ target=$FAR:$THERE/copy ;;
+    esac
+}
+
+# Every regular file was told once, and counted once.
+told_once() {
+    local files bytes
+    files=$(jq -r 'select(.event == "file") | .source.path' <"$SCRATCH/out" | sort)
+    [ -z "$(uniq -d <<<"$files")" ] || { uniq -d <<<"$files"; return 1; }
+    expect_receipt .files "$(wc -l <<<"$files")"
+    bytes=$(jq -s '[.[] | select(.event == "file") | .bytes_total] | add' <"$SCRATCH/out")
+    expect_receipt .bytes_total "$bytes"
+    [ $(($(receipt .bytes_copied) + $(receipt .bytes_kept))) = "$bytes" ] || { show_run; return 1; }
+}
+
+tree_ready() { # WAY
+    server_start
+    sides "$1"
+    make_tree "$from"
+    mkdir -p "$to/gone/deep" "$to/many"
+    random_file "$to/gone/deep/file" 5000
+    random_file "$to/many/other" 5000
+}
+
+tree_went_on() { # WAY
+    tree_ready "$1"
+    went_on -rlptgoDH --delete --bwlimit=3M --sync-every=1M
+    equal_trees "$from" "$to"
+    told_once
+    [ -z "$(find "$to" -name '.*.haul')" ]
+}
+
+@test "a tree goes on after lost links: push" { tree_went_on push; }
+@test "a tree goes on after lost links: pull" { tree_went_on pull; }
+@test "a tree goes on after lost links: far to far" { tree_went_on both; }
+
+@test "with --remove-source-files each file is there or here, and in the end there" {
+    tree_ready pull
+    cp -a "$from" "$SCRATCH/was"
+    went_on -rlptgoDH --remove-source-files --bwlimit=3M --sync-every=1M
+    [ -z "$(find "$from" ! -type d)" ]
+    rm -r "$to/gone" "$to/many/other"
+    find "$SCRATCH/was" "$to" -type d -exec touch -d @1000000000 {} + # others than these went away in them
+    equal_trees "$SCRATCH/was" "$to"
+    told_once
+}
+
+# The walk cannot be gone on with: what was told of is not told again.
+@test "a source that has changed while the link was away is looked at again" {
+    tree_ready pull
+    proxy_start --cut-down=2000000
+    retried
+    # The link comes back when the source has another name.
+    new_name() { waits_until 60 grep -q "dialled again in" "$SCRATCH/err" && random_file "$from/a/new" 30000; }
+    copy_start -rlptgoDH --delete --sync-every=1M "${via[@]}" "$source" "$target"
+    new_name
+    copy_wait
+    [ "$status" = 0 ] || { show_run; return 1; }
+    grep -q 'all of it is looked at again' "$SCRATCH/err" || { show_run; return 1; }
+    copied -rlptgoDH --delete "${via[@]}" "$source" "$target"
+    expect_receipt .bytes_copied 0
+    equal_trees "$from" "$to"
+}
+
+@test "files go on after lost links: several, and a large one by several lanes" {
+    server_start
+    folders
+    random_file "$HERE/one" $((8 * MIB)) 1
+    random_file "$HERE/two" $((5 * MIB + 77)) 2
+    random_file "$HERE/three" 1000 3
+    source="$HERE/one" target=$FAR:$THERE/
+    went_on -j 1 --bwlimit=4M --sync-every=1M "$HERE/two" "$HERE/three"
+    for name in one two three; do cmp "$HERE/$name" "$THERE/$name"; done
+    expect_receipt .files 3
+    expect_receipt .bytes_total $((13 * MIB + 77 + 1000))
+    # What was stored and not yet told when the link went counts as kept.
+    [ $(($(receipt .bytes_copied) + $(receipt .bytes_kept))) = $((13 * MIB + 77 + 1000)) ] || { show_run; return 1; }
+    [ "$(receipt .bytes_kept)" -lt $((9 * MIB)) ] || { show_run; return 1; }
+
+    random_file "$THERE/large" $((64 * MIB + 5)) 4
+    source=$FAR:$THERE/large target=$HERE/large
+    went_on -j 2 --bwlimit=24M --sync-every=2M
+    cmp "$HERE/large" "$THERE/large"
+    expect_receipt .bytes_total $((64 * MIB + 5))
+}
+
+@test "a pipe does not go on, nor does --retries=0; the number is counted" {
+    server_start
+    folders
+    random_file "$HERE/file" $((8 * MIB)) 1
+    proxy_start --cut-up=3000000
+    retried
+    cat "$HERE/file" | "${under[@]}" "$HAUL" --json "${via[@]}" - "$FAR:$THERE/file" >"$SCRATCH/out" 2>"$SCRATCH/err" &&
+        { show_run; return 1; }
+    ! grep -q 'dialled again' "$SCRATCH/err" || { show_run; return 1; }
+    proxy_stop
+
+    proxy_start --cut-up=3000000
+    RETRIES=0 && via=("${via[@]/--retries=1000/--retries=0}")
+    copy "${via[@]}" "$HERE/file" "$FAR:$THERE/file"
+    [[ " 10 12 30 " == *" $status "* ]] || { show_run; return 1; }
+    ! grep -q 'dialled again' "$SCRATCH/err"
+    proxy_stop
+
+    # Nobody answers any more: it is said how often that was tried.
+    proxy_start --cut-up=3000000
+    via=("${via[@]/--retries=0/--retries=2}")
+    waits_for_a_cut() { waits_until 60 grep -q 'dialled again in 1 s' "$SCRATCH/err"; }
+    copy_start "${via[@]}" --restart "$HERE/file" "$FAR:$THERE/file"
+    waits_for_a_cut
+    proxy_stop
+    copy_wait
+    [ "$status" = 10 ] || { show_run; return 1; }
+    grep -q '2 of 2' "$SCRATCH/err"
+    expect_words 'the same command again'
+    nothing_left
+}
+
+@test "a login that is refused meanwhile is not tried again" {
+    server_start
+    folders
+    random_file "$HERE/file" $((8 * MIB)) 1
+    proxy_start --cut-up=3000000
+    retried
+    copy_start "${via[@]}" "$HERE/file" "$FAR:$THERE/file"
+    waits_until 60 grep -q 'dialled again in 1 s' "$SCRATCH/err"
+    mv "$SSH/authorized_keys" "$SSH/authorized_keys.away"
+    copy_wait
+    [ "$status" = 10 ] || { show_run; return 1; }
+    grep -q 'refused' "$SCRATCH/err" || { show_run; return 1; }
+    ! grep -q '2 of' "$SCRATCH/err"
+}
