@@ -2,13 +2,10 @@
  * merge in its place. */
 #include "haul/cli/filter.h"
 
-#include "haul/base/cleanup.h"
+#include "haul/cli/lines.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct filter {
     struct rules *rules;
@@ -26,25 +23,24 @@ static int filter_rule(struct filter *filter, const char *text, uint32_t form, s
 }
 
 /* Where the piece that begins at `text` ends: a file with zero bytes has no other ends of lines. */
-static size_t piece_length(const struct filter *filter, const char *text, bool words)
+static size_t piece_length(const struct lines *lines, const char *text, bool words)
 {
     size_t length = 0;
-    if (words)
-        while (text[length] && !isspace((unsigned char)text[length]))
-            length++;
-    else
-        length = filter->zeros ? strlen(text) : strcspn(text, "\r\n");
+    if (!words)
+        return lines_length(lines, text);
+    while (text[length] && !isspace((unsigned char)text[length]))
+        length++;
     return length;
 }
 
 /* A line, or its words. Empty ones and comments are none. */
-static int filter_line(struct filter *filter, char *line, size_t length, uint32_t form,
-                       struct error *err)
+static int filter_line(struct filter *filter, const struct lines *lines, char *line, size_t length,
+                       uint32_t form, struct error *err)
 {
     bool words = form & RULES_WORDS;
     char *end = line + length;
     for (char *text = line; text < end;) {
-        size_t piece = piece_length(filter, text, words);
+        size_t piece = piece_length(lines, text, words);
         text[piece] = '\0';
         bool comment = !words && (text[0] == '#' || text[0] == ';');
         int result = piece > 0 && !comment ? filter_rule(filter, text, form, err) : 0;
@@ -55,42 +51,37 @@ static int filter_line(struct filter *filter, char *line, size_t length, uint32_
     return 0;
 }
 
-static int filter_lines(struct filter *filter, FILE *file, const char *path, uint32_t form,
+static int filter_lines(struct filter *filter, struct lines *lines, uint32_t form,
                         struct error *err)
 {
-    AUTO_FREE char *line = NULL;
-    size_t capacity = 0;
-    for (unsigned long number = 1;; number++) {
-        errno = 0;
-        ssize_t length = getdelim(&line, &capacity, filter->zeros ? '\0' : '\n', file);
-        if (length < 0 && errno != 0)
-            return error_set(err, errno, "%s: cannot be read", path);
-        if (length < 0)
-            return 0;
-        int result = filter_line(filter, line, (size_t)length, form, err);
+    char *line;
+    size_t length;
+    int result;
+    while ((result = lines_next(lines, &line, &length, err)) > 0) {
+        result = filter_line(filter, lines, line, length, form, err);
         if (result < 0 && result != -ELOOP) /* else the same for each that is open */
-            error_prefix(err, "%s, line %lu", path, number);
+            error_prefix(err, "%s, line %lu", lines->path, lines->number);
         if (result < 0)
             return result;
     }
+    return result;
 }
 
 static int filter_file(struct filter *filter, const char *path, uint32_t form, struct error *err)
 {
-    bool standard = strcmp(path, "-") == 0;
+    struct lines lines;
     if (filter->depth == FILTER_DEPTH_MAX)
         return error_set_class(
             err, ERROR_USAGE, ELOOP,
             "%s: files of rules merge each other %d deep: does one merge itself?", path,
             FILTER_DEPTH_MAX);
-    FILE *file = standard ? stdin : fopen(path, "re");
-    if (!file)
-        return error_set(err, errno, "%s: the file of filter rules cannot be opened", path);
+    int result = lines_open(&lines, path, filter->zeros, "file of filter rules", err);
+    if (result < 0)
+        return result;
     filter->depth++;
-    int result = filter_lines(filter, file, path, form, err);
+    result = filter_lines(filter, &lines, form, err);
     filter->depth--;
-    if (!standard)
-        fclose(file);
+    lines_close(&lines);
     return result;
 }
 

@@ -181,7 +181,8 @@ int operands_resolve(struct operands *operands, const struct options *options, s
     operands->sources_count = options->operands_count - 1;
     operands->target_is_file = options->target_is_file;
     operands->trees = options->wish.tour.recursive || options->wish.tour.links ||
-                      options->wish.tour.devices || options->wish.tour.specials;
+                      options->wish.tour.devices || options->wish.tour.specials ||
+                      options->files_from;
     int rc = take_sources(operands, options->operands, err);
     if (rc == 0)
         rc = take_target(operands, options, err);

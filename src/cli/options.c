@@ -119,6 +119,8 @@ static const struct option_row table[] = {
     FILTER("filter", 'f', "RULE", RULE, "a rule of rsync's: - + P R H S ! and merge"),
     FILTER("exclude-from", 0, "FILE", EXCLUDE_FROM, "as --exclude, a pattern a line"),
     FILTER("include-from", 0, "FILE", INCLUDE_FROM, "as --include, a pattern a line"),
+    VALUE(TEXT, "files-from", "FILE", AT(files_from), 0,
+          "copy only what FILE names beneath SOURCE, a name a line"),
     FLAG("from0", '0', from_zeros, "lines of these files end with a zero byte"),
     FLAG("checksum", 'c', wish.checksum, "compare by content, not by size and time"),
     FLAG("fuzzy", 0, wish.fuzzy, "copy a source that changes meanwhile, as it was found"),
@@ -450,7 +452,8 @@ static void store_archive(struct options *options)
         if (i != ATTRIBUTE_XATTRS && i != ATTRIBUTE_ACLS)
             options->wish.attributes[i] = ATTRIBUTE_ARCHIVE;
     }
-    tour->recursive = tour->links = tour->devices = tour->specials = true;
+    options->archive = true; /* folders, too: see finish() */
+    tour->links = tour->devices = tour->specials = true;
 }
 
 /* There is room for every word of the command line. */
@@ -670,6 +673,11 @@ static int check_operands(const struct options *options, struct error *err)
     if (options->operands_count == 1 && strcmp(options->operands[0], "doctor") != 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s: TARGET is missing",
                                options->operands[0]);
+    if (options->files_from && options->operands_count > 2)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "--files-from names what is beneath one folder: SOURCE TARGET, and "
+                               "there are %u",
+                               options->operands_count);
     for (uint32_t i = 0; i < options->operands_count; i++)
         if (options->operands[i][0] == '\0')
             return error_set_class(err, ERROR_USAGE, EINVAL, "an empty name is no file");
@@ -724,11 +732,13 @@ static int check_built_in(const struct options *options, struct error *err)
 static void finish(struct options *options)
 {
     struct link_options *link = &options->wish.link;
+    /* As with rsync, a list of names says itself what of a folder is meant. */
+    options->wish.tour.recursive |= options->archive && !options->files_from;
     options->wish.tour.delete |= options->wish.tour.delete_excluded;
     const char *transport = getenv("HAUL_RSH");
     if (!link->transport && transport && transport[0] != '\0')
         link->transport = transport;
-    if (options->wish.chmod.count > 0 || options->wish.tour.recursive ||
+    if (options->wish.chmod.count > 0 || options->wish.tour.recursive || options->files_from ||
         options->wish.tour.mkpath) {
         options->wish.umask_bits = umask(0);
         umask(options->wish.umask_bits);

@@ -7,6 +7,7 @@
 #include "haul/base/num.h"
 #include "haul/base/text.h"
 #include "haul/cli/exit.h"
+#include "haul/cli/list.h"
 #include "haul/cli/operands.h"
 #include "haul/cli/output.h"
 #include "haul/cli/prove.h"
@@ -48,6 +49,7 @@ struct transfer {
     bool verify;         /* compare only */
     struct proof *proof; /* NULL: nobody has asked for one */
     struct rules *rules;
+    struct names *names;
     pthread_t thread; /* the copy's */
     struct error err; /* the first failure */
 };
@@ -288,6 +290,11 @@ static int refuse_of_several(const struct operands *operands, const struct copy_
     const char *given = wish->manifest_path       ? "--manifest"
                         : wish->file.journal_path ? "--journal"
                                                   : NULL;
+    if (wish->tour.names && operands->sources_count > 1)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "--files-from names what is beneath one folder, and there are %u "
+                               "sources",
+                               operands->sources_count);
     if (!given || operands->sources_count <= 1)
         return 0;
     return error_set_class(err, ERROR_USAGE, EINVAL,
@@ -640,6 +647,9 @@ static int read_rules(struct transfer *transfer, struct options *own, struct err
     int result = filter_read(&transfer->rules, own->filters, own->filters_count,
                              wish->delete_excluded, own->from_zeros, err);
     wish->rules = transfer->rules;
+    if (result == 0 && own->files_from)
+        result = list_read(&transfer->names, own->files_from, own->from_zeros, err);
+    wish->names = transfer->names;
     return result;
 }
 
@@ -692,6 +702,7 @@ static int transfer_run(struct transfer *at, const struct options *given)
     copy_close(transfer.copy);
     operands_close(&transfer.operands);
     rules_close(transfer.rules);
+    names_close(transfer.names);
     for (size_t i = 0; i < COUNT_OF(transfer.target_paths); i++)
         free(transfer.target_paths[i]);
     return code;
@@ -751,13 +762,13 @@ int transfer_verify(const struct options *options)
                         wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
         return refused(options, &err);
     }
-    if (choice_any(&options->wish.choice) || options->filters_count > 0 ||
+    if (choice_any(&options->wish.choice) || options->filters_count > 0 || options->files_from ||
         options->wish.file.read_errors != READ_ERRORS_STOP) {
         struct error err = {0};
         error_set_class(&err, ERROR_USAGE, EINVAL,
                         "verify compares what it is given: leave out --update, --existing, "
                         "--ignore-existing, --size-only, --max-size, --min-size, "
-                        "--read-errors and filter rules");
+                        "--read-errors, --files-from and filter rules");
         return refused(options, &err);
     }
     return transfer_run(&transfer, &rest);

@@ -85,6 +85,10 @@ int trees_find(struct operands *operands, const struct copy_wish *wish, struct c
     bool there = operands->source.kind == ADDRESS_REMOTE;
     if (!operands->trees || operands->trees_count > 0 || there != (copy != NULL))
         return 0;
+    if (wish->tour.names) { /* whatever it is, it has to be a folder */
+        operands->trees_count = count;
+        return 0;
+    }
     AUTO_FREE char **trees = calloc(count, sizeof(*trees));
     if (!trees)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
@@ -104,10 +108,10 @@ int trees_find(struct operands *operands, const struct copy_wish *wish, struct c
 
 /* The folder of the target that names go into, and the source's that they come from. */
 static int tree_place(struct tree *tree, const struct operands *operands, const char *source,
-                      struct error *err)
+                      bool listed, struct error *err)
 {
     const char *target = operands->target.path;
-    bool content = means_content(source) || operands->target_is_file;
+    bool content = means_content(source) || operands->target_is_file || listed;
     bool good = true;
     *tree = (struct tree){.target_root = strdup(target)};
     if (content) {
@@ -132,7 +136,7 @@ void tree_end(struct tree *tree)
 int tree_begin(struct tree *tree, struct copy *copy, const struct operands *operands,
                const struct copy_wish *wish, const char *source, struct error *err)
 {
-    int result = tree_place(tree, operands, source, err);
+    int result = tree_place(tree, operands, source, wish->tour.names, err);
     int made = 0;
     if (result == 0)
         result = made = copy_make_folder(copy, tree->target_root, wish->tour.mkpath, err);

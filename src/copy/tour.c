@@ -4,8 +4,10 @@
 
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
+#include "haul/base/names.h"
 #include "haul/base/num.h"
 #include "haul/base/rules.h"
+#include "haul/disk/walk.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -141,6 +143,7 @@ static int tour_pack_wish(const struct tour *tour, uint8_t *bytes, uint32_t *len
                             (wish->one_filesystem ? TOUR_ONE_FILESYSTEM : 0u) |
                             (wish->links ? TOUR_LINKS : 0u) | (wish->devices ? TOUR_DEVICES : 0u) |
                             (wish->specials ? TOUR_SPECIALS : 0u) |
+                            (wish->names ? TOUR_LISTED : 0u) |
                             (tour_maps_owners(tour) ? TOUR_NAMES : 0u));
     if (wish->rules)
         rules_pack(wish->rules, &out);
@@ -163,6 +166,8 @@ static void tour_begin(struct tour *tour)
     struct error err = {.class = ERROR_NONE};
     uint32_t length;
     tour->state = TOUR_WALKING;
+    tour->walk_lists = false; /* it is told from its beginning */
+    tour->names_next = 0;
     if (tour_pack_wish(tour, tour->bytes[0], &length, &err) < 0) {
         tour_fail(tour, &err);
         tour->walk_over = true;
@@ -187,7 +192,8 @@ static void tour_walked(struct tour *tour)
     uint32_t which = tour->walk_call.bytes == tour->bytes[1];
     tour->filled[which] = true;
     tour->filled_bytes[which] = tour->walk_call.count;
-    tour->walk_over = tour->walk_call.offset == 0;
+    tour->walk_over = tour->walk_call.offset == WALK_OVER;
+    tour->walk_lists = tour->walk_call.offset == WALK_NAMES;
 }
 
 /* All is done, but for what a changed source may have: then once more from the beginning. */
@@ -225,6 +231,17 @@ static void tour_returned(struct tour *tour)
     }
 }
 
+/* The next names for the walk, or that there are no more. */
+static void tour_tell_names(struct tour *tour, uint8_t *bytes)
+{
+    struct bytes out = bytes_writer(bytes, min_size(TOUR_BYTES, tour->config.chunk_bytes));
+    if (tour->wish->tour.names)
+        names_pack(tour->wish->tour.names, &tour->names_next, &out);
+    tour->walk_lists = false;
+    tour->walk_call = (struct life_call){.bytes = bytes, .length = (uint32_t)out.length};
+    tour_call(tour, SIDE_SOURCE, SIDE_NAMES);
+}
+
 /* A buffer is filled while the other one is taken. */
 static void tour_ask(struct tour *tour)
 {
@@ -234,6 +251,10 @@ static void tour_ask(struct tour *tour)
     if (tour->walk_over || tour->walk_busy || tour->filled[which] ||
         (tour->in_hand && which == tour->reading))
         return;
+    if (tour->walk_lists) {
+        tour_tell_names(tour, tour->bytes[which]);
+        return;
+    }
     tour->walk_call = (struct life_call){.bytes = tour->bytes[which], .room = TOUR_BYTES};
     tour_call(tour, SIDE_SOURCE, SIDE_WALK);
 }

@@ -527,6 +527,20 @@ static int task_of_found(struct tour *tour, const struct entry *entry)
     return 0;
 }
 
+/* What the source's side has to say of it: as other failures over there are told. */
+static void task_fail_there(struct tour *tour, struct tour_task *task, const struct entry *entry)
+{
+    const struct address *address = &tour->config.run->addresses[SIDE_SOURCE];
+    bool far = address->kind == ADDRESS_REMOTE;
+    char peer[ADDRESS_TEXT_BYTES];
+    struct error err = {.class = ERROR_NONE};
+    AUTO_FREE char *shown = text_join_path(tour->start.roots[SIDE_SOURCE].path, task->path);
+    error_set_class(&err, entry->complete ? ERROR_VANISHED : ERROR_FILE, (int)entry->errnum,
+                    "%s%s%s: %s", far ? address_peer(peer, sizeof(peer), address) : "",
+                    far ? ": " : "", shown ? shown : task->path, entry->text);
+    task_fail(tour, task, &err);
+}
+
 /* Only told. */
 static int task_of_words(struct tour *tour, const struct entry *entry)
 {
@@ -538,11 +552,7 @@ static int task_of_words(struct tour *tour, const struct entry *entry)
         task_tell(tour, task, TOUR_PAST, STEP_FREE);
         return 0;
     }
-    struct error err = {.class = ERROR_NONE};
-    bool vanished = entry->errnum == ENOENT;
-    error_set_class(&err, vanished ? ERROR_VANISHED : ERROR_FILE, (int)entry->errnum, "%s",
-                    entry->text);
-    task_fail(tour, task, &err);
+    task_fail_there(tour, task, entry);
     return 0;
 }
 

@@ -58,6 +58,7 @@ struct tour_folder *folder_enter(struct tour *tour, const struct entry *entry)
         .parent = tour->folder,
         .name = name,
         .facts = entry->facts,
+        .whole = entry->complete,
         .pending = 1, /* the task that makes it */
         .state = folder_is_target(tour, &entry->facts) ? FOLDER_LOST : FOLDER_MAKING,
     };

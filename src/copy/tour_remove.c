@@ -49,7 +49,8 @@ static void folder_list(struct tour *tour, struct tour_task *task)
 
 bool folder_removes(struct tour *tour, struct tour_task *task)
 {
-    if (task->own->fresh || task->own->state != FOLDER_MADE || !folder_may_remove(tour))
+    if (!task->own->whole || task->own->fresh || task->own->state != FOLDER_MADE ||
+        !folder_may_remove(tour))
         return false;
     task->next = tour->removing;
     tour->removing = task;
@@ -178,6 +179,8 @@ void folder_listed(struct tour *tour, struct tour_task *task)
             .room = sizeof(removal->bytes),
         };
         task_call(tour, task, STEP_MISSING, SIDE_SOURCE, SIDE_MISSING);
+        if (removal->depth > 0) /* it goes itself */
+            task->life.job.facts[SIDE_SOURCE].kind = FILE_NONE;
     }
 }
 

@@ -25,6 +25,7 @@ struct tour_folder {
         FOLDER_MADE,
         FOLDER_LOST, /* it could not be made, and is left out with all that is in it */
     } state;
+    bool whole;               /* all that is in it is told */
     bool fresh;               /* there was none before */
     bool touched;             /* made or changed, or something in it; or it has to be looked at */
     bool told;                /* that it was made or changed */
@@ -162,6 +163,8 @@ struct tour {
     struct error walk_error;
     struct life_call walk_call;
     bool walk_busy, walk_over;
+    bool walk_lists;   /* it wants further names of the list ... */
+    size_t names_next; /* ... from this number on */
     uint8_t *bytes[2];
     bool filled[2]; /* waits to be taken */
     uint32_t filled_bytes[2];

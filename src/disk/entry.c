@@ -16,6 +16,22 @@ bool entry_is_name(const char *name)
            strcmp(name, "..") != 0;
 }
 
+bool entry_is_path(const char *path)
+{
+    char name[ENTRY_NAME_MAX + 1];
+    while (*path) {
+        size_t length = strcspn(path, "/");
+        if (length > ENTRY_NAME_MAX || (path[length] == '/' && !path[length + 1]))
+            return false;
+        memcpy(name, path, length);
+        name[length] = '\0';
+        if (!entry_is_name(name))
+            return false;
+        path += length + (path[length] == '/');
+    }
+    return true;
+}
+
 /* ---- what an entry of each type has ---- */
 
 enum entry_part {
@@ -27,13 +43,14 @@ enum entry_part {
     PART_ERRNUM = 1 << 5,
     PART_ID = 1 << 6,
     PART_COMPLETE = 1 << 7,
+    PART_PATH = 1 << 8, /* the name may be one */
 };
 
-static const uint8_t parts[ENTRY_TYPES] = {
-    [ENTRY_ENTER] = PART_NAME | PART_ANY_NAME | PART_FACTS,
+static const uint16_t parts[ENTRY_TYPES] = {
+    [ENTRY_ENTER] = PART_NAME | PART_ANY_NAME | PART_FACTS | PART_COMPLETE,
     [ENTRY_FOUND] = PART_NAME | PART_FACTS, /* a link: and text */
     [ENTRY_LEAVE] = PART_COMPLETE,
-    [ENTRY_ERROR] = PART_NAME | PART_ANY_NAME | PART_ERRNUM | PART_TEXT,
+    [ENTRY_ERROR] = PART_NAME | PART_PATH | PART_ERRNUM | PART_TEXT | PART_COMPLETE,
     [ENTRY_USER] = PART_ID | PART_TEXT,
     [ENTRY_GROUP] = PART_ID | PART_TEXT,
     [ENTRY_NAME] = PART_NAME | PART_KIND,
@@ -151,7 +168,7 @@ static const char *get_text(struct bytes *in, size_t most)
 bool entry_pack(struct bytes *out, const struct entry *entry)
 {
     const struct bytes before = *out;
-    uint8_t has = parts[entry->type];
+    uint16_t has = parts[entry->type];
     bytes_put_u8(out, (uint8_t)entry->type);
     if (has & PART_FACTS)
         put_facts(out, &entry->facts);
@@ -183,7 +200,7 @@ static bool entry_get(struct bytes *in, struct entry *entry)
     if (type >= ENTRY_TYPES)
         return false;
     entry->type = (enum entry_type)type;
-    uint8_t has = parts[type];
+    uint16_t has = parts[type];
     if (has & PART_FACTS && !get_facts(in, &entry->facts))
         return false;
     if (type <= ENTRY_FOUND && (entry->facts.kind == FILE_FOLDER) != (type == ENTRY_ENTER))
@@ -201,7 +218,8 @@ static bool entry_get(struct bytes *in, struct entry *entry)
     if (entry_has_text(entry) && !(entry->text = get_text(in, ENTRY_TEXT_MAX)))
         return false;
     bool named = !entry->name || entry_is_name(entry->name) ||
-                 (has & PART_ANY_NAME && entry->name[0] == '\0');
+                 (has & PART_ANY_NAME && entry->name[0] == '\0') ||
+                 (has & PART_PATH && entry_is_path(entry->name));
     bool failed = has & PART_ERRNUM ? entry->errnum > 0 && entry->errnum <= ERRNO_MAX : true;
     return !in->failed && named && failed && complete <= 1;
 }

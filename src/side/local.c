@@ -28,7 +28,7 @@ static struct open_file *local_find(struct local *self, const struct job *job)
 static bool local_needs_no_open(enum side_op op)
 {
     return op == SIDE_DESCRIBE || op == SIDE_OPEN || op == SIDE_ABANDON ||
-           (op >= SIDE_ADJUST && op <= SIDE_CANCEL) || op == SIDE_PRESS;
+           (op >= SIDE_ADJUST && op <= SIDE_CANCEL) || op == SIDE_PRESS || op == SIDE_NAMES;
 }
 
 /* What is one blocking call from its beginning to its end. */
@@ -37,7 +37,7 @@ static work_step *const steps[SIDE_OPS_COUNT] = {
     [SIDE_ADJUST] = local_adjust,     [SIDE_TOUR] = local_tour,       [SIDE_WALK] = local_walk,
     [SIDE_MAKE] = local_make,         [SIDE_DETAIL] = local_detail,   [SIDE_DRESS] = local_dress,
     [SIDE_LIST] = local_list,         [SIDE_MISSING] = local_missing, [SIDE_REMOVE] = local_remove,
-    [SIDE_TAKE] = local_take,
+    [SIDE_TAKE] = local_take,         [SIDE_NAMES] = local_names,
 };
 
 /* Where nothing may be told of a target, no operation reads it: not its digests, which would let a

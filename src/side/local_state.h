@@ -275,6 +275,7 @@ int local_adjust(struct local *self, struct work *work); /* a step */
 /* local_tree.c: walks, lists and removals beneath a root. The first of them are steps. */
 int local_tour(struct local *self, struct work *work);
 int local_walk(struct local *self, struct work *work);
+int local_names(struct local *self, struct work *work);
 int local_list(struct local *self, struct work *work);
 int local_missing(struct local *self, struct work *work);
 int local_remove(struct local *self, struct work *work);

@@ -178,6 +178,7 @@ static int tour_begin(struct tour *tour, const struct work *work, struct error *
                                "a tour was asked for what this haul does not know (%x)", flags);
     int result = tour_rules(tour, work->place, &bytes, err);
     const struct walk_wish wish = {
+        .listed = flags & TOUR_LISTED,
         .recursive = flags & TOUR_RECURSIVE,
         .one_filesystem = flags & TOUR_ONE_FILESYSTEM,
         .links = flags & TOUR_LINKS,
@@ -208,23 +209,48 @@ int local_tour(struct local *self, struct work *work)
     return result;
 }
 
+/* Its walk is ours until tour_stand(). NULL, with words. */
+static struct tour *tour_walk(struct tours *tours, const struct slot *slot)
+{
+    struct tour *tour = tour_take(tours, slot->job, false);
+    if (tour && !atomic_exchange(&tour->walking, true))
+        return tour;
+    tour_give(tours, tour);
+    error_set_class(slot->error, ERROR_PROTOCOL, EBADF,
+                    "a walk that has not begun, or is under way, was asked to go on");
+    return NULL;
+}
+
+static void tour_stand(struct tours *tours, struct tour *tour)
+{
+    atomic_store(&tour->walking, false);
+    tour_give(tours, tour);
+}
+
 int local_walk(struct local *self, struct work *work)
 {
     struct slot *slot = work->slot;
     struct bytes out = bytes_writer(slot->buffer, tree_room(slot));
     if (out.capacity < ENTRY_BYTES_MAX)
         return error_set_class(slot->error, ERROR_PROTOCOL, EINVAL, "no room for a walk");
-    struct tour *tour = tour_take(&self->tours, slot->job, false);
-    if (!tour || atomic_exchange(&tour->walking, true)) {
-        tour_give(&self->tours, tour);
-        return error_set_class(slot->error, ERROR_PROTOCOL, EBADF,
-                               "a walk that has not begun, or is under way, was asked to go on");
-    }
-    slot->extent_start = (uint64_t)walk_next(tour->walk, work->place, &out);
+    struct tour *tour = tour_walk(&self->tours, slot);
+    if (!tour)
+        return -EBADF;
+    slot->extent_start = walk_next(tour->walk, work->place, &out);
     slot->count = num_u32(out.length);
-    atomic_store(&tour->walking, false);
-    tour_give(&self->tours, tour);
+    tour_stand(&self->tours, tour);
     return 0;
+}
+
+int local_names(struct local *self, struct work *work)
+{
+    const struct slot *slot = work->slot;
+    struct tour *tour = tour_walk(&self->tours, slot);
+    if (!tour)
+        return -EBADF;
+    int result = walk_names(tour->walk, slot->buffer, tree_room(slot), slot->error);
+    tour_stand(&self->tours, tour);
+    return result;
 }
 
 /* ---- what is there, and what is not ---- */
@@ -371,22 +397,8 @@ static int missing_sift(const struct missing *missing, struct slot *slot)
     return result;
 }
 
-/* A folder that is left out, or is in one: nothing of it is at the source for the target. The
- * path's slashes are taken away and put back. */
-static bool missing_is_hidden(const struct rules *rules, char *path, size_t length)
-{
-    bool hidden = false;
-    for (size_t i = 1; i <= length && !hidden; i++) {
-        char end = path[i];
-        if (i < length && end != '/')
-            continue;
-        path[i] = '\0';
-        hidden = rules_hide(rules, path, true);
-        path[i] = end;
-    }
-    return hidden;
-}
-
+/* What is in a folder that goes from the target is missing, whatever there is at the source: it may
+ * be left out there. */
 int local_missing(struct local *self, struct work *work)
 {
     struct slot *slot = work->slot;
@@ -395,7 +407,8 @@ int local_missing(struct local *self, struct work *work)
     int result = tree_check(work, slot->error);
     if (result < 0)
         return result;
-    AUTO_CLOSE int fd = place_reach(work->place, path, O_PATH | O_DIRECTORY);
+    bool goes = slot->job->facts[SIDE_SOURCE].kind == FILE_NONE;
+    AUTO_CLOSE int fd = goes ? -ENOENT : place_reach(work->place, path, O_PATH | O_DIRECTORY);
     if (fd < 0 && fd != -ENOENT)
         return tree_refused(work, path, fd, "this folder cannot be looked at");
     AUTO_FREE char *room = malloc(missing.length + 1 + ENTRY_NAME_MAX + 1);
@@ -407,8 +420,6 @@ int local_missing(struct local *self, struct work *work)
     missing.fd = fd < 0 ? -1 : fd;
     struct tour *tour = tour_take(&self->tours, slot->job, true);
     missing.rules = tour ? tour->rules : NULL;
-    if (missing_is_hidden(missing.rules, missing.path, strlen(path)))
-        missing.fd = -1;
     result = tour ? missing_sift(&missing, slot)
                   : error_set_class(slot->error, ERROR_PROTOCOL, EBADF,
                                     "names were asked for without a walk");

@@ -32,6 +32,7 @@ static const char *const op_names[] = {
     [SIDE_BLOCKS] = "compare a chunk",
     [SIDE_DIFFER] = "compare a chunk",
     [SIDE_PRESS] = "wait no longer",
+    [SIDE_NAMES] = "take the names of a list",
     [SIDE_CARRY] = "copy it as a whole",
 };
 

@@ -175,7 +175,7 @@ static const struct field failure_fields[] = {
     TEXT(failure.words, ERROR_TEXT_BYTES),
 };
 
-static const struct field request_fields[] = {U8(op, SIDE_PRESS), ANY32(job.number)};
+static const struct field request_fields[] = {U8(op, SIDE_NAMES), ANY32(job.number)};
 #define ROOT         ANY32(root.number), TEXT(root.path, WIRE_ROOT_BYTES_MAX)
 #define NAMES(names) WORDS(names.of[OWNERS_USER]), WORDS(names.of[OWNERS_GROUP])
 #define FILE_FIELDS                                                                                \
@@ -196,6 +196,7 @@ static const struct field giving_fields[] = {FILE_FIELDS, GIVEN};
 static const struct field asking_fields[] = {FILE_FIELDS, ROOM};
 static const struct field listing_fields[] = {FILE_FIELDS, ANY64(slot.offset), ROOM};
 static const struct field walk_fields[] = {ROOM};
+static const struct field names_fields[] = {GIVEN};
 static const struct field sync_fields[] = {ROOT, BOOL(slot.conditional)};
 
 #define OFFSET    U64(slot.offset, WIRE_OFFSET_MAX)
@@ -213,7 +214,7 @@ static const struct field store_fields[] = {
     SET(slot.set), DIGEST(slot.digest)};
 static const struct field keep_fields[] = {RANGE, DIGEST(slot.digest)};
 
-static const struct field reply_fields[] = {U8(op, SIDE_PRESS), U8(status, WIRE_DAMAGED)};
+static const struct field reply_fields[] = {U8(op, SIDE_NAMES), U8(status, WIRE_DAMAGED)};
 static const struct field described_fields[] = {FACTS(facts), NAMES(names),
                                                 BOOL(job.journal_present)};
 static const struct field opened_fields[] = {
@@ -346,6 +347,7 @@ static const struct {
                      .answered = TABLE(differing_fields),
                      .gives = true},
     [SIDE_PRESS] = {.reports = false},
+    [SIDE_NAMES] = {.asked = TABLE(names_fields), .gives = true},
 };
 static_assert(COUNT_OF(ops) == SIDE_OPS_COUNT, "every operation has its fields");
 

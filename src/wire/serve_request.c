@@ -47,6 +47,7 @@ static const struct op_rule rules[] = {
     [SIDE_BLOCKS] = {.target = true, .buffer = true, .chunk = true},
     [SIDE_DIFFER] = {.source = true, .buffer = true, .chunk = true},
     [SIDE_PRESS] = {.target = true},
+    [SIDE_NAMES] = {.source = true, .buffer = true},
 };
 
 /* Says all of a job, which is not open before. */
@@ -58,7 +59,8 @@ static bool op_names_file(enum side_op op)
 /* Of a whole job: nothing else of it may be under way. */
 static bool op_is_exclusive(enum side_op op)
 {
-    return codec_op_begins(op) || op == SIDE_WALK || op == SIDE_COMMIT || op == SIDE_ABANDON;
+    return codec_op_begins(op) || op == SIDE_WALK || op == SIDE_NAMES || op == SIDE_COMMIT ||
+           op == SIDE_ABANDON;
 }
 
 /* ---- jobs ---- */
@@ -237,6 +239,7 @@ static const char *check_order(const struct serve_job *job, enum side_op op, uin
     case SIDE_PUT:
         return job ? "a file is opened twice" : NULL;
     case SIDE_WALK:
+    case SIDE_NAMES:
         return job && job->touring && !job->exclusive ? NULL : "a walk that was not begun";
     case SIDE_DETAIL:
     case SIDE_DRESS:

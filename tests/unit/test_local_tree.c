@@ -1,6 +1,7 @@
 /* test_local_tree.c - the operations of a local side that walk, list and remove beneath a root. */
 #include "walk_tests.h"
 
+#include "haul/base/names.h"
 #include "haul/side/side.h"
 
 enum { SLOT_BYTES = 64 * 1024 };
@@ -49,6 +50,7 @@ static int bench_setup(void **state)
         .roots = {{1, "root"}, {2, "target"}},
         .source_path = "",
         .target_path = "",
+        .facts[SIDE_SOURCE].kind = FILE_FOLDER,
     };
     *state = bench;
     return 0;
@@ -150,6 +152,94 @@ static void walk_of_two_tours_tells_each_its_own(void **state)
     for (uint32_t i = 0; i < 16; i++)
         assert_int_equal(tour_begin(bench, 10 + i, 0, NULL), 0);
     assert_int_equal(tour_begin(bench, 30, 0, NULL), -EMFILE);
+}
+
+/* The next names of a list, by their texts; none: that was all. */
+static int give_names(struct bench *bench, const char *const *texts)
+{
+    struct bytes out = bytes_writer(bench->slot.buffer, SLOT_BYTES);
+    size_t next = 0;
+    struct names *names = names_open();
+    for (; *texts; texts++)
+        assert_int_equal(names_add(names, *texts, &bench->err), 0);
+    assert_int_equal(names_settle(names, &bench->err), 0);
+    names_pack(names, &next, &out);
+    names_close(names);
+    bench->slot.length = num_u32(out.length);
+    return call(bench, SIDE_SOURCE, SIDE_NAMES);
+}
+
+/* Lists, one after another, and what is told of them. */
+static const char *listed(struct bench *bench, uint32_t flags, const char *const *const *lists)
+{
+    struct grove *grove = bench->grove;
+    uint64_t next;
+    grove->lines_length = 0;
+    grove->lines[0] = grove->path[0] = '\0';
+    assert_int_equal(tour_begin(bench, 1, TOUR_LISTED | flags, NULL), 0);
+    do {
+        bench->slot.length = ENTRY_BYTES_MAX;
+        must(bench, SIDE_SOURCE, SIDE_WALK);
+        hear_buffer(bench);
+        next = bench->slot.extent_start;
+        if (next == WALK_NAMES)
+            assert_int_equal(give_names(bench, *lists++), 0);
+    } while (next != WALK_OVER);
+    must(bench, SIDE_SOURCE, SIDE_ABANDON);
+    return grove->lines;
+}
+
+static void walk_of_a_list_tells_what_is_named(void **state)
+{
+    struct bench *bench = *state;
+    make_folder("root/a");
+    make_folder("root/a/b");
+    touch("root/a/b/deep");
+    touch("root/a/file");
+    touch("root/top");
+    assert_int_equal(symlink("a", "root/link"), 0);
+    static const char *const none[] = {NULL}, *const root[] = {".", NULL};
+    static const char *const first[] = {"a/b/deep", "a/file", "a/none/x", "link/file", NULL};
+    static const char *const second[] = {"nothing", "top", NULL}, *const whole[] = {"a", NULL};
+    static const char *const inner[] = {"a/b/", "a/b/deep", "a/b/gone", NULL};
+    static const char *const content[] = {"a/", "a/b/deep", "a/file", "a/gone", NULL};
+    assert_string_equal(listed(bench, 0, (const char *const *const[]){none}), "");
+    assert_string_equal(listed(bench, 0, (const char *const *const[]){first, second, none}),
+                        "a/\na/b/\na/b/deep\n-a/b/\na/file\n?a/none/x 2\n!a/\n?link/file 40\n"
+                        "?nothing 2\ntop\n");
+    assert_string_equal(listed(bench, 0, (const char *const *const[]){whole, none}), "a/\n-a/\n");
+    assert_string_equal(listed(bench, TOUR_RECURSIVE, (const char *const *const[]){whole, none}),
+                        "a/\na/file\na/b/\na/b/deep\n-a/b/\n-a/\n");
+    assert_string_equal(listed(bench, 0, (const char *const *const[]){inner, none}),
+                        "a/\na/b/\n?a/b/gone 2\na/b/deep\n!a/b/\n-a/\n");
+    assert_string_equal(listed(bench, TOUR_RECURSIVE, (const char *const *const[]){content, none}),
+                        "a/\n?a/gone 2\na/file\na/b/\na/b/deep\n-a/b/\n!a/\n");
+    assert_non_null(strstr(listed(bench, 0, (const char *const *const[]){root, none}), "/top\n"));
+}
+
+static void names_that_nobody_wants_are_refused(void **state)
+{
+    struct bench *bench = *state;
+    static const char *const some[] = {"a", NULL}, *const root[] = {".", NULL};
+    static const uint8_t bad[][6] = {{0, 2, 0, '.', '.', 0}, {0, 2, 0, '/', 'a', 0}};
+    assert_int_equal(tour_begin(bench, 1, 0, NULL), 0);
+    assert_int_equal(give_names(bench, some), -EPROTO); /* it has no list */
+    must(bench, SIDE_SOURCE, SIDE_ABANDON);
+    assert_int_equal(tour_begin(bench, 1, TOUR_LISTED, NULL), 0);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        memcpy(bench->slot.buffer, bad[i], sizeof(bad[i]));
+        bench->slot.length = sizeof(bad[i]);
+        assert_int_equal(call(bench, SIDE_SOURCE, SIDE_NAMES), -EPROTO);
+    }
+    assert_int_equal(give_names(bench, some), 0);
+    assert_int_equal(give_names(bench, some), -EPROTO); /* not yet */
+    bench->slot.length = ENTRY_BYTES_MAX;
+    must(bench, SIDE_SOURCE, SIDE_WALK);
+    assert_int_equal(bench->slot.extent_start, WALK_NAMES);
+    assert_int_equal(give_names(bench, root), -EPROTO); /* not first */
+    touch("root/file");
+    bench->job.source_path = "file";
+    assert_int_equal(tour_begin(bench, 2, TOUR_LISTED, NULL), -ENOTDIR);
 }
 
 static void tour_of_nonsense_is_refused(void **state)
@@ -323,6 +413,9 @@ static void missing_tells_what_the_source_has_not(void **state)
     const char *const inner[] = {"inner", "other", NULL};
     bench->job.source_path = "sub";
     assert_string_equal(missing(bench, inner), "other ");
+    bench->job.facts[SIDE_SOURCE].kind = FILE_NONE; /* it goes from the target */
+    assert_string_equal(missing(bench, inner), "inner other ");
+    bench->job.facts[SIDE_SOURCE].kind = FILE_FOLDER;
     bench->job.source_path = "none"; /* with all that was in it */
     assert_string_equal(missing(bench, inner), "inner other ");
     bench->job.source_path = "link";
@@ -469,6 +562,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BENCH(walk_of_a_tour_tells_the_tree),
         ON_BENCH(walk_of_two_tours_tells_each_its_own),
+        ON_BENCH(walk_of_a_list_tells_what_is_named),
+        ON_BENCH(names_that_nobody_wants_are_refused),
         ON_BENCH(tour_of_nonsense_is_refused),
         ON_BENCH(list_tells_all_names),
         ON_BENCH(list_of_many_goes_on_where_it_was),

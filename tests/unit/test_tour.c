@@ -268,7 +268,7 @@ static void tell(struct world *world, enum entry_type type, const char *name, en
         .name = name,
         .text = kind == FILE_LINK ? "there" : "words",
         .errnum = EACCES,
-        .complete = true,
+        .complete = type != ENTRY_ERROR,
         .facts = {.kind = kind, .mode = 0644, .mtime_seconds = 1, .links = 1},
     };
     assert_true(entry_pack(&world->told, &entry));

@@ -188,11 +188,12 @@ static inline void walk_on(struct grove *grove)
 {
     struct entry entry;
     struct bytes out = bytes_writer(grove->buffer, grove->room);
-    int result = walk_next(grove->walk, &grove->root, &out);
-    assert_true(result == 0 || result == 1);
-    grove->over = result == 0;
+    enum walk_next next = walk_next(grove->walk, &grove->root, &out);
+    assert_true(next == WALK_OVER || next == WALK_ON);
+    grove->over = next == WALK_OVER;
     grove->calls_count++;
     struct bytes in = bytes_reader(grove->buffer, out.length);
+    int result;
     while ((result = entry_unpack(&in, &entry, &grove->err)) > 0)
         hear(grove, &entry);
     assert_int_equal(result, 0);

@@ -41,6 +41,7 @@ struct tour_wish {
     bool remove_source;        /* --remove-source-files */
     bool mkpath;               /* --mkpath: the target's folders are made */
     const struct rules *rules; /* --filter, --exclude ...; the caller's; NULL: none */
+    const struct names *names; /* --files-from: nothing but these; the caller's; NULL: all */
 };
 
 /* Everything that the command line can say about a copy. All zeros is the default. */

@@ -17,11 +17,12 @@
 #include <stdint.h>
 
 enum entry_type {
-    ENTRY_ENTER, /* name, facts: a folder begins */
+    ENTRY_ENTER, /* name, facts: a folder begins; complete: all that is in it will be told */
     ENTRY_FOUND, /* name, facts, text: anything that is no folder */
     ENTRY_LEAVE, /* complete: nothing in this folder was left out by a failure */
     ENTRY_ERROR, /* name, errnum, text: it could not be looked at, or not be entered; "" is the
-                    folder that we are in */
+                    folder that we are in, and of what was named a path beneath it may be told.
+                    complete: it has just gone, so that nothing is missing */
     ENTRY_USER,  /* id, text: the name that a number has there; once for each, before it is used */
     ENTRY_GROUP,
     ENTRY_NAME, /* name, kind in facts: of LIST and MISSING */
@@ -39,7 +40,8 @@ enum tour_flag {
     TOUR_DEVICES = 1 << 3,
     TOUR_SPECIALS = 1 << 4, /* fifos and sockets */
     TOUR_NAMES = 1 << 5,    /* of users and groups */
-    TOUR_FLAGS = (1 << 6) - 1,
+    TOUR_LISTED = 1 << 6,   /* nothing but what NAMES names */
+    TOUR_FLAGS = (1 << 7) - 1,
 };
 
 enum {
@@ -68,5 +70,8 @@ int entry_unpack(struct bytes *in, struct entry *entry, struct error *err);
 
 /* Could this be the name of something in a folder: not empty, no slash, not "." nor ".."? */
 bool entry_is_name(const char *name);
+/* The same of a path beneath a folder, "" included, whose parts are not longer than a name may be.
+ */
+bool entry_is_path(const char *path);
 
 #endif

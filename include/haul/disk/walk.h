@@ -26,7 +26,9 @@ enum {
 
 /* What is told, and what is left out. */
 struct walk_wish {
-    bool recursive;      /* else folders are told as PAST */
+    bool listed;    /* nothing but what walk_names() names, with the folders on the way to it */
+    bool recursive; /* else folders are told as PAST, or where names are listed as closed ones
+                     */
     bool one_filesystem; /* a folder where another one is mounted is told as an empty one that is
                             not complete */
     bool links, devices, specials; /* else they are told as PAST; specials: fifos and sockets */
@@ -43,11 +45,18 @@ struct walk;
 int walk_open(struct walk **out, const struct walk_wish *wish, const struct place *root,
               const char *path, struct error *err);
 
+/* The next names of a walk that is listed, as names_pack() has made them of a sorted list, when
+ * walk_next() wants them: they are copied. None: there are no more. -EPROTO with words: they cannot
+ * be names; -ENOMEM. */
+int walk_names(struct walk *walk, const uint8_t *bytes, uint32_t length, struct error *err);
+
+enum walk_next { WALK_OVER, WALK_ON, WALK_NAMES };
+
 /* Fill `out` with entries, of which each must have room for the largest (ENTRY_BYTES_MAX). `root`
- * is the same folder as before, perhaps opened anew. 1: there may be more, also when there is none
- * in `out`, as this takes no longer than about a second; 0: that was all. Blocks on the filesystem.
- */
-int walk_next(struct walk *walk, const struct place *root, struct bytes *out);
+ * is the same folder as before, perhaps opened anew. ON: there may be more, also when there is none
+ * in `out`, as this takes no longer than about a second; NAMES: walk_names() has to be called
+ * first; OVER: that was all. Blocks on the filesystem. */
+enum walk_next walk_next(struct walk *walk, const struct place *root, struct bytes *out);
 
 /* NULL is legal. */
 void walk_close(struct walk *walk);

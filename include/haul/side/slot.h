@@ -40,7 +40,7 @@ enum side_op {
      * asks for some, have room there; `count` of the outcome's are. The format is entry.h's. */
     SIDE_TOUR,   /* source, bytes in: the walk of source_path begins, by the rules in the buffer.
                     Its job stays until ABANDON */
-    SIDE_WALK,   /* source, bytes out: its next entries. extent_start 0: that was all */
+    SIDE_WALK,   /* source, bytes out: its next entries. extent_start: enum walk_next */
     SIDE_MAKE,   /* target: what facts[SIDE_SOURCE].kind says is there, and right -> made. A folder
                     is left writable for us, until ADJUST */
     SIDE_DETAIL, /* source, bytes out: access control lists and extended attributes; none: count 0
@@ -49,7 +49,8 @@ enum side_op {
     SIDE_LIST,   /* target, bytes out: names in the folder target_path, from the cookie `offset` on;
                     extent_start: the next cookie, or 0 */
     SIDE_MISSING, /* source, bytes in and out: those of these names that source_path has not, and
-                     that no rule of the tour protects, are left */
+                     that no rule of the tour protects, are left. Of a folder that goes from the
+                     target itself (facts[SIDE_SOURCE].kind FILE_NONE) it has none */
     SIDE_REMOVE,  /* target: target_path goes, a folder with all in it. source: source_path, if it
                      still is facts[SIDE_SOURCE] */
     SIDE_TAKE,    /* source, bytes out: a whole small file and its facts; -EAGAIN: it is none */
@@ -62,10 +63,12 @@ enum side_op {
                     chunk, of which only the blocks in `set` were moved (partial), or all. What the
                     buffer has of others is what EXAMINE has read */
     SIDE_PRESS,  /* target: its small files that wait for others need not: nothing else comes */
+    SIDE_NAMES,  /* source, bytes in: the next names of a walk that is listed, as names.h packs
+                    them; none: that was all */
     SIDE_CARRY,  /* target, both sides being local: TAKE and PUT in one call. -EAGAIN: as these;
                     -EEXIST: `conditional`, and there is something. Over a link it does not go */
 };
-#define SIDE_OPS_COUNT (SIDE_PRESS + 1) /* that may go over a link */
+#define SIDE_OPS_COUNT (SIDE_NAMES + 1) /* that may go over a link */
 
 enum slot_state {
     SLOT_FREE,       /* nobody's; the plan may use it */

@@ -28,7 +28,7 @@ CLASS_FILE, CLASS_CHANGED, CLASS_VERIFICATION, CLASS_PROTOCOL = 2, 4, 6, 10
 
 (DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON, ADJUST, TOUR, WALK, MAKE, DETAIL,
  DRESS, LIST, MISSING, REMOVE, TAKE, PUT, CANCEL,
- BLOCKS, DIFFER, PRESS) = range(27)
+ BLOCKS, DIFFER, PRESS, NAMES_OF_LIST) = range(28)
 
 (KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER, KIND_LINK, KIND_FIFO, KIND_SOCKET,
  KIND_CHARACTER) = range(9)
@@ -99,6 +99,7 @@ ASKED = {
     DETAIL: [("file", FILE)] + ROOM, DRESS: [("file", FILE)] + GIVEN, LIST: [("file", FILE), ("offset", "u64")] + ROOM,
     MISSING: [("file", FILE)] + GIVEN, REMOVE: [("file", FILE)], TAKE: [("file", FILE)] + ROOM, PUT: [("file", FILE)] + GIVEN,
     CANCEL: [], BLOCKS: RANGE, DIFFER: RANGE + [("digest", "digest")], PRESS: [],
+    NAMES_OF_LIST: GIVEN,
 }
 ANSWERED = {
     DESCRIBE: [("facts", FACTS), *NAMES, ("journal", "bool")], OPEN: [("facts", FACTS), *NAMES, ("opened", OPENED)],
@@ -108,6 +109,7 @@ ANSWERED = {
     TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8"), ("facts", FACTS)], DETAIL: COUNTED, DRESS: [],
     LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [],
     CANCEL: [], BLOCKS: COUNTED, DIFFER: [("partial", "bool"), ("set", "set"), ("digest", "digest")], PRESS: [],
+    NAMES_OF_LIST: [],
 }
 REPORTED = (COMMIT, ABANDON, ADJUST, MAKE, DRESS, TAKE)
 
