@@ -35,7 +35,7 @@ quoted      = '$(subst ','\'',$(1))'
 ASKED      := $(if $(filter file,$(origin WITH_SSH)),NOTE_SSH=1 )$(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
 
 # What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
-LOOSE_GOALS := all demo check check-agents check-vm32 stress bench bench-resume bench-remote bench-small bench-picture deps deps-test deps-picture dist deb uninstall syntax clean
+LOOSE_GOALS := all demo check check-agents check-vm32 stress soak bench bench-resume bench-remote bench-small bench-picture deps deps-test deps-picture dist deb uninstall syntax clean
 ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
 WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
@@ -66,7 +66,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 # One short line for each step.
 say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 
-.PHONY: all build agent agents-here demo check check-agents check-packages check-vm32 bench bench-resume bench-remote bench-small bench-picture stress install uninstall dist deb deps deps-test deps-picture tests-build syntax clean FORCE
+.PHONY: all build agent agents-here demo check check-agents check-packages check-vm32 bench bench-resume bench-remote bench-small bench-picture stress soak install uninstall dist deb deps deps-test deps-picture tests-build syntax clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -200,6 +200,11 @@ stress: deps-test
 bench-picture: deps-picture
 deps-picture:
 	@$(ASKED) tests/lib/deps picture
+
+# Random copies, interrupted, damaged and mended, for SECONDS (1800), from SEED (a number, or random) on; with SAN, too.
+soak: deps-test
+	@+$(PARALLEL) tests-build
+	@/usr/bin/python3 tests/fuzz/soak --seconds=$(or $(SECONDS),1800) --seed=$(or $(SEED),random) $(BUILD)
 
 bench bench-resume bench-remote bench-small bench-picture: deps-test
 	@+$(PARALLEL) build $(BENCHES) $(TOOLS)

@@ -1,15 +1,7 @@
-"""A differential fuzzer of trees: /usr/bin/python3 tests/fuzz/trees [OPTIONS] BUILD
-
-Each seed is a story: a tree, an old target, some runs of haul -aHX that are killed at random moments, at either end, here
-and there, and between them changes of the source. What looks finished after a kill has to be finished; a last run has to
-make source and target equal, by a comparison that shares no code with haul, and leave nothing behind; one more has to
-copy nothing. A broken promise is printed with the seed and the line that replays it; the exit code is then 1.
-
-  --seconds=N    how long (60)          --story=SEED   only this one, said step by step; --times=N repeats it
-  --seed=N       the first seed (1); the next story has the next one. `random` takes a random one and prints it.
-  --dir=FOLDER   where the files lie (a new folder below /var/tmp)
-"""
-import argparse
+"""Stories of trees: a tree, an old target, some runs of haul -aHX that are killed at random moments, at either end, here and
+there, and between them changes of the source. What looks finished after a kill, or was called durable, has to be finished; a
+last run has to make source and target equal, by a comparison that shares no code with haul, and leave nothing behind; one
+more has to copy nothing."""
 import hashlib
 import os
 import random
@@ -17,19 +9,14 @@ import shlex
 import shutil
 import signal
 import stat
-import sys
-import tempfile
 import time
 from dataclasses import dataclass
 
-sys.dont_write_bytecode = True
-sys.path.insert(1, os.path.join(os.path.dirname(__file__), "..", "copies"))
+import runner
 
-import runner  # noqa: E402
-
-FAILURES_MAX = 5
 NAMES = [b"a", b"b", b"file", b"-n", b" blank ", b"new\nline", b"\xff\xfe", b"n" * 200, b"x" * 255, b".hidden", b"sub", b"other",
          b"old", b"late", b"early", b"*.o", b"d", b"e"]
+CROWD, CROWD_DESCRIPTORS = 700, 128
 SIZES = [0, 1, 100, 4096, 9000, 9001, 65536, 200000, 262144, 262145, 400000, 3 << 20]
 
 
@@ -223,6 +210,7 @@ class Story:
         self.way = self.dice.choice(["local", "local", "push", "pull", "both"])
         self.deletes = self.dice.random() < 0.5
         self.slowest = 0.05
+        self.crowd = self.dice.random() < 0.1  # so many that not one may keep its descriptor
         with open(self.path("rsh"), "w") as file:
             file.write(f"#!/bin/sh\necho $$ >>{shlex.quote(self.path('pids'))}\nshift\nexec sh -c \"exec $*\"\n")
         os.chmod(self.path("rsh"), 0o755)
@@ -256,7 +244,8 @@ class Story:
 
     def run(self, stop=None):
         far = {"local": ("", ""), "push": ("", "two:"), "pull": ("one:", ""), "both": ("one:", "two:")}[self.way]
-        arguments = [self.haul, "--json", *self.options(), far[0] + self.source + "/", far[1] + self.target]
+        limit = ["prlimit", f"--nofile={CROWD_DESCRIPTORS}"] if self.crowd else []
+        arguments = [*limit, self.haul, "--json", *self.options(), far[0] + self.source + "/", far[1] + self.target]
         if os.path.exists(self.path("pids")):
             os.unlink(self.path("pids"))
         self.say(" ".join(map(shlex.quote, arguments)), stop or "")
@@ -267,16 +256,16 @@ class Story:
         return outcome
 
     def promises(self, outcome):
+        yield from runner.promises(outcome)
         torn = 1 if outcome.code == -signal.SIGKILL else 0  # the line that was being written
-        for broken, words in ((outcome.hung, "it hung"), (outcome.left, f"it left {outcome.left}"),
-                              (outcome.crash, f"{outcome.crash} {outcome.words[-2000:]}"),
-                              (outcome.broken_lines[torn:], f"lines that are no JSON: {outcome.broken_lines[:3]}")):
-            if broken:
-                yield words
+        if outcome.broken_lines[torn:]:
+            yield f"lines that are no JSON: {outcome.broken_lines[:3]}"
 
     def play(self):
         for _ in range(self.dice.randrange(1, 60)):
             self.grower.add()
+        for number in range(CROWD if self.crowd else 0):
+            self.grower.write(os.path.join(os.fsencode(self.source), b"crowd-%d" % number), self.dice.randrange(2000))
         if self.dice.random() < 0.5:  # an old target
             shutil.copytree(self.source, self.target, symlinks=True, copy_function=copy_any)
             old = Grower(self.dice, os.fsencode(self.target))
@@ -288,12 +277,23 @@ class Story:
             outcome = self.run(Stop(self.dice.random() * self.slowest, number, victim))
             broken = list(self.promises(outcome))
             if os.path.isdir(self.target):
-                broken += unfinished_that_look_finished(look(os.fsencode(self.source)), look(os.fsencode(self.target)))
+                source, target = look(os.fsencode(self.source)), look(os.fsencode(self.target))
+                broken += unfinished_that_look_finished(source, target)
+                broken += self.durable_that_are_not(outcome, source, target)
             if broken:
                 return broken
             for _ in range(self.dice.choice([0, 0, 1, 5])):
                 self.grower.change()
         return self.finish()
+
+    def durable_that_are_not(self, outcome, source, target):
+        for event in outcome.events:
+            if event["event"] != "file" or not event["durable"]:
+                continue
+            name = os.path.relpath(event["target"]["path"], self.target)
+            of, there = source.get(os.fsencode(name)), target.get(os.fsencode(name))
+            if of and (not there or there.content != of.content):
+                yield f"{name!r} was called durable, and is not there"
 
     def finish(self):
         outcome = self.run()
@@ -319,44 +319,12 @@ def copy_any(source, target):
         shutil.copy2(source, target)
 
 
-# --- the command line -------------------------------------------------------------------------------------------------
+class Player:
+    def __init__(self, build, folder, loud):
+        self.haul, self.folder, self.loud = os.path.join(build, "haul"), folder, loud
 
-def parse():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--story", type=int)
-    parser.add_argument("--times", type=int, default=1)
-    parser.add_argument("--dir")
-    parser.add_argument("build")
-    return parser.parse_args()
+    def close(self):
+        pass
 
-
-def main():
-    arguments = parse()
-    haul = os.path.abspath(os.path.join(arguments.build, "haul"))
-    first = int(arguments.seed) if arguments.seed != "random" else random.SystemRandom().randrange(10**9)
-    folder = arguments.dir or tempfile.mkdtemp(prefix="haul-trees-", dir="/var/tmp")
-    end = time.monotonic() + arguments.seconds
-    seed, played, failures = first, 0, 0
-    runner.adopt_orphans()
-    print(f"seed {first}", flush=True)
-    try:
-        while failures < FAILURES_MAX and (played < arguments.times if arguments.story is not None else
-                                           time.monotonic() < end):
-            seed = arguments.story if arguments.story is not None else first + played
-            broken = Story(seed, os.path.join(folder, "story"), haul, arguments.story is not None).play()
-            played += 1
-            if broken:
-                failures += 1
-                print(f"seed {seed}: " + "\n  ".join(broken[:10]))
-                print(f"  again: /usr/bin/python3 tests/fuzz/trees --story={seed} --times=20 {arguments.build}", flush=True)
-    finally:
-        if not arguments.dir:
-            shutil.rmtree(folder, ignore_errors=True)
-    print(f"{played} stories, {failures} failed")
-    return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    def play(self, seed):
+        return Story(seed, os.path.join(self.folder, "story"), self.haul, self.loud).play()

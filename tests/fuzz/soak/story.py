@@ -16,7 +16,7 @@ OLD_TARGETS = ["none", "none", "none", "other", "changed", "changed", "equal", "
 TAMPERS = ["target-flip", "target-flip", "target-touch", "target-replace", "target-remove", "target-longer",
            "target-shorter", "target-time-of-source", "source-change", "source-change-quietly", "source-replace-quietly",
            "source-longer", "source-shorter", "source-touch", "source-mode", "journal-cut", "journal-flip",
-           "journal-garbage", "journal-empty", "journal-of-before", "journal-of-another", "journal-remove", "target-evict"]
+           "source-sicken", "source-mend", "journal-garbage", "journal-empty", "journal-of-before", "journal-of-another", "journal-remove", "target-evict"]
 
 
 WRITE, RIVAL = 0, -1
@@ -40,6 +40,10 @@ class Run:
     seconds: float = 0  # a stopped run is slowed down to about this, by --bwlimit
     verify_only: bool = False
     words: bool = False  # without --json
+
+    @property
+    def skips(self):
+        return self.has("--read-errors=skip")
 
     def has(self, *options):
         return any(option in self.options for option in options)
@@ -67,7 +71,7 @@ class Tamper:
 @dataclass
 class Story:
     seed: int
-    source: str  # file, link (symbolic), or a device
+    source: str  # file, link (symbolic), a file on a sick disk, or a device
     target: str  # file, folder (into it), link, hard-link, or a device
     way: str  # local, push, pull, both
     size: int
@@ -92,9 +96,9 @@ class Story:
                 yield "  haul " + " ".join(("verify",) * step.verify_only + step.options) + (f"  # {step.stop}" if step.stop else "")
 
 
-def draw(seed, devices=True):
+def draw(seed, devices=True, sick=True):
     rng = random.Random(seed)
-    kinds = ["file"] * 8 + ["link"] + (["device-small"] * 2 if devices else [])
+    kinds = ["file"] * 8 + ["link"] + (["device-small"] * 2 if devices else []) + (["sick"] * 2 if sick else [])
     source = rng.choice(kinds)
     target = rng.choice(["file"] * 8 + ["folder", "link", "hard-link"] + (["device-small", "device-large"] if devices else []))
     way = rng.choice(["local", "local", "local", "push", "pull", "both"])
@@ -103,10 +107,14 @@ def draw(seed, devices=True):
         size = min(size, DEVICE_BYTES[target])
     story = Story(seed, source, target, way, size, draw_layout(rng, size), rng.choice(OLD_TARGETS),
                   rng.choice([0o644, 0o600, 0o755, 0o640, 0o444]), draw_time(rng))
+    if source == "sick" and rng.random() < 0.8:
+        story.steps.append(Tamper("source-sicken", rng.getrandbits(48)))
     for _ in range(rng.choice([1, 1, 2, 2, 3, 4])):
         story.steps.append(draw_run(rng, story))
         for _ in range(rng.choice([0, 0, 1, 1, 2])):
             story.steps.append(Tamper(rng.choice(TAMPERS), rng.getrandbits(48)))
+    if source == "sick":
+        story.steps.append(Tamper("source-mend", 0))
     story.steps.append(Run(draw_options(rng, story, calm=True)))
     if rng.random() < 0.3:
         story.steps.append(Run(draw_speed(rng, story), verify_only=True))
@@ -176,6 +184,8 @@ def draw_options(rng, story, calm=False):
     archive = "-p" if story.source == "link" else "-a"  # which would make a link
     maybe(0.2, "--no-perms", "--no-times", "--no-owner", "--no-group", "--chmod=600", archive, "-p", "--modify-window=1")
     maybe(0.3, "--sync-every=0", "--sync-every=64K", "--sync-every=256K", "--sync-every=1M")
+    if story.source == "sick":
+        maybe(0.8, "--read-errors=skip", "--read-errors=skip", "--read-errors=stop")
     maybe(0.15, "--manifest")
     maybe(0.5 if story.target in DEVICE_BYTES else 0.1, "--journal")
     maybe(0.1, "-v", "--stats", "--progress", "-q", "-P")

@@ -48,6 +48,29 @@ class Devices:
         self.paths = {}
 
 
+class SickDisk:
+    """A file system with bad places, for all stories; none where that is not possible."""
+
+    def __init__(self, build, folder):
+        self.top, self.below, self.bad = (os.path.join(folder, name) for name in ("sick", "sick-below", "bad"))
+        for name in (self.top, self.below):
+            os.makedirs(name)
+        self.change([])
+        program = os.path.join(build, "tests", "lib", "fuse_faulty")
+        words = [program, "--uncached", "--file=source", f"--bad={self.bad}", self.below, self.top]
+        done = os.access(program, os.X_OK) and subprocess.run(words, capture_output=True, check=False)
+        self.mounted = bool(done) and done.returncode == 0
+
+    def change(self, places):
+        self.places = tuple(places)
+        with open(self.bad, "w") as file:
+            file.writelines(f"{offset} {length}\n" for offset, length in places)
+
+    def close(self):
+        if self.mounted:
+            subprocess.run(["umount", self.top], check=False)
+
+
 @dataclass
 class File:
     """What there is under a path at one moment."""
@@ -67,6 +90,7 @@ class Moment:
     source: File
     target: File | None
     names: tuple  # what lies in the folders of both
+    bad: tuple  # (offset, length) of the source that cannot be read
 
 
 def has_entries(journal):
@@ -88,8 +112,9 @@ def look(path):
 
 
 class World:
-    def __init__(self, root, story, devices, haul):
-        self.root, self.story, self.devices, self.haul = root, story, devices, haul
+    def __init__(self, root, story, devices, sick, haul):
+        self.root, self.story, self.devices, self.sick, self.haul = root, story, devices, sick, haul
+        self.sick.change([])
         shutil.rmtree(root, ignore_errors=True)
         for name in ("here", "there", "elsewhere"):
             os.makedirs(self.path(name))
@@ -111,6 +136,10 @@ class World:
             content.write(self.source, data, keep_inode=True)
             return
         self.source = self.source_argument = self.path("here", "source")
+        if story.source == "sick":  # we look below
+            self.source = os.path.join(self.sick.below, "source")
+            self.source_argument = os.path.join(self.sick.top, "source")
+            content.remove(self.source)
         content.write(self.source, data, holes)
         os.chmod(self.source, story.mode)
         self.set_time(self.source, story.mtime_ns)
@@ -226,7 +255,7 @@ class World:
 
     def moment(self):
         names = [self.path(folder, name) for folder in ("here", "there") for name in os.listdir(self.path(folder))]
-        return Moment(look(self.source), look(self.target), tuple(sorted(names)))
+        return Moment(look(self.source), look(self.target), tuple(sorted(names)), self.sick.places)
 
 
 # --- between two runs -------------------------------------------------------------------------------------------------
@@ -241,6 +270,8 @@ def tamper(world, kind, seed):
         there = os.path.exists(world.path("elsewhere", "journal"))
     elif what == "of-another":
         there = world.make_another_journal(rng)
+    elif what in ("sicken", "mend"):
+        there = world.story.source == "sick"
     else:
         there = os.path.isfile(path) or what in ("flip", "change", "evict") and os.path.exists(path)
     if not there:
@@ -322,6 +353,15 @@ def _source_touch(world, path, rng):
 
 def _source_mode(world, path, rng):
     os.chmod(path, rng.choice([0o644, 0o600, 0o755, 0o440]))
+
+
+def _source_sicken(world, path, rng):
+    size = os.stat(path).st_size
+    world.sick.change([(rng.randrange(size + 1), rng.choice([1, 1, 512, 5000, 70000])) for _ in range(rng.randint(1, 4))])
+
+
+def _source_mend(world, path, rng):
+    world.sick.change([])
 
 
 def _journal_cut(world, path, rng):

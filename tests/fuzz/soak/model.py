@@ -1,28 +1,31 @@
 """What must be true after a run of haul, said once more and without its code. One function a promise; each gives the
 broken promises as sentences."""
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from content import digest, digest_of_digests, first_difference
+from content import BLOCK, digest, digest_of_digests, first_difference
+from runner import promises
 from story import RIVAL, WRITE
-from world import Moment
 
-EXIT_FILE, EXIT_VANISHED, EXIT_SIGNAL, EXIT_MISMATCH, EXIT_CHANGED, EXIT_BUSY = 11, 24, 20, 40, 41, 43
+EXIT_FILE, EXIT_PARTIAL, EXIT_VANISHED, EXIT_SIGNAL, EXIT_MISMATCH, EXIT_CHANGED, EXIT_BUSY = 11, 23, 24, 20, 40, 41, 43
 SIGNALLED_CODES = range(1, 44)  # of a client whose server was killed: any failure, but an honest one
 
 JOURNAL_NAME = re.compile(r"\.[^/]+\.haul$")
 
 
-HARMLESS = ("target-evict", "source-mode")
+HARMLESS = ("target-evict", "source-mode", "source-mend", "source-sicken")
 
 
 @dataclass
 class Trust:
     """Whose hands were on the files since the last copy that succeeded."""
     untouched: bool = True  # nobody's but haul's
+    left_out: int | None = None  # bytes that the last run could not read, and left to the next one
     journal_not_ours: bool = False  # what lies in its place may be no journal: refused, and left alone
 
     def after_tamper(self, kind):
+        if kind not in HARMLESS:
+            self.left_out = None
         self.untouched &= kind in HARMLESS
         self.journal_not_ours |= kind in ("journal-garbage", "journal-cut", "journal-flip", "journal-of-before",
                                           "journal-of-another")
@@ -32,6 +35,8 @@ class Trust:
             return
         if case.outcome.code == 0 and case.right:
             self.__init__()
+        told = case.outcome.code == EXIT_PARTIAL and case.outcome.receipt
+        self.left_out = case.outcome.receipt["bytes_unreadable"] if told else None
         self.untouched &= not case.source_moved and not case.story.keeps_journals_elsewhere
 
 
@@ -92,7 +97,7 @@ def judge(case):
     if case.outcome.code == 0:
         found += list(_of_success(case))
     else:
-        found += list(_of_the_journal(case))
+        found += list(_of_the_journal(case)) + list(_of_what_was_left_out(case))
     return found
 
 
@@ -101,14 +106,17 @@ def judge(case):
 
 def codes_allowed(case):
     run, stop = case.run, case.run.stop
+    sick = set()
+    if case.before.bad:
+        sick = {EXIT_PARTIAL} if run.skips else {EXIT_FILE}
     if case.source_moved:
-        return {0, EXIT_CHANGED}
+        return {0, EXIT_CHANGED} | sick
     if run.verify_only:
-        return {0, EXIT_MISMATCH} if case.before.target else {EXIT_FILE, EXIT_VANISHED}
+        return sick | ({0, EXIT_MISMATCH} if case.before.target else {EXIT_FILE, EXIT_VANISHED})
     target = case.before.target
     too_small = target and target.device and target.size < case.before.source.size
     nowhere = case.story.target == "link" and not target  # nothing is made behind such a link
-    codes = {EXIT_FILE} if too_small or nowhere else {0}
+    codes = {EXIT_FILE} if too_small or nowhere else {0} | sick
     if case.trust.journal_not_ours:
         codes.add(EXIT_FILE)
     if stop and stop.signal == RIVAL:
@@ -122,18 +130,14 @@ def codes_allowed(case):
 
 def _of_any_run(case):
     outcome = case.outcome
-    if outcome.hung:
-        yield "hangs"
-    elif outcome.code not in codes_allowed(case):
+    yield from promises(outcome)
+    if not outcome.hung and outcome.code not in codes_allowed(case):
         yield f"exit code {outcome.code}, allowed: {sorted(codes_allowed(case))}"
     if outcome.rival is not None and outcome.rival not in codes_allowed(case):
         yield f"the second one beside it ended with {outcome.rival}"
-    if outcome.rival is not None and 0 not in (outcome.rival, outcome.code) and not case.trust.journal_not_ours:
+    if outcome.rival is not None and 0 not in (outcome.rival, outcome.code) and not case.trust.journal_not_ours \
+            and not case.before.bad:
         yield "of two beside each other none has succeeded"
-    if outcome.crash:
-        yield f"complains: {outcome.crash}"
-    for command in outcome.left:
-        yield f"left a process behind: {command}"
 
 
 def _of_the_source(case):
@@ -172,7 +176,7 @@ def _of_a_moving_source(case):
 
 def _of_nothing_changed(case):
     source = case.before.source if case.source_moved else case.after.source
-    if case.before != Moment(source, case.after.target, case.after.names):
+    if case.before != replace(case.after, source=source):
         yield "something changed, and nothing was to"
 
 
@@ -215,6 +219,30 @@ def _of_the_journal(case):
         if digest(case.after.target.data[offset:offset + length]).hex() != wanted:
             yield f"the journal lists {length} bytes at {offset}, which are not in the target"
             return
+
+
+def _of_what_was_left_out(case):
+    """Of a sick source all is there that can be read; what cannot is told, and in no journal."""
+    receipt = case.outcome.receipt
+    if case.outcome.code != EXIT_PARTIAL or not receipt or case.run.stop:
+        return
+    told = [(event["offset"], event["length"]) for event in case.outcome.events if event["event"] == "unreadable"]
+    if sum(length for _, length in told) != receipt["bytes_unreadable"] or not told:
+        yield f"{receipt['bytes_unreadable']} bytes are unreadable, and {told} are told"
+    source, target = bytearray(case.after.source.data), bytearray(case.after.target.data[:case.after.source.size])
+    for offset, length in told:
+        for block in range(offset, offset + length, BLOCK):
+            if not any(start < block + BLOCK and start + bytes > block for start, bytes in case.before.bad):
+                yield f"the block at {block} is left out, and can be read"
+                return
+        source[offset:offset + length] = target[offset:offset + length] = bytes(length)
+    if source != target:
+        yield f"what can be read is not there, from byte {first_difference(source, target)} on"
+    new = set(case.journal_chunks or []) - set(case.journal_before or [])
+    if any(at < offset + length and at + bytes > offset for at, bytes, _ in new for offset, length in told):
+        yield "what was left out is in the journal"
+    if case.journal_chunks is None:
+        yield "something was left out, and there is no journal"
 
 
 # --- success ----------------------------------------------------------------------------------------------------------
@@ -283,6 +311,8 @@ def _of_what_was_copied(case):
         most = source.size - sum(length for _, length, _ in {entry[0]: entry for entry in case.journal_before}.values())
     else:
         return
+    if case.trust.left_out is not None and case.trust.untouched and case.story.way != "both":
+        most = min(most, case.trust.left_out)
     if receipt["bytes_copied"] > most:
         yield f"{receipt['bytes_copied']} bytes were copied, where {most} were enough"
 

@@ -83,6 +83,11 @@ def write(path, data, holes=(), keep_inode=False):
         os.close(fd)
 
 
+def remove(path):
+    if os.path.exists(path):
+        os.unlink(path)
+
+
 def _write_all(fd, data, at):
     view = memoryview(data)
     while view:

@@ -1,7 +1,9 @@
 """Runs haul once, sends it the signal that the story wants, waits for everything that it started."""
 import ctypes
+import collections
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -10,6 +12,9 @@ from dataclasses import dataclass
 from story import RIVAL, WRITE
 
 PR_SET_CHILD_SUBREAPER = 36
+MIB = 1 << 20
+MEMORY_MIB, MEMORY_BESIDE_MIB = 16, 24  # the default budget; program, libraries and stacks beside any
+SAMPLE_SECONDS = 0.01
 NOT_ITS_OWN = ("Sanitizer", "runtime error:", "Assertion", "assert", "core dumped")
 
 
@@ -24,6 +29,8 @@ class Outcome:
     words: str
     stopped: bool  # the signal was sent
     rival: int | None  # the exit code of a second one that ran beside it
+    memory_bytes: int  # most that one process had, as far as it was seen
+    memory_allowed_bytes: int
 
     @property
     def receipt(self):
@@ -34,9 +41,64 @@ class Outcome:
         return next((word for word in NOT_ITS_OWN if word in self.words), None)
 
 
-def adopt_orphans():
+class Score(collections.Counter):
+    """What was played, and the most that was seen."""
+
+    sanitized = False
+
+    def count(self, what, number=1):
+        self[what] += number
+
+    def most(self, what, number):
+        self[what] = max(self[what], number)
+
+    def take(self, outcome, stop):
+        self.count("runs")
+        self.count(f"exit code {outcome.code}")
+        if stop and outcome.stopped:
+            self.count({WRITE: "writes to the source meanwhile", RIVAL: "two at once"}.get(stop.signal, f"signals to the {stop.victim}"))
+        receipt = outcome.receipt or {}
+        for field in ("bytes_copied", "bytes_kept", "bytes_repaired", "bytes_unreadable"):
+            self.count(field, receipt.get(field) or 0)
+        self.most("most memory beyond the budget, bytes", outcome.memory_bytes + MEMORY_BESIDE_MIB * MIB - outcome.memory_allowed_bytes)
+
+    def lines(self):
+        return [f"  {what}: {number}" for what, number in sorted(self.items())]
+
+
+score = Score()
+
+
+def begin(haul):
     """Whatever haul starts and leaves behind becomes a child of ours."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with open(haul, "rb") as file:
+        Score.sanitized = re.search(rb"__[at]san_init", file.read()) is not None  # its memory is not haul's
+
+
+def promises(outcome):
+    """What is true of every run."""
+    if outcome.hung:
+        yield "hangs"
+    if outcome.crash:
+        yield f"complains: {outcome.crash}"
+    for command in outcome.left:
+        yield f"left a process behind: {command}"
+    if outcome.memory_bytes > outcome.memory_allowed_bytes and not score.sanitized:
+        yield f"had {outcome.memory_bytes} bytes of memory, of {outcome.memory_allowed_bytes} allowed"
+
+
+def memory_allowed(arguments):
+    given = [int(kib) / 1024 for kib in re.findall(r"--memory=(\d+)K", " ".join(arguments))]
+    return int(max([MEMORY_MIB] + given) + MEMORY_BESIDE_MIB) * MIB
+
+
+def memory_of(pid):
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            return next((int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM:")), 0)
+    except OSError:
+        return 0
 
 
 def _children():
@@ -77,12 +139,16 @@ class _Run:
         self.arguments, self.world, self.stop = arguments, world, stop
         self.stopped = self.hung = False
         self.rival = None
+        self.memory_bytes = self.sampled = 0
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=world.root)
 
     def wait(self, seconds_max):
         began = time.monotonic()
         while self.process.poll() is None or self.rival and self.rival.poll() is None:
             passed = time.monotonic() - began
+            if passed > self.sampled:
+                self.sampled = passed + SAMPLE_SECONDS
+                self.memory_bytes = max([self.memory_bytes] + [memory_of(pid) for pid in [self.process.pid] + self.world.server_pids()])
             if passed > seconds_max:
                 self._give_up()
             elif self.stop and not self.stopped and passed >= self.stop.seconds and \
@@ -127,5 +193,7 @@ def run(arguments, world, stop=None, seconds_max=120):
                 broken.append(line.decode(errors="replace"))
     with open(world.path("err"), "rb") as err:
         words = err.read().decode(errors="replace")
-    return Outcome(arguments, one.process.returncode, one.hung, left, events, broken, words, one.stopped,
-                   one.rival.returncode if one.rival else None)
+    outcome = Outcome(arguments, one.process.returncode, one.hung, left, events, broken, words, one.stopped,
+                      one.rival.returncode if one.rival else None, one.memory_bytes, memory_allowed(arguments))
+    score.take(outcome, stop)
+    return outcome
