@@ -1,8 +1,9 @@
 /* journal_reader.c - reads a journal back: haul-journal(5).
  *
  * Every byte may be damaged, torn or somebody's invention. Nothing is used before a checksum that
- * covers it has been checked, no length before it is known to lie inside the file, and one batch is
- * the most that is ever in memory. */
+ * covers it has been checked, no length before it is known to lie inside the file. It is read in
+ * pieces of the size of the largest batch, however small its batches are: each read may wait for a
+ * slow disk. */
 #include "haul/disk/journal.h"
 
 #include "journal_layout.h"
@@ -27,13 +28,16 @@ struct journal_reader {
     uint32_t entries_count; /* of the batch in memory */
     uint32_t entries_given; /* of these */
     bool damaged;
-    bool untouched; /* nothing of it was cached before we read it */
-    uint64_t stamp; /* of the batch in memory */
-    uint8_t batch[JOURNAL_BATCH_BYTES_MAX];
+    bool untouched;       /* nothing of it was cached before we read it */
+    uint64_t stamp;       /* of the batch in memory */
+    const uint8_t *batch; /* that, in the piece */
+    uint64_t piece_start; /* of the file's bytes in memory ... */
+    uint32_t piece_bytes; /* ... so many */
+    uint8_t piece[JOURNAL_BATCH_BYTES_MAX];
 };
 
-/* Exactly `length` bytes. 1: read; 0: the file ends before; -errno. */
-static int read_whole(int fd, void *data, size_t length, uint64_t offset)
+/* As many of `length` bytes as there are before the file ends; -errno. */
+static ssize_t read_most(int fd, void *data, size_t length, uint64_t offset)
 {
     size_t done = 0;
     while (done < length) {
@@ -43,10 +47,28 @@ static int read_whole(int fd, void *data, size_t length, uint64_t offset)
         if (got < 0)
             return -errno;
         if (got == 0)
-            return 0;
+            break;
         done += (size_t)got;
     }
-    return 1;
+    return (ssize_t)done;
+}
+
+/* The batch at good_bytes has `length` bytes at least: they are in memory. 1; 0: the file ends
+ * before; -errno. */
+static int batch_reach(struct journal_reader *reader, size_t length)
+{
+    uint64_t start = reader->good_bytes, have = reader->piece_start + reader->piece_bytes;
+    assert(length <= sizeof(reader->piece));
+    if (start < reader->piece_start || have < start + length) {
+        uint64_t most = min_u64(sizeof(reader->piece), reader->size_bytes - start);
+        ssize_t got = read_most(reader->fd, reader->piece, num_u32(most), start);
+        reader->piece_start = start;
+        reader->piece_bytes = got > 0 ? (uint32_t)got : 0;
+        if (got < 0)
+            return (int)got;
+    }
+    reader->batch = reader->piece + (start - reader->piece_start);
+    return reader->piece_start + reader->piece_bytes >= start + length;
 }
 
 /* false: bytes that must be zero are not. */
@@ -113,10 +135,10 @@ static int read_header(struct journal_reader *reader, struct journal_header *hea
     if (!S_ISREG(st.st_mode))
         return error_set_class(err, ERROR_FILE, EBADMSG, "%s: is not a regular file", path);
     reader->size_bytes = (uint64_t)st.st_size;
-    int got = read_whole(reader->fd, data, sizeof(data), 0);
+    ssize_t got = read_most(reader->fd, data, sizeof(data), 0);
     if (got < 0)
-        return error_set(err, -got, "%s: header of the journal", path);
-    if (got == 0)
+        return error_set(err, (int)-got, "%s: header of the journal", path);
+    if (got < JOURNAL_HEADER_BYTES)
         return error_set_class(err, ERROR_FILE, EBADMSG,
                                "%s: is shorter than the header of a journal", path);
     int rc = decode_header(data, header, path, err);
@@ -209,12 +231,11 @@ static int load_batch(struct journal_reader *reader)
     reader->damaged = true; /* until it has been shown to be good */
     if (left_bytes < JOURNAL_BATCH_HEADER_BYTES)
         return 0;
-    int got = read_whole(reader->fd, reader->batch, JOURNAL_BATCH_HEADER_BYTES, reader->good_bytes);
+    int got = batch_reach(reader, JOURNAL_BATCH_HEADER_BYTES);
     uint32_t count = got == 1 ? claimed_entries(reader, left_bytes) : 0;
     size_t entries_bytes = (size_t)count * JOURNAL_ENTRY_BYTES;
     if (count > 0)
-        got = read_whole(reader->fd, reader->batch + JOURNAL_BATCH_HEADER_BYTES, entries_bytes,
-                         reader->good_bytes + JOURNAL_BATCH_HEADER_BYTES);
+        got = batch_reach(reader, JOURNAL_BATCH_HEADER_BYTES + entries_bytes);
     if (got < 0)
         return got;
     if (got == 0 || count == 0 || !batch_valid(reader, count))
@@ -250,6 +271,7 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ent
 void journal_reader_rewind(struct journal_reader *reader)
 {
     reader->good_bytes = JOURNAL_HEADER_BYTES;
+    reader->piece_bytes = 0; /* it may have changed since */
     reader->entries_count = 0;
     reader->entries_given = 0;
     reader->damaged = false;

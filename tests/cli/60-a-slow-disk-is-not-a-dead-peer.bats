@@ -70,6 +70,16 @@ it_was_slow() {
     same source target
 }
 
+# Each read may take long, so a journal of many small batches is read in large pieces.
+@test "a journal of many batches is read by few calls" {
+    JOURNAL=.target.haul
+    interrupt $((2 * MIB)) INT --engine=threads --chunk-size=64K --sync-every=64K --bwlimit=8M source target
+    strace -f -qq -o trace -P "$SCRATCH/$JOURNAL" -e trace=pread64 "$HAUL" -q --engine=threads source target
+    same source target
+    reads=$(grep -c pread64 trace)
+    [ "$reads" -gt 0 ] && [ "$reads" -le 10 ] || { echo "$reads reads"; return 1; }
+}
+
 @test "a far side whose opens are slow: pull, and verify" {
     slow_there openat source
     over "far:$SCRATCH/source" target
