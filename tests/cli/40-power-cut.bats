@@ -26,16 +26,12 @@ setup() {
     under=()
 }
 
-size_of() {
-    case $1 in xfs) echo 384 ;; *) echo 256 ;; esac
-}
-
 # --- recording --------------------------------------------------------------------------------------------------------
 
 # record_copy FS OPTIONS...: a copy under the words in `under`. What it reports as durable becomes a mark in the log,
 # always a little later than it was true; after it has ended comes the mark "done".
 record_copy() {
-    powercut_record "$1" "$(size_of "$1")" copy_marked "${COPY[@]}" "${@:2}"
+    powercut_record "$1" "$(powercut_mib "$1")" copy_marked "${COPY[@]}" "${@:2}"
 }
 
 copy_marked() {
@@ -122,21 +118,10 @@ record_marks() {
 
 # --- the tests --------------------------------------------------------------------------------------------------------
 
-points() { # COUNT
-    if [ "${STRESS:-0}" = 1 ]; then
-        powercut_points flushes "$SEED"
-        powercut_points 200 "$SEED"
-    else
-        powercut_points "$1" "$SEED"
-    fi
-    # The moment after haul has said that it is done: nothing that the disk still holds back may matter.
-    echo "$record_done none 0"
-}
-
 survives() { # FS OPTIONS...
     record_copy "$@"
     record_marks
-    points 14 >"$SCRATCH/points"
+    powercut_points_of_test 14 >"$SCRATCH/points"
     powercut_each all_kept <"$SCRATCH/points"
     # Cuts that all miss the copy would pass, too.
     [ "$resumed" -ge 3 ] || { echo "only $resumed cuts found something in the journal"; return 1; }

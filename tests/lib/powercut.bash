@@ -6,6 +6,8 @@
 #                                        marks in $POWERCUT_MARK. Its exit code, or 99: the rig itself failed
 #   powercut_points COUNT|flushes SEED   cuts between the two marks, a line each: RECORD MODE SEED
 #   powercut_points_between FROM_MARK TO_MARK COUNT|flushes SEED    the same between any two
+#   powercut_points_of_test COUNT        those for a scenario: COUNT, or with STRESS=1 around every flush and 200 more, by
+#                                        $SEED; and with what the disk has not flushed lost, right after the mark "done"
 #   powercut_each CHECK [ARGUMENT...]    cuts from standard input; after each the disk is mounted (the filesystem
 #                                        recovers) and CHECK runs, with $POWERCUT_RECORD set. Says which cuts fail: that
 #                                        line is all that is needed to see one again. Counts in $POWERCUT_CUTS and
@@ -15,7 +17,7 @@
 #   powercut_close                       undoes everything, at any moment: for a trap or teardown
 #
 # POWERCUT_OPTIONS: mount options. POWERCUT_JITTER_US: longest delay of a write (default 300). The log is $POWERCUT_LOG.
-# Sizes: xfs needs 300 MiB, btrfs 128, ext4 64. Every step is checked: a rig that skips a mount shows nothing.
+# Sizes: xfs needs 300 MiB, btrfs 128, ext4 64; powercut_mib FS has some room above. Every step is checked: a rig that skips a mount shows nothing.
 
 powercut_open() {
     POWERCUT_TOOLS=$1
@@ -90,6 +92,10 @@ powercut_log_whole() {
         cmp "$POWERCUT_IMAGE" "$POWERCUT_DIR/backing" && rm "$POWERCUT_IMAGE"
 }
 
+powercut_mib() {
+    case $1 in xfs) echo 384 ;; *) echo 256 ;; esac
+}
+
 # --- cutting ----------------------------------------------------------------------------------------------------------
 
 powercut_points() {
@@ -101,6 +107,16 @@ powercut_points_between() {
     from=$("$POWERCUT_TOOLS/replay" record "$POWERCUT_LOG" "$1") || return
     to=$("$POWERCUT_TOOLS/replay" record "$POWERCUT_LOG" "$2") || return
     "$POWERCUT_TOOLS/replay" points "$POWERCUT_LOG" "$from" "$to" "$3" "$4"
+}
+
+powercut_points_of_test() {
+    if [ "${STRESS:-0}" = 1 ]; then
+        powercut_points flushes "$SEED"
+        powercut_points 200 "$SEED"
+    else
+        powercut_points "$1" "$SEED"
+    fi
+    echo "$("$POWERCUT_TOOLS/replay" record "$POWERCUT_LOG" done) none 0"
 }
 
 powercut_cut() {
