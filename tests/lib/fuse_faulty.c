@@ -7,6 +7,9 @@
  *   --bad=FILE            the bad places: lines OFFSET LENGTH [ERRNO]. A read that covers a byte of
  * one fails with that errno, else EIO. FILE is read anew for each read: emptied, the disk is
  * mended. Each read that failed so is a line OFFSET LENGTH at the end of FILE.tried
+ *   --fails=FILE          while FILE is there, what it says, ERRNO WHAT, fails with this errno:
+ *                         changes (whatever writes), all (also what reads), or sync (the next
+ *                         sync, which removes FILE: the kernel tells of a lost page once)
  *   --write-eio=BYTES     writing beyond this offset fails with EIO
  *   --write-enospc=BYTES  writing beyond this offset fails with ENOSPC (the whole request does:
  *                         Linux makes EIO of a short answer to a direct write)
@@ -48,7 +51,7 @@
 #include <unistd.h>
 
 struct faults {
-    char *file, *bad;
+    char *file, *bad, *fails;
     long long read_eio, write_eio, write_enospc, lose_write;
     int chmod_deny, chown_deny, utimens_deny, chmod_ignore, utimens_ignore, omit_is_zero,
         no_change_time;
@@ -81,6 +84,36 @@ static int result(int rc)
 {
     return rc < 0 ? -errno : 0;
 }
+
+enum doing { READING, CHANGING, SYNCING };
+
+/* What becomes of an operation by --fails, 0 or -errno. */
+static int fails_now(enum doing doing)
+{
+    const char *path = faults()->fails;
+    FILE *file = path ? fopen(path, "re") : NULL;
+    char what[16] = "";
+    int errnum = 0;
+    if (!file) {
+        return 0;
+    }
+    bool read = fscanf(file, "%d %15s", &errnum, what) == 2;
+    fclose(file);
+    if (read && strcmp(what, "sync") == 0 && doing == SYNCING) {
+        unlink(path);
+        return -errnum;
+    }
+    bool fails = strcmp(what, "all") == 0 || (strcmp(what, "changes") == 0 && doing != READING);
+    return read && fails ? -errnum : 0;
+}
+
+#define FAIL_NOW(doing)                                                                            \
+    do {                                                                                           \
+        int failed = fails_now(doing);                                                             \
+        if (failed < 0) {                                                                          \
+            return failed;                                                                         \
+        }                                                                                          \
+    } while (0)
 
 static bool afflicted(const char *path)
 {
@@ -122,6 +155,7 @@ static struct timespec kept_time(struct timespec time)
 
 static int faulty_getattr(const char *path, struct stat *facts, struct fuse_file_info *info)
 {
+    FAIL_NOW(READING);
     int code = result(info ? fstat((int)info->fh, facts)
                            : fstatat(top(), below(path), facts, AT_SYMLINK_NOFOLLOW));
     if (code == 0 && faults()->no_change_time) {
@@ -146,6 +180,7 @@ static int faulty_readdir(const char *path, void *buffer, fuse_fill_dir_t add, o
     (void)offset;
     (void)info;
     (void)flags;
+    FAIL_NOW(READING);
     int fd = openat(top(), below(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     if (!folder) {
@@ -162,36 +197,43 @@ static int faulty_readdir(const char *path, void *buffer, fuse_fill_dir_t add, o
 
 static int faulty_mkdir(const char *path, mode_t mode)
 {
+    FAIL_NOW(CHANGING);
     return result(mkdirat(top(), below(path), mode));
 }
 
 static int faulty_unlink(const char *path)
 {
+    FAIL_NOW(CHANGING);
     return result(unlinkat(top(), below(path), 0));
 }
 
 static int faulty_rmdir(const char *path)
 {
+    FAIL_NOW(CHANGING);
     return result(unlinkat(top(), below(path), AT_REMOVEDIR));
 }
 
 static int faulty_symlink(const char *to, const char *path)
 {
+    FAIL_NOW(CHANGING);
     return result(symlinkat(to, top(), below(path)));
 }
 
 static int faulty_rename(const char *from, const char *to, unsigned flags)
 {
+    FAIL_NOW(CHANGING);
     return result(renameat2(top(), below(from), top(), below(to), flags));
 }
 
 static int faulty_link(const char *from, const char *to)
 {
+    FAIL_NOW(CHANGING);
     return result(linkat(top(), below(from), top(), below(to), 0));
 }
 
 static int faulty_chmod(const char *path, mode_t mode, struct fuse_file_info *info)
 {
+    FAIL_NOW(CHANGING);
     if (faults()->chmod_deny) {
         return -EPERM;
     }
@@ -203,6 +245,7 @@ static int faulty_chmod(const char *path, mode_t mode, struct fuse_file_info *in
 
 static int faulty_chown(const char *path, uid_t user, gid_t group, struct fuse_file_info *info)
 {
+    FAIL_NOW(CHANGING);
     if (faults()->chown_deny) {
         return -EPERM;
     }
@@ -213,6 +256,7 @@ static int faulty_chown(const char *path, uid_t user, gid_t group, struct fuse_f
 static int faulty_utimens(const char *path, const struct timespec wanted[2],
                           struct fuse_file_info *info)
 {
+    FAIL_NOW(CHANGING);
     const struct timespec times[2] = {kept_time(wanted[0]), kept_time(wanted[1])};
     if (faults()->utimens_deny) {
         return -EPERM;
@@ -226,6 +270,7 @@ static int faulty_utimens(const char *path, const struct timespec wanted[2],
 
 static int faulty_truncate(const char *path, off_t size, struct fuse_file_info *info)
 {
+    FAIL_NOW(CHANGING);
     if (info) {
         return result(ftruncate((int)info->fh, size));
     }
@@ -262,6 +307,7 @@ static int faulty_open(const char *path, struct fuse_file_info *info)
 
 static int faulty_create(const char *path, mode_t mode, struct fuse_file_info *info)
 {
+    FAIL_NOW(CHANGING);
     return open_below(path, info, info->flags | O_CREAT, mode);
 }
 
@@ -303,6 +349,7 @@ static int bad_place(off_t offset, size_t length)
 static int faulty_read(const char *path, char *buffer, size_t length, off_t offset,
                        struct fuse_file_info *info)
 {
+    FAIL_NOW(READING);
     const struct faults *f = faults();
     delay();
     if (afflicted(path)) {
@@ -324,6 +371,7 @@ static int faulty_read(const char *path, char *buffer, size_t length, off_t offs
 static int faulty_write(const char *path, const char *buffer, size_t length, off_t offset,
                         struct fuse_file_info *info)
 {
+    FAIL_NOW(CHANGING);
     const struct faults *f = faults();
     delay();
     if (afflicted(path)) {
@@ -345,6 +393,7 @@ static int faulty_write(const char *path, const char *buffer, size_t length, off
 
 static int faulty_fsync(const char *path, int data_only, struct fuse_file_info *info)
 {
+    FAIL_NOW(SYNCING);
     if (faults()->fsync_eio && afflicted(path)) {
         return -EIO;
     }
@@ -355,6 +404,7 @@ static int faulty_fallocate(const char *path, int mode, off_t offset, off_t leng
                             struct fuse_file_info *info)
 {
     (void)path;
+    FAIL_NOW(CHANGING);
     if (faults()->no_fallocate) {
         return -EOPNOTSUPP;
     }
@@ -409,6 +459,7 @@ static const struct fuse_opt options[] = {
     FAULT("--file=%s", file),
     FAULT("--read-eio=%lld", read_eio),
     FAULT("--bad=%s", bad),
+    FAULT("--fails=%s", fails),
     FAULT("--write-eio=%lld", write_eio),
     FAULT("--write-enospc=%lld", write_enospc),
     FAULT("--lose-write=%lld", lose_write),

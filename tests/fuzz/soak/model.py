@@ -266,7 +266,7 @@ def _of_success(case):
 def _of_up_to_date(case):
     if case.run.has("-I", "-c", "--restart"):
         yield "up to date, in spite of an option that says to look"
-    if not case.facts_equal_before:
+    if not case.facts_equal_before and not (case.outcome.rival is not None and case.right):  # who was faster
         yield "up to date, and yet of another size or time"
 
 
