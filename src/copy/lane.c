@@ -137,6 +137,7 @@ static uint32_t lane_take_part(struct lane_pool *pool, uint32_t lanes)
 
 static int lane_open_slots(struct lane *lane, const struct lane_config *config, struct error *err)
 {
+    bool far = lane->remote[SIDE_SOURCE] || lane->remote[SIDE_TARGET];
     uint32_t part_slots = config->budget->slots_count / config->lanes;
     struct lane_pool *pool = config->pool;
     if (!pool->slab.base) {
@@ -160,7 +161,14 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
         lane->slots[i].capacity = lane->chunk_bytes;
         lane->slots[i].digests = lane->digests + (size_t)i * digests_bytes;
     }
-    return 0;
+    lane->pockets_count = far && lane_small_most(config) > 0 ? LANE_POCKETS : 0;
+    lane->pockets = slab_pockets(lane->pockets_count, WIRE_POCKET_BYTES);
+    for (uint32_t i = 0; lane->pockets && i < lane->pockets_count; i++) {
+        struct slot *slot = &lane->slots[lane->slots_count + i];
+        slot->buffer = lane->pockets + (size_t)i * WIRE_POCKET_BYTES;
+        slot->capacity = WIRE_POCKET_BYTES;
+    }
+    return lane->pockets ? 0 : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a lane");
 }
 
 /* Peers first: what they can hold decides how large our own slots are. */
@@ -187,6 +195,7 @@ static void lane_set_pump(struct lane *lane, const struct lane_config *config)
     pump->slots = lane->slots;
     pump->slots_count = lane->slots_count;
     pump->control_count = lane->control_count;
+    pump->pockets_count = lane->pockets_count;
     pump->control = config->control;
     pump->sync_every_bytes =
         wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default;
@@ -226,6 +235,7 @@ void lane_close(struct lane *lane)
     if (lane->pool)
         lane->pool->taken[lane->part] = false;
     free(lane->digests);
+    free(lane->pockets);
     free(lane);
 }
 

@@ -115,9 +115,12 @@ static void pump_share(struct pump *pump)
     pump->lent_count = lend_count;
 }
 
+/* What needs no buffer leaves pockets to others. */
 static struct slot *pump_control(struct pump *pump)
 {
-    return pump_find(pump, pump->slots_count, pump->control_count);
+    uint32_t pockets = pump->pockets_count;
+    struct slot *slot = pump_find(pump, pump->slots_count + pockets, pump->control_count - pockets);
+    return slot ? slot : pump_find(pump, pump->slots_count, pockets);
 }
 
 /* ---- checkpoints ---- */
@@ -447,6 +450,17 @@ static void pump_claim(struct life *first)
     }
 }
 
+/* A small file that is known to be so small goes in a pocket: over a long line as many are under
+ * way as there are buffers for. */
+static struct slot *pump_pocket(struct pump *pump, const struct life *life)
+{
+    const struct slot *first = &pump->slots[pump->slots_count];
+    bool fits = pump->pockets_count > 0 && life->want == LIFE_WANTS_WHOLE &&
+                life->described[SIDE_SOURCE] &&
+                life->job.facts[SIDE_SOURCE].size_bytes <= first->capacity;
+    return fits ? pump_find(pump, pump->slots_count, pump->pockets_count) : NULL;
+}
+
 /* Two slots with buffers for the files that need them, one for a call or a small file, the first
  * one first, so that no two of them wait for each other; who has them goes on. false: they have to
  * be waited for. */
@@ -460,7 +474,9 @@ static bool pump_lend(struct pump *pump, struct life *life)
     for (int i = 0; i < count; i++) {
         if (life->buffers[i])
             continue;
-        life->buffers[i] = pump_find(pump, 0, pump_own_count(pump));
+        life->buffers[i] = pump_pocket(pump, life);
+        if (!life->buffers[i])
+            life->buffers[i] = pump_find(pump, 0, pump_own_count(pump));
         if (!life->buffers[i])
             return false;
         life->buffers[i]->state = SLOT_LENT;

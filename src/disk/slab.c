@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -94,6 +95,13 @@ int slab_open(struct slab *slab, uint32_t slots_count, uint32_t slot_bytes, stru
     uintptr_t start = (uintptr_t)slab->base;
     slab->huge = huge > 0 && huge_bytes_between(start, start + huge) == huge;
     return 0;
+}
+
+uint8_t *slab_pockets(uint32_t count, uint32_t pocket_bytes)
+{
+    void *memory = NULL;
+    size_t bytes = (size_t)max_u64(1, (uint64_t)count * pocket_bytes);
+    return posix_memalign(&memory, SLOT_ALIGNMENT, bytes) == 0 ? memory : NULL;
 }
 
 void slab_close(struct slab *slab)

@@ -73,7 +73,9 @@ static int serve_make_slots(struct serve *self, struct error *err)
     self->jobs = calloc(self->jobs_count, sizeof(*self->jobs));
     uint32_t digests_bytes = agreed->chunk_bytes / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES;
     self->digests = calloc(agreed->slots_count, digests_bytes);
-    if (!self->slots || !self->errors || !self->names || !self->jobs || !self->digests)
+    self->pockets = slab_pockets(agreed->control_count, WIRE_POCKET_BYTES);
+    if (!self->pockets || !self->slots || !self->errors || !self->names || !self->jobs ||
+        !self->digests)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     for (uint32_t i = 0; i < self->slots_total; i++)
         self->slots[i].slot.error = &self->errors[i];
@@ -82,6 +84,11 @@ static int serve_make_slots(struct serve *self, struct error *err)
         self->slots[i].slot.buffer = slab_buffer(&self->slab, i);
         self->slots[i].slot.capacity = agreed->chunk_bytes;
         self->slots[i].slot.digests = self->digests + (size_t)i * digests_bytes;
+    }
+    for (uint32_t i = 0; i < agreed->control_count; i++) {
+        struct slot *slot = &self->slots[agreed->slots_count + i].slot;
+        slot->buffer = self->pockets + (size_t)i * WIRE_POCKET_BYTES;
+        slot->capacity = WIRE_POCKET_BYTES;
     }
     return 0;
 }
@@ -299,6 +306,7 @@ static void serve_free(struct serve *self)
     free(self->names);
     free(self->jobs);
     free(self->digests);
+    free(self->pockets);
     free(self);
 }
 

@@ -281,7 +281,8 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
         return wrong;
     if (!(self->agreed.role == SIDE_SOURCE ? rule->source : rule->target))
         return "an operation that this role does not have";
-    if (rule->buffer && !slot->slot.buffer)
+    bool pocket = request->op == SIDE_TAKE || request->op == SIDE_PUT;
+    if (rule->buffer && !pocket && request->tag >= self->agreed.slots_count)
         return "data in a slot without a buffer";
     if (codec_op_gives(request->op) && request->slot.length > slot->slot.capacity)
         return "more bytes than a buffer has room for";

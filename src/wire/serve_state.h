@@ -72,6 +72,7 @@ struct serve {
     struct serve_job *jobs;
     uint32_t jobs_count;
     uint8_t *digests;     /* of the slots with a buffer */
+    uint8_t *pockets;     /* of the others */
     struct queue answers; /* slots */
     bool bye;             /* the client has said it */
 };

@@ -24,6 +24,7 @@ enum {
     LANE_SMALL_MAX = 288, /* ... and small ones, that go as a whole */
     /* A step for each of them: commits share their syncs. */
     LANE_CONTROL_SLOTS = LANE_JOBS_MAX + LANE_SMALL_MAX,
+    LANE_POCKETS = 64, /* of these have a small buffer, where a side is far away */
     LANES_MAX = 8,
     LANES_AUTO_MAX = 4,
 };
@@ -58,8 +59,10 @@ struct lane {
     uint32_t part;                                     /* of the pool */
     uint32_t slots_first;                              /* in the pool */
     struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slots are the last in use */
+    uint8_t *pockets;
     uint8_t *digests; /* of the blocks of chunks: some for each slot with a buffer */
     uint32_t slots_count;
+    uint32_t pockets_count;
     uint32_t control_count; /* a file each */
     uint32_t chunk_bytes;   /* the most that both sides take */
     uint32_t lanes_most;    /* that the other sides have memory for */

@@ -31,4 +31,8 @@ void slab_close(struct slab *slab);
 /* The buffer of one slot, aligned to 4096 at least. */
 uint8_t *slab_buffer(const struct slab *slab, uint32_t index);
 
+/* Small ones beside it, aligned alike, of which no page is touched before it is used; to be freed.
+ * NULL: there is no memory. */
+uint8_t *slab_pockets(uint32_t count, uint32_t pocket_bytes);
+
 #endif

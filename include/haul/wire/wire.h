@@ -23,8 +23,9 @@ enum {
     WIRE_CHUNK_BYTES_MIN = 512, /* journals may have such chunks; haul makes none under 64 KiB */
     WIRE_BUFFER_BYTES_MIN = 64 * 1024,
     WIRE_CHUNK_BYTES_MAX = WIRE_PAYLOAD_BYTES_MAX,
-    WIRE_SLOTS_MAX = 1024, /* of one session, those without a buffer included */
-    WIRE_JOBS_MAX = 512,   /* files open at the same time */
+    WIRE_POCKET_BYTES = 16 * 1024, /* of a control slot, for TAKE and PUT only */
+    WIRE_SLOTS_MAX = 1024,         /* of one session, those without a buffer included */
+    WIRE_JOBS_MAX = 512,           /* files open at the same time */
     WIRE_LANES_MAX = 64,
     WIRE_PATH_BYTES_MAX = 24 * 1024, /* with its NUL; beneath a root they may exceed PATH_MAX */
     WIRE_ROOT_BYTES_MAX = 4096,      /* of one that stands by itself, as PATH_MAX */
@@ -78,7 +79,7 @@ struct wire_hello {
     enum log_level log_level; /* notes up to this level. Repeated */
     uint32_t lanes;           /* how many sessions share the server's memory. Repeated */
     uint32_t slots_count;     /* with a buffer: tags 0 .. slots_count - 1 */
-    uint32_t control_count;   /* without one: tags that follow */
+    uint32_t control_count;   /* without one, but for a pocket: tags that follow */
     uint32_t jobs_max;
     uint32_t chunk_bytes;  /* the most in one payload; client: 0 is automatic */
     uint64_t memory_bytes; /* for the slots; client: 0 is automatic */
