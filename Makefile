@@ -7,7 +7,7 @@
 #   make deps       install the packages that are missing; so do demo, check and bench. `make` itself only looks for them.
 #   make agent      static programs for other machines, which --bootstrap brings there: AGENTS="x86_64 i386 aarch64";
 #                   check-agents tries them all; check-vm32 the one for i386 on a 32-bit kernel with little memory;
-#                   builds and tests haul on other systems, made by debootstrap
+#                   check-systems builds and tests haul on other systems, made by debootstrap
 #   make dist       build/haul-VERSION.tar.gz; make deb: Debian packages; check-packages tries what packages bring
 #
 # Settings: CC, CFLAGS, LDFLAGS, PKG_CONFIG, SAN=address,undefined; WITH_SSH=0, WITH_URING=0, WITH_ZSTD=0 leave a library out;
@@ -35,7 +35,7 @@ quoted      = '$(subst ','\'',$(1))'
 ASKED      := $(if $(filter file,$(origin WITH_SSH)),NOTE_SSH=1 )$(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
 
 # What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
-LOOSE_GOALS := all demo check check-agents check-vm32 stress soak bench bench-resume bench-remote bench-small bench-picture deps deps-test deps-picture dist deb uninstall syntax clean
+LOOSE_GOALS := all demo check check-agents check-vm32 check-systems stress soak bench bench-resume bench-remote bench-small bench-picture deps deps-test deps-picture dist deb uninstall syntax clean
 ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
 WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
@@ -66,7 +66,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 # One short line for each step.
 say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 
-.PHONY: all build agent agents-here demo check check-agents check-packages check-vm32 bench bench-resume bench-remote bench-small bench-picture stress soak install uninstall dist deb deps deps-test deps-picture tests-build syntax clean FORCE
+.PHONY: all build agent agents-here demo check check-agents check-packages check-vm32 check-systems bench bench-resume bench-remote bench-small bench-picture stress soak install uninstall dist deb deps deps-test deps-picture tests-build syntax clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -192,6 +192,12 @@ check-packages: deps-test deb
 	@[ -e $(BUILD)/fetch/clean/bin/sh ] || debootstrap --variant=minbase $$(. /etc/os-release && echo $$VERSION_CODENAME) $(BUILD)/fetch/clean >$(BUILD)/debootstrap.log
 	@HAUL_BUILD=$(BUILD) HAUL_CLEAN=$(abspath $(BUILD)/fetch/clean) HAUL_ZSH=$(call fetched,zsh zsh-common) HAUL_FISH=$(call fetched,fish+ fish-common libpcre2-32-0) \
 	  bats tests/packages/*.bats
+
+# On other systems, of debootstrap, kept below build/systems: SYSTEMS="trixie-gcc sid-gcc", SCENARIOS="10-*.bats". 77: as above.
+check-systems: deps-test
+	@$(ASKED) tests/lib/deps deb
+	@mkdir -p $(BUILD)
+	@tests/systems/run $(BUILD) $(SYSTEMS) || [ $$? = 77 ]
 
 stress: deps-test
 	@+$(PARALLEL) tests-build
