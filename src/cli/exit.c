@@ -20,6 +20,7 @@ static const struct exit_row table[] = {
     {EXIT_CODE_PARTIAL, ERROR_PARTIAL,
      "some of several files failed, a folder was skipped, or parts of a file left out"},
     {24, ERROR_VANISHED, "the source is not there (any more)"},
+    {25, ERROR_HELD_BACK, "--max-delete has left names that would have gone"},
     {30, ERROR_TIMEOUT, "the other side was silent for too long"},
     {35, ERROR_CONNECT, "no connection within the time allowed"},
     {40, ERROR_MISMATCH, "verification found other bytes"},

@@ -42,6 +42,7 @@ struct transfer {
     struct outcome outcome;  /* of all files that have had their turn */
     bool tree_begun;         /* it is that of a part of a tree, at least */
     uint32_t ended_count;    /* these */
+    uint64_t held_back;      /* names at least that --max-delete has left */
     uint32_t vanished_count; /* of the failures: names of trees that went away meanwhile */
     bool begun;              /* with the first file */
     bool skipped;            /* a folder: some of what was asked for is not done */
@@ -97,8 +98,11 @@ static int transfer_code(struct transfer *transfer)
     if (transfer->skipped)
         return EXIT_CODE_PARTIAL;
     bool all = transfer->ended_count == files_count(transfer);
-    if (transfer->tally.failed_count == 0 && all)
-        return exit_of_outcome(&transfer->outcome);
+    if (transfer->tally.failed_count == 0 && all) {
+        int code = exit_of_outcome(&transfer->outcome);
+        return code == EXIT_CODE_DONE && transfer->held_back > 0 ? exit_code(ERROR_HELD_BACK)
+                                                                 : code;
+    }
     /* Of a tree, as rsync: that something went away meanwhile is less than a failure. */
     if (transfer->vanished_count > 0 && transfer->vanished_count == transfer->tally.failed_count &&
         all)
@@ -216,6 +220,7 @@ static void tree_event(struct transfer *transfer, const struct tour_event *event
     bool failed = event->kind == TOUR_FAILED ||
                   (event->kind == TOUR_FILE && !outcome_good(&receipt->outcome));
     tree_print(transfer->options, event, receipt);
+    transfer->held_back += event->held_back;
     if (transfer->proof && event->kind == TOUR_FILE)
         proof_file(transfer->proof, receipt);
     if (failed) {
@@ -241,13 +246,15 @@ static void tree_event(struct transfer *transfer, const struct tour_event *event
 
 static void copy_tree(struct transfer *transfer, const char *source)
 {
+    /* What only vanished while a tree was walked is missing nowhere. */
+    bool broken = transfer->tally.failed_count > transfer->vanished_count;
     struct tree tree;
     struct tour_event event = {.kind = TOUR_OVER};
     struct receipt receipt;
     struct error err = {0};
     transfer->tree_begun |= transfer->ended_count > 0 || transfer->tally.failed_count > 0;
     if (tree_begin(&tree, transfer->copy, &transfer->operands, &transfer->options->wish, source,
-                   &err) < 0) {
+                   broken, &err) < 0) {
         fail(transfer, &err);
     } else {
         atomic_store(&transfer->watch.progress, copy_progress(transfer->copy));
@@ -271,6 +278,16 @@ static void copy_trees(struct transfer *transfer)
         show_file(transfer, i + 1, operands->sources[i]);
         copy_tree(transfer, operands->sources[i]);
     }
+    if (transfer->held_back == 0)
+        return;
+    struct error err = {0};
+    error_set_class(&err, ERROR_HELD_BACK, EDQUOT,
+                    "--max-delete=%u: at least %llu more names of the target, which the source "
+                    "has not, stay",
+                    transfer->options->wish.tour.max_delete,
+                    (unsigned long long)transfer->held_back);
+    log_warning("%s", err.text);
+    (void)error_take(&transfer->err, &err);
 }
 
 /* Against a manifest there is no source. */

@@ -134,7 +134,7 @@ void tree_end(struct tree *tree)
 }
 
 int tree_begin(struct tree *tree, struct copy *copy, const struct operands *operands,
-               const struct copy_wish *wish, const char *source, struct error *err)
+               const struct copy_wish *wish, const char *source, bool broken, struct error *err)
 {
     int result = tree_place(tree, operands, source, wish->tour.names, err);
     int made = 0;
@@ -146,6 +146,7 @@ int tree_begin(struct tree *tree, struct copy *copy, const struct operands *oper
         .path = tree->path,
         .target_absent = made > 0 && wish->dry_run,
         .target_fresh = made > 0,
+        .broken = broken,
     };
     if (result >= 0 && !start.target_absent)
         result = copy_describe(copy, true, tree->target_root, &start.target, err);

@@ -64,6 +64,7 @@ struct copy {
     } wire_told; /* by the receipts of earlier files */
     uint64_t session;
     uint32_t jobs_count;
+    uint64_t removed_count; /* by --delete */
     struct kernel_memory kernel;
     struct ask_memory *memory; /* remote sides: what was answered, for the next lane */
     struct lane_config lane_config;
@@ -970,6 +971,7 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
         .run = &copy->run,
         .chunk_bytes = copy->lanes[0]->chunk_bytes,
         .numbers = &copy->jobs_count,
+        .removed_count = &copy->removed_count,
         .progress = &copy->tour_progress,
         .redials = &copy->redials,
     };

@@ -26,6 +26,7 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     tour->start = *start;
     tour->wish = config->run->wish;
     tour->dry = tour->wish->dry_run;
+    tour->broken = start->broken;
     tour->config.progress->bytes_total = NUM_UNKNOWN;
     tour->blocked_end = &tour->blocked;
     tour->told_end = &tour->told;
@@ -506,6 +507,7 @@ bool tour_event(struct tour *tour, struct tour_event *event)
             .kind = TOUR_OVER,
             .path = tour->start.path,
             .outcome = tour->outcome,
+            .held_back = tour->held_back,
             .error = tour->walk.error,
         };
         return true;

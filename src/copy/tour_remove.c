@@ -14,10 +14,24 @@ static bool folder_may_remove(struct tour *tour)
 {
     if (!tour->wish->tour.delete || tour->stopped)
         return false;
+    if (tour->wish->tour.ignore_errors)
+        return true;
     if (tour->broken && !tour->broken_told)
         log_warning("not all of the source could be read: nothing (more) is deleted");
     tour->broken_told = tour->broken;
     return !tour->broken;
+}
+
+/* --max-delete: one more name would be too many, so it stays. */
+static bool folder_holds_back(struct tour *tour, struct tour_level *now)
+{
+    const struct tour_wish *wish = &tour->wish->tour;
+    if (!wish->max_delete_set || *tour->config.removed_count < wish->max_delete)
+        return false;
+    tour->held_back += !now->again; /* else it was counted */
+    now->kept++;
+    now->keeps = true;
+    return true;
 }
 
 /* The step is about this path. false: there is no memory, and that is told. */
@@ -117,7 +131,20 @@ static void folder_ascend(struct tour *tour, struct tour_task *task, bool kept)
     removal->now = removal->above[--removal->depth];
     removal->now.kept += kept || tour->dry;
     removal->now.keeps |= kept;
+    removal->now.thinned |= !kept;
     folder_list(tour, task);
+}
+
+/* What it is about goes. */
+static void folder_take(struct tour *tour, struct tour_task *task, enum file_kind kind)
+{
+    ++*tour->config.removed_count;
+    task->gone_kind = kind;
+    task->call = (struct life_call){.bytes = NULL};
+    if (tour->dry)
+        task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
+    else
+        task_call(tour, task, STEP_REMOVING, SIDE_TARGET, SIDE_REMOVE);
 }
 
 /* All names of this folder have had their turn. */
@@ -134,24 +161,31 @@ static void folder_emptied(struct tour *tour, struct tour_task *task)
         now->looks = true; /* before it goes with whatever is in it */
         now->cookie = 0;
         folder_list(tour, task);
+    } else if (folder_holds_back(tour, now)) {
+        folder_ascend(tour, task, true);
     } else if (folder_about(tour, task, strdup(removal->folder))) {
-        task->gone_kind = FILE_FOLDER;
-        task->call = (struct life_call){.bytes = NULL};
-        if (tour->dry)
-            task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
-        else
-            task_call(tour, task, STEP_REMOVING, SIDE_TARGET, SIDE_REMOVE);
+        folder_take(tour, task, FILE_FOLDER);
     }
+}
+
+/* A cookie is the file system's: where it counts names, those behind removed ones are passed over.
+ */
+static bool folder_has_gaps(const struct tour_level *now)
+{
+    return now->long_list && now->thinned && !now->again;
 }
 
 static void folder_list_on(struct tour *tour, struct tour_task *task)
 {
     struct tour_removal *removal = task->removal;
+    struct tour_level *now = &removal->now;
     if (!folder_may_remove(tour)) {
         task_end(tour, task);
-    } else if (removal->cookie != 0) {
-        removal->now.cookie = removal->cookie;
-        removal->now.kept = 0;
+    } else if (removal->cookie != 0 || folder_has_gaps(now)) {
+        now->again |= removal->cookie == 0;
+        now->long_list = true;
+        now->cookie = removal->cookie;
+        now->kept = 0;
         folder_list(tour, task);
     } else {
         folder_emptied(tour, task);
@@ -204,8 +238,9 @@ void folder_missed(struct tour *tour, struct tour_task *task)
 
 static bool folder_goes_by_names(const struct tour *tour, const struct entry *entry)
 {
-    return entry->facts.kind == FILE_FOLDER && tour->wish->tour.rules &&
-           rules_protect_any(tour->wish->tour.rules);
+    const struct tour_wish *wish = &tour->wish->tour;
+    return entry->facts.kind == FILE_FOLDER &&
+           (wish->max_delete_set || (wish->rules && rules_protect_any(wish->rules)));
 }
 
 void folder_remove_next(struct tour *tour, struct tour_task *task)
@@ -217,7 +252,10 @@ void folder_remove_next(struct tour *tour, struct tour_task *task)
         task_end(tour, task);
         return;
     }
-    int result = entry_unpack(&removal->in, &entry, &err);
+    int result;
+    do
+        result = entry_unpack(&removal->in, &entry, &err);
+    while (result > 0 && folder_holds_back(tour, &removal->now));
     if (result < 0) {
         task_fail(tour, task, &err);
         return;
@@ -230,15 +268,10 @@ void folder_remove_next(struct tour *tour, struct tour_task *task)
         folder_descend(tour, task, entry.name);
         return;
     }
-    task->gone_kind = entry.facts.kind;
     if (!folder_about(tour, task, text_join_path(removal->folder, entry.name)))
         return;
-    task->call = (struct life_call){.bytes = NULL};
     removal->now.kept += tour->dry;
-    if (tour->dry)
-        task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
-    else
-        task_call(tour, task, STEP_REMOVING, SIDE_TARGET, SIDE_REMOVE);
+    folder_take(tour, task, entry.facts.kind);
 }
 
 void folder_removed(struct tour *tour, struct tour_task *task)
@@ -246,13 +279,14 @@ void folder_removed(struct tour *tour, struct tour_task *task)
     struct tour_level *now = &task->removal->now;
     int result = task->life.result;
     if (result < 0 && result != -ENOENT) {
+        --*tour->config.removed_count;
         now->kept++;
         now->keeps = true;
         *task->error = *task->life.error;
         task_tell(tour, task, TOUR_FAILED, STEP_REMOVING);
         return;
     }
-    tour->touched = task->own->touched = true;
+    tour->touched = task->own->touched = now->thinned = true;
     task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
 }
 

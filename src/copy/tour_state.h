@@ -79,6 +79,9 @@ struct tour_level {
     uint32_t kept;         /* of those that may go, so many at their beginning are still there */
     uint32_t parent_bytes; /* of the path, without its last part */
     bool keeps;            /* something in it stays, so it does, too */
+    bool long_list;        /* it takes more than one LIST ... */
+    bool thinned;          /* ... and something was removed in between ... */
+    bool again;            /* ... so it is listed once more from the beginning */
     bool looks;            /* is it empty now? */
 };
 
@@ -136,9 +139,10 @@ struct tour {
     struct pump *pump; /* of this turn */
     enum tour_state state;
     bool dry, stopped;
-    bool broken;      /* something of the source is not known: nothing is deleted any more */
-    bool broken_told; /* that */
-    bool touched;     /* something was made, changed or removed */
+    bool broken;        /* something of the source is not known: nothing is deleted any more */
+    bool broken_told;   /* that */
+    uint64_t held_back; /* names that stay because of --max-delete */
+    bool touched;       /* something was made, changed or removed */
     struct outcome outcome;
     struct life *ended; /* lives that have come back */
 

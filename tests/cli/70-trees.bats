@@ -285,3 +285,54 @@ again() { # ARGUMENT...
     [ -z "$(find source ! -type d)" ]
     [ -d source/d/e ]
 }
+
+# Names that are at the target and not at the source.
+extra() { # FOLDER
+    mkdir -p "$1"/gone/deep
+    touch "$1"/{1,2,3,4,5} "$1"/gone/{6,deep/7}
+}
+
+@test "--max-delete removes so many and says 25, each name in a folder counted; -n, too" {
+    mkdir source target
+    touch source/{a,b}
+    extra target
+    copy -n -r --delete --max-delete=3 source/ target
+    expect_status 25
+    expect "would go" "$(grep -c '"event":"removed"' out)" 3
+    copy -r --delete --max-delete=3 source/ target
+    expect_status 25
+    grep -q 'max-delete=3' err
+    expect "left" "$(find target -mindepth 1 | wc -l)" 8
+    copy -r --delete --max-delete=0 source/ target
+    expect_status 25
+    expect "left" "$(find target -mindepth 1 | wc -l)" 8
+    copy -r --delete --max-delete=6 source/ target
+    expect_status 0
+    diff -r source target
+    extra target
+    copy -r --delete --max-delete=1 source/ source/none target
+    expect_status 23
+    expect "left after an error" "$(find target -mindepth 1 | wc -l)" 11
+    copy -r --delete --ignore-errors source/ source/none target
+    expect_status 23
+    diff -r source target
+    copy -r --delete --max-delete=no source/ target
+    expect_status 1
+}
+
+@test "--ignore-errors removes after an error what the source has not, and only that" {
+    become_nobody
+    mkdir -p source/{shut,open} target
+    touch source/shut/x source/open/y
+    cp -r source/. target
+    extra target
+    touch target/{shut,open}/gone
+    chown -R 65534:65534 source target .
+    chmod 0 source/shut
+    copy -r --delete source/ target
+    expect_status 23
+    [ -e target/shut/gone ]
+    copy -r --delete --ignore-errors source/ target
+    expect_status 23
+    [ -e target/shut/x ] && [ -e target/shut/gone ] && [ ! -e target/open/gone ] && [ ! -e target/1 ] && [ ! -e target/gone ]
+}

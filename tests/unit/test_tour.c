@@ -48,6 +48,8 @@ struct world {
     uint32_t walk_bytes;          /* given in one WALK */
     const char *there[NAMES_MAX]; /* at the target */
     uint32_t there_count;
+    uint32_t list_names; /* at a time, and a cookie counts those that are there; 0: all at once */
+    uint64_t removed_count;
     const char *fails[NAMES_MAX]; /* "make PATH": that fails, with fail_errno */
     int fail_errno;
     uint32_t fail_count;
@@ -132,8 +134,15 @@ static void fake_list(struct world *world, struct slot *slot)
     struct bytes out = bytes_writer(slot->buffer, slot->length);
     const char *folder = slot->job->target_path;
     size_t length = strlen(folder);
+    uint64_t number = 0;
     for (uint32_t i = 0; i < world->there_count; i++) {
         const char *name = world->there[i];
+        if (world->list_names > 0 && (number++ < slot->offset || !name[0]))
+            continue;
+        if (world->list_names > 0 && number > slot->offset + world->list_names) {
+            slot->extent_start = number - 1;
+            break;
+        }
         if (length > 0 && (strncmp(name, folder, length) != 0 || name[length] != '/'))
             continue;
         name += length > 0 ? length + 1 : 0;
@@ -143,6 +152,19 @@ static void fake_list(struct world *world, struct slot *slot)
             assert_true(entry_pack(&out, &entry));
     }
     slot->count = (uint32_t)out.length;
+}
+
+/* As a file system that counts: those behind it move up. */
+static void fake_remove(struct world *world, const char *path)
+{
+    uint32_t i = 0;
+    while (i < world->there_count && strcmp(world->there[i], path) != 0)
+        i++;
+    if (world->list_names == 0 || i == world->there_count)
+        return;
+    world->there_count--;
+    memmove(world->there + i, world->there + i + 1,
+            (world->there_count - i) * sizeof(*world->there));
 }
 
 /* The source has what begins with s. */
@@ -212,6 +234,9 @@ static void fake_do(struct fake *fake, struct slot *slot)
         job->facts[SIDE_TARGET] = job->facts[SIDE_SOURCE];
         if (job->made == JOB_CREATED)
             job->facts[SIDE_TARGET].kind = FILE_NONE;
+        break;
+    case SIDE_REMOVE:
+        fake_remove(world, job->target_path);
         break;
     case SIDE_DESCRIBE:
         job->facts[fake->side.role] = (struct facts){.kind = FILE_NONE};
@@ -347,6 +372,7 @@ static void world_run(struct world *world, const char *path)
         .chunk_bytes = CHUNK_BYTES,
         .numbers = &world->numbers,
         .progress = &world->progress,
+        .removed_count = &world->removed_count,
     };
     const struct tour_start start = {
         .roots = {{1, "/source"}, {2, "/target"}},
@@ -557,6 +583,23 @@ static void delete_removes_what_the_source_has_not(void **state)
     }
 }
 
+static void delete_in_a_folder_of_several_lists_looks_again(void **state)
+{
+    struct world *world = world_open(1);
+    (void)state;
+    tell(world, ENTRY_ENTER, "", FILE_FOLDER);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    static const char *const there[] = {"", "s0", "1", "2", "3", "s4", "5", "6", "7"};
+    memcpy(world->there, there, sizeof(there));
+    world->there_count = COUNT_OF(there);
+    world->list_names = 4;
+    world->wish.tour.delete = true;
+    world_run(world, "");
+    assert_int_equal(world->removed_count, 6);
+    assert_int_equal(world->there_count, 3);
+    world_close(world);
+}
+
 static void nothing_is_deleted_after_an_error_of_the_source(void **state)
 {
     struct world *world = world_open(1);
@@ -698,6 +741,7 @@ int main(void)
         cmocka_unit_test(when_the_first_name_fails_the_next_one_leads),
         cmocka_unit_test(what_cannot_be_linked_is_copied),
         cmocka_unit_test(delete_removes_what_the_source_has_not),
+        cmocka_unit_test(delete_in_a_folder_of_several_lists_looks_again),
         cmocka_unit_test(nothing_is_deleted_after_an_error_of_the_source),
         cmocka_unit_test(a_dry_run_makes_and_removes_nothing),
         cmocka_unit_test(the_source_goes_only_after_the_commit),

@@ -18,9 +18,10 @@ struct tree {
     char *source_root, *path, *target_root;
 };
 
-/* Begin with it; its target's folder is made where it is not there. */
+/* Begin with it; its target's folder is made where it is not there. broken: an error came before
+ * it, so that it removes nothing. */
 int tree_begin(struct tree *tree, struct copy *copy, const struct operands *operands,
-               const struct copy_wish *wish, const char *source, struct error *err);
+               const struct copy_wish *wish, const char *source, bool broken, struct error *err);
 void tree_end(struct tree *tree);
 
 /* What is said about an event of it: as JSON, or with -v or -i in words. Failures are the caller's

@@ -37,6 +37,9 @@ struct tour_wish {
     bool one_filesystem;       /* -x */
     bool delete;               /* --delete: what the source has not, goes */
     bool delete_excluded;      /* --delete-excluded: and what it leaves out */
+    bool ignore_errors;        /* --ignore-errors: also after an error of the source */
+    bool max_delete_set;       /* --max-delete ... */
+    uint32_t max_delete;       /* ... so many names at most */
     bool force;                /* --force: a folder in the way of something else goes */
     bool remove_source;        /* --remove-source-files */
     bool mkpath;               /* --mkpath: the target's folders are made */

@@ -26,6 +26,7 @@ struct tour_start {
     const char *path;         /* beneath both of them; "": the source's root itself */
     bool target_absent;       /* --dry-run: a run would make it */
     bool target_fresh;        /* it was made for this */
+    bool broken;              /* an error of the source came before it: nothing is deleted */
     struct facts target;      /* of the target's root, where it is there: it is never copied into
                                  itself */
 };
@@ -51,6 +52,7 @@ struct tour_event {
     const struct life *life; /* FILE */
     const struct error *error;
     struct outcome outcome; /* OVER */
+    uint64_t held_back;     /* OVER: names at least that --max-delete has left */
 };
 
 struct tour;
@@ -60,6 +62,7 @@ struct tour_config {
     const struct life_run *run;
     uint32_t chunk_bytes;
     uint32_t *numbers;         /* of jobs: the next one */
+    uint64_t *removed_count;   /* names that --delete has taken from the target, of all tours */
     struct progress *progress; /* live figures of all its files */
     const bool *redials;       /* a lost link is dialled again; NULL: it is not */
 };
