@@ -297,6 +297,8 @@ static bool tour_take_entry(struct tour *tour)
         result = task_of_entry(tour, &entry);
     if (result == -ENOMEM)
         error_set_class(&err, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    else if (result < 0 && !error_is_set(&err))
+        error_set(&err, -result, "what is known of hard links cannot be read back");
     if (result < 0) {
         tour_cut(tour);
         tour_fail(tour, &err);

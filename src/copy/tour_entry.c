@@ -518,8 +518,11 @@ static int task_of_found(struct tour *tour, const struct entry *entry)
     if (entry->text && !task->link_text)
         return -ENOMEM;
     bool linked = facts->links > 1 || tour->names_gone;
-    if (!own && tour->wish->tour.hard_links && linked && !(task->link = link_see(tour, facts)))
-        return -ENOMEM;
+    int result = 0;
+    if (!own && tour->wish->tour.hard_links && linked)
+        result = link_see(tour, facts, &task->link);
+    if (result < 0)
+        return result;
     if (own && own->state == FOLDER_LOST)
         task_refuse_itself(tour, task);
     else

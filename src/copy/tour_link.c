@@ -1,8 +1,15 @@
 /* tour_link.c - files with several names: remembered from the first one that is seen to the last.
+ * Those that no task knows are in memory so far as they are few, and in a temporary file.
  */
 #include "tour_state.h"
 
+#include "haul/base/log.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* ---- in memory ---- */
 
 static struct tour_link **link_bucket(struct tour *tour, uint64_t device, uint64_t inode)
 {
@@ -10,30 +17,15 @@ static struct tour_link **link_bucket(struct tour *tour, uint64_t device, uint64
     return &tour->links[mixed >> 54];
 }
 
-struct tour_link *link_see(struct tour *tour, const struct facts *facts)
+static struct tour_link *link_find(struct tour *tour, const struct facts *facts)
 {
-    struct tour_link **bucket = link_bucket(tour, facts->device, facts->inode);
-    struct tour_link *link = *bucket;
+    struct tour_link *link = *link_bucket(tour, facts->device, facts->inode);
     while (link && (link->device != facts->device || link->inode != facts->inode))
         link = link->next;
-    if (!link && (link = calloc(1, sizeof(*link)))) {
-        *link = (struct tour_link){
-            .next = *bucket,
-            .device = facts->device,
-            .inode = facts->inode,
-            .left = facts->links,
-        };
-        *bucket = link;
-    }
-    if (!link)
-        return NULL;
-    if (link->left > 0)
-        link->left--;
-    link->users++;
     return link;
 }
 
-static void link_forget(struct tour *tour, struct tour_link *link)
+static void link_free(struct tour *tour, struct tour_link *link)
 {
     struct tour_link **at = link_bucket(tour, link->device, link->inode);
     while (*at != link)
@@ -43,16 +35,135 @@ static void link_forget(struct tour *tour, struct tour_link *link)
     free(link);
 }
 
+/* ---- in the temporary file ---- */
+
+/* How many names are left, and the path with its NUL; without one the next name leads. */
+static int link_put(struct tour *tour, const struct tour_link *link)
+{
+    const uint64_t key[2] = {link->device, link->inode};
+    uint8_t bytes[SPILL_BYTES_MAX];
+    struct bytes out = bytes_writer(bytes, sizeof(bytes));
+    bytes_put_u32(&out, link->left);
+    if (link->path)
+        bytes_put_raw(&out, link->path, strlen(link->path) + 1);
+    return out.failed ? -EMSGSIZE : spill_put(tour->spill, key, bytes, (uint32_t)out.length);
+}
+
+static int link_get(struct tour *tour, const struct facts *facts, struct tour_link *link)
+{
+    const uint64_t key[2] = {facts->device, facts->inode};
+    uint8_t bytes[SPILL_BYTES_MAX];
+    int length = tour->spill ? spill_get(tour->spill, key, bytes, sizeof(bytes)) : 0;
+    if (length <= 0)
+        return length;
+    struct bytes in = bytes_reader(bytes, (uint32_t)length);
+    link->spilled = true;
+    link->left = bytes_get_u32(&in);
+    if (in.failed || length == sizeof(uint32_t))
+        return in.failed ? -EIO : 0;
+    link->path = strdup((const char *)bytes + sizeof(uint32_t));
+    link->state = LINK_THERE;
+    return link->path ? 0 : -ENOMEM;
+}
+
+static void link_cannot_spill(struct tour *tour, int result)
+{
+    log_note("-H: files with several names are remembered in memory, however many there are: a "
+             "temporary file (TMPDIR, or /var/tmp) cannot be had: %s",
+             strerror(-result));
+    tour->spill_impossible = true;
+}
+
+/* The idle ones of the next buckets, until there are few again. */
+static void link_spill(struct tour *tour)
+{
+    int result = tour->spill ? 0 : spill_open(&tour->spill);
+    while (result == 0 && tour->links_idle > TOUR_LINKS_IDLE_MAX / 2) {
+        struct tour_link *link = tour->links[tour->links_next], *next;
+        tour->links_next = (tour->links_next + 1) % TOUR_LINKS_BUCKETS;
+        for (; link && result == 0; link = next) {
+            next = link->next;
+            if (link->users > 0)
+                continue;
+            result = link_put(tour, link);
+            if (result < 0)
+                break;
+            tour->links_idle--;
+            link_free(tour, link);
+        }
+    }
+    if (result < 0)
+        link_cannot_spill(tour, result);
+}
+
+/* ---- seen and released ---- */
+
+static int link_new(struct tour *tour, const struct facts *facts, struct tour_link **out)
+{
+    struct tour_link **bucket = link_bucket(tour, facts->device, facts->inode);
+    struct tour_link *link = calloc(1, sizeof(*link));
+    if (!link)
+        return -ENOMEM;
+    *link = (struct tour_link){
+        .device = facts->device,
+        .inode = facts->inode,
+        .left = facts->links,
+    };
+    int result = link_get(tour, facts, link);
+    if (result < 0) {
+        free(link->path);
+        free(link);
+        return result;
+    }
+    link->next = *bucket;
+    *bucket = *out = link;
+    return 0;
+}
+
+int link_see(struct tour *tour, const struct facts *facts, struct tour_link **out)
+{
+    struct tour_link *link = link_find(tour, facts);
+    int result = 0;
+    if (!link)
+        result = link_new(tour, facts, &link);
+    else if (link->users == 0)
+        tour->links_idle--;
+    if (result < 0)
+        return result;
+    if (link->left > 0)
+        link->left--;
+    link->users++;
+    *out = link;
+    return 0;
+}
+
+/* An inode may come back as another file: what is complete is forgotten everywhere. */
+static void link_forget(struct tour *tour, struct tour_link *link)
+{
+    const uint64_t key[2] = {link->device, link->inode};
+    if (link->spilled)
+        (void)spill_put(tour->spill, key, NULL, 0);
+    link_free(tour, link);
+}
+
 void link_release(struct tour *tour, struct tour_link *link)
 {
-    if (link && --link->users == 0 && link->left == 0)
+    if (!link || --link->users > 0)
+        return;
+    if (link->left == 0) {
         link_forget(tour, link);
+        return;
+    }
+    tour->links_idle++;
+    if (tour->links_idle > TOUR_LINKS_IDLE_MAX && !tour->spill_impossible)
+        link_spill(tour);
 }
 
 void link_close_all(struct tour *tour)
 {
     for (int i = 0; i < TOUR_LINKS_BUCKETS; i++) {
         while (tour->links[i])
-            link_forget(tour, tour->links[i]);
+            link_free(tour, tour->links[i]);
     }
+    spill_close(tour->spill);
 }

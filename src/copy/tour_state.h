@@ -6,11 +6,13 @@
 #include "haul/copy/tour.h"
 #include "haul/disk/entry.h"
 #include "haul/disk/owners.h"
+#include "haul/disk/spill.h"
 
 enum {
     TOUR_NAMES_BYTES = 16 * 1024,
     TOUR_REMOVALS_MAX = 4,
     TOUR_LINKS_BUCKETS = 1024,
+    TOUR_LINKS_IDLE_MAX = 1024, /* in memory, beside those of tasks; the others are spilled */
     TOUR_OWNERS_BUCKETS = 64
 };
 
@@ -45,7 +47,8 @@ struct tour_link {
         LINK_COMING,  /* one is under way */
         LINK_THERE,   /* the others become links to `path` */
     } state;
-    char *path; /* owned */
+    char *path;   /* owned */
+    bool spilled; /* it was in the spill, and is there still, as it was then */
 };
 
 /* What the source calls a user or a group. */
@@ -195,6 +198,10 @@ struct tour {
     struct life_call sync_call;
     struct tour_task *removing; /* wait for one of them, by next */
     struct tour_link *links[TOUR_LINKS_BUCKETS];
+    uint32_t links_idle;   /* that no task knows */
+    uint32_t links_next;   /* the bucket to be spilled next */
+    struct spill *spill;   /* NULL: none was needed yet, or ... */
+    bool spill_impossible; /* ... none can be made or filled, and that was said */
     struct tour_owner *owners[TOUR_OWNERS_BUCKETS];
     struct progress counted; /* files that have ended */
     uint64_t measured_ns;
@@ -212,8 +219,9 @@ void folder_release(struct tour *tour, struct tour_folder *folder);
 
 /* tour_link.c: files with several names */
 
-/* The one that has this device and inode, one name of it less to be seen; NULL: no memory. */
-struct tour_link *link_see(struct tour *tour, const struct facts *facts);
+/* The one that has this device and inode, one name of it less to be seen. -ENOMEM, or whatever has
+ * kept it from being read back. */
+int link_see(struct tour *tour, const struct facts *facts, struct tour_link **out);
 void link_release(struct tour *tour, struct tour_link *link);
 void link_close_all(struct tour *tour);
 

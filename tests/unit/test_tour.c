@@ -518,6 +518,27 @@ static void names_of_one_file_become_links_to_the_first(void **state)
     }
 }
 
+/* More than are kept in memory: the second names come when all the first ones have been seen. */
+static void many_files_of_two_names_are_all_linked(void **state)
+{
+    enum { PAIRS = 1500 };
+    char name[16];
+    (void)state;
+    struct world *world = world_open(1);
+    tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+    for (uint32_t i = 0; i < 2 * PAIRS; i++) {
+        snprintf(name, sizeof(name), "n%u", i);
+        tell_linked(world, name, i % PAIRS + 1, 2);
+    }
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    world_run(world, "a");
+    assert_int_equal(world->files_count, PAIRS);
+    assert_before(world, "commit a/n0", "link a/n1500");
+    assert_before(world, "commit a/n700", "link a/n2200");
+    assert_before(world, "link a/n2999", "adjust a");
+    world_close(world);
+}
+
 static void when_the_first_name_fails_the_next_one_leads(void **state)
 {
     (void)state;
@@ -738,6 +759,7 @@ int main(void)
         cmocka_unit_test(a_folder_that_cannot_be_made_is_left_out),
         cmocka_unit_test(what_fails_is_told_and_the_others_go_on),
         cmocka_unit_test(names_of_one_file_become_links_to_the_first),
+        cmocka_unit_test(many_files_of_two_names_are_all_linked),
         cmocka_unit_test(when_the_first_name_fails_the_next_one_leads),
         cmocka_unit_test(what_cannot_be_linked_is_copied),
         cmocka_unit_test(delete_removes_what_the_source_has_not),
