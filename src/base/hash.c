@@ -145,6 +145,16 @@ void digest_fold_add(struct digest_fold *fold, const struct digest *digest)
     update(fold, digest->bytes, DIGEST_BYTES);
 }
 
+void digest_fold_bytes(struct digest_fold *fold, const void *data, size_t length)
+{
+    update(fold, data, length);
+}
+
+void digest_fold_restart(struct digest_fold *fold)
+{
+    XXH3_128bits_reset(&fold->state);
+}
+
 struct digest digest_fold_value(const struct digest_fold *fold)
 {
     return digest_from(XXH3_128bits_digest(&fold->state));

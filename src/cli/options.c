@@ -28,6 +28,8 @@ static const struct option_word engine_words[] = {{"auto", ENGINE_AUTO},
                                                   {"threads", ENGINE_THREADS},
                                                   {"sync", ENGINE_SYNC},
                                                   {NULL, 0}};
+static const struct option_word whole_words[] = {
+    {"sha256", WHOLE_SHA256}, {"xxh128", WHOLE_XXH128}, {NULL, 0}};
 static const struct option_word reflink_words[] = {
     {"auto", REFLINK_AUTO}, {"always", REFLINK_ALWAYS}, {"never", REFLINK_NEVER}, {NULL, 0}};
 static const struct option_word read_errors_words[] = {
@@ -129,6 +131,9 @@ static const struct option_row table[] = {
     DIGEST("cc", "the same as --checksum-choice"),
     VALUE(TEXT, "manifest", "FILE", AT(wish.manifest_path), 0,
           "write the digests of all chunks to FILE"),
+    VALUE(TEXT, "digest-file", "FILE", AT(wish.digest_path), 0,
+          "write the digest of the whole to FILE, for sha256sum -c"),
+    WORD("digest", "NAME", wish.digest, whole_words, "of --digest-file: sha256, xxh128"),
 
     CLEAR("inplace", 0, wish.file.no_inplace, "write into the target itself (the default)"),
     FLAG("no-inplace", 0, wish.file.no_inplace, "write beside the target, and rename when durable"),
@@ -283,6 +288,7 @@ static const struct option_word *find_word(const struct option_word *words, cons
 /* Fields of an enum are written as uint32_t. */
 static_assert(sizeof(enum policy_kind) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum engine_kind) == sizeof(uint32_t), "enum in the table");
+static_assert(sizeof(enum whole_kind) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum reflink_wish) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum resume_wish) == sizeof(uint32_t), "enum in the table");
 static_assert(sizeof(enum read_errors) == sizeof(uint32_t), "enum in the table");
@@ -713,6 +719,7 @@ static int check_reflink(const struct options *options, struct error *err)
     const struct copy_wish *wish = &options->wish;
     const char *given = wish->verify          ? "--verify"
                         : wish->manifest_path ? "--manifest"
+                        : wish->digest_path   ? "--digest-file"
                         : wish->sparse        ? "--sparse"
                                               : NULL;
     if (wish->file.reflink != REFLINK_ALWAYS || !given)
@@ -721,6 +728,23 @@ static int check_reflink(const struct options *options, struct error *err)
                            "--reflink=always reads and writes no data, and %s wants that: leave "
                            "out one of them, or --reflink=auto copies",
                            given);
+}
+
+/* All bytes pass here, one after the other. */
+static int check_digest_file(const struct options *options, struct error *err)
+{
+    const struct copy_wish *wish = &options->wish;
+    bool skips = wish->file.read_errors == READ_ERRORS_SKIP;
+    const char *given = wish->file.resume == RESUME_APPEND ? "--append, which reads nothing of it"
+                        : skips           ? "--read-errors=skip, which leaves out what nobody knows"
+                        : wish->lanes > 1 ? "-j, which has no order"
+                                          : NULL;
+    if (!wish->digest_path)
+        return 0;
+    if (given)
+        return error_set_class(err, ERROR_USAGE, EINVAL, "--digest-file does not go with %s",
+                               given);
+    return whole_check(wish->digest, err);
 }
 
 static int check_built_in(const struct options *options, struct error *err)
@@ -834,6 +858,8 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
         rc = check_transport(options, err);
     if (rc == 0)
         rc = check_reflink(options, err);
+    if (rc == 0)
+        rc = check_digest_file(options, err);
     return rc < 0 ? rc : check_built_in(options, err);
 }
 

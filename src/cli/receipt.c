@@ -260,6 +260,8 @@ static void words_full(FILE *out, const struct receipt *receipt)
     print_kernel(out, receipt);
     fprintf(out, "digest    %s\n",
             receipt->digest_known ? digest_text(digest, &receipt->digest) : "unknown");
+    if (receipt->whole_text[0])
+        fprintf(out, "%s    %s\n", whole_name(receipt->whole), receipt->whole_text);
 }
 
 static void print_would(FILE *out, const struct receipt *receipt)
@@ -386,6 +388,10 @@ static void json_counts(FILE *out, const struct receipt *receipt)
     output_json_seconds(out, "seconds", receipt->duration_ns);
     output_json_string(out, "digest",
                        receipt->digest_known ? digest_text(digest, &receipt->digest) : NULL);
+    for (int i = 0; i < WHOLE_KINDS_COUNT; i++)
+        output_json_string(out, whole_name((enum whole_kind)i),
+                           receipt->whole_text[0] && (int)receipt->whole == i ? receipt->whole_text
+                                                                              : NULL);
     output_json_number(out, "chunk_bytes",
                        receipt->chunk_bytes > 0 ? receipt->chunk_bytes : NUM_UNKNOWN);
     output_json_number(out, "lanes", receipt->lanes);

@@ -2,6 +2,7 @@
 #include "haul/cli/reserve.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/cli/digest_file.h"
 #include "haul/copy/reservation.h"
 #include "haul/disk/beside.h"
 #include "haul/disk/journal.h"
@@ -187,6 +188,8 @@ static int add_all(struct reserve *self, struct error *err)
     if (result == 0)
         result = add_own(self, "--manifest", wish->manifest_path, false, err);
     if (result == 0 && !self->verify)
+        result = add_own(self, "--digest-file", wish->digest_path, false, err);
+    if (result == 0 && !self->verify)
         result = add_own(self, "--journal", wish->file.journal_path, true, err);
     self->asks =
         self->copy && (operands->sources_count > 1 || reservation_count(self->reservation) > 0);
@@ -196,6 +199,8 @@ static int add_all(struct reserve *self, struct error *err)
         result = add_path(self, RESERVATION_COMPARED, operands->target.path, 0, err);
     if (result == 0 && !self->verify && wish->manifest_path)
         result = check_manifest(wish->manifest_path, err);
+    if (result == 0 && !self->verify && wish->digest_path)
+        result = digest_file_check(wish->digest_path, err);
     return result;
 }
 

@@ -6,6 +6,7 @@
 #include "haul/base/clock.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
+#include "haul/cli/digest_file.h"
 #include "haul/cli/exit.h"
 #include "haul/cli/list.h"
 #include "haul/cli/operands.h"
@@ -268,6 +269,20 @@ static void copy_tree(struct transfer *transfer, const char *source)
     transfer->ended_count++;
 }
 
+/* Whether a source is a folder only its machine knows. */
+static bool digests_trees(struct transfer *transfer)
+{
+    const struct operands *operands = &transfer->operands;
+    struct error err = {0};
+    if (operands->trees_count == 0 || !transfer->options->wish.digest_path)
+        return false;
+    error_set_class(&err, ERROR_USAGE, EINVAL,
+                    "%s: is a folder, and --digest-file is about one file",
+                    operands->sources[operands->sources_count - 1]);
+    fail(transfer, &err);
+    return true;
+}
+
 static void copy_trees(struct transfer *transfer)
 {
     const struct operands *operands = &transfer->operands;
@@ -305,6 +320,7 @@ static int refuse_of_several(const struct operands *operands, const struct copy_
                              struct error *err)
 {
     const char *given = wish->manifest_path       ? "--manifest"
+                        : wish->digest_path       ? "--digest-file"
                         : wish->file.journal_path ? "--journal"
                                                   : NULL;
     if (wish->tour.names && operands->sources_count > 1)
@@ -460,7 +476,8 @@ static void copy_all(struct transfer *transfer)
         if (failed && copy_broken(transfer->copy))
             break;
     }
-    copy_trees(transfer);
+    if (!digests_trees(transfer))
+        copy_trees(transfer);
     if (!single(transfer)) /* beside each other */
         transfer->sum.duration_ns = clock_now_ns() - transfer->started_ns;
 }
@@ -598,6 +615,30 @@ static int refuse_reflink_there(const struct operands *operands, const struct co
                            "where that cannot be");
 }
 
+/* What the target has already is not sent: neither of two other machines' would come here. */
+static int refuse_digest_there(const struct operands *operands, const struct copy_wish *wish,
+                               struct error *err)
+{
+    bool there = operands->source.kind == ADDRESS_REMOTE && operands->target.kind == ADDRESS_REMOTE;
+    if (!wish->digest_path || !there)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "--digest-file digests the bytes here, and these do not come here: run "
+                           "it on %s",
+                           operands->target.host);
+}
+
+/* It is durable: so is the list. */
+static void write_digest(struct transfer *transfer)
+{
+    struct error err = {0};
+    const struct copy_wish *wish = &transfer->options->wish;
+    const struct receipt *sum = &transfer->sum;
+    if (wish->digest_path && sum->whole_text[0] && outcome_good(&sum->outcome) &&
+        digest_file_write(wish->digest_path, sum->whole_text, sum->target_path, &err) < 0)
+        fail(transfer, &err);
+}
+
 static int look_at_source(const char *source, struct error *err)
 {
     struct facts facts;
@@ -695,6 +736,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
     if (rc == 0)
         rc = refuse_reflink_there(&transfer.operands, &options->wish, &err);
     if (rc == 0)
+        rc = refuse_digest_there(&transfer.operands, &options->wish, &err);
+    if (rc == 0)
         rc = trees_find(&transfer.operands, &options->wish, NULL, &err);
     if (rc == 0)
         rc = refuse_of_several(&transfer.operands, &options->wish, &err);
@@ -708,6 +751,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
     }
     if (rc < 0)
         fail(&transfer, &err);
+    else
+        write_digest(&transfer);
     int code = transfer_code(&transfer);
     if (transfer.proof)
         code = end_proof(&transfer, code);

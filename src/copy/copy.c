@@ -133,6 +133,8 @@ static struct budget_wish copy_memory_wish(const struct copy *copy, uint32_t lan
 /* As many as may be opened, but fewer where that leaves chunks that are worth the round trips. */
 static int copy_decide_lanes(struct copy *copy, uint32_t *lanes, struct error *err)
 {
+    if (copy->wish.digest_path) /* the bytes come in order */
+        copy->wish.lanes = 1;
     bool fixed = copy->wish.lanes > 0;
     struct budget_facts facts;
     struct budget_wish wish;
@@ -805,6 +807,8 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .source = job->reports[SIDE_SOURCE],
         .target = job->reports[SIDE_TARGET],
     };
+    receipt->whole = copy->wish.digest;
+    memcpy(receipt->whole_text, life->whole_text, sizeof(receipt->whole_text));
     copy_fill_wire(copy, job, receipt);
     copy_fill_hosts(copy, receipt);
     memcpy(receipt->changes, changes, sizeof(receipt->changes));

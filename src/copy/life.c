@@ -159,7 +159,7 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     bool leaves_out = job.read_errors == READ_ERRORS_SKIP;
     job.journal_early = !compare && (wish->manifest_path || telling || leaves_out);
     /* These want the content to be read, or written in another way. */
-    if (compare || wish->verify || wish->manifest_path || wish->sparse)
+    if (compare || wish->verify || wish->manifest_path || wish->digest_path || wish->sparse)
         job.reflink = REFLINK_NEVER;
     if (compare)
         job.journal_path = start->source_path ? NULL : wish->manifest_path;
@@ -272,6 +272,8 @@ void life_close(struct life *life)
     (void)errand_end(life->errand, NULL);
     life->errand = NULL;
     life_digest_close(life);
+    whole_close(life->whole);
+    life->whole = NULL;
 }
 
 /* Nothing else is in the way of closing what is still open. */
@@ -711,13 +713,15 @@ static void life_target_opened(struct life *life)
     }
     if (job->wish.reflink == REFLINK_AUTO && life->run->shares)
         *life->run->shares = false;
+    life->resumed = life->kind == LIFE_COPY && job->journal == JOURNAL_FITS;
+    if (result == 0 && life->kind == LIFE_COPY && wish->digest_path)
+        result = whole_open(&life->whole, wish->digest, &err);
     if (result == 0)
         result = life_make_plan(life, &err);
     if (life_failed(life, result, &err))
         return;
     life_tell_size(life); /* of a manifest, too */
-    life->resumed = life->kind == LIFE_COPY && job->journal == JOURNAL_FITS;
-    if (life->resumed || !job->source_path)
+    if ((life->resumed && !life->whole) || !job->source_path)
         life_enter(life, LIFE_LISTING);
     else
         life_copy(life);
@@ -816,8 +820,11 @@ static void life_complete(struct life *life)
     }
     bool manifest = life->run->wish->manifest_path && life->kind == LIFE_COPY;
     life->digest_known = plan_digest(life->plan, &life->digest);
+    if (life->whole)
+        whole_end(life->whole, life->whole_text);
+    bool resumed = life->job.journal == JOURNAL_FITS && !life->digest_known;
     bool journalled = life->kind == LIFE_COPY && plan_complete(life->plan);
-    if (journalled && (life->job.journal == JOURNAL_FITS || manifest))
+    if (journalled && (resumed || manifest))
         life_enter(life, LIFE_SYNCING);
     else
         life_stored(life);

@@ -135,7 +135,7 @@ bool life_up_to_date(const struct life *life)
         return false;
     if (wish->checksum || job->journal_present || wish->file.resume == RESUME_RESTART)
         return false;
-    if (wish->verify || wish->manifest_path) /* both want the content to be read */
+    if (wish->verify || wish->manifest_path || wish->digest_path) /* they want it to be read */
         return false;
     if (wish->choice.size_only && same_size(&job->facts[SIDE_SOURCE], &job->facts[SIDE_TARGET]))
         return true;
@@ -162,7 +162,7 @@ static const char *road_of_wishes(const struct copy_wish *wish)
         return "more belongs to it than its data";
     if (wish->dry_run)
         return "nothing is to be changed";
-    if (wish->verify || wish->manifest_path || wish->checksum)
+    if (wish->verify || wish->manifest_path || wish->digest_path || wish->checksum)
         return "chunks of it are to be read, or listed";
     if (file->cache != POLICY_AUTO || file->strict || file->cache_max_set)
         return "how it is kept out of the cache was wished";
@@ -222,15 +222,20 @@ static int make_copy_plan(struct life *life, struct error *err)
     /* Verification stays behind two windows and what is in flight, so that it finds them closed. */
     uint64_t lag_bytes = 3 * (uint64_t)budget->window_bytes + budget->memory_bytes;
     bool piped = life_pipes(life, SIDE_TARGET);
+    bool resume = job->journal == JOURNAL_FITS;
+    /* All bytes are wanted here, and in their order: of what is listed, too. */
+    bool again = resume && life->whole;
+    if (again)
+        log_note("%s: what is there is read for --digest-file", job->target_path);
     const struct plan_config config = {
         .size_bytes =
             life_pipes(life, SIDE_SOURCE) ? PLAN_SIZE_UNKNOWN : job->facts[SIDE_SOURCE].size_bytes,
         .chunk_bytes = job->chunk_bytes,
-        .compare_bytes = job->old_bytes,
+        .compare_bytes = again ? job->facts[SIDE_SOURCE].size_bytes : job->old_bytes,
         .rewrite = !job->target_readable || job->wish.resume == RESUME_RESTART,
         .sparse = !piped && has_holes(&job->facts[SIDE_SOURCE]),
         .blank = !piped && life_sparse(life) && job->facts[SIDE_TARGET].kind != FILE_DEVICE,
-        .resume = job->journal == JOURNAL_FITS,
+        .resume = resume && !again,
         .trust = wish->file.resume == RESUME_APPEND && !wish->verify &&
                  job->journal_source_proven && job->journal_target_proven,
         .against_source = wish->file.resume == RESUME_APPEND_VERIFY || !job->journal_source_proven,
@@ -272,6 +277,8 @@ int life_make_compare_plan(struct life *life, struct error *err)
     life->holes_before_bytes = life->progress->bytes_holes;
     plan_close(life->plan);
     life->plan = NULL;
+    if (life->whole)
+        whole_restart(life->whole);
     return plan_open(&life->plan, &config, life->progress, life->run->control, err);
 }
 
@@ -281,6 +288,7 @@ bool life_options_kept(const struct life *life)
     const struct progress *progress = life->progress;
     uint64_t there_bytes = progress->bytes_verified + progress->bytes_holes;
     return (!wish->manifest_path || life->manifest_made) &&
+           (!wish->digest_path || life->whole_text[0]) &&
            (!wish->verify || there_bytes == progress->bytes_total);
 }
 

@@ -314,6 +314,64 @@ static void pump_left_out(struct pump *pump, struct slot *slot, uint32_t written
     pump_free(pump, slot);
 }
 
+/* A chunk before this one is still to come: items are yielded in order, so a slot has it. */
+static bool pump_has_earlier(const struct pump *pump, const struct slot *slot)
+{
+    for (uint32_t i = 0; i < pump->slots_count; i++) {
+        const struct slot *other = &pump->slots[i];
+        bool coming = other->state == SLOT_EXAMINING || other->state == SLOT_FETCHING ||
+                      other->state == SLOT_ASKING || other->state == SLOT_DIFFERING ||
+                      other->state == SLOT_ORDERING;
+        if (coming && other->job == slot->job && other->item.chunk < slot->item.chunk)
+            return true;
+    }
+    return false;
+}
+
+/* The source's chunk is in the buffer: into the digest of the whole, when it is its turn. What lies
+ * between it and the one before are holes. */
+static bool pump_digest(struct pump *pump, struct slot *slot)
+{
+    struct whole *whole = life_of(slot)->whole;
+    if (!whole)
+        return true;
+    if (pump_has_earlier(pump, slot) || !whole_fill(whole, slot->offset))
+        return false;
+    whole_add(whole, slot->buffer, slot->length);
+    return true;
+}
+
+/* It is at hand: the target has it, too, or gets it. */
+static void pump_hand_on(struct pump *pump, struct slot *slot)
+{
+    if (!pump_digest(pump, slot))
+        slot->state = SLOT_ORDERING;
+    else if (slot->op == SIDE_FETCH && slot->conditional && slot->matched)
+        pump_kept(pump, slot);
+    else
+        pump_start(pump, slot, SLOT_STORING, SIDE_STORE);
+}
+
+/* Those whose turn has come, or will never. true: there was one, or zeros were digested. */
+static bool pump_order(struct pump *pump)
+{
+    bool moved = false;
+    for (uint32_t i = 0; i < pump->slots_count; i++) {
+        struct slot *slot = &pump->slots[i];
+        if (slot->state != SLOT_ORDERING)
+            continue;
+        if (life_of(slot)->result < 0) {
+            plan_returned(life_of(slot)->plan, &slot->item);
+            pump_free(pump, slot);
+            moved = true;
+        } else if (!pump_has_earlier(pump, slot)) {
+            pump_hand_on(pump, slot);
+            moved = true;
+        }
+    }
+    return moved;
+}
+
 /* Fetched: the same as the target has, or to be stored; or only to be told. */
 static void pump_fetched(struct pump *pump, struct slot *slot)
 {
@@ -323,7 +381,7 @@ static void pump_fetched(struct pump *pump, struct slot *slot)
     if (slot->broken && (there || blocks_bytes(slot->set, slot->length) == 0)) {
         pump_left_out(pump, slot, 0);
     } else if (there) {
-        pump_kept(pump, slot);
+        pump_hand_on(pump, slot);
     } else if (slot->job->wish.compare_only) {
         plan_differs(life_of(slot)->plan, &slot->item, &slot->digest);
         pump_free(pump, slot);
@@ -331,7 +389,7 @@ static void pump_fetched(struct pump *pump, struct slot *slot)
         slot->item.expected = slot->digest;
         pump_start(pump, slot, SLOT_ASKING, SIDE_BLOCKS);
     } else {
-        pump_start(pump, slot, SLOT_STORING, SIDE_STORE);
+        pump_hand_on(pump, slot);
     }
 }
 
@@ -379,7 +437,7 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         pump_start(pump, slot, SLOT_DIFFERING, SIDE_DIFFER);
         break;
     case SLOT_DIFFERING:
-        pump_start(pump, slot, SLOT_STORING, SIDE_STORE);
+        pump_hand_on(pump, slot);
         break;
     case SLOT_STORING:
         pump_stored(pump, slot);
@@ -402,6 +460,7 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         pump_free(pump, slot);
         break;
     case SLOT_FREE:
+    case SLOT_ORDERING:
     case SLOT_PRESSING:
     case SLOT_STEPPING:
     case SLOT_LENT:
@@ -620,7 +679,8 @@ static void pump_lose(struct pump *pump, enum side_role role, int result)
     for (uint32_t i = 0; i < pump->slots_count + pump->control_count; i++) {
         struct slot *slot = &pump->slots[i];
         bool there = slot->state != SLOT_FREE && slot->state != SLOT_LENT &&
-                     slot->state != SLOT_LOST && pump_role(slot) == role;
+                     slot->state != SLOT_ORDERING && slot->state != SLOT_LOST &&
+                     pump_role(slot) == role;
         if (!there)
             continue;
         slot->result = result;
@@ -699,6 +759,12 @@ bool pump_is_empty(const struct pump *pump)
     return !pump->lives.first && !pump->batched.first && pump->busy_count == 0;
 }
 
+/* A hole at its end. false: not all of it yet. */
+static bool pump_digest_end(const struct life *life)
+{
+    return !life->whole || whole_fill(life->whole, plan_size(life->plan));
+}
+
 /* Files that have all their chunks, and those that have ended. true: there was one. */
 static bool pump_look(struct pump *pump)
 {
@@ -714,7 +780,8 @@ static bool pump_look(struct pump *pump)
         }
         if (life->state == LIFE_COPYING && life->slots_count == 0 &&
             (life->plan_ended || life->result < 0)) {
-            life_copied(life);
+            if (life->result < 0 || pump_digest_end(life))
+                life_copied(life);
             moved = true;
         }
         if (life_ended(life)) {
@@ -744,7 +811,8 @@ bool pump_turn(struct pump *pump)
     }
     int count = pump_reap(pump, SIDE_SOURCE, false);
     int more = pump_reap(pump, SIDE_TARGET, false);
-    bool moved = pump_look(pump) || count != 0 || more != 0;
+    bool ordered = pump_order(pump);
+    bool moved = pump_look(pump) || count != 0 || more != 0 || ordered;
     if (!moved)
         pump_press(pump);
     return moved;

@@ -79,6 +79,7 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     sum->bytes_durable += one->bytes_durable;
     sum->duration_ns += one->duration_ns;
     sum->digest_known = false;
+    sum->whole_text[0] = '\0';
     sum->lanes = (uint32_t)max_u64(sum->lanes, one->lanes);
     sum->memory_peak_bytes = max_known(sum->memory_peak_bytes, one->memory_peak_bytes);
     sum->kernel = one->kernel; /* of the run so far */

@@ -193,6 +193,7 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "\"bytes_verified\":0,"
         "\"bytes_unreadable\":0,"
         "\"seconds\":8.000000,\"digest\":\"abababababababababababababababab\","
+        "\"sha256\":null,\"xxh128\":null,"
         "\"chunk_bytes\":1048576,\"lanes\":1,\"memory_peak_bytes\":18874368,"
         "\"memory_budget_bytes\":16777216,\"slots_halved_most\":0,\"pressure\":null,"
         "\"kernel_memory_of\":null,\"kernel_memory_most_bytes\":null,"
@@ -223,7 +224,7 @@ static void receipt_json_unknown_is_null_never_zero(void **state)
     assert_says(out, "\"durable\":false");
     assert_says(out, "\"bytes_total\":null");
     assert_says(out, "\"bytes_copied\":0");
-    assert_says(out, "\"digest\":null,\"chunk_bytes\":null");
+    assert_says(out, "\"xxh128\":null,\"chunk_bytes\":null");
     assert_says(out, "\"memory_peak_bytes\":null,\"memory_budget_bytes\":null");
     assert_says(out, "\"source\":{\"path\":null,\"host\":null,\"policy\":null,");
     assert_says(out, "\"engine\":null");

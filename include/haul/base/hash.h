@@ -35,6 +35,9 @@ struct digest_fold;
 /* NULL when there is no memory. Close accepts NULL. */
 struct digest_fold *digest_fold_open(void);
 void digest_fold_add(struct digest_fold *fold, const struct digest *digest);
+/* The same of any bytes: then it is their digest, however they were cut. */
+void digest_fold_bytes(struct digest_fold *fold, const void *data, size_t length);
+void digest_fold_restart(struct digest_fold *fold); /* of nothing, again */
 struct digest digest_fold_value(const struct digest_fold *fold);
 void digest_fold_close(struct digest_fold *fold);
 

@@ -9,6 +9,7 @@
 
 #include "haul/base/control.h"
 #include "haul/base/error.h"
+#include "haul/base/whole.h"
 #include "haul/disk/budget.h"
 #include "haul/net/address.h"
 #include "haul/net/link.h"
@@ -67,6 +68,8 @@ struct copy_wish {
     bool no_preallocate;       /* --no-preallocate */
     bool many;                 /* there are several files: small ones go as a whole */
     const char *manifest_path; /* --manifest; NULL: none */
+    const char *digest_path;   /* --digest-file: all bytes are digested in order; NULL: no */
+    enum whole_kind digest;    /* --digest: how */
     uint32_t attributes[ATTRIBUTES_COUNT]; /* --perms, --no-owner, -a ...: enum attribute_wish */
     struct mode_changes chmod;             /* --chmod */
     uint32_t umask_bits;                   /* of this process */

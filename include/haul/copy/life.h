@@ -209,6 +209,7 @@ struct life {
     uint64_t unreadable[2]; /* from, to: what was left out last, and not told yet */
     struct errand *errand;  /* under way: a file of the client's own is written */
     struct life_digest digesting;
+    struct whole *whole;    /* COPY: its bytes, in order; NULL: nobody asks */
     bool manifest_made;     /* by this life: the file of that name is ours */
     uint32_t details_bytes; /* DRESSING: in the buffer */
     bool undressed;         /* details were asked for, and are not what they should be */
@@ -224,7 +225,8 @@ struct life {
     const char *would;
     bool digest_known;
     struct digest digest;
-    uint32_t lanes; /* that had a part in it */
+    char whole_text[WHOLE_TEXT_BYTES]; /* "": not known */
+    uint32_t lanes;                    /* that had a part in it */
     uint64_t duration_ns;
     uint64_t started_ns;
 

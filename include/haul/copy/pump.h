@@ -10,6 +10,9 @@
  *                  [AUDIT] EXAMINING -right-> FREE (kept), -wrong-> FETCHING -> STORING (repaired)
  *                  [VERIFY] VERIFYING, [MAP] MAPPING, [RECALL] RECALLING, [ERASE] ERASING -> FREE
  *
+ * Where the bytes of all of the file are digested, a chunk that is about to be STORED or KEPT
+ * waits, ORDERING, until those before it have been.
+ *
  * KEEPING only where a journal is kept; what is wrong in a sparse file is first ERASED, since zeros
  * are not stored there; and when files are only compared, nothing is STORED.
  *

@@ -7,6 +7,7 @@
 #define HAUL_REPORT_H
 
 #include "haul/base/hash.h"
+#include "haul/base/whole.h"
 #include "haul/disk/job.h"
 #include "haul/disk/kernel_memory.h"
 #include "haul/side/outcome.h"
@@ -66,6 +67,8 @@ struct receipt {
     uint64_t duration_ns;   /* to durability */
     bool digest_known;
     struct digest digest; /* of the chunk digests in order */
+    enum whole_kind whole;
+    char whole_text[WHOLE_TEXT_BYTES]; /* of all bytes in order; "": not known */
     uint32_t chunk_bytes;
     uint32_t lanes;
     uint64_t memory_peak_bytes, memory_budget_bytes;

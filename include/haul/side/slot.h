@@ -78,6 +78,7 @@ enum slot_state {
     SLOT_FETCHING,   /* the source reads and digests */
     SLOT_ASKING,     /* the target tells the digests of the chunk's blocks */
     SLOT_DIFFERING,  /* the source gives those blocks that are others */
+    SLOT_ORDERING,   /* no side has it; chunks before it are to be digested first */
     SLOT_STORING,    /* the target writes */
     SLOT_KEEPING,    /* the target notes a chunk that was right */
     SLOT_ERASING,    /* the target makes a hole */

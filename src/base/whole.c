@@ -1,0 +1,173 @@
+/* whole.c - sha256 through libcrypto, which is loaded when it is asked for, as libssh is; XXH3-128
+ * through hash.h. */
+#include "haul/base/whole.h"
+
+#include "haul/base/cleanup.h"
+#include "haul/base/hash.h"
+#include "haul/base/num.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#if WITH_SSH /* what is loaded at run time can be left out */
+#include <dlfcn.h>
+#endif
+
+enum { FILL_STEP_BYTES = 4 * 1024 * 1024, ZEROS_BYTES = 65536, SHA256_BYTES = 32 };
+
+/* Of OpenSSL 1.1 and 3: evp.h's, which have not changed since. */
+struct crypto {
+    void *(*EVP_MD_CTX_new)(void);
+    void (*EVP_MD_CTX_free)(void *context);
+    const void *(*EVP_sha256)(void);
+    int (*EVP_DigestInit_ex)(void *context, const void *type, void *engine);
+    int (*EVP_DigestUpdate)(void *context, const void *data, size_t length);
+    int (*EVP_DigestFinal_ex)(void *context, unsigned char *digest, unsigned int *length);
+};
+
+struct whole {
+    enum whole_kind kind;
+    uint64_t bytes;
+    struct digest_fold *fold;
+    struct crypto crypto;
+    void *context;
+};
+
+#if WITH_SSH
+static int crypto_load(struct crypto *crypto, struct error *err)
+{
+    static const char *const names[] = {"libcrypto.so.3", "libcrypto.so.1.1"};
+    static const struct {
+        const char *name;
+        size_t offset;
+    } functions[] = {
+#define ENTRY(name) {#name, offsetof(struct crypto, name)}
+        ENTRY(EVP_MD_CTX_new),    ENTRY(EVP_MD_CTX_free),  ENTRY(EVP_sha256),
+        ENTRY(EVP_DigestInit_ex), ENTRY(EVP_DigestUpdate), ENTRY(EVP_DigestFinal_ex),
+#undef ENTRY
+    };
+    void *library = NULL, *address = NULL;
+    for (size_t i = 0; !library && i < COUNT_OF(names); i++)
+        library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    for (size_t i = 0; library && i < COUNT_OF(functions); i++) {
+        address = dlsym(library, functions[i].name);
+        if (!address)
+            break;
+        memcpy((char *)crypto + functions[i].offset, &address, sizeof(address));
+    }
+    if (address)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, ENOTSUP,
+                           "sha256 needs OpenSSL's libcrypto.so.3 or .1.1, which is not here: "
+                           "install it, or take --digest=xxh128");
+}
+#else
+static int crypto_load(struct crypto *crypto, struct error *err)
+{
+    (void)crypto;
+    return error_set_class(err, ERROR_USAGE, ENOTSUP,
+                           "this haul was built to load no libraries, and sha256 is one's: take "
+                           "--digest=xxh128");
+}
+#endif
+
+static int no_memory(struct error *err)
+{
+    return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a digest");
+}
+
+const char *whole_name(enum whole_kind kind)
+{
+    return kind == WHOLE_SHA256 ? "sha256" : "xxh128";
+}
+
+int whole_open(struct whole **out, enum whole_kind kind, struct error *err)
+{
+    struct whole *whole = calloc(1, sizeof(*whole));
+    if (!whole)
+        return no_memory(err);
+    whole->kind = kind;
+    int result = kind == WHOLE_SHA256 ? crypto_load(&whole->crypto, err) : 0;
+    if (result == 0 && kind == WHOLE_SHA256)
+        whole->context = whole->crypto.EVP_MD_CTX_new();
+    else if (result == 0)
+        whole->fold = digest_fold_open();
+    if (result == 0 && !whole->context && !whole->fold)
+        result = no_memory(err);
+    if (result < 0) {
+        whole_close(whole);
+        return result;
+    }
+    whole_restart(whole);
+    *out = whole;
+    return 0;
+}
+
+int whole_check(enum whole_kind kind, struct error *err)
+{
+    struct whole *whole = NULL;
+    int result = whole_open(&whole, kind, err);
+    whole_close(whole);
+    return result;
+}
+
+/* These fail for want of arguments, or of an algorithm that a policy forbids: not sha256. */
+static void crypto_did(int result)
+{
+    assert(result == 1);
+    (void)result;
+}
+
+void whole_restart(struct whole *whole)
+{
+    whole->bytes = 0;
+    if (whole->fold)
+        digest_fold_restart(whole->fold);
+    else
+        crypto_did(
+            whole->crypto.EVP_DigestInit_ex(whole->context, whole->crypto.EVP_sha256(), NULL));
+}
+
+void whole_add(struct whole *whole, const void *data, size_t length)
+{
+    whole->bytes += length;
+    if (whole->fold)
+        digest_fold_bytes(whole->fold, data, length);
+    else
+        crypto_did(whole->crypto.EVP_DigestUpdate(whole->context, data, length));
+}
+
+bool whole_fill(struct whole *whole, uint64_t offset)
+{
+    static const uint8_t zeros[ZEROS_BYTES];
+    assert(whole->bytes <= offset);
+    uint64_t end = min_u64(offset, whole->bytes + FILL_STEP_BYTES);
+    while (whole->bytes < end)
+        whole_add(whole, zeros, (size_t)min_u64(end - whole->bytes, ZEROS_BYTES));
+    return end == offset;
+}
+
+void whole_end(struct whole *whole, char out[WHOLE_TEXT_BYTES])
+{
+    uint8_t value[SHA256_BYTES] = {0};
+    if (whole->fold) {
+        struct digest digest = digest_fold_value(whole->fold);
+        digest_text(out, &digest);
+        return;
+    }
+    crypto_did(whole->crypto.EVP_DigestFinal_ex(whole->context, value, NULL));
+    for (size_t i = 0; i < SHA256_BYTES; i++)
+        snprintf(out + 2 * i, 3, "%02x", value[i]);
+}
+
+void whole_close(struct whole *whole)
+{
+    if (!whole)
+        return;
+    if (whole->context)
+        whole->crypto.EVP_MD_CTX_free(whole->context);
+    digest_fold_close(whole->fold);
+    free(whole);
+}

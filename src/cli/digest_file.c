@@ -1,0 +1,89 @@
+/* digest_file.c - writes a digest for sha256sum -c or xxhsum -c. */
+#include "haul/cli/digest_file.h"
+
+#include "haul/base/cleanup.h"
+#include "haul/base/text.h"
+#include "haul/disk/beside.h"
+#include "haul/disk/probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Digits, as many as a digest has, and two spaces. */
+static bool is_list(const char *text, size_t length)
+{
+    size_t begin = length > 0 && text[0] == '\\' ? 1 : 0;
+    size_t digits = strspn(text + begin, "0123456789abcdef");
+    return (digits == 32 || digits == 64) && begin + digits + 1 < length &&
+           text[begin + digits] == ' ' && strchr(" *", text[begin + digits + 1]);
+}
+
+int digest_file_check(const char *path, struct error *err)
+{
+    char text[80] = "";
+    struct stat st;
+    int result = probe_folder(NULL, path, err);
+    if (result < 0 || stat(path, &st) != 0)
+        return result;
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t got = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+    if (S_ISREG(st.st_mode) && (st.st_size == 0 || (got > 0 && is_list(text, (size_t)got))))
+        return 0;
+    return error_set_class(err, ERROR_FILE, EEXIST,
+                           "%s: is there already, and no list of digests; it was left alone", path);
+}
+
+/* As the two programs do it: with a backslash in front where one follows. */
+static void print_line(FILE *out, const char *digest, const char *name)
+{
+    static const char special[] = "\\\n\r", shown[] = "\\nr";
+    fprintf(out, "%s%s  ", strpbrk(name, special) ? "\\" : "", digest);
+    for (; *name; name++) {
+        const char *at = strchr(special, *name);
+        if (at)
+            fprintf(out, "\\%c", shown[at - special]);
+        else
+            fputc(*name, out);
+    }
+    fputc('\n', out);
+}
+
+static int write_beside(int fd_folder, const char *own, const char *digest, const char *name)
+{
+    int fd = openat(fd_folder, own, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (!out)
+        return -errno;
+    print_line(out, digest, name);
+    bool good = fflush(out) == 0 && fsync(fd) == 0;
+    int errnum = errno;
+    if (fclose(out) != 0 && good)
+        return -errno;
+    return good ? 0 : -errnum;
+}
+
+int digest_file_write(const char *path, const char *digest, const char *name, struct error *err)
+{
+    AUTO_FREE char *folder = NULL;
+    AUTO_FREE char *last = NULL;
+    char own[BESIDE_NAME_BYTES];
+    if (!text_split_path(path, &folder, &last))
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
+    AUTO_CLOSE int fd_folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd_folder < 0)
+        return error_set(err, errno, "%s: its folder cannot be opened", path);
+    beside_name(own, last, BESIDE_NEW);
+    int result = write_beside(fd_folder, own, digest, name);
+    if (result == 0 && renameat(fd_folder, own, fd_folder, last) != 0)
+        result = -errno;
+    if (result < 0)
+        (void)unlinkat(fd_folder, own, 0);
+    else if (fsync(fd_folder) != 0 && errno != EINVAL)
+        result = -errno;
+    return result < 0 ? error_set(err, -result, "%s: cannot be written", path) : 0;
+}
