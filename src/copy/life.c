@@ -1043,6 +1043,18 @@ static void life_source_committed(struct life *life, const struct slot *slot)
     }
 }
 
+/* As cp and rsync --inplace, and unlike rsync without it. In a tree -H is about them. */
+static void life_note_links(const struct life *life)
+{
+    const struct job *job = &life->job;
+    char shown[LIFE_SHOWN_BYTES];
+    if (job->facts[SIDE_TARGET].links > 1 && job->roots[SIDE_TARGET].number == 0 &&
+        !job->wish.no_inplace && life->progress->bytes_copied > 0)
+        log_note("%s: has %u names, and all of them have the new bytes; --no-inplace leaves the "
+                 "others what they were",
+                 life_shown(life, SIDE_TARGET, shown), job->facts[SIDE_TARGET].links);
+}
+
 static void life_committed(struct life *life)
 {
     life->proof.target_committed = true;
@@ -1053,6 +1065,7 @@ static void life_committed(struct life *life)
         life->proof.complete = whole || plan_complete(life->plan);
         life->proof.options_kept = life_options_kept(life);
         life_itemize_changed(life, ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS));
+        life_note_links(life);
         bool keeps = !life_pipes(life, SIDE_TARGET);
         life->outcome = keeps ? outcome_durable(&life->proof, life->error)
                               : outcome_handed_over(&life->proof, life->error);

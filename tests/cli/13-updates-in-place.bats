@@ -135,3 +135,18 @@ old_copy() { # the source as it was, with another time
         done
     done
 }
+
+@test "a target with more than one name that is changed: one note; none where nothing was written" {
+    old_copy
+    ln target generation
+    copied source target
+    [ "$(grep -c names err)" = 0 ]
+    "$TOOLS/fill" --flip=100 target
+    copied -I source target
+    expect_words 'target: has 2 names, and all of them have the new bytes; --no-inplace leaves'
+    same source generation
+    rm generation
+    "$TOOLS/fill" --flip=100 target
+    copied -I source target
+    [ "$(grep -c names err)" = 0 ]
+}
