@@ -9,6 +9,7 @@
 #include "haul/base/num.h"
 #include "haul/base/pack.h"
 #include "haul/base/text.h"
+#include "haul/cli/elsewhere.h"
 #include "haul/copy/lane.h"
 #include "haul/wire/wire.h"
 
@@ -98,6 +99,7 @@ static const struct option_row table[] = {
     COUNT("version", 'V', version, "print version, engines and libraries; -VV as JSON"),
     COUNT("verbose", 'v', verbose, "say what is decided and why; -vv for debugging"),
     FLAG("quiet", 'q', quiet, "only errors"),
+    ALREADY("secluded-args", 's', "names pass no shell over there (always so)"),
     ALREADY("human-readable", 'h', "numbers for people (always so)"),
     FLAG("dry-run", 'n', wish.dry_run, "say what would be done, and change nothing"),
     FLAG("no-target-directory", 'T', target_is_file,
@@ -209,6 +211,7 @@ static const struct option_row table[] = {
     FLAG("one-file-system", 'x', wish.tour.one_filesystem, "leave out what is mounted in a tree"),
     FLAG("delete", 0, wish.tour.delete, "remove from the target what the source has not"),
     FLAG("del", 0, wish.tour.delete, "the same as --delete"),
+    FLAG("delete-during", 0, wish.tour.delete, "the same as --delete"),
     VALUE(NUMBER, "max-delete", "N", AT(wish.tour.max_delete), AT(wish.tour.max_delete_set),
           "remove no more than N names; where more would go: exit 25"),
     FLAG("ignore-errors", 0, wish.tour.ignore_errors, "--delete also after an error of the source"),
@@ -525,6 +528,7 @@ static const struct option_row *find_exact(const char *name, size_t length)
 static void refuse_long(const char *name, size_t length, struct error *err)
 {
     char word[64];
+    const char *elsewhere = elsewhere_long(name, length);
     const struct option_row *nearest = NULL;
     uint32_t least = 3;
     snprintf(word, sizeof(word), "%.*s", (int)length, name);
@@ -535,7 +539,10 @@ static void refuse_long(const char *name, size_t length, struct error *err)
             nearest = &table[i];
         }
     }
-    if (nearest)
+    if (elsewhere)
+        error_set_class(err, ERROR_USAGE, EINVAL, "--%s: haul has no such option: %s", word,
+                        elsewhere);
+    else if (nearest)
         error_set_class(err, ERROR_USAGE, EINVAL, "--%s: no such option; is --%s meant?", word,
                         nearest->name);
     else
@@ -548,6 +555,10 @@ static const struct option_row *find_long(const char *name, size_t length, struc
     const struct option_row *found = find_exact(name, length);
     if (found)
         return found;
+    if (elsewhere_long(name, length)) {
+        refuse_long(name, length, err);
+        return NULL;
+    }
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         if (!table[i].name || strncmp(table[i].name, name, length) != 0)
             continue;
@@ -563,12 +574,25 @@ static const struct option_row *find_long(const char *name, size_t length, struc
     return found;
 }
 
-static const struct option_row *find_short(char letter, struct error *err)
+static const struct option_row *find_letter(char letter)
 {
     for (size_t i = 0; i < COUNT_OF(table); i++)
         if (table[i].letter == letter)
             return &table[i];
-    error_set_class(err, ERROR_USAGE, EINVAL, "-%c: no such option", letter);
+    return NULL;
+}
+
+static const struct option_row *find_short(char letter, struct error *err)
+{
+    const struct option_row *row = find_letter(letter);
+    if (row)
+        return row;
+    const char *elsewhere = elsewhere_short(letter);
+    if (elsewhere)
+        error_set_class(err, ERROR_USAGE, EINVAL, "-%c: haul has no such option: %s", letter,
+                        elsewhere);
+    else
+        error_set_class(err, ERROR_USAGE, EINVAL, "-%c: no such option", letter);
     return NULL;
 }
 
@@ -626,11 +650,27 @@ static bool means_setting(const struct arguments *arguments, const char *letter)
     return arguments->next < arguments->count && is_setting(arguments->values[arguments->next]);
 }
 
-/* The row of a letter where it stands. */
-static const struct option_row *row_of_letter(const struct arguments *arguments, const char *letter,
-                                              struct error *err)
+/* "-i" of two worlds: "-i FILE" and "-iFILE" are ssh's key, "-avi" and "-iv" are rsync's changes.
+ */
+static bool means_changes(const char *word, const char *letter)
 {
-    static const char setting[] = "ssh-option";
+    if (*letter != 'i')
+        return false;
+    if (letter == word + 1 && (!letter[1] || access(letter + 1, F_OK) == 0))
+        return false;
+    for (letter++; *letter; letter++)
+        if (!find_letter(*letter))
+            return false;
+    return true;
+}
+
+/* The row of a letter where it stands. */
+static const struct option_row *row_of_letter(const struct arguments *arguments, const char *word,
+                                              const char *letter, struct error *err)
+{
+    static const char setting[] = "ssh-option", changes[] = "itemize-changes";
+    if (means_changes(word, letter))
+        return find_long(changes, strlen(changes), err);
     if (means_setting(arguments, letter))
         return find_long(setting, strlen(setting), err);
     return find_short(*letter, err);
@@ -641,7 +681,7 @@ static int parse_cluster(struct options *options, struct arguments *arguments, c
                          struct error *err)
 {
     for (const char *letter = word + 1; *letter; letter++) {
-        const struct option_row *row = row_of_letter(arguments, letter, err);
+        const struct option_row *row = row_of_letter(arguments, word, letter, err);
         if (!row)
             return -EINVAL;
         const char shown[3] = {'-', *letter, '\0'};
@@ -657,6 +697,9 @@ static int parse_cluster(struct options *options, struct arguments *arguments, c
     }
     return 0;
 }
+
+static const char changes_words[] =
+    "; or is --itemize-changes meant? -i alone takes a key's FILE, as with ssh";
 
 static int check_operands(const struct options *options, struct error *err)
 {
@@ -680,8 +723,9 @@ static int check_operands(const struct options *options, struct error *err)
     if (options->operands_count == 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "SOURCE and TARGET are missing");
     if (options->operands_count == 1 && strcmp(options->operands[0], "doctor") != 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: TARGET is missing",
-                               options->operands[0]);
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: TARGET is missing%s",
+                               options->operands[0],
+                               options->identities.count > 0 ? changes_words : "");
     if (options->files_from && options->operands_count > 2)
         return error_set_class(err, ERROR_USAGE, EINVAL,
                                "--files-from names what is beneath one folder: SOURCE TARGET, and "

@@ -312,7 +312,8 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
         fprintf(out, " and %" PRIu32 " failed", tally->failed_count);
     bool up_to_date = receipt_up_to_date(sum);
     if (tally->made_count > 0)
-        fprintf(out, ", %" PRIu32 " folders and links", tally->made_count);
+        fprintf(out, ", %" PRIu32 "%s", tally->made_count,
+                tally->made_count == 1 ? " folder or link" : " folders and links");
     if (tally->removed_count > 0)
         fprintf(out, ", %" PRIu32 " removed", tally->removed_count);
     if (tally->skipped_count > 0)
@@ -320,7 +321,8 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
     if (tally->up_to_date_count > 0 && !up_to_date)
         fprintf(out, ", %" PRIu32 " up to date", tally->up_to_date_count);
     if (sum->files == 0 || sum->dry_run || up_to_date || receipt_skipped(sum)) {
-        fputs(up_to_date ? ": up to date\n" : sum->dry_run ? " (dry run)\n" : "\n", out);
+        bool nothing = up_to_date && tally->failed_count == 0;
+        fputs(nothing ? ": up to date\n" : sum->dry_run ? " (dry run)\n" : "\n", out);
         return;
     }
     worked.bytes_kept -= min_u64(worked.bytes_kept, tally->bytes_up_to_date);

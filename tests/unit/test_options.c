@@ -1,5 +1,6 @@
 /* test_options.c - the command line, its table, and the table of exit codes beside the man page. */
 #include "haul/base/cleanup.h"
+#include "haul/cli/elsewhere.h"
 #include "haul/cli/exit.h"
 #include "haul/cli/options.h"
 
@@ -393,6 +394,42 @@ static void options_transport_comes_from_the_option_or_the_environment(void **st
     unsetenv("HAUL_RSH");
 }
 
+static void options_of_others_are_refused_with_the_way_on(void **state)
+{
+    uint32_t count;
+    const struct option_row *table = options_table(&count);
+    (void)state;
+    for (uint32_t i = 0; i < count; i++) { /* what is here is not elsewhere */
+        assert_true(!table[i].letter || !elsewhere_short(table[i].letter));
+        assert_true(!table[i].name || !elsewhere_long(table[i].name, strlen(table[i].name)));
+    }
+    refuse(WORDS("-aL", "a", "b"), "-L: haul has no such option: symbolic links");
+    refuse(WORDS("--copy-links", "a", "b"), "never followed");
+    refuse(WORDS("-R", "a", "b"), "--files-from");
+    refuse(WORDS("--delete-after", "a", "b"), "--delete removes");
+    refuse(WORDS("--backup-dir=x", "a", "b"), "old versions");
+    refuse(WORDS("--link-dest=../x", "a", "b"), "target alone");
+    refuse(WORDS("--copy-link", "a", "b"), "no such option"); /* no more than a guess */
+}
+
+static void options_i_is_a_key_or_the_changes(void **state)
+{
+    (void)state;
+    struct options options = accept(WORDS("-avin", "a", "b"));
+    assert_true(options.itemize && options.wish.dry_run && options.identities.count == 0);
+    options_close(&options);
+    options = accept(WORDS("-iv", "a", "b"));
+    assert_true(options.itemize && options.verbose == 1);
+    options_close(&options);
+    options = accept(WORDS("-i", "key", "a", "h:b"));
+    assert_true(!options.itemize && options.identities.count == 1);
+    options_close(&options);
+    options = accept(WORDS("-vi/key", "a", "h:b"));
+    assert_true(!options.itemize && options.identities.count == 1);
+    options_close(&options);
+    refuse(WORDS("-a", "-i", "a", "b"), "--itemize-changes");
+}
+
 static void options_of_libssh_beside_a_transport_are_refused(void **state)
 {
     (void)state;
@@ -548,6 +585,8 @@ int main(void)
         cmocka_unit_test(options_aliases_mean_the_same),
         cmocka_unit_test(options_last_one_of_a_kind_wins),
         cmocka_unit_test(options_chunk_size_is_rounded_up_not_refused),
+        cmocka_unit_test(options_of_others_are_refused_with_the_way_on),
+        cmocka_unit_test(options_i_is_a_key_or_the_changes),
         cmocka_unit_test(options_abbreviation_is_taken_where_it_is_unambiguous),
         cmocka_unit_test(options_double_dash_ends_options),
         cmocka_unit_test(options_single_dash_is_an_operand),
