@@ -47,7 +47,7 @@ class Player:
         far = self.haul + "".join(f" --memory={size}" for size in [step.value("--far-memory")] if size)
         options = [self.option(option) for option in step.options if not option.startswith("--far-memory")]
         if story.way != "local":
-            options += [f"--rsh={self.world.path('rsh')}", f"--remote-path={far}"]
+            options += [f"--rsh={self.world.path('rsh')}", f"--remote-path={far}", f"--retries={story.seed % 2}"]
         if not step.verify_only and story.target in stories.DEVICE_BYTES:
             options.append("--write-devices")
         if step.verify_only and story.target == "folder":

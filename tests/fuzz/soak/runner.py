@@ -170,7 +170,8 @@ class _Run:
             self.rival = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                           stderr=subprocess.DEVNULL, cwd=self.world.root)
             return True
-        pids = self.world.server_pids() if self.stop.victim == "server" else [self.process.pid]
+        victims = {"client": lambda: [self.process.pid], "server": self.world.server_pids, "link": getattr(self.world, "link_pids", None)}
+        pids = victims[self.stop.victim]()
         for pid in pids * (2 if self.stop.twice else 1):
             try:
                 os.kill(pid, self.stop.signal)

@@ -1,5 +1,5 @@
 """Stories of trees: a tree, an old target, some runs of haul -aHX that are killed at random moments, at either end, here and
-there, and between them changes of the source. What looks finished after a kill, or was called durable, has to be finished; a
+there, or lose their links (half of them dial again), and between them changes of the source. What looks finished after a kill, or was called durable, has to be finished; a
 last run has to make source and target equal, by a comparison that shares no code with haul, and leave nothing behind; one
 more has to copy nothing."""
 import hashlib
@@ -19,6 +19,12 @@ NAMES = [b"a", b"b", b"file", b"-n", b" blank ", b"new\nline", b"\xff\xfe", b"n"
 CROWD, CROWD_DESCRIPTORS = 700, 128
 SIZES = [0, 1, 100, 4096, 9000, 9001, 65536, 200000, 262144, 262145, 400000, 3 << 20]
 
+
+# In place of ssh. Each way of the link is a process that can be killed by itself.
+LINK = """#!/bin/sh
+shift
+sh -c 'echo $$ >>{links}; exec cat' | sh -c "echo \\$\\$ >>{pids}; exec $*" | sh -c 'echo $$ >>{links}; exec cat'
+"""
 
 # --- trees ------------------------------------------------------------------------------------------------------------
 
@@ -195,7 +201,7 @@ def is_orphan(name, source):
 class Stop:
     seconds: float
     signal: int
-    victim: str  # client or server
+    victim: str  # client, server or link
     twice: bool = False
     when_journalled: bool = False
 
@@ -210,9 +216,10 @@ class Story:
         self.way = self.dice.choice(["local", "local", "push", "pull", "both"])
         self.deletes = self.dice.random() < 0.5
         self.slowest = 0.05
+        self.retries = self.dice.choice([0, 3])
         self.crowd = self.dice.random() < 0.1  # so many that not one may keep its descriptor
         with open(self.path("rsh"), "w") as file:
-            file.write(f"#!/bin/sh\necho $$ >>{shlex.quote(self.path('pids'))}\nshift\nexec sh -c \"exec $*\"\n")
+            file.write(LINK.format(pids=shlex.quote(self.path("pids")), links=shlex.quote(self.path("links"))))
         os.chmod(self.path("rsh"), 0o755)
 
     # What runner.py asks of a world.
@@ -220,8 +227,14 @@ class Story:
         return os.path.join(self.root, name)
 
     def server_pids(self):
+        return self.pids("pids")
+
+    def link_pids(self):
+        return self.pids("links")
+
+    def pids(self, name):
         try:
-            with open(self.path("pids")) as file:
+            with open(self.path(name)) as file:
                 return [int(line) for line in file]
         except OSError:
             return []
@@ -239,15 +252,16 @@ class Story:
         options += dice.choice([[], [], ["--memory=2M"], ["--chunk-size=64K"], ["--engine=threads"], ["--engine=sync"],
                                 ["--cache=window"], ["-z"] if self.way != "local" else ["--preallocate"]])
         if self.way != "local":
-            options += [f"--rsh={self.path('rsh')}", f"--remote-path={self.haul}"]
+            options += [f"--rsh={self.path('rsh')}", f"--remote-path={self.haul}", f"--retries={self.retries}"]
         return options
 
     def run(self, stop=None):
         far = {"local": ("", ""), "push": ("", "two:"), "pull": ("one:", ""), "both": ("one:", "two:")}[self.way]
         limit = ["prlimit", f"--nofile={CROWD_DESCRIPTORS}"] if self.crowd else []
         arguments = [*limit, self.haul, "--json", *self.options(), far[0] + self.source + "/", far[1] + self.target]
-        if os.path.exists(self.path("pids")):
-            os.unlink(self.path("pids"))
+        for name in ("pids", "links"):
+            if os.path.exists(self.path(name)):
+                os.unlink(self.path(name))
         self.say(" ".join(map(shlex.quote, arguments)), stop or "")
         began = time.monotonic()
         outcome = runner.run(arguments, self, stop)
@@ -272,8 +286,9 @@ class Story:
             for _ in range(self.dice.randrange(10)):
                 old.change()
         for _ in range(self.dice.randrange(1, 5)):
-            victim = self.dice.choice(["client", "server"]) if self.way != "local" else "client"
+            victim = self.dice.choice(["client", "server", "link"]) if self.way != "local" else "client"
             number = self.dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+            number = signal.SIGKILL if victim == "link" else number
             outcome = self.run(Stop(self.dice.random() * self.slowest, number, victim))
             broken = list(self.promises(outcome))
             if os.path.isdir(self.target):
