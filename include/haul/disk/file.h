@@ -158,7 +158,8 @@ int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct
 
 /* Let the target have the blocks of the source (FICLONE), and its size; nothing is copied. What
  * stood in it is not shared any more. -errno with words, most often EOPNOTSUPP or EXDEV: the target
- * is what it was. Waits until what of the source is only in the page cache is written. */
+ * is what it was (but not longer than the source, where only the last block was in the way). Waits
+ * until what of the source is only in the page cache is written. */
 int file_clone(struct file *file, const struct file *source, struct error *err);
 
 /* Another final size than it was given: a pipe's, which is known when it has ended. */
