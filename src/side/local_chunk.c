@@ -267,7 +267,7 @@ static void local_salvaged(struct local *self, struct work *work, int result)
 {
     if (result == 0)
         local_chunk_read(self, work, work->slot->count);
-    else
+    else if (!local_refused(self, work))
         local_chunk_fail(self, work, -result, "read error");
 }
 

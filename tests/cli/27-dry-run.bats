@@ -124,11 +124,11 @@ foretells() { # EXIT-CODE ARGS...
 @test "-n of devices: without --write-devices, too small, read-only, mounted" {
     requires root loop
     local device small
-    truncate -s 8M disk
-    truncate -s 1M tiny
-    device=$(losetup -f --show disk)
+    truncate -s 8M disk.img # whose times the kernel changes when it likes
+    truncate -s 1M tiny.img
+    device=$(losetup -f --show disk.img)
     cleanup_fn loop_detach "$device"
-    small=$(losetup -f --show tiny)
+    small=$(losetup -f --show tiny.img)
     cleanup_fn loop_detach "$small"
     foretells 1 source "$device"
     foretells 11 --write-devices source "$small"

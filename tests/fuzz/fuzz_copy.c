@@ -180,6 +180,7 @@ static struct copy_wish wish_of(const uint8_t *data)
     static const enum resume_wish resumes[] = {RESUME_AUTO, RESUME_APPEND, RESUME_APPEND_VERIFY,
                                                RESUME_RESTART};
     return (struct copy_wish){
+        .retries_set = true, /* none: what is lost is seen */
         .engine = data[2] & MORE_THREADS ? ENGINE_THREADS : ENGINE_SYNC,
         .memory_bytes = 4 * CHUNK_BYTES,
         .chunk_bytes = CHUNK_BYTES,

@@ -261,7 +261,12 @@ static int sim_failed(const struct sim_engine *sim, const struct request *reques
     if (request->kind == REQUEST_DROP)
         world.drop_failed = true;
     else
-        sim_cause(ERROR_FILE, errnum);
+        sim_add_cause(&(struct sim_cause){
+            .class = ERROR_FILE,
+            .errnum = errnum,
+            .heals = sim->file->role == SIDE_SOURCE && request->kind == REQUEST_READ &&
+                     file_is_unreadable(-errnum),
+        });
     return -errnum;
 }
 

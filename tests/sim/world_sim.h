@@ -69,6 +69,7 @@ struct sim_file {
 struct sim_cause {
     enum error_class class;
     int errnum;
+    bool heals; /* a source is read again: it may have passed by then */
 };
 
 struct sim_engine;
@@ -108,11 +109,16 @@ static void sim_print_when(void)
     printf("step %8llu", (unsigned long long)world.step);
 }
 
+static void sim_add_cause(const struct sim_cause *cause)
+{
+    sim_trace("cause of failure: class %d, %s", (int)cause->class, strerror(cause->errnum));
+    if (world.causes_count < SIM_CAUSES_MAX)
+        world.causes[world.causes_count++] = *cause;
+}
+
 static void sim_cause(enum error_class class, int errnum)
 {
-    sim_trace("cause of failure: class %d, %s", (int)class, strerror(errnum));
-    if (world.causes_count < SIM_CAUSES_MAX)
-        world.causes[world.causes_count++] = (struct sim_cause){.class = class, .errnum = errnum};
+    sim_add_cause(&(struct sim_cause){.class = class, .errnum = errnum});
 }
 
 static bool sim_caused(enum error_class class, int errnum)
