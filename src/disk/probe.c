@@ -186,6 +186,8 @@ static int probe_regular(const struct probe *probe, struct error *err)
 static int probe_old(const struct probe *probe, struct error *err)
 {
     int result = check_kind(probe, err);
+    if (result == 0 && S_ISSOCK(probe->st.st_mode)) /* whoever listens there speaks otherwise */
+        return error_set(err, ENXIO, "%s: nobody reads it", probe->path);
     if (result < 0 || (!S_ISREG(probe->st.st_mode) && !S_ISBLK(probe->st.st_mode)))
         return result; /* a pipe is opened when it is written to */
     if (probe->wish->aside && (result = folder_writable(probe->fd_folder, probe->path, err)) == 0)

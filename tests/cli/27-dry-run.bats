@@ -78,6 +78,16 @@ foretells() { # EXIT-CODE ARGS...
     foretells 11 --manifest=file source target
 }
 
+@test "-n to a socket is refused as the run is" {
+    random_file image 64K
+    python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
+    for option in -n --restart; do
+        copy $option image socket
+        expect_status 11
+        expect_words 'socket: nobody reads it'
+    done
+}
+
 @test "-n of what is immutable, may only be appended to, or is mounted read-only" {
     requires root chattr
     mkdir fixed
