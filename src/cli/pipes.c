@@ -96,7 +96,7 @@ static int resolve_standard(struct address *address, bool target, struct error *
     if (result == 0 && !file && !target)
         snprintf(address->path, sizeof(address->path), "/dev/stdin");
     else if (result == 0 && !file)
-        snprintf(address->path, sizeof(address->path), "/dev/fd/%d", fd);
+        snprintf(address->path, sizeof(address->path), "/proc/self/fd/%d", fd);
     return result;
 }
 

@@ -15,6 +15,7 @@
 #include "haul/base/pack.h"
 #include "haul/base/text.h"
 #include "haul/disk/kernel_memory.h"
+#include "haul/disk/pipe.h"
 #include "haul/disk/pressure.h"
 
 #include <errno.h>
@@ -802,8 +803,8 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .slots_halved_most = copy->control->halved_most,
         .pressure = copy->control->pressure,
         .kernel = kernel_memory_tell(&copy->kernel),
-        .source_path = job->source_path ? job->source_path : copy->wish.manifest_path,
-        .target_path = job->target_path,
+        .source_path = job->source_path ? pipe_shown(job->source_path) : copy->wish.manifest_path,
+        .target_path = pipe_shown(job->target_path),
         .source = job->reports[SIDE_SOURCE],
         .target = job->reports[SIDE_TARGET],
     };

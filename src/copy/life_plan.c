@@ -24,7 +24,7 @@ const char *life_shown(const struct life *life, enum side_role role, char out[LI
     const struct job_root *root = &job->roots[role];
     const char *path = role == SIDE_SOURCE ? job->source_path : job->target_path;
     if (root->number == 0 || (path[0] && strcmp(root->path, ".") == 0))
-        return path;
+        return pipe_shown(path);
     size_t length = strlen(root->path);
     bool slash = length > 0 && root->path[length - 1] == '/';
     snprintf(out, LIFE_SHOWN_BYTES, "%s%s%s", root->path, slash || !path[0] ? "" : "/", path);

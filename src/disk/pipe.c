@@ -46,6 +46,13 @@ int pipe_descriptor(const char *path)
     return -1;
 }
 
+const char *pipe_shown(const char *path)
+{
+    if (!path || strcmp(path, "/dev/stdin") == 0)
+        return path ? "standard input" : NULL;
+    return strncmp(path, "/proc/self/fd/", 14) == 0 ? "standard output" : path;
+}
+
 /* Opened anew where that is possible, so that O_NONBLOCK is ours alone. It is not with sockets, nor
  * with a pipe of another user's (su, sudo), nor where there is no /proc: then the descriptor itself
  * is used, as it is. */
@@ -88,7 +95,7 @@ bool pipe_is_endless(const struct file *file)
 
 static int take(struct file *file, const char *path, int fd, struct error *err)
 {
-    file->path = strdup(path);
+    file->path = strdup(pipe_shown(path));
     if (!file->path) {
         close(fd);
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
@@ -144,9 +151,9 @@ int pipe_open_target(struct file *file, const char *path, bool write_devices, st
     file_init(file);
     int fd = open_for_reader(path);
     if (fd == -ENXIO)
-        return error_set(err, ENXIO, "%s: nobody reads it", path);
+        return error_set(err, ENXIO, "%s: nobody reads it", pipe_shown(path));
     if (fd < 0)
-        return error_set(err, -fd, "%s: cannot be opened for writing", path);
+        return error_set(err, -fd, "%s: cannot be opened for writing", pipe_shown(path));
     int result = take(file, path, fd, err);
     if (result < 0)
         return result;

@@ -192,3 +192,14 @@ expect_exit() { # CODE PID
     "$HAUL" --json --progress target - 2>said | cat >/dev/null
     jq -es 'all(.v == 1) and .[-1].exit == 0' said
 }
+
+@test "messages and receipts call them standard input and standard output" {
+    random_file image 3M
+    "$HAUL" image - 2>err | head -c 10 >/dev/null || true
+    grep -q '^haul: standard output: whoever read it has gone' err
+    copy - "$SCRATCH/no/such" <image
+    expect_status 11
+    copy - copy < <(cat image)
+    expect_status 0
+    grep -q '"source":{"path":"standard input"' out
+}

@@ -26,6 +26,10 @@ int pipe_open_target(struct file *file, const char *path, bool write_devices, st
 /* The number of the descriptor of our own that the path is a name of, or -1. */
 int pipe_descriptor(const char *path);
 
+/* For messages: what a path that the command line made of "-" is called; any other as it is, NULL
+ * included. */
+const char *pipe_shown(const char *path);
+
 /* It never ends by itself: what is taken of it is what was asked for. */
 bool pipe_is_endless(const struct file *file);
 
