@@ -181,6 +181,22 @@ source_changed() {
     expect_receipt .bytes_total $((40 * MIB + 5))
 }
 
+# The server learns nothing of it, and has the file until it gives its client up.
+@test "a target that the lost server still holds is waited for" {
+    server_start
+    folders
+    random_file "$HERE/file" $((6 * MIB)) 1
+    agent_make program="$HAUL --timeout=3"
+    proxy_start --lose-up=3000000
+    retried
+    copied --sync-every=1M "${via[@]}" "$HERE/file" "$FAR:$THERE/file"
+    grep -q 'dialled again' "$SCRATCH/err" || { show_run; return 1; }
+    cmp "$HERE/file" "$THERE/file"
+    expect_receipt .bytes_total $((6 * MIB))
+    proxy_stop
+    nothing_left
+}
+
 @test "a pipe does not go on, nor does --retries=0; the number is counted" {
     server_start
     folders
