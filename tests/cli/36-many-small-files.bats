@@ -121,10 +121,10 @@ expect_batched() { # LEAST
 }
 
 # Each thread's first syncfs fails, and its fifth fsync behind that.
-@test "files whose sync is lost are named, and no others" {
+lost_are_named() { # SOURCES
     local path
     strace -f -qq -e inject=syncfs:error=EIO:when=1 -e inject=fsync:error=EIO:when=5 -o /dev/null \
-        "$HAUL" --json many/* made >"$SCRATCH/out" 2>"$SCRATCH/err" && return 1
+        "$HAUL" --json "$@" made >"$SCRATCH/out" 2>"$SCRATCH/err" && return 1
     grep '"event":"file".*"durable":false' "$SCRATCH/out" | sed 's/.*"target":{"path":"\([^"]*\)".*/\1/' >lost
     [ -s lost ] && [ "$(wc -l <lost)" -lt $((MANY / 5)) ]
     while read -r path; do
@@ -135,3 +135,6 @@ expect_batched() { # LEAST
     done <lost
     are_equal made
 }
+
+@test "files whose sync is lost are named, and no others" { lost_are_named many/*; }
+@test "files of a tree whose sync is lost are named, and no others" { lost_are_named -rpt many/; }
