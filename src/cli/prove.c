@@ -217,7 +217,7 @@ void proof_open(struct proof *proof, uint64_t at_once_max_bytes)
     proof->fd = fds[0];
     if (!letter_receive(proof->fd, &letter))
         snprintf(letter.text, sizeof(letter.text), "the process that counts has ended");
-    memcpy(proof->why, letter.text, sizeof(letter.text));
+    snprintf(proof->why, sizeof(proof->why), "%s", letter.text);
 }
 
 static void name_file(struct proof *proof, enum side_role role, const char *path, const char *host)

@@ -802,9 +802,13 @@ int transfer_prove(const struct options *options)
     const struct job_wish *wish = &options->wish.file;
     struct proof proof;
     struct error err = {0};
-    if (rest.operands_count < 2 || options->wish.dry_run) {
+    /* Who counts is in our cgroup, too. */
+    const char *against = options->wish.dry_run      ? ": leave out --dry-run"
+                          : options->wish.own_cgroup ? ": leave out --own-cgroup"
+                                                     : NULL;
+    if (rest.operands_count < 2 || against) {
         error_set_class(&err, ERROR_USAGE, EINVAL, "prove copies a SOURCE to a TARGET%s",
-                        options->wish.dry_run ? ": leave out --dry-run" : "");
+                        against ? against : "");
         return refused(options, &err);
     }
     proof_open(&proof, wish->cache_max_set ? wish->cache_max_bytes : NUM_UNKNOWN);

@@ -135,4 +135,6 @@ removed() {
     [ "$(proof '[.by, .kept_out] | join(" ")')" = "receipt " ]
     copy prove -n source target
     expect_status 1
+    copy prove --own-cgroup source target
+    expect_status 1
 }
