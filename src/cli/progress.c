@@ -407,6 +407,7 @@ void progress_json(FILE *out, const struct progress_view *view, const struct pro
     output_json_number(out, "bytes_per_second", meter->rate);
     output_json_seconds(out, "seconds_left", meter->left_ns);
     output_json_number(out, "lanes", view->lanes);
+    output_json_number(out, "slots_halved", view->slots_halved);
     fputs("}\n", out);
     funlockfile(out);
 }

@@ -4,6 +4,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
+#include "haul/base/num.h"
 #include "haul/cli/exit.h"
 #include "haul/cli/progress.h"
 #include "haul/cli/signals.h"
@@ -93,6 +94,7 @@ static void measure(struct watching *state)
     state->view.name = atomic_load(&state->watch->name);
     state->view.number = atomic_load(&state->watch->number);
     state->view.count = state->watch->count;
+    state->view.slots_halved = state->watch->control.slots_halved;
     progress_measure(&state->meter, &state->view, clock_now_ns());
     state->known = true;
 }
@@ -193,16 +195,21 @@ static void ease(struct watching *state, uint64_t now_ns)
         return;
     if (!pressure->root)
         pressure_open(pressure, "/", now_ns);
-    if (!pressure_look(pressure, control->slots_bytes, now_ns))
+    (void)pressure_look(pressure, control->slots_bytes, now_ns);
+    uint32_t far = (uint32_t)max_u64(control->far_halved[0], control->far_halved[1]);
+    uint32_t halved = (uint32_t)max_u64(pressure->halved, far);
+    uint32_t before = control->slots_halved - control->nice;
+    if (halved == before)
         return;
-    control->pressure = pressure->why;
-    if (pressure->halved > control->halved_most)
-        control->halved_most = pressure->halved;
-    control->slots_halved = pressure->halved + control->nice;
+    const char *why =
+        far > pressure->halved ? "the other machine is short of memory" : pressure->why;
+    if (halved > before)
+        control->pressure = why;
+    if (halved > control->halved_most)
+        control->halved_most = halved;
+    control->slots_halved = halved + control->nice;
     log_verbose("%s: 1/%u of the slots are used now",
-                pressure->calm_looks == 0 && pressure->halved == 0 ? "memory is there again"
-                                                                   : pressure->why,
-                1u << control->slots_halved);
+                halved < before ? "memory is there again" : why, 1u << control->slots_halved);
 }
 
 void watch_run(struct watch *watch)

@@ -8,6 +8,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
 #include "haul/disk/journal.h"
+#include "haul/disk/pressure.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -168,6 +169,7 @@ static const struct field pong_fields[] = {
     ANY64(arrived_bytes),
     ANY64(idle.idle_ns),
     ANY64(idle.clock_ns),
+    U8(halved, PRESSURE_HALVED_MAX),
 };
 static const struct field failure_fields[] = {
     U8(failure.class, ERROR_TIMEOUT),

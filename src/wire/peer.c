@@ -333,12 +333,15 @@ static void peer_payload(struct peer *self, struct slot *slot)
     peer_finish(self, slot, 0);
 }
 
-/* What PONG said of the other side's processors, compared with the one before. */
+/* What PONG said of the other side's memory, and of its processors, compared with the one before.
+ */
 static void peer_note_idle(struct peer *self)
 {
     const struct wire_idle now = self->session.idle, before = self->idle;
     if (self->session.pongs_count == self->idle_told)
         return;
+    if (self->config.control)
+        self->config.control->far_halved[self->side.role] = self->session.far_halved;
     /* What is counted as waiting for a disk may become less. */
     uint64_t idle_ns = now.idle_ns - min_u64(before.idle_ns, now.idle_ns);
     bool known =

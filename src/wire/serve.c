@@ -248,8 +248,25 @@ static int serve_wait(struct serve *self, struct error *err)
     return 0;
 }
 
-static int serve_watch(const struct serve *self, struct error *err)
+/* Where memory is scarce here the client is told, by the next PONG: it decides what is in flight.
+ */
+static void serve_ease(struct serve *self)
 {
+    struct pressure *pressure = &self->pressure;
+    uint64_t now_ns = clock_now_ns();
+    if (now_ns - self->began_ns < PRESSURE_LOOK_MS * NS_PER_MS)
+        return;
+    if (!pressure->root)
+        pressure_open(pressure, "/", now_ns);
+    if (!pressure_look(pressure, self->slab.length_bytes, now_ns))
+        return;
+    self->session.halved = (uint8_t)pressure->halved;
+    log_verbose("%s: 1/%u of the slots are asked for", pressure->why, 1u << pressure->halved);
+}
+
+static int serve_watch(struct serve *self, struct error *err)
+{
+    serve_ease(self);
     if (self->config->stop && *self->config->stop)
         return error_set_class(err, ERROR_INTERRUPTED, EINTR, "the server was told to stop");
     return session_watch(&self->session, 0, serve_silence_ns(self), err);
@@ -336,6 +353,7 @@ int serve_run(const struct serve_config *config, struct error *err)
     self->config = config;
     session_init(&self->session, config->link, WIRE_SERVER);
     kernel_memory_open(&self->kernel, "/");
+    self->began_ns = clock_now_ns();
     int result = serve_session(self, &why);
     result = error_settle(&why, result, "the session failed");
     if (result < 0) /* the client waits for a reason, and syncing may take long */

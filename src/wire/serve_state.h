@@ -5,6 +5,7 @@
 #include "haul/base/log.h"
 #include "haul/disk/budget.h"
 #include "haul/disk/kernel_memory.h"
+#include "haul/disk/pressure.h"
 #include "haul/disk/slab.h"
 #include "haul/side/side.h"
 #include "haul/wire/serve.h"
@@ -62,6 +63,8 @@ struct serve {
     struct session session;
     struct wire_hello agreed;
     struct kernel_memory kernel;
+    struct pressure pressure; /* looked at from the second second on */
+    uint64_t began_ns;
     struct budget budget;
     struct slab slab;
     struct side *side;

@@ -90,6 +90,7 @@ static int session_hear(struct session *session, const struct wire_message *mess
     session->pong_due |= message->type == WIRE_PING;
     if (message->type == WIRE_PONG) {
         session->idle = message->idle;
+        session->far_halved = message->halved;
         session->pongs_count++;
     }
     return message->type == WIRE_NOTE ? SESSION_MESSAGE : SESSION_LATER;
@@ -179,8 +180,10 @@ static void session_put_alive(struct session *session, enum wire_type type)
 {
     struct wire_message message;
     codec_message(&message, type, WIRE_TAG_NONE);
-    if (type == WIRE_PONG)
+    if (type == WIRE_PONG) {
         message.idle = (struct wire_idle){proc_idle_ns(""), clock_now_ns()};
+        message.halved = session->halved;
+    }
     int result = stream_put(&session->stream, &message, NULL);
     assert(result == 0); /* it has no text */
     (void)result;

@@ -180,6 +180,7 @@ static uint32_t examples(struct example *all)
         message = (struct wire_message){.type = WIRE_PING};
         count = add(all, count, message, from);
         message.type = WIRE_PONG;
+        message.halved = 2;
         count = add(all, count, message, from);
         message = (struct wire_message){
             .type = WIRE_BYE, .failure = {.class = ERROR_PROTOCOL, .errnum = 71, .words = "why"}};

@@ -308,12 +308,12 @@ static void progress_json_is_one_line_with_null_for_unknown(void **state)
               "\"files\":0,\"bytes_total\":100,"
               "\"bytes_durable\":40,\"bytes_copied\":60,\"bytes_kept\":0,\"bytes_holes\":0,"
               "\"bytes_repaired\":0,\"bytes_verified\":0,\"bytes_per_second\":null,"
-              "\"seconds_left\":null,\"lanes\":1}\n"
+              "\"seconds_left\":null,\"lanes\":1,\"slots_halved\":0}\n"
               "{\"v\":1,\"event\":\"progress\",\"phase\":\"copying\",\"name\":null,\"file\":0,"
               "\"files\":0,\"bytes_total\":100,"
               "\"bytes_durable\":40,\"bytes_copied\":60,\"bytes_kept\":0,\"bytes_holes\":0,"
               "\"bytes_repaired\":0,\"bytes_verified\":0,\"bytes_per_second\":7,"
-              "\"seconds_left\":1.500000,\"lanes\":1}\n");
+              "\"seconds_left\":1.500000,\"lanes\":1,\"slots_halved\":0}\n");
     free(text);
 }
 

@@ -18,6 +18,7 @@ struct control {
     _Atomic uint64_t allowed_ns;
     uint32_t nice;                  /* 1: --nice, halved once from the beginning */
     _Atomic uint64_t slots_bytes;   /* of all lanes together; 0: not known yet */
+    _Atomic uint32_t far_halved[2]; /* by role: what another machine wants so */
     _Atomic uint32_t slots_halved;  /* leave half of them unused, so many times over */
     _Atomic uint32_t halved_most;   /* of all times */
     _Atomic(const char *) pressure; /* why it was last done, a constant; NULL: it was not */

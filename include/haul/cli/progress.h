@@ -30,6 +30,7 @@ struct progress_view {
     uint64_t bytes_written; /* copied and kept, durable or not; of a comparison: compared */
     uint64_t bytes_copied, bytes_kept, bytes_repaired, bytes_verified;
     uint32_t lanes;
+    uint32_t slots_halved; /* as in control.h */
 };
 
 struct progress_sample {

@@ -30,7 +30,7 @@ struct peer_config {
                                   The other side is asked to say something more often than that */
     uint64_t hello_timeout_ns; /* for each step of the greeting; 0: WIRE_HELLO_MS */
     struct progress *progress; /* wire_bytes_* are added to; may be NULL */
-    const struct control *control; /* may be NULL */
+    struct control *control;   /* is told of the other side's memory; may be NULL */
 };
 
 /* Greet the other side: preambles, our HELLO, its HELLO. Blocks for at most hello_timeout_ns for

@@ -21,7 +21,8 @@ struct session {
     bool ping_due;         /* PING however much else is said: what PONG tells is wanted */
     struct wire_idle idle; /* of the last PONG */
     uint32_t pongs_count;
-    bool told;                        /* the other side has said BYE */
+    uint8_t halved, far_halved; /* for scarce memory: told by our PONGs; as the last PONG told */
+    bool told;                  /* the other side has said BYE */
     struct slot *sending, *receiving; /* whose message, whose payload is under way */
     uint32_t receiving_bytes;         /* of that payload; less than the chunk: it is packed */
     uint64_t talk_ns, talk_count;     /* notes and pings since the last request or reply */

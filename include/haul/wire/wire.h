@@ -136,6 +136,7 @@ struct wire_message {
     uint64_t arrived_bytes; /* PING, PONG: of the other's frames and payloads, at the sender.
                                stream_put() sets it */
     struct wire_idle idle;  /* PONG */
+    uint8_t halved;         /* PONG: as struct pressure has it, at the sender */
 
     struct slot slot; /* REQUEST, REPLY about a chunk: what is asked, and what is answered */
 };

@@ -85,7 +85,7 @@ HELLO_FIELDS = [
     ("log_level", "u8"), ("lanes", "u32"), ("slots", "u32"), ("controls", "u32"), ("files", "u32"), ("chunk", "u32"),
     ("memory", "u64"), ("ping", "u32"),
 ]
-ALIVE_FIELDS = {PING: [("arrived", "u64")], PONG: [("arrived", "u64"), ("idle", "u64"), ("clock", "u64")]}
+ALIVE_FIELDS = {PING: [("arrived", "u64")], PONG: [("arrived", "u64"), ("idle", "u64"), ("clock", "u64"), ("halved", "u8")]}
 NOTE_FIELDS = [("level", "u8"), ("line", "text")]
 
 # What follows the operation and the job in a request; what follows the status of a reply that is done.
@@ -296,7 +296,7 @@ class Wire:
 
     def say(self, kind):
         """PING or PONG, with what has arrived here."""
-        told = {"arrived": self.arrived, "idle": UNKNOWN, "clock": time.monotonic_ns()}
+        told = {"arrived": self.arrived, "idle": UNKNOWN, "clock": time.monotonic_ns(), "halved": 0}
         self.send(kind, pack(ALIVE_FIELDS[kind], told))
 
     def send(self, kind, body=b"", payload=b"", tag=NO_TAG):
