@@ -463,7 +463,7 @@ void plan_copied(struct plan *plan, const struct plan_item *item, const struct d
     plan->progress->bytes_copied += written;
     plan->progress->bytes_kept += item->length - written;
     if (item->action == PLAN_AUDIT) {
-        plan->progress->bytes_repaired += item->length;
+        plan->progress->bytes_repaired += written;
         plan->progress->chunks_repaired++;
         plan->progress->bytes_durable -= item->length; /* it was counted, and was wrong */
     }

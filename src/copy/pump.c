@@ -229,7 +229,8 @@ static void pump_begin(struct pump *pump, struct slot *slot, struct life *life,
     slot->offset = item->offset;
     slot->length = item->length;
     slot->conditional = slot->from_medium = slot->sparing = slot->partial = slot->broken = false;
-    slot->blocks = item->action == PLAN_CHECK && life->deltas && slot->digests;
+    bool compares = item->action == PLAN_CHECK || item->action == PLAN_AUDIT;
+    slot->blocks = compares && life->deltas && slot->digests;
     slot->blank = item->blank;
     switch ((enum plan_action)item->action) {
     case PLAN_COPY:
@@ -298,7 +299,8 @@ static void pump_examined(struct pump *pump, struct slot *slot)
         plan_differs(life_of(slot)->plan, &slot->item, &slot->item.expected);
         pump_free(pump, slot);
     } else {
-        slot->sparing = slot->blocks && whole;
+        slot->sparing =
+            slot->blocks && whole && !slot->matched; /* else it has no digests of them */
         pump_fetch(pump, slot, whole ? &have : NULL);
     }
 }

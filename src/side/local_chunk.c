@@ -252,10 +252,10 @@ static void local_chunk_read(struct local *self, struct work *work, uint32_t cou
         local_chunk_finish(self, work, -ESTALE);
         return;
     }
-    if (slot->op == SIDE_EXAMINE && slot->blocks && count == slot->length)
-        blocks_digest(slot->digests, slot->buffer, slot->length);
     slot->matched =
         slot->conditional && count == slot->length && digest_equal(&slot->digest, &slot->expected);
+    if (slot->op == SIDE_EXAMINE && slot->blocks && count == slot->length && !slot->matched)
+        blocks_digest(slot->digests, slot->buffer, slot->length);
     if (local_disproves(work)) {
         work_call(self, work, local_disprove, local_chunk_finish);
         return;

@@ -397,7 +397,7 @@ static void serve_hold(struct serve_slot *slot)
             .number = slot->job->job.number,
             .offset = done->offset,
             .length = done->length,
-            .blocks = done->blocks,
+            .blocks = done->blocks && !done->matched,
         };
 }
 

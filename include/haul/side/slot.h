@@ -118,7 +118,7 @@ struct slot {
     uint32_t length;  /* bytes, at most capacity where there is a buffer */
     bool conditional; /* FETCH, EXAMINE: see expected; SYNC of a root: of earlier sessions, too */
     bool from_medium; /* EXAMINE: not from the page cache */
-    bool blocks;      /* EXAMINE: BLOCKS may follow */
+    bool blocks;      /* EXAMINE: BLOCKS may follow, where it has not matched */
     bool sparing; /* FETCH: if it differs, DIFFER follows: whoever is far away need not send it */
     bool
         partial; /* STORE: only the blocks in `set`; the buffer is the whole chunk. Set by DIFFER */
