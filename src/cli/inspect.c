@@ -31,21 +31,27 @@ struct inspection {
     bool damaged;
 };
 
+static uint64_t chunk_offset(const struct inspection *inspection, uint64_t chunk)
+{
+    return journal_chunk_range(&inspection->header, chunk).start;
+}
+
 /* The last chunk of a file may be shorter. */
 static uint64_t chunk_length(const struct inspection *inspection, uint64_t chunk)
 {
-    uint64_t offset = chunk * inspection->header.chunk_bytes;
-    return min_u64(inspection->header.chunk_bytes, inspection->header.size_bytes - offset);
+    const struct range range = journal_chunk_range(&inspection->header, chunk);
+    return range.end - range.start;
 }
 
 /* One bit a chunk: what is listed twice counts once. */
 static void count_entry(struct inspection *inspection, uint8_t *seen, uint64_t chunk)
 {
-    uint8_t bit = (uint8_t)(1u << (chunk % 8));
+    uint64_t index = chunk - journal_first_chunk(&inspection->header);
+    uint8_t bit = (uint8_t)(1u << (index % 8));
     inspection->entries_count++;
-    if (seen[chunk / 8] & bit)
+    if (seen[index / 8] & bit)
         return;
-    seen[chunk / 8] |= bit;
+    seen[index / 8] |= bit;
     inspection->chunks_durable++;
     inspection->bytes_durable += chunk_length(inspection, chunk);
 }
@@ -89,6 +95,9 @@ static void print_words(const struct inspection *inspection)
     printf("%-9s %s (%" PRIu64 " bytes), %" PRIu64 " chunks of %s\n", "file",
            text_size(size, header->size_bytes), header->size_bytes, inspection->chunks_count,
            text_size(chunk, header->chunk_bytes));
+    if (header->part_end > 0)
+        printf("%-9s %" PRIu64 " bytes from byte %" PRIu64 " on\n", "part",
+               header->part_end - header->part_start, header->part_start);
     print_identity("source", &header->source);
     print_identity("target", &header->target);
     printf("%-9s %s\n", "before",
@@ -106,7 +115,7 @@ static void print_entry_words(const struct inspection *inspection,
 {
     char digest[DIGEST_TEXT_BYTES];
     printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n", entry->chunk,
-           entry->chunk * inspection->header.chunk_bytes, chunk_length(inspection, entry->chunk),
+           chunk_offset(inspection, entry->chunk), chunk_length(inspection, entry->chunk),
            digest_text(digest, &entry->digest));
 }
 
@@ -131,6 +140,10 @@ static void print_json(const struct inspection *inspection)
     printf(",\"session\":\"%016" PRIx64 "\"", header->session);
     output_json_number(stdout, "chunk_bytes", header->chunk_bytes);
     output_json_number(stdout, "size_bytes", header->size_bytes);
+    if (header->part_end > 0) {
+        output_json_number(stdout, "part_offset", header->part_start);
+        output_json_number(stdout, "part_length", header->part_end - header->part_start);
+    }
     print_identity_json("source", &header->source);
     print_identity_json("target", &header->target);
     output_json_number(stdout, "chunks", inspection->chunks_count);
@@ -147,7 +160,7 @@ static void print_entry_json(const struct inspection *inspection, const struct j
     char digest[DIGEST_TEXT_BYTES];
     fputs("{\"v\":1,\"event\":\"chunk\"", stdout);
     output_json_number(stdout, "chunk", entry->chunk);
-    output_json_number(stdout, "offset", entry->chunk * inspection->header.chunk_bytes);
+    output_json_number(stdout, "offset", chunk_offset(inspection, entry->chunk));
     output_json_number(stdout, "length", chunk_length(inspection, entry->chunk));
     output_json_string(stdout, "digest", digest_text(digest, &entry->digest));
     fputs("}\n", stdout);
@@ -175,7 +188,7 @@ static int inspect(struct inspection *inspection, const struct options *options,
     if (rc < 0)
         return rc;
     inspection->chunks_count =
-        div_ceil(inspection->header.size_bytes, inspection->header.chunk_bytes);
+        journal_end_chunk(&inspection->header) - journal_first_chunk(&inspection->header);
     rc = count_entries(inspection, err);
     if (rc < 0)
         return rc;

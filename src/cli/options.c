@@ -192,6 +192,9 @@ static const struct option_row table[] = {
     FLAG("server", 0, server, "be the other side, on standard input and output"),
     VALUE(TEXT, "restrict", "DIR[,ro|,wo]", AT(restrict_to), 0, "of --server: nothing outside DIR"),
 
+    VALUE(LIST, "range", "OFFSET,LENGTH", AT(ranges), 0,
+          "copy only these bytes of the file; may be given again"),
+    VALUE(TEXT, "ranges-from", "FILE", AT(ranges_from), 0, "the same, a line of FILE each"),
     VALUE(SIZE, "size", "SIZE", AT(wish.file.size_bytes), 0,
           "what a pipe is to bring: less or more is an error"),
     FLAG("sparse", 'S', wish.sparse, "make holes of zeros"),
@@ -830,8 +833,9 @@ static int open_lists(struct options *options, int argc, struct error *err)
     options->identities.items = calloc(room, sizeof(*options->identities.items));
     options->settings.items = calloc(room, sizeof(*options->settings.items));
     options->filters = calloc(room, sizeof(*options->filters));
+    options->ranges.items = calloc(room, sizeof(*options->ranges.items));
     if (!options->operands || !options->identities.items || !options->settings.items ||
-        !options->filters)
+        !options->filters || !options->ranges.items)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
     return 0;
 }
@@ -915,6 +919,7 @@ void options_close(struct options *options)
     free(options->identities.items);
     free(options->settings.items);
     free(options->filters);
+    free(options->ranges.items);
     memset(options, 0, sizeof(*options));
 }
 

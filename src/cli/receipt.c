@@ -164,9 +164,18 @@ static void print_carried_over(FILE *out, const struct receipt *receipt)
                 receipt->dry_run ? "would be carried over" : "carried over");
 }
 
+static void print_part(FILE *out, const struct receipt *receipt)
+{
+    if (receipt->part_end == 0)
+        return;
+    print_size(out, ", ", receipt->part_end - receipt->part_start, "");
+    fprintf(out, " from byte %" PRIu64 " on", receipt->part_start);
+}
+
 static void words_compact(FILE *out, const struct receipt *receipt)
 {
     print_path(out, receipt->source_host, receipt->source_path);
+    print_part(out, receipt);
     fputs(": ", out);
     if (!receipt->compared) {
         print_size(out, "", receipt->bytes_copied, " copied");
@@ -248,6 +257,7 @@ static void words_full(FILE *out, const struct receipt *receipt)
     print_path(out, receipt->source_host, receipt->source_path);
     fputs(" -> ", out);
     print_path(out, receipt->target_host, receipt->target_path);
+    print_part(out, receipt);
     print_size(out, "\ncopied    ", receipt->bytes_copied, "");
     print_size(out, " of ", receipt->bytes_total, receipt->resumed ? " (resumed)" : "");
     print_parts(out, receipt);
@@ -268,6 +278,7 @@ static void print_would(FILE *out, const struct receipt *receipt)
 {
     fputs(" -> ", out);
     print_path(out, receipt->target_host, receipt->target_path);
+    print_part(out, receipt);
     fprintf(out, ": would %s, ", receipt->would ? receipt->would : "be copied");
     print_size(out, "", receipt->bytes_total, " (dry run)\n");
 }
@@ -429,6 +440,11 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     output_json_string(out, "skipped", receipt_skipped(receipt) ? receipt->outcome.evidence : NULL);
     output_json_bool(out, "resumed", receipt->resumed);
     output_json_bool(out, "source_changed", receipt->source_changed);
+    output_json_number(out, "part_offset",
+                       receipt->part_end > 0 ? receipt->part_start : NUM_UNKNOWN);
+    output_json_number(out, "part_length",
+                       receipt->part_end > 0 ? receipt->part_end - receipt->part_start
+                                             : NUM_UNKNOWN);
     json_counts(out, receipt);
     json_attributes(out, "attributes_changed", receipt->target.attributes_changed);
     json_attributes(out, "attributes_lost", receipt->target.attributes_lost);

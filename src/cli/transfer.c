@@ -11,6 +11,7 @@
 #include "haul/cli/list.h"
 #include "haul/cli/operands.h"
 #include "haul/cli/output.h"
+#include "haul/cli/parts.h"
 #include "haul/cli/prove.h"
 #include "haul/cli/receipt.h"
 #include "haul/cli/reserve.h"
@@ -33,6 +34,7 @@
 struct transfer {
     const struct options *options;
     struct operands operands;
+    struct parts parts; /* of the only source; each has its turn like a file */
     struct watch watch;
     struct copy *copy;  /* opened by the copy's thread, closed by the main one: it reads progress */
     struct receipt sum; /* of all files; of the only one */
@@ -58,7 +60,8 @@ struct transfer {
 
 static bool single(const struct transfer *transfer)
 {
-    return transfer->operands.sources_count <= 1 && transfer->operands.trees_count == 0;
+    return transfer->operands.sources_count <= 1 && transfer->operands.trees_count == 0 &&
+           transfer->parts.count <= 1;
 }
 
 /* One line for each failure; the first is what the whole run failed with. */
@@ -88,7 +91,19 @@ static void ended(struct transfer *transfer, const struct outcome *outcome, stru
 static uint32_t files_count(const struct transfer *transfer)
 {
     /* Against a manifest there is only the target. */
-    return (uint32_t)max_u64(transfer->operands.sources_count, 1);
+    return (uint32_t)max_u64(max_u64(transfer->operands.sources_count, transfer->parts.count), 1);
+}
+
+/* Those that are no trees; or the parts of the only one. */
+static uint32_t turns_count(const struct transfer *transfer)
+{
+    uint32_t files = transfer->operands.sources_count - transfer->operands.trees_count;
+    return transfer->parts.count > 0 ? transfer->parts.count : files;
+}
+
+static const char *source_of(const struct transfer *transfer, uint32_t number)
+{
+    return transfer->operands.sources[transfer->parts.count > 0 ? 0 : number];
 }
 
 /* 0 only by the outcome of every file that was named. */
@@ -168,7 +183,7 @@ static void print_changes(const struct transfer *transfer, const struct receipt 
 static bool begin_one(struct transfer *transfer)
 {
     uint32_t number = transfer->begun_count;
-    const char *source = transfer->operands.sources[number];
+    const char *source = source_of(transfer, number);
     char **target_path = &transfer->target_paths[number % COPY_FILES_MAX];
     char *path = operands_target(&transfer->operands, source);
     struct error err = {0};
@@ -177,7 +192,10 @@ static bool begin_one(struct transfer *transfer)
         fail(transfer, &err);
         return false;
     }
-    if (!copy_begin(transfer->copy, transfer->verify, source, path)) {
+    bool begun = transfer->parts.count > 0
+                     ? copy_begin_part(transfer->copy, source, path, &transfer->parts.all[number])
+                     : copy_begin(transfer->copy, transfer->verify, source, path);
+    if (!begun) {
         free(path);
         return false;
     }
@@ -442,8 +460,7 @@ static int open_all(struct transfer *transfer, struct error *err)
 /* A signal may have come when the last chunk of what was begun was already done. */
 static void begin_more(struct transfer *transfer)
 {
-    uint32_t count = transfer->operands.sources_count - transfer->operands.trees_count;
-    while (transfer->begun_count < count) {
+    while (transfer->begun_count < turns_count(transfer)) {
         bool stop = atomic_load(&transfer->watch.control.stop);
         transfer->interrupted |= stop && transfer->begun_count > 0;
         if (transfer->interrupted || !begin_one(transfer))
@@ -462,13 +479,12 @@ static void copy_all(struct transfer *transfer)
     if (transfer->operands.sources_count == 0)
         verify_manifest(transfer);
     transfer->started_ns = clock_now_ns();
-    uint32_t files_count = transfer->operands.sources_count - transfer->operands.trees_count;
-    for (uint32_t i = 0; i < files_count; i++) {
+    for (uint32_t i = 0; i < turns_count(transfer); i++) {
         uint32_t failed_count = transfer->tally.failed_count;
         begin_more(transfer);
         if (i == transfer->begun_count)
             break;
-        show_file(transfer, i + 1, transfer->operands.sources[i]);
+        show_file(transfer, i + 1, source_of(transfer, i));
         collect_one(transfer);
         /* The connection may have ended after all of this file was there: then the next one says
          * so, rather than nobody. */
@@ -728,6 +744,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
     log_init_range(options->json ? receipt_json_range : NULL);
     int rc = operands_resolve(&transfer.operands, options, &err);
     if (rc == 0)
+        rc = parts_read(&transfer.parts, options, &err);
+    if (rc == 0)
         rc = read_rules(&transfer, &own, &err);
     if (transfer.operands.source_bytes > 0)
         options->wish.file.size_bytes = transfer.operands.source_bytes;
@@ -741,6 +759,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
         rc = trees_find(&transfer.operands, &options->wish, NULL, &err);
     if (rc == 0)
         rc = refuse_of_several(&transfer.operands, &options->wish, &err);
+    if (rc == 0)
+        rc = parts_refuse(&transfer.parts, options, &transfer.operands, &err);
     if (rc == 0)
         rc = look_here(&transfer, &err);
     if (rc == 0 && any_remote(&transfer.operands))
@@ -765,6 +785,7 @@ static int transfer_run(struct transfer *at, const struct options *given)
     operands_close(&transfer.operands);
     rules_close(transfer.rules);
     names_close(transfer.names);
+    parts_close(&transfer.parts);
     for (size_t i = 0; i < COUNT_OF(transfer.target_paths); i++)
         free(transfer.target_paths[i]);
     return code;
@@ -826,6 +847,12 @@ int transfer_verify(const struct options *options)
         struct error err = {0};
         error_set_class(&err, ERROR_USAGE, EINVAL, "verify compares %s",
                         wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
+        return refused(options, &err);
+    }
+    if (options->ranges.count > 0 || options->ranges_from) {
+        struct error err = {0};
+        error_set_class(&err, ERROR_USAGE, EINVAL,
+                        "verify compares whole files: leave out --range and --ranges-from");
         return refused(options, &err);
     }
     if (choice_any(&options->wish.choice) || options->filters_count > 0 || options->files_from ||

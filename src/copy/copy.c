@@ -409,10 +409,15 @@ static bool copy_piped(const struct life *life)
     return life_pipes(life, SIDE_SOURCE) || life_pipes(life, SIDE_TARGET);
 }
 
-/* A pipe stops when its other end does: nobody shares the slots with it. */
+/* A pipe stops when its other end does: nobody shares the slots with it. Nor are two parts of a
+ * device written at once, as who writes it claims all of it. */
 static uint64_t copy_size(const struct life *life)
 {
-    return copy_piped(life) ? NUM_UNKNOWN : life->job.facts[SIDE_SOURCE].size_bytes;
+    const struct job *job = &life->job;
+    bool part = job->wish.part_end > 0;
+    if (copy_piped(life) || (part && job->facts[SIDE_TARGET].kind == FILE_DEVICE))
+        return NUM_UNKNOWN;
+    return part ? job->wish.part_end - job->wish.part_start : job->facts[SIDE_SOURCE].size_bytes;
 }
 
 /* Of files that were admitted and have not ended. */
@@ -743,6 +748,18 @@ bool copy_begin(struct copy *copy, bool verify, const char *source_path, const c
                             });
 }
 
+bool copy_begin_part(struct copy *copy, const char *source_path, const char *target_path,
+                     const struct range *part)
+{
+    return copy_start(copy, &(struct life_start){
+                                .kind = LIFE_COPY,
+                                .source_path = source_path,
+                                .target_path = target_path,
+                                .part_start = part->start,
+                                .part_end = part->end,
+                            });
+}
+
 /* What went over the links beside payloads is told with the last of files that are under way
  * together, so that the sum is right. */
 static void copy_fill_wire(struct copy *copy, const struct job *job, struct receipt *receipt)
@@ -794,6 +811,8 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .bytes_unreadable = progress->bytes_unreadable,
         .bytes_durable = progress->bytes_durable,
         .duration_ns = life->duration_ns,
+        .part_start = job->wish.part_start,
+        .part_end = job->wish.part_end,
         .digest_known = life->digest_known,
         .digest = life->digest,
         .chunk_bytes = job->chunk_bytes,

@@ -100,6 +100,8 @@ static void life_tell_size(struct life *life)
 {
     uint64_t size_bytes = life->job.facts[SIDE_SOURCE].size_bytes;
     bool unknown = life_pipes(life, SIDE_SOURCE) && size_bytes == 0;
+    if (life->job.wish.part_end > 0)
+        size_bytes = life->job.wish.part_end - life->job.wish.part_start;
     life->progress->bytes_total = unknown ? NUM_UNKNOWN : size_bytes;
 }
 
@@ -159,10 +161,13 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     bool leaves_out = job.read_errors == READ_ERRORS_SKIP;
     job.journal_early = !compare && (wish->manifest_path || telling || leaves_out);
     /* These want the content to be read, or written in another way. */
-    if (compare || wish->verify || wish->manifest_path || wish->digest_path || wish->sparse)
+    if (compare || wish->verify || wish->manifest_path || wish->digest_path || wish->sparse ||
+        start->part_end > 0)
         job.reflink = REFLINK_NEVER;
     if (compare)
         job.journal_path = start->source_path ? NULL : wish->manifest_path;
+    job.part_start = start->part_start;
+    job.part_end = start->part_end;
     life_attributes_wish(life->run, &job);
     return job;
 }
@@ -460,7 +465,7 @@ static void life_described(struct life *life)
         return;
     for (int role = 0; role < 2; role++)
         life->piped[role] = pipe_is_kind(life->job.facts[role].kind);
-    if (life_is_left_out(life))
+    if (life_is_left_out(life) || life_failed(life, life_fit_part(life, &err), &err))
         return;
     life_tell_size(life);
     if (life_up_to_date(life)) {
@@ -616,8 +621,8 @@ bool life_is_batched(const struct life *life)
 
 bool life_wants_team(const struct life *life)
 {
-    return life->run->lanes > 1 && life->kind == LIFE_COPY && !life_pipes(life, SIDE_SOURCE) &&
-           !life_pipes(life, SIDE_TARGET) &&
+    return life->run->lanes > 1 && life->kind == LIFE_COPY && life->job.wish.part_end == 0 &&
+           !life_pipes(life, SIDE_SOURCE) && !life_pipes(life, SIDE_TARGET) &&
            life->job.facts[SIDE_SOURCE].size_bytes >= TEAM_FILE_BYTES_MIN;
 }
 
@@ -652,6 +657,8 @@ static void life_source_opened(struct life *life)
         return;
     }
     if (job->source_path && life_failed(life, life_check_pipe(life, SIDE_SOURCE, &err), &err))
+        return;
+    if (life->kind == LIFE_COPY && life_failed(life, life_fit_part(life, &err), &err))
         return;
     if (life->kind == LIFE_COPY) {
         life_attributes_want(life);
@@ -822,7 +829,9 @@ static void life_complete(struct life *life)
     life->digest_known = plan_digest(life->plan, &life->digest);
     if (life->whole)
         whole_end(life->whole, life->whole_text);
-    bool resumed = life->job.journal == JOURNAL_FITS && !life->digest_known;
+    /* Of a part nobody asks for it later. */
+    bool resumed =
+        life->job.journal == JOURNAL_FITS && !life->digest_known && life->job.wish.part_end == 0;
     bool journalled = life->kind == LIFE_COPY && plan_complete(life->plan);
     if (journalled && (resumed || manifest))
         life_enter(life, LIFE_SYNCING);

@@ -32,6 +32,12 @@ void life_attributes_wish(const struct life_run *run, struct job_wish *wish)
         wish->attributes[ATTRIBUTE_MODE] = ATTRIBUTE_ASKED; /* it is a part of the list */
     wish->set_id = takes_set_id(run);
     wish->numeric_ids |= same_machine(run);
+    if (wish->part_end == 0)
+        return;
+    /* Who copies a part does not know whether the file is finished by that. */
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++)
+        wish->attributes[i] = ATTRIBUTE_LEAVE;
+    wish->chown = NULL;
 }
 
 /* A pipe's owner, mode and times say nothing of what comes out of it: the target is as any new

@@ -109,6 +109,31 @@ int life_refuse(const struct life *life, struct error *err)
     return refuse_with_pipe(life, source_name, target_name, err);
 }
 
+int life_fit_part(struct life *life, struct error *err)
+{
+    struct job_wish *wish = &life->job.wish;
+    uint64_t size_bytes = life->job.facts[SIDE_SOURCE].size_bytes;
+    char name[LIFE_SHOWN_BYTES];
+    if (wish->part_end == 0)
+        return 0;
+    plan_name(life, SIDE_SOURCE, name);
+    if (life_pipes(life, SIDE_SOURCE) || life_pipes(life, SIDE_TARGET))
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "%s: --range is not possible with a pipe, which has no places",
+                               name);
+    if (wish->part_start >= size_bytes)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "%s: ends at byte %llu, before the range begins: --range=%llu,%llu",
+                               name, (unsigned long long)size_bytes,
+                               (unsigned long long)wish->part_start,
+                               (unsigned long long)(wish->part_end - wish->part_start));
+    if (wish->part_end > size_bytes)
+        log_note("%s: ends at byte %llu, and so does the range", name,
+                 (unsigned long long)size_bytes);
+    wish->part_end = min_u64(wish->part_end, size_bytes);
+    return 0;
+}
+
 const char *life_skip(const struct life *life)
 {
     const struct facts *facts = life->job.facts;
@@ -182,6 +207,8 @@ const char *life_road(const struct life *life)
     const char *why = road_of_wishes(life->run->wish);
     if (why)
         return why;
+    if (job->wish.part_end > 0)
+        return "it is a part of a file";
     if (life->run->wish->tour.rules && job->roots[SIDE_SOURCE].number == 0)
         return "a filter rule may leave it out";
     if (job->wish.reflink == REFLINK_AUTO && life->run->shares && *life->run->shares)
@@ -214,6 +241,12 @@ bool life_preallocates(const struct life *life)
     return known && !life_sparse(life) && !life->run->wish->no_preallocate;
 }
 
+static uint64_t life_end_bytes(const struct life *life)
+{
+    const struct job *job = &life->job;
+    return job->wish.part_end > 0 ? job->wish.part_end : job->facts[SIDE_SOURCE].size_bytes;
+}
+
 static int make_copy_plan(struct life *life, struct error *err)
 {
     const struct job *job = &life->job;
@@ -228,8 +261,8 @@ static int make_copy_plan(struct life *life, struct error *err)
     if (again)
         log_note("%s: what is there is read for --digest-file", job->target_path);
     const struct plan_config config = {
-        .size_bytes =
-            life_pipes(life, SIDE_SOURCE) ? PLAN_SIZE_UNKNOWN : job->facts[SIDE_SOURCE].size_bytes,
+        .size_bytes = life_pipes(life, SIDE_SOURCE) ? PLAN_SIZE_UNKNOWN : life_end_bytes(life),
+        .start_bytes = job->wish.part_start,
         .chunk_bytes = job->chunk_bytes,
         .compare_bytes = again ? job->facts[SIDE_SOURCE].size_bytes : job->old_bytes,
         .rewrite = !job->target_readable || job->wish.resume == RESUME_RESTART,
@@ -267,7 +300,8 @@ int life_make_compare_plan(struct life *life, struct error *err)
 {
     const struct facts *source = &life->job.facts[SIDE_SOURCE];
     const struct plan_config config = {
-        .size_bytes = source->size_bytes,
+        .size_bytes = life_end_bytes(life),
+        .start_bytes = life->job.wish.part_start,
         .chunk_bytes = life->job.chunk_bytes,
         .compare_bytes = source->size_bytes,
         .sparse = has_holes(source),

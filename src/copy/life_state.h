@@ -24,6 +24,9 @@ bool life_attributes_differ(const struct life *life);
 
 /* Neither may be copied, or onto each other: -errno with words in *err. */
 int life_refuse(const struct life *life, struct error *err);
+/* A part begins within the source, and ends there at the latest, which is said: -errno with words
+ * where it does not begin there. */
+int life_fit_part(struct life *life, struct error *err);
 /* Why an option leaves it out, a constant; NULL: none does. */
 const char *life_skip(const struct life *life);
 bool life_up_to_date(const struct life *life);

@@ -32,7 +32,7 @@ struct plan {
     struct plan_config config;
     struct progress *progress;
     const struct control *control;
-    uint64_t chunks_count;
+    uint64_t first_chunk, end_chunk; /* end: behind the last one */
     uint64_t next_chunk;
 
     /* The data extent found last; everything before its end is known. */
@@ -80,7 +80,7 @@ static uint8_t *plan_bits(uint64_t chunks_count)
 static bool plan_make_room(struct plan *plan)
 {
     const struct plan_config *config = &plan->config;
-    uint64_t chunks_count = max_u64(plan->chunks_count, 1);
+    uint64_t chunks_count = max_u64(plan->end_chunk - plan->first_chunk, 1);
     plan->reorder_count = (uint32_t)min_u64(chunks_count, PLAN_REORDER);
     plan->fold = digest_fold_open();
     plan->waiting = calloc(plan->reorder_count, sizeof(*plan->waiting));
@@ -90,8 +90,8 @@ static bool plan_make_room(struct plan *plan)
         plan->stored = calloc(PLAN_VERIFY_MAX, sizeof(*plan->stored));
     if (config->resume) {
         plan->recalled = calloc(PLAN_RECALL_MAX, sizeof(*plan->recalled));
-        plan->listed = plan_bits(plan->chunks_count);
-        plan->audited = plan_bits(plan->chunks_count);
+        plan->listed = plan_bits(plan->end_chunk);
+        plan->audited = plan_bits(plan->end_chunk);
     }
     return plan->fold && plan->waiting && plan->returned && (!config->verify || plan->stored) &&
            (!config->resume || (plan->recalled && plan->listed && plan->audited));
@@ -109,7 +109,10 @@ int plan_open(struct plan **out, const struct plan_config *config, struct progre
     plan->config = *config;
     plan->progress = progress;
     plan->control = control;
-    plan->chunks_count = div_ceil(config->size_bytes, config->chunk_bytes);
+    assert(config->start_bytes == 0 || config->start_bytes < config->size_bytes);
+    plan->first_chunk = plan->next_chunk = plan->folded_chunks =
+        config->start_bytes / config->chunk_bytes;
+    plan->end_chunk = div_ceil(config->size_bytes, config->chunk_bytes);
     if (!plan_make_room(plan)) {
         plan_close(plan);
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the plan");
@@ -135,11 +138,17 @@ void plan_close(struct plan *plan)
     free(plan);
 }
 
+static uint64_t plan_offset(const struct plan *plan, uint64_t chunk)
+{
+    return max_u64(chunk * plan->config.chunk_bytes, plan->config.start_bytes);
+}
+
 static uint32_t plan_length(const struct plan *plan, uint64_t chunk)
 {
-    uint64_t offset = chunk * plan->config.chunk_bytes;
+    uint64_t offset = plan_offset(plan, chunk);
+    uint64_t end = chunk * plan->config.chunk_bytes + plan->config.chunk_bytes;
     assert(offset < plan->config.size_bytes);
-    return num_u32(min_u64(plan->config.chunk_bytes, plan->config.size_bytes - offset));
+    return num_u32(min_u64(end, plan->config.size_bytes) - offset);
 }
 
 static void plan_item_set(const struct plan *plan, struct plan_item *item, enum plan_action action,
@@ -148,7 +157,7 @@ static void plan_item_set(const struct plan *plan, struct plan_item *item, enum 
     *item = (struct plan_item){
         .action = (uint8_t)action,
         .chunk = chunk,
-        .offset = chunk * plan->config.chunk_bytes,
+        .offset = plan_offset(plan, chunk),
         .length = plan_length(plan, chunk),
     };
 }
@@ -174,14 +183,14 @@ static void plan_tell_difference(struct plan *plan)
 /* The next chunk in order, while ranges that differ are put together. */
 static void plan_fold(struct plan *plan, const struct plan_digest *next)
 {
-    uint64_t offset = plan->folded_chunks * plan->config.chunk_bytes;
+    uint64_t offset = plan_offset(plan, plan->folded_chunks);
     digest_fold_add(plan->fold, &next->digest);
     if (next->differs && plan->differs_end == plan->differs_start)
         plan->differs_start = offset;
     if (next->differs)
         plan->differs_end = offset + plan_length(plan, plan->folded_chunks);
     plan->folded_chunks++;
-    if (!next->differs || plan->folded_chunks == plan->chunks_count)
+    if (!next->differs || plan->folded_chunks == plan->end_chunk)
         plan_tell_difference(plan);
 }
 
@@ -190,7 +199,7 @@ static void plan_fold(struct plan *plan, const struct plan_digest *next)
 static void plan_done(struct plan *plan, uint64_t chunk, const struct digest *digest, bool differs)
 {
     plan->done_chunks++;
-    assert(plan->done_chunks <= plan->chunks_count);
+    assert(plan->done_chunks <= plan->end_chunk - plan->first_chunk);
     if (plan->config.resume && !plan->config.compare_only)
         return;
     struct plan_digest *place = &plan->waiting[chunk % plan->reorder_count];
@@ -211,7 +220,7 @@ enum plan_place { PLACE_UNKNOWN, PLACE_DATA, PLACE_HOLE };
 
 static enum plan_place plan_place(const struct plan *plan, uint64_t chunk)
 {
-    uint64_t start = chunk * plan->config.chunk_bytes;
+    uint64_t start = plan_offset(plan, chunk);
     uint64_t end = start + plan_length(plan, chunk);
     if (start < plan->extent_end && end > plan->extent_start)
         return PLACE_DATA;
@@ -250,9 +259,9 @@ static enum plan_answer plan_map_item(struct plan *plan, struct plan_item *item)
 static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *item)
 {
     uint32_t holes_count = 0;
-    while (plan->next_chunk < plan->chunks_count) {
+    while (plan->next_chunk < plan->end_chunk) {
         uint64_t chunk = plan->next_chunk;
-        bool old = chunk * plan->config.chunk_bytes < plan->config.compare_bytes;
+        bool old = plan_offset(plan, chunk) < plan->config.compare_bytes;
         if (plan->listed && bit_is_set(plan->listed, chunk)) {
             plan->next_chunk++; /* the audit's, not ours */
             continue;
@@ -291,7 +300,7 @@ static void plan_audit_begin(struct plan *plan, struct plan_item *item, uint64_t
     plan->audited_count++;
     bit_set(plan->audited, chunk);
     plan_item_set(plan, item, PLAN_AUDIT, chunk);
-    if (plan->next_chunk == plan->chunks_count &&
+    if (plan->next_chunk == plan->end_chunk &&
         !plan->config.compare_only) /* nothing new is left to copy */
         plan->progress->phase = PHASE_AUDITING;
     plan->outstanding++;
@@ -301,7 +310,7 @@ static void plan_audit_begin(struct plan *plan, struct plan_item *item, uint64_t
  * the other side is. Nobody knows a digest of it now, so the source decides. */
 static enum plan_answer plan_forgotten_item(struct plan *plan, struct plan_item *item)
 {
-    while (plan->audited_count < plan->listed_count && plan->forgotten_next < plan->chunks_count) {
+    while (plan->audited_count < plan->listed_count && plan->forgotten_next < plan->end_chunk) {
         uint64_t chunk = plan->forgotten_next++;
         if (!bit_is_set(plan->listed, chunk) || bit_is_set(plan->audited, chunk))
             continue;
@@ -387,13 +396,13 @@ enum plan_answer plan_next(struct plan *plan, struct plan_item *item)
 int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t count,
                 struct error *err)
 {
-    assert(plan->config.resume && plan->next_chunk == 0);
+    assert(plan->config.resume && plan->next_chunk == plan->first_chunk);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t chunk = entries[i].chunk;
-        if (chunk >= plan->chunks_count)
-            return error_set_class(
-                err, ERROR_PROTOCOL, EPROTO, "the journal lists chunk %llu of %llu",
-                (unsigned long long)chunk, (unsigned long long)plan->chunks_count);
+        if (chunk < plan->first_chunk || chunk >= plan->end_chunk)
+            return error_set_class(err, ERROR_PROTOCOL, EPROTO,
+                                   "the journal lists chunk %llu of %llu",
+                                   (unsigned long long)chunk, (unsigned long long)plan->end_chunk);
         if (bit_is_set(plan->listed, chunk))
             continue;
         bit_set(plan->listed, chunk);
@@ -435,7 +444,7 @@ int plan_arrived(struct plan *plan, struct plan_item *item, uint32_t bytes, stru
     } else {
         if (bytes < item->length) {
             plan->config.size_bytes = min_u64(plan->config.size_bytes, item->offset + bytes);
-            plan->chunks_count = div_ceil(plan->config.size_bytes, plan->config.chunk_bytes);
+            plan->end_chunk = div_ceil(plan->config.size_bytes, plan->config.chunk_bytes);
         }
         if (bytes > 0)
             plan->arrived_bytes = max_u64(plan->arrived_bytes, item->offset + bytes);
@@ -547,7 +556,7 @@ void plan_recalled(struct plan *plan, const struct plan_item *item,
     plan->recalled_first = 0;
     for (uint32_t i = 0; i < count; i++) {
         /* The journal grows while it is read; what this run appended is not old. */
-        if (entries[i].chunk < plan->chunks_count && bit_is_set(plan->listed, entries[i].chunk))
+        if (entries[i].chunk < plan->end_chunk && bit_is_set(plan->listed, entries[i].chunk))
             plan->recalled[plan->recalled_count++] = entries[i];
     }
     pthread_mutex_unlock(&plan->lock);
@@ -570,8 +579,8 @@ void plan_returned(struct plan *plan, const struct plan_item *item)
 
 static bool plan_ended_locked(const struct plan *plan)
 {
-    return !plan->cancelled && plan->done_chunks == plan->chunks_count && plan->outstanding == 0 &&
-           plan->stored_count == 0 && plan->returned_count == 0;
+    return !plan->cancelled && plan->done_chunks == plan->end_chunk - plan->first_chunk &&
+           plan->outstanding == 0 && plan->stored_count == 0 && plan->returned_count == 0;
 }
 
 void plan_cancel(struct plan *plan)
@@ -600,7 +609,7 @@ bool plan_complete(struct plan *plan)
 bool plan_digest(struct plan *plan, struct digest *out)
 {
     pthread_mutex_lock(&plan->lock);
-    bool known = plan->folded_chunks == plan->chunks_count && plan->broken_chunks == 0;
+    bool known = plan->folded_chunks == plan->end_chunk && plan->broken_chunks == 0;
     if (known)
         *out = digest_fold_value(plan->fold);
     pthread_mutex_unlock(&plan->lock);

@@ -256,6 +256,17 @@ static bool goes_by_window(const struct cache *cache, const struct cache_transfe
                                 cache_direct_meets_others(cache, transfer));
 }
 
+/* What goes through the cache beside direct I/O is ours, unless it was cached before. */
+static void touch_range(struct cache *cache, uint64_t start, uint64_t end)
+{
+    uint64_t page_bytes = cache->residency.page_bytes;
+    start = align_down(start, page_bytes);
+    end = align_up(end, page_bytes);
+    uint64_t there = cache_direct_resident(cache, start, end - start);
+    if (there == 0 || there == NUM_UNKNOWN) /* where nobody can tell, our own promise comes first */
+        (void)ranges_add(&cache->ours, start, end);
+}
+
 bool cache_begin(struct cache *cache, struct cache_transfer *transfer)
 {
     assert(!transfer->begun);
@@ -265,7 +276,11 @@ bool cache_begin(struct cache *cache, struct cache_transfer *transfer)
     if (transfer->windowed &&
         (direct_beside(cache, transfer) || !cache_window_begin(cache, transfer)))
         return false;
-    bool direct = cache->kind == POLICY_DIRECT && !transfer->windowed;
+    /* A write of a part of the file may begin within a block: that chunk goes through the cache. */
+    bool within = transfer->writes && transfer->offset % cache->block != 0;
+    bool direct = cache->kind == POLICY_DIRECT && !transfer->windowed && !within;
+    if (within && cache->kind == POLICY_DIRECT && !transfer->windowed)
+        touch_range(cache, transfer->offset, transfer->offset + transfer->length);
     transfer->direct = direct || transfer->around;
     transfer->block = direct ? cache->block : transfer->around ? cache->around_block : 1;
     transfer->begun = true;
@@ -369,10 +384,7 @@ bool cache_evict(const struct cache *cache, const struct cache_transfer *transfe
 
 void cache_touch(struct cache *cache, uint64_t offset)
 {
-    uint64_t page_bytes = cache->residency.page_bytes, start = align_down(offset, page_bytes);
-    uint64_t there = cache_direct_resident(cache, start, page_bytes);
-    if (there == 0 || there == NUM_UNKNOWN) /* where nobody can tell, our own promise comes first */
-        (void)ranges_add(&cache->ours, start, start + page_bytes);
+    touch_range(cache, offset, offset + 1);
 }
 
 void cache_touch_edge(struct cache *cache, uint64_t edge)

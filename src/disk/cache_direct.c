@@ -261,7 +261,7 @@ void cache_direct_after(struct cache *cache, struct cache_transfer *transfer)
 {
     uint64_t end = transfer->offset + transfer->length;
     if (transfer->writes) /* the tail is written through the cache */
-        end = min_u64(end, align_down(cache->size_bytes, transfer->block));
+        end = align_down(end, transfer->block);
     if (!transfer->direct || transfer->before_bytes == NUM_UNKNOWN || end <= transfer->offset)
         return;
     uint64_t after_bytes = resident_chunk(cache, transfer->offset, end - transfer->offset);
@@ -305,7 +305,7 @@ bool cache_direct_try(struct cache *cache, struct cache_transfer *transfer, stru
 {
     uint32_t block = cache->block;
     if (!trial_of(cache, transfer)->doubted || !transfer->direct || transfer->before_bytes != 0 ||
-        cache->kind != POLICY_DIRECT)
+        cache->kind != POLICY_DIRECT || transfer->offset % block != 0)
         return false;
     for (; transfer->probes_count < PROBES_A_CHUNK; transfer->probes_count++) {
         uint64_t offset = probe_offset(cache, transfer), end = transfer->offset + transfer->length;

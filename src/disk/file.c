@@ -586,6 +586,45 @@ static int file_lock(struct file *file, struct error *err)
     return error_set(err, -result, "%s: cannot be locked", file->path);
 }
 
+/* Who writes a part of a file locks that part, and who writes the whole file says so all over it,
+ * with locks that its lanes share: they belong to the open file (Linux 3.15, fcntl(2)), not to the
+ * process, and so end with it. They are about what haul writes only. */
+static struct flock file_part_lock(uint64_t start, uint64_t end, bool shared)
+{
+    return (struct flock){
+        .l_type = shared ? F_RDLCK : F_WRLCK,
+        .l_whence = SEEK_SET,
+        .l_start = num_off(start),
+        .l_len = num_off(end - start),
+    };
+}
+
+/* Behind it is a byte that no file has: who locks it is about to give the file its size. */
+#define FILE_PARTS_END (FILE_BYTES_MAX - 1)
+
+static int file_lock_part(const struct file *file, const struct file_open_wish *wish,
+                          struct error *err)
+{
+    bool part = wish->part_end > 0;
+    struct flock lock = part ? file_part_lock(wish->part_start, wish->part_end, false)
+                             : file_part_lock(0, FILE_PARTS_END, file->readable);
+    for (int waited_ms = 0;; waited_ms += LOCK_LOOK_MS) {
+        if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0)
+            return 0;
+        if (errno != EAGAIN && errno != EACCES) /* no such locks: as with file_lock() */
+            return 0;
+        if (waited_ms >= LOCK_WAIT_MS)
+            break;
+        (void)poll(NULL, 0, LOCK_LOOK_MS);
+    }
+    return error_set_class(err, ERROR_BUSY, EBUSY,
+                           part ? "%s: another transfer writes to these bytes of it; wait for it "
+                                  "or stop it"
+                                : "%s: a transfer to a part of it is running; wait for it or stop "
+                                  "it",
+                           file->path);
+}
+
 /* Whose lanes have a file open is told by locks beyond every file's end: a session has a byte for
  * each of its lanes, at a place made of its number. They belong to the open file, and so end with
  * it. */
@@ -667,7 +706,14 @@ static int file_check_target(struct file *file, const struct file_open_wish *wis
         return error_set_class(err, ERROR_FILE, ESTALE, "%s: has just become a device", file->path);
     if (wish->join)
         return file_check_joined(file, wish, err);
-    return place_may_read(wish->place) ? 0 : file_empty(file, err);
+    if (place_may_read(wish->place))
+        return 0;
+    if (file->shared)
+        return error_set_class(err, ERROR_FILE, EACCES,
+                               "%s: a part of it cannot be written there, where haul is restricted "
+                               "to writing: what nobody may read is emptied first",
+                               file->path);
+    return file_empty(file, err);
 }
 
 /* What is written to keeps no set-id bits, whoever opens it, and as what. A write clears them
@@ -785,15 +831,22 @@ int file_open_target(struct file *file, const char *path, const struct file_open
         result = file_go_aside(file, wish, err);
     if (result == 0)
         result = file_open_writable(file, wish, err);
-    if (result == 0 && !wish->join)
+    file->shared = wish->part_end > 0;
+    if (result == 0 && !wish->join && !file->shared)
         result = file_lock(file, err);
+    if (result == 0 && !wish->join)
+        result = file_lock_part(file, wish, err);
     if (result == 0) /* under the lock: nobody else's copy changes it any more */
         result = file_learn(file, err);
-    file->created = file->created && file->facts.size_bytes == 0; /* somebody else has filled it */
+    /* Somebody else has filled it, or may be about to. */
+    file->created = file->created && file->facts.size_bytes == 0 && !file->shared;
     /* Beside the first lane's, see file_lock(); and before it is looked whether that is there: who
      * is marked has locked, and from now on nobody else can. */
-    if (result == 0 && wish->join)
+    if (result == 0 && wish->join) {
+        struct flock lock = file_part_lock(0, FILE_PARTS_END, true);
         (void)flock(file->fd, LOCK_SH | LOCK_NB);
+        (void)fcntl(file->fd, F_OFD_SETLK, &lock);
+    }
     if (result == 0 && wish->aside)
         result = file_check_aside(file, err);
     if (result == 0)
@@ -901,6 +954,25 @@ int file_clone(struct file *file, const struct file *source, struct error *err)
     return result;
 }
 
+int file_grow(struct file *file, uint64_t size_bytes, bool sparse, struct error *err)
+{
+    struct flock lock = file_part_lock(FILE_PARTS_END, FILE_BYTES_MAX, false);
+    struct stat st;
+    int result = 0;
+    (void)fcntl(file->fd, F_OFD_SETLKW, &lock); /* no such locks: see file_lock_part() */
+    if (fstat(file->fd, &st) != 0)
+        result = error_set(err, errno, "%s: cannot be looked at", file->path);
+    else if (file->facts.kind == FILE_REGULAR)
+        file->facts.size_bytes = (uint64_t)st.st_size;
+    if (result == 0 && (file->facts.kind == FILE_DEVICE || file->facts.size_bytes < size_bytes))
+        result = file_preallocate(file, size_bytes, sparse, err);
+    else if (result == 0)
+        file_clear_set_id(file);
+    lock.l_type = F_UNLCK;
+    (void)fcntl(file->fd, F_OFD_SETLK, &lock);
+    return result;
+}
+
 int file_reopen(const struct file *file, int flags)
 {
     char link[64];
@@ -954,7 +1026,8 @@ void file_take_back(const struct file *file)
 static int check_size(const struct file *file, const struct stat *st, uint64_t size_bytes,
                       struct error *err)
 {
-    if ((uint64_t)st->st_size == size_bytes)
+    uint64_t found_bytes = (uint64_t)st->st_size;
+    if (found_bytes == size_bytes || (file->shared && found_bytes > size_bytes))
         return 0;
     return error_set_class(err, ERROR_FILE, ESTALE,
                            "%s: its size was changed while it was written, to %llu bytes; run "
@@ -1025,6 +1098,20 @@ int file_next_data(const struct file *file, uint64_t offset, uint64_t *start, ui
     *start = min_u64((uint64_t)data, size_bytes);
     *end = min_u64((uint64_t)hole, size_bytes);
     return 0;
+}
+
+uint64_t file_data_end(const struct file *file, uint64_t start, uint64_t end)
+{
+    uint64_t offset = start, data_end = start, data, behind;
+    while (offset < end) {
+        if (file_next_data(file, offset, &data, &behind, NULL) < 0)
+            return end;
+        if (data >= end)
+            break;
+        data_end = min_u64(behind, end);
+        offset = max_u64(behind, offset + 1);
+    }
+    return data_end;
 }
 
 int file_punch(const struct file *file, uint64_t offset, uint64_t length)

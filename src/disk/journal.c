@@ -34,7 +34,6 @@ enum journal_stage {
 
 struct journal {
     struct journal_header header;
-    uint64_t chunks_count;
     uint64_t seal; /* number of the current seal, from 1 */
     enum journal_stage stage;
     uint32_t sealed_count; /* the first of the notes */
@@ -71,7 +70,37 @@ bool journal_identity_equal(const struct journal_identity *a, const struct journ
            a->mtime_seconds == b->mtime_seconds && a->mtime_ns == b->mtime_ns;
 }
 
+uint64_t journal_first_chunk(const struct journal_header *header)
+{
+    return header->part_start / header->chunk_bytes;
+}
+
+uint64_t journal_end_chunk(const struct journal_header *header)
+{
+    return div_ceil(header->part_end > 0 ? header->part_end : header->size_bytes,
+                    header->chunk_bytes);
+}
+
+struct range journal_chunk_range(const struct journal_header *header, uint64_t chunk)
+{
+    uint64_t start = chunk * header->chunk_bytes;
+    uint64_t end = header->part_end > 0 ? header->part_end : header->size_bytes;
+    return (struct range){.start = max_u64(start, header->part_start),
+                          .end = min_u64(start + header->chunk_bytes, end)};
+}
+
 /* ---- the file ---- */
+
+/* Of a part's journal the target's fields say which. */
+static struct journal_identity target_fields(const struct journal_header *header)
+{
+    struct journal_identity target = header->target;
+    if (header->part_end > 0) {
+        target.size_bytes = header->part_end;
+        target.mtime_seconds = (int64_t)header->part_start;
+    }
+    return target;
+}
 
 static void put_identity(struct bytes *bytes, const struct journal_identity *identity)
 {
@@ -84,17 +113,19 @@ static void put_identity(struct bytes *bytes, const struct journal_identity *ide
 
 static void encode_header(uint8_t out[JOURNAL_HEADER_BYTES], const struct journal_header *header)
 {
+    const struct journal_identity target = target_fields(header);
     struct bytes bytes = bytes_writer(out, JOURNAL_HEADER_BYTES);
     bytes_put_raw(&bytes, JOURNAL_MAGIC, JOURNAL_MAGIC_BYTES);
     bytes_put_u32(&bytes, JOURNAL_VERSION);
     bytes_put_u32(&bytes, (header->compare ? JOURNAL_FLAG_COMPARE : 0u) |
-                              (header->manifest ? JOURNAL_FLAG_MANIFEST : 0u));
+                              (header->manifest ? JOURNAL_FLAG_MANIFEST : 0u) |
+                              (header->part_end > 0 ? JOURNAL_FLAG_PART : 0u));
     bytes_put_u64(&bytes, header->session);
     bytes_put_u64(&bytes, header->size_bytes);
     bytes_put_u32(&bytes, header->chunk_bytes);
     bytes_put_u32(&bytes, 0);
     put_identity(&bytes, &header->source);
-    put_identity(&bytes, &header->target);
+    put_identity(&bytes, &target);
     bytes_put_u64(&bytes, header->source_seal);
     bytes_put_u64(&bytes, header->target_identity);
     assert(bytes.length == JOURNAL_HEADER_SUM_AT);
@@ -105,7 +136,7 @@ static void encode_header(uint8_t out[JOURNAL_HEADER_BYTES], const struct journa
 int journal_open(struct journal **out, const struct journal_header *header, struct error *err)
 {
     assert(journal_layout_sane(header));
-    uint64_t chunks_count = div_ceil(header->size_bytes, header->chunk_bytes);
+    uint64_t chunks_count = journal_end_chunk(header) - journal_first_chunk(header);
     /* A chunk may be noted more than once: audited, repaired, verified. */
     uint32_t notes_max = (uint32_t)(min_u64(chunks_count, JOURNAL_NOTES_MAX / 4 - 4) * 4 + 16);
     struct journal *journal =
@@ -113,7 +144,6 @@ int journal_open(struct journal **out, const struct journal_header *header, stru
     if (!journal)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a journal");
     journal->header = *header;
-    journal->chunks_count = chunks_count;
     journal->notes_max = notes_max;
     journal->fd = -1;
     *out = journal;
@@ -390,7 +420,8 @@ static uint8_t *note_at(struct journal *journal, uint32_t index)
 
 int journal_note(struct journal *journal, uint64_t chunk, const struct digest *digest)
 {
-    assert(chunk < journal->chunks_count);
+    assert(chunk >= journal_first_chunk(&journal->header) &&
+           chunk < journal_end_chunk(&journal->header));
     if (journal->noted_count == journal->notes_max)
         return -ENOBUFS;
     struct bytes bytes = bytes_writer(note_at(journal, journal->noted_count), JOURNAL_ENTRY_BYTES);

@@ -17,6 +17,7 @@ enum {
     JOURNAL_BATCH_STAMP_AT = 24,
     JOURNAL_FLAG_COMPARE = 1,
     JOURNAL_FLAG_MANIFEST = 2,
+    JOURNAL_FLAG_PART = 4,
     JOURNAL_BATCH_MAGIC_BYTES = 4,
     JOURNAL_BATCH_SUM_BYTES = 8, /* the checksum stands first and covers all that follows */
 };
@@ -26,6 +27,10 @@ enum {
 static inline bool journal_layout_sane(const struct journal_header *header)
 {
     uint32_t chunk_bytes = header->chunk_bytes;
+    bool part = header->part_end > 0;
+    if (part && (header->manifest || header->part_start >= header->part_end ||
+                 header->part_end > header->size_bytes))
+        return false;
     return header->session != 0 && chunk_bytes >= JOURNAL_CHUNK_BYTES_MIN &&
            chunk_bytes <= JOURNAL_CHUNK_BYTES_MAX && (chunk_bytes & (chunk_bytes - 1)) == 0 &&
            header->size_bytes <= (uint64_t)INT64_MAX && header->source.mtime_ns < 1000000000 &&

@@ -24,9 +24,9 @@ struct journal_reader {
     uint64_t size_bytes; /* of the file, when it was opened: what is appended later is not read */
     uint64_t good_bytes; /* the header and the good batches read so far; the next one stands here */
     uint64_t session;
-    uint64_t chunks_count;
-    uint32_t entries_count; /* of the batch in memory */
-    uint32_t entries_given; /* of these */
+    uint64_t first_chunk, end_chunk; /* it may list these, without the last */
+    uint32_t entries_count;          /* of the batch in memory */
+    uint32_t entries_given;          /* of these */
     bool damaged;
     bool untouched;       /* nothing of it was cached before we read it */
     uint64_t stamp;       /* of the batch in memory */
@@ -93,11 +93,18 @@ static bool decode_fields(struct bytes *bytes, struct journal_header *header)
     bool good = bytes_get_u32(bytes) == 0;
     good = get_identity(bytes, &header->source) && good;
     good = get_identity(bytes, &header->target) && good;
+    if (flags & JOURNAL_FLAG_PART) {
+        header->part_start = (uint64_t)header->target.mtime_seconds;
+        header->part_end = header->target.size_bytes;
+        header->target.size_bytes = header->size_bytes;
+        header->target.mtime_seconds = 0;
+        good = good && header->part_end > 0;
+    }
     header->source_seal = bytes_get_u64(bytes);
     header->target_identity = bytes_get_u64(bytes);
     assert(!bytes->failed && bytes->position == JOURNAL_HEADER_SUM_AT);
-    return good && (flags & ~(uint32_t)(JOURNAL_FLAG_COMPARE | JOURNAL_FLAG_MANIFEST)) == 0 &&
-           journal_layout_sane(header);
+    const uint32_t known = JOURNAL_FLAG_COMPARE | JOURNAL_FLAG_MANIFEST | JOURNAL_FLAG_PART;
+    return good && (flags & ~known) == 0 && journal_layout_sane(header);
 }
 
 static int decode_header(const uint8_t data[JOURNAL_HEADER_BYTES], struct journal_header *header,
@@ -145,7 +152,8 @@ static int read_header(struct journal_reader *reader, struct journal_header *hea
     if (rc < 0)
         return rc;
     reader->session = header->session;
-    reader->chunks_count = div_ceil(header->size_bytes, header->chunk_bytes);
+    reader->first_chunk = journal_first_chunk(header);
+    reader->end_chunk = journal_end_chunk(header);
     return 0;
 }
 
@@ -216,7 +224,8 @@ static bool batch_valid(const struct journal_reader *reader, uint32_t count)
                                            reader->session ^ JOURNAL_BATCH_SEED))
         return false;
     for (uint32_t i = 0; i < count; i++)
-        if (entry_at(reader, i).chunk >= reader->chunks_count)
+        if (entry_at(reader, i).chunk < reader->first_chunk ||
+            entry_at(reader, i).chunk >= reader->end_chunk)
             return false;
     return true;
 }

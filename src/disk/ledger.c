@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,20 +23,31 @@
 
 #define STAMP_PATIENCE_NS ((uint64_t)20000000) /* two ticks of the slowest kernel's clock */
 
+/* Each part has its own. */
+static void ledger_name(char out[BESIDE_NAME_BYTES], const char *name, const struct job *job)
+{
+    const struct job_wish *wish = &job->wish;
+    char suffix[48] = BESIDE_JOURNAL;
+    if (wish->part_end > 0)
+        snprintf(suffix, sizeof(suffix), "%" PRIu64 "-%" PRIu64, wish->part_start,
+                 wish->part_end - wish->part_start);
+    beside_name(out, name, suffix);
+}
+
 /* It lies beside the target, or where --journal says. */
 void ledger_init(struct ledger *ledger, const struct file *file, const struct job *job)
 {
     *ledger = (struct ledger){
         .file = file,
         .fd_folder = file->fd_folder,
-        .named = !file->created,
+        .named = !file->created && !file->shared, /* somebody else may just have made it */
         .marks = pipe_is_kind(job->facts[SIDE_SOURCE].kind),
     };
     if (job->wish.journal_path) {
         ledger->fd_folder = AT_FDCWD;
         snprintf(ledger->path, sizeof(ledger->path), "%s", job->wish.journal_path);
     } else {
-        beside_name(ledger->path, file->name, BESIDE_JOURNAL);
+        ledger_name(ledger->path, file->name, job);
     }
 }
 
@@ -60,7 +72,7 @@ bool ledger_lies(const struct place *place, const struct job *job)
     /* What cannot be looked at now (no descriptor is left) may be there: then OPEN tells. */
     if (job->wish.journal_path)
         return access(job->wish.journal_path, F_OK) == 0 || !means_absent(errno);
-    beside_name(name, last, BESIDE_JOURNAL);
+    ledger_name(name, last, job);
     char path[PATH_MAX];
     int length = snprintf(path, sizeof(path), "%.*s%s", (int)(last - job->target_path),
                           job->target_path, name);
@@ -99,7 +111,7 @@ int ledger_probe(const struct place *place, const struct job *job, struct error 
         return 0;
     AUTO_CLOSE int fd = place_reach_folder(place, job->target_path, O_PATH);
     int fd_folder = job->wish.journal_path ? AT_FDCWD : fd;
-    beside_name(name, place_name(job->target_path), BESIDE_JOURNAL);
+    ledger_name(name, place_name(job->target_path), job);
     int result = journal_check_replaceable(fd_folder, path, err);
     if (result < 0)
         return result;
@@ -127,12 +139,16 @@ static enum journal_state ledger_fits(const struct ledger *ledger, const struct 
     if (!journal_identity_equal(&source, &header->source) ||
         header->size_bytes != job->facts[SIDE_SOURCE].size_bytes)
         return JOURNAL_SOURCE_CHANGED;
+    if (header->part_start != job->wish.part_start || header->part_end != job->wish.part_end)
+        return JOURNAL_DAMAGED; /* or renamed */
     uint64_t identity = ledger->file->facts.evidence.identity;
     bool other =
         header->target_identity != 0 && identity != 0 && header->target_identity != identity;
+    uint64_t found_bytes = ledger->file->facts.size_bytes;
+    bool resized = found_bytes != header->size_bytes &&
+                   !(header->part_end > 0 && found_bytes > header->size_bytes);
     if (other || !journal_identity_equal(&target, &header->target) ||
-        (ledger->file->facts.kind == FILE_REGULAR &&
-         ledger->file->facts.size_bytes != header->size_bytes))
+        (ledger->file->facts.kind == FILE_REGULAR && resized))
         return JOURNAL_TARGET_CHANGED;
     if (!is_power_of_two(header->chunk_bytes) || header->manifest)
         return JOURNAL_DAMAGED;
@@ -167,17 +183,18 @@ static int ledger_scan(struct journal_reader *reader, uint8_t *listed, uint64_t 
 static uint64_t ledger_old_bytes(const struct ledger *ledger, const struct journal_header *header,
                                  const uint8_t *listed)
 {
-    uint64_t offset = 0, old_bytes = 0, start, end;
+    uint64_t limit = header->part_end > 0 ? header->part_end : header->size_bytes;
+    uint64_t offset = header->part_start, old_bytes = offset, start, end;
     if (!listed || ledger->file->facts.kind != FILE_REGULAR)
-        return header->size_bytes;
-    while (offset < header->size_bytes) {
+        return limit;
+    while (offset < limit) {
         if (file_next_data(ledger->file, offset, &start, &end, NULL) < 0)
-            return header->size_bytes;
-        uint64_t i = div_ceil(end, header->chunk_bytes);
+            return limit;
+        uint64_t i = div_ceil(min_u64(end, limit), header->chunk_bytes);
         while (start < end && i > start / header->chunk_bytes && bit_is_set(listed, i - 1))
             i--;
         if (start < end && i > start / header->chunk_bytes)
-            old_bytes = min_u64(i * header->chunk_bytes, header->size_bytes);
+            old_bytes = min_u64(i * header->chunk_bytes, limit);
         offset = max_u64(end, offset + 1);
     }
     return old_bytes;
@@ -252,12 +269,14 @@ static int ledger_resume(struct ledger *ledger, struct job *job,
     return 0;
 }
 
-/* --journal names a file of its own: not a manifest, nor what is copied or written. */
+/* --journal names a file of its own, and a part's journal has a name that a file may have: not a
+ * manifest, nor what is copied or written. */
 static int ledger_refuse(const struct ledger *ledger, const struct job *job, struct error *err)
 {
     struct stat st;
     const struct facts *source = &job->facts[SIDE_SOURCE], *target = &ledger->file->facts;
-    if (!job->wish.journal_path || stat(ledger->path, &st) != 0)
+    bool named = job->wish.journal_path || job->wish.part_end > 0;
+    if (!named || fstatat(ledger->fd_folder, ledger->path, &st, 0) != 0)
         return 0;
     if ((st.st_ino == source->inode && st.st_dev == source->device) ||
         (st.st_ino == target->inode && st.st_dev == target->device))
@@ -305,6 +324,8 @@ static struct journal_header ledger_header(const struct ledger *ledger, const st
         .chunk_bytes = job->chunk_bytes,
         .size_bytes = size_bytes,
         .compare = !job->target_fresh,
+        .part_start = job->wish.part_start,
+        .part_end = job->wish.part_end,
         .source = journal_identity_source(&job->facts[SIDE_SOURCE]),
         .target = journal_identity_target(&ledger->file->facts, size_bytes),
         .source_seal = evidence_seal(&job->facts[SIDE_SOURCE]),

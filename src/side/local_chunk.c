@@ -77,12 +77,14 @@ static void local_read(struct local *self, struct work *work)
     const struct slot *slot = work->slot;
     uint32_t block;
     int fd = cache_read_fd(&work->open->cache, &work->transfer, &block);
+    uint64_t start = align_down(slot->offset, block); /* a part of the file may begin anywhere */
+    uint32_t need = num_u32(slot->offset + slot->length - start);
     work->request = (struct request){
         .kind = REQUEST_READ,
         .fd = fd,
-        .offset = slot->offset,
-        .length = align_up(slot->length, block),
-        .need = slot->length,
+        .offset = start,
+        .length = align_up(need, block),
+        .need = need,
         .block = block,
         .buffer = slot->buffer,
     };
@@ -263,6 +265,18 @@ static void local_chunk_read(struct local *self, struct work *work, uint32_t cou
     local_chunk_finish(self, work, 0);
 }
 
+/* Whole blocks were read: what was asked for takes its place in the buffer, and is so many bytes.
+ */
+static uint32_t local_cut_out(const struct work *work)
+{
+    const struct slot *slot = work->slot;
+    uint32_t before = num_u32(slot->offset - work->request.offset), done = work->request.done;
+    uint32_t count = num_u32(min_u64(done - min_u64(done, before), slot->length));
+    if (before > 0)
+        memmove(slot->buffer, slot->buffer + before, count);
+    return count;
+}
+
 static void local_salvaged(struct local *self, struct work *work, int result)
 {
     if (result == 0)
@@ -278,6 +292,10 @@ static void local_read_failed(struct local *self, struct work *work, int result)
     if (!work->open->reading && work->transfer.from_medium &&
         work->open->cache.kind != POLICY_DIRECT)
         work->open->lost_result = result;
+    if (work->slot->offset % work->request.block != 0) { /* pieces of it cannot be read directly */
+        work->request.fd = work->open->file.fd;
+        work->request.block = 1;
+    }
     if (work->slot->op == SIDE_FETCH && file_is_unreadable(result))
         local_salvage(self, work, local_salvaged);
     else
@@ -288,7 +306,7 @@ static void local_read_done(struct local *self, struct work *work, int result)
 {
     if (result == 0) {
         work->open->barren_count = 0;
-        local_chunk_read(self, work, work->request.done);
+        local_chunk_read(self, work, local_cut_out(work));
     } else if (!local_refused(self, work)) {
         local_read_failed(self, work, result);
     }

@@ -141,6 +141,11 @@ static void local_tell_target(const struct local *self, const struct open_file *
     job->target_readable = open->file.readable;
     job->target_fresh = open->file.facts.size_bytes == 0 || !tells;
     job->old_bytes = tells ? min_u64(open->file.facts.size_bytes, open->size_bytes) : 0;
+    if (!open->file.shared || open->file.facts.kind != FILE_REGULAR)
+        return;
+    /* Others have given it its size, and nothing else here. */
+    job->old_bytes = file_data_end(&open->file, job->wish.part_start, job->wish.part_end);
+    job->target_fresh = job->old_bytes == job->wish.part_start;
 }
 
 /* Under its journal's mark, as from now on it is neither what it was nor finished: what is left of
@@ -158,6 +163,8 @@ static int local_lay_out(struct open_file *open, struct job *job, struct error *
 {
     struct error why = {.class = ERROR_NONE};
     enum reflink_wish wish = job->wish.reflink;
+    if (open->file.shared)
+        return file_grow(&open->file, open->size_bytes, !job->wish.preallocate, err);
     int result = wish == REFLINK_NEVER ? -ENOTSUP : file_clone(&open->file, job->source_file, &why);
     job->target_cloned = result == 0;
     if (result == 0)
@@ -184,11 +191,14 @@ static int local_open_writing(const struct work *work, const struct job *job, st
         .session = job->wish.session,
         .size_bytes = job->facts[SIDE_SOURCE].size_bytes,
         .write_devices = job->wish.write_devices,
-        .create_mode = job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE
-                           ? job->facts[SIDE_SOURCE].mode
-                           : 0,
+        .create_mode =
+            job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE && job->wish.part_end == 0
+                ? job->facts[SIDE_SOURCE].mode
+                : 0,
         .aside = job->wish.no_inplace ? aside : NULL,
         .place = work->place,
+        .part_start = job->wish.part_start,
+        .part_end = job->wish.part_end,
     };
     return file_open_target(&work->open->file, path, &wish, err);
 }
@@ -312,7 +322,7 @@ static int local_set_metadata(struct local *self, struct work *work)
     int result = file_check_in_place(&work->open->file, work->open->size_bytes, err);
     if (result == 0)
         file_inherit(&work->open->file);
-    if (result == 0)
+    if (result == 0 && !work->open->file.shared) /* whoever writes the last part does not know it */
         result = local_set_attributes(self, work->open, work->slot->job, err);
     return local_committed(work, result);
 }

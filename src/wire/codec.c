@@ -184,7 +184,8 @@ static const struct field request_fields[] = {U8(op, SIDE_NAMES), ANY32(job.numb
     POWER(job.chunk_bytes, WIRE_CHUNK_BYTES_MIN, WIRE_CHUNK_BYTES_MAX), ROOT,                      \
         TEXT(path, WIRE_PATH_BYTES_MAX), FIELD(job.wish, FORM_CHOICES, 8, 0, 0),                   \
         ANY64(job.wish.cache_max_bytes), ANY64(job.wish.session),                                  \
-        U64(job.wish.size_bytes, WIRE_OFFSET_MAX),                                                 \
+        U64(job.wish.size_bytes, WIRE_OFFSET_MAX), U64(job.wish.part_start, WIRE_OFFSET_MAX),      \
+        U64(job.wish.part_end, WIRE_OFFSET_MAX),                                                   \
         OPTIONAL(job.wish.journal_path, WIRE_ROOT_BYTES_MAX),                                      \
         OPTIONAL(job.wish.chown, WIRE_CHOWN_BYTES), OPTIONAL(job.link_text, WIRE_PATH_BYTES_MAX),  \
         BOOL(job.hard_link), NAMES(job.names[SIDE_SOURCE]), FACTS(job.facts[SIDE_SOURCE])

@@ -172,6 +172,18 @@ static const char *job_commit(struct serve_job *job, const struct job *now)
 
 /* ---- checks ---- */
 
+/* Of a target that is opened. */
+static const char *check_part(const struct job *job)
+{
+    const struct job_wish *wish = &job->wish;
+    if (wish->part_end == 0)
+        return wish->part_start == 0 ? NULL : "a part without an end";
+    if (wish->part_start >= wish->part_end || wish->part_end > job->facts[SIDE_SOURCE].size_bytes)
+        return "a part that is not in the file";
+    return wish->join || wish->compare_only || wish->no_inplace ? "a part of what is no target"
+                                                                : NULL;
+}
+
 static const char *check_job(const struct serve *self, const struct wire_message *request)
 {
     if (request->path[0] == '\0' && request->root.number == 0)
@@ -185,6 +197,8 @@ static const char *check_job(const struct serve *self, const struct wire_message
         return "a journal without a session";
     if (request->job.wish.join && request->job.wish.session != self->agreed.session)
         return "a lane that joins another session";
+    if (self->agreed.role == SIDE_TARGET && request->op == SIDE_OPEN)
+        return check_part(&request->job);
     return NULL;
 }
 
@@ -192,11 +206,17 @@ static const char *check_job(const struct serve *self, const struct wire_message
  * settled with the target, and it may have been told before. */
 static const char *check_piece(const struct serve_job *job, const struct slot *asked)
 {
+    const struct job_wish *wish = &job->job.wish;
     uint64_t size_bytes = is_piped(job) ? WIRE_OFFSET_MAX : job->job.facts[SIDE_SOURCE].size_bytes;
-    if (asked->offset % CHUNK_BYTES_MIN != 0 || asked->offset >= size_bytes ||
-        asked->length > job->job.chunk_bytes || asked->length > size_bytes - asked->offset)
+    uint64_t end = asked->offset + asked->length;
+    bool begins = asked->offset % CHUNK_BYTES_MIN == 0;
+    if ((!begins && (wish->part_end == 0 || asked->offset != wish->part_start)) ||
+        asked->offset >= size_bytes || asked->length > job->job.chunk_bytes ||
+        asked->length > size_bytes - asked->offset)
         return "a range that is not in the file";
-    if (asked->length % CHUNK_BYTES_MIN != 0 && asked->length != size_bytes - asked->offset)
+    if (asked->offset % job->job.chunk_bytes + asked->length > job->job.chunk_bytes)
+        return "a range that is in two chunks";
+    if (end % CHUNK_BYTES_MIN != 0 && end != size_bytes && end != wish->part_end)
         return "a range that ends within a chunk";
     return NULL;
 }
@@ -210,9 +230,13 @@ static const char *check_chunk(const struct serve_job *job, const struct slot *a
     bool writes = op == SIDE_STORE || op == SIDE_ERASE;
     if (is_piped(job)) /* where it ends, COMMIT says */
         size_bytes = min_u64(asked->offset + asked->length, WIRE_OFFSET_MAX);
-    if (asked->offset % chunk_bytes != 0 || asked->offset >= size_bytes ||
-        asked->length != min_u64(chunk_bytes, size_bytes - asked->offset))
-        return "a range that is not a chunk of the file";
+    uint64_t first = align_down(asked->offset, chunk_bytes);
+    uint64_t start = max_u64(first, job->job.wish.part_start);
+    uint64_t end = min_u64(first + chunk_bytes, size_bytes);
+    if (job->job.wish.part_end > 0)
+        end = min_u64(end, job->job.wish.part_end);
+    if (asked->offset != start || start >= end || asked->length != end - start)
+        return "a range that is not a chunk of the file, or of the part of it";
     if (writes && job->job.wish.compare_only)
         return "a write to a file that is only compared";
     return NULL;

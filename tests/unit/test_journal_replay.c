@@ -280,11 +280,11 @@ static void open_of_impossible_headers_with_right_checksums_refuses(void **state
         size_t at, bytes;
         uint64_t value;
     } lies[] = {
-        {0, 8, 0},           {8, 4, 0},           {8, 4, 2},           {12, 4, 4},
+        {0, 8, 0},           {8, 4, 0},           {8, 4, 2},           {12, 4, 8},
         {12, 4, 0x80000000}, {16, 8, 0},          {24, 8, UINT64_MAX}, {24, 8, (uint64_t)1 << 63},
         {32, 4, 0},          {32, 4, 256},        {32, 4, 3 << 19},    {32, 4, 0x80000000},
         {36, 4, 1},          {64, 4, 1000000000}, {68, 4, 1},          {96, 4, UINT32_MAX},
-        {100, 4, 1},
+        {100, 4, 1},         {12, 4, 6},
     };
     create_small(place, 1);
     for (size_t i = 0; i < COUNT_OF(lies); i++) {
@@ -302,6 +302,44 @@ static void open_of_impossible_headers_with_right_checksums_refuses(void **state
     store_file(place, place->file, place->file_bytes);
     assert_int_equal(replay_file(place, &replay), 0);
     assert_true(replay.header.manifest && replay.header.compare);
+}
+
+/* The chunks are those of the whole file: 3 of 5, of which the first and last are in it in parts.
+ */
+static void replay_of_a_part_knows_its_chunks_and_no_others(void **state)
+{
+    struct place *place = *state;
+    struct replay replay;
+    struct journal_header header = header_usual;
+    header.part_start = header.chunk_bytes + 7;
+    header.part_end = 3 * (uint64_t)header.chunk_bytes + 1;
+    header.size_bytes = header.target.size_bytes = 5 * (uint64_t)header.chunk_bytes;
+    struct journal *journal = create(place, &header);
+    note_range(journal, 1, 3);
+    assert_int_equal(checkpoint(journal), 3);
+    journal_close(journal);
+    assert_int_equal(replay_file(place, &replay), 0);
+    assert_int_equal(place->count, 3);
+    assert_false(replay.damaged);
+    assert_int_equal(replay.header.part_start, header.part_start);
+    assert_int_equal(replay.header.part_end, header.part_end);
+    assert_true(journal_identity_equal(&replay.header.target, &header.target));
+    const struct range first = journal_chunk_range(&replay.header, 1);
+    const struct range last = journal_chunk_range(&replay.header, 3);
+    assert_int_equal(first.start, header.part_start);
+    assert_int_equal(first.end, 2 * (uint64_t)header.chunk_bytes);
+    assert_int_equal(last.end - last.start, 1);
+    load_file(place);
+    put(place->file + 80, header.chunk_bytes + 8, 8); /* it ends in the first chunk */
+    seal_header(place->file);
+    store_file(place, place->file, place->file_bytes);
+    assert_int_equal(replay_file(place, &replay), 0);
+    assert_int_equal(place->count, 0);
+    assert_true(replay.damaged);
+    put(place->file + 80, header.part_start, 8); /* it is empty */
+    seal_header(place->file);
+    store_file(place, place->file, place->file_bytes);
+    assert_int_equal(replay_file(place, &replay), -EBADMSG);
 }
 
 static void open_says_what_is_wrong(void **state)
@@ -407,6 +445,7 @@ int main(void)
         TEST(replay_of_batches_of_another_session_stops_there),
         TEST(replay_of_impossible_batches_with_right_checksums_stops_there),
         TEST(open_of_impossible_headers_with_right_checksums_refuses),
+        TEST(replay_of_a_part_knows_its_chunks_and_no_others),
         TEST(open_says_what_is_wrong),
         TEST(replay_of_a_file_cut_while_it_is_read_ends),
         TEST(file_of_the_manual_page_is_what_is_written),

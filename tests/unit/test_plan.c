@@ -1,6 +1,8 @@
 /* test_plan.c - what is to be done with each chunk of a file. */
 #include "plan_tests.h"
 
+#include <errno.h>
+
 /* ---- order and lengths ---- */
 
 static void plan_next_fresh_file_copies_in_order(void **state)
@@ -21,6 +23,58 @@ static void plan_next_fresh_file_copies_in_order(void **state)
     assert_int_equal(f.progress.bytes_copied, 5 * CHUNK - 100);
     assert_int_equal(f.progress.bytes_kept, 0);
     plan_close(f.plan);
+}
+
+/* The grid is that of the whole file; what of the first and the last chunk lies in the part is
+ * copied. */
+static void plan_next_part_copies_what_lies_in_it(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct plan_config config = config_of(4);
+    config.start_bytes = CHUNK + 100;
+    config.size_bytes = 3 * CHUNK + 1;
+    config.compare_bytes = 2 * CHUNK;
+    start(&fixture, &config);
+    const struct {
+        uint64_t offset;
+        uint32_t length;
+        enum plan_action action;
+    } wanted[] = {{CHUNK + 100, CHUNK - 100, PLAN_CHECK},
+                  {2 * CHUNK, CHUNK, PLAN_COPY},
+                  {3 * CHUNK, 1, PLAN_COPY}};
+    struct digest digest;
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+        struct plan_item item = next(fixture.plan);
+        assert_int_equal(item.chunk, i + 1);
+        assert_int_equal(item.offset, wanted[i].offset);
+        assert_int_equal(item.length, wanted[i].length);
+        assert_int_equal(item.action, wanted[i].action);
+        assert_false(plan_complete(fixture.plan));
+        copied(fixture.plan, &item);
+    }
+    assert_true(plan_complete(fixture.plan));
+    assert_true(plan_digest(fixture.plan, &digest));
+    assert_int_equal(fixture.progress.bytes_copied, 2 * CHUNK - 99);
+    plan_close(fixture.plan);
+}
+
+static void plan_listed_chunk_outside_of_the_part_is_refused(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct plan_config config = config_of(4);
+    struct error err = {0};
+    config.start_bytes = CHUNK;
+    config.size_bytes = 3 * CHUNK;
+    config.resume = true;
+    start(&fixture, &config);
+    const struct journal_entry inside = {.chunk = 2}, before = {.chunk = 0}, behind = {.chunk = 3};
+    assert_int_equal(plan_listed(fixture.plan, &inside, 1, &err), 0);
+    assert_int_equal(plan_listed(fixture.plan, &before, 1, &err), -EPROTO);
+    err = (struct error){0};
+    assert_int_equal(plan_listed(fixture.plan, &behind, 1, &err), -EPROTO);
+    plan_close(fixture.plan);
 }
 
 static void plan_next_empty_file_ends_at_once(void **state)
@@ -368,6 +422,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_next_fresh_file_copies_in_order),
         cmocka_unit_test(plan_next_empty_file_ends_at_once),
+        cmocka_unit_test(plan_next_part_copies_what_lies_in_it),
+        cmocka_unit_test(plan_listed_chunk_outside_of_the_part_is_refused),
         cmocka_unit_test(plan_next_item_out_says_later_then_ends),
         cmocka_unit_test(plan_complete_not_all_yielded_is_false),
         cmocka_unit_test(plan_close_null_is_legal),

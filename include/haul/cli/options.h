@@ -30,11 +30,13 @@ struct options {
     struct option_list settings;   /* -o KEY=VALUE */
     struct filter_word *filters;   /* --filter, --exclude ..., in their order */
     uint32_t filters_count;
-    const char *files_from; /* --files-from; NULL: all */
-    bool archive;           /* -a */
-    bool from_zeros;        /* -0: lines of files that are read end with a zero byte */
-    uint32_t verbose;       /* -v, -vv */
-    uint32_t version;       /* -V, -VV */
+    struct option_list ranges; /* --range */
+    const char *ranges_from;   /* --ranges-from */
+    const char *files_from;    /* --files-from; NULL: all */
+    bool archive;              /* -a */
+    bool from_zeros;           /* -0: lines of files that are read end with a zero byte */
+    uint32_t verbose;          /* -v, -vv */
+    uint32_t version;          /* -V, -VV */
     bool quiet;
     bool help;
     bool progress; /* --progress, -P, --info=progress2: also when not on a terminal */

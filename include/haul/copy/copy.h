@@ -103,6 +103,12 @@ enum { COPY_FILES_MAX = 288 }; /* begun and not collected */
  * ERROR_MISMATCH. false: as many are begun as there is room for, collect one first. */
 bool copy_begin(struct copy *copy, bool verify, const char *source_path, const char *target_path);
 
+/* The same with a part of a file, end > start: its bytes become durable, and the target as large as
+ * it has to be; it is finished by a copy of all of it. */
+struct range;
+bool copy_begin_part(struct copy *copy, const char *source_path, const char *target_path,
+                     const struct range *part);
+
 /* Wait for the file that was begun first. On success everything that the receipt says holds,
  * `durable` first of all. On failure the receipt still tells what is known; what was journalled is
  * kept and a later run goes on from there. -errno with words; the class decides the exit code. The

@@ -259,9 +259,10 @@ struct life_start {
     uint32_t number;
     uint32_t chunk_bytes;
     const char *source_path, *target_path;
-    struct error *error;        /* where its words go */
-    struct job_root roots[2];   /* by role */
-    const struct facts *source; /* as a walk has told them; NULL: the source is asked */
+    uint64_t part_start, part_end; /* COPY: of these bytes only; part_end 0: of all */
+    struct error *error;           /* where its words go */
+    struct job_root roots[2];      /* by role */
+    const struct facts *source;    /* as a walk has told them; NULL: the source is asked */
     bool target_absent;
     uint64_t copied_bytes;  /* by this run, before a link was lost: what of it is kept now was
                                copied */

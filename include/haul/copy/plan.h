@@ -41,7 +41,9 @@ enum { PLAN_REORDER = 4096, PLAN_VERIFY_MAX = 256, PLAN_RECALL_MAX = 1024 };
 struct plan;
 
 struct plan_config {
-    uint64_t size_bytes; /* PLAN_SIZE_UNKNOWN: plan_arrived() will tell */
+    uint64_t size_bytes; /* PLAN_SIZE_UNKNOWN: plan_arrived() will tell; of a part: where it ends */
+    uint64_t start_bytes; /* of a part: where it begins; the chunks are those of the whole file, the
+                             first and the last as far as they lie in it */
     uint32_t chunk_bytes;
     uint64_t compare_bytes; /* the target has old content up to here: CHECK; beyond it: COPY */
     bool sparse;            /* the source has holes: MAP first */

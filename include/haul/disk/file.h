@@ -68,6 +68,7 @@ struct file {
     bool exclusive;  /* a device that nobody else has claimed, or may as long as this is open */
     bool snapshot;   /* fd is a copy in memory, see snapshot.h: facts stay as they are */
     bool restricted; /* to a place or a tree: its path is not used again */
+    bool shared;     /* only a part of it is ours: others write other parts, and it may be larger */
     struct copy_up_left copy_up; /* by this open */
     bool dio_known;              /* statx said something about direct I/O */
     uint32_t dio_memory_bytes;   /* alignment; 0 with dio_known: the kernel would silently buffer */
@@ -130,6 +131,9 @@ static inline int file_open_source(struct file *file, const char *path, struct e
  * With `aside` what has that name is gone on with where it is ours; path itself is neither opened
  * nor changed, and must be a regular file or nothing.
  *
+ * A part of it (part_end > 0) is locked by itself: against parts that overlap it, and against who
+ * writes the whole file.
+ *
  * With `join` it must be open already by a lane of the same `session`, in whatever process:
  * ERROR_BUSY. */
 struct file_open_wish {
@@ -141,6 +145,7 @@ struct file_open_wish {
         create_mode;   /* of a new file, less the umask; its owner may read and write it anyway */
     const char *aside; /* write under this name in the same folder, see file_take_name(); NULL */
     const struct place *place;
+    uint64_t part_start, part_end; /* as in job.h: this part of it is locked, and no other */
 };
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
                      struct error *err);
@@ -155,6 +160,14 @@ int file_flock(int fd, int how);
  * says how much is needed and free; the file is then not longer than it was. Devices: only checks
  * the capacity. */
 int file_preallocate(struct file *file, uint64_t size_bytes, bool sparse, struct error *err);
+
+/* The same for who writes a part of the file: it grows to this size if it is smaller, and is never
+ * cut, whoever else does the same at the same time. */
+int file_grow(struct file *file, uint64_t size_bytes, bool sparse, struct error *err);
+
+/* Where the last data in [start, end) end, as far as the file system tells: `start` when there are
+ * none. What is behind reads as zeros. */
+uint64_t file_data_end(const struct file *file, uint64_t start, uint64_t end);
 
 /* Let the target have the blocks of the source (FICLONE), and its size; nothing is copied. What
  * stood in it is not shared any more. -errno with words, most often EOPNOTSUPP or EXDEV: the target

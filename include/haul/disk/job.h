@@ -70,6 +70,10 @@ struct job_wish {
     enum reflink_wish reflink; /* OPEN of the target, where source_file is: does not travel */
     uint64_t size_bytes; /* --size: what a pipe is to bring, or what is taken of an endless device;
                             0: nobody knows */
+    /* --range: only these bytes, in a file whose others may be written by others at the same time;
+     * part_end is behind the last one. 0: all of the file. A part leaves size and attributes of the
+     * target alone: it makes it as large as it has to be, and never smaller. */
+    uint64_t part_start, part_end;
     bool dry; /* DESCRIBE: is OPEN possible? ADJUST, MAKE: what would be changed? Nothing else is
                  asked, or done */
     bool no_inplace; /* the target is written under another name beside it, and takes its own at
@@ -129,7 +133,7 @@ struct job {
     bool target_readable; /* else nothing can be compared, and all is written */
     enum journal_state journal;
     uint64_t old_bytes; /* chunks from before here may hold old content, right or wrong, unless the
-                           journal lists them. A file reads as zeros from here on */
+                           journal lists them. A file, or the part, reads as zeros from here on */
     /* FITS: the source is what it was when the journal was begun; the target has not been written
      * since its last batch. Else what the journal lists is compared. */
     bool journal_source_proven, journal_target_proven;

@@ -24,6 +24,7 @@
 
 #include "haul/base/error.h"
 #include "haul/base/hash.h"
+#include "haul/base/ranges.h"
 #include "haul/disk/engine.h"
 #include "haul/disk/file.h"
 
@@ -58,6 +59,9 @@ struct journal_header {
     uint64_t size_bytes; /* of the finished target */
     bool compare;  /* the target had content before: chunks that are not listed may be right, too */
     bool manifest; /* complete, and kept after the copy: --manifest */
+    /* Of a part of the file only; part_end 0: of all of it. What of its first and last chunk lies
+     * in the part is what their digests are of. */
+    uint64_t part_start, part_end;
     struct journal_identity source, target;
     uint64_t source_seal;     /* evidence_seal() when the journal was begun; 0: there is none */
     uint64_t target_identity; /* evidence.identity; 0: not known */
@@ -71,6 +75,12 @@ struct journal_entry {
 /* What a journal keeps of a file, to know it again: the source; the target as it will be. */
 struct journal_identity journal_identity_source(const struct facts *facts);
 struct journal_identity journal_identity_target(const struct facts *facts, uint64_t size_bytes);
+
+/* What its first chunk is, and which is behind the last; and of one of them the bytes that it is
+ * about. */
+uint64_t journal_first_chunk(const struct journal_header *header);
+uint64_t journal_end_chunk(const struct journal_header *header);
+struct range journal_chunk_range(const struct journal_header *header, uint64_t chunk);
 
 /* Of two headers' identities. */
 bool journal_identity_equal(const struct journal_identity *a, const struct journal_identity *b);

@@ -64,7 +64,8 @@ struct receipt {
         chunks_repaired, bytes_verified, bytes_unreadable;
     uint64_t bytes_durable; /* on the medium, from this run or an earlier one; holes are counted
                                only once all of the file is durable */
-    uint64_t duration_ns;   /* to durability */
+    uint64_t part_start, part_end; /* --range: of these bytes of the file; end 0: of all of it */
+    uint64_t duration_ns;          /* to durability */
     bool digest_known;
     struct digest digest; /* of the chunk digests in order */
     enum whole_kind whole;

@@ -9,12 +9,12 @@ import xxhash
 MAGIC = b"haulJNL\x1a"
 HEADER_BYTES, BATCH_HEAD_BYTES, ENTRY_BYTES, ENTRIES_MAX = 128, 32, 24, 8192
 HEADER_SEED, BATCH_SEED = 0x6861756C2D686472, 0x6861756C2D626174
-COMPARE, MANIFEST = 1, 2
+COMPARE, MANIFEST, PART = 1, 2, 4
 
 
-def name_of(path):
-    """Where the journal of a target is."""
-    return beside(path, b"")
+def name_of(path, part=None):
+    """Where the journal of a target is, or of the part (start, end) of it."""
+    return beside(path, b"-%d-%d" % (part[0], part[1] - part[0]) if part else b"")
 
 
 def beside(path, suffix):
@@ -37,15 +37,17 @@ class Damaged(Exception):
 class Header:
     LAYOUT = struct.Struct("<8sIIQQII QQqII QQqII 16s")
 
-    def __init__(self, session, size, chunk, source, target_inode, flags=0):
-        self.session, self.size, self.chunk, self.flags = session, size, chunk, flags
+    def __init__(self, session, size, chunk, source, target_inode, flags=0, part=None):
+        self.session, self.size, self.chunk, self.flags, self.part = session, size, chunk, flags, part
         self.source = source  # inode, size, seconds, nanoseconds
         self.target_inode = target_inode
 
     def pack(self):
         inode, size, seconds, ns = self.source
-        data = self.LAYOUT.pack(MAGIC, 1, self.flags, self.session, self.size, self.chunk, 0, inode, size, seconds, ns,
-                                0, self.target_inode, self.size, 0, 0, 0, bytes(16))
+        start, end = self.part or (0, self.size)
+        flags = self.flags | (PART if self.part else 0)
+        data = self.LAYOUT.pack(MAGIC, 1, flags, self.session, self.size, self.chunk, 0, inode, size, seconds, ns,
+                                0, self.target_inode, end, start, 0, 0, bytes(16))
         return data + struct.pack("<Q", xxhash.xxh3_64_intdigest(data, seed=HEADER_SEED))
 
     @classmethod
@@ -58,11 +60,16 @@ class Header:
         magic, version, flags, session, size, chunk, zero, inode, source_size, seconds, ns, zero2 = fields[:12]
         if magic != MAGIC or version != 1 or zero or zero2 or session == 0 or chunk & (chunk - 1):
             raise Damaged("a field of the header")
-        return cls(session, size, chunk, (inode, source_size, seconds, ns), fields[12], flags)
+        part = (fields[14], fields[13]) if flags & PART else None
+        if part and (flags & MANIFEST or not 0 <= part[0] < part[1] <= size):
+            raise Damaged("a part that is not in the file")
+        return cls(session, size, chunk, (inode, source_size, seconds, ns), fields[12], flags & ~PART, part)
 
     @property
     def chunks(self):
-        return -(-self.size // self.chunk)
+        """Those that it may list."""
+        start, end = self.part or (0, self.size)
+        return range(start // self.chunk, -(-end // self.chunk))
 
 
 def batches(header, data):
@@ -76,7 +83,7 @@ def batches(header, data):
         if xxhash.xxh3_64_intdigest(data[at + 8:end], seed=header.session ^ BATCH_SEED) != checksum:
             return
         entries = list(struct.iter_unpack("<Q16s", data[at + BATCH_HEAD_BYTES:end]))
-        if any(chunk >= header.chunks for chunk, _ in entries):
+        if any(chunk not in header.chunks for chunk, _ in entries):
             return
         yield entries, end
         at = end

@@ -60,7 +60,7 @@ ROOT = [("root", "u32"), ("root_path", "text")]
 NAMES = [("user_name", "text"), ("group_name", "text")]
 FILE = [
     ("chunk", "u32"), *ROOT, ("path", "text"), ("choices", "choices"), ("budget", "u64"), ("session", "u64"),
-    ("expected", "u64"), ("journal_path", "text"), ("chown", "text"), ("link", "text"), ("hard", "bool"), *NAMES,
+    ("expected", "u64"), ("part_start", "u64"), ("part_end", "u64"), ("journal_path", "text"), ("chown", "text"), ("link", "text"), ("hard", "bool"), *NAMES,
     ("source", FACTS),
 ]
 NO_NAMES = {"user_name": b"", "group_name": b""}
