@@ -15,7 +15,7 @@
 #include <dlfcn.h>
 #endif
 
-enum { FILL_STEP_BYTES = 4 * 1024 * 1024, ZEROS_BYTES = 65536, SHA256_BYTES = 32 };
+enum { FILL_STEP_BYTES = 4 * 1024 * 1024, ZEROS_BYTES = 4096, SHA256_BYTES = 32 };
 
 /* Of OpenSSL 1.1 and 3: evp.h's, which have not changed since. */
 struct crypto {
