@@ -427,7 +427,7 @@ drawn_options() { # N
     random_file here/file 4M
     printf '#!/bin/sh\n{ dd bs=4096 count=200 status=none; exec sleep 8; } | %q --server\n' "$HAUL" >oneway
     chmod 755 oneway
-    HAUL_TIMEOUT=30 copy -e "$SCRATCH/oneway" -j 1 --chunk-size=64K --timeout=2 here/file far:"$THERE/file"
+    HAUL_TIMEOUT=30 copy -e "$SCRATCH/oneway" --retries=0 -j 1 --chunk-size=64K --timeout=2 here/file far:"$THERE/file"
     expect_status 30
     expect_clear_error
     nothing_left 20
