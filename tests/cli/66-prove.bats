@@ -81,11 +81,18 @@ removed() {
     grep -q '^target    3 files: 24.0 KiB entered, 8.00 KiB of one of them at once, 0 B left' out
 }
 
+source_is_cached() {
+    [ "$(pages --bytes source)" -ge "$(stat -c %s source)" ]
+}
+
 @test "another program that reads the source is told apart" {
     traced_setup
     slowly
     pages --evict source
-    cat source >/dev/null
+    tail -c +1 -f source >/dev/null 3>&- & # whose it was is looked up while it lives
+    local reader=$!
+    cleanup_fn kill "$reader"
+    waits_until 30 source_is_cached
     kill -TERM "$copy"
     wait "$copy" || status=$?
     expect_status 20
