@@ -178,7 +178,13 @@ powercut_retry() {
 }
 
 powercut_unmount() {
-    ! mountpoint -q "$1" || powercut_retry umount "$1"
+    ! mountpoint -q "$1" || powercut_retry umount "$1" || return 1
+    powercut_retry powercut_unmounted "$1"
+}
+
+# A mount namespace that somebody has made meanwhile has a copy of the mount, and the filesystem goes on writing until that ends.
+powercut_unmounted() {
+    ! grep -qsF " $1 " /proc/[0-9]*/mountinfo
 }
 
 # Whoever looks at the device keeps it for as long, although losetup has said that it is detached; and when it is gone,
