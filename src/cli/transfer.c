@@ -432,6 +432,15 @@ static int make_target(struct transfer *transfer, struct error *err)
     return rc < 0 ? rc : 0;
 }
 
+/* Or there may be: another machine has to say what a pattern stands for. */
+static bool there_are_many(const struct operands *operands)
+{
+    bool many = operands->sources_count > 1 || operands->trees;
+    for (uint32_t i = 0; i < operands->sources_count && !many; i++)
+        many = operands->source.kind == ADDRESS_REMOTE && expand_is_pattern(operands->sources[i]);
+    return many;
+}
+
 /* The logins, for a remote side; from then on there is progress to watch. */
 static int open_all(struct transfer *transfer, struct error *err)
 {
@@ -439,7 +448,7 @@ static int open_all(struct transfer *transfer, struct error *err)
     const struct address *source = operands->sources_count > 0 ? &operands->source : NULL;
     struct copy *copy = NULL;
     struct copy_wish wish = transfer->options->wish;
-    wish.many = operands->sources_count > 1 || operands->trees;
+    wish.many = there_are_many(operands);
     int rc = copy_open(&copy, &wish, source, &operands->target, &transfer->watch.control, err);
     if (rc < 0)
         return rc;

@@ -395,18 +395,20 @@ static void life_called(struct life *life, const struct slot *slot)
 
 static void life_described(struct life *life);
 
-/* Both sides are asked what is there, but where there is nothing at the target a small file is
- * taken without asking: that tells what it is. */
+/* Both sides are asked what is there, but where nothing is at the target and both are here a small
+ * file is taken without asking: that tells what it is. */
 static void life_describe(struct life *life)
 {
     bool *described = life->described;
     if (life->small && life_road(life))
         life->small = false;
     bool carried = life->run->carries && *life->run->targets_absent;
-    if (life->small && (described[SIDE_TARGET] || carried))
-        life_enter(life, LIFE_WAITING);
-    else if (!life->small && !described[SIDE_SOURCE])
+    /* Over a line its size gets it one of the many small buffers. */
+    bool sized = !life->small || !life->run->carries;
+    if (sized && !described[SIDE_SOURCE])
         life_enter(life, LIFE_DESCRIBING_SOURCE);
+    else if (life->small && (described[SIDE_TARGET] || carried))
+        life_enter(life, LIFE_WAITING);
     else if (!described[SIDE_TARGET])
         life_enter(life, LIFE_DESCRIBING_TARGET);
     else

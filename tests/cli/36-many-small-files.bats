@@ -103,6 +103,11 @@ expect_batched() { # LEAST
     expect_status 0
     are_equal back
     expect_batched "$MANY"
+    mkdir matched # one operand, of which only the other side knows that it stands for many
+    copy -v -e "$SCRATCH/here" --remote-path="$HAUL" "h:$SCRATCH/many/*" matched
+    expect_status 0
+    are_equal matched
+    expect_batched "$MANY"
 }
 
 # A time that is set behind the write-back of the data is behind them on the disk, too, by the journal's commit. Where there is
