@@ -546,6 +546,9 @@ static void window_dropped(struct cache *cache, struct cache_window *window)
             emptied_add(cache, window->number);
         window_close(cache, window);
     } else if (may_linger(cache, window)) {
+        uint32_t missed_bytes = missed_count * (uint32_t)cache->residency.page_bytes;
+        cache_account_ours(&cache->account, missed_bytes, window->ours_bytes);
+        window->ours_bytes = missed_bytes;
         window->before = now;
         window_linger(window);
         window->step = WINDOW_IDLE;
