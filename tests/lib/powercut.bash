@@ -52,7 +52,7 @@ powercut_record() {
     powercut_mark start || return 99
     "$@" || code=$?
     powercut_mark end || return 99
-    powercut_unmount "$POWERCUT_MOUNT" && powercut_log_whole && powercut_close_disk || return 99
+    powercut_unmount "$POWERCUT_MOUNT" && powercut_quiet && powercut_log_whole && powercut_close_disk || return 99
     return "$code"
 }
 
@@ -178,13 +178,13 @@ powercut_retry() {
 }
 
 powercut_unmount() {
-    ! mountpoint -q "$1" || powercut_retry umount "$1" || return 1
-    powercut_retry powercut_unmounted "$1"
+    ! mountpoint -q "$1" || powercut_retry umount "$1"
 }
 
-# A mount namespace that somebody has made meanwhile has a copy of the mount, and the filesystem goes on writing until that ends.
-powercut_unmounted() {
-    ! grep -qsF " $1 " /proc/[0-9]*/mountinfo
+# A mount namespace that somebody has made meanwhile has a copy of the mount, and the filesystem goes on writing until a
+# moment after that ends: until then it claims the device.
+powercut_quiet() {
+    powercut_retry python3 -c 'import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)' "$POWERCUT_LOOP"
 }
 
 # Whoever looks at the device keeps it for as long, although losetup has said that it is detached; and when it is gone,
