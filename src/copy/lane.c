@@ -153,9 +153,9 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
     lane->digests = calloc(lane->slots_count, digests_bytes);
     if (!lane->digests)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a lane");
-    for (uint32_t i = 0; i < COUNT_OF(lane->slots); i++)
-        lane->slots[i].error = &lane->errors[i];
     /* The rest is zeros, and a page of it is not touched before it is needed. */
+    for (uint32_t i = 0; i < lane->slots_count + lane->control_count; i++)
+        lane->slots[i].error = &lane->errors[i];
     for (uint32_t i = 0; i < lane->slots_count; i++) {
         lane->slots[i].buffer = slab_buffer(&pool->slab, lane->slots_first + i);
         lane->slots[i].capacity = lane->chunk_bytes;
