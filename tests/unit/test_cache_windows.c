@@ -245,6 +245,32 @@ static void cache_windows_many_fragments_one_drop_for_each_run(void **state)
     warm_assert_as_before(warm);
 }
 
+/* What is gone does not count as in the cache any more, although its window stays. */
+static void cache_windows_drop_that_misses_half_leaves_half_in_the_account(void **state)
+{
+    struct warm *warm = *state;
+    const uint64_t *ours_bytes = &warm->cache.account.ours_bytes;
+    warm_begin(warm);
+    warm_read_window(warm, 0);
+    assert_int_equal(*ours_bytes, WINDOW);
+    struct request *request = cache_next(&warm->cache, CACHE_FINISH);
+    assert_non_null(request);
+    assert_int_equal(request->kind, REQUEST_DROP);
+    assert_int_equal(posix_fadvise(request->fd, 0, WINDOW / 2, POSIX_FADV_DONTNEED), 0);
+    request->result = 0;
+    assert_int_equal(cache_reaped(&warm->cache, request), 0);
+    request = cache_next(&warm->cache, CACHE_FINISH); /* what was missed, once more */
+    assert_non_null(request);
+    assert_true(*ours_bytes > 0 && *ours_bytes <= WINDOW / 2);
+    request->result = (int)engine_execute(request);
+    assert_int_equal(cache_reaped(&warm->cache, request), 0);
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
+    assert_int_equal(*ours_bytes, 0);
+    assert_int_equal(warm->cache.account.ours_peak_bytes, WINDOW);
+    warm_assert_as_before(warm);
+}
+
 /* A late chunk comes into a window whose dropping is half done. */
 static void cache_windows_late_chunk_between_fragments_is_dropped_too(void **state)
 {
@@ -351,6 +377,7 @@ int main(void)
         WARM(cache_windows_part_warm_is_spared),
         WARM(cache_windows_all_warm_drops_nothing),
         WARM(cache_windows_many_fragments_one_drop_for_each_run),
+        WARM(cache_windows_drop_that_misses_half_leaves_half_in_the_account),
         WARM(cache_windows_late_chunk_between_fragments_is_dropped_too),
         WARM(cache_windows_backwards_and_again_leaves_nothing_of_ours),
         WARM(cache_windows_reader_from_behind_keeps_what_he_found),
