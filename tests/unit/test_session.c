@@ -51,14 +51,15 @@ static void greeting_of_somebody_else_is_shown(void **state)
 /* The first bits of the payload of the first STORE, or FETCH. */
 static void flip_once(enum side_role role)
 {
-    struct rig *rig = rig_open(role);
+    struct rig *rig = rig_make();
     struct pair_link *link = rig->links[role == SIDE_TARGET ? 0 : 1];
     uint64_t sent;
+    link->flip_at = 2 * CHUNK; /* past every head: within the second or third chunk */
+    rig_begin(rig, role);
     if (role == SIDE_SOURCE)
         write_filled(rig->source, 9 * CHUNK, 4);
     rig->job.wish.journal = false;
     pretend_source(rig, 9 * CHUNK);
-    link->flip_at = link->sent + 2 * CHUNK; /* past every head: within the second or third chunk */
     int result = role == SIDE_TARGET ? push(rig, 9 * CHUNK, 4) : pull(rig, 9 * CHUNK, 4);
     if (result != 0)
         fail_msg("%s", rig->error.text);
