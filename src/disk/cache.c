@@ -256,15 +256,21 @@ static bool goes_by_window(const struct cache *cache, const struct cache_transfe
                                 cache_direct_meets_others(cache, transfer));
 }
 
-/* What goes through the cache beside direct I/O is ours, unless it was cached before. */
+/* What goes through the cache beside direct I/O is ours, but for pages that were there before.
+ * Where nobody can tell, our own promise comes first. */
 static void touch_range(struct cache *cache, uint64_t start, uint64_t end)
 {
     uint64_t page_bytes = cache->residency.page_bytes;
     start = align_down(start, page_bytes);
     end = align_up(end, page_bytes);
     uint64_t there = cache_direct_resident(cache, start, end - start);
-    if (there == 0 || there == NUM_UNKNOWN) /* where nobody can tell, our own promise comes first */
+    bool some = there != 0 && there != NUM_UNKNOWN;
+    if (!some)
         (void)ranges_add(&cache->ours, start, end);
+    for (uint64_t page = start; some && page < end; page += page_bytes) {
+        if (cache_direct_resident(cache, page, page_bytes) == 0)
+            (void)ranges_add(&cache->ours, page, page + page_bytes);
+    }
 }
 
 bool cache_begin(struct cache *cache, struct cache_transfer *transfer)
@@ -341,6 +347,14 @@ int cache_read_fd(struct cache *cache, const struct cache_transfer *transfer, ui
      * the medium. */
     uint64_t bytes = cache_direct_resident(cache, transfer->offset, transfer->length);
     cache->reread_cached_bytes += min_u64(bytes, transfer->length); /* unknown: all of it */
+    return cache->file->fd;
+}
+
+int cache_read_beside(struct cache *cache, const struct cache_transfer *transfer)
+{
+    (void)posix_fadvise(cache->file->fd, 0, 0, POSIX_FADV_RANDOM); /* no pages beyond it */
+    if (transfer->direct)
+        touch_range(cache, transfer->offset, transfer->offset + transfer->length);
     return cache->file->fd;
 }
 

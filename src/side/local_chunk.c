@@ -293,7 +293,7 @@ static void local_read_failed(struct local *self, struct work *work, int result)
         work->open->cache.kind != POLICY_DIRECT)
         work->open->lost_result = result;
     if (work->slot->offset % work->request.block != 0) { /* pieces of it cannot be read directly */
-        work->request.fd = work->open->file.fd;
+        work->request.fd = cache_read_beside(&work->open->cache, &work->transfer);
         work->request.block = 1;
     }
     if (work->slot->op == SIDE_FETCH && file_is_unreadable(result))

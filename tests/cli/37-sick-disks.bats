@@ -175,3 +175,44 @@ expect_spared() { # N
     expect_status 0
     diff -r "$FS" tree
 }
+
+@test "a range that begins anywhere in a block, of a filesystem's file: of what is read around it no page stays, and all of others" {
+    local range=5000,$((2 * MIB)) file block mode
+    sick 32M
+    requires loop mkfs.ext4 filefrag
+    losetup=$(losetup --find --show --direct-io=on "$disk")
+    cleanup_fn loop_detach "$losetup"
+    mkfs.ext4 -q -F -E nodiscard -b 4096 "$losetup"
+    mkdir mounted
+    mount "$losetup" mounted
+    cleanup_fn unmount "$SCRATCH/mounted"
+    file=$SCRATCH/mounted/file good=$SCRATCH/good
+    random_file "$file" 4M
+    cp --reflink=never "$file" good
+    sync -f "$file"
+    pages --evict "$file"
+    block=$(filefrag -v -b4096 "$file" | awk '$1 == "0:" { gsub("[.:]", " "); print $4 + 10; exit }')
+    for mode in skip stop; do
+        rm -f target .target.haul*
+        bad $((block * 4096)) 1
+        copy --cache=direct --read-errors=$mode --range=$range "$file" target
+        [ "$status" != 0 ]
+        uncached "$file"
+        dd if="$file" of=other bs=4096 skip=5 count=1 status=none
+        expect "pages of another" "$(pages "$file")" 1
+        rm -f target .target.haul*
+        copy --cache=direct --read-errors=$mode --range=$range "$file" target
+        [ "$status" != 0 ]
+        expect "pages behind it" "$(pages "$file")" 1
+        pages --evict "$file"
+    done
+    copy --cache=direct --read-errors=skip --range=$range "$file" target
+    expect_status 23
+    expect "the range" "$(left_out)" "37768 8192 "
+    expect_receipt .source.policy direct
+    expect_receipt .source.resident_after_bytes 0
+    mended
+    copied --cache=direct --range=$range "$file" target
+    cmp -i 5000 -n $((2 * MIB)) good target
+    uncached "$file"
+}

@@ -233,6 +233,9 @@ bool cache_direct_tried(struct cache *cache, struct cache_transfer *transfer,
 
 /* Where to read it: the descriptor, and in *block what offset and length must be multiples of. */
 int cache_read_fd(struct cache *cache, const struct cache_transfer *transfer, uint32_t *block);
+/* The same, of any offset and length, where pieces of what is read directly cannot be: what comes
+ * into the page cache is ours. */
+int cache_read_beside(struct cache *cache, const struct cache_transfer *transfer);
 
 /* Before a buffered read that the cache must not answer: true: *request, the write-back of what is
  * dirty there, comes first, and cache_settled() hears of it. Then everything that cache_evict()
