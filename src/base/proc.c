@@ -90,6 +90,21 @@ int proc_figure(const char *path, const char *key, uint64_t *value)
     return num_parse_u64(number, value) ? 0 : -EINVAL;
 }
 
+uint64_t proc_figure_in(const char *folder, const char *file, const char *key, uint64_t otherwise)
+{
+    char path[PATH_MAX];
+    uint64_t value = otherwise;
+    if (proc_join(path, folder, file))
+        (void)proc_figure(path, key, &value);
+    return value;
+}
+
+uint64_t proc_figure_kb(const char *folder, const char *file, const char *key)
+{
+    uint64_t bytes, value = proc_figure_in(folder, file, key, NUM_UNKNOWN);
+    return value != NUM_UNKNOWN && mul_u64(value, KIB, &bytes) ? bytes : NUM_UNKNOWN;
+}
+
 /* "cpu  user nice system idle iowait ...", in ticks. */
 uint64_t proc_idle_ns(const char *root)
 {

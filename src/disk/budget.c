@@ -47,25 +47,6 @@ static uint64_t less(uint64_t value, uint64_t taken)
     return value == NUM_UNKNOWN ? NUM_UNKNOWN : value - min_u64(value, taken);
 }
 
-/* A figure below a folder; `otherwise` where there is none. */
-static uint64_t figure(const char *folder, const char *file, const char *key, uint64_t otherwise)
-{
-    char path[PATH_MAX];
-    uint64_t value = otherwise;
-    int printed = snprintf(path, sizeof path, "%s%s", folder, file);
-    if (printed < 0 || (size_t)printed >= sizeof path || proc_figure(path, key, &value))
-        return otherwise;
-    return value;
-}
-
-/* /proc counts in units of 1024 bytes, which it calls kB. */
-static uint64_t figure_kb(const char *root, const char *file, const char *key)
-{
-    uint64_t bytes;
-    uint64_t value = figure(root, file, key, NUM_UNKNOWN);
-    return value != NUM_UNKNOWN && mul_u64(value, KIB, &bytes) ? bytes : NUM_UNKNOWN;
-}
-
 static uint64_t limit_or_none(uint64_t bytes)
 {
     return bytes >= unlimited_from_bytes ? NUM_UNKNOWN : bytes;
@@ -77,15 +58,15 @@ static void level_read(const char *folder, uint32_t version, uint64_t *limit, ui
 {
     uint64_t inactive;
     if (version == 1) {
-        *limit = figure(folder, "/memory.limit_in_bytes", "", NUM_UNKNOWN);
-        *usage = figure(folder, "/memory.usage_in_bytes", "", 0);
-        inactive = figure(folder, "/memory.stat", "inactive_file ", 0);
-        inactive = figure(folder, "/memory.stat", "total_inactive_file ", inactive);
+        *limit = proc_figure_in(folder, "/memory.limit_in_bytes", "", NUM_UNKNOWN);
+        *usage = proc_figure_in(folder, "/memory.usage_in_bytes", "", 0);
+        inactive = proc_figure_in(folder, "/memory.stat", "inactive_file ", 0);
+        inactive = proc_figure_in(folder, "/memory.stat", "total_inactive_file ", inactive);
     } else {
-        *limit = min_u64(figure(folder, "/memory.max", "", NUM_UNKNOWN),
-                         figure(folder, "/memory.high", "", NUM_UNKNOWN));
-        *usage = figure(folder, "/memory.current", "", 0);
-        inactive = figure(folder, "/memory.stat", "inactive_file ", 0);
+        *limit = min_u64(proc_figure_in(folder, "/memory.max", "", NUM_UNKNOWN),
+                         proc_figure_in(folder, "/memory.high", "", NUM_UNKNOWN));
+        *usage = proc_figure_in(folder, "/memory.current", "", 0);
+        inactive = proc_figure_in(folder, "/memory.stat", "inactive_file ", 0);
     }
     *limit = limit_or_none(*limit);
     *usage = less(*usage, inactive);
@@ -119,7 +100,7 @@ static uint64_t hierarchical_limit(const struct cgroup *cgroup)
         return NUM_UNKNOWN;
     memcpy(folder, cgroup->path, strlen(cgroup->path) + 1);
     for (;;) {
-        limit = figure(folder, "/memory.stat", "hierarchical_memory_limit ", NUM_UNKNOWN);
+        limit = proc_figure_in(folder, "/memory.stat", "hierarchical_memory_limit ", NUM_UNKNOWN);
         char *slash = strrchr(folder + cgroup->mount_length, '/');
         if (limit != NUM_UNKNOWN || !slash)
             return limit;
@@ -161,12 +142,12 @@ static void cgroup_read(struct budget_facts *facts, const char *root)
  * tmpfs (Shmem), and that cannot be reclaimed. */
 static uint64_t available_read(const char *root)
 {
-    uint64_t available = figure_kb(root, "/proc/meminfo", "MemAvailable:");
+    uint64_t available = proc_figure_kb(root, "/proc/meminfo", "MemAvailable:");
     if (available != NUM_UNKNOWN)
         return available;
-    uint64_t memory_free = figure_kb(root, "/proc/meminfo", "MemFree:");
-    uint64_t cached = figure_kb(root, "/proc/meminfo", "Cached:");
-    uint64_t shared = figure_kb(root, "/proc/meminfo", "Shmem:");
+    uint64_t memory_free = proc_figure_kb(root, "/proc/meminfo", "MemFree:");
+    uint64_t cached = proc_figure_kb(root, "/proc/meminfo", "Cached:");
+    uint64_t shared = proc_figure_kb(root, "/proc/meminfo", "Shmem:");
     if (memory_free == NUM_UNKNOWN || cached == NUM_UNKNOWN)
         return memory_free;
     cached = less(cached, shared == NUM_UNKNOWN ? 0 : shared);
@@ -210,18 +191,12 @@ static void limited_by(struct budget_facts *facts)
 
 int budget_read(struct budget_facts *facts, const char *root, struct error *err)
 {
-    char base[PATH_MAX];
-    size_t length = strlen(root);
-    while (length > 0 && root[length - 1] == '/')
-        length--;
-    if (length >= sizeof base)
+    if (strlen(root) >= PATH_MAX)
         return error_set(err, ENAMETOOLONG, "read the memory limits below %.64s", root);
-    memcpy(base, root, length);
-    base[length] = '\0';
     *facts = (struct budget_facts){.cgroup_limit_bytes = NUM_UNKNOWN};
     cgroup_read(facts, root);
-    facts->available_bytes = available_read(base);
-    facts->low_free_bytes = figure_kb(base, "/proc/meminfo", "LowFree:");
+    facts->available_bytes = available_read(root);
+    facts->low_free_bytes = proc_figure_kb(root, "/proc/meminfo", "LowFree:");
     facts->address_space_bytes = rlimit_read();
     limited_by(facts);
     return 0;
@@ -397,7 +372,7 @@ uint32_t budget_lanes(const struct budget_facts *facts, uint64_t slots_bytes,
 /* Not getrusage: ru_maxrss starts with the peak of whoever called execve (getrusage(2)). */
 uint64_t budget_memory_peak(void)
 {
-    return figure_kb("", "/proc/self/status", "VmHWM:");
+    return proc_figure_kb("", "/proc/self/status", "VmHWM:");
 }
 
 uint64_t budget_memory_peak_lately(void)

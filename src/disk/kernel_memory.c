@@ -31,25 +31,16 @@ static const uint64_t allowance_bytes_min = 256 * KIB;
 
 /* ---- figures ---- */
 
-static uint64_t figure(const char *folder, const char *file, const char *key, uint64_t unit)
-{
-    char path[PATH_MAX];
-    uint64_t value = NUM_UNKNOWN, bytes;
-    if (!proc_join(path, folder, file) || proc_figure(path, key, &value) < 0 ||
-        value == NUM_UNKNOWN || !mul_u64(value, unit, &bytes))
-        return NUM_UNKNOWN;
-    return bytes;
-}
-
 static uint64_t kernel_read(const struct kernel_memory *memory)
 {
     switch (memory->of) {
     case KERNEL_MEMORY_SLAB:
-        return figure(memory->cgroup.path, "/memory.stat", "slab_reclaimable ", 1);
+        return proc_figure_in(memory->cgroup.path, "/memory.stat", "slab_reclaimable ",
+                              NUM_UNKNOWN);
     case KERNEL_MEMORY_CGROUP:
-        return figure(memory->cgroup.path, "/memory.kmem.usage_in_bytes", "", 1);
+        return proc_figure_in(memory->cgroup.path, "/memory.kmem.usage_in_bytes", "", NUM_UNKNOWN);
     case KERNEL_MEMORY_MACHINE:
-        return figure(memory->root, "/proc/meminfo", "SReclaimable:", KIB);
+        return proc_figure_kb(memory->root, "/proc/meminfo", "SReclaimable:");
     case KERNEL_MEMORY_UNKNOWN:
         break;
     }
@@ -58,7 +49,7 @@ static uint64_t kernel_read(const struct kernel_memory *memory)
 
 static uint64_t low_free_read(const struct kernel_memory *memory)
 {
-    return figure(memory->root, "/proc/meminfo", "LowFree:", KIB);
+    return proc_figure_kb(memory->root, "/proc/meminfo", "LowFree:");
 }
 
 /* The first that tells. Of an ancestor the figure is not ours, and no cgroup of v1 that does not
@@ -160,7 +151,8 @@ const char *kernel_memory_name(enum kernel_memory_of of)
 static uint64_t usage_read(const struct kernel_memory *memory)
 {
     bool old = memory->cgroup.version == 1;
-    return figure(memory->cgroup.path, old ? "/memory.usage_in_bytes" : "/memory.current", "", 1);
+    return proc_figure_in(memory->cgroup.path, old ? "/memory.usage_in_bytes" : "/memory.current",
+                          "", NUM_UNKNOWN);
 }
 
 /* Of our cgroup, or of an ancestor that has less room. */
@@ -168,10 +160,11 @@ static uint64_t limit_read(const struct kernel_memory *memory)
 {
     const char *folder = memory->cgroup.path;
     bool old = memory->cgroup.version == 1;
-    uint64_t limit = figure(folder, old ? "/memory.limit_in_bytes" : "/memory.max", "", 1);
+    uint64_t limit =
+        proc_figure_in(folder, old ? "/memory.limit_in_bytes" : "/memory.max", "", NUM_UNKNOWN);
     struct budget_facts facts;
     if (!old)
-        limit = min_u64(limit, figure(folder, "/memory.high", "", 1));
+        limit = min_u64(limit, proc_figure_in(folder, "/memory.high", "", NUM_UNKNOWN));
     if (budget_read(&facts, memory->root, NULL) < 0 || facts.cgroup_limit_bytes == NUM_UNKNOWN)
         return limit;
     uint64_t usage = min_u64(facts.cgroup_usage_bytes, facts.cgroup_limit_bytes);
@@ -186,7 +179,7 @@ static bool is_ours(const struct kernel_memory *memory, uint64_t process)
         if (process == (uint64_t)getpid())
             return true;
         snprintf(path, sizeof(path), "/proc/%" PRIu64 "/status", process);
-        process = figure(memory->root, path, "PPid:", 1);
+        process = proc_figure_in(memory->root, path, "PPid:", NUM_UNKNOWN);
         if (process == NUM_UNKNOWN)
             return false;
     }

@@ -47,12 +47,10 @@ static uint64_t cgroup_stalled_read(const struct pressure *pressure)
 static uint64_t hits_read(const struct pressure *pressure)
 {
     const bool new = pressure->cgroup.version == 2;
-    char path[PATH_MAX];
-    uint64_t hits = 0;
-    if (pressure->in_cgroup &&
-        proc_join(path, pressure->cgroup.path, new ? "/memory.events" : "/memory.failcnt"))
-        (void)proc_figure(path, new ? "high " : "", &hits);
-    return hits;
+    if (!pressure->in_cgroup)
+        return 0;
+    return proc_figure_in(pressure->cgroup.path, new ? "/memory.events" : "/memory.failcnt",
+                          new ? "high " : "", 0);
 }
 
 void pressure_open(struct pressure *pressure, const char *root, uint64_t now_ns)

@@ -109,6 +109,19 @@ int proc_figure(const char *path, const char *key, uint64_t *value)
     return -ENOENT;
 }
 
+uint64_t proc_figure_in(const char *folder, const char *file, const char *key, uint64_t otherwise)
+{
+    (void)folder;
+    (void)file;
+    (void)key;
+    return otherwise;
+}
+
+uint64_t proc_figure_kb(const char *folder, const char *file, const char *key)
+{
+    return proc_figure_in(folder, file, key, NUM_UNKNOWN);
+}
+
 int proc_lines_open(struct proc_lines *lines, const char *root, const char *path)
 {
     (void)root;

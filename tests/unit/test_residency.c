@@ -640,6 +640,12 @@ static void figure_reads_one_number(void **state)
     assert_int_equal(value, 45);
     assert_int_equal(proc_figure(place->file, "limit", &value), 0);
     assert_int_equal(value, NUM_UNKNOWN);
+    assert_int_equal(proc_figure_in("/", place->file, "file ", 3), 45);
+    assert_int_equal(proc_figure_in("/", place->file, "bad ", 3), 3);
+    assert_int_equal(proc_figure_in("/nonexistent", place->file, "file ", 3), 3);
+    assert_int_equal(proc_figure_kb("", place->file, "file "), 45 * 1024);
+    assert_int_equal(proc_figure_kb("", place->file, "limit"), NUM_UNKNOWN);
+    assert_int_equal(proc_figure_kb("", place->file, "missing"), NUM_UNKNOWN);
 }
 
 #define PLACE_TEST(function) cmocka_unit_test_setup_teardown(function, place_setup, place_teardown)

@@ -36,6 +36,11 @@ bool proc_join(char *out, const char *root, const char *path);
  * unchanged. */
 int proc_figure(const char *path, const char *key, uint64_t *value);
 
+/* The same of a file below a folder, as proc_join() has it; `otherwise`: there is none. */
+uint64_t proc_figure_in(const char *folder, const char *file, const char *key, uint64_t otherwise);
+/* In bytes, of what counts in units of 1024, which /proc calls kB; NUM_UNKNOWN. */
+uint64_t proc_figure_kb(const char *folder, const char *file, const char *key);
+
 /* How long the processors have been idle, all together, since the machine was started, by
  * proc/stat below `root`; NUM_UNKNOWN. Processors that wait for a disk are idle. */
 uint64_t proc_idle_ns(const char *root);
