@@ -23,7 +23,8 @@
 #define BUFFER_KIB "1024"
 
 /* The second is where it was before Linux 4.1, and where debugfs still shows it. */
-static const char *const places[] = {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"};
+static const char *const places[] = {"/sys/kernel/tracing/instances",
+                                     "/sys/kernel/debug/tracing/instances"};
 
 /* ---- the instance ---- */
 
@@ -32,9 +33,8 @@ static int open_instances(const char *root)
     char path[PATH_MAX];
     int errnum = ENOENT;
     for (size_t i = 0; i < COUNT_OF(places); i++) {
-        if (!proc_join(path, root, places[i]) || strlen(path) + sizeof("/instances") > PATH_MAX)
+        if (!proc_join(path, root, places[i]))
             return -ENAMETOOLONG;
-        strcat(path, "/instances");
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0)
             return fd;
@@ -120,16 +120,15 @@ int tracing_open(struct tracing *tracing, const char *root, struct error *err)
     tracing->instances_fd = open_instances(root);
     if (tracing->instances_fd < 0)
         return error_set(err, -tracing->instances_fd,
-                         "%s: page cache insertions cannot be watched "
-                         "(mount -t tracefs nodev %s, as root)",
-                         places[0], places[0]);
+                         "/sys/kernel/tracing: page cache insertions cannot be watched "
+                         "(mount -t tracefs nodev /sys/kernel/tracing, as root)");
     remove_left(tracing->instances_fd);
     snprintf(tracing->name, sizeof(tracing->name), "haul-%ju", (uintmax_t)getpid());
     int result = open_instance(tracing);
-    return result == 0 ? 0
-                       : error_set(err, -result,
-                                   "%s/instances/haul-%ju: page cache insertions cannot be watched",
-                                   places[0], (uintmax_t)getpid());
+    return result == 0
+               ? 0
+               : error_set(err, -result, "%s/haul-%ju: page cache insertions cannot be watched",
+                           places[0], (uintmax_t)getpid());
 }
 
 void tracing_stop(struct tracing *tracing)
@@ -232,22 +231,20 @@ bool tracing_next(struct tracing *tracing, struct tracing_event *event)
 static bool add_lost(int instance_fd, uint32_t processor, uint64_t *lost)
 {
     static const char *const keys[] = {"overrun: ", "commit overrun: ", "dropped events: "};
-    char path[64], text[1024];
+    char path[64], *line;
     snprintf(path, sizeof(path), "per_cpu/cpu%" PRIu32 "/stats", processor);
-    AUTO_CLOSE int fd = openat(instance_fd, path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (got <= 0)
-        return false;
-    text[got] = '\0';
-    for (char *rest = NULL, *line = strtok_r(text, "\n", &rest); line;
-         line = strtok_r(NULL, "\n", &rest))
+    AUTO_PROC_LINES lines = {.fd = openat(instance_fd, path, O_RDONLY | O_CLOEXEC)};
+    bool told = false;
+    while (lines.fd >= 0 && (line = proc_lines_next(&lines))) {
+        told = true;
         for (size_t i = 0; i < COUNT_OF(keys); i++) {
             uint64_t value;
             size_t length = strlen(keys[i]);
             if (strncmp(line, keys[i], length) == 0 && num_parse_u64(line + length, &value))
                 *lost += value;
         }
-    return true;
+    }
+    return told;
 }
 
 uint64_t tracing_lost(const struct tracing *tracing)
