@@ -729,11 +729,6 @@ static int check_operands(const struct options *options, struct error *err)
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s: TARGET is missing%s",
                                options->operands[0],
                                options->identities.count > 0 ? changes_words : "");
-    if (options->files_from && options->operands_count > 2)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "--files-from names what is beneath one folder: SOURCE TARGET, and "
-                               "there are %u",
-                               options->operands_count);
     for (uint32_t i = 0; i < options->operands_count; i++)
         if (options->operands[i][0] == '\0')
             return error_set_class(err, ERROR_USAGE, EINVAL, "an empty name is no file");

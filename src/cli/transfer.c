@@ -850,28 +850,20 @@ int transfer_verify(const struct options *options)
 {
     struct transfer transfer = {.verify = true};
     struct options rest = rest_of(options);
-    rest.wish.tour = (struct tour_wish){.recursive = false}; /* files only */
+    struct error err = {0};
     uint32_t wanted = options->wish.manifest_path ? 1 : 2;
-    if (rest.operands_count != wanted) {
-        struct error err = {0};
+    rest.wish.tour = (struct tour_wish){.recursive = false}; /* files only */
+    if (rest.operands_count != wanted)
         error_set_class(&err, ERROR_USAGE, EINVAL, "verify compares %s",
                         wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
-        return refused(options, &err);
-    }
-    if (options->ranges.count > 0 || options->ranges_from) {
-        struct error err = {0};
+    else if (options->ranges.count > 0 || options->ranges_from)
         error_set_class(&err, ERROR_USAGE, EINVAL,
                         "verify compares whole files: leave out --range and --ranges-from");
-        return refused(options, &err);
-    }
-    if (choice_any(&options->wish.choice) || options->filters_count > 0 || options->files_from ||
-        options->wish.file.read_errors != READ_ERRORS_STOP) {
-        struct error err = {0};
+    else if (choice_any(&options->wish.choice) || options->filters_count > 0 ||
+             options->files_from || options->wish.file.read_errors != READ_ERRORS_STOP)
         error_set_class(&err, ERROR_USAGE, EINVAL,
                         "verify compares what it is given: leave out --update, --existing, "
                         "--ignore-existing, --size-only, --max-size, --min-size, "
                         "--read-errors, --files-from and filter rules");
-        return refused(options, &err);
-    }
-    return transfer_run(&transfer, &rest);
+    return error_is_set(&err) ? refused(options, &err) : transfer_run(&transfer, &rest);
 }

@@ -128,9 +128,16 @@ from_list() { # WAY ARGS... (source/ to target/)
     copy -a --files-from=h:list source other
     expect_status 1
     grep -q 'ssh h cat list' err
+    echo many/10000 >list
     copy -a --files-from=list source source/many other
     expect_status 1
+    grep -q 'beneath one folder, and there are 2 sources' err
     copy verify --files-from=list source other
     expect_status 1
+    grep -q 'verify compares what it is given: leave out .*--files-from' err
     [ ! -e other ]
+    # A command is no operand.
+    copy prove -a --files-from=list source other
+    expect_status 0
+    [ -e other/many/10000 ]
 }
