@@ -4,8 +4,8 @@
 
 #include "haul/cli/lines.h"
 
-#include <ctype.h>
 #include <errno.h>
+#include <string.h>
 
 struct filter {
     struct rules *rules;
@@ -22,47 +22,31 @@ static int filter_rule(struct filter *filter, const char *text, uint32_t form, s
     return result == 1 ? filter_file(filter, merge.path, merge.form, err) : result;
 }
 
-/* Where the piece that begins at `text` ends: a file with zero bytes has no other ends of lines. */
-static size_t piece_length(const struct lines *lines, const char *text, bool words)
+/* A line, or its words. Comments are none. */
+static int filter_line(struct filter *filter, char *line, uint32_t form, struct error *err)
 {
-    size_t length = 0;
-    if (!words)
-        return lines_length(lines, text);
-    while (text[length] && !isspace((unsigned char)text[length]))
-        length++;
-    return length;
-}
-
-/* A line, or its words. Empty ones and comments are none. */
-static int filter_line(struct filter *filter, const struct lines *lines, char *line, size_t length,
-                       uint32_t form, struct error *err)
-{
-    bool words = form & RULES_WORDS;
-    char *end = line + length;
-    for (char *text = line; text < end;) {
-        size_t piece = piece_length(lines, text, words);
-        text[piece] = '\0';
-        bool comment = !words && (text[0] == '#' || text[0] == ';');
-        int result = piece > 0 && !comment ? filter_rule(filter, text, form, err) : 0;
-        if (result < 0)
-            return result;
-        text += piece + 1;
-    }
-    return 0;
+    static const char spaces[] = " \t\n\v\f\r";
+    char *rest = NULL;
+    int result = 0;
+    if (!(form & RULES_WORDS))
+        return line[0] == '#' || line[0] == ';' ? 0 : filter_rule(filter, line, form, err);
+    for (char *word = strtok_r(line, spaces, &rest); word && result == 0;
+         word = strtok_r(NULL, spaces, &rest))
+        result = filter_rule(filter, word, form, err);
+    return result;
 }
 
 static int filter_lines(struct filter *filter, struct lines *lines, uint32_t form,
                         struct error *err)
 {
     char *line;
-    size_t length;
     int result;
-    while ((result = lines_next(lines, &line, &length, err)) > 0) {
-        result = filter_line(filter, lines, line, length, form, err);
-        if (result < 0 && result != -ELOOP) /* else the same for each that is open */
-            error_prefix(err, "%s, line %lu", lines->path, lines->number);
-        if (result < 0)
+    while ((result = lines_next(lines, &line, err)) > 0) {
+        result = filter_line(filter, line, form, err);
+        if (result == -ELOOP) /* else the same for each that is open */
             return result;
+        if (result < 0)
+            return lines_wrong(lines, result, err);
     }
     return result;
 }

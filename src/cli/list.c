@@ -25,16 +25,12 @@ static int refuse_there(const char *path, struct error *err)
 static int list_lines(struct names *names, struct lines *lines, struct error *err)
 {
     char *line;
-    size_t length;
     int result;
-    while ((result = lines_next(lines, &line, &length, err)) > 0) {
+    while ((result = lines_next(lines, &line, err)) > 0) {
         bool comment = !lines->zeros && (line[0] == '#' || line[0] == ';');
-        line[lines_length(lines, line)] = '\0';
-        result = line[0] == '\0' || comment ? 0 : names_add(names, line, err);
+        result = comment ? 0 : names_add(names, line, err);
         if (result < 0)
-            error_prefix(err, "%s, line %lu", lines->path, lines->number);
-        if (result < 0)
-            return result;
+            return lines_wrong(lines, result, err);
     }
     return result;
 }

@@ -4,6 +4,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
+#include "haul/cli/lines.h"
 #include "haul/copy/choice.h"
 #include "haul/disk/file.h"
 
@@ -12,12 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_BYTES = 256 };
+enum { SIZE_TEXT_BYTES = 256 };
 
 /* "OFFSET,LENGTH", each a size. NULL, or what is wrong with it. */
 static const char *parse_part(const char *text, struct range *part)
 {
-    char offset[LINE_BYTES];
+    char offset[SIZE_TEXT_BYTES];
     const char *comma = strchr(text, ',');
     uint64_t length;
     if (!comma)
@@ -36,14 +37,14 @@ static const char *parse_part(const char *text, struct range *part)
     return NULL;
 }
 
-static int parts_add(struct parts *parts, const char *text, const char *from, struct error *err)
+static int parts_add(struct parts *parts, const char *before, const char *text, struct error *err)
 {
     struct range part;
     const char *wrong = parse_part(text, &part);
     if (!wrong && parts->count == PARTS_MAX)
         wrong = "and more than a million of them are too many for one run";
     if (wrong)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s%s: %s", from, text, wrong);
+        return error_set_class(err, ERROR_USAGE, EINVAL, "%s%s: %s", before, text, wrong);
     if (is_power_of_two(parts->count) || parts->count == 0) {
         size_t room = parts->count > 0 ? 2 * (size_t)parts->count : 1;
         struct range *all = realloc(parts->all, room * sizeof(*all));
@@ -55,38 +56,21 @@ static int parts_add(struct parts *parts, const char *text, const char *from, st
     return 0;
 }
 
-/* Empty lines and those that begin with # say nothing. */
-static int read_lines(struct parts *parts, FILE *file, const char *path, struct error *err)
-{
-    char line[LINE_BYTES], from[LINE_BYTES];
-    for (uint64_t number = 1; fgets(line, sizeof(line), file); number++) {
-        size_t length = strlen(line);
-        if (length > 0 && line[length - 1] != '\n' && !feof(file))
-            return error_set_class(err, ERROR_USAGE, EINVAL, "%s: line %llu is too long", path,
-                                   (unsigned long long)number);
-        line[strcspn(line, "\r\n")] = '\0';
-        if (line[0] == '\0' || line[0] == '#')
-            continue;
-        snprintf(from, sizeof(from), "%s:%llu: ", path, (unsigned long long)number);
-        int result = parts_add(parts, line, from, err);
-        if (result < 0)
-            return result;
-    }
-    return ferror(file) ? error_set(err, EIO, "%s: cannot be read", path) : 0;
-}
-
+/* Lines that begin with # say nothing. */
 static int read_file(struct parts *parts, const char *path, struct error *err)
 {
-    bool here = strcmp(path, "-") == 0;
-    FILE *file = here ? stdin : fopen(path, "re");
-    if (!file)
-        return error_set(err, errno, "%s: cannot be opened", path);
-    int result = read_lines(parts, file, path, err);
-    if (!here)
-        fclose(file);
+    struct lines lines;
+    char *line;
+    int result = lines_open(&lines, path, false, "list of ranges", err);
+    while (result == 0 && (result = lines_next(&lines, &line, err)) > 0) {
+        result = line[0] == '#' ? 0 : parts_add(parts, "", line, err);
+        if (result < 0)
+            lines_wrong(&lines, result, err);
+    }
     if (result == 0 && parts->count == 0)
         result = error_set_class(err, ERROR_USAGE, EINVAL,
                                  "%s: there is no range in it, so nothing is to be copied", path);
+    lines_close(&lines);
     return result;
 }
 
@@ -115,7 +99,7 @@ int parts_read(struct parts *parts, const struct options *options, struct error 
 {
     int result = 0;
     for (uint32_t i = 0; result == 0 && i < options->ranges.count; i++)
-        result = parts_add(parts, options->ranges.items[i], "--range=", err);
+        result = parts_add(parts, "--range=", options->ranges.items[i], err);
     if (result == 0 && options->ranges_from)
         result = read_file(parts, options->ranges_from, err);
     if (result == 0 && parts->count > 0)

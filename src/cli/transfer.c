@@ -8,6 +8,7 @@
 #include "haul/base/text.h"
 #include "haul/cli/digest_file.h"
 #include "haul/cli/exit.h"
+#include "haul/cli/lines.h"
 #include "haul/cli/list.h"
 #include "haul/cli/operands.h"
 #include "haul/cli/output.h"
@@ -724,16 +725,33 @@ static int look_here(struct transfer *transfer, struct error *err)
     return source_here ? look_at_sources(transfer, err) : look_at_target(transfer, err);
 }
 
-static int read_rules(struct transfer *transfer, struct options *own, struct error *err)
+/* What was read as a list cannot be copied, too: nothing is left of it. */
+static int refuse_read_input(const struct options *options, struct error *err)
+{
+    for (uint32_t i = 0; lines_took_input() && i + 1 < options->operands_count; i++) {
+        const char *source = options->operands[i];
+        if (strcmp(source, "-") == 0 || pipe_descriptor(source) == STDIN_FILENO)
+            return error_set_class(err, ERROR_USAGE, EINVAL,
+                                   "%s: standard input was read as a list, so it cannot be a "
+                                   "source, too",
+                                   source);
+    }
+    return 0;
+}
+
+/* Ranges, rules, names. */
+static int read_lists(struct transfer *transfer, struct options *own, struct error *err)
 {
     struct tour_wish *wish = &own->wish.tour;
-    int result = filter_read(&transfer->rules, own->filters, own->filters_count,
+    int result = parts_read(&transfer->parts, own, err);
+    if (result == 0)
+        result = filter_read(&transfer->rules, own->filters, own->filters_count,
                              wish->delete_excluded, own->from_zeros, err);
     wish->rules = transfer->rules;
     if (result == 0 && own->files_from)
         result = list_read(&transfer->names, own->files_from, own->from_zeros, err);
     wish->names = transfer->names;
-    return result;
+    return result < 0 ? result : refuse_read_input(own, err);
 }
 
 static int transfer_run(struct transfer *at, const struct options *given)
@@ -753,9 +771,7 @@ static int transfer_run(struct transfer *at, const struct options *given)
     log_init_range(options->json ? receipt_json_range : NULL);
     int rc = operands_resolve(&transfer.operands, options, &err);
     if (rc == 0)
-        rc = parts_read(&transfer.parts, options, &err);
-    if (rc == 0)
-        rc = read_rules(&transfer, &own, &err);
+        rc = read_lists(&transfer, &own, &err);
     if (transfer.operands.source_bytes > 0)
         options->wish.file.size_bytes = transfer.operands.source_bytes;
     if (rc == 0)

@@ -97,7 +97,7 @@ same_bytes() { # OFFSET LENGTH
     echo 1,x >list
     copy --ranges-from=list source other
     expect_status 1
-    expect_words 'list:1: 1,x: not a size'
+    expect_words 'list, line 1: 1,x: not a size'
     copy --range=1,1 -u source other
     expect_status 1
     copy --range=1,1 - other < <(cat source)

@@ -141,3 +141,27 @@ from_list() { # WAY ARGS... (source/ to target/)
     expect_status 0
     [ -e other/many/10000 ]
 }
+
+@test "standard input is one list, or the source; no line is lost behind a carriage return or a zero byte" {
+    local words text
+    mkdir source
+    touch source/{a,b,c}
+    printf 'a\n' >list
+    for words in '--files-from=- --exclude-from=- source' '--exclude-from=- --include-from=- source' '--ranges-from=- --exclude-from=- list' \
+        '--exclude-from=list -f._- --files-from=- source' '--exclude-from=- -' '-f._- /dev/stdin' '--ranges-from=- -'; do
+        [[ $words = *ranges* ]] && text=1,1 || text='- x'
+        # shellcheck disable=SC2086
+        copy $words target < <(printf '%s\n' "$text")
+        expect_status 1
+        expect_clear_error
+        grep -q 'standard input was read' err
+        [ ! -e target ]
+    done
+    copy -a --files-from=- --exclude-from=list source target < <(printf 'a\r\nb\rc')
+    expect_status 0
+    expect "copied" "$(ls target)" "$(printf 'b\nc')"
+    copy -a --files-from=- source other < <(printf 'b\nc\0a\0')
+    expect_status 1
+    grep -q 'standard input, line 2: a zero byte' err
+    [ ! -e other ]
+}

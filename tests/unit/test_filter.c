@@ -103,6 +103,10 @@ static void filter_that_cannot_be_read_names_file_and_line(void **state)
     assert_non_null(strstr(refusal(". around", ERROR_USAGE), "around, line 1: wrong, line 3: "));
     assert_non_null(strstr(refusal(".", ERROR_USAGE), "missing"));
     assert_non_null(strstr(refusal(". .", ERROR_FILE), ".: cannot be read"));
+    write_text("zeros", "- a\n- b\0- c\0", 12);
+    assert_non_null(strstr(refusal(". zeros", ERROR_USAGE), "zeros, line 2: a zero byte"));
+    write_text("zeros", "- a\0\n", 6);
+    assert_non_null(strstr(refusal(". zeros", ERROR_USAGE), "zeros, line 1: a zero byte"));
 }
 
 int main(void)
