@@ -620,38 +620,29 @@ static void print_end(struct transfer *transfer, int code)
         receipt_words_sum(stdout, sum, &transfer->tally, options->stats || options->verbose > 0);
 }
 
-/* The manifest's chunks are listed by the target's side, which is not where the manifest is. */
-static int refuse_manifest_there(const struct operands *operands, struct error *err)
+/* What is for files of this machine. The manifest's chunks are listed by the target's side, which
+ * is not where the manifest is; only files of one machine can share blocks, and only here haul sees
+ * both; what the target has already is not sent, so neither of two other machines' would come here.
+ */
+static int refuse_there(const struct operands *operands, const struct copy_wish *wish,
+                        struct error *err)
 {
-    if (operands->sources_count > 0 || operands->target.kind != ADDRESS_REMOTE)
-        return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "verify --manifest compares files of this machine so far: run it on %s",
-                           operands->target.host);
-}
-
-/* Only files of one machine can share blocks, and only here haul sees both. */
-static int refuse_reflink_there(const struct operands *operands, const struct copy_wish *wish,
-                                struct error *err)
-{
-    if (wish->file.reflink != REFLINK_ALWAYS || !any_remote(operands))
-        return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "--reflink=always is for files of this machine; --reflink=auto copies "
-                           "where that cannot be");
-}
-
-/* What the target has already is not sent: neither of two other machines' would come here. */
-static int refuse_digest_there(const struct operands *operands, const struct copy_wish *wish,
-                               struct error *err)
-{
-    bool there = operands->source.kind == ADDRESS_REMOTE && operands->target.kind == ADDRESS_REMOTE;
-    if (!wish->digest_path || !there)
-        return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "--digest-file digests the bytes here, and these do not come here: run "
-                           "it on %s",
-                           operands->target.host);
+    bool target_there = operands->target.kind == ADDRESS_REMOTE;
+    if (operands->sources_count == 0 && target_there)
+        return error_set_class(
+            err, ERROR_USAGE, EINVAL,
+            "verify --manifest compares files of this machine so far: run it on %s",
+            operands->target.host);
+    if (wish->file.reflink == REFLINK_ALWAYS && any_remote(operands))
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "--reflink=always is for files of this machine; --reflink=auto "
+                               "copies where that cannot be");
+    if (wish->digest_path && operands->source.kind == ADDRESS_REMOTE && target_there)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "--digest-file digests the bytes here, and these do not come here: "
+                               "run it on %s",
+                               operands->target.host);
+    return 0;
 }
 
 /* It is durable: so is the list. */
@@ -775,11 +766,7 @@ static int transfer_run(struct transfer *at, const struct options *given)
     if (transfer.operands.source_bytes > 0)
         options->wish.file.size_bytes = transfer.operands.source_bytes;
     if (rc == 0)
-        rc = refuse_manifest_there(&transfer.operands, &err);
-    if (rc == 0)
-        rc = refuse_reflink_there(&transfer.operands, &options->wish, &err);
-    if (rc == 0)
-        rc = refuse_digest_there(&transfer.operands, &options->wish, &err);
+        rc = refuse_there(&transfer.operands, &options->wish, &err);
     if (rc == 0)
         rc = trees_find(&transfer.operands, &options->wish, NULL, &err);
     if (rc == 0)
