@@ -83,6 +83,17 @@ const char *whole_name(enum whole_kind kind)
     return kind == WHOLE_SHA256 ? "sha256" : "xxh128";
 }
 
+/* OpenSSL fetches the algorithm now: false where its configuration has none. */
+static bool begin(struct whole *whole)
+{
+    const struct crypto *crypto = &whole->crypto;
+    whole->bytes = 0;
+    if (!whole->fold)
+        return crypto->EVP_DigestInit_ex(whole->context, crypto->EVP_sha256(), NULL) == 1;
+    digest_fold_restart(whole->fold);
+    return true;
+}
+
 int whole_open(struct whole **out, enum whole_kind kind, struct error *err)
 {
     struct whole *whole = calloc(1, sizeof(*whole));
@@ -96,11 +107,14 @@ int whole_open(struct whole **out, enum whole_kind kind, struct error *err)
         whole->fold = digest_fold_open();
     if (result == 0 && !whole->context && !whole->fold)
         result = no_memory(err);
+    if (result == 0 && !begin(whole))
+        result = error_set_class(err, ERROR_USAGE, ENOTSUP,
+                                 "OpenSSL's configuration leaves out sha256: change it, or take "
+                                 "--digest=xxh128");
     if (result < 0) {
         whole_close(whole);
         return result;
     }
-    whole_restart(whole);
     *out = whole;
     return 0;
 }
@@ -113,21 +127,16 @@ int whole_check(enum whole_kind kind, struct error *err)
     return result;
 }
 
-/* These fail for want of arguments, or of an algorithm that a policy forbids: not sha256. */
-static void crypto_did(int result)
+/* Once it has begun these fail for want of arguments only. */
+static void crypto_did(bool good)
 {
-    assert(result == 1);
-    (void)result;
+    assert(good);
+    (void)good;
 }
 
 void whole_restart(struct whole *whole)
 {
-    whole->bytes = 0;
-    if (whole->fold)
-        digest_fold_restart(whole->fold);
-    else
-        crypto_did(
-            whole->crypto.EVP_DigestInit_ex(whole->context, whole->crypto.EVP_sha256(), NULL));
+    crypto_did(begin(whole));
 }
 
 void whole_add(struct whole *whole, const void *data, size_t length)
@@ -136,7 +145,7 @@ void whole_add(struct whole *whole, const void *data, size_t length)
     if (whole->fold)
         digest_fold_bytes(whole->fold, data, length);
     else
-        crypto_did(whole->crypto.EVP_DigestUpdate(whole->context, data, length));
+        crypto_did(whole->crypto.EVP_DigestUpdate(whole->context, data, length) == 1);
 }
 
 bool whole_fill(struct whole *whole, uint64_t offset)
@@ -157,7 +166,7 @@ void whole_end(struct whole *whole, char out[WHOLE_TEXT_BYTES])
         digest_text(out, &digest);
         return;
     }
-    crypto_did(whole->crypto.EVP_DigestFinal_ex(whole->context, value, NULL));
+    crypto_did(whole->crypto.EVP_DigestFinal_ex(whole->context, value, NULL) == 1);
     for (size_t i = 0; i < SHA256_BYTES; i++)
         snprintf(out + 2 * i, 3, "%02x", value[i]);
 }

@@ -114,3 +114,16 @@ lists() { # TARGET
     [ "$status" != 0 ]
     [ -z "$(ls -A | grep sums)" ]
 }
+
+@test "where OpenSSL's configuration has no sha256 that is said, before anything is written" {
+    printf '%s\n' 'openssl_conf = all' '[all]' 'providers = few' '[few]' 'base = base' '[base]' 'activate = 1' >few
+    export OPENSSL_CONF=$SCRATCH/few
+    copy --digest-file=sums source target
+    [ "$status" != 0 ] || skip "needs OpenSSL 3, whose configuration chooses algorithms"
+    expect_status 1
+    expect_clear_error
+    grep -q -- '--digest=xxh128' err
+    [ -z "$(ls -A | grep -e sums -e target)" ]
+    copied --digest-file=sums --digest=xxh128 source target
+    expect "xxh128" "$(cut -c 1-32 sums)" "$(receipt .xxh128)"
+}

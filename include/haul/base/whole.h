@@ -18,7 +18,8 @@ enum { WHOLE_TEXT_BYTES = 65 }; /* with its NUL */
 
 struct whole;
 
-/* -ENOTSUP (ERROR_USAGE) with words: there is no libcrypto here. -ENOMEM. */
+/* -ENOTSUP (ERROR_USAGE) with words: there is no libcrypto here, or its
+ * configuration has no sha256. -ENOMEM. */
 int whole_open(struct whole **out, enum whole_kind kind, struct error *err);
 
 /* "sha256", "xxh128". */
