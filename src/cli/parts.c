@@ -57,19 +57,20 @@ static int parts_add(struct parts *parts, const char *before, const char *text, 
 }
 
 /* Lines that begin with # say nothing. */
-static int read_file(struct parts *parts, const char *path, struct error *err)
+static int read_file(struct parts *parts, const char *path, bool zeros, struct error *err)
 {
     struct lines lines;
     char *line;
-    int result = lines_open(&lines, path, false, "list of ranges", err);
+    int result = lines_open(&lines, path, zeros, "list of ranges", err);
     while (result == 0 && (result = lines_next(&lines, &line, err)) > 0) {
         result = line[0] == '#' ? 0 : parts_add(parts, "", line, err);
         if (result < 0)
             lines_wrong(&lines, result, err);
     }
     if (result == 0 && parts->count == 0)
-        result = error_set_class(err, ERROR_USAGE, EINVAL,
-                                 "%s: there is no range in it, so nothing is to be copied", path);
+        result =
+            error_set_class(err, ERROR_USAGE, EINVAL,
+                            "%s: there is no range in it, so nothing is to be copied", lines.path);
     lines_close(&lines);
     return result;
 }
@@ -101,7 +102,7 @@ int parts_read(struct parts *parts, const struct options *options, struct error 
     for (uint32_t i = 0; result == 0 && i < options->ranges.count; i++)
         result = parts_add(parts, "--range=", options->ranges.items[i], err);
     if (result == 0 && options->ranges_from)
-        result = read_file(parts, options->ranges_from, err);
+        result = read_file(parts, options->ranges_from, options->from_zeros, err);
     if (result == 0 && parts->count > 0)
         join(parts);
     return result;

@@ -85,6 +85,12 @@ same_bytes() { # OFFSET LENGTH
     rm target
     copied --ranges-from=- source target <list
     expect_receipt .bytes_copied 3148
+    rm target
+    copied -0 --ranges-from=- source target < <(printf '%s\0' 0,1000 1000,2K)
+    expect_receipt .bytes_copied 3048
+    copy --ranges-from=- source other < <(printf '%s\0' 0,1000 1000,2K)
+    expect_status 1
+    expect_words 'standard input, line 1: a zero byte: is -0 meant'
     copied --range=5M,1G source target
     expect_receipt .bytes_copied 1234
     expect_words 'ends at byte 5244114, and so does the range'
