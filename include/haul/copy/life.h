@@ -12,10 +12,9 @@
  *               (its status has changed: LEAVING, REOPENING source -> COPYING, to compare;
  *               it has changed, with --fuzzy: LEAVING source)
  *            -> COMMITTING target -> DONE
- *   small    DESCRIBING source (unless a tree has told), target -> WAITING -> TAKING from the
- * source
- *            -> PUTTING to the target -> COMMITTING target -> DONE; or on from DESCRIBING as above:
- *            see life_road()
+ *   small    DESCRIBING source (unless a tree has told), target -> WAITING
+ *            -> TAKING from the source -> PUTTING to the target -> COMMITTING target -> DONE;
+ *            or on from DESCRIBING as above: see life_road()
  *            both sides here: WAITING -> CARRYING -> COMMITTING target -> DONE
  *   compare  DESCRIBING source -> OPENING -> [a manifest: LISTING] -> COPYING -> COMMITTING -> DONE
  *   look     DESCRIBING source or target -> DONE
