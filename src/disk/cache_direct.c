@@ -27,6 +27,7 @@ enum {
     /* 64 MiB are further than anybody reads while a write is under way. */
     FOLLOWED_STEPS = 4,
     FOLLOWED_STEP_BYTES = 16 * 1024 * 1024,
+    FOLLOWED_BYTES = FOLLOWED_STEPS * FOLLOWED_STEP_BYTES,
 };
 
 /* Resident bytes of a part of the file; NUM_UNKNOWN. */
@@ -149,7 +150,11 @@ static bool others_within(const struct cache *cache, uint64_t start, uint64_t en
 static bool is_followed(const struct cache *cache, const struct cache_transfer *transfer)
 {
     uint64_t end = align_down(transfer->offset, cache->residency.page_bytes);
-    if (!cache->file->dio_known || cache->trials[1].doubted)
+    if (end == 0 || !cache->file->dio_known || cache->trials[1].doubted)
+        return false;
+    /* One question as a rule. mincore looks at some places of a range only, so there it is four. */
+    if (cache->residency.method == RESIDENCY_CACHESTAT &&
+        !others_within(cache, end - min_u64(end, FOLLOWED_BYTES), end))
         return false;
     for (uint32_t i = 0; i < FOLLOWED_STEPS && end > 0; i++) {
         uint64_t start = end - min_u64(end, FOLLOWED_STEP_BYTES);

@@ -234,21 +234,19 @@ static int range_clip(int fd, uint64_t offset, uint64_t length, struct cache_ran
 int residency_measure(const struct residency *residency, int fd, uint64_t offset, uint64_t length,
                       uint64_t *bytes)
 {
-    struct cache_range range;
+    struct cache_range range = {.offset = offset, .length = length};
     uint64_t pages;
-    uint64_t measured = 0;
     if (residency->method == RESIDENCY_NONE)
         return -ENODATA;
+    if (length > UINT64_MAX - offset)
+        range.length = 0;
+    /* The kernel clips the range itself: a direct copy asks some times for each chunk. */
+    if (residency->method == RESIDENCY_CACHESTAT)
+        return cachestat_bytes(fd, &range, residency->page_bytes, bytes) ? -ENODATA : 0;
     if (range_clip(fd, offset, length, &range))
         return -ENODATA;
-    if (range.length == 0) { /* to cachestat, 0 means everything behind */
+    if (range.length == 0) { /* the page before it is another's */
         *bytes = 0;
-        return 0;
-    }
-    if (residency->method == RESIDENCY_CACHESTAT) {
-        if (cachestat_bytes(fd, &range, residency->page_bytes, &measured))
-            return -ENODATA;
-        *bytes = measured;
         return 0;
     }
     uint64_t first = align_down(range.offset, residency->page_bytes);
