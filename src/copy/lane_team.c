@@ -20,7 +20,7 @@ enum {
     TEAM_MEASURE_MS = 250,              /* a rate is measured over so long */
     TEAM_WORTH_SECONDS = 1,             /* no new lane for less work than this */
     TEAM_ANSWERS_MAX = 20,              /* looks, until the other machine has answered */
-    IDLE_PERMILLE = 750,                /* of a processor: always enough for a lane ... */
+    IDLE_PERMILLE = 300,                /* of a processor: always enough to try a lane ... */
     LANE_BYTES_A_PERMILLE = 330 * 1000, /* ... which takes 3 seconds of it a GB (measured) */
     HELP_DIVISOR = 20,                  /* a lane that brings less than this part is closed */
 };
