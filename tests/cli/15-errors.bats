@@ -154,8 +154,7 @@ change_while_copied() { # CHANGE...
 # As it was found, and never longer than at the start; the next run finds another time, and copies it.
 @test "--fuzzy: a log that grows and an image that is written: 0, said; one that shrinks is 41 all the same" {
     local way
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
-    chmod 755 here
+    far_is_here
     options=(--fuzzy)
     for way in grow write; do
         rm -f source target
@@ -171,7 +170,7 @@ change_while_copied() { # CHANGE...
         expect "size" "$(stat -c %s target)" 6291456
         expect "time" "$(stat -c %Y target)" "$(date -d 2001-01-01 +%s)"
         [ $way = write ] || same before target
-        copied -e "$SCRATCH/here" --remote-path="$HAUL" source "far:$SCRATCH/target"
+        copied "${far[@]}" source "far:$SCRATCH/target"
         expect_receipt .source_changed false
         same source target
     done

@@ -620,9 +620,7 @@ when("over")' "$FS/source" 3>&- &
 
 @test "pull and push by a pipe: devices, files of /proc, times that were put back, one disk by two names" {
     requires root loop
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >rsh
-    chmod +x rsh
-    local far=(-e "$SCRATCH/rsh" --remote-path="$HAUL")
+    far_is_here
     truncate -s 8M image
     loop_of image --direct-io=on
     $MAKE_EXT4 "$LOOP"

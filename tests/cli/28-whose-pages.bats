@@ -60,15 +60,10 @@ reader_is_left_alone() { # POLICY FILE
 @test "a reader of the target beside a copy in windows" { reader_is_left_alone window target; }
 
 @test "a reader on the far side of a push and of a pull" {
-    HAUL_RSH="$(far_side)" with_reader source --cache=direct
+    far_is_here
+    HAUL_RSH=$SCRATCH/here with_reader source --cache=direct
     ! grep -q 'leaves data' err
     kept_by_reader source
-}
-
-far_side() { # a transport that runs the server here
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >rsh
-    chmod +x rsh
-    echo "$SCRATCH/rsh"
 }
 
 @test "the source of somebody else: its figures are unknown, and nobody is blamed for what others write" {

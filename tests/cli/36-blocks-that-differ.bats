@@ -7,9 +7,7 @@ DELTA_MIB=${DELTA_MIB:-32}
 
 setup() {
     scratch_open
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
-    chmod 755 here
-    far=(-e "$SCRATCH/here" --remote-path="$HAUL")
+    far_is_here
 }
 
 # Every 100th block of FILE, from the third on, gets another byte; $changed are the bytes of those blocks.

@@ -8,8 +8,7 @@ MANY=120
 setup() {
     scratch_open
     mkdir many made
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
-    chmod 755 here
+    far_is_here
     local i
     for ((i = 0; i < MANY; i++)); do
         random_file "many/f$i" $((i * i * 17 % 150000)) "$i"
@@ -80,7 +79,7 @@ expect_batched() { # LEAST
         for wish in --exclude='f?' --max-size=4K --existing; do
             rm -f made/*
             cp -p many/f50 made/f50
-            copy -e "$SCRATCH/here" --remote-path="$HAUL" "$wish" many/f[1-9] many/f50 "$where"
+            copy "${far[@]}" "$wish" many/f[1-9] many/f50 "$where"
             expect_status 0
             case $wish in
             --max-size=*) find many -name 'f[1-9]' -size -4097c -printf '%f\n' | sort >expected ;;
@@ -92,19 +91,19 @@ expect_batched() { # LEAST
 }
 
 @test "pushed and pulled they go as a whole, too" {
-    copy -v -e "$SCRATCH/here" --remote-path="$HAUL" many/* "h:$SCRATCH/made"
+    copy -v "${far[@]}" many/* "h:$SCRATCH/made"
     expect_status 0
     are_equal made
     expect_batched "$MANY"
     mkdir back
     local i names=()
     for i in many/*; do names+=("h:$SCRATCH/$i"); done
-    copy -v -e "$SCRATCH/here" --remote-path="$HAUL" "${names[@]}" back
+    copy -v "${far[@]}" "${names[@]}" back
     expect_status 0
     are_equal back
     expect_batched "$MANY"
     mkdir matched # one operand, of which only the other side knows that it stands for many
-    copy -v -e "$SCRATCH/here" --remote-path="$HAUL" "h:$SCRATCH/many/*" matched
+    copy -v "${far[@]}" "h:$SCRATCH/many/*" matched
     expect_status 0
     are_equal matched
     expect_batched "$MANY"

@@ -6,9 +6,7 @@ load ../lib/resume
 
 setup() {
     scratch_open
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
-    chmod 755 here
-    far=(-e "$SCRATCH/here" --remote-path="$HAUL")
+    far_is_here
     random_file source $((5 * MIB + 1234))
     touch -d 2001-01-01 source
 }

@@ -13,9 +13,7 @@ sick() { # SIZE
     on_fs fuse 0
     random_file "$FUSE_BACKING/disk" "$1"
     disk=$FS/disk good=$FUSE_BACKING/disk
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here
-    chmod 755 here
-    far=(-e "$SCRATCH/here" --remote-path="$HAUL")
+    far_is_here
 }
 
 # From here on these cannot be read: OFFSET LENGTH pairs.

@@ -66,8 +66,7 @@ expect_goes_on() {
     mkdir tree
     random_file tree/one 100
     random_file tree/two 1M
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here
-    chmod 755 here
+    far_is_here
     under=(env LD_PRELOAD="$SCRATCH/jumps.so")
     copied --bwlimit=4M --sync-every=256K source target
     same source target
@@ -75,8 +74,8 @@ expect_goes_on() {
     copied source target
     expect_receipt .up_to_date true
     random_file target 2M 2
-    copied -e "$SCRATCH/here" --remote-path="$HAUL" --timeout=20 --bwlimit=4M source "far:$SCRATCH/target"
+    copied "${far[@]}" --timeout=20 --bwlimit=4M source "far:$SCRATCH/target"
     same source target
-    copied -r -e "$SCRATCH/here" --remote-path="$HAUL" --timeout=20 "far:$SCRATCH/tree" copy
+    copied -r "${far[@]}" --timeout=20 "far:$SCRATCH/tree" copy
     diff -r tree copy/tree
 }

@@ -6,9 +6,7 @@ load ../lib/resume
 
 setup() {
     scratch_open
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
-    chmod 755 here
-    far=(-e "$SCRATCH/here" --remote-path="$HAUL")
+    far_is_here
     truncate -s 17M source
     "$TOOLS/fill" --offset=2M source 3M
     "$TOOLS/fill" --offset=9M source 2345678

@@ -11,8 +11,7 @@ setup() {
     scratch_open
     /usr/bin/python3 -c 'import xxhash' 2>/dev/null || skip "needs python3-xxhash"
     export PYTHONDONTWRITEBYTECODE=1 HAUL_LIED=$SCRATCH/lied
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
-    chmod 755 here
+    far_is_here
     random_file source $((3 * MIB + 12345))
     touch -d '2020-02-02 02:02:02.123456789' source
     truncate -s $((9 * MIB + 1)) holes

@@ -13,8 +13,7 @@ setup() {
     requires strace
     # The leak checker cannot run below a tracer.
     export ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS"
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >here # in place of ssh: the other machine is this one
-    chmod 755 here
+    far_is_here
     random_file source $((3 * MIB + 123))
 }
 

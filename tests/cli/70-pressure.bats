@@ -2,25 +2,39 @@
 # Goal: where memory gets scarce while a copy runs, less of it is in flight, and that is said; --nice lets others go first.
 load ../lib/common
 
-# Half of what is in flight is left unused when the limit of the cgroup is hit and what is there cannot be reclaimed.
-@test "a neighbour takes the memory of our cgroup: fewer slots, told by -v and in the receipt" {
+# A source, and a cgroup, $folder, in which there is room for a copy, but not for the neighbour as well.
+narrow_cgroup() {
     requires root cgroup python3
     [ "$cgroup_kind" = v1 ] || skip "needs a cgroup whose limit is told by failcnt"
-    local folder copy_pid haul_pid
     random_file source 64M
     random_file read 32M 2
     folder=$(cgroup_make "haul-test.$$.$RANDOM" $((96 * MIB)))
     cleanup_fn cgroup_remove "$folder"
-    cgroup_exec "$folder" "$HAUL" --json -v --bwlimit=512K source target >out 2>err 3>&- &
-    copy_pid=$!
-    cleanup_fn end_all "$folder"
-    waits_until 60 grep -q policy err # its memory has been decided, and taken
-    haul_pid=$(cat "$folder/cgroup.procs")
+}
+
+# Anonymous memory that cannot be reclaimed, and a cache that hits the limit all the time.
+neighbour_moves_in() {
     cgroup_exec "$folder" python3 -c 'import time
 eaten = bytearray(60 << 20)
 for at in range(0, len(eaten), 4096): eaten[at] = 1
 time.sleep(300)' 3>&- &
     cgroup_exec "$folder" sh -c "while :; do cat '$SCRATCH/read' >/dev/null; done" 3>&- &
+}
+
+end_all() { # CGROUP
+    xargs -r kill <"$1/cgroup.procs" || true
+}
+
+# Half of what is in flight is left unused when the limit of the cgroup is hit and what is there cannot be reclaimed.
+@test "a neighbour takes the memory of our cgroup: fewer slots, told by -v and in the receipt" {
+    local copy_pid haul_pid
+    narrow_cgroup
+    cgroup_exec "$folder" "$HAUL" --json -v --bwlimit=512K source target >out 2>err 3>&- &
+    copy_pid=$!
+    cleanup_fn end_all "$folder"
+    waits_until 60 grep -q policy err # its memory has been decided, and taken
+    haul_pid=$(cat "$folder/cgroup.procs")
+    neighbour_moves_in
     waits_until 60 grep -q 'our cgroup runs into its limit: 1/2 of the slots are used now' err
     kill -INT "$haul_pid"
     wait "$copy_pid" || status=$?
@@ -31,34 +45,21 @@ time.sleep(300)' 3>&- &
 
 # The same over there, told by the next PONG.
 @test "a neighbour takes the memory of the server's cgroup: fewer slots here" {
-    requires root cgroup python3
-    [ "$cgroup_kind" = v1 ] || skip "needs a cgroup whose limit is told by failcnt"
-    local folder copy_pid
-    random_file source 64M
-    random_file read 32M 2
-    folder=$(cgroup_make "haul-test.$$.$RANDOM" $((96 * MIB)))
-    cleanup_fn cgroup_remove "$folder"
+    local copy_pid
+    narrow_cgroup
     printf '#!/bin/sh\necho $$ >%s/cgroup.procs\nshift\nexec $*\n' "$folder" >enter
     chmod +x enter
     "$HAUL" --json -v --bwlimit=512K -e "$PWD/enter" --remote-path="$HAUL" source "there:$PWD/target" >out 2>err 3>&- &
     copy_pid=$!
     cleanup_fn end_all "$folder"
     waits_until 60 test -e target # its memory has been decided, and taken
-    cgroup_exec "$folder" python3 -c 'import time
-eaten = bytearray(60 << 20)
-for at in range(0, len(eaten), 4096): eaten[at] = 1
-time.sleep(300)' 3>&- &
-    cgroup_exec "$folder" sh -c "while :; do cat '$SCRATCH/read' >/dev/null; done" 3>&- &
+    neighbour_moves_in
     waits_until 60 grep -q 'there: our cgroup runs into its limit: 1/[248] of the slots are asked for' err
     waits_until 60 grep -q '"slots_halved":[123]' out
     kill -INT "$copy_pid"
     wait "$copy_pid" || status=$?
     expect_status 20
     [ "$(receipt .slots_halved_most)" -ge 1 ] # the machine may be short of memory as well
-}
-
-end_all() { # CGROUP
-    xargs -r kill <"$1/cgroup.procs" || true
 }
 
 @test "--nice: the lowest best-effort priority, in each thread that does input and output" {

@@ -6,14 +6,7 @@ load ../lib/common
 setup() {
     scratch_open
     requires rsync
-    # Another machine, which is this one.
-    cat >transport <<'END'
-#!/bin/sh
-shift
-exec sh -c "$*"
-END
-    chmod 755 transport
-    remote=(-e "$SCRATCH/transport" --remote-path="$HAUL")
+    far_is_here
 }
 
 # A tree with every kind of entry that this user can make.
@@ -92,13 +85,13 @@ again() { # ARGUMENT...
 
 @test "a tree to another machine, and from there" {
     tree source
-    copied "${remote[@]}" -aH source "far:$SCRATCH/pushed"
+    copied "${far[@]}" -aH source "far:$SCRATCH/pushed"
     equal source pushed/source
-    again "${remote[@]}" -aH source "far:$SCRATCH/pushed"
-    copied "${remote[@]}" -aH "far:$SCRATCH/source/" pulled
+    again "${far[@]}" -aH source "far:$SCRATCH/pushed"
+    copied "${far[@]}" -aH "far:$SCRATCH/source/" pulled
     equal source pulled
-    again "${remote[@]}" -aH "far:$SCRATCH/source/" pulled
-    copied "${remote[@]}" -aHz "far:$SCRATCH/source" "far:$SCRATCH/both"
+    again "${far[@]}" -aH "far:$SCRATCH/source/" pulled
+    copied "${far[@]}" -aHz "far:$SCRATCH/source" "far:$SCRATCH/both"
     equal source both/source
 }
 
@@ -172,7 +165,7 @@ again() { # ARGUMENT...
         mkdir target
         echo x | tee target/{gone,keep,.gone.haul,.keep.haul,.file.haul,.named.haul} \
             target/{.gone.haul-new,..gone.haul-new.haul,.keep.haul-new,..keep.haul-new.haul} >/dev/null
-        copied "${remote[@]}" -a --delete --filter='P keep' source/ "$way"
+        copied "${far[@]}" -a --delete --filter='P keep' source/ "$way"
         expect "what is there, $way" "$(cd target && echo ..[a-z]* .[a-z]* *)" \
             "..keep.haul-new.haul .keep.haul .keep.haul-new .named.haul file keep"
         expect "its content" "$(cat target/.named.haul)" mine

@@ -5,9 +5,7 @@ load ../lib/common
 setup() {
     scratch_open
     requires rsync
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >transport # another machine, which is this one
-    chmod 755 transport
-    remote=(-e "$SCRATCH/transport" --remote-path="$HAUL")
+    far_is_here
 }
 
 # Names that the rules below tell apart.
@@ -31,8 +29,8 @@ as_rsync() { # ARGS...
         [ ! -e old ] || cp -a old target
         case $way in
         here) copy -a "$@" "${sources[@]}" target ;;
-        push) copy "${remote[@]}" -a "$@" "${sources[@]}" "h:$SCRATCH/target" ;;
-        pull) copy "${remote[@]}" -a "$@" "${sources[@]/#/h:$SCRATCH/}" target ;;
+        push) copy "${far[@]}" -a "$@" "${sources[@]}" "h:$SCRATCH/target" ;;
+        pull) copy "${far[@]}" -a "$@" "${sources[@]/#/h:$SCRATCH/}" target ;;
         esac
         expect_status 0
         diff <(cd expected && find . | sort) <(cd target && find . | sort) || { echo "$way: $*"; show_run; return 1; }

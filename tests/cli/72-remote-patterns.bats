@@ -5,9 +5,7 @@ load ../lib/common
 
 setup() {
     scratch_open
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >transport # another machine, which is this one
-    chmod 755 transport
-    remote=(-e "$SCRATCH/transport" --remote-path="$HAUL")
+    far_is_here
     mkdir -p far/{one,two,.three}/in near
     for file in far/{a1,a2,b1,.a3,one/x.txt,two/x.txt,two/y.txt,.three/x.txt,one/in/z}; do echo "$file" >"$file"; done
     ln -s one far/link
@@ -20,7 +18,7 @@ as_shell() { # PATTERN [OPTION...]
     rm -rf near expected
     mkdir near expected
     (cd far && eval "cp -a --parents -- $pattern ../expected" && find ../expected -mindepth 1 -maxdepth 9 ! -type d -printf '%f\n' | sort >../names)
-    copy "${remote[@]}" "$@" "h:$SCRATCH/far/$pattern" near/
+    copy "${far[@]}" "$@" "h:$SCRATCH/far/$pattern" near/
     expect_status 0
     diff names <(find near -mindepth 1 ! -type d -printf '%f\n' | sort) || { show_run; return 1; }
 }
@@ -35,37 +33,37 @@ as_shell() { # PATTERN [OPTION...]
     as_shell '.t*/x*'
     as_shell '*' -a
     as_shell 'o*' -r
-    (cd far && copy "${remote[@]}" 'h:a*' "$SCRATCH/near/") # relative to where the login begins
-    copy "${remote[@]}" -a "h:$SCRATCH/far/t*/" near # the content of folders
+    (cd far && copy "${far[@]}" 'h:a*' "$SCRATCH/near/") # relative to where the login begins
+    copy "${far[@]}" -a "h:$SCRATCH/far/t*/" near # the content of folders
     expect_status 0
     cmp far/two/y.txt near/y.txt
 }
 
 @test "a file of just that name is copied, and what matches nothing is not there" {
     echo literal >'far/a*'
-    copied "${remote[@]}" "h:$SCRATCH/far/a*" near/
+    copied "${far[@]}" "h:$SCRATCH/far/a*" near/
     [ "$(ls near)" = 'a*' ]
-    copy "${remote[@]}" "h:$SCRATCH/far/none*" near/
+    copy "${far[@]}" "h:$SCRATCH/far/none*" near/
     expect_status 24
     expect_words 'none\*: there is no such file'
-    copy "${remote[@]}" "h:$SCRATCH/nowhere/*" near/
+    copy "${far[@]}" "h:$SCRATCH/nowhere/*" near/
     expect_status 24
 }
 
 @test "several files are refused where one is meant" {
-    copy "${remote[@]}" "h:$SCRATCH/far/a?" near/file
+    copy "${far[@]}" "h:$SCRATCH/far/a?" near/file
     expect_status 1
     expect_words "several sources"
-    copy "${remote[@]}" -T "h:$SCRATCH/far/a?" near/file
+    copy "${far[@]}" -T "h:$SCRATCH/far/a?" near/file
     expect_status 1
-    copy "${remote[@]}" --manifest=sums "h:$SCRATCH/far/a?" near/
+    copy "${far[@]}" --manifest=sums "h:$SCRATCH/far/a?" near/
     expect_status 1
-    copy "${remote[@]}" "h:$SCRATCH/far/*/x.txt" near/
+    copy "${far[@]}" "h:$SCRATCH/far/*/x.txt" near/
     expect_status 1
     expect_words "the same name"
     [ -z "$(ls near)" ]
-    copied "${remote[@]}" "h:$SCRATCH/far/a?" "h:$SCRATCH/far/b?" near/
+    copied "${far[@]}" "h:$SCRATCH/far/a?" "h:$SCRATCH/far/b?" near/
     [ "$(ls near | tr '\n' ' ')" = "a1 a2 b1 " ]
-    copied "${remote[@]}" "h:$SCRATCH/far/b*" near/file
+    copied "${far[@]}" "h:$SCRATCH/far/b*" near/file
     cmp far/b1 near/file
 }

@@ -6,10 +6,8 @@ load ../lib/common
 setup() {
     scratch_open
     requires rsync
-    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >transport # another machine, which is this one
-    chmod 755 transport
-    remote=(-e "$SCRATCH/transport" --remote-path="$HAUL")
-    far="h:$SCRATCH/"
+    far_is_here
+    there="h:$SCRATCH/"
 }
 
 tree() { # PATH
@@ -38,9 +36,9 @@ from_list() { # WAY ARGS... (source/ to target/)
     shift
     case $way in
     here) copy "$@" source target ;;
-    push) copy "${remote[@]}" "$@" source "${far}target" ;;
-    pull) copy "${remote[@]}" "$@" "${far}source" target ;;
-    far) copy "${remote[@]}" "$@" "${far}source" "${far}target" ;;
+    push) copy "${far[@]}" "$@" source "${there}target" ;;
+    pull) copy "${far[@]}" "$@" "${there}source" target ;;
+    far) copy "${far[@]}" "$@" "${there}source" "${there}target" ;;
     esac
 }
 

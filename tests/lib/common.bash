@@ -140,6 +140,13 @@ copied() {
     expect_status 0
 }
 
+# The other machine is this one: what stands in place of ssh, $SCRATCH/here, and the words for it in the array `far`.
+far_is_here() {
+    printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >"$SCRATCH/here"
+    chmod 755 "$SCRATCH/here"
+    far=(-e "$SCRATCH/here" --remote-path="$HAUL")
+}
+
 # A field of the receipt: `receipt .target.policy`.
 receipt() {
     tail -n 1 "$SCRATCH/out" | jq -r "select(.event == \"receipt\") | $1"
