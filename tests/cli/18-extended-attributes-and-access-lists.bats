@@ -114,7 +114,7 @@ dressed() { # TARGET
     cat >elsewhere <<END
 #!/bin/sh
 shift
-exec unshare -m sh -c 'mount --bind "$PWD/passwd" /etc/passwd && exec "\$@"' sh "\$@"
+exec "$HAUL_ROOT/tests/lib/own_mounts" 'mount --bind "$PWD/passwd" /etc/passwd' "\$@"
 END
     chmod +x elsewhere
     chown 65534:34 source

@@ -4,8 +4,11 @@
 load ../lib/common
 
 # A mount namespace with a tracefs: the machine's own stays as it is.
+with_tracefs=("$HAUL_ROOT/tests/lib/own_mounts" 'mount -t tracefs nodev /sys/kernel/tracing')
+
+# The same; at the end it is said what instances are left.
 traced() {
-    unshare -m sh -c 'mount -t tracefs nodev /sys/kernel/tracing && "$@"; code=$?; ls /sys/kernel/tracing/instances; exit $code' - "$@"
+    "${with_tracefs[@]}" sh -c '"$@"; code=$?; ls /sys/kernel/tracing/instances; exit $code' - "$@"
 }
 
 traced_setup() {
@@ -30,7 +33,7 @@ instance() {
 
 # A slow copy, under its own tracefs: $copy is haul.
 slowly() { # OPTION...
-    unshare -m sh -c 'mount -t tracefs nodev /sys/kernel/tracing && exec "$@"' - "$HAUL" prove --json --bwlimit=2M "$@" source target >out 2>err &
+    "${with_tracefs[@]}" "$HAUL" prove --json --bwlimit=2M "$@" source target >out 2>err &
     copy=$!
     cleanup_fn eval "kill -9 $copy 2>/dev/null || true"
     waits_until 30 instance "$copy"
@@ -132,7 +135,7 @@ source_is_cached() {
 @test "where tracefs may not be read: said, and what was measured instead" {
     random_file source 3M
     requires root unshare
-    unshare -m sh -c 'umount /sys/kernel/tracing 2>/dev/null; umount /sys/kernel/debug 2>/dev/null; exec "$@"' - "$HAUL" prove source target >out 2>err
+    "$HAUL_ROOT/tests/lib/own_mounts" 'umount /sys/kernel/tracing /sys/kernel/debug 2>/dev/null || :' "$HAUL" prove source target >out 2>err
     grep -q '^NOT proven: /sys/kernel/tracing: .*mount -t tracefs' out
     grep -qE '^target    cached 0 B before, [0-9. KMiB]+ peak, 0 B after' out
     same source target

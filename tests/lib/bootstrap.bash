@@ -25,7 +25,7 @@ far_make() {
         printf 'export %q TMPDIR=%q HOME=%q PATH=%q\n' "$TEST_ID" "$SCRATCH/tmp" "$SCRATCH/tmp" "$SCRATCH/bin"
         if [ -n "${1:-}" ]; then
             echo "export PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/var/tmp HOME=/var/tmp"
-            printf 'exec unshare -m sh -c %q sh "$@"\n' "$1 && exec \"\$@\""
+            printf 'exec %q %q "$@"\n' "$HAUL_ROOT/tests/lib/own_mounts" "$1"
         else
             echo 'exec "$@"'
         fi
