@@ -228,8 +228,8 @@ expect_receipt_kept() { # SIDE FILE BYTES
 }
 
 # The kernel's own reclaim may take a page just before a window reads it; then it is haul's, and dropped as such. So where
-# such a reclaim runs all the time (DAMON's pageout scheme), a copy under --cache=window has three attempts. ATTEMPT is a
-# function that caches the file anew.
+# such a reclaim runs all the time (DAMON's pageout scheme), a copy under --cache=window has three attempts; and so has who
+# looks at what is cached after a copy. ATTEMPT is a function that caches the file anew.
 unless_reclaimed() { # ATTEMPT [ARGUMENT]...
     if grep -qs '^on' /sys/kernel/mm/damon/admin/kdamonds/*/state; then
         "$@" || "$@" || "$@"
