@@ -33,6 +33,7 @@ struct record {
 struct spill {
     int fd;
     uint64_t end_bytes, cached_bytes;
+    uint64_t begun_bytes;    /* the write-back of what lies before was begun */
     uint64_t page_read;      /* the last one */
     uint32_t heads[BUCKETS]; /* as record.older */
     uint8_t filter[FILTER_BITS / 8];
@@ -95,17 +96,21 @@ static bool filter_has(struct spill *spill, uint64_t mixed, bool set)
     return all;
 }
 
-/* What is clean goes from the page cache, which is somebody's memory, too. */
+/* What is clean goes from the page cache, which is somebody's memory, too. Who puts waits for what
+ * was begun the last time, which is most often written. */
 static void tend(struct spill *spill, uint64_t bytes)
 {
     spill->cached_bytes += bytes;
     if (spill->cached_bytes < cached_bytes_max)
         return;
     spill->cached_bytes = 0;
-    (void)sync_file_range(spill->fd, 0, 0,
-                          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                              SYNC_FILE_RANGE_WAIT_AFTER);
+    if (spill->begun_bytes > 0)
+        (void)sync_file_range(spill->fd, 0, num_off(spill->begun_bytes),
+                              SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                  SYNC_FILE_RANGE_WAIT_AFTER);
     (void)posix_fadvise(spill->fd, 0, 0, POSIX_FADV_DONTNEED);
+    (void)sync_file_range(spill->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    spill->begun_bytes = spill->end_bytes;
 }
 
 int spill_put(struct spill *spill, const uint64_t key[2], const void *bytes, uint32_t length)

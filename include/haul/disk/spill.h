@@ -2,8 +2,9 @@
  * file that has no name, so that nothing is left of it whatever happens.
  *
  * 1 MiB of memory and a few MiB of page cache, however many entries there are. Calls may wait for
- * the disk; who asks for keys about in the order of their second numbers, as they were put, waits
- * seldom, and what is not there is most often known without it. */
+ * the disk, and a tour makes them in the pump's thread: for one page at a time, and for what was
+ * written long ago. Who asks for keys about in the order of their second numbers, as they were put,
+ * waits seldom, and what is not there is most often known without it. */
 #ifndef HAUL_SPILL_H
 #define HAUL_SPILL_H
 
