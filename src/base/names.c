@@ -8,7 +8,9 @@
 
 enum { TEXT_BYTES_FIRST = 64 * 1024, COUNT_FIRST = 1024 };
 
-/* A name: a byte that says whether its content is meant, and the path with its NUL. */
+enum { NAME_CONTENT = 1, NAME_LEFT_OUT = 2 };
+
+/* A name: a byte of those, and the path with its NUL. */
 struct names {
     char *text;
     size_t text_bytes, text_room;
@@ -116,7 +118,7 @@ int names_add(struct names *names, const char *text, struct error *err)
     int result = path_of(name + 1, &length, &content, text, err);
     if (result < 0)
         return result;
-    name[0] = content;
+    name[0] = content ? NAME_CONTENT : 0;
     names->text_bytes += length + 2;
     names->count++;
     return 0;
@@ -130,14 +132,23 @@ static unsigned rank(char letter)
     return letter == '\0' ? 0 : letter == '/' ? 1 : (unsigned char)letter + 2u;
 }
 
-static int by_path(const void *a, const void *b)
+static int path_compare(const char *one, const char *other)
 {
-    const char *one = *(char *const *)a + 1, *other = *(char *const *)b + 1;
     while (*one && *one == *other) {
         one++;
         other++;
     }
     return (int)rank(*one) - (int)rank(*other);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return path_compare(*(char *const *)a + 1, *(char *const *)b + 1);
+}
+
+static int path_of_name(const void *path, const void *name)
+{
+    return path_compare(path, *(char *const *)name + 1);
 }
 
 int names_settle(struct names *names, struct error *err)
@@ -169,6 +180,15 @@ size_t names_count(const struct names *names)
     return names->count;
 }
 
+void names_leave_out(struct names *names, const char *path)
+{
+    char **name = NULL;
+    if (names->count > 0)
+        name = bsearch(path, names->all, names->count, sizeof(*names->all), path_of_name);
+    if (name)
+        (*name)[0] |= NAME_LEFT_OUT;
+}
+
 /* ---- as bytes ---- */
 
 void names_pack(const struct names *names, size_t *next, struct bytes *out)
@@ -177,6 +197,8 @@ void names_pack(const struct names *names, size_t *next, struct bytes *out)
         const struct bytes before = *out;
         const char *name = names->all[*next];
         size_t length = strlen(name + 1);
+        if (name[0] & NAME_LEFT_OUT)
+            continue;
         bytes_put_u8(out, (uint8_t)name[0]);
         bytes_put_u16(out, (uint16_t)length);
         bytes_put_raw(out, name + 1, length + 1);

@@ -3,6 +3,7 @@
 #include "tour_state.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/names.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
 #include "haul/copy/choice.h"
@@ -308,12 +309,16 @@ static void task_copied(struct tour *tour, struct tour_task *task)
     task_tell(tour, task, TOUR_FILE, task_leaves(tour, life));
 }
 
+/* Should the walk begin once more, who named it does not miss it. */
 static void task_left(struct tour *tour, struct tour_task *task)
 {
-    if (task->life.result < 0)
+    if (task->life.result < 0) {
         task_fail(tour, task, task->life.error);
-    else
-        task_end(tour, task);
+        return;
+    }
+    if (tour->wish->tour.names)
+        names_leave_out(tour->wish->tour.names, task->path);
+    task_end(tour, task);
 }
 
 void task_returned(struct tour *tour, struct tour_task *task)

@@ -124,6 +124,33 @@ files_moved() {
     told_once
 }
 
+# What was moved before the link was lost is in the list, and not missing.
+listed_files_moved() {
+    server_start
+    sides pull
+    local i
+    mkdir -p "$from/few" "$from/long" # more names than are looked ahead
+    for ((i = 0; i < 20; i++)); do
+        random_file "$from/few/f$i" 9000 "$i"
+    done
+    random_file "$from/few/large" 1000000
+    (cd "$from/long" && seq -f "%0200g" 1300 | xargs touch)
+    (cd "$from" && find . -type f -printf '%P\n') >"$SCRATCH/list"
+    cp -a "$from" "$SCRATCH/was"
+    proxy_start
+    retried
+    copy_start -rt --remove-source-files --files-from="$SCRATCH/list" --chunk-size=64K --bwlimit=512K "${via[@]}" "$source" "$target"
+    waits_until 60 eval '[ "$(ls "$THERE/tree/few" | wc -l)" -lt 21 ]'
+    kill -USR1 "$PROXY_PID"
+    copy_wait
+    proxy_stop
+    [ "$status" = 0 ] || { show_run; return 1; }
+    grep -q 'dialled again in' "$SCRATCH/err" || { show_run; return 1; }
+    [ -z "$(find "$from" ! -type d)" ]
+    diff -r "$SCRATCH/was" "$to"
+    told_once
+}
+
 # lost_after COMMAND...: a copy has passed some, the command runs, and then the link is lost.
 lost_after() {
     waits_until 60 eval '[ $(($(proxy_count up) + $(proxy_count down))) -gt 1000000 ]'
@@ -159,6 +186,8 @@ source_changed() {
 
 @test "a tree goes on after lost links: push" { tree_went_on push; at_length tree_went_on both; }
 @test "a tree goes on after lost links: pull" { tree_went_on pull; at_length files_moved; at_length source_changed; }
+
+@test "files of a list that are moved go on after a lost link, and none is missed" { listed_files_moved; }
 
 @test "files go on after lost links: several, and a large one by several lanes" {
     server_start

@@ -51,6 +51,26 @@ static void names_are_sorted_with_what_is_in_a_folder_behind_it(void **state)
     names_close(names);
 }
 
+static void leave_out_takes_this_path_and_no_other(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"a/", "a/b", "a/c", "d", "e/", NULL};
+    struct names *names = names_of(texts);
+    names_leave_out(names, "a/b");
+    names_leave_out(names, "a/b/x");
+    names_leave_out(names, "a-");
+    names_leave_out(names, "");
+    assert_string_equal(told(names, 16), "a/\na/c\nd\ne/\n");
+    names_leave_out(names, "a");
+    names_leave_out(names, "d");
+    names_leave_out(names, "d");
+    assert_string_equal(told(names, 256), "a/c\ne/\n");
+    names_close(names);
+    names = names_of(&(const char *){NULL});
+    names_leave_out(names, "a");
+    names_close(names);
+}
+
 static void names_of_an_empty_list_are_none(void **state)
 {
     (void)state;
@@ -110,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_sorted_with_what_is_in_a_folder_behind_it),
+        cmocka_unit_test(leave_out_takes_this_path_and_no_other),
         cmocka_unit_test(names_of_an_empty_list_are_none),
         cmocka_unit_test(names_that_lead_out_or_are_cut_are_refused),
         cmocka_unit_test(names_that_arrive_are_not_believed),

@@ -30,6 +30,9 @@ int names_add(struct names *names, const char *text, struct error *err);
 int names_settle(struct names *names, struct error *err);
 size_t names_count(const struct names *names);
 
+/* This path, if it is one of them, is not packed any more. */
+void names_leave_out(struct names *names, const char *path);
+
 /* As many from number *next on as there is room for, behind what is in the buffer; *next: the first
  * that is not in there. */
 void names_pack(const struct names *names, size_t *next, struct bytes *out);

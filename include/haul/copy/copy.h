@@ -45,7 +45,8 @@ struct tour_wish {
     bool remove_source;        /* --remove-source-files */
     bool mkpath;               /* --mkpath: the target's folders are made */
     const struct rules *rules; /* --filter, --exclude ...; the caller's; NULL: none */
-    const struct names *names; /* --files-from: nothing but these; the caller's; NULL: all */
+    struct names *names;       /* --files-from: nothing but these; the caller's, and those that are
+                                  moved are left out of it; NULL: all */
 };
 
 /* Everything that the command line can say about a copy. All zeros is the default. */
