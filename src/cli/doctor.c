@@ -89,6 +89,7 @@ static void tell_engine(const struct options *options)
 
 static int look_at_machine(const struct options *options, struct error *err)
 {
+    struct cgroup cgroup;
     struct budget_facts facts;
     struct budget budget;
     const struct budget_wish wish = {.memory_bytes = options->wish.memory_bytes,
@@ -98,16 +99,15 @@ static int look_at_machine(const struct options *options, struct error *err)
     char text[512], limit[TEXT_NUMBER_BYTES], usage[TEXT_NUMBER_BYTES], size[TEXT_NUMBER_BYTES];
     tell_begin(options->json, "machine", "this machine");
     tell_engine(options);
-    int result = budget_read(&facts, "/", err);
-    if (result < 0)
-        return result;
+    cgroup_find(&cgroup, "/");
+    budget_read(&facts, &cgroup);
     text_size(limit, facts.cgroup_limit_bytes);
     text_size(usage, facts.cgroup_usage_bytes);
     snprintf(text, sizeof(text), "limit %s, used %s", limit, usage);
     if (facts.cgroup_limit_bytes == NUM_UNKNOWN)
         snprintf(text, sizeof(text), "no limit");
     tell(options->json, "cgroup", text);
-    result = budget_decide(&budget, &facts, &wish, err);
+    int result = budget_decide(&budget, &facts, &wish, err);
     if (result < 0)
         return result;
     text_size(size, budget.memory_bytes);

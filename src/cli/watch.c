@@ -53,7 +53,8 @@ struct watching {
     bool known;        /* view holds something */
     bool resized;      /* the terminal, since then */
     uint64_t drawn_ns; /* when progress was shown last */
-    struct pressure pressure;
+    struct cgroup cgroup;
+    struct pressure pressure; /* looked at from the second second on */
     uint64_t began_ns;
     bool stopping;
     uint64_t stopping_ns;    /* since then */
@@ -193,8 +194,10 @@ static void ease(struct watching *state, uint64_t now_ns)
     if (state->watch->style == WATCH_SERVER || control->slots_bytes == 0 ||
         now_ns - state->began_ns < PRESSURE_LOOK_MS * NS_PER_MS)
         return;
-    if (!pressure->root)
-        pressure_open(pressure, "/", now_ns);
+    if (!pressure->cgroup) {
+        cgroup_find(&state->cgroup, "/");
+        pressure_open(pressure, &state->cgroup, now_ns);
+    }
     (void)pressure_look(pressure, control->slots_bytes, now_ns);
     uint32_t far = (uint32_t)max_u64(control->far_halved[0], control->far_halved[1]);
     uint32_t halved = (uint32_t)max_u64(pressure->halved, far);

@@ -6,7 +6,6 @@
 #include "haul/base/num.h"
 #include "haul/base/proc.h"
 #include "haul/base/text.h"
-#include "haul/disk/cgroup.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -110,12 +109,12 @@ static uint64_t hierarchical_limit(const struct cgroup *cgroup)
 
 /* From our own cgroup up to the mount point. A folder that is hidden from us tells nothing and is
  * passed over. */
-static void cgroup_read(struct budget_facts *facts, const char *root)
+static void cgroup_read(struct budget_facts *facts, const struct cgroup *ours)
 {
-    struct cgroup cgroup;
+    struct cgroup cgroup = *ours;
     uint64_t limit, usage;
     uint64_t limit_least = NUM_UNKNOWN;
-    if (cgroup_find(&cgroup, root))
+    if (cgroup.version == 0)
         return;
     uint64_t floor = hierarchical_limit(&cgroup);
     bool told = floor != NUM_UNKNOWN;
@@ -189,17 +188,14 @@ static void limited_by(struct budget_facts *facts)
         snprintf(facts->limited_by, sizeof facts->limited_by, "%s", name);
 }
 
-int budget_read(struct budget_facts *facts, const char *root, struct error *err)
+void budget_read(struct budget_facts *facts, const struct cgroup *cgroup)
 {
-    if (strlen(root) >= PATH_MAX)
-        return error_set(err, ENAMETOOLONG, "read the memory limits below %.64s", root);
     *facts = (struct budget_facts){.cgroup_limit_bytes = NUM_UNKNOWN};
-    cgroup_read(facts, root);
-    facts->available_bytes = available_read(root);
-    facts->low_free_bytes = proc_figure_kb(root, "/proc/meminfo", "LowFree:");
+    cgroup_read(facts, cgroup);
+    facts->available_bytes = available_read(cgroup->root);
+    facts->low_free_bytes = proc_figure_kb(cgroup->root, "/proc/meminfo", "LowFree:");
     facts->address_space_bytes = rlimit_read();
     limited_by(facts);
-    return 0;
 }
 
 /* What the facts and the wish leave for slots. */

@@ -119,8 +119,9 @@ static const char *path_below(const char *root, const char *path, bool *own)
 
 /* The best of all mounts: one that holds our own cgroup, and of these the one that shows most of
  * its ancestors, which is the one with the shortest root. */
-static int find_version(struct cgroup *cgroup, const char *root, uint32_t version)
+static int find_version(struct cgroup *cgroup, uint32_t version)
 {
+    const char *root = cgroup->root;
     char path[PATH_MAX];
     AUTO_PROC_LINES lines = {.fd = -1};
     int rc = own_path(root, version, path);
@@ -153,11 +154,12 @@ static int find_version(struct cgroup *cgroup, const char *root, uint32_t versio
     return best_length == SIZE_MAX ? -ENOENT : 0;
 }
 
-int cgroup_find(struct cgroup *cgroup, const char *root)
+void cgroup_find(struct cgroup *cgroup, const char *root)
 {
+    cgroup->root = root;
+    cgroup->path[0] = '\0';
     /* A controller is in one hierarchy only. Where v1 has memory (hybrid systems), the v2 tree is
      * there as well but has no memory files. */
-    if (find_version(cgroup, root, 1) == 0 || find_version(cgroup, root, 2) == 0)
-        return 0;
-    return -ENOENT;
+    if (find_version(cgroup, 1) != 0 && find_version(cgroup, 2) != 0)
+        cgroup->version = 0;
 }

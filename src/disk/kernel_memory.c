@@ -40,7 +40,7 @@ static uint64_t kernel_read(const struct kernel_memory *memory)
     case KERNEL_MEMORY_CGROUP:
         return proc_figure_in(memory->cgroup.path, "/memory.kmem.usage_in_bytes", "", NUM_UNKNOWN);
     case KERNEL_MEMORY_MACHINE:
-        return proc_figure_kb(memory->root, "/proc/meminfo", "SReclaimable:");
+        return proc_figure_kb(memory->cgroup.root, "/proc/meminfo", "SReclaimable:");
     case KERNEL_MEMORY_UNKNOWN:
         break;
     }
@@ -49,14 +49,14 @@ static uint64_t kernel_read(const struct kernel_memory *memory)
 
 static uint64_t low_free_read(const struct kernel_memory *memory)
 {
-    return proc_figure_kb(memory->root, "/proc/meminfo", "LowFree:");
+    return proc_figure_kb(memory->cgroup.root, "/proc/meminfo", "LowFree:");
 }
 
 /* The first that tells. Of an ancestor the figure is not ours, and no cgroup of v1 that does not
  * account for kernel memory (before Linux 4.5) has any. */
 static uint64_t choose(struct kernel_memory *memory)
 {
-    bool own = memory->in_cgroup && memory->cgroup.own;
+    bool own = memory->cgroup.version != 0 && memory->cgroup.own;
     enum kernel_memory_of of =
         own && memory->cgroup.version == 2 ? KERNEL_MEMORY_SLAB : KERNEL_MEMORY_CGROUP;
     if (!own)
@@ -98,10 +98,10 @@ static void measure(struct kernel_memory *memory)
 
 void kernel_memory_open(struct kernel_memory *memory, const char *root)
 {
-    *memory = (struct kernel_memory){.root = root};
+    *memory = (struct kernel_memory){.of = KERNEL_MEMORY_UNKNOWN};
     pthread_mutex_init(&memory->lock, NULL); /* the default kind cannot fail in glibc */
     memory->due_bytes = NUM_UNKNOWN;
-    memory->in_cgroup = cgroup_find(&memory->cgroup, root) == 0;
+    cgroup_find(&memory->cgroup, root);
     memory->before_bytes = choose(memory);
     memory->most_bytes = memory->before_bytes;
     memory->now_bytes = memory->before_bytes;
@@ -165,7 +165,8 @@ static uint64_t limit_read(const struct kernel_memory *memory)
     struct budget_facts facts;
     if (!old)
         limit = min_u64(limit, proc_figure_in(folder, "/memory.high", "", NUM_UNKNOWN));
-    if (budget_read(&facts, memory->root, NULL) < 0 || facts.cgroup_limit_bytes == NUM_UNKNOWN)
+    budget_read(&facts, &memory->cgroup);
+    if (facts.cgroup_limit_bytes == NUM_UNKNOWN)
         return limit;
     uint64_t usage = min_u64(facts.cgroup_usage_bytes, facts.cgroup_limit_bytes);
     return min_u64(limit, usage_read(memory) + (facts.cgroup_limit_bytes - usage));
@@ -179,7 +180,7 @@ static bool is_ours(const struct kernel_memory *memory, uint64_t process)
         if (process == (uint64_t)getpid())
             return true;
         snprintf(path, sizeof(path), "/proc/%" PRIu64 "/status", process);
-        process = proc_figure_in(memory->root, path, "PPid:", NUM_UNKNOWN);
+        process = proc_figure_in(memory->cgroup.root, path, "PPid:", NUM_UNKNOWN);
         if (process == NUM_UNKNOWN)
             return false;
     }
@@ -259,13 +260,13 @@ static int refuse(const struct kernel_memory *memory, uint64_t process, struct e
     return error_set_class(err, ERROR_USAGE, EBUSY,
                            "--own-cgroup: our memory cgroup (%s) is not known to be ours alone: "
                            "start haul in one of its own (systemd-run --scope -p MemoryMax=...)",
-                           memory->in_cgroup ? memory->cgroup.path : "there is none");
+                           memory->cgroup.version != 0 ? memory->cgroup.path : "there is none");
 }
 
 int kernel_memory_own(struct kernel_memory *memory, struct error *err)
 {
     uint64_t process = NUM_UNKNOWN;
-    if (memory->in_cgroup && memory->cgroup.own && !has_children(memory))
+    if (memory->cgroup.version != 0 && memory->cgroup.own && !has_children(memory))
         process = stranger(memory);
     if (process != 0)
         return refuse(memory, process, err);

@@ -39,26 +39,26 @@ static uint64_t stalled_read(const char *root, const char *path)
 static uint64_t cgroup_stalled_read(const struct pressure *pressure)
 {
     char path[PATH_MAX];
-    if (!pressure->in_cgroup || !proc_join(path, pressure->cgroup.path, "/memory.pressure"))
+    if (pressure->cgroup->version == 0 ||
+        !proc_join(path, pressure->cgroup->path, "/memory.pressure"))
         return NUM_UNKNOWN;
     return stalled_read("", path);
 }
 
 static uint64_t hits_read(const struct pressure *pressure)
 {
-    const bool new = pressure->cgroup.version == 2;
-    if (!pressure->in_cgroup)
+    const bool new = pressure->cgroup->version == 2;
+    if (pressure->cgroup->version == 0)
         return 0;
-    return proc_figure_in(pressure->cgroup.path, new ? "/memory.events" : "/memory.failcnt",
+    return proc_figure_in(pressure->cgroup->path, new ? "/memory.events" : "/memory.failcnt",
                           new ? "high " : "", 0);
 }
 
-void pressure_open(struct pressure *pressure, const char *root, uint64_t now_ns)
+void pressure_open(struct pressure *pressure, const struct cgroup *cgroup, uint64_t now_ns)
 {
-    *pressure = (struct pressure){.root = root, .looked_ns = now_ns};
-    pressure->in_cgroup = cgroup_find(&pressure->cgroup, root) == 0;
+    *pressure = (struct pressure){.cgroup = cgroup, .looked_ns = now_ns};
     pressure->stalled_us[OF_CGROUP] = cgroup_stalled_read(pressure);
-    pressure->stalled_us[OF_MACHINE] = stalled_read(root, "/proc/pressure/memory");
+    pressure->stalled_us[OF_MACHINE] = stalled_read(cgroup->root, "/proc/pressure/memory");
     pressure->hits = hits_read(pressure);
 }
 
@@ -87,14 +87,14 @@ static const char *sign_of(struct pressure *pressure, uint64_t in_flight_bytes, 
         has_stalled(&pressure->stalled_us[OF_CGROUP], cgroup_stalled_read(pressure), since_ns);
     bool machine_stalled =
         has_stalled(&pressure->stalled_us[OF_MACHINE],
-                    stalled_read(pressure->root, "/proc/pressure/memory"), since_ns);
-    bool known = budget_read(&facts, pressure->root, NULL) == 0;
+                    stalled_read(pressure->cgroup->root, "/proc/pressure/memory"), since_ns);
+    budget_read(&facts, pressure->cgroup);
     pressure->hits = hits;
-    if (known && facts.low_free_bytes != NUM_UNKNOWN && facts.low_free_bytes / 8 < in_flight_bytes)
+    if (facts.low_free_bytes != NUM_UNKNOWN && facts.low_free_bytes / 8 < in_flight_bytes)
         return "low memory is scarce";
-    if (hit && pressure->cgroup.version == 2)
+    if (hit && pressure->cgroup->version == 2)
         return "memory.high holds our cgroup back";
-    if (hit && known && is_full(&facts))
+    if (hit && is_full(&facts))
         return "our cgroup runs into its limit";
     if (cgroup_stalled)
         return "our cgroup waits for memory";

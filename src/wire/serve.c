@@ -42,9 +42,8 @@ static int serve_memory(struct serve *self, const struct wire_hello *hello, stru
         .size_bytes = NUM_UNKNOWN,
         .reserved_bytes = serve_reserved_bytes(hello),
     };
-    int result = budget_read(&facts, "/", err);
-    if (result == 0)
-        result = budget_decide(&self->budget, &facts, &wish, err);
+    budget_read(&facts, &self->kernel.cgroup);
+    int result = budget_decide(&self->budget, &facts, &wish, err);
     if (result < 0)
         return result;
     struct wire_hello *agreed = &self->agreed;
@@ -256,8 +255,8 @@ static void serve_ease(struct serve *self)
     uint64_t now_ns = clock_now_ns();
     if (now_ns - self->began_ns < PRESSURE_LOOK_MS * NS_PER_MS)
         return;
-    if (!pressure->root)
-        pressure_open(pressure, "/", now_ns);
+    if (!pressure->cgroup)
+        pressure_open(pressure, &self->kernel.cgroup, now_ns);
     if (!pressure_look(pressure, self->slab.length_bytes, now_ns))
         return;
     self->session.halved = (uint8_t)pressure->halved;

@@ -94,11 +94,9 @@ void residency_drop(int fd, uint64_t offset)
     (void)offset;
 }
 
-int cgroup_find(struct cgroup *cgroup, const char *root)
+void cgroup_find(struct cgroup *cgroup, const char *root)
 {
-    (void)cgroup;
-    (void)root;
-    return -ENOENT;
+    *cgroup = (struct cgroup){.root = root};
 }
 
 int proc_figure(const char *path, const char *key, uint64_t *value)

@@ -27,6 +27,13 @@ static void put_v2(const char *root, const char *events)
     put_stalled(root, "/proc/pressure/memory", 5000);
 }
 
+static void begin(struct pressure *pressure, const char *root)
+{
+    static struct cgroup cgroup;
+    cgroup_find(&cgroup, root);
+    pressure_open(pressure, &cgroup, 0);
+}
+
 /* A second later. */
 static bool look(struct pressure *pressure)
 {
@@ -37,7 +44,7 @@ static void look_without_a_sign_changes_nothing(void **state)
 {
     struct pressure pressure;
     put_v2(*state, "low 0\nhigh 7\nmax 0\n");
-    pressure_open(&pressure, *state, 0);
+    begin(&pressure, *state);
     for (int i = 0; i < 10; i++)
         assert_false(look(&pressure));
     assert_int_equal(pressure.halved, 0);
@@ -50,7 +57,7 @@ static void look_on_a_machine_that_tells_nothing_is_calm(void **state)
 {
     struct pressure pressure;
     put(*state, "/proc/meminfo", MEMINFO);
-    pressure_open(&pressure, *state, 0);
+    begin(&pressure, *state);
     assert_false(look(&pressure));
     assert_null(pressure.why);
 }
@@ -59,7 +66,7 @@ static void look_too_early_is_none(void **state)
 {
     struct pressure pressure;
     put_v2(*state, "high 7\n");
-    pressure_open(&pressure, *state, 0);
+    begin(&pressure, *state);
     put(*state, V2 "/memory.events", "high 8\n");
     assert_false(pressure_look(&pressure, 16 * MIB, NS_PER_SECOND - 1));
     assert_true(pressure_look(&pressure, 16 * MIB, NS_PER_SECOND));
@@ -70,7 +77,7 @@ static void look_halves_thrice_at_most_and_comes_back(void **state)
     struct pressure pressure;
     unsigned long long us = 5000;
     put_v2(*state, "high 0\n");
-    pressure_open(&pressure, *state, 0);
+    begin(&pressure, *state);
     for (uint32_t i = 1; i <= 5; i++) {
         put_stalled(*state, "/proc/pressure/memory", us += 100 * 1000);
         assert_int_equal(look(&pressure), i <= PRESSURE_HALVED_MAX);
@@ -88,7 +95,7 @@ static void look_v2_hears_of_the_cgroup(void **state)
 {
     struct pressure pressure;
     put_v2(*state, "low 0\nhigh 7\n");
-    pressure_open(&pressure, *state, 0);
+    begin(&pressure, *state);
     put(*state, V2 "/memory.events", "low 0\nhigh 9\n");
     assert_true(look(&pressure));
     assert_string_equal(pressure.why, "memory.high holds our cgroup back");
@@ -106,8 +113,8 @@ static void look_v1_hits_count_only_where_little_can_be_reclaimed(void **state)
     v1_level(*state, folder, "268435456\n", "268435456\n",
              "hierarchical_memory_limit 268435456\ntotal_inactive_file 200000000\n");
     put(*state, "/sys/fs/cgroup/memory/a/memory.failcnt", "100\n");
-    pressure_open(&pressure, *state, 0);
-    assert_true(pressure.in_cgroup);
+    begin(&pressure, *state);
+    assert_int_equal(pressure.cgroup->version, 1);
     put(*state, "/sys/fs/cgroup/memory/a/memory.failcnt", "5000\n");
     assert_false(look(&pressure));
     v1_level(*state, folder, "268435456\n", "268435456\n",
@@ -122,7 +129,7 @@ static void look_low_memory_is_eight_times_what_is_in_flight(void **state)
 {
     struct pressure pressure;
     put(*state, "/proc/meminfo", MEMINFO "LowTotal: 880000 kB\nLowFree: 131072 kB\n");
-    pressure_open(&pressure, *state, 0);
+    begin(&pressure, *state);
     assert_false(look(&pressure));
     put(*state, "/proc/meminfo", MEMINFO "LowTotal: 880000 kB\nLowFree: 131071 kB\n");
     assert_true(look(&pressure));

@@ -9,6 +9,7 @@
 #define HAUL_BUDGET_H
 
 #include "haul/base/error.h"
+#include "haul/disk/cgroup.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,10 +26,9 @@ struct budget_facts {
     char limited_by[64]; /* "cgroup /a/b", "MemAvailable", ...: the one that decides, for -v */
 };
 
-/* Read the facts below `root`: "/" in production, a folder with proc/ and sys/ in the tests (the
- * rlimits are always the process's own). What cannot be read is NUM_UNKNOWN, not an error. 0, or
- * -ENAMETOOLONG with words when root is no path. Reads a few small files. */
-int budget_read(struct budget_facts *facts, const char *root, struct error *err);
+/* Read the facts of our cgroup and of the machine, below the root that it was found in (the rlimits
+ * are always the process's own). What cannot be read is NUM_UNKNOWN. Reads a few small files. */
+void budget_read(struct budget_facts *facts, const struct cgroup *cgroup);
 
 struct budget {
     uint64_t limit_bytes;  /* what was allowed for slots. The windows come on top: 8 and 4 MiB only

@@ -35,9 +35,7 @@ struct kernel_memory_told {
 };
 
 struct kernel_memory {
-    const char *root; /* "/" in production, a folder with proc/ and sys/ in the tests */
     struct cgroup cgroup;
-    bool in_cgroup;
     enum kernel_memory_of of;
     uint64_t before_bytes, low_before_bytes;
     _Atomic uint64_t most_bytes, now_bytes, low_least_bytes; /* whole figures */
@@ -51,7 +49,7 @@ struct kernel_memory {
     _Atomic uint32_t emptied_count;
 };
 
-/* Measure what there is before the copy. The root stays the caller's. */
+/* Find our cgroup (cgroup.h says below which root) and measure what there is before the copy. */
 void kernel_memory_open(struct kernel_memory *memory, const char *root);
 
 /* From now on the cgroup is emptied whenever half of its room (at most 64 MiB) has been filled.

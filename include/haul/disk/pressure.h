@@ -15,9 +15,7 @@
 enum { PRESSURE_LOOK_MS = 1000, PRESSURE_HALVED_MAX = 3, PRESSURE_CALM_LOOKS = 5 };
 
 struct pressure {
-    const char *root; /* "/" in production, a folder with proc/ and sys/ in the tests */
-    struct cgroup cgroup;
-    bool in_cgroup;
+    const struct cgroup *cgroup; /* ours; NULL: not opened yet */
     uint64_t looked_ns;
     uint64_t stalled_us[2]; /* by PSI: of the cgroup, of the machine; NUM_UNKNOWN: not told */
     uint64_t hits;          /* of memory.high, or of the limit (v1) */
@@ -26,8 +24,8 @@ struct pressure {
     const char *why;        /* the last sign, in words; NULL: there was none */
 };
 
-/* Nothing is scarce yet; what comes is compared with now. The root stays the caller's. */
-void pressure_open(struct pressure *pressure, const char *root, uint64_t now_ns);
+/* Nothing is scarce yet; what comes is compared with now. The cgroup stays the caller's. */
+void pressure_open(struct pressure *pressure, const struct cgroup *cgroup, uint64_t now_ns);
 
 /* Look, when it is time: true when `halved` has changed. One step more with each look that has a
  * sign, at most PRESSURE_HALVED_MAX; one less after PRESSURE_CALM_LOOKS without. Reads a few small
