@@ -316,8 +316,8 @@ bool cache_direct_try(struct cache *cache, struct cache_transfer *transfer, stru
         uint64_t offset = probe_offset(cache, transfer), end = transfer->offset + transfer->length;
         uint64_t need = min_u64(block, end - offset);
         uint8_t *data = transfer->buffer + (offset - transfer->offset);
-        /* A tail is written through the cache; zeros may have to be left out. */
-        if (transfer->writes && (need < block || transfer->blank))
+        /* A tail is written through the cache. */
+        if (transfer->writes && (need < block || transfer->gaps))
             return false;
         if (cache_direct_resident(cache, offset, need) != 0)
             continue;

@@ -370,7 +370,7 @@ void local_transfer(struct local *self, struct work *work)
         .length = slot->length,
         .writes = slot->op == SIDE_STORE,
         .from_medium = local_wants_medium(slot),
-        .blank = slot->blank,
+        .gaps = slot->blank || slot->broken,
         .buffer = slot->buffer,
     };
     if (!cache_begin(cache, &work->transfer))

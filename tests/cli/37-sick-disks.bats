@@ -214,3 +214,19 @@ expect_spared() { # N
     cmp -i 5000 -n $((2 * MIB)) good target
     uncached "$file"
 }
+
+# Where statx does not tell of direct I/O it is tried: by a block of the chunk, which must not be one that could not be read.
+@test "skip to a target whose direct I/O is tried: old bytes stay all the same" {
+    local ranges=(4096 921600 1052672 921600 2101248 921600 3149824 921600)
+    sick 4M
+    random_file "$FS/target" 4M 2
+    cp "$FS/target" other
+    pages --evict "$FS/target"
+    touch -d 2001-01-01 "$good"
+    bad "${ranges[@]}"
+    copy --cache=direct --read-errors=skip "$disk" "$FS/target"
+    expect_status 23
+    expect_receipt .target.policy direct
+    expect "the ranges" "$(left_out)" "${ranges[*]} "
+    expect_rest other "$FS/target" "${ranges[@]}"
+}

@@ -129,7 +129,7 @@ struct cache_transfer {
     uint32_t length;
     bool writes;
     bool from_medium; /* a read that the cache must not answer */
-    bool blank;       /* zeros of it may have to be left out */
+    bool gaps;        /* a part of it may have to be left out: zeros, what could not be read */
     uint8_t *buffer;
 
     /* Set by cache_begin(), and good for this transfer whatever later ones do. */
