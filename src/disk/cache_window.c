@@ -112,6 +112,19 @@ static void mask_ours(const struct cache *cache, struct cache_pages *cached)
     }
 }
 
+/* The next run of pages that are not among these, from *first on and before *end: *first and *end
+ * are set to it. false: there is none. */
+static bool pages_run(const struct cache_pages *spared, uint64_t *first, uint64_t *end)
+{
+    while (*first < *end && (spared->pages[*first / 8] >> (*first % 8) & 1))
+        ++*first;
+    uint64_t last = *first;
+    while (last < *end && !(spared->pages[last / 8] >> (last % 8) & 1))
+        last++;
+    *end = last;
+    return *first < last;
+}
+
 typedef int measure_function(const struct residency *residency, int fd, uint64_t offset,
                              uint64_t length, uint64_t *bytes);
 
@@ -406,16 +419,12 @@ bool cache_window_run_of_ours(const struct cache *cache, uint64_t *offset, uint6
     const struct cache_window *window = window_find(cache, *offset / cache->window_bytes);
     uint64_t page_bytes = cache->residency.page_bytes;
     uint64_t base = align_down(*offset, cache->window_bytes);
-    uint64_t first = (*offset - base) / page_bytes, last = div_ceil(end - base, page_bytes);
+    uint64_t first = (*offset - base) / page_bytes, behind = div_ceil(end - base, page_bytes);
     assert(window);
-    while (first < last && (window->before.pages[first / 8] >> (first % 8) & 1))
-        first++;
-    uint64_t behind = first;
-    while (behind < last && !(window->before.pages[behind / 8] >> (behind % 8) & 1))
-        behind++;
+    bool found = pages_run(&window->before, &first, &behind);
     *offset = base + first * page_bytes;
     *length = (behind - first) * page_bytes;
-    return first < behind;
+    return found;
 }
 
 bool cache_window_is_open(const struct cache *cache, uint64_t offset)
@@ -464,7 +473,7 @@ static struct request *window_request(const struct cache *cache, struct cache_wi
 static struct request *window_drop(const struct cache *cache, struct cache_window *window)
 {
     uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t pages = cache->window_bytes / page_bytes, first = window->drop_offset / page_bytes;
+    uint64_t first = window->drop_offset / page_bytes, end = cache->window_bytes / page_bytes;
     struct request *request = window_request(cache, window, REQUEST_DROP);
     if (window->shared)
         return NULL;
@@ -477,17 +486,11 @@ static struct request *window_drop(const struct cache *cache, struct cache_windo
         request->length += again;
         return request;
     }
-    while (first < pages && (window->before.pages[first / 8] >> (first % 8) & 1))
-        first++;
-    uint64_t last = first;
-    while (last < pages && !(window->before.pages[last / 8] >> (last % 8) & 1))
-        last++;
-    window->drop_offset = last * page_bytes;
-    if (first >= pages)
-        return NULL;
+    bool found = pages_run(&window->before, &first, &end);
+    window->drop_offset = end * page_bytes;
     request->offset += first * page_bytes;
-    request->length = (last - first) * page_bytes;
-    return request;
+    request->length = (end - first) * page_bytes;
+    return found ? request : NULL;
 }
 
 static void window_close(struct cache *cache, struct cache_window *window)
@@ -519,6 +522,21 @@ static bool may_linger(const struct cache *cache, const struct cache_window *win
         count += other->lingering;
     return window->drops_count < WINDOW_DROPS_MAX &&
            (window->lingering || count < CACHE_LINGERING_MAX);
+}
+
+/* What drops have missed to the last goes with what of ours is outside of windows, when all is
+ * synced: whoever holds a page in one moment has let go of it by then. Without room there it is
+ * left. */
+static void window_put_off(struct cache *cache, const struct cache_window *window,
+                           const struct cache_pages *spared)
+{
+    uint64_t page_bytes = cache->residency.page_bytes;
+    uint64_t base = window->number * cache->window_bytes, pages = cache->window_bytes / page_bytes;
+    uint64_t first = 0, end = pages;
+    for (; pages_run(spared, &first, &end); first = end, end = pages) {
+        if (!ranges_add(&cache->ours, base + first * page_bytes, base + end * page_bytes))
+            cache->account.left_bytes += (end - first) * page_bytes;
+    }
 }
 
 /* Dropped: look what is there still. A drop misses a folio that somebody else looks at in that
@@ -555,7 +573,7 @@ static void window_dropped(struct cache *cache, struct cache_window *window)
         window->drop_offset = 0;
         window->again_after = cache->closed_count + (window->drops_count > 1);
     } else {
-        cache->account.left_bytes += missed_count * cache->residency.page_bytes;
+        window_put_off(cache, window, &now);
         window_close(cache, window);
     }
 }

@@ -271,6 +271,28 @@ static void cache_windows_drop_that_misses_half_leaves_half_in_the_account(void 
     warm_assert_as_before(warm);
 }
 
+/* Somebody holds pages of ours for longer than a window's drops take, and not for ever. */
+static void cache_windows_pages_held_while_windows_close_go_at_the_end(void **state)
+{
+    struct warm *warm = *state;
+    warm_begin(warm);
+    warm_read_window(warm, 0);
+    warm_read_some(warm, 7, 9, 2, 2);
+    warm_read_some(warm, 300, 301, 1, 1);
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
+    struct side_report report;
+    cache_report(&warm->cache, &report);
+    assert_true(report.resident_after_bytes >= 3 * PAGE);
+    warm_unmap(warm);
+    cache_finish(&warm->cache);
+    warm_tend(warm, CACHE_FINISH);
+    assert_true(cache_idle(&warm->cache));
+    cache_report(&warm->cache, &report);
+    assert_int_equal(report.resident_after_bytes, 0);
+    warm_assert_as_before(warm);
+}
+
 /* A late chunk comes into a window whose dropping is half done. */
 static void cache_windows_late_chunk_between_fragments_is_dropped_too(void **state)
 {
@@ -378,6 +400,7 @@ int main(void)
         WARM(cache_windows_all_warm_drops_nothing),
         WARM(cache_windows_many_fragments_one_drop_for_each_run),
         WARM(cache_windows_drop_that_misses_half_leaves_half_in_the_account),
+        WARM(cache_windows_pages_held_while_windows_close_go_at_the_end),
         WARM(cache_windows_late_chunk_between_fragments_is_dropped_too),
         WARM(cache_windows_backwards_and_again_leaves_nothing_of_ours),
         WARM(cache_windows_reader_from_behind_keeps_what_he_found),
