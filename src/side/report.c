@@ -82,7 +82,9 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     sum->whole_text[0] = '\0';
     sum->lanes = (uint32_t)max_u64(sum->lanes, one->lanes);
     sum->memory_peak_bytes = max_known(sum->memory_peak_bytes, one->memory_peak_bytes);
-    sum->kernel = one->kernel; /* of the run so far */
+    sum->kernel = one->kernel; /* these are of the run so far */
+    sum->slots_halved_most = one->slots_halved_most;
+    sum->pressure = one->pressure;
     sum->wire_bytes_sent += one->wire_bytes_sent;
     sum->wire_bytes_received += one->wire_bytes_received;
     side_report_add(&sum->source, &one->source);

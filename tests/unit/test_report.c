@@ -93,9 +93,13 @@ static void receipt_add_two_files_takes_peaks(void **state)
     (void)state;
     struct receipt sum = {0}, first = some_receipt(9), second = some_receipt(2);
     second.lanes = 4;
+    second.slots_halved_most = 2;
+    second.pressure = "memory is scarce";
     receipt_add(&sum, &first);
     receipt_add(&sum, &second);
     assert_int_equal(sum.lanes, 4);
+    assert_int_equal(sum.slots_halved_most, 2);
+    assert_string_equal(sum.pressure, "memory is scarce");
     assert_int_equal(sum.memory_peak_bytes, 36000);
     assert_int_equal(sum.source.resident_peak_bytes, 90);
     assert_int_equal(sum.source.memory_peak_bytes, 900);
