@@ -797,18 +797,7 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .compared = compare,
         .skipped = life->error->errnum == EISDIR && job->facts[SIDE_SOURCE].kind == FILE_FOLDER &&
                    life->result < 0,
-        .bytes_differing = progress->bytes_differing,
         .files = 1,
-        .bytes_total = progress->bytes_total,
-        .bytes_copied = progress->bytes_copied,
-        .bytes_kept = progress->bytes_kept,
-        .bytes_holes = progress->bytes_holes,
-        .bytes_referenced = progress->bytes_referenced,
-        .bytes_repaired = progress->bytes_repaired,
-        .chunks_repaired = progress->chunks_repaired,
-        .bytes_verified = progress->bytes_verified,
-        .bytes_unreadable = progress->bytes_unreadable,
-        .bytes_durable = progress->bytes_durable,
         .duration_ns = life->duration_ns,
         .part_start = job->wish.part_start,
         .part_end = job->wish.part_end,
@@ -826,6 +815,7 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .source = job->reports[SIDE_SOURCE],
         .target = job->reports[SIDE_TARGET],
     };
+    receipt_count(receipt, progress);
     receipt->whole = copy->wish.digest;
     memcpy(receipt->whole_text, life->whole_text, sizeof(receipt->whole_text));
     copy_fill_wire(copy, job, receipt);

@@ -77,8 +77,7 @@ void tour_close(struct tour *tour)
 
 /* ---- figures ---- */
 
-/* Each figure by itself: another thread reads them. How much there will be is not known before the
- * walk is over. */
+/* How much there will be is not known before the walk is over. */
 static void tour_measure(struct tour *tour)
 {
     struct progress sum = {.lanes = 1}, *shown = tour->config.progress;
@@ -93,14 +92,7 @@ static void tour_measure(struct tour *tour)
     }
     shown->phase = tour->state >= TOUR_SYNCING ? PHASE_SYNCING : PHASE_COPYING;
     shown->bytes_total = tour->walk_over ? sum.bytes_total : NUM_UNKNOWN;
-    shown->bytes_copied = sum.bytes_copied;
-    shown->bytes_kept = sum.bytes_kept;
-    shown->bytes_holes = sum.bytes_holes;
-    shown->bytes_referenced = sum.bytes_referenced;
-    shown->bytes_repaired = sum.bytes_repaired;
-    shown->chunks_repaired = sum.chunks_repaired;
-    shown->bytes_durable = sum.bytes_durable;
-    shown->bytes_verified = sum.bytes_verified;
+    progress_show(shown, &sum);
     shown->lanes = 1;
 }
 

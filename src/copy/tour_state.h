@@ -256,7 +256,6 @@ void task_tell(struct tour *tour, struct tour_task *task, enum tour_event_kind e
                enum tour_step after);
 /* A failure becomes its event. */
 void task_fail(struct tour *tour, struct tour_task *task, const struct error *err);
-void progress_add(struct progress *sum, const struct progress *one);
 
 /* tour_remove.c: --delete */
 

@@ -137,19 +137,3 @@ void task_adjust(struct tour *tour, struct tour_task *task, enum tour_step step)
     task->call = (struct life_call){.bytes = NULL};
     task_call(tour, task, step, SIDE_TARGET, tour_wants_details(tour) ? SIDE_DRESS : SIDE_ADJUST);
 }
-
-/* ---- figures ---- */
-
-void progress_add(struct progress *sum, const struct progress *one)
-{
-    uint64_t total_bytes = one->bytes_total;
-    sum->bytes_total += total_bytes == NUM_UNKNOWN ? 0 : total_bytes;
-    sum->bytes_copied += one->bytes_copied;
-    sum->bytes_kept += one->bytes_kept;
-    sum->bytes_holes += one->bytes_holes;
-    sum->bytes_referenced += one->bytes_referenced;
-    sum->bytes_repaired += one->bytes_repaired;
-    sum->chunks_repaired += one->chunks_repaired;
-    sum->bytes_durable += one->bytes_durable;
-    sum->bytes_verified += one->bytes_verified;
-}

@@ -57,6 +57,28 @@ static void side_report_add(struct side_report *sum, const struct side_report *o
     sum->attributes_asked = asked;
 }
 
+#define ADD_FIGURE(name)  sum->name += one->name;
+#define SHOW_FIGURE(name) shown->name = sum->name;
+#define TAKE_FIGURE(name) receipt->name = progress->name;
+
+void progress_add(struct progress *sum, const struct progress *one)
+{
+    uint64_t total_bytes = one->bytes_total;
+    sum->bytes_total += total_bytes == NUM_UNKNOWN ? 0 : total_bytes;
+    PROGRESS_FIGURES(ADD_FIGURE)
+}
+
+void progress_show(struct progress *shown, const struct progress *sum)
+{
+    PROGRESS_FIGURES(SHOW_FIGURE)
+}
+
+void receipt_count(struct receipt *receipt, const struct progress *progress)
+{
+    receipt->bytes_total = progress->bytes_total;
+    PROGRESS_FIGURES(TAKE_FIGURE)
+}
+
 void receipt_add(struct receipt *sum, const struct receipt *one)
 {
     if (sum->files == 0) {
@@ -68,15 +90,7 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     sum->source_changed = sum->source_changed || one->source_changed;
     sum->files += one->files;
     sum->bytes_total = sum_known(sum->bytes_total, one->bytes_total);
-    sum->bytes_copied += one->bytes_copied;
-    sum->bytes_kept += one->bytes_kept;
-    sum->bytes_holes += one->bytes_holes;
-    sum->bytes_referenced += one->bytes_referenced;
-    sum->bytes_repaired += one->bytes_repaired;
-    sum->chunks_repaired += one->chunks_repaired;
-    sum->bytes_verified += one->bytes_verified;
-    sum->bytes_unreadable += one->bytes_unreadable;
-    sum->bytes_durable += one->bytes_durable;
+    PROGRESS_FIGURES(ADD_FIGURE)
     sum->duration_ns += one->duration_ns;
     sum->digest_known = false;
     sum->whole_text[0] = '\0';

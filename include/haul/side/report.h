@@ -45,6 +45,26 @@ struct progress {
     _Atomic uint32_t lanes;
 };
 
+/* The figures of files that are added up, by their names in a progress and in a receipt.
+ * bytes_total is not among them: it may be unknown. */
+#define PROGRESS_FIGURES(EACH)                                                                     \
+    EACH(bytes_copied)                                                                             \
+    EACH(bytes_kept)                                                                               \
+    EACH(bytes_holes)                                                                              \
+    EACH(bytes_referenced)                                                                         \
+    EACH(bytes_repaired)                                                                           \
+    EACH(chunks_repaired)                                                                          \
+    EACH(bytes_durable)                                                                            \
+    EACH(bytes_verified)                                                                           \
+    EACH(bytes_unreadable)                                                                         \
+    EACH(bytes_differing)
+
+/* Those of one file more; a total that is not known adds nothing. */
+void progress_add(struct progress *sum, const struct progress *one);
+
+/* Each figure by itself, since another thread reads them; the others stay as they are. */
+void progress_show(struct progress *shown, const struct progress *sum);
+
 const char *phase_name(enum phase phase); /* "opening", "comparing", "auditing", "copying",
                                              "verifying", "syncing", "done" */
 
@@ -99,6 +119,9 @@ static inline bool receipt_skipped(const struct receipt *receipt)
 {
     return receipt->outcome.kind == OUTCOME_SKIPPED;
 }
+
+/* What was counted of one file. */
+void receipt_count(struct receipt *receipt, const struct progress *progress);
 
 /* Add a finished file's receipt to the sum over all files: counts added, peaks taken, digest only
  * with one file. */
