@@ -5,6 +5,7 @@
 
 #include "haul/base/num.h"
 #include "haul/disk/evidence.h"
+#include "haul/disk/filesystem.h"
 #include "haul/disk/residency.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifndef MADV_PAGEOUT
@@ -69,9 +69,8 @@ static void copy_up_note_others(struct copy_up *copy_up)
 struct copy_up *copy_up_expect(int fd)
 {
     struct stat st;
-    struct statfs fs;
-    if (fstatfs(fd, &fs) != 0 || (uint32_t)fs.f_type != OVERLAYFS_SUPER_MAGIC ||
-        fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+    if (filesystem_type(fd) != OVERLAYFS_SUPER_MAGIC || fstat(fd, &st) != 0 ||
+        !S_ISREG(st.st_mode) || st.st_size <= 0)
         return NULL;
     struct copy_up *copy_up = calloc(1, sizeof(*copy_up));
     if (!copy_up)

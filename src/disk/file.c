@@ -241,12 +241,10 @@ static void file_read_dio_alignment(struct file *file)
 /* Everything that is known of an open descriptor. */
 static int file_learn(struct file *file, struct error *err)
 {
-    struct statfs fs;
     int result = file_facts(file, &file->facts, err);
     if (result < 0)
         return result;
-    if (fstatfs(file->fd, &fs) == 0)
-        file->filesystem = (uint64_t)fs.f_type & UINT32_MAX;
+    file->filesystem = filesystem_type(file->fd);
     file_read_dio_alignment(file);
     return 0;
 }
@@ -502,11 +500,9 @@ static int file_refuse_device(const struct file *file, struct error *err)
 /* On overlayfs this may copy the file up; what that leaves in the cache is dropped at once. */
 static int file_open_existing(struct file *file, bool readable)
 {
-    struct statfs fs;
     struct copy_up *copy_up = NULL;
     int fd = -1;
-    bool overlay = readable && fstatfs(file->fd_folder, &fs) == 0 &&
-                   (uint32_t)fs.f_type == OVERLAYFS_SUPER_MAGIC;
+    bool overlay = readable && filesystem_type(file->fd_folder) == OVERLAYFS_SUPER_MAGIC;
     if (overlay) {
         AUTO_CLOSE int before = file_open_here(file, O_RDONLY, 0);
         copy_up = before >= 0 ? copy_up_expect(before) : NULL;

@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static const struct {
@@ -25,6 +26,13 @@ static const struct {
     {0x61756673, "AUFS"},         {MSDOS_SUPER_MAGIC, "FAT"},
     {0x62646576, "block device"},
 };
+
+/* The field has a sign, and as many bits as a long. */
+uint64_t filesystem_type(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 ? (uint64_t)fs.f_type & UINT32_MAX : 0;
+}
 
 const char *filesystem_name(uint64_t type, char *out, uint32_t capacity)
 {

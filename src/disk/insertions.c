@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 
 enum { PIECE_PAGES = 512, TABLE_ROOM = 1024 };
 
@@ -280,18 +279,18 @@ static uint64_t mounted_device(uint64_t mount_id)
 int insertions_name(const char *path, uint64_t *device, uint64_t *inode)
 {
     struct stat st;
-    struct statfs fs;
     char name[64];
     uint64_t mount_id;
     AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0)
+    if (fd < 0 || fstat(fd, &st) != 0)
         return -errno;
-    if (!S_ISREG(st.st_mode) || filesystem_is_memory((uint64_t)fs.f_type))
+    uint64_t filesystem = filesystem_type(fd);
+    if (!S_ISREG(st.st_mode) || filesystem == 0 || filesystem_is_memory(filesystem))
         return -EINVAL;
     *inode = st.st_ino;
     *device = (uint64_t)major(st.st_dev) << 20 | minor(st.st_dev);
     snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", fd);
-    if ((uint64_t)fs.f_type == OVERLAYFS_SUPER_MAGIC)
+    if (filesystem == OVERLAYFS_SUPER_MAGIC)
         *device = INSERTIONS_ANY_DEVICE;
     else if (proc_figure(name, "mnt_id:", &mount_id) == 0)
         *device = mounted_device(mount_id);

@@ -4,6 +4,7 @@
 
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
+#include "haul/disk/filesystem.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -12,7 +13,6 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 
 /* openat2(2): EAGAIN when a rename somewhere came between a ".." (of a symbolic link) and its
  * check. */
@@ -305,10 +305,9 @@ static int chase_insert(struct chase *chase, const char *link)
 static int chase_link(struct chase *chase, int fd_link, const char *name)
 {
     char link[PATH_MAX];
-    struct statfs fs;
     if (++chase->links_count > CHASE_LINKS_MAX)
         return -ELOOP;
-    if (fstatfs(fd_link, &fs) == 0 && (uint32_t)fs.f_type == PROC_SUPER_MAGIC) {
+    if (filesystem_type(fd_link) == PROC_SUPER_MAGIC) {
         int fd = openat(chase->fd, name, O_PATH | O_CLOEXEC);
         if (fd < 0)
             return -errno;

@@ -4,6 +4,7 @@
 
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
+#include "haul/disk/filesystem.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 
 /* glibc 2.36 has no cachestat. The number is the same on every architecture but alpha, and both
  * structures go by pointer, so a 32-bit program passes 64-bit offsets without any splitting. */
@@ -69,10 +69,9 @@ static int file_size(int fd, uint64_t *bytes)
 static bool file_stacked(int fd)
 {
     struct stat st;
-    struct statfs fs;
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || fstatfs(fd, &fs))
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode))
         return false;
-    uint32_t type = (uint32_t)fs.f_type;
+    uint64_t type = filesystem_type(fd);
     return type == OVERLAYFS_MAGIC || type == AUFS_MAGIC;
 }
 

@@ -4,12 +4,12 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
 #include "haul/disk/evidence.h"
+#include "haul/disk/filesystem.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 
 struct folder *walk_top(struct walk *walk)
 {
@@ -57,8 +57,8 @@ static void tell_owners(struct walk *walk, const struct facts *facts)
     tell_owner(walk, OWNERS_GROUP, facts->gid, walk->group);
 }
 
-void walk_tell_error(struct walk *walk, const char *name, int errnum, const char *doing,
-                     bool vanished)
+static void tell_error(struct walk *walk, const char *name, int errnum, const char *doing,
+                       bool vanished)
 {
     snprintf(walk->text, sizeof(walk->text), "%s: %s", doing, strerror(errnum));
     tell(walk, (struct entry){
@@ -68,6 +68,12 @@ void walk_tell_error(struct walk *walk, const char *name, int errnum, const char
                    .text = walk->text,
                    .complete = vanished,
                });
+}
+
+void walk_tell_error(struct walk *walk, const char *name, int errnum, const char *doing,
+                     bool vanished)
+{
+    tell_error(walk, name, errnum, doing, vanished);
     if (!vanished && walk->descent.depth > 0)
         walk_top(walk)->complete = false;
 }
@@ -86,7 +92,6 @@ static int facts_of(const struct walk *walk, int fd, const char *name, const str
 {
     uint32_t depth = walk->descent.depth;
     const struct descent_level *top = depth > 0 ? &walk->descent.levels[depth - 1] : NULL;
-    struct statfs fs = {0};
     file_facts_from_stat(facts, st);
     if (facts->size_bytes > FILE_BYTES_MAX)
         return -EFBIG;
@@ -97,8 +102,9 @@ static int facts_of(const struct walk *walk, int fd, const char *name, const str
         return 0;
     }
     AUTO_CLOSE int fd_file = openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd_file >= 0 && fstatfs(fd_file, &fs) == 0)
-        evidence_take_open(facts, fd_file, st, (uint64_t)fs.f_type & UINT32_MAX);
+    uint64_t filesystem = fd_file >= 0 ? filesystem_type(fd_file) : 0;
+    if (filesystem != 0)
+        evidence_take_open(facts, fd_file, st, filesystem);
     return 0;
 }
 
@@ -169,12 +175,11 @@ void walk_find(struct walk *walk, int fd, const char *name, const struct stat *s
 
 void walk_push(struct walk *walk, int fd, const struct stat *st, uint64_t mount)
 {
-    struct statfs fs;
     listing_reset(&walk->listing);
     descent_enter(&walk->descent, fd, st, mount);
     *walk_top(walk) = (struct folder){
         .state = FOLDER_LISTING,
-        .filesystem = fstatfs(fd, &fs) == 0 ? (uint64_t)fs.f_type & UINT32_MAX : 0,
+        .filesystem = filesystem_type(fd),
         .items_first = walk->items_count,
         .names_first = walk->names_used,
         .complete = true,
@@ -200,11 +205,7 @@ static void walk_not_entered(struct walk *walk, int fd_parent, const char *name,
     int result = descent_look(fd_parent, name, &st, &mount);
     if (result == 0 && S_ISDIR(st.st_mode)) {
         tell_enter(walk, name, &st, false);
-        snprintf(walk->text, sizeof(walk->text), "this folder cannot be opened: %s",
-                 strerror(errnum));
-        tell(walk,
-             (struct entry){
-                 .type = ENTRY_ERROR, .name = "", .errnum = (uint32_t)errnum, .text = walk->text});
+        tell_error(walk, "", errnum, "this folder cannot be opened", false);
         tell_leave(walk, false);
         return;
     }

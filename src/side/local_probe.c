@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/vfs.h>
 
 /* What is asked for, or the file system is. What a file system makes of O_DIRECT is found out by
  * doing it. */
@@ -45,7 +44,6 @@ static int probe_reading(const struct local *self, const struct place *place, co
 static int probe_writing(const struct local *self, const struct place *place, const struct job *job,
                          struct error *err)
 {
-    struct statfs fs;
     const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
     const struct probe_wish wish = {
         .size_bytes = source->size_bytes,
@@ -58,8 +56,7 @@ static int probe_writing(const struct local *self, const struct place *place, co
     if (result < 0 || target->kind == FILE_DEVICE || pipe_is_kind(target->kind))
         return result;
     AUTO_CLOSE int fd = place_reach_folder(place, job->target_path, O_PATH);
-    bool known = fd >= 0 && fstatfs(fd, &fs) == 0;
-    uint64_t filesystem = known ? (uint64_t)fs.f_type & UINT32_MAX : 0;
+    uint64_t filesystem = fd >= 0 ? filesystem_type(fd) : 0;
     AUTO_FREE char *shown = place_shown(place, job->target_path);
     return probe_cache(self, job, shown ? shown : job->target_path, filesystem, err);
 }

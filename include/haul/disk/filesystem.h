@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Of what is open; 0: it is not told. */
+uint64_t filesystem_type(int fd);
+
 /* "ext4", "overlayfs", ...; "filesystem 0x..." otherwise. Into out, which it returns. */
 const char *filesystem_name(uint64_t type, char *out, uint32_t capacity);
 
