@@ -179,6 +179,7 @@ source_changed() {
     copy_wait
     [ "$status" = 0 ] || { show_run; return 1; }
     grep -q 'all of it is looked at again' "$SCRATCH/err" || { show_run; return 1; }
+    told_once
     copied -rlptgoDH --delete "${via[@]}" "$source" "$target"
     expect_receipt .bytes_copied 0
     equal_trees "$from" "$to"
