@@ -22,7 +22,8 @@ enum {
     TEAM_ANSWERS_MAX = 20,              /* looks, until the other machine has answered */
     IDLE_PERMILLE = 300,                /* of a processor: always enough to try a lane ... */
     LANE_BYTES_A_PERMILLE = 330 * 1000, /* ... which takes 3 seconds of it a GB (measured) */
-    HELP_DIVISOR = 20,                  /* a lane that brings less than this part is closed */
+    CHEAP_PERMILLE = 200, /* what takes less is not held up by processors, but by its line */
+    HELP_DIVISOR = 20,    /* a lane that brings less than this part is closed */
 };
 
 struct team_member {
@@ -190,12 +191,13 @@ static uint64_t team_rate(struct lane_team *team)
 
 /* Over a fast line a lane takes about as much as one processor gives, at either side. Where none is
  * idle it takes that from the others: with both sides on two processors a push by several made 0.77
- * of the rate of one. Where it is not known the rate has to tell. */
+ * of the rate of one. Where it is not known, or a lane is slow for another reason, the rate has to
+ * tell. */
 static bool team_has_processor(const struct lane_team *team, uint64_t lane_rate)
 {
     uint64_t permille = min_u64(team->idle_permille[0], team->idle_permille[1]);
     uint64_t needed = min_u64(lane_rate / LANE_BYTES_A_PERMILLE, IDLE_PERMILLE);
-    if (permille >= needed)
+    if (permille >= needed || needed < CHEAP_PERMILLE)
         return true;
     log_verbose("no further lane: %u permille of a processor are idle %s, of %u",
                 (uint32_t)permille, permille == team->idle_permille[0] ? "here" : "there",
