@@ -2,8 +2,7 @@
 #include "haul/cli/digest_file.h"
 
 #include "haul/base/cleanup.h"
-#include "haul/base/text.h"
-#include "haul/disk/beside.h"
+#include "haul/cli/replace.h"
 #include "haul/disk/probe.h"
 
 #include <errno.h>
@@ -53,37 +52,14 @@ static void print_line(FILE *out, const char *digest, const char *name)
     fputc('\n', out);
 }
 
-static int write_beside(int fd_folder, const char *own, const char *digest, const char *name)
-{
-    int fd = openat(fd_folder, own, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
-    if (!out)
-        return -errno;
-    print_line(out, digest, name);
-    bool good = fflush(out) == 0 && fsync(fd) == 0;
-    int errnum = errno;
-    if (fclose(out) != 0 && good)
-        return -errno;
-    return good ? 0 : -errnum;
-}
-
 int digest_file_write(const char *path, const char *digest, const char *name, struct error *err)
 {
-    AUTO_FREE char *folder = NULL;
-    AUTO_FREE char *last = NULL;
-    char own[BESIDE_NAME_BYTES];
-    if (!text_split_path(path, &folder, &last))
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
-    AUTO_CLOSE int fd_folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd_folder < 0)
-        return error_set(err, errno, "%s: its folder cannot be opened", path);
-    beside_name(own, last, BESIDE_NEW);
-    int result = write_beside(fd_folder, own, digest, name);
-    if (result == 0 && renameat(fd_folder, own, fd_folder, last) != 0)
-        result = -errno;
-    if (result < 0)
-        (void)unlinkat(fd_folder, own, 0);
-    else if (fsync(fd_folder) != 0 && errno != EINVAL)
-        result = -errno;
-    return result < 0 ? error_set(err, -result, "%s: cannot be written", path) : 0;
+    AUTO_FREE char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    if (out)
+        print_line(out, digest, name);
+    if (!out || fclose(out) != 0)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for it", path);
+    return replace_file(path, text, length, err);
 }
