@@ -294,7 +294,7 @@ static size_t escape_piece(char piece[PIECE_BYTES], const uint8_t *text)
 }
 
 /* The same for the inside of a JSON string. */
-static size_t json_piece(char piece[PIECE_BYTES], const uint8_t *text)
+static size_t json_piece(char piece[PIECE_BYTES], const uint8_t *text, bool exact)
 {
     char letter = short_escape(*text, "\"\\\b\f\n\r\t", "\"\\bfnrt");
     size_t length = utf8_length(text);
@@ -309,7 +309,7 @@ static size_t json_piece(char piece[PIECE_BYTES], const uint8_t *text)
         return length;
     }
     if (length == 0 || *text < 0x20 || *text == 0x7f) {
-        snprintf(piece, PIECE_BYTES, "\\u%04x", (unsigned)*text);
+        snprintf(piece, PIECE_BYTES, "\\u%04x", (exact && length == 0 ? 0xdc00u : 0) | *text);
         return 1;
     }
     memcpy(piece, text, length);
@@ -345,7 +345,7 @@ const char *text_escape(char *out, size_t capacity, const char *text)
     return out;
 }
 
-const char *text_json(char *out, size_t capacity, const char *text)
+static const char *json_text(char *out, size_t capacity, const char *text, bool exact)
 {
     const uint8_t *at = (const uint8_t *)text;
     char piece[PIECE_BYTES];
@@ -354,7 +354,7 @@ const char *text_json(char *out, size_t capacity, const char *text)
     if (capacity == 0)
         return out;
     while (*at) {
-        size_t consumed = json_piece(piece, at);
+        size_t consumed = json_piece(piece, at, exact);
         size_t length = strlen(piece);
         if (length > capacity - 1 - used)
             break;
@@ -364,6 +364,67 @@ const char *text_json(char *out, size_t capacity, const char *text)
     }
     out[used] = '\0';
     return out;
+}
+
+const char *text_json(char *out, size_t capacity, const char *text)
+{
+    return json_text(out, capacity, text, false);
+}
+
+const char *text_json_exact(char *out, size_t capacity, const char *text)
+{
+    return json_text(out, capacity, text, true);
+}
+
+static int hex_digit(char letter)
+{
+    return letter >= '0' && letter <= '9'   ? letter - '0'
+           : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10
+                                            : -1;
+}
+
+/* Of those escapes the ones that json_piece() makes. 0: none. */
+static size_t json_unescape(char out[2], const char *escape)
+{
+    static const char letters[] = "\"\\bfnrt", meant[] = "\"\\\b\f\n\r\t";
+    const char *letter = *escape ? strchr(letters, *escape) : NULL;
+    int value = 0;
+    if (letter) {
+        out[0] = meant[letter - letters];
+        return 1;
+    }
+    for (int i = 1; *escape == 'u' && i <= 4 && value >= 0; i++) {
+        int digit = hex_digit(escape[i]);
+        value = digit < 0 ? -1 : value * 16 + digit;
+    }
+    bool byte = value > 0xdc7f && value <= 0xdcff, two = value > 0x7f && value <= 0x9f;
+    if (!byte && !two && (value <= 0 || value > 0x7f))
+        return 0;
+    out[0] = two ? (char)0xc2 : (char)(value & 0xff);
+    out[1] = (char)(value & 0xff);
+    return two ? 2 : 1;
+}
+
+char *text_json_take(char **text)
+{
+    char *begin = *text, *to = begin, *at = begin;
+    while (*at && *at != '"') {
+        size_t length = 1;
+        if (*at != '\\') {
+            *to++ = *at++;
+            continue;
+        }
+        length = json_unescape(to, at + 1);
+        if (length == 0)
+            return NULL;
+        to += length;
+        at += at[1] == 'u' ? 6 : 2;
+    }
+    if (*at != '"')
+        return NULL;
+    *to = '\0';
+    *text = at + 1;
+    return begin;
 }
 
 /* ---- words that are meant ---- */

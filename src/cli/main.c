@@ -5,6 +5,7 @@
 #include "haul/cli/inspect.h"
 #include "haul/cli/options.h"
 #include "haul/cli/output.h"
+#include "haul/cli/planning.h"
 #include "haul/cli/receipt.h"
 #include "haul/cli/server.h"
 #include "haul/cli/transfer.h"
@@ -23,7 +24,8 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"doctor", doctor_command},  {"journal", inspect_journal}, {"prove", transfer_prove},
+    {"doctor", doctor_command},  {"finish", planning_finish}, {"journal", inspect_journal},
+    {"plan", planning_plan},     {"prove", transfer_prove},   {"run", planning_run},
     {"verify", transfer_verify}, {NULL, transfer_command},
 };
 
@@ -31,12 +33,13 @@ static const struct command commands[] = {
 static void hint_command(const char *word)
 {
     for (const struct command *command = commands; command->name; command++) {
-        if (text_distance(word, command->name) <= 2 && access(word, F_OK) != 0)
+        size_t most = strlen(command->name) / 3; /* letters that may be other ones */
+        if (text_distance(word, command->name) <= most && access(word, F_OK) != 0)
             log_note("%s: is no file here; is the command \"haul %s\" meant?", word, command->name);
     }
 }
 
-static int run_command(const struct options *options)
+static int run_named(const struct options *options)
 {
     const struct command *command = commands;
     while (command->name && strcmp(command->name, options->operands[0]) != 0)
@@ -57,7 +60,7 @@ static int run(const struct options *options)
     else if (options->server)
         return server_command(options);
     else
-        return run_command(options);
+        return run_named(options);
     return EXIT_CODE_DONE;
 }
 

@@ -195,6 +195,8 @@ static const struct option_row table[] = {
     VALUE(LIST, "range", "OFFSET,LENGTH", AT(ranges), 0,
           "copy only these bytes of the file; may be given again"),
     VALUE(TEXT, "ranges-from", "FILE", AT(ranges_from), 0, "the same, a line of FILE each"),
+    VALUE(SIZE, "unit-size", "SIZE", AT(unit_bytes), 0, "of haul plan: most bytes of a unit (1G)"),
+    VALUE(NUMBER, "unit", "N", AT(unit), AT(unit_given), "of haul run: which unit of PLAN, from 1"),
     VALUE(SIZE, "size", "SIZE", AT(wish.file.size_bytes), 0,
           "what a pipe is to bring: less or more is an error"),
     FLAG("sparse", 'S', wish.sparse, "make holes of zeros"),
@@ -701,6 +703,21 @@ static int parse_cluster(struct options *options, struct arguments *arguments, c
     return 0;
 }
 
+/* Words of haul plan, run and finish. */
+static int check_units(const struct options *options, struct error *err)
+{
+    static const char *const names[] = {"plan", "run", "finish"};
+    bool given = options->unit_given || options->unit_bytes > 0;
+    for (size_t i = 0; i < COUNT_OF(names) && given && options->operands_count > 0; i++)
+        given = strcmp(options->operands[0], names[i]) != 0;
+    if (!given || options->help || options->version > 0)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "%s: belongs to haul plan, run and finish; bytes of one file are "
+                           "--range=OFFSET,LENGTH",
+                           options->unit_given ? "--unit" : "--unit-size");
+}
+
 static const char changes_words[] =
     "; or is --itemize-changes meant? -i alone takes a key's FILE, as with ssh";
 
@@ -829,8 +846,9 @@ static int open_lists(struct options *options, int argc, struct error *err)
     options->settings.items = calloc(room, sizeof(*options->settings.items));
     options->filters = calloc(room, sizeof(*options->filters));
     options->ranges.items = calloc(room, sizeof(*options->ranges.items));
-    if (!options->operands || !options->identities.items || !options->settings.items ||
-        !options->filters || !options->ranges.items)
+    options->words = calloc(room, sizeof(*options->words));
+    if (!options->operands || !options->words || !options->identities.items ||
+        !options->settings.items || !options->filters || !options->ranges.items)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
     return 0;
 }
@@ -861,6 +879,20 @@ static int refuse_habit(const struct arguments *arguments, const char *word, str
     return 0;
 }
 
+/* An option, with its value if that is the next word. */
+static int parse_option(struct options *options, struct arguments *arguments, const char *word,
+                        struct error *err)
+{
+    int first = arguments->next - 1;
+    int rc = word[1] == '-' ? parse_long(options, arguments, word, err)
+                            : refuse_habit(arguments, word, err);
+    if (rc == 0 && word[1] != '-')
+        rc = parse_cluster(options, arguments, word, err);
+    for (int i = first; i < arguments->next; i++)
+        options->words[options->words_count++] = arguments->values[i];
+    return rc;
+}
+
 static int parse_words(struct options *options, struct arguments *arguments, struct error *err)
 {
     bool ended = false;
@@ -871,10 +903,8 @@ static int parse_words(struct options *options, struct arguments *arguments, str
             options->operands[options->operands_count++] = word;
         else if (strcmp(word, "--") == 0)
             ended = true;
-        else if (word[1] == '-')
-            rc = parse_long(options, arguments, word, err);
-        else if ((rc = refuse_habit(arguments, word, err)) == 0)
-            rc = parse_cluster(options, arguments, word, err);
+        else
+            rc = parse_option(options, arguments, word, err);
         if (rc < 0)
             return rc;
     }
@@ -898,6 +928,8 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
     finish(options);
     rc = check_operands(options, err);
     if (rc == 0)
+        rc = check_units(options, err);
+    if (rc == 0)
         rc = check_transport(options, err);
     if (rc == 0)
         rc = check_reflink(options, err);
@@ -911,6 +943,7 @@ void options_close(struct options *options)
     if (!options)
         return;
     free(options->operands);
+    free(options->words);
     free(options->identities.items);
     free(options->settings.items);
     free(options->filters);
@@ -926,6 +959,9 @@ void options_help(FILE *out)
           "       haul journal [-v] FILE\n"
           "       haul doctor [PATH|HOST:]...\n"
           "       haul prove [OPTIONS] SOURCE... TARGET\n"
+          "       haul plan [OPTIONS] SOURCE TARGET >PLAN\n"
+          "       haul run [OPTIONS] PLAN --unit=N\n"
+          "       haul finish [OPTIONS] PLAN\n"
           "Copies very large files without building up page cache, here and to and from other\n"
           "machines: [user@]host:PATH, ssh://[user@]host[:port]/PATH; from and to a pipe: -.\n\n",
           out);

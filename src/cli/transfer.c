@@ -18,6 +18,7 @@
 #include "haul/cli/reserve.h"
 #include "haul/cli/signals.h"
 #include "haul/cli/tree.h"
+#include "haul/cli/units.h"
 #include "haul/cli/watch.h"
 #include "haul/copy/choice.h"
 #include "haul/copy/copy.h"
@@ -53,6 +54,7 @@ struct transfer {
     bool interrupted;
     bool verify;         /* compare only */
     struct proof *proof; /* NULL: nobody has asked for one */
+    struct units *units; /* NULL: it is about no plan */
     struct rules *rules;
     struct names *names;
     pthread_t thread; /* the copy's */
@@ -193,9 +195,15 @@ static bool begin_one(struct transfer *transfer)
         fail(transfer, &err);
         return false;
     }
-    bool begun = transfer->parts.count > 0
-                     ? copy_begin_part(transfer->copy, source, path, &transfer->parts.all[number])
-                     : copy_begin(transfer->copy, transfer->verify, source, path);
+    struct copy_part part = {.source_path = source, .target_path = path};
+    if (transfer->units)
+        units_part(transfer->units, &part);
+    if (transfer->parts.count > 0) {
+        part.start = transfer->parts.all[number].start;
+        part.end = transfer->parts.all[number].end;
+    }
+    bool begun = transfer->verify ? copy_begin(transfer->copy, true, source, path)
+                                  : copy_begin_part(transfer->copy, &part);
     if (!begun) {
         free(path);
         return false;
@@ -204,6 +212,11 @@ static bool begin_one(struct transfer *transfer)
     *target_path = path;
     transfer->begun_count++;
     return true;
+}
+
+static bool plans(const struct transfer *transfer)
+{
+    return transfer->units && transfer->units->task == UNITS_PLAN;
 }
 
 static void collect_one(struct transfer *transfer)
@@ -217,6 +230,9 @@ static void collect_one(struct transfer *transfer)
         return;
     if (transfer->proof)
         proof_file(transfer->proof, &one);
+    if (plans(transfer) && outcome_good(&one.outcome) &&
+        units_plan_file(transfer->units, transfer->copy, &one, &err) < 0)
+        fail(transfer, &err);
     print_changes(transfer, &one);
     if (!single(transfer)) {
         print_one(transfer, &one, &err);
@@ -240,6 +256,9 @@ static void tree_event(struct transfer *transfer, const struct tour_event *event
     bool failed = event->kind == TOUR_FAILED ||
                   (event->kind == TOUR_FILE && !outcome_good(&receipt->outcome));
     tree_print(transfer->options, event, receipt);
+    if (plans(transfer) && units_plan_event(transfer->units, event, receipt, &err) < 0)
+        fail(transfer, &err);
+    error_clear(&err);
     transfer->held_back += event->held_back;
     if (transfer->proof && event->kind == TOUR_FILE)
         proof_file(transfer->proof, receipt);
@@ -274,7 +293,9 @@ static void copy_tree(struct transfer *transfer, const char *source)
     struct error err = {0};
     transfer->tree_begun |= transfer->ended_count > 0 || transfer->tally.failed_count > 0;
     if (tree_begin(&tree, transfer->copy, &transfer->operands, &transfer->options->wish, source,
-                   broken, &err) < 0) {
+                   broken, &err) < 0 ||
+        (plans(transfer) &&
+         units_plan_tree(transfer->units, tree.source_root, tree.target_root, &err) < 0)) {
         fail(transfer, &err);
     } else {
         atomic_store(&transfer->watch.progress, copy_progress(transfer->copy));
@@ -485,6 +506,10 @@ static void copy_all(struct transfer *transfer)
         fail(transfer, &err);
         return;
     }
+    if (transfer->units && units_begin(transfer->units, transfer->copy, &err) < 0) {
+        fail(transfer, &err);
+        return;
+    }
     transfer->begun = true;
     if (transfer->operands.sources_count == 0)
         verify_manifest(transfer);
@@ -504,6 +529,9 @@ static void copy_all(struct transfer *transfer)
     }
     if (!digests_trees(transfer))
         copy_trees(transfer);
+    if (transfer->units && transfer->tally.failed_count == 0 && !transfer->interrupted &&
+        units_end(transfer->units, transfer->copy, &err) < 0)
+        fail(transfer, &err);
     if (!single(transfer)) /* beside each other */
         transfer->sum.duration_ns = clock_now_ns() - transfer->started_ns;
 }
@@ -552,7 +580,7 @@ static void print_resume(const struct transfer *transfer)
     char there[TEXT_NUMBER_BYTES], total[TEXT_NUMBER_BYTES];
     uint64_t bytes = receipt->bytes_durable + receipt->bytes_holes;
     bool lost = transfer->copy && copy_broken(transfer->copy);
-    if (transfer->verify || !transfer->copy || !(transfer->interrupted || lost))
+    if (transfer->verify || plans(transfer) || !transfer->copy || !(transfer->interrupted || lost))
         return;
     if (receipt->piped) {
         log_note("a pipe cannot be gone on with: the same command begins again");
@@ -595,6 +623,23 @@ static int end_proof(struct transfer *transfer, int code)
     log_error("%s", err.text);
     (void)error_take(&transfer->err, &err);
     return code != 0 ? code : exit_code(err.class);
+}
+
+/* What of it is written down: only what is done. */
+static int end_units(struct transfer *transfer, int code)
+{
+    struct error err = {0};
+    bool complete = transfer->begun && !transfer->interrupted && !copy_broken(transfer->copy);
+    bool done = code == EXIT_CODE_DONE || code == exit_code(ERROR_VANISHED);
+    int result = 0;
+    if (plans(transfer) && complete)
+        result = units_plan_end(transfer->units, &err);
+    else if (!plans(transfer) && done && !transfer->options->wish.dry_run)
+        result = units_write(transfer->units, &transfer->sum, &err);
+    if (result == 0)
+        return code;
+    fail(transfer, &err);
+    return transfer_code(transfer);
 }
 
 /* The last words: the receipt of the run. */
@@ -711,7 +756,8 @@ static int look_here(struct transfer *transfer, struct error *err)
     const struct operands *operands = &transfer->operands;
     bool source_here = operands->source.kind == ADDRESS_LOCAL;
     bool target_here = operands->target.kind == ADDRESS_LOCAL;
-    if (operands->sources_count == operands->trees_count || source_here == target_here)
+    if (operands->sources_count == operands->trees_count || source_here == target_here ||
+        transfer->units) /* which look by themselves, and make the way to it */
         return 0;
     return source_here ? look_at_sources(transfer, err) : look_at_target(transfer, err);
 }
@@ -745,6 +791,32 @@ static int read_lists(struct transfer *transfer, struct options *own, struct err
     return result < 0 ? result : refuse_read_input(own, err);
 }
 
+/* What is to be copied, and whether that can be wished. */
+static int resolve_all(struct transfer *transfer, struct options *own, struct error *err)
+{
+    struct operands *operands = &transfer->operands;
+    int rc = operands_resolve(operands, own, err);
+    if (rc == 0)
+        rc = read_lists(transfer, own, err);
+    if (rc == 0 && transfer->units)
+        rc = units_place(transfer->units, operands, &own->wish, err);
+    if (operands->source_bytes > 0)
+        own->wish.file.size_bytes = operands->source_bytes;
+    if (rc == 0)
+        rc = refuse_there(operands, &own->wish, err);
+    if (rc == 0)
+        rc = trees_find(operands, &own->wish, NULL, err);
+    if (rc == 0)
+        rc = refuse_of_several(operands, &own->wish, err);
+    if (rc == 0)
+        rc = parts_refuse(&transfer->parts, own, operands, err);
+    if (rc == 0)
+        rc = look_here(transfer, err);
+    if (rc == 0 && any_remote(operands))
+        rc = reserve_paths(NULL, operands, &own->wish, transfer->verify, err);
+    return rc;
+}
+
 static int transfer_run(struct transfer *at, const struct options *given)
 {
     struct transfer transfer = *at;
@@ -760,23 +832,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
     log_init(options_log_level(options),
              transfer.watch.style == WATCH_BAR ? output_log_bar : output_log);
     log_init_range(options->json ? receipt_json_range : NULL);
-    int rc = operands_resolve(&transfer.operands, options, &err);
-    if (rc == 0)
-        rc = read_lists(&transfer, &own, &err);
-    if (transfer.operands.source_bytes > 0)
-        options->wish.file.size_bytes = transfer.operands.source_bytes;
-    if (rc == 0)
-        rc = refuse_there(&transfer.operands, &options->wish, &err);
-    if (rc == 0)
-        rc = trees_find(&transfer.operands, &options->wish, NULL, &err);
-    if (rc == 0)
-        rc = refuse_of_several(&transfer.operands, &options->wish, &err);
-    if (rc == 0)
-        rc = parts_refuse(&transfer.parts, options, &transfer.operands, &err);
-    if (rc == 0)
-        rc = look_here(&transfer, &err);
-    if (rc == 0 && any_remote(&transfer.operands))
-        rc = reserve_paths(NULL, &transfer.operands, &options->wish, transfer.verify, &err);
+    own.quiet |= plans(&transfer); /* standard output is the plan */
+    int rc = resolve_all(&transfer, &own, &err);
     if (rc == 0) {
         name_sides(&transfer);
         rc = run(&transfer, &err);
@@ -788,6 +845,8 @@ static int transfer_run(struct transfer *at, const struct options *given)
     int code = transfer_code(&transfer);
     if (transfer.proof)
         code = end_proof(&transfer, code);
+    if (transfer.units)
+        code = end_units(&transfer, code);
     print_end(&transfer, code);
     if (any_remote(&transfer.operands)) {
         fflush(stdout);
@@ -826,6 +885,12 @@ static struct options rest_of(const struct options *options)
     rest.operands++;
     rest.operands_count--;
     return rest;
+}
+
+int transfer_units(const struct options *options, struct units *units)
+{
+    struct transfer transfer = {.units = units};
+    return transfer_run(&transfer, options);
 }
 
 int transfer_prove(const struct options *options)

@@ -747,15 +747,16 @@ bool copy_begin(struct copy *copy, bool verify, const char *source_path, const c
                             });
 }
 
-bool copy_begin_part(struct copy *copy, const char *source_path, const char *target_path,
-                     const struct range *part)
+bool copy_begin_part(struct copy *copy, const struct copy_part *part)
 {
     return copy_start(copy, &(struct life_start){
                                 .kind = LIFE_COPY,
-                                .source_path = source_path,
-                                .target_path = target_path,
+                                .roots = {part->roots[SIDE_SOURCE], part->roots[SIDE_TARGET]},
+                                .source_path = part->source_path,
+                                .target_path = part->target_path,
                                 .part_start = part->start,
                                 .part_end = part->end,
+                                .there = part->there,
                             });
 }
 
@@ -832,12 +833,28 @@ static const struct copy_file *copy_first(struct copy *copy)
     return file;
 }
 
+/* The whole path, with that of its root. */
+static const char *copy_show(struct copy *copy, enum side_role role, const struct job_root *root,
+                             const char *path)
+{
+    free(copy->shown[role]);
+    copy->shown[role] = text_join_path(root->path, path);
+    return copy->shown[role] ? copy->shown[role] : path;
+}
+
 /* What holds a target that is busy after the first attempt is of our own session. */
 int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err)
 {
     const struct copy_file *file = copy_first(copy);
     const struct life *life = &file->life;
+    const struct job *job = &life->job;
     copy_fill_receipt(copy, life, file->changes, receipt);
+    if (job->roots[SIDE_TARGET].number > 0) {
+        receipt->source_path =
+            copy_show(copy, SIDE_SOURCE, &job->roots[SIDE_SOURCE], job->source_path);
+        receipt->target_path =
+            copy_show(copy, SIDE_TARGET, &job->roots[SIDE_TARGET], job->target_path);
+    }
     copy_let_go(copy);
     if (outcome_good(&life->outcome))
         return 0;
@@ -955,6 +972,23 @@ static int copy_make_one(struct copy *copy, const char *folder, const char *name
     return result < 0 ? result : 1;
 }
 
+int copy_make_way(struct copy *copy, const struct job_root *root, const char *path,
+                  struct error *err)
+{
+    const struct facts facts = {.kind = FILE_FOLDER};
+    struct life_call make = {.role = SIDE_TARGET, .op = SIDE_MAKE};
+    AUTO_FREE char *way = strdup(path);
+    int result = 0;
+    if (!way)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
+    for (char *slash = strchr(way, '/'); result == 0 && slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        result = copy_call(copy, &make, root, way, &facts, err);
+        *slash = '/';
+    }
+    return result;
+}
+
 int copy_make_folder(struct copy *copy, const char *path, bool parents, struct error *err)
 {
     AUTO_FREE char *folder = NULL;
@@ -993,15 +1027,6 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
     return copy->tour
                ? 0
                : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with a tree");
-}
-
-/* The whole path, with that of its root. */
-static const char *copy_show(struct copy *copy, enum side_role role, const struct job_root *root,
-                             const char *path)
-{
-    free(copy->shown[role]);
-    copy->shown[role] = text_join_path(root->path, path);
-    return copy->shown[role] ? copy->shown[role] : path;
 }
 
 /* What belongs to no file of its own. */

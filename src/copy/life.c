@@ -162,7 +162,7 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     job.journal_early = !compare && (wish->manifest_path || telling || leaves_out);
     /* These want the content to be read, or written in another way. */
     if (compare || wish->verify || wish->manifest_path || wish->digest_path || wish->sparse ||
-        start->part_end > 0)
+        start->part_end > 0 || start->there)
         job.reflink = REFLINK_NEVER;
     if (compare)
         job.journal_path = start->source_path ? NULL : wish->manifest_path;
@@ -207,7 +207,8 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
         return;
     }
     bool target = start->kind == LIFE_LOOK && start->role == SIDE_TARGET;
-    life->small = start->kind == LIFE_COPY;
+    life->there = start->there;
+    life->small = start->kind == LIFE_COPY && !start->there;
     life->copied_earlier_bytes = start->copied_bytes;
     life->described[SIDE_SOURCE] = start->source != NULL;
     life->described[SIDE_TARGET] = life->target_absent = start->target_absent;
@@ -692,9 +693,21 @@ static void life_stored(struct life *life);
 /* There is nothing to be copied. */
 static void life_cloned(struct life *life)
 {
+    struct progress *progress = life->progress;
     life_tell_size(life);
-    life->progress->bytes_referenced = life->progress->bytes_total;
+    if (life->there)
+        progress->bytes_kept = progress->bytes_total;
+    else
+        progress->bytes_referenced = progress->bytes_total;
     life_stored(life);
+}
+
+/* Has somebody else done it, and is it still so as far as can be seen? */
+static bool life_is_there(const struct life *life)
+{
+    const struct job *job = &life->job;
+    return life->there && job->journal == JOURNAL_ABSENT && !job->target_fresh &&
+           job->facts[SIDE_TARGET].size_bytes == job->facts[SIDE_SOURCE].size_bytes;
 }
 
 static void life_target_opened(struct life *life)
@@ -716,7 +729,8 @@ static void life_target_opened(struct life *life)
                                  life_shown(life, SIDE_TARGET, shown));
     if (result == 0)
         result = life_check_pipe(life, SIDE_TARGET, &err);
-    if (result == 0 && life->kind == LIFE_COPY && job->target_cloned) {
+    life->there = life_is_there(life);
+    if (result == 0 && life->kind == LIFE_COPY && (job->target_cloned || life->there)) {
         life_cloned(life);
         return;
     }
@@ -1072,7 +1086,8 @@ static void life_committed(struct life *life)
     if (life->kind == LIFE_COMPARE) {
         life->outcome = life_compared(life, life->error);
     } else {
-        bool whole = life->small || (life->job.target_cloned && !life->plan);
+        bool nothing = (life->job.target_cloned || life->there) && !life->plan;
+        bool whole = life->small || nothing;
         life->proof.complete = whole || plan_complete(life->plan);
         life->proof.options_kept = life_options_kept(life);
         life_itemize_changed(life, ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS));

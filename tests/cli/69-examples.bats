@@ -10,6 +10,7 @@ not_run() {
     *"-J gate"*) why="a jump host: 54-ssh-configuration has one" ;;
     command=*) why="a line of authorized_keys: 56-restrict has one" ;;
     scp\ *) why="scp's own" ;;
+    *"| parallel"*) ! command -v parallel >/dev/null && why="GNU parallel is not here" ;;
     *) return 1 ;;
     esac
 }
@@ -26,6 +27,20 @@ stand_ins() {
     cp bin/systemd-run bin/srun
     printf '#!/bin/sh\n' >bin/lvcreate # $SCRATCH/file is the snapshot
     cp bin/lvcreate bin/lvremove
+    cat >bin/sbatch <<'SBATCH'
+#!/bin/bash
+for word; do
+    case $word in
+    --array=*) last=${word#--array=1-} last=${last%\%*} ;;
+    --wrap=*) command=${word#--wrap=} ;;
+    esac
+done
+[ -n "${last:-}" ] || exit 0 # that which waits for the others
+for ((SLURM_ARRAY_TASK_ID = 1; SLURM_ARRAY_TASK_ID <= last; SLURM_ARRAY_TASK_ID++)); do
+    export SLURM_ARRAY_TASK_ID
+    sh -c "$command" || exit
+done
+SBATCH
     # The other machine: its home is there/, whatever its name is.
     printf '#!/bin/sh\nshift\ncd "%s/there" && exec sh -c "$*"\n' "$SCRATCH" >bin/far
     chmod 755 bin/*
@@ -48,6 +63,7 @@ world() {
     tar -cf there/backup/folder.tar -C here folder
     ln -s "$HAUL" there/haul
     haul -q --manifest=here/disk.sums -I file root/manifested
+    (cd here && haul plan -q --unit-size=1M disk.img "$SCRATCH/root/srv/unit.img" >plan)
 }
 
 # What stands in for paths of whole machines, and a size that takes no time; of a line of a crontab the command.

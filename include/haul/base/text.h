@@ -48,6 +48,15 @@ uint32_t text_distance(const char *a, const char *b);
  * escape. */
 const char *text_json(char *out, size_t capacity, const char *text);
 
+/* The same, and nothing is lost: bytes that are not UTF-8 become \\udc80 to \\udcff, as Python
+ * reads and writes them. Six times the bytes of the text, and one, are always enough. */
+const char *text_json_exact(char *out, size_t capacity, const char *text);
+
+/* The other way, in place: from behind the opening quote, which *text points to, up to behind the
+ * closing one, where it points then. The text with a NUL; NULL: text_json_exact() has not made it.
+ */
+char *text_json_take(char **text);
+
 /* The folder that a path lies in ("." where it names none), and its last part without slashes
  * behind it, both to be freed. false: no memory. */
 bool text_split_path(const char *path, char **folder, char **name);

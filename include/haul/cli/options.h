@@ -26,6 +26,8 @@ struct options {
     struct copy_wish wish; /* wish.link points into the lists below */
     const char **operands; /* SOURCE... TARGET in their order; the strings are argv's */
     uint32_t operands_count;
+    const char **words; /* all the others, in their order: options and their values */
+    uint32_t words_count;
     struct option_list identities; /* -i */
     struct option_list settings;   /* -o KEY=VALUE */
     struct filter_word *filters;   /* --filter, --exclude ..., in their order */
@@ -33,6 +35,9 @@ struct options {
     struct option_list ranges; /* --range */
     const char *ranges_from;   /* --ranges-from */
     const char *files_from;    /* --files-from; NULL: all */
+    uint64_t unit_bytes;       /* --unit-size; 0: as the plan chooses */
+    uint32_t unit;             /* --unit ... */
+    bool unit_given;           /* ... of haul run */
     bool archive;              /* -a */
     bool from_zeros;           /* -0: lines of files that are read end with a zero byte */
     uint32_t verbose;          /* -v, -vv */

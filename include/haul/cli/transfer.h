@@ -15,6 +15,10 @@ int transfer_command(const struct options *options);
  */
 int transfer_verify(const struct options *options);
 
+/* What is about a plan (units.h): SOURCE and TARGET are the operands. */
+struct units;
+int transfer_units(const struct options *options, struct units *units);
+
 /* A copy, and an account of what entered the page cache by it (prove.h). */
 int transfer_prove(const struct options *options);
 

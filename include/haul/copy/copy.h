@@ -44,6 +44,7 @@ struct tour_wish {
     bool force;                /* --force: a folder in the way of something else goes */
     bool remove_source;        /* --remove-source-files */
     bool mkpath;               /* --mkpath: the target's folders are made */
+    bool leaves_folders;       /* they are made, and whoever ends the plan gives them the rest */
     const struct rules *rules; /* --filter, --exclude ...; the caller's; NULL: none */
     struct names *names;       /* --files-from: nothing but these; the caller's, and those that are
                                   moved are left out of it; NULL: all */
@@ -104,11 +105,18 @@ enum { COPY_FILES_MAX = 288 }; /* begun and not collected */
  * ERROR_MISMATCH. false: as many are begun as there is room for, collect one first. */
 bool copy_begin(struct copy *copy, bool verify, const char *source_path, const char *target_path);
 
-/* The same with a part of a file, end > start: its bytes become durable, and the target as large as
- * it has to be; it is finished by a copy of all of it. */
-struct range;
-bool copy_begin_part(struct copy *copy, const char *source_path, const char *target_path,
-                     const struct range *part);
+/* One file of a plan, or a part of one, whose texts stay the caller's until it is collected. */
+struct copy_part {
+    struct job_root roots[2]; /* by role: the paths are beneath them; number 0: they are not */
+    const char *source_path, *target_path;
+    uint64_t start, end; /* these bytes become durable, and the target as large as it has to be; it
+                            is finished by a copy of all of it. end 0: all of it */
+    bool there; /* all of them are, as somebody has proven: it is only committed. Where it looks
+                   otherwise (a journal, a new target) it is compared all the same */
+};
+
+/* The same with such a one. */
+bool copy_begin_part(struct copy *copy, const struct copy_part *part);
 
 /* Wait for the file that was begun first. On success everything that the receipt says holds,
  * `durable` first of all. On failure the receipt still tells what is known; what was journalled is
@@ -132,7 +140,13 @@ void copy_tour_next(struct copy *copy, struct tour_event *event, struct receipt 
  * words. */
 int copy_make_folder(struct copy *copy, const char *path, bool parents, struct error *err);
 
-/* What is at a name beneath a root, where nothing is followed. */
+/* The folders on the way to a name beneath a root of the target's side, which only their owner may
+ * enter until somebody gives them what they are to have. */
+int copy_make_way(struct copy *copy, const struct job_root *root, const char *path,
+                  struct error *err);
+
+/* What is at a name beneath a root, where nothing is followed; of one without a number as
+ * copy_describe(). */
 int copy_look(struct copy *copy, bool target, const struct job_root *root, const char *path,
               struct facts *facts, struct error *err);
 

@@ -197,6 +197,7 @@ struct life {
     bool target_absent;        /* told: there is no target, its folder is new */
     bool open[2];  /* by role: OPEN has ended well, no COMMIT or ABANDON was tried since */
     bool held[2];  /* the same, but a COMMIT that failed: has to be abandoned */
+    bool there;    /* what is open needs no copy, only its commit */
     bool deltas;   /* of a chunk that differs only the blocks that do go to the target */
     bool piped[2]; /* by role, as described: it has an order and no places */
     bool
@@ -261,6 +262,7 @@ struct life_start {
     uint32_t chunk_bytes;
     const char *source_path, *target_path;
     uint64_t part_start, part_end; /* COPY: of these bytes only; part_end 0: of all */
+    bool there;                    /* COPY: they are; see copy.h */
     struct error *error;           /* where its words go */
     struct job_root roots[2];      /* by role */
     const struct facts *source;    /* as a walk has told them; NULL: the source is asked */
