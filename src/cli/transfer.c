@@ -828,6 +828,7 @@ static int transfer_run(struct transfer *at, const struct options *given)
     transfer.sum.source_path = options->operands_count == 2 ? options->operands[0] : NULL;
     transfer.sum.target_path = options->operands[options->operands_count - 1];
     transfer.watch.writes = !transfer.verify && !options->wish.dry_run;
+    transfer.watch.json = options->json;
     transfer.watch.style = watch_choose(options->json, options->quiet, options->progress);
     log_init(options_log_level(options),
              transfer.watch.style == WATCH_BAR ? output_log_bar : output_log);

@@ -7,6 +7,7 @@
 #include "haul/base/num.h"
 #include "haul/cli/exit.h"
 #include "haul/cli/progress.h"
+#include "haul/cli/receipt.h"
 #include "haul/cli/signals.h"
 #include "haul/disk/pressure.h"
 
@@ -150,6 +151,28 @@ static void request_stop(struct watching *state)
                  state->watch->writes ? ": what is written is being made durable" : "");
 }
 
+/* What is known here: the copy's thread is left where it is, and prints nothing any more. */
+static void print_receipt(const struct watching *state, const char *why)
+{
+    const struct progress_view *view = &state->view;
+    struct receipt receipt;
+    if (!state->watch->json)
+        return;
+    flockfile(stdout); /* for good */
+    receipt_init(&receipt);
+    if (state->known) { /* a link was dialled again in the middle of it */
+        receipt.bytes_total = view->bytes_total;
+        receipt.bytes_durable = view->bytes_durable;
+        receipt.bytes_copied = view->bytes_copied;
+        receipt.bytes_kept = view->bytes_kept;
+        receipt.bytes_repaired = view->bytes_repaired;
+        receipt.bytes_verified = view->bytes_verified;
+        receipt.bytes_holes = view->bytes_holes;
+    }
+    receipt_json(stdout, &receipt, "receipt", EXIT_CODE_INTERRUPTED, why);
+    fflush(stdout);
+}
+
 /* Nothing is written yet while both sides are being opened, so there is nothing to wait for. */
 static void wake_opener(const struct watching *state)
 {
@@ -159,6 +182,8 @@ static void wake_opener(const struct watching *state)
         return;
     if (clock_now_ns() - state->stopping_ns >= OPENING_NS_MAX) {
         log_error("interrupted while connecting");
+        signals_release(EXIT_CODE_INTERRUPTED); /* whoever should read the receipt may not */
+        print_receipt(state, "interrupted while connecting");
         quit(state);
     }
     signals_wake(*watch->opener);

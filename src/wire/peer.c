@@ -510,8 +510,9 @@ static bool peer_drained(const struct peer *self)
  */
 static void peer_goodbye(struct peer *self)
 {
-    uint64_t seconds = self->stopped_ns ? 1 : PEER_CLOSE_SECONDS, now_ns = clock_now_ns();
-    uint64_t deadline_ns = now_ns + seconds * NS_PER_SECOND;
+    bool stopped = self->stopped_ns > 0 || (self->config.control && self->config.control->stop);
+    uint64_t now_ns = clock_now_ns();
+    uint64_t deadline_ns = now_ns + (stopped ? 1 : PEER_CLOSE_SECONDS) * NS_PER_SECOND;
     bool said = false;
     for (; !self->broken && now_ns < deadline_ns; now_ns = clock_now_ns()) {
         if (!said && peer_drained(self)) {

@@ -432,3 +432,25 @@ drawn_options() { # N
     expect_clear_error
     nothing_left 20
 }
+
+# It used to end after two seconds without a receipt: the login was still being let go of.
+@test "interrupted at a login that will not end, of the first or the second machine: 20, and a receipt" {
+    local way
+    printf '%s\n' '#!/bin/sh' '[ "$1" = deaf ] || { shift; exec sh -c "exec $*"; }' 'trap "" TERM INT HUP' ': >called' \
+        'while [ -e held ]; do sleep 0.1; done' >transport
+    chmod 755 transport
+    random_file source 64K
+    : >held
+    cleanup_fn rm -f "$SCRATCH/held"
+    for way in "source deaf:$SCRATCH/target" "near:$SCRATCH/source deaf:$SCRATCH/target"; do
+        rm -f called
+        # shellcheck disable=SC2086
+        begin -e "$SCRATCH/transport" --remote-path="$HAUL" --retries=0 $way
+        waits_until 60 test -e called
+        kill -TERM "$running"
+        finished
+        expect_status 20
+        expect_receipt .exit 20
+        expect_receipt .durable false
+    done
+}

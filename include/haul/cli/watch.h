@@ -28,6 +28,7 @@ struct watch {
     _Atomic uint32_t number;    /* which one of so many */
     uint32_t count;
     bool writes;            /* what is written has to be made durable, if it is stopped */
+    bool json;              /* a receipt is owed, however this ends */
     struct control control; /* of the run: a signal sets `stop` */
 };
 
@@ -36,8 +37,9 @@ enum watch_style watch_choose(bool json, bool quiet, bool asked);
 
 /* Returns when fd_done is readable. The first INT, TERM or HUP asks the copy to stop, the second
  * ends the process at once with exit code 20; so does the first when what is asked is a login that
- * will not end. The terminal is then left as it was found, a password's prompt has changed it. USR1
- * (and INFO, where there is one) prints one line of status. */
+ * will not end, with a receipt where one is owed. The terminal is then left as it was found, a
+ * password's prompt has changed it. USR1 (and INFO, where there is one) prints one line of status.
+ */
 void watch_run(struct watch *watch);
 
 #endif
