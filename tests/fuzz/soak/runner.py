@@ -1,6 +1,7 @@
 """Runs haul once, sends it the signal that the story wants, waits for everything that it started."""
 import ctypes
 import collections
+import glob
 import json
 import os
 import re
@@ -15,6 +16,10 @@ PR_SET_CHILD_SUBREAPER = 36
 MIB = 1 << 20
 MEMORY_MIB, MEMORY_BESIDE_MIB = 16, 24  # the default budget; program, libraries and stacks beside any
 SAMPLE_SECONDS = 0.01
+# A run that hangs sleeps: in all threads, at each look, and next to nothing is read, written or computed meanwhile. One that
+# is slow on a busy machine waits for a disk or a processor, or gets something done.
+STILL_LOOKS, STILL_TICKS, STILL_BYTES = 60, 25, 64 << 10
+SECONDS_MAX = 1800
 NOT_ITS_OWN = ("Sanitizer", "runtime error:", "Assertion", "assert", "core dumped")
 
 
@@ -22,7 +27,7 @@ NOT_ITS_OWN = ("Sanitizer", "runtime error:", "Assertion", "assert", "core dumpe
 class Outcome:
     arguments: list
     code: int  # negative: by a signal
-    hung: bool
+    hung: str  # what it was doing when it was given up; "": it ended
     left: list  # command lines of processes that did not end
     events: list
     broken_lines: list
@@ -79,7 +84,7 @@ def begin(haul):
 def promises(outcome):
     """What is true of every run."""
     if outcome.hung:
-        yield "hangs"
+        yield outcome.hung
     if outcome.crash:
         yield f"complains: {outcome.crash}"
     for command in outcome.left:
@@ -114,16 +119,67 @@ def _command(pid):
         return "?"
 
 
-def _reap_orphans(seconds):
-    end = time.monotonic() + seconds
+def _read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _with_descendants(pids):
+    found = list(pids)
+    for pid in found:
+        for task in glob.glob(f"/proc/{pid}/task/*/children"):
+            found += [int(child) for child in _read(task).split() if int(child) not in found]
+    return found
+
+
+class Stillness:
+    """Of these processes and all that they have started, looked at once a second."""
+
+    def __init__(self):
+        self.looks, self.ticks, self.bytes = 0, 0, 0
+
+    def look(self, pids):
+        """true: nothing has moved for so long that it is a hang."""
+        pids = _with_descendants(pids)
+        stats = [_read(path).rpartition(")")[2].split() for pid in pids for path in glob.glob(f"/proc/{pid}/task/*/stat")]
+        stats = [fields for fields in stats if fields]
+        ticks = sum(int(fields[11]) + int(fields[12]) for fields in stats)
+        moved = sum(int(number) for pid in pids for number in re.findall(r"[rw]char: (\d+)", _read(f"/proc/{pid}/io")))
+        asleep = bool(stats) and all(fields[0] in "SZ" for fields in stats)
+        if not asleep or abs(ticks - self.ticks) > STILL_TICKS or abs(moved - self.bytes) > STILL_BYTES:
+            self.looks, self.ticks, self.bytes = 0, ticks, moved
+        self.looks += 1
+        return self.looks > STILL_LOOKS
+
+    @staticmethod
+    def tell(pids):
+        """What each thread is doing."""
+        lines = []
+        for pid in _with_descendants(pids):
+            lines.append(f"{pid} {_command(pid)}: {len(glob.glob(f'/proc/{pid}/fd/*'))} descriptors")
+            for task in sorted(glob.glob(f"/proc/{pid}/task/*")):
+                words = [_read(f"{task}/{name}").strip() for name in ("comm", "wchan", "syscall")]
+                state = _read(f"{task}/stat").rpartition(")")[2].split()[:1]
+                stack = re.findall(r"\] (\w+)", _read(f"{task}/stack"))[:6]
+                lines.append("  " + " ".join(state + words + stack))
+        return "\n      ".join(lines)
+
+
+def _reap_orphans():
+    stillness, looked, end = Stillness(), time.monotonic(), time.monotonic() + SECONDS_MAX
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return []
         if pid == 0:
-            if time.monotonic() > end:
-                break
+            if time.monotonic() > looked + 1:
+                looked += 1
+                if stillness.look(_children()) or looked > end:
+                    break
             time.sleep(0.002)
     left = [_command(pid) for pid in _children()]
     for pid in _children():
@@ -137,27 +193,34 @@ class _Run:
 
     def __init__(self, arguments, world, stop, out, err):
         self.arguments, self.world, self.stop = arguments, world, stop
-        self.stopped = self.hung = False
+        self.stopped, self.hung = False, ""
+        self.stillness = Stillness()
         self.rival = None
-        self.memory_bytes = self.sampled = 0
+        self.memory_bytes = self.sampled = self.looked = 0
         self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=world.root)
 
-    def wait(self, seconds_max):
+    def pids(self):
+        return [process.pid for process in (self.process, self.rival) if process] + self.world.server_pids()
+
+    def wait(self):
         began = time.monotonic()
         while self.process.poll() is None or self.rival and self.rival.poll() is None:
             passed = time.monotonic() - began
             if passed > self.sampled:
                 self.sampled = passed + SAMPLE_SECONDS
                 self.memory_bytes = max([self.memory_bytes] + [memory_of(pid) for pid in [self.process.pid] + self.world.server_pids()])
-            if passed > seconds_max:
-                self._give_up()
-            elif self.stop and not self.stopped and passed >= self.stop.seconds and \
+            if passed > self.looked + 1:
+                self.looked = passed
+                still = self.stillness.look(self.pids())
+                if still or passed > SECONDS_MAX:
+                    self._give_up("hangs" if still else f"does not end within {SECONDS_MAX} s")
+            if self.stop and not self.stopped and not self.hung and passed >= self.stop.seconds and \
                     (not self.stop.when_journalled or self.world.journal_has_entries()):
                 self.stopped = self._interfere()
             time.sleep(0.001 if passed < 1 else 0.02)
 
-    def _give_up(self):
-        self.hung = True
+    def _give_up(self, how):
+        self.hung = f"{how}:\n      {Stillness.tell(self.pids())}"
         for process in filter(None, (self.process, self.rival)):
             process.kill()
             process.wait()
@@ -180,11 +243,11 @@ class _Run:
         return bool(pids)
 
 
-def run(arguments, world, stop=None, seconds_max=120):
+def run(arguments, world, stop=None):
     with open(world.path("out"), "wb") as out, open(world.path("err"), "wb") as err:
         one = _Run(arguments, world, stop, out, err)
-        one.wait(seconds_max)
-    left = _reap_orphans(30)
+        one.wait()
+    left = _reap_orphans()
     events, broken = [], []
     with open(world.path("out"), "rb") as out:
         for line in out:
