@@ -198,7 +198,7 @@ static void proof_wait(struct proof *proof)
 
 void proof_open(struct proof *proof, uint64_t at_once_max_bytes)
 {
-    int fds[2];
+    int fds[2] = {-1, -1};
     struct letter letter;
     pid_t process = getpid();
     *proof = (struct proof){.fd = -1, .at_once_max_bytes = at_once_max_bytes};
@@ -206,6 +206,8 @@ void proof_open(struct proof *proof, uint64_t at_once_max_bytes)
         (proof->pid = fork()) < 0) {
         snprintf(proof->why, sizeof(proof->why), "no process that counts: %s", strerror(errno));
         proof->pid = 0;
+        cleanup_close(&fds[0]);
+        cleanup_close(&fds[1]);
         return;
     }
     if (proof->pid == 0) {

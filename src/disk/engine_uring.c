@@ -459,7 +459,9 @@ int engine_uring_open(struct engine **out, const struct engine_config *config, s
 {
     (void)out;
     (void)config;
-    return error_set_class(err, ERROR_FILE, ENOSYS, "io_uring is not built in");
+    /* Asked for on the command line; `auto` takes the next engine. */
+    return error_set_class(err, ERROR_USAGE, ENOSYS,
+                           "io_uring is not built in: leave out --engine=uring");
 }
 
 #endif
