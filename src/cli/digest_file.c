@@ -2,8 +2,8 @@
 #include "haul/cli/digest_file.h"
 
 #include "haul/base/cleanup.h"
-#include "haul/cli/replace.h"
 #include "haul/disk/probe.h"
+#include "haul/disk/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,10 @@ int digest_file_check(const char *path, struct error *err)
 {
     char text[80] = "";
     struct stat st;
-    int result = probe_folder(NULL, path, err);
+    AUTO_FREE char *real = replace_find(path);
+    if (!real)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
+    int result = probe_folder(NULL, real, err);
     if (result < 0 || stat(path, &st) != 0)
         return result;
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

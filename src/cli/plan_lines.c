@@ -6,7 +6,7 @@
 #include "haul/base/num.h"
 #include "haul/base/text.h"
 #include "haul/cli/output.h"
-#include "haul/cli/replace.h"
+#include "haul/disk/replace.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -125,3 +125,19 @@ lists() { # TARGET
     copied --digest-file=sums --digest=xxh128 source target
     expect "xxh128" "$(cut -c 1-32 sums)" "$(receipt .xxh128)"
 }
+
+@test "a list is written through a link, as > does it, also through one that leads nowhere yet" {
+    mkdir lists
+    ln -s lists/sums sums
+    copied --digest-file=sums source target
+    [ -L sums ]
+    expect "sums" "$(cat lists/sums)" "$(sha256sum target)"
+    "$TOOLS/fill" --flip=5 source
+    copied --digest-file=sums source target
+    [ -L sums ]
+    expect "sums" "$(cat lists/sums)" "$(sha256sum target)"
+    expect "what is left" "$(ls -A lists)" sums
+    ln -s nowhere/sums broken
+    copy --digest-file=broken source target
+    [ "$status" != 0 ]
+}
