@@ -38,6 +38,7 @@ struct plan {
     /* The data extent found last; everything before its end is known. */
     uint64_t extent_start, extent_end;
     bool map_pending;
+    bool erases_alone; /* the target cannot erase several chunks at once */
     bool cancelled;
 
     uint32_t outstanding; /* items yielded and not ended */
@@ -256,17 +257,51 @@ static enum plan_answer plan_map_item(struct plan *plan, struct plan_item *item)
     return PLAN_ITEM;
 }
 
+static bool plan_is_old(const struct plan *plan, uint64_t chunk)
+{
+    return plan_offset(plan, chunk) < plan->config.compare_bytes;
+}
+
+static bool plan_is_blank(const struct plan *plan, uint64_t chunk)
+{
+    return plan->config.blank && !plan_is_old(plan, chunk);
+}
+
+/* The audit's, not ours. */
+static bool plan_is_listed(const struct plan *plan, uint64_t chunk)
+{
+    return plan->listed && bit_is_set(plan->listed, chunk);
+}
+
+static bool plan_is_far_ahead(const struct plan *plan, uint64_t chunk)
+{
+    return !plan->config.resume && chunk >= plan->folded_chunks + plan->reorder_count;
+}
+
+/* What follows and has to be erased, too. */
+static void plan_erase_more(struct plan *plan, struct plan_item *item)
+{
+    while (!plan->erases_alone && plan->next_chunk < plan->end_chunk) {
+        uint64_t chunk = plan->next_chunk;
+        if (plan_place(plan, chunk) != PLACE_HOLE || plan_is_blank(plan, chunk) ||
+            plan_is_listed(plan, chunk) || plan_is_far_ahead(plan, chunk) ||
+            plan_length(plan, chunk) > SIDE_ERASE_BYTES_MAX - item->length)
+            break;
+        item->length += plan_length(plan, chunk);
+        plan->next_chunk++;
+    }
+}
+
 static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *item)
 {
     uint32_t holes_count = 0;
     while (plan->next_chunk < plan->end_chunk) {
         uint64_t chunk = plan->next_chunk;
-        bool old = plan_offset(plan, chunk) < plan->config.compare_bytes;
-        if (plan->listed && bit_is_set(plan->listed, chunk)) {
-            plan->next_chunk++; /* the audit's, not ours */
+        if (plan_is_listed(plan, chunk)) {
+            plan->next_chunk++;
             continue;
         }
-        if (!plan->config.resume && chunk >= plan->folded_chunks + plan->reorder_count)
+        if (plan_is_far_ahead(plan, chunk))
             return PLAN_LATER;
         if (plan->control->stop) /* the next item may be hours of holes away */
             return PLAN_LATER;
@@ -275,20 +310,22 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
             return plan_map_item(plan, item);
         if (holes_count == PLAN_HOLES_MAX)
             return PLAN_LATER;
-        plan->next_chunk++;
-        bool blank = plan->config.blank && !old;
-        if (place == PLACE_HOLE && blank) {
-            plan_hole(plan, chunk);
-            holes_count++;
-            continue;
-        }
-        bool check = old && !plan->config.rewrite;
+        bool check = plan_is_old(plan, chunk) && !plan->config.rewrite;
         plan_item_set(plan, item,
                       place == PLACE_HOLE ? PLAN_ERASE
                       : check             ? PLAN_CHECK
                                           : PLAN_COPY,
                       chunk);
+        plan->next_chunk++;
+        bool blank = plan_is_blank(plan, chunk);
+        if (place == PLACE_HOLE && blank) {
+            plan_hole(plan, chunk);
+            holes_count++;
+            continue;
+        }
         item->blank = blank;
+        if (place == PLACE_HOLE)
+            plan_erase_more(plan, item);
         plan->outstanding++;
         return PLAN_ITEM;
     }
@@ -364,12 +401,28 @@ static enum plan_answer plan_either_item(struct plan *plan, struct plan_item *it
     return first == PLAN_END && second == PLAN_END ? PLAN_END : PLAN_LATER;
 }
 
+/* Of an erasure of several chunks that cannot be done at once the first one. */
+static void plan_take_returned(struct plan *plan, struct plan_item *item)
+{
+    struct plan_item *last = &plan->returned[plan->returned_count - 1];
+    *item = *last;
+    if (item->action == PLAN_ERASE && plan->erases_alone)
+        item->length = plan_length(plan, item->chunk);
+    if (item->length == last->length) {
+        plan->returned_count--;
+        return;
+    }
+    last->chunk++;
+    last->offset += item->length;
+    last->length -= item->length;
+}
+
 static enum plan_answer plan_next_locked(struct plan *plan, struct plan_item *item)
 {
     if (plan->cancelled)
         return PLAN_END;
     if (plan->returned_count > 0) {
-        *item = plan->returned[--plan->returned_count];
+        plan_take_returned(plan, item);
         plan->outstanding++;
         return PLAN_ITEM;
     }
@@ -523,7 +576,10 @@ void plan_differs(struct plan *plan, const struct plan_item *item, const struct 
 void plan_erased(struct plan *plan, const struct plan_item *item)
 {
     plan_lock_outcome(plan);
-    plan_hole(plan, item->chunk);
+    uint64_t end = item->offset + item->length;
+    for (uint64_t chunk = item->chunk; chunk < plan->end_chunk && plan_offset(plan, chunk) < end;
+         chunk++)
+        plan_hole(plan, chunk);
     pthread_mutex_unlock(&plan->lock);
 }
 
@@ -560,6 +616,14 @@ void plan_recalled(struct plan *plan, const struct plan_item *item,
             plan->recalled[plan->recalled_count++] = entries[i];
     }
     pthread_mutex_unlock(&plan->lock);
+}
+
+void plan_erases_alone(struct plan *plan, const struct plan_item *item)
+{
+    pthread_mutex_lock(&plan->lock);
+    plan->erases_alone = true;
+    pthread_mutex_unlock(&plan->lock);
+    plan_returned(plan, item);
 }
 
 void plan_returned(struct plan *plan, const struct plan_item *item)

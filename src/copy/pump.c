@@ -658,6 +658,11 @@ static void pump_returned(struct pump *pump, struct slot *slot)
         pump_stepped(pump, slot);
         return;
     }
+    if (slot->op == SIDE_ERASE && slot->result == -EOPNOTSUPP && side_erases_many(slot)) {
+        plan_erases_alone(life->plan, &slot->item);
+        pump_free(pump, slot);
+        return;
+    }
     if (slot->result < 0)
         life_note_failure(life, slot->result, slot->error, pump->sides[pump_role(slot)]->broken);
     bool half = slot->state == SLOT_FETCHING || slot->state == SLOT_EXAMINING ||

@@ -405,6 +405,10 @@ static void local_punched(struct local *self, struct work *work, int result)
         work_fail(self, work, -result, "punching a hole");
         return;
     }
+    if (side_erases_many(slot)) {
+        work_fail(self, work, EOPNOTSUPP, "punching a hole");
+        return;
+    }
     assert(slot->buffer && slot->length <= slot->capacity);
     memset(slot->buffer, 0, slot->length);
     slot->op = SIDE_STORE;

@@ -86,6 +86,12 @@ void side_close(struct side *side)
         side->ops->close(side);
 }
 
+bool side_erases_many(const struct slot *slot)
+{
+    uint32_t chunk_bytes = slot->job->chunk_bytes;
+    return slot->offset / chunk_bytes != (slot->offset + slot->length - 1) / chunk_bytes;
+}
+
 int side_call(struct side *side, struct slot *slot, enum side_op op, struct error *err)
 {
     struct slot *done = NULL;

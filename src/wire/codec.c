@@ -208,6 +208,7 @@ static const struct field sync_fields[] = {ROOT, BOOL(slot.conditional)};
 
 static const struct field map_fields[] = {OFFSET};
 static const struct field range_fields[] = {RANGE};
+static const struct field erase_fields[] = {OFFSET, U32(slot.length, 1, SIDE_ERASE_BYTES_MAX)};
 static const struct field fetch_fields[] = {RANGE, CONDITION, BOOL(slot.sparing)};
 static const struct field examine_fields[] = {RANGE, CONDITION, BOOL(slot.from_medium),
                                               BOOL(slot.blocks)};
@@ -307,7 +308,7 @@ static const struct {
     [SIDE_EXAMINE] = {.asked = TABLE(examine_fields), .answered = TABLE(examined_fields)},
     [SIDE_STORE] = {.asked = TABLE(store_fields), .gives = true},
     [SIDE_KEEP] = {.asked = TABLE(keep_fields)},
-    [SIDE_ERASE] = {.asked = TABLE(range_fields)},
+    [SIDE_ERASE] = {.asked = TABLE(erase_fields)},
     [SIDE_SYNC] = {.asked = TABLE(sync_fields)},
     [SIDE_COMMIT] = {.asked = TABLE(file_fields), .describes = true, .reports = true},
     [SIDE_ABANDON] = {.reports = true},

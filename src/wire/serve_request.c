@@ -230,11 +230,13 @@ static const char *check_chunk(const struct serve_job *job, const struct slot *a
     bool writes = op == SIDE_STORE || op == SIDE_ERASE;
     if (is_piped(job)) /* where it ends, COMMIT says */
         size_bytes = min_u64(asked->offset + asked->length, WIRE_OFFSET_MAX);
+    uint64_t most =
+        job->job.wish.part_end > 0 ? min_u64(size_bytes, job->job.wish.part_end) : size_bytes;
     uint64_t first = align_down(asked->offset, chunk_bytes);
     uint64_t start = max_u64(first, job->job.wish.part_start);
-    uint64_t end = min_u64(first + chunk_bytes, size_bytes);
-    if (job->job.wish.part_end > 0)
-        end = min_u64(end, job->job.wish.part_end);
+    uint64_t end = min_u64(first + chunk_bytes, most);
+    if (op == SIDE_ERASE) /* several in a row */
+        end = min_u64(align_up(asked->offset + asked->length, chunk_bytes), most);
     if (asked->offset != start || start >= end || asked->length != end - start)
         return "a range that is not a chunk of the file, or of the part of it";
     if (writes && job->job.wish.compare_only)

@@ -35,6 +35,7 @@ struct fake {
     uint32_t fail_nth, fail_seen;
     bool fail_lasting;
     bool lazy;               /* now and then gives nothing back */
+    bool erases_alone;       /* one chunk at a time */
     uint32_t break_at_given; /* breaks for good once it has given back so many slots; 0: never */
     bool (*holds)(const struct world *world, const struct slot *slot); /* not yet */
 
@@ -115,10 +116,14 @@ static inline void fake_start(struct side *side, struct slot *slot)
     case SIDE_FETCH:
     case SIDE_EXAMINE:
     case SIDE_KEEP:
-    case SIDE_ERASE:
         assert_int_equal(slot->offset % CHUNK, 0);
         assert_true(chunk < world->chunks_count);
         assert_int_equal(slot->length, CHUNK);
+        break;
+    case SIDE_ERASE:
+        assert_int_equal(slot->offset % CHUNK, 0);
+        assert_int_equal(slot->length % CHUNK, 0);
+        assert_true(chunk + slot->length / CHUNK <= world->chunks_count);
         break;
     case SIDE_SYNC:
         assert_null(slot->buffer);
@@ -190,8 +195,10 @@ static inline void fake_execute(struct world *world, struct slot *slot)
         world->stores_during_sync += world->sync_out;
         break;
     case SIDE_ERASE:
-        world->target_digest[chunk] = digest_of_zeros(CHUNK);
-        world->target_bytes[chunk] = CHUNK;
+        for (uint64_t i = chunk; i < chunk + slot->length / CHUNK; i++) {
+            world->target_digest[i] = digest_of_zeros(CHUNK);
+            world->target_bytes[i] = CHUNK;
+        }
         break;
     case SIDE_SYNC:
         world->synced_bytes = world->stored_at_sync;
@@ -246,7 +253,9 @@ static inline int fake_reap(struct side *side, struct slot **out, uint32_t max, 
         assert_int_equal(eventfd_read(fake->fd, &value), 0);
     }
     world->with_end[slot->index] = false;
-    if (fake_fails(fake, slot)) {
+    if (fake->erases_alone && slot->op == SIDE_ERASE && slot->length > CHUNK) {
+        slot->result = -EOPNOTSUPP;
+    } else if (fake_fails(fake, slot)) {
         slot->result = error_set(slot->error, fake->fail_errno, "%s",
                                  side->role == SIDE_SOURCE ? "source words" : "target words");
         world->failed = true;

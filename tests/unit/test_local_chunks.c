@@ -36,11 +36,15 @@ static void erase_range_reads_as_zeros_and_no_more(void **state)
     bench->job.wish.preallocate = false;
     bench_open_files(bench);
     struct stat before = stat_of(bench->target_path);
-    static const uint64_t erased[] = {CHUNK, 4 * CHUNK}; /* one in the middle, and the tail */
+    static const struct {
+        uint64_t offset;
+        uint32_t length;
+    } erased[] = {{CHUNK, CHUNK}, {4 * CHUNK, 100}, {2 * CHUNK, 2 * CHUNK + 100}};
     for (size_t i = 0; i < COUNT_OF(erased); i++) {
-        aim(bench, &bench->slots[0], erased[i]);
+        aim(bench, &bench->slots[0], erased[i].offset);
+        bench->slots[0].length = erased[i].length;
         must(bench, bench->target, &bench->slots[0], SIDE_ERASE);
-        memset(bench->content + erased[i], 0, bench->slots[0].length);
+        memset(bench->content + erased[i].offset, 0, erased[i].length);
     }
     commit(bench);
     assert_content(bench->target_path, bench->content, bench->size_bytes);

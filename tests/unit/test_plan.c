@@ -307,6 +307,37 @@ static void plan_next_hole_where_nothing_is_blank_is_erased(void **state)
     plan_close(f.plan);
 }
 
+/* As many chunks as lie in a row, but not beyond what may be ahead; and one by one where a target
+ * cannot do that. */
+static void plan_next_hole_of_many_chunks_is_erased_at_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    enum { CHUNKS = PLAN_REORDER + 10 };
+    struct plan_config config = config_of(CHUNKS);
+    config.size_bytes -= 100;
+    config.sparse = config.blank = true;
+    config.compare_bytes = (CHUNKS - 2) * (uint64_t)CHUNK;
+    start(&f, &config);
+    struct plan_item map = next(f.plan);
+    plan_mapped(f.plan, &map, config.size_bytes, config.size_bytes);
+    struct plan_item erase = next(f.plan);
+    assert_item(&erase, PLAN_ERASE, 0);
+    assert_int_equal(erase.length, PLAN_REORDER * (uint64_t)CHUNK);
+    assert_answer(f.plan, PLAN_LATER);
+    plan_erases_alone(f.plan, &erase);
+    for (uint64_t chunk = 0; chunk < CHUNKS - 2; chunk++) {
+        erase = next(f.plan);
+        assert_item(&erase, PLAN_ERASE, chunk);
+        assert_int_equal(erase.length, CHUNK);
+        plan_erased(f.plan, &erase);
+    }
+    assert_answer(f.plan, PLAN_END);
+    assert_true(plan_complete(f.plan));
+    assert_int_equal(f.progress.bytes_holes, config.size_bytes);
+    plan_close(f.plan);
+}
+
 /* Zeros may be left out where the target reads as zeros, and nowhere else: not in the chunk in
  * which the old content ends, not in what is checked, not where a lane that was lost has been. */
 static void plan_next_blank_is_said_for_each_range(void **state)
@@ -434,6 +465,7 @@ int main(void)
         cmocka_unit_test(plan_next_holes_end_at_once_when_asked_to_stop),
         cmocka_unit_test(plan_next_hole_over_old_data_is_erased),
         cmocka_unit_test(plan_next_hole_where_nothing_is_blank_is_erased),
+        cmocka_unit_test(plan_next_hole_of_many_chunks_is_erased_at_once),
         cmocka_unit_test(plan_next_blank_is_said_for_each_range),
         cmocka_unit_test(plan_next_in_a_hole_without_end_comes_back),
         cmocka_unit_test(plan_returned_map_is_asked_again),

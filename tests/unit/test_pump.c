@@ -88,9 +88,27 @@ static void pump_run_holes_are_left_out_or_erased(void **state)
     world_plan(world,
                (struct plan_config){.sparse = true, .blank = true, .compare_bytes = 20 * CHUNK});
     world_completes(world);
-    assert_int_equal(world->target.ops[SIDE_ERASE], 10);
+    assert_int_equal(world->target.ops[SIDE_ERASE], 2); /* five chunks each */
     assert_int_equal(world->progress.bytes_holes, 20 * CHUNK);
     assert_int_equal(world->source.ops[SIDE_FETCH], 20);
+}
+
+/* Where there are no holes zeros are written, a buffer at a time. */
+static void pump_run_holes_that_cannot_be_made_at_once_are_made_one_by_one(void **state)
+{
+    struct world *world = *state;
+    world_fill(world, 40, 4);
+    for (uint64_t i = 0; i < 40; i++) {
+        world_old(world, i, 2);
+        if (i % 10 < 5)
+            world_hole(world, i);
+    }
+    world->life.job.chunk_bytes = CHUNK;
+    world->target.erases_alone = true;
+    world_plan(world, (struct plan_config){.sparse = true, .compare_bytes = 40 * CHUNK});
+    world_completes(world);
+    assert_in_range(world->target.ops[SIDE_ERASE], 20 + 1, 20 + 4); /* refused, and done */
+    assert_int_equal(world->progress.bytes_holes, 20 * CHUNK);
 }
 
 static void pump_run_verify_reads_back_from_the_medium(void **state)
@@ -285,6 +303,7 @@ int main(void)
         IN_WORLD(pump_run_old_target_stores_only_what_differs),
         IN_WORLD(pump_run_kept_chunks_are_told_to_the_journal),
         IN_WORLD(pump_run_holes_are_left_out_or_erased),
+        IN_WORLD(pump_run_holes_that_cannot_be_made_at_once_are_made_one_by_one),
         IN_WORLD(pump_run_verify_reads_back_from_the_medium),
         IN_WORLD(pump_run_verify_other_bytes_is_a_mismatch),
         IN_WORLD(pump_run_audit_right_chunks_are_not_fetched),

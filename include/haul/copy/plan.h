@@ -22,7 +22,8 @@ enum plan_action {
     PLAN_COPY,   /* fetch and store */
     PLAN_CHECK,  /* examine the target; fetch if the source's digest differs; store */
     PLAN_AUDIT,  /* examine the target against the journalled digest; a bad one is copied */
-    PLAN_ERASE,  /* a hole of the source over old data */
+    PLAN_ERASE,  /* a hole of the source over old data; of as many chunks in a row as there are, up
+                    to SIDE_ERASE_BYTES_MAX */
     PLAN_VERIFY, /* examine what was stored, against its digest */
     PLAN_MAP,    /* ask the source for the next data at or after offset */
     PLAN_RECALL, /* ask the target for journalled chunks, from entry `offset` of its journal on */
@@ -92,6 +93,8 @@ void plan_kept(struct plan *plan, const struct plan_item *item, const struct dig
  * log_error(). */
 void plan_differs(struct plan *plan, const struct plan_item *item, const struct digest *digest);
 void plan_erased(struct plan *plan, const struct plan_item *item);
+/* ERASE of several chunks: the target cannot do that. They come one by one, from now on. */
+void plan_erases_alone(struct plan *plan, const struct plan_item *item);
 void plan_verified(struct plan *plan, const struct plan_item *item);
 void plan_mapped(struct plan *plan, const struct plan_item *item, uint64_t start, uint64_t end);
 /* RECALL: the entries, and where to go on (0: that was all). */

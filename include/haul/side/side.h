@@ -55,6 +55,9 @@ int side_reap(struct side *side, struct slot **out, uint32_t max, bool wait);
 int side_wait_fd(struct side *side, short *events);
 void side_close(struct side *side); /* NULL is legal */
 
+/* Of an ERASE: does it lie in more than one chunk? */
+bool side_erases_many(const struct slot *slot);
+
 /* One operation from start to finish, for whoever has nothing else to do: a server that lets go of
  * its files. Nothing else may be in flight at this side: -EIO when something was left behind in a
  * broken one. Returns slot->result or the side's failure; the words are put into err. Blocks. */

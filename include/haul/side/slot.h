@@ -26,7 +26,8 @@ enum side_op {
     SIDE_STORE,  /* target: write the buffer; it is not durable yet. To a pipe: the chunks before it
                     go first */
     SIDE_KEEP,   /* target: the chunk was found right as it is: journal it with the next sync */
-    SIDE_ERASE,  /* target: make the range read as zeros */
+    SIDE_ERASE,  /* target: make the range, of whole chunks, read as zeros. -EOPNOTSUPP: it can
+                    only write zeros, of one chunk at a time */
     SIDE_SYNC,   /* target: everything stored before becomes durable, and journalled */
     SIDE_COMMIT, /* source: leave the cache clean, check that it is unchanged. target: sync, leave
                    the cache clean, metadata, sync file and folder, remove the journal. Both: fill
@@ -68,7 +69,8 @@ enum side_op {
     SIDE_CARRY,  /* target, both sides being local: TAKE and PUT in one call. -EAGAIN: as these;
                     -EEXIST: `conditional`, and there is something. Over a link it does not go */
 };
-#define SIDE_OPS_COUNT (SIDE_NAMES + 1) /* that may go over a link */
+#define SIDE_OPS_COUNT       (SIDE_NAMES + 1)    /* that may go over a link */
+#define SIDE_ERASE_BYTES_MAX ((uint32_t)1 << 30) /* of one ERASE */
 
 enum slot_state {
     SLOT_FREE,       /* nobody's; the plan may use it */
@@ -115,7 +117,7 @@ struct slot {
     enum side_op op;
     struct job *job;
     uint64_t offset;  /* bytes, a multiple of the chunk size; MAP: any; RECALL: entries */
-    uint32_t length;  /* bytes, at most capacity where there is a buffer */
+    uint32_t length;  /* bytes, at most capacity where there is a buffer, but for ERASE */
     bool conditional; /* FETCH, EXAMINE: see expected; SYNC of a root: of earlier sessions, too */
     bool from_medium; /* EXAMINE: not from the page cache */
     bool blocks;      /* EXAMINE: BLOCKS may follow, where it has not matched */
