@@ -133,6 +133,8 @@ static const struct option_row table[] = {
     DIGEST("cc", "the same as --checksum-choice"),
     VALUE(TEXT, "manifest", "FILE", AT(wish.manifest_path), 0,
           "write the digests of all chunks to FILE"),
+    VALUE(TEXT, "base-manifest", "FILE", AT(wish.base_path), 0,
+          "keep the same in FILE, so that the next run need not read TARGET"),
     VALUE(TEXT, "digest-file", "FILE", AT(wish.digest_path), 0,
           "write the digest of the whole to FILE, for sha256sum -c"),
     WORD("digest", "NAME", wish.digest, whole_words, "of --digest-file: sha256, xxh128"),
@@ -772,12 +774,23 @@ static int check_transport(const struct options *options, struct error *err)
                            link->transport);
 }
 
+/* Each lists all chunks, and one is written at a time. */
+static int check_manifests(const struct options *options, struct error *err)
+{
+    if (!options->wish.base_path || !options->wish.manifest_path)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "--base-manifest writes a manifest, too (haul verify --manifest reads "
+                           "it): leave out --manifest");
+}
+
 /* What is by reference was neither read nor written. */
 static int check_reflink(const struct options *options, struct error *err)
 {
     const struct copy_wish *wish = &options->wish;
     const char *given = wish->verify          ? "--verify"
                         : wish->manifest_path ? "--manifest"
+                        : wish->base_path     ? "--base-manifest"
                         : wish->digest_path   ? "--digest-file"
                         : wish->sparse        ? "--sparse"
                                               : NULL;
@@ -933,6 +946,8 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
         rc = check_transport(options, err);
     if (rc == 0)
         rc = check_reflink(options, err);
+    if (rc == 0)
+        rc = check_manifests(options, err);
     if (rc == 0)
         rc = check_digest_file(options, err);
     return rc < 0 ? rc : check_built_in(options, err);

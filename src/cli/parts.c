@@ -113,6 +113,7 @@ int parts_refuse(const struct parts *parts, const struct options *options,
 {
     const struct copy_wish *wish = &options->wish;
     const char *given = wish->manifest_path                             ? "--manifest"
+                        : wish->base_path                               ? "--base-manifest"
                         : wish->file.journal_path && parts->count > 1   ? "--journal"
                         : wish->file.reflink == REFLINK_ALWAYS          ? "--reflink=always"
                         : wish->file.no_inplace                         ? "--no-inplace"

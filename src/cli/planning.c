@@ -53,6 +53,7 @@ static const char *not_planned(const struct options *options)
     return options->json                          ? "--json: a plan is lines of JSON already"
            : wish->dry_run                        ? "--dry-run: a plan changes nothing"
            : wish->manifest_path                  ? "--manifest"
+           : wish->base_path                      ? "--base-manifest"
            : wish->digest_path                    ? "--digest-file"
            : wish->file.journal_path              ? "--journal"
            : wish->file.reflink == REFLINK_ALWAYS ? "--reflink=always"

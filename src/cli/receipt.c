@@ -136,6 +136,8 @@ static void print_parts(FILE *out, const struct receipt *receipt)
 {
     if (receipt->bytes_kept > 0)
         print_size(out, ", ", receipt->bytes_kept, " kept");
+    if (receipt->bytes_unread > 0)
+        print_size(out, ", ", receipt->bytes_unread, " of it unread, by --base-manifest");
     if (receipt->chunks_repaired > 0) {
         print_size(out, ", ", receipt->bytes_repaired, " of it repaired");
         fprintf(out, " in %" PRIu64 " chunk%s", receipt->chunks_repaired,
@@ -392,6 +394,7 @@ static void json_counts(FILE *out, const struct receipt *receipt)
     output_json_number(out, "bytes_total", receipt->bytes_total);
     output_json_number(out, "bytes_copied", receipt->bytes_copied);
     output_json_number(out, "bytes_kept", receipt->bytes_kept);
+    output_json_number(out, "bytes_unread", receipt->bytes_unread);
     output_json_number(out, "bytes_holes", receipt->bytes_holes);
     output_json_number(out, "bytes_referenced", receipt->bytes_referenced);
     output_json_number(out, "bytes_repaired", receipt->bytes_repaired);

@@ -8,6 +8,7 @@
 #include "haul/disk/journal.h"
 #include "haul/disk/place.h"
 #include "haul/disk/probe.h"
+#include "haul/disk/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -178,6 +179,15 @@ static int check_manifest(const char *path, struct error *err)
     return 0;
 }
 
+/* The same of one that is written through a link. */
+static int check_base(const char *path, struct error *err)
+{
+    AUTO_FREE char *real = replace_find(path);
+    if (!real)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
+    return access(real, F_OK) == 0 ? check_manifest(real, err) : probe_folder(NULL, real, err);
+}
+
 static int add_all(struct reserve *self, struct error *err)
 {
     const struct copy_wish *wish = self->wish;
@@ -187,6 +197,8 @@ static int add_all(struct reserve *self, struct error *err)
         result = reservation_add_output(self->reservation, STDERR_FILENO, "standard error", err);
     if (result == 0)
         result = add_own(self, "--manifest", wish->manifest_path, false, err);
+    if (result == 0)
+        result = add_own(self, "--base-manifest", wish->base_path, false, err);
     if (result == 0 && !self->verify)
         result = add_own(self, "--digest-file", wish->digest_path, false, err);
     if (result == 0 && !self->verify)
@@ -199,6 +211,8 @@ static int add_all(struct reserve *self, struct error *err)
         result = add_path(self, RESERVATION_COMPARED, operands->target.path, 0, err);
     if (result == 0 && !self->verify && wish->manifest_path)
         result = check_manifest(wish->manifest_path, err);
+    if (result == 0 && !self->verify && wish->base_path)
+        result = check_base(wish->base_path, err);
     if (result == 0 && !self->verify && wish->digest_path)
         result = digest_file_check(wish->digest_path, err);
     return result;

@@ -309,16 +309,26 @@ static void copy_tree(struct transfer *transfer, const char *source)
     transfer->ended_count++;
 }
 
+/* Each is a file about one copy; the next copy would take its place. NULL: there is none. */
+static const char *about_one(const struct copy_wish *wish)
+{
+    return wish->manifest_path       ? "--manifest"
+           : wish->base_path         ? "--base-manifest"
+           : wish->digest_path       ? "--digest-file"
+           : wish->file.journal_path ? "--journal"
+                                     : NULL;
+}
+
 /* Whether a source is a folder only its machine knows. */
-static bool digests_trees(struct transfer *transfer)
+static bool refuse_trees(struct transfer *transfer)
 {
     const struct operands *operands = &transfer->operands;
+    const char *given = about_one(&transfer->options->wish);
     struct error err = {0};
-    if (operands->trees_count == 0 || !transfer->options->wish.digest_path)
+    if (operands->trees_count == 0 || !given)
         return false;
-    error_set_class(&err, ERROR_USAGE, EINVAL,
-                    "%s: is a folder, and --digest-file is about one file",
-                    operands->sources[operands->sources_count - 1]);
+    error_set_class(&err, ERROR_USAGE, EINVAL, "%s: is a folder, and %s is about one file",
+                    operands->sources[operands->sources_count - 1], given);
     fail(transfer, &err);
     return true;
 }
@@ -355,14 +365,10 @@ static void verify_manifest(struct transfer *transfer)
     ended(transfer, &transfer->sum.outcome, &err);
 }
 
-/* Each is a file about one copy; the next copy would take its place. */
 static int refuse_of_several(const struct operands *operands, const struct copy_wish *wish,
                              struct error *err)
 {
-    const char *given = wish->manifest_path       ? "--manifest"
-                        : wish->digest_path       ? "--digest-file"
-                        : wish->file.journal_path ? "--journal"
-                                                  : NULL;
+    const char *given = about_one(wish);
     if (wish->tour.names && operands->sources_count > 1)
         return error_set_class(err, ERROR_USAGE, EINVAL,
                                "--files-from names what is beneath one folder, and there are %u "
@@ -527,7 +533,7 @@ static void copy_all(struct transfer *transfer)
         if (failed && copy_broken(transfer->copy))
             break;
     }
-    if (!digests_trees(transfer))
+    if (!refuse_trees(transfer))
         copy_trees(transfer);
     if (transfer->units && transfer->tally.failed_count == 0 && !transfer->interrupted &&
         units_end(transfer->units, transfer->copy, &err) < 0)
@@ -800,6 +806,7 @@ static int resolve_all(struct transfer *transfer, struct options *own, struct er
         rc = read_lists(transfer, own, err);
     if (rc == 0 && transfer->units)
         rc = units_place(transfer->units, operands, &own->wish, err);
+    own->wish.base_absent = own->wish.base_path && access(own->wish.base_path, F_OK) != 0;
     if (operands->source_bytes > 0)
         own->wish.file.size_bytes = operands->source_bytes;
     if (rc == 0)
@@ -929,10 +936,11 @@ int transfer_verify(const struct options *options)
         error_set_class(&err, ERROR_USAGE, EINVAL,
                         "verify compares whole files: leave out --range and --ranges-from");
     else if (choice_any(&options->wish.choice) || options->filters_count > 0 ||
-             options->files_from || options->wish.file.read_errors != READ_ERRORS_STOP)
+             options->files_from || options->wish.base_path ||
+             options->wish.file.read_errors != READ_ERRORS_STOP)
         error_set_class(&err, ERROR_USAGE, EINVAL,
                         "verify compares what it is given: leave out --update, --existing, "
                         "--ignore-existing, --size-only, --max-size, --min-size, "
-                        "--read-errors, --files-from and filter rules");
+                        "--read-errors, --base-manifest, --files-from and filter rules");
     return error_is_set(&err) ? refused(options, &err) : transfer_run(&transfer, &rest);
 }

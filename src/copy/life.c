@@ -39,6 +39,7 @@ static const struct {
     [LIFE_TAKING] = {"taking", LIFE_WANTS_WHOLE, SIDE_SOURCE, SIDE_TAKE},
     [LIFE_PUTTING] = {"putting", LIFE_WANTS_WHOLE, SIDE_TARGET, SIDE_PUT},
     [LIFE_CARRYING] = {"carrying", LIFE_WANTS_WHOLE, SIDE_TARGET, SIDE_CARRY},
+    [LIFE_BASING] = {"reading a base", LIFE_WANTS_NOTHING, SIDE_TARGET, SIDE_DESCRIBE},
     [LIFE_LISTING] = {"listing", LIFE_WANTS_BUFFER, SIDE_TARGET, SIDE_RECALL},
     [LIFE_COPYING] = {"copying", LIFE_WANTS_CHUNKS, SIDE_SOURCE, SIDE_FETCH},
     [LIFE_GATHERING] = {"gathering", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
@@ -51,6 +52,7 @@ static const struct {
     [LIFE_LEAVING_SOURCE] = {"leaving the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_ABANDON},
     [LIFE_REOPENING_SOURCE] = {"reopening the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_OPEN},
     [LIFE_COMMITTING_TARGET] = {"committing the target", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_COMMIT},
+    [LIFE_KEEPING] = {"keeping a base", LIFE_WANTS_NOTHING, SIDE_TARGET, SIDE_DESCRIBE},
     [LIFE_SAVING] = {"saving", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_SYNC},
     [LIFE_ABANDONING_SOURCE] = {"abandoning the source", LIFE_WANTS_STEP, SIDE_SOURCE,
                                 SIDE_ABANDON},
@@ -126,7 +128,7 @@ static void life_reset_progress(struct progress *progress)
     progress->phase = PHASE_OPENING;
     progress->bytes_total = NUM_UNKNOWN;
     progress->bytes_copied = progress->bytes_kept = progress->bytes_holes = 0;
-    progress->bytes_referenced = 0;
+    progress->bytes_referenced = progress->bytes_unread = 0;
     progress->bytes_repaired = progress->chunks_repaired = progress->bytes_durable = 0;
     progress->bytes_verified = progress->bytes_differing = progress->bytes_unreadable = 0;
     progress->lanes = 1;
@@ -159,9 +161,11 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     bool telling = wish->choice.update || wish->choice.ignore_existing;
     /* Nor what is finished but for what could not be read, be it shorter than one chunk. */
     bool leaves_out = job.read_errors == READ_ERRORS_SKIP;
-    job.journal_early = !compare && (wish->manifest_path || telling || leaves_out);
+    bool lists = wish->manifest_path || wish->base_path;
+    job.journal_early = !compare && (lists || telling || leaves_out);
+    job.seals = !compare && wish->base_path;
     /* These want the content to be read, or written in another way. */
-    if (compare || wish->verify || wish->manifest_path || wish->digest_path || wish->sparse ||
+    if (compare || wish->verify || lists || wish->digest_path || wish->sparse ||
         start->part_end > 0 || start->there)
         job.reflink = REFLINK_NEVER;
     if (compare)
@@ -260,7 +264,8 @@ static void life_end(struct life *life)
     life_count_earlier(life);
     life->outcome = outcome_settle(life->outcome, life->result, life->error);
     /* Of the lane that has committed. */
-    life->outcome.lacking = life->undressed || life->job.reports[SIDE_TARGET].attributes_asked != 0;
+    life->outcome.lacking =
+        life->undressed || life->base_lost || life->job.reports[SIDE_TARGET].attributes_asked != 0;
     life->duration_ns = clock_now_ns() - life->started_ns;
     bool good = outcome_good(&life->outcome);
     if (life->kind == LIFE_COMPARE || life->outcome.kind == OUTCOME_DURABLE ||
@@ -278,6 +283,7 @@ void life_close(struct life *life)
     (void)errand_end(life->errand, NULL);
     life->errand = NULL;
     life_digest_close(life);
+    life_base_close(life);
     whole_close(life->whole);
     life->whole = NULL;
 }
@@ -722,9 +728,10 @@ static void life_target_opened(struct life *life)
         life_copy(life);
         return;
     }
-    if (life->kind == LIFE_COPY && !job->target_readable && (wish->verify || wish->manifest_path))
+    if (life->kind == LIFE_COPY && !job->target_readable &&
+        (wish->verify || wish->manifest_path || wish->base_path))
         result = error_set_class(&err, ERROR_FILE, EACCES,
-                                 "%s: may not be read back, so neither --verify nor --manifest is "
+                                 "%s: may not be read back, so neither --verify nor a manifest is "
                                  "possible",
                                  life_shown(life, SIDE_TARGET, shown));
     if (result == 0)
@@ -744,7 +751,12 @@ static void life_target_opened(struct life *life)
     if (life_failed(life, result, &err))
         return;
     life_tell_size(life); /* of a manifest, too */
-    if ((life->resumed && !life->whole) || !job->source_path)
+    result = life_base_begin(life, &err);
+    if (life_failed(life, result, &err))
+        return;
+    if (result > 0)
+        life_enter(life, LIFE_BASING);
+    else if ((life->resumed && !life->whole) || !job->source_path)
         life_enter(life, LIFE_LISTING);
     else
         life_copy(life);
@@ -792,7 +804,12 @@ static void life_digested(struct life *life, int result, const struct error *err
 void life_errand_ended(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
-    life_digested(life, life_digest_errand_ended(life, &err), &err);
+    if (!life_base_errand_ended(life))
+        life_digested(life, life_digest_errand_ended(life, &err), &err);
+    else if (life->state == LIFE_BASING)
+        life_copy(life);
+    else if (life->state == LIFE_KEEPING)
+        life_end(life);
 }
 
 /* What could not be read is told in ranges, as they come: most of them one chunk after the other.
@@ -841,7 +858,8 @@ static void life_complete(struct life *life)
         life->job.facts[SIDE_SOURCE].size_bytes = plan_size(life->plan);
         life->progress->bytes_total = plan_size(life->plan);
     }
-    bool manifest = life->run->wish->manifest_path && life->kind == LIFE_COPY;
+    const struct copy_wish *wish = life->run->wish;
+    bool manifest = (wish->manifest_path || wish->base_path) && life->kind == LIFE_COPY;
     life->digest_known = plan_digest(life->plan, &life->digest);
     if (life->whole)
         whole_end(life->whole, life->whole_text);
@@ -1098,7 +1116,10 @@ static void life_committed(struct life *life)
         if (keeps)
             life->progress->bytes_durable = life->progress->bytes_total;
     }
-    life_end(life);
+    if (life_base_keep(life))
+        life_enter(life, LIFE_KEEPING);
+    else
+        life_end(life);
 }
 
 /* ---- the switch ---- */

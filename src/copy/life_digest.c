@@ -70,14 +70,22 @@ static int manifest_write(struct journal *manifest)
     return result;
 }
 
+static const char *manifest_path(const struct life *life)
+{
+    const struct copy_wish *wish = life->run->wish;
+    return wish->base_path ? life->digesting.replace.aside : wish->manifest_path;
+}
+
 /* The manifest is bound to what the target will be after the commit: its inode, the source's size
  * and time. */
 static int manifest_open(void *argument, struct error *err)
 {
     struct life *life = argument;
     const struct job *job = &life->job;
-    const char *path = life->run->wish->manifest_path;
+    const char *base = life->run->wish->base_path;
     struct journal **manifest = &life->digesting.manifest;
+    if (base && replace_begin(&life->digesting.replace, base, err) < 0)
+        return -err->errnum;
     const struct facts *source = &job->facts[SIDE_SOURCE];
     struct journal_header header = {
         .session = life->run->session,
@@ -90,7 +98,7 @@ static int manifest_open(void *argument, struct error *err)
     header.target.inode = job->facts[SIDE_TARGET].inode;
     int result = journal_open(manifest, &header, err);
     if (result == 0)
-        result = journal_create(*manifest, AT_FDCWD, path, err);
+        result = journal_create(*manifest, AT_FDCWD, manifest_path(life), err);
     life->manifest_made = result == 0;
     return result;
 }
@@ -99,7 +107,7 @@ static int manifest_failed(const struct life *life, int result, struct error *er
 {
     return error_set(err, -result,
                      "%s: the manifest cannot be written; make room there and run it again",
-                     life->run->wish->manifest_path);
+                     manifest_path(life));
 }
 
 /* The digests of a part. */
@@ -125,16 +133,24 @@ static int manifest_end(void *argument, struct error *err)
     if (result < 0)
         return manifest_failed(life, result, err);
     if (fsync(journal_fd(manifest)) != 0)
-        return error_set(err, errno, "%s: sync to the disk", life->run->wish->manifest_path);
+        return error_set(err, errno, "%s: sync to the disk", manifest_path(life));
     return 0;
 }
 
+int life_digest_finish(struct life *life, uint64_t stamp, struct error *err)
+{
+    journal_stamp(life->digesting.manifest, stamp);
+    return manifest_end(life, err);
+}
+
+/* A base waits for the target's commit. */
 static int digest_ended(struct life *life, struct error *err)
 {
     (void)err;
     if (chunks_count(life) > 0) /* else the plan knows it */
         life->digest = digest_fold_value(life->digesting.fold);
-    life_digest_close(life);
+    if (!life->run->wish->base_path)
+        life_digest_close(life);
     return 1;
 }
 
@@ -147,18 +163,22 @@ static int digest_next(struct life *life, struct error *err)
     life->offset = 0;
     if (self->first < chunks_count(life))
         return digest_step(life, SIDE_TARGET, SIDE_RECALL);
-    return self->manifest ? digest_errand(life, manifest_end, digest_ended, err)
-                          : digest_ended(life, err);
+    return self->manifest && !life->run->wish->base_path
+               ? digest_errand(life, manifest_end, digest_ended, err)
+               : digest_ended(life, err);
 }
 
 int life_digest_begin(struct life *life, struct error *err)
 {
     struct life_digest *self = &life->digesting;
+    const struct copy_wish *wish = life->run->wish;
+    life_digest_close(life); /* of a copy that is compared again */
     *self = (struct life_digest){.fold = digest_fold_open()};
     if (!self->fold)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a digest");
-    return life->run->wish->manifest_path ? digest_errand(life, manifest_open, digest_next, err)
-                                          : digest_next(life, err);
+    return wish->manifest_path || wish->base_path
+               ? digest_errand(life, manifest_open, digest_next, err)
+               : digest_next(life, err);
 }
 
 /* The part whose digests there is room for. */
@@ -291,7 +311,9 @@ int life_digest_small(struct life *life, const struct digest *digest, struct err
 void life_digest_undo(const struct life *life)
 {
     struct error ignored = {.class = ERROR_NONE};
-    if (life->manifest_made)
+    if (life->manifest_made && life->run->wish->base_path)
+        replace_undo(&life->digesting.replace);
+    else if (life->manifest_made)
         (void)journal_remove(AT_FDCWD, life->run->wish->manifest_path, &ignored);
 }
 
@@ -299,6 +321,7 @@ void life_digest_close(struct life *life)
 {
     digest_fold_close(life->digesting.fold);
     journal_close(life->digesting.manifest);
+    replace_close(&life->digesting.replace);
     life->digesting.fold = NULL;
     life->digesting.manifest = NULL;
 }

@@ -53,6 +53,7 @@ static int refuse_with_pipe(const struct life *life, const char *source_name,
                         : wish->file.resume == RESUME_APPEND        ? "--append"
                         : wish->file.resume == RESUME_APPEND_VERIFY ? "--append-verify"
                         : wish->manifest_path                       ? "--manifest"
+                        : wish->base_path                           ? "--base-manifest"
                         : wish->verify && target                    ? "--verify"
                                                                     : NULL;
     if (wish->file.size_bytes > 0 && !source)
@@ -160,7 +161,8 @@ bool life_up_to_date(const struct life *life)
         return false;
     if (wish->checksum || job->journal_present || wish->file.resume == RESUME_RESTART)
         return false;
-    if (wish->verify || wish->manifest_path || wish->digest_path) /* they want it to be read */
+    /* They want it to be read. */
+    if (wish->verify || wish->manifest_path || wish->digest_path || wish->base_absent)
         return false;
     if (wish->choice.size_only && same_size(&job->facts[SIDE_SOURCE], &job->facts[SIDE_TARGET]))
         return true;
@@ -187,7 +189,8 @@ static const char *road_of_wishes(const struct copy_wish *wish)
         return "more belongs to it than its data";
     if (wish->dry_run)
         return "nothing is to be changed";
-    if (wish->verify || wish->manifest_path || wish->digest_path || wish->checksum)
+    if (wish->verify || wish->manifest_path || wish->base_path || wish->digest_path ||
+        wish->checksum)
         return "chunks of it are to be read, or listed";
     if (file->cache != POLICY_AUTO || file->strict || file->cache_max_set)
         return "how it is kept out of the cache was wished";
@@ -321,7 +324,7 @@ bool life_options_kept(const struct life *life)
     const struct copy_wish *wish = life->run->wish;
     const struct progress *progress = life->progress;
     uint64_t there_bytes = progress->bytes_verified + progress->bytes_holes;
-    return (!wish->manifest_path || life->manifest_made) &&
+    return (!(wish->manifest_path || wish->base_path) || life->manifest_made) &&
            (!wish->digest_path || life->whole_text[0]) &&
            (!wish->verify || there_bytes == progress->bytes_total);
 }

@@ -63,8 +63,23 @@ int life_digest_returned(struct life *life, struct slot *slot, struct error *err
 int life_digest_errand_ended(struct life *life, struct error *err);
 /* Of a small file: of its one chunk. -ENOMEM with words. */
 int life_digest_small(struct life *life, const struct digest *digest, struct error *err);
+/* --base-manifest, behind the commit: the last batch, with that stamp, and a sync. Blocks. */
+int life_digest_finish(struct life *life, uint64_t stamp, struct error *err);
 /* The copy has failed after all: a manifest of it would be a lie. What else has that name stays. */
 void life_digest_undo(const struct life *life);
 void life_digest_close(struct life *life);
+
+/* life_base.c: --base-manifest. What waits for its file is an errand. */
+
+/* The target is open and there is a plan. 1: the file is looked at first; 0: it is of no use;
+ * -errno with words. */
+int life_base_begin(struct life *life, struct error *err);
+/* The target is committed. true: the file of this run takes the place of that of the run before;
+ * false: that is over, or nobody has asked for it. */
+bool life_base_keep(struct life *life);
+/* false: it was not one of these. */
+bool life_base_errand_ended(struct life *life);
+void life_base_lost(struct life *life, const struct error *err);
+void life_base_close(struct life *life);
 
 #endif

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PLAN_RETURNED_MAX = 256 };
 /* Chunks of a hole that are counted in one call, some 0.1 s: a peer is to be answered, and its
@@ -61,6 +62,10 @@ struct plan {
     uint64_t listed_count, audited_count;
     uint64_t forgotten_next; /* all listed chunks before it are audited */
     bool audit_turn;         /* old and new chunks take turns */
+
+    struct journal_entry *base; /* the target's chunks as they were told; NULL: they are not */
+    uint32_t base_first, base_count;
+    bool base_wanted, base_ended;
 
     uint64_t done_chunks;
     uint64_t broken_chunks;      /* of them */
@@ -131,6 +136,7 @@ void plan_close(struct plan *plan)
     digest_fold_close(plan->fold);
     free(plan->listed);
     free(plan->audited);
+    free(plan->base);
     free(plan->recalled);
     free(plan->stored);
     free(plan->returned);
@@ -278,6 +284,22 @@ static bool plan_is_far_ahead(const struct plan *plan, uint64_t chunk)
     return !plan->config.resume && chunk >= plan->folded_chunks + plan->reorder_count;
 }
 
+/* What is told of a chunk goes to *item. false: it may be told yet. */
+static bool plan_base_of(struct plan *plan, uint64_t chunk, struct plan_item *item)
+{
+    const struct journal_entry *entry = NULL;
+    while (plan->base_first < plan->base_count && plan->base[plan->base_first].chunk < chunk)
+        plan->base_first++;
+    if (plan->base_first < plan->base_count)
+        entry = &plan->base[plan->base_first];
+    plan->base_wanted = !entry && !plan->base_ended;
+    if (!entry || entry->chunk != chunk)
+        return !plan->base_wanted;
+    item->action = PLAN_BASE;
+    item->expected = entry->digest;
+    return true;
+}
+
 /* What follows and has to be erased, too. */
 static void plan_erase_more(struct plan *plan, struct plan_item *item)
 {
@@ -316,6 +338,8 @@ static enum plan_answer plan_chunk_item(struct plan *plan, struct plan_item *ite
                       : check             ? PLAN_CHECK
                                           : PLAN_COPY,
                       chunk);
+        if (item->action == PLAN_CHECK && plan->base && !plan_base_of(plan, chunk, item))
+            return PLAN_LATER;
         plan->next_chunk++;
         bool blank = plan_is_blank(plan, chunk);
         if (place == PLACE_HOLE && blank) {
@@ -469,6 +493,33 @@ int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t
     return 0;
 }
 
+bool plan_use_base(struct plan *plan)
+{
+    assert(!plan->config.resume && plan->next_chunk == plan->first_chunk);
+    plan->base = calloc(PLAN_RECALL_MAX, sizeof(*plan->base));
+    return plan->base != NULL;
+}
+
+bool plan_wants_base(struct plan *plan)
+{
+    pthread_mutex_lock(&plan->lock);
+    bool wanted = plan->base_wanted;
+    pthread_mutex_unlock(&plan->lock);
+    return wanted;
+}
+
+void plan_based(struct plan *plan, const struct journal_entry *entries, uint32_t count)
+{
+    pthread_mutex_lock(&plan->lock);
+    assert(plan->base_wanted && count <= PLAN_RECALL_MAX);
+    plan->base_wanted = false;
+    plan->base_ended = count == 0;
+    plan->base_first = 0;
+    plan->base_count = count;
+    memcpy(plan->base, entries, count * sizeof(*entries));
+    pthread_mutex_unlock(&plan->lock);
+}
+
 static void plan_lock_outcome(struct plan *plan)
 {
     pthread_mutex_lock(&plan->lock);
@@ -559,6 +610,8 @@ void plan_kept(struct plan *plan, const struct plan_item *item, const struct dig
     plan_lock_outcome(plan);
     plan_done(plan, item->chunk, digest, false);
     plan->progress->bytes_kept += item->length;
+    if (item->action == PLAN_BASE)
+        plan->progress->bytes_unread += item->length;
     if (plan->config.verify) /* it was read from the medium to find that */
         plan->progress->bytes_verified += item->length;
     pthread_mutex_unlock(&plan->lock);

@@ -236,6 +236,9 @@ static void pump_begin(struct pump *pump, struct slot *slot, struct life *life,
     case PLAN_COPY:
         pump_fetch(pump, slot, NULL);
         break;
+    case PLAN_BASE:
+        pump_fetch(pump, slot, &item->expected);
+        break;
     case PLAN_VERIFY:
     case PLAN_AUDIT:
         slot->conditional = true;
@@ -374,6 +377,14 @@ static bool pump_order(struct pump *pump)
     return moved;
 }
 
+/* It is another chunk than the target has: of which blocks, only that knows. */
+static void pump_examine(struct pump *pump, struct slot *slot)
+{
+    struct plan_item item = slot->item;
+    item.action = PLAN_CHECK;
+    pump_begin(pump, slot, life_of(slot), &item);
+}
+
 /* Fetched: the same as the target has, or to be stored; or only to be told. */
 static void pump_fetched(struct pump *pump, struct slot *slot)
 {
@@ -387,6 +398,8 @@ static void pump_fetched(struct pump *pump, struct slot *slot)
     } else if (slot->job->wish.compare_only) {
         plan_differs(life_of(slot)->plan, &slot->item, &slot->digest);
         pump_free(pump, slot);
+    } else if (slot->item.action == PLAN_BASE && !slot->broken) {
+        pump_examine(pump, slot);
     } else if (slot->sparing && !slot->broken) {
         slot->item.expected = slot->digest;
         pump_start(pump, slot, SLOT_ASKING, SIDE_BLOCKS);
@@ -785,6 +798,8 @@ static bool pump_look(struct pump *pump)
                 pump_take_back(life);
             moved = true;
         }
+        if (life->state == LIFE_COPYING)
+            life_feed(life);
         if (life->state == LIFE_COPYING && life->slots_count == 0 &&
             (life->plan_ended || life->result < 0)) {
             if (life->result < 0 || pump_digest_end(life))

@@ -359,6 +359,18 @@ static int local_settle_names(struct local *self, struct work *work)
     return local_committed(work, result);
 }
 
+/* --base-manifest: what the target is from now on, which its next change would show. */
+static void local_seal(const struct work *work)
+{
+    struct job *job = work->slot->job;
+    struct facts now;
+    struct error ignored = {.class = ERROR_NONE};
+    job->seal = 0;
+    if (job->wish.seals && file_facts(&work->open->file, &now, &ignored) == 0 &&
+        evidence_settle(&now, EVIDENCE_PATIENCE_NS))
+        job->seal = evidence_seal(&now);
+}
+
 static int local_commit_step(struct local *self, struct work *work)
 {
     const struct job_wish *wish = &work->slot->job->wish;
@@ -369,7 +381,10 @@ static int local_commit_step(struct local *self, struct work *work)
     int result = local_set_metadata(self, work);
     if (result == 0)
         result = local_sync_metadata(self, work);
-    return result == 0 ? local_settle_names(self, work) : result;
+    if (result == 0)
+        result = local_settle_names(self, work);
+    local_seal(work);
+    return result;
 }
 
 static void local_left(struct local *self, struct work *work, int result)
@@ -417,7 +432,9 @@ static void local_dropped(struct local *self, struct work *work, int result)
     work->waiting = !cache_idle(&work->open->cache);
     if (work->waiting)
         return;
-    if (work->slot->op == SIDE_COMMIT && !work->open->reading && sync_group_may(self, work->open))
+    bool shares = !work->slot->job->wish.seals; /* it is of one file, and sealed at the end */
+    if (work->slot->op == SIDE_COMMIT && !work->open->reading && shares &&
+        sync_group_may(self, work->open))
         work_call(self, work, local_set_metadata, local_metadata_set);
     else if (work->slot->op == SIDE_COMMIT)
         work_call(self, work, local_commit_step, local_left);

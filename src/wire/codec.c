@@ -83,6 +83,7 @@ static const struct choice choices[] = {
     CHOICE(numeric_ids, 27, 1, "--numeric-ids"),
     CHOICE(no_inplace, 28, 1, "--no-inplace"),
     CHOICE(read_errors, 29, 1, "--read-errors"),
+    CHOICE(seals, 30, 1, "--base-manifest"),
 };
 
 /* ---- tables of fields ---- */
@@ -232,6 +233,7 @@ static const struct field opened_fields[] = {
     BOOL(job.journal_target_proven),
     POWER(job.chunk_bytes, WIRE_CHUNK_BYTES_MIN, WIRE_CHUNK_BYTES_MAX),
 };
+static const struct field committed_fields[] = {ANY64(job.seal)};
 static const struct field mapped_fields[] = {
     U64(slot.extent_start, WIRE_OFFSET_MAX),
     U64(slot.extent_end, WIRE_OFFSET_MAX),
@@ -310,7 +312,10 @@ static const struct {
     [SIDE_KEEP] = {.asked = TABLE(keep_fields)},
     [SIDE_ERASE] = {.asked = TABLE(erase_fields)},
     [SIDE_SYNC] = {.asked = TABLE(sync_fields)},
-    [SIDE_COMMIT] = {.asked = TABLE(file_fields), .describes = true, .reports = true},
+    [SIDE_COMMIT] = {.asked = TABLE(file_fields),
+                     .answered = TABLE(committed_fields),
+                     .describes = true,
+                     .reports = true},
     [SIDE_ABANDON] = {.reports = true},
     [SIDE_ADJUST] = {.asked = TABLE(file_fields), .describes = true, .reports = true},
     [SIDE_TOUR] = {.asked = TABLE(giving_fields), .describes = true, .gives = true},

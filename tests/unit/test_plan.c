@@ -338,6 +338,42 @@ static void plan_next_hole_of_many_chunks_is_erased_at_once(void **state)
     plan_close(f.plan);
 }
 
+/* --base-manifest: what is told of a chunk stands for reading it; what is not told is read. */
+static void plan_next_known_chunks_are_not_examined(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct plan_config config = config_of(5);
+    config.compare_bytes = 4 * CHUNK;
+    start(&f, &config);
+    assert_true(plan_use_base(f.plan));
+    assert_false(plan_wants_base(f.plan));
+    assert_answer(f.plan, PLAN_LATER);
+    assert_true(plan_wants_base(f.plan));
+    const struct journal_entry entries[] = {{0, digest_for(0)}, {2, digest_for(2)}};
+    plan_based(f.plan, entries, COUNT_OF(entries));
+    assert_false(plan_wants_base(f.plan));
+    struct plan_item first = next(f.plan), second = next(f.plan), third = next(f.plan);
+    assert_item(&first, PLAN_BASE, 0);
+    assert_true(digest_equal(&first.expected, &entries[0].digest));
+    assert_item(&second, PLAN_CHECK, 1);
+    assert_item(&third, PLAN_BASE, 2);
+    assert_answer(f.plan, PLAN_LATER);
+    plan_based(f.plan, NULL, 0);
+    struct plan_item fourth = next(f.plan), last = next(f.plan);
+    assert_item(&fourth, PLAN_CHECK, 3);
+    assert_item(&last, PLAN_COPY, 4);
+    kept(f.plan, &first);
+    kept(f.plan, &second);
+    copied(f.plan, &third);
+    kept(f.plan, &fourth);
+    copied(f.plan, &last);
+    assert_true(plan_complete(f.plan));
+    assert_int_equal(f.progress.bytes_kept, 3 * CHUNK);
+    assert_int_equal(f.progress.bytes_unread, CHUNK);
+    plan_close(f.plan);
+}
+
 /* Zeros may be left out where the target reads as zeros, and nowhere else: not in the chunk in
  * which the old content ends, not in what is checked, not where a lane that was lost has been. */
 static void plan_next_blank_is_said_for_each_range(void **state)
@@ -466,6 +502,7 @@ int main(void)
         cmocka_unit_test(plan_next_hole_over_old_data_is_erased),
         cmocka_unit_test(plan_next_hole_where_nothing_is_blank_is_erased),
         cmocka_unit_test(plan_next_hole_of_many_chunks_is_erased_at_once),
+        cmocka_unit_test(plan_next_known_chunks_are_not_examined),
         cmocka_unit_test(plan_next_blank_is_said_for_each_range),
         cmocka_unit_test(plan_next_in_a_hole_without_end_comes_back),
         cmocka_unit_test(plan_returned_map_is_asked_again),

@@ -190,6 +190,7 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "\"resumed\":false,\"source_changed\":false,\"part_offset\":null,\"part_length\":null,"
         "\"files\":1,"
         "\"bytes_total\":4294967296,\"bytes_copied\":4294967296,\"bytes_kept\":0,"
+        "\"bytes_unread\":0,"
         "\"bytes_holes\":0,\"bytes_referenced\":0,\"bytes_repaired\":0,\"chunks_repaired\":0,"
         "\"bytes_verified\":0,"
         "\"bytes_unreadable\":0,"

@@ -70,6 +70,8 @@ struct copy_wish {
     bool no_preallocate;       /* --no-preallocate */
     bool many;                 /* there are several files: small ones go as a whole */
     const char *manifest_path; /* --manifest; NULL: none */
+    const char *base_path;     /* --base-manifest; NULL: none */
+    bool base_absent;          /* and it is not there yet */
     const char *digest_path;   /* --digest-file: all bytes are digested in order; NULL: no */
     enum whole_kind digest;    /* --digest: how */
     uint32_t attributes[ATTRIBUTES_COUNT]; /* --perms, --no-owner, -a ...: enum attribute_wish */

@@ -5,13 +5,14 @@
  *                                         -A or -X DETAILING source, DRESSING target] -> DONE
  *                                      -> in a tree: [CLEARING the target]
  *                                      -> dry run: PROBING source, target -> DONE
- *            -> WAITING -> OPENING source, target -> [a journal: LISTING] -> COPYING
+ *            -> WAITING -> OPENING source, target -> [--base-manifest: BASING]
+ *            -> [a journal: LISTING] -> COPYING
  *            -> [further lanes: GATHERING] -> [a journal: SYNCING -> DIGESTING]
  *            -> [further lanes: RELEASING] -> [-A or -X: DETAILING source, DRESSING target]
  *            -> COMMITTING source
  *               (its status has changed: LEAVING, REOPENING source -> COPYING, to compare;
  *               it has changed, with --fuzzy: LEAVING source)
- *            -> COMMITTING target -> DONE
+ *            -> COMMITTING target -> [--base-manifest: KEEPING] -> DONE
  *   small    DESCRIBING source (unless a tree has told), target -> WAITING
  *            -> TAKING from the source -> PUTTING to the target -> COMMITTING target -> DONE;
  *            or on from DESCRIBING as above: see life_road()
@@ -35,6 +36,7 @@
 #include "haul/copy/copy.h"
 #include "haul/copy/errand.h"
 #include "haul/copy/plan.h"
+#include "haul/disk/replace.h"
 #include "haul/side/side.h"
 
 #include <stdbool.h>
@@ -71,6 +73,8 @@ enum life_state {
     LIFE_PUTTING,
     /* Both in one step. What is at the target is looked at in it, too, unless that is known. */
     LIFE_CARRYING,
+    /* --base-manifest: is it of this target, as it is now? */
+    LIFE_BASING,
     /* The journal that fits (or the manifest) is read, a bufferful a step, so that the plan knows
      * which chunks it lists. */
     LIFE_LISTING,
@@ -96,6 +100,8 @@ enum life_state {
     LIFE_REOPENING_SOURCE,
     /* The target gets its metadata and becomes durable as a whole; its journal goes. */
     LIFE_COMMITTING_TARGET,
+    /* --base-manifest: the one of this run takes the place of the old one. */
+    LIFE_KEEPING,
     /* After a failure: what was stored is synced all the same, so that a later run goes on from
      * there. Whether that works does not matter any more. */
     LIFE_SAVING,
@@ -150,9 +156,10 @@ struct life;
 struct life_digest {
     struct digest_fold *fold;
     struct journal *manifest;
-    uint64_t first, count; /* the part */
-    uint64_t index;        /* the chunk in it that is looked at */
-    uint64_t data_start;   /* where the source's next data begin, as far as it has told */
+    struct replace replace; /* --base-manifest: its names */
+    uint64_t first, count;  /* the part */
+    uint64_t index;         /* the chunk in it that is looked at */
+    uint64_t data_start;    /* where the source's next data begin, as far as it has told */
     int (*then)(struct life *life, struct error *err); /* after the errand */
 };
 
@@ -213,6 +220,8 @@ struct life {
     struct life_digest digesting;
     struct whole *whole;    /* COPY: its bytes, in order; NULL: nobody asks */
     bool manifest_made;     /* by this life: the file of that name is ours */
+    struct life_base *base; /* --base-manifest; NULL: nobody asks */
+    bool base_lost;         /* it could not be written */
     uint32_t details_bytes; /* DRESSING: in the buffer */
     bool undressed;         /* details were asked for, and are not what they should be */
 
@@ -292,6 +301,9 @@ void life_unreadable(struct life *life, uint64_t start, uint64_t end);
 
 /* The errand that it was on has been run: life->errand. */
 void life_errand_ended(struct life *life);
+
+/* COPYING, once a turn: what the plan waits for, and no side has. */
+void life_feed(struct life *life);
 
 /* COPYING: the plan has ended or something failed, and nothing of it is in flight. */
 void life_copied(struct life *life);

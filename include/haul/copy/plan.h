@@ -21,6 +21,8 @@
 enum plan_action {
     PLAN_COPY,   /* fetch and store */
     PLAN_CHECK,  /* examine the target; fetch if the source's digest differs; store */
+    PLAN_BASE,   /* what the target has is known by its digest: fetch if the source's differs; then
+                    CHECK */
     PLAN_AUDIT,  /* examine the target against the journalled digest; a bad one is copied */
     PLAN_ERASE,  /* a hole of the source over old data; of as many chunks in a row as there are, up
                     to SIDE_ERASE_BYTES_MAX */
@@ -71,6 +73,14 @@ enum plan_answer plan_next(struct plan *plan, struct plan_item *item);
  * beyond the file. */
 int plan_listed(struct plan *plan, const struct journal_entry *entries, uint32_t count,
                 struct error *err);
+
+/* --base-manifest, before the first plan_next(): the digests of the target's chunks are at hand, in
+ * their order, a part at a time. false: no memory; then all is examined. */
+bool plan_use_base(struct plan *plan);
+/* Are the next of them waited for? */
+bool plan_wants_base(struct plan *plan);
+/* Here they are, PLAN_RECALL_MAX at most; none: that was all, what is left is examined. */
+void plan_based(struct plan *plan, const struct journal_entry *entries, uint32_t count);
 
 /* COPY of a pipe, before it is stored: so many bytes of the chunk have come, and where they are
  * fewer than its length the source has ended there; item->length is set to them. An item of which

@@ -67,6 +67,7 @@ struct job_wish {
     const char *journal_path;  /* NULL: beside the target */
     uint64_t session;          /* random; the same for all lanes of a run */
     bool compare_only;         /* haul verify: the target is only read */
+    bool seals;                /* COMMIT of the target: tell job.seal */
     enum reflink_wish reflink; /* OPEN of the target, where source_file is: does not travel */
     uint64_t size_bytes; /* --size: what a pipe is to bring, or what is taken of an endless device;
                             0: nobody knows */
@@ -140,6 +141,8 @@ struct job {
     bool journal_present; /* DESCRIBE of the target: a journal lies beside it, so it is not finished
                            */
     enum job_made made;   /* MAKE */
+    uint64_t seal; /* COMMIT of the target: evidence_seal() of what it is from now on; 0: nothing
+                      proves it, or nobody has asked */
     /* COMMIT, ABANDON, ADJUST, MAKE, DRESS. */
     struct side_report reports[2];
     /* Payloads that went over links for it, as they went. */

@@ -31,6 +31,7 @@ struct progress {
     _Atomic uint64_t bytes_total;      /* of the file, holes included */
     _Atomic uint64_t bytes_copied;     /* written now */
     _Atomic uint64_t bytes_kept;       /* were there and right */
+    _Atomic uint64_t bytes_unread;     /* the part of these that --base-manifest knew */
     _Atomic uint64_t bytes_holes;      /* neither: holes of the source */
     _Atomic uint64_t bytes_referenced; /* neither: blocks that are the source's, too */
     _Atomic uint64_t
@@ -51,6 +52,7 @@ struct progress {
     EACH(bytes_copied)                                                                             \
     EACH(bytes_kept)                                                                               \
     EACH(bytes_holes)                                                                              \
+    EACH(bytes_unread)                                                                             \
     EACH(bytes_referenced)                                                                         \
     EACH(bytes_repaired)                                                                           \
     EACH(chunks_repaired)                                                                          \
@@ -80,8 +82,8 @@ struct receipt {
     bool compared; /* haul verify: nothing was written; kept are the bytes that are equal */
     uint64_t bytes_differing;
     uint32_t files;
-    uint64_t bytes_total, bytes_copied, bytes_kept, bytes_holes, bytes_referenced, bytes_repaired,
-        chunks_repaired, bytes_verified, bytes_unreadable;
+    uint64_t bytes_total, bytes_copied, bytes_kept, bytes_unread, bytes_holes, bytes_referenced,
+        bytes_repaired, chunks_repaired, bytes_verified, bytes_unreadable;
     uint64_t bytes_durable; /* on the medium, from this run or an earlier one; holes are counted
                                only once all of the file is durable */
     uint64_t part_start, part_end; /* --range: of these bytes of the file; end 0: of all of it */
