@@ -1,18 +1,14 @@
 /* server.c - the far side's process: a link on standard input and output, signals, an exit code. */
 #include "haul/cli/server.h"
 
-#include "haul/base/cleanup.h"
 #include "haul/cli/exit.h"
 #include "haul/cli/output.h"
-#include "haul/cli/signals.h"
 #include "haul/cli/watch.h"
 #include "haul/disk/place.h"
 #include "haul/net/link.h"
 #include "haul/wire/serve.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 struct server {
@@ -22,33 +18,18 @@ struct server {
     struct error err;
 };
 
-/* The write to an eventfd that is 0 cannot fail. */
-static void *server_thread(void *argument)
+static void serve_all(void *argument)
 {
     struct server *server = argument;
     server->result = serve_run(&server->config, &server->err);
-    eventfd_write(server->watch.fd_done, 1);
-    return NULL;
 }
 
-/* Serve in a thread of its own, as the copy does, while this one waits for signals. */
 static int run(struct server *server, struct error *err)
 {
-    pthread_t thread;
-    AUTO_CLOSE int fd_signals = signals_open(err);
-    if (fd_signals < 0)
-        return fd_signals;
-    AUTO_CLOSE int fd_done = eventfd(0, EFD_CLOEXEC);
-    if (fd_done < 0)
-        return error_set(err, errno, "eventfd");
-    server->watch.fd_signals = fd_signals;
-    server->watch.fd_done = fd_done;
     server->config.stop = &server->watch.control.stop;
-    int errnum = pthread_create(&thread, NULL, server_thread, server);
-    if (errnum != 0)
-        return error_set(err, errnum, "start a thread");
-    watch_run(&server->watch);
-    pthread_join(thread, NULL);
+    int result = watch_run(&server->watch, serve_all, server, err);
+    if (result < 0)
+        return result;
     return server->result < 0 ? error_take(err, &server->err) : 0;
 }
 

@@ -27,10 +27,8 @@
 #include "haul/disk/probe.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 struct transfer {
@@ -57,7 +55,6 @@ struct transfer {
     struct units *units; /* NULL: it is about no plan */
     struct rules *rules;
     struct names *names;
-    pthread_t thread; /* the copy's */
     struct error err; /* the first failure */
 };
 
@@ -505,8 +502,10 @@ static void begin_more(struct transfer *transfer)
     }
 }
 
-static void copy_all(struct transfer *transfer)
+/* In the thread of the copy. */
+static void copy_all(void *argument)
 {
+    struct transfer *transfer = argument;
     struct error err = {0};
     if (open_all(transfer, &err) < 0) {
         fail(transfer, &err);
@@ -542,15 +541,6 @@ static void copy_all(struct transfer *transfer)
         transfer->sum.duration_ns = clock_now_ns() - transfer->started_ns;
 }
 
-/* The copy's thread. The write to an eventfd that is 0 cannot fail. */
-static void *transfer_thread(void *argument)
-{
-    struct transfer *transfer = argument;
-    copy_all(transfer);
-    eventfd_write(transfer->watch.fd_done, 1);
-    return NULL;
-}
-
 static bool any_remote(const struct operands *operands)
 {
     return operands->source.kind == ADDRESS_REMOTE || operands->target.kind == ADDRESS_REMOTE;
@@ -559,23 +549,9 @@ static bool any_remote(const struct operands *operands)
 /* Run the copy beside the watch; both are over when this returns. */
 static int run(struct transfer *transfer, struct error *err)
 {
-    AUTO_CLOSE int fd_signals = signals_open(err);
-    if (fd_signals < 0)
-        return fd_signals;
-    AUTO_CLOSE int fd_done = eventfd(0, EFD_CLOEXEC);
-    if (fd_done < 0)
-        return error_set(err, errno, "eventfd");
     transfer->watch.count = files_count(transfer);
-    transfer->watch.fd_signals = fd_signals;
-    transfer->watch.fd_done = fd_done;
-    int errnum = pthread_create(&transfer->thread, NULL, transfer_thread, transfer);
-    if (errnum != 0)
-        return error_set(err, errnum, "start a thread");
-    if (any_remote(&transfer->operands))
-        transfer->watch.opener = &transfer->thread;
-    watch_run(&transfer->watch);
-    pthread_join(transfer->thread, NULL);
-    return 0;
+    transfer->watch.asks = any_remote(&transfer->operands);
+    return watch_run(&transfer->watch, copy_all, transfer, err);
 }
 
 /* How to go on, and from where: of a copy that has lost the other side only the last checkpoint is

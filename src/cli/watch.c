@@ -11,11 +11,14 @@
 #include "haul/cli/signals.h"
 #include "haul/disk/pressure.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -49,6 +52,10 @@ static uint32_t terminal_columns(void)
 /* The state of the loop that nobody else sees. */
 struct watching {
     struct watch *watch;
+    void (*work)(void *argument);
+    void *argument;
+    pthread_t thread; /* the work's */
+    int fd_signals, fd_done;
     struct progress_meter meter;
     struct progress_view view;
     bool known;        /* view holds something */
@@ -178,7 +185,7 @@ static void wake_opener(const struct watching *state)
 {
     const struct watch *watch = state->watch;
     bool opening = !atomic_load(&watch->progress) || atomic_load(&watch->control.dialling);
-    if (!state->stopping || !watch->opener || !opening)
+    if (!state->stopping || !watch->asks || !opening)
         return;
     if (clock_now_ns() - state->stopping_ns >= OPENING_NS_MAX) {
         log_error("interrupted while connecting");
@@ -186,14 +193,14 @@ static void wake_opener(const struct watching *state)
         print_receipt(state, "interrupted while connecting");
         quit(state);
     }
-    signals_wake(*watch->opener);
+    signals_wake(state->thread);
 }
 
 static void handle_signals(struct watching *state)
 {
     /* Bounded: equal signals do not queue, so there are at most six. */
     for (int i = 0; i < 6; i++) {
-        switch (signals_next(state->watch->fd_signals)) {
+        switch (signals_next(state->fd_signals)) {
         case SIGNALS_NONE:
             return;
         case SIGNALS_STOP:
@@ -240,32 +247,59 @@ static void ease(struct watching *state, uint64_t now_ns)
                 halved < before ? "memory is there again" : why, 1u << control->slots_halved);
 }
 
-void watch_run(struct watch *watch)
+/* The write to an eventfd that is 0 cannot fail. */
+static void *work_thread(void *argument)
 {
-    struct watching state = {.watch = watch, .drawn_ns = clock_now_ns()};
-    state.began_ns = state.drawn_ns;
-    struct pollfd fds[2] = {{.fd = watch->fd_signals, .events = POLLIN},
-                            {.fd = watch->fd_done, .events = POLLIN}};
-    if (watch->opener)
-        remember_terminal(&state);
+    struct watching *state = argument;
+    state->work(state->argument);
+    eventfd_write(state->fd_done, 1);
+    return NULL;
+}
+
+static void watch_work(struct watching *state)
+{
+    struct pollfd fds[2] = {{.fd = state->fd_signals, .events = POLLIN},
+                            {.fd = state->fd_done, .events = POLLIN}};
     while (fds[1].revents == 0) {
         int ready = poll(fds, 2, TICK_MS);
-        measure(&state);
+        measure(state);
         if (ready > 0 && fds[0].revents != 0)
-            handle_signals(&state);
+            handle_signals(state);
         if (fds[1].revents == 0)
-            wake_opener(&state);
+            wake_opener(state);
         /* Signals may wake us at any pace; the display keeps its own. */
         uint64_t now_ns = clock_now_ns();
-        ease(&state, now_ns);
-        if (state.known && (state.resized || now_ns - state.drawn_ns >= PACE_MS * NS_PER_MS)) {
-            draw(&state);
-            state.drawn_ns = now_ns;
-            state.resized = false;
+        ease(state, now_ns);
+        if (state->known && (state->resized || now_ns - state->drawn_ns >= PACE_MS * NS_PER_MS)) {
+            draw(state);
+            state->drawn_ns = now_ns;
+            state->resized = false;
         }
     }
-    if (watch->style == WATCH_BAR)
+    if (state->watch->style == WATCH_BAR)
         fputs("\r\033[K", stderr);
-    else if (state.known && state.view.phase != PHASE_OPENING)
-        draw(&state); /* the end is always shown, however short the copy was */
+    else if (state->known && state->view.phase != PHASE_OPENING)
+        draw(state); /* the end is always shown, however short the copy was */
+}
+
+int watch_run(struct watch *watch, void (*work)(void *argument), void *argument, struct error *err)
+{
+    struct watching state = {.watch = watch, .work = work, .argument = argument};
+    AUTO_CLOSE int fd_signals = signals_open(err);
+    if (fd_signals < 0)
+        return fd_signals;
+    AUTO_CLOSE int fd_done = eventfd(0, EFD_CLOEXEC);
+    if (fd_done < 0)
+        return error_set(err, errno, "eventfd");
+    state.fd_signals = fd_signals;
+    state.fd_done = fd_done;
+    state.began_ns = state.drawn_ns = clock_now_ns();
+    if (watch->asks)
+        remember_terminal(&state);
+    int errnum = pthread_create(&state.thread, NULL, work_thread, &state);
+    if (errnum != 0)
+        return error_set(err, errnum, "start a thread");
+    watch_work(&state);
+    pthread_join(state.thread, NULL);
+    return 0;
 }

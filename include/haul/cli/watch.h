@@ -5,7 +5,6 @@
 #include "haul/base/control.h"
 #include "haul/side/report.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -19,10 +18,8 @@ enum watch_style {
 
 struct watch {
     enum watch_style style;
-    int fd_signals;          /* signals_open() */
-    int fd_done;             /* an eventfd that the copy's thread writes to when it ends */
-    const pthread_t *opener; /* the thread that is woken from logins and questions by a signal that
-                                comes before there is progress; NULL: none */
+    bool asks; /* its thread logs in and asks questions: a signal that comes before there is
+                  progress wakes it from them */
     _Atomic(struct progress *) progress; /* set by the copy's thread as soon as there is one */
     _Atomic(const char *) name; /* of the file at work; lives until watch_run() has returned */
     _Atomic uint32_t number;    /* which one of so many */
@@ -35,11 +32,12 @@ struct watch {
 /* Which style the options and the terminal ask for. */
 enum watch_style watch_choose(bool json, bool quiet, bool asked);
 
-/* Returns when fd_done is readable. The first INT, TERM or HUP asks the copy to stop, the second
+/* Do the work, a copy or a server's, in a thread of its own, and return when it is over; or -errno
+ * with words, and nothing was begun. The first INT, TERM or HUP asks the copy to stop, the second
  * ends the process at once with exit code 20; so does the first when what is asked is a login that
  * will not end, with a receipt where one is owed. The terminal is then left as it was found, a
  * password's prompt has changed it. USR1 (and INFO, where there is one) prints one line of status.
  */
-void watch_run(struct watch *watch);
+int watch_run(struct watch *watch, void (*work)(void *argument), void *argument, struct error *err);
 
 #endif
