@@ -70,6 +70,12 @@ const char *text_size(char out[TEXT_NUMBER_BYTES], uint64_t bytes)
     return out;
 }
 
+const char *text_fd_link(char out[TEXT_NUMBER_BYTES], int fd)
+{
+    snprintf(out, TEXT_NUMBER_BYTES, "/proc/self/fd/%d", fd);
+    return out;
+}
+
 const char *text_rate(char out[TEXT_NUMBER_BYTES], uint64_t bytes_per_second)
 {
     static const char *const units[7] = {"B/s",   "KiB/s", "MiB/s", "GiB/s",

@@ -156,7 +156,7 @@ static void tell_file(const struct options *options, const struct cache *cache,
 static int open_path(struct file *file, const char *path, struct error *err)
 {
     struct facts facts;
-    char link[64];
+    char link[TEXT_NUMBER_BYTES];
     int result = file_describe(path, &facts, err);
     if (result < 0 || facts.kind != FILE_FOLDER)
         return result < 0 ? result : file_open_source(file, path, err);
@@ -164,8 +164,7 @@ static int open_path(struct file *file, const char *path, struct error *err)
     if (fd < 0)
         return error_set(err, errno, "%s: no file without a name can be made there to look at",
                          path);
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    return file_open_source(file, link, err);
+    return file_open_source(file, text_fd_link(link, fd), err);
 }
 
 static int look_at_path(const struct options *options, const char *path, struct error *err)

@@ -61,10 +61,9 @@ static int resolve_null(struct address *address, bool target, struct error *err)
 static int name_file(struct address *address, int fd, const struct stat *st, const char *what,
                      struct error *err)
 {
-    char link[64];
+    char link[TEXT_NUMBER_BYTES];
     struct stat named;
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, address->path, sizeof(address->path) - 1);
+    ssize_t length = readlink(text_fd_link(link, fd), address->path, sizeof(address->path) - 1);
     address->path[length > 0 ? length : 0] = '\0';
     bool whole = S_ISBLK(st->st_mode) || lseek(fd, 0, SEEK_CUR) == 0;
     bool same = length > 0 && stat(address->path, &named) == 0 && named.st_dev == st->st_dev &&

@@ -5,6 +5,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,17 +19,9 @@
 
 enum {
     SET_ID_BITS = S_ISUID | S_ISGID,
-    FD_LINK_BYTES = 64,
     GROUPS_MAX = 65536,
     SYS_FCHMODAT2 = 452, /* glibc 2.39 */
 };
-
-/* What an O_PATH descriptor does not do by itself is done by its name in /proc. */
-static const char *fd_link(char out[FD_LINK_BYTES], int fd)
-{
-    snprintf(out, FD_LINK_BYTES, "/proc/self/fd/%d", fd);
-    return out;
-}
 
 /* ---- the table ---- */
 
@@ -66,10 +59,10 @@ static int group_set(int fd, const struct stat *now, const struct attributes *wa
 /* Without /proc by fchmodat2(2), Linux 6.6. */
 static int set_mode(int fd, uint32_t mode)
 {
-    char link[FD_LINK_BYTES];
+    char link[TEXT_NUMBER_BYTES];
     int result = fchmod(fd, mode);
     if (result != 0 && errno == EBADF)
-        result = chmod(fd_link(link, fd), mode);
+        result = chmod(text_fd_link(link, fd), mode);
     if (result != 0 && errno == ENOENT)
         result = (int)syscall(SYS_FCHMODAT2, fd, "", mode, AT_EMPTY_PATH);
     return result;
@@ -153,7 +146,7 @@ static bool times_exact(const struct stat *now, const struct facts *wanted)
 /* Both times in numbers: file systems of libfuse 2 take UTIME_OMIT for one, and answer yes. */
 static int times_set(int fd, const struct stat *now, const struct attributes *wanted)
 {
-    char link[FD_LINK_BYTES];
+    char link[TEXT_NUMBER_BYTES];
     const struct facts *facts = &wanted->facts;
     const struct timespec times[2] = {
         now->st_atim,
@@ -163,7 +156,7 @@ static int times_set(int fd, const struct stat *now, const struct attributes *wa
     if (result != 0 && errno == EBADF)
         result = utimensat(fd, "", times, AT_EMPTY_PATH); /* Linux 5.8 */
     if (result != 0 && errno == EINVAL)
-        result = utimensat(AT_FDCWD, fd_link(link, fd), times, 0);
+        result = utimensat(AT_FDCWD, text_fd_link(link, fd), times, 0);
     return result;
 }
 

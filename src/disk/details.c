@@ -5,6 +5,7 @@
 #include "haul/base/bytes.h"
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #include <errno.h>
 #include <linux/posix_acl.h>
@@ -15,7 +16,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { LINK_BYTES = 64, SMALL_BYTES = 1024 };
+enum { SMALL_BYTES = 1024 };
 
 #define ACCESS_NAME  "system.posix_acl_access"
 #define DEFAULT_NAME "system.posix_acl_default"
@@ -23,41 +24,36 @@ enum { LINK_BYTES = 64, SMALL_BYTES = 1024 };
 /* ---- of an open file: O_PATH descriptors are refused (EBADF), their names in /proc are not ----
  */
 
-static const char *fd_link(char out[LINK_BYTES], int fd)
-{
-    snprintf(out, LINK_BYTES, "/proc/self/fd/%d", fd);
-    return out;
-}
-
 static ssize_t xattr_list(int fd, char *names, size_t room)
 {
-    char link[LINK_BYTES];
+    char link[TEXT_NUMBER_BYTES];
     ssize_t length = flistxattr(fd, names, room);
-    return length < 0 && errno == EBADF ? listxattr(fd_link(link, fd), names, room) : length;
+    return length < 0 && errno == EBADF ? listxattr(text_fd_link(link, fd), names, room) : length;
 }
 
 static ssize_t xattr_get(int fd, const char *name, void *value, size_t room)
 {
-    char link[LINK_BYTES];
+    char link[TEXT_NUMBER_BYTES];
     ssize_t length = fgetxattr(fd, name, value, room);
-    return length < 0 && errno == EBADF ? getxattr(fd_link(link, fd), name, value, room) : length;
+    return length < 0 && errno == EBADF ? getxattr(text_fd_link(link, fd), name, value, room)
+                                        : length;
 }
 
 static int xattr_set(int fd, const char *name, const void *value, size_t length)
 {
-    char link[LINK_BYTES];
+    char link[TEXT_NUMBER_BYTES];
     int result = fsetxattr(fd, name, value, length, 0);
     if (result != 0 && errno == EBADF)
-        result = setxattr(fd_link(link, fd), name, value, length, 0);
+        result = setxattr(text_fd_link(link, fd), name, value, length, 0);
     return result == 0 ? 0 : -errno;
 }
 
 static int xattr_remove(int fd, const char *name)
 {
-    char link[LINK_BYTES];
+    char link[TEXT_NUMBER_BYTES];
     int result = fremovexattr(fd, name);
     if (result != 0 && errno == EBADF)
-        result = removexattr(fd_link(link, fd), name);
+        result = removexattr(text_fd_link(link, fd), name);
     return result == 0 || errno == ENODATA ? 0 : -errno;
 }
 

@@ -971,9 +971,8 @@ int file_grow(struct file *file, uint64_t size_bytes, bool sparse, struct error 
 
 int file_reopen(const struct file *file, int flags)
 {
-    char link[64];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", file->fd);
-    int fd = open(link, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    char link[TEXT_NUMBER_BYTES];
+    int fd = open(text_fd_link(link, file->fd), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd >= 0)
         return fd;
     int errnum = errno;

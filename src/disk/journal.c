@@ -11,6 +11,7 @@
 #include "haul/base/bytes.h"
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
+#include "haul/base/text.h"
 #include "haul/disk/beside.h"
 #include "haul/disk/residency.h"
 
@@ -260,15 +261,14 @@ static int begin_file(int fd, const uint8_t *header, const char *path, struct er
 static int create_nameless(int fd_folder, const char *path, const uint8_t *header)
 {
     struct error ignored = {.class = ERROR_NONE};
-    char name[64];
+    char link[TEXT_NUMBER_BYTES];
     AUTO_CLOSE int fd_parent = open_folder(fd_folder, path, &ignored);
     AUTO_CLOSE int fd = -1;
     if (fd_parent >= 0)
         fd = openat(fd_parent, ".", O_RDWR | O_APPEND | O_TMPFILE | O_CLOEXEC, 0600);
     if (fd < 0 || begin_file(fd, header, path, &ignored) < 0)
         return -1;
-    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    bool named = linkat(AT_FDCWD, name, fd_folder, path, AT_SYMLINK_FOLLOW) == 0;
+    bool named = linkat(AT_FDCWD, text_fd_link(link, fd), fd_folder, path, AT_SYMLINK_FOLLOW) == 0;
     return named ? take_fd(&fd) : -1;
 }
 

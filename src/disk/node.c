@@ -3,6 +3,7 @@
 #include "haul/disk/node.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/text.h"
 #include "haul/disk/beside.h"
 
 #include <assert.h>
@@ -146,7 +147,7 @@ static int node_replace(int fd_folder, const char *name, const struct node_row *
 /* A folder whose owner took his own rights from it could not be filled. */
 static int folder_open_up(int fd_folder, const char *name)
 {
-    char link[64];
+    char link[TEXT_NUMBER_BYTES];
     struct stat now;
     AUTO_CLOSE int fd = openat(fd_folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &now) != 0)
@@ -154,8 +155,7 @@ static int folder_open_up(int fd_folder, const char *name)
     bool usable = (now.st_mode & S_IRWXU) == S_IRWXU;
     if (usable || geteuid() == 0 || now.st_uid != geteuid())
         return 0;
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    return chmod(link, (now.st_mode & 07777) | S_IRWXU) == 0 ? 0 : -errno;
+    return chmod(text_fd_link(link, fd), (now.st_mode & 07777) | S_IRWXU) == 0 ? 0 : -errno;
 }
 
 /* 0, or why it cannot be removed. */

@@ -142,9 +142,8 @@ static bool append_only(int fd)
 /* By the descriptor: of this very file, whatever its name is now. */
 static int check_writable(const struct probe *probe, int fd, struct error *err)
 {
-    char link[64];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    if (faccessat(AT_FDCWD, link, W_OK, 0) != 0 && errno != ENOENT)
+    char link[TEXT_NUMBER_BYTES];
+    if (faccessat(AT_FDCWD, text_fd_link(link, fd), W_OK, 0) != 0 && errno != ENOENT)
         return error_set(err, errno, "%s: cannot be opened for writing", probe->path);
     if (append_only(fd))
         return error_set(err, EPERM, "%s: cannot be opened for writing", probe->path);

@@ -4,6 +4,7 @@
 #include "haul/disk/removal.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/text.h"
 #include "haul/disk/descent.h"
 #include "haul/disk/listing.h"
 
@@ -57,7 +58,7 @@ static void removal_failed(struct removal *removal, int result)
 /* One of our own may be closed to us: rsync opens it then, and what is in it goes. */
 static int open_to_empty(int fd_folder, const char *name)
 {
-    char link[64];
+    char link[TEXT_NUMBER_BYTES];
     struct stat st;
     int fd = openat(fd_folder, name, DESCENT_FLAGS);
     if (fd < 0 && errno != EACCES)
@@ -68,8 +69,7 @@ static int open_to_empty(int fd_folder, const char *name)
     if (fd_seen < 0)
         return -errno;
     bool mends = fstat(fd_seen, &st) == 0 && st.st_uid == geteuid() && (~st.st_mode & 0700);
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd_seen);
-    if (mends && chmod(link, (st.st_mode & 07777) | 0700) == 0 && fd < 0)
+    if (mends && chmod(text_fd_link(link, fd_seen), (st.st_mode & 07777) | 0700) == 0 && fd < 0)
         fd = openat(fd_folder, name, DESCENT_FLAGS);
     return fd >= 0 ? fd : -EACCES;
 }

@@ -6,6 +6,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,9 +118,8 @@ static int local_reach(const struct work *work, const char *shown, struct error 
 
 static int local_open_path(int fd_path, int access)
 {
-    char link[64];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd_path);
-    return open(link, access | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    char link[TEXT_NUMBER_BYTES];
+    return open(text_fd_link(link, fd_path), access | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 }
 
 /* Of a regular file. What overlayfs copies up for it goes through the page cache: as at an open for

@@ -4,6 +4,7 @@
 
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
+#include "haul/base/text.h"
 #include "haul/disk/beside.h"
 #include "haul/disk/entry.h"
 #include "haul/disk/listing.h"
@@ -145,9 +146,8 @@ static bool tour_keep(struct tours *tours, struct tour *tour)
 /* The root's own path, from / on, for rules that are compared with that. */
 static void tour_root_path(const struct place *place, char out[PATH_MAX])
 {
-    char link[64];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", place->fd);
-    ssize_t length = readlink(link, out, PATH_MAX - 1);
+    char link[TEXT_NUMBER_BYTES];
+    ssize_t length = readlink(text_fd_link(link, place->fd), out, PATH_MAX - 1);
     out[length > 0 ? length : 0] = '\0';
     if (length <= 0) /* no /proc, or it is too long */
         snprintf(out, PATH_MAX, "%s", place_prefix(place));

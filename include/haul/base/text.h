@@ -15,6 +15,10 @@ const char *text_size(char out[TEXT_NUMBER_BYTES], uint64_t bytes);
 const char *text_rate(char out[TEXT_NUMBER_BYTES], uint64_t bytes_per_second);
 const char *text_seconds(char out[TEXT_NUMBER_BYTES], uint64_t duration_ns);
 
+/* The name of an open file in /proc, the same way: by it the file is opened anew, and changed where
+ * O_PATH does not do that by itself (EBADF). */
+const char *text_fd_link(char out[TEXT_NUMBER_BYTES], int fd);
+
 /* A size as in rsync and dd: "64K" "64KiB" = 65536, "64KB" = 64000, "1.5G"; up to E; a bare number
  * is bytes. false: not a size, negative, or more than UINT64_MAX. */
 bool text_parse_size(const char *text, uint64_t *bytes);
