@@ -300,7 +300,7 @@ static size_t escape_piece(char piece[PIECE_BYTES], const uint8_t *text)
 }
 
 /* The same for the inside of a JSON string. */
-static size_t json_piece(char piece[PIECE_BYTES], const uint8_t *text, bool exact)
+static size_t json_piece(char piece[PIECE_BYTES], const uint8_t *text)
 {
     char letter = short_escape(*text, "\"\\\b\f\n\r\t", "\"\\bfnrt");
     size_t length = utf8_length(text);
@@ -315,7 +315,7 @@ static size_t json_piece(char piece[PIECE_BYTES], const uint8_t *text, bool exac
         return length;
     }
     if (length == 0 || *text < 0x20 || *text == 0x7f) {
-        snprintf(piece, PIECE_BYTES, "\\u%04x", (exact && length == 0 ? 0xdc00u : 0) | *text);
+        snprintf(piece, PIECE_BYTES, "\\u%04x", (unsigned)*text);
         return 1;
     }
     memcpy(piece, text, length);
@@ -323,27 +323,39 @@ static size_t json_piece(char piece[PIECE_BYTES], const uint8_t *text, bool exac
     return length;
 }
 
-const char *text_escape(char *out, size_t capacity, const char *text)
+static size_t json_piece_exact(char piece[PIECE_BYTES], const uint8_t *text)
+{
+    if (utf8_length(text) > 0)
+        return json_piece(piece, text);
+    snprintf(piece, PIECE_BYTES, "\\u%04x", 0xdc00u | *text);
+    return 1;
+}
+
+typedef size_t escape_function(char piece[PIECE_BYTES], const uint8_t *text);
+
+/* Piece by piece, as far as they fit; dots: so many take the place of what does not. */
+static const char *escape(char *out, size_t capacity, const char *text,
+                          escape_function *escape_next, size_t dots)
 {
     const uint8_t *at = (const uint8_t *)text;
     char piece[PIECE_BYTES];
     size_t used = 0;
-    size_t kept = 0; /* the last length behind which "..." still fits */
+    size_t kept = 0; /* the last length behind which the dots still fit */
 
     if (capacity == 0)
         return out;
     while (*at) {
-        size_t consumed = escape_piece(piece, at);
+        size_t consumed = escape_next(piece, at);
         size_t length = strlen(piece);
         if (length > capacity - 1 - used) {
-            size_t dots = capacity > 3 ? 3 : capacity - 1;
+            dots = min_size(dots, capacity - 1);
             memset(out + kept, '.', dots);
-            used = kept + dots;
+            used = dots > 0 ? kept + dots : used;
             break;
         }
         memcpy(out + used, piece, length);
         used += length;
-        if (used + sizeof("...") <= capacity)
+        if (used + dots < capacity)
             kept = used;
         at += consumed;
     }
@@ -351,35 +363,19 @@ const char *text_escape(char *out, size_t capacity, const char *text)
     return out;
 }
 
-static const char *json_text(char *out, size_t capacity, const char *text, bool exact)
+const char *text_escape(char *out, size_t capacity, const char *text)
 {
-    const uint8_t *at = (const uint8_t *)text;
-    char piece[PIECE_BYTES];
-    size_t used = 0;
-
-    if (capacity == 0)
-        return out;
-    while (*at) {
-        size_t consumed = json_piece(piece, at, exact);
-        size_t length = strlen(piece);
-        if (length > capacity - 1 - used)
-            break;
-        memcpy(out + used, piece, length);
-        used += length;
-        at += consumed;
-    }
-    out[used] = '\0';
-    return out;
+    return escape(out, capacity, text, escape_piece, strlen("..."));
 }
 
 const char *text_json(char *out, size_t capacity, const char *text)
 {
-    return json_text(out, capacity, text, false);
+    return escape(out, capacity, text, json_piece, 0);
 }
 
 const char *text_json_exact(char *out, size_t capacity, const char *text)
 {
-    return json_text(out, capacity, text, true);
+    return escape(out, capacity, text, json_piece_exact, 0);
 }
 
 static int hex_digit(char letter)
