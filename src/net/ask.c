@@ -2,7 +2,6 @@
 #include "haul/net/ask.h"
 
 #include "haul/base/cleanup.h"
-#include "haul/base/clock.h"
 #include "haul/base/text.h"
 #include "haul/net/child.h"
 
@@ -87,21 +86,18 @@ static int ask_terminal(int tty, char *out, size_t capacity, const char *prompt,
     return result;
 }
 
-/* The program's standard output is the answer; a failure status means "cancelled". */
+/* The first line of what the program prints is the answer; a failure status means "cancelled", and
+ * so does nothing at all. */
 static int ask_program(const char *program, char *out, size_t capacity, const char *prompt)
 {
     const char *argv[] = {program, prompt, NULL};
-    struct child child;
-    int result = child_open(&child, argv, CHILD_PIPES, NULL);
+    struct child_words words;
+    int result = child_ask(argv, NULL, out, capacity, &words);
 
-    if (result < 0)
-        return result;
-    result = read_line(child.output_fd, out, capacity);
-    while (result == 0 && child_reap(&child, clock_now_ns() + NS_PER_SECOND) < 0)
-        continue; /* how it ends is a part of the answer, and ssh waits for that, too */
-    if (result == 0 && child_status(child.status) != 0)
-        result = -ECANCELED;
-    child_close(&child, NS_PER_SECOND);
+    if (result > 0 || (result == 0 && out[0] == '\0'))
+        return -ECANCELED;
+    if (result == 0)
+        out[strcspn(out, "\r\n")] = '\0';
     return result;
 }
 
