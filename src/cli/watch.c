@@ -161,21 +161,14 @@ static void request_stop(struct watching *state)
 /* What is known here: the copy's thread is left where it is, and prints nothing any more. */
 static void print_receipt(const struct watching *state, const char *why)
 {
-    const struct progress_view *view = &state->view;
+    const struct progress *progress = atomic_load(&state->watch->progress);
     struct receipt receipt;
     if (!state->watch->json)
         return;
     flockfile(stdout); /* for good */
     receipt_init(&receipt);
-    if (state->known) { /* a link was dialled again in the middle of it */
-        receipt.bytes_total = view->bytes_total;
-        receipt.bytes_durable = view->bytes_durable;
-        receipt.bytes_copied = view->bytes_copied;
-        receipt.bytes_kept = view->bytes_kept;
-        receipt.bytes_repaired = view->bytes_repaired;
-        receipt.bytes_verified = view->bytes_verified;
-        receipt.bytes_holes = view->bytes_holes;
-    }
+    if (progress) /* a link was dialled again in the middle of it */
+        receipt_count(&receipt, progress);
     receipt_json(stdout, &receipt, "receipt", EXIT_CODE_INTERRUPTED, why);
     fflush(stdout);
 }
