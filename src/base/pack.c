@@ -6,6 +6,8 @@
 
 #if WITH_ZSTD
 
+#include "haul/base/bytes.h"
+
 #include <stdlib.h>
 #include <zstd.h>
 
@@ -70,8 +72,18 @@ void *pack_incoming(struct pack *pack)
     return pack->incoming;
 }
 
+/* Of the format since zstd 0.8, and one only: code of the older ones is not in agents. */
+static bool one_frame(const uint8_t *data, size_t length)
+{
+    struct bytes begin = bytes_reader(data, length);
+    return bytes_get_u32(&begin) == ZSTD_MAGICNUMBER &&
+           ZSTD_findFrameCompressedSize(data, length) == length;
+}
+
 bool pack_expand(struct pack *pack, uint32_t packed, void *out, uint32_t length)
 {
+    if (!one_frame(pack->incoming, packed))
+        return false;
     size_t expanded = ZSTD_decompressDCtx(pack->expander, out, length, pack->incoming, packed);
     return !ZSTD_isError(expanded) && expanded == length;
 }

@@ -28,10 +28,11 @@ runner() { # MACHINE
     done
 }
 
-@test "each copies, and says that io_uring, xxhash and zstd are in and libssh is not" {
+@test "each copies, packs, and says that io_uring, xxhash and zstd are in and libssh is not" {
     local agent ran=
     random_file file 3M
     copied file reference
+    seq 500000 >words
     for agent in "${agents[@]}"; do
         runner "${agent##*-}" || continue
         ran="$ran ${agent##*-}"
@@ -43,7 +44,16 @@ runner() { # MACHINE
         "$HAUL" --json -I file reference >out.reference
         expect_receipt .digest "$(tail -n 1 out.reference | jq -r .digest)"
         same file copy
-        rm copy
+        # Packed and unpacked by it: of zstd it has only what that takes.
+        printf '#!/bin/sh\nshift\nexec %s "$@"\n' "${run_by[*]}" >near
+        chmod 755 near
+        "${run_by[@]}" "$agent" --json -z -e ./near --remote-path="$agent" words "there:$SCRATCH/packed" >out
+        expect_under "bytes sent" "$(receipt .wire_bytes_sent)" $(($(stat -c %s words) / 2))
+        same words packed
+        "${run_by[@]}" "$agent" --json -z -e ./near --remote-path="$agent" "there:$SCRATCH/packed" back >out
+        expect_under "bytes received" "$(receipt .wire_bytes_received)" $(($(stat -c %s words) / 2))
+        same words back
+        rm copy packed back
     done
     [ -n "$ran" ]
 }

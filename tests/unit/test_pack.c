@@ -93,6 +93,35 @@ static void expand_of_another_length_is_refused(void **state)
     assert_false(pack_expand(fixture->pack, packed - 1, fixture->back, 65536));
 }
 
+static void expand_of_two_frames_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    const void *packed_data;
+    fill_words(fixture->data, 65536);
+    uint32_t packed = pack_shrink(fixture->pack, fixture->data, 65536, &packed_data);
+    uint8_t *incoming = pack_incoming(fixture->pack);
+    memcpy(incoming, packed_data, packed);
+    memcpy(incoming + packed, packed_data, packed);
+    assert_true(pack_expand(fixture->pack, packed, fixture->back, 65536));
+    assert_false(pack_expand(fixture->pack, 2 * packed, fixture->back, 2 * 65536));
+}
+
+/* 0.1 to 0.7 of zstd, whose code is no part of agents, and a frame that is to be skipped. */
+static void expand_of_older_formats_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    static const uint8_t begins[][4] = {{0x1e, 0xb5, 0x2f, 0xfd}, {0x22, 0xb5, 0x2f, 0xfd},
+                                        {0x25, 0xb5, 0x2f, 0xfd}, {0x26, 0xb5, 0x2f, 0xfd},
+                                        {0x27, 0xb5, 0x2f, 0xfd}, {0x50, 0x2a, 0x4d, 0x18}};
+    uint8_t *incoming = pack_incoming(fixture->pack);
+    for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
+        memset(incoming, 0, 64);
+        memcpy(incoming, begins[i], sizeof(begins[i]));
+        for (uint32_t length = 0; length < 64; length++)
+            assert_false(pack_expand(fixture->pack, length, fixture->back, 0));
+    }
+}
+
 static void expand_of_any_bytes_never_writes_beyond(void **state)
 {
     struct fixture *fixture = *state;
@@ -148,6 +177,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(shrink_of_random_data_is_refused, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(expand_of_another_length_is_refused, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(expand_of_two_frames_is_refused, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(expand_of_older_formats_is_refused, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(expand_of_any_bytes_never_writes_beyond, open_fixture,
                                         close_fixture),
