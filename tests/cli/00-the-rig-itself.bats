@@ -107,6 +107,26 @@ load ../lib/common
     [[ $line == *lost=[1-9]* ]] || { echo "$line"; false; }
 }
 
+@test "hog that reads at random notices it, too, and has to wait for the disk" {
+    random_file hot 8M
+    coproc hog { exec "$TOOLS/hog" --random hot 60 3>&-; }
+    local line pid=$hog_PID
+    cleanup_fn kill_quietly "$pid"
+    read -r line <&"${hog[0]}"
+    expect "first line" "$line" ready
+    kill -USR1 "$pid"
+    read -r line <&"${hog[0]}"
+    [[ $line =~ ^resident=2048\ total=2048\ least=2048\ reads=[0-9]+\ missed=0\ p50_ns=[0-9]+\ p99_ns=[0-9]+$ ]] || { echo "$line"; false; }
+    pages --evict hot
+    for _ in {1..100}; do
+        kill -USR1 "$pid"
+        read -r line <&"${hog[0]}"
+        [[ $line != *missed=[1-9]* ]] || break
+        sleep 0.05
+    done
+    [[ $line == *missed=[1-9]* ]] || { echo "$line"; false; }
+}
+
 kill_quietly() {
     kill "$1" 2>/dev/null || true
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Goal: what killed a container of 300 MB with 500 MB of dd from /dev/zero: haul copies 500 MB there, with a neighbour that
 # keeps 20 MB hot in the same cgroup, and neither the limit is hit nor one page of the neighbour lost. cp, for the
-# contrast, hits the limit.
+# contrast, hits the limit. The same with a tree of small files. `make bench-neighbour` measures it, at full length.
 load ../lib/common
 
 ROUNDS=${HAUL_INCIDENT_ROUNDS:-3}
@@ -39,7 +39,6 @@ setup() {
         note "note: sanitizers are in; the cgroup has 1300 MiB in place of 300"
         limit=$((1300 * MIB))
     fi
-    random_file source 500M
     folder=$(cgroup_make "haul-test.$$.$RANDOM" $limit)
     neighbour=
     cleanup_fn cleanup_neighbour
@@ -48,6 +47,7 @@ setup() {
 
 @test "500 MB in 300 MiB beside a neighbour" {
     local round line
+    random_file source 500M
     under=(cgroup_exec "$folder")
     for ((round = 1; round <= ROUNDS; round++)); do
         rm -f target
@@ -63,6 +63,7 @@ setup() {
 
 @test "the same under the window policy" {
     local line
+    random_file source 500M
     under=(cgroup_exec "$folder")
     copied --cache=window source target
     expect "failcnt" "$(cgroup_failcnt "$folder")" 0
@@ -71,8 +72,30 @@ setup() {
     same source target
 }
 
+@test "a tree of 2,000 small files, 18 MB at each side, in 60 MiB; cp, for the contrast, hits the limit there" {
+    local line
+    sanitized && skip "a sanitizer's own memory is larger"
+    on_fs ext4 128M
+    mkdir "$FS/many"
+    "$TOOLS/fill" all 18M
+    (cd "$FS/many" && split -b 9000 -a 4 "$SCRATCH/all")
+    umount "$FS" # names, too, are read in the cgroup
+    mount "$LOOP" "$FS"
+    cgroup_limit "$folder" $((60 * MIB))
+    under=(cgroup_exec "$folder")
+    copied -a "$FS/many/" "$FS/made"
+    expect_receipt .files 2098
+    expect "failcnt" "$(cgroup_failcnt "$folder")" 0
+    neighbour_report line
+    expect "the neighbour" "$line" "resident=5120 total=5120 lost=0"
+    cgroup_exec "$folder" cp -a "$FS/many" "$FS/copied"
+    [ "$(cgroup_failcnt "$folder")" -gt 0 ]
+    diff -r "$FS/many" "$FS/made"
+}
+
 @test "for the contrast, cp hits the limit" {
-    sanitized && { note "note: nothing of haul's runs here"; limit=; echo $((300 * MIB)) >"$folder/memory.limit_in_bytes"; }
+    random_file source 500M
+    sanitized && { note "note: nothing of haul's runs here"; cgroup_limit "$folder" $((300 * MIB)); }
     cgroup_exec "$folder" cp source target
     [ "$(cgroup_failcnt "$folder")" -gt 0 ]
     note "note: cp hit the limit $(cgroup_failcnt "$folder") times"

@@ -3,6 +3,7 @@
 #   cgroup_find                 sets cgroup_kind (v1, v2, or empty) and cgroup_home, the folder below which
 #                               children may be made; without one, cgroup_why says why
 #   cgroup_make NAME BYTES      makes a child with that limit and prints its folder
+#   cgroup_limit FOLDER BYTES   gives it another one
 #   cgroup_exec FOLDER CMD...   runs CMD with the process inside from its first instruction
 #   cgroup_failcnt FOLDER       how often the limit was hit
 #   cgroup_peak FOLDER          most bytes ever charged; "unknown" where the kernel does not say
@@ -72,12 +73,14 @@ cgroup_find() {
     [ -n "$cgroup_kind" ]
 }
 
+cgroup_limit() {
+    if [ "$cgroup_kind" = v1 ]; then echo "$2" >"$1/memory.limit_in_bytes"; else echo "$2" >"$1/memory.max"; fi
+}
+
 cgroup_make() {
     mkdir "$cgroup_home/$1" || return 1
-    if [ "$cgroup_kind" = v1 ]; then
-        echo "$2" >"$cgroup_home/$1/memory.limit_in_bytes" || return 1
-    else
-        echo "$2" >"$cgroup_home/$1/memory.max" || return 1
+    cgroup_limit "$cgroup_home/$1" "$2" || return 1
+    if [ "$cgroup_kind" = v2 ]; then
         [ ! -e "$cgroup_home/$1/memory.swap.max" ] || echo 0 >"$cgroup_home/$1/memory.swap.max"
     fi
     echo "$cgroup_home/$1"
