@@ -3,7 +3,7 @@
 #   make            build/haul            make check      install what the tests need, build, run every test
 #                                         check ARCH=i386 with 32-bit programs, what they need fetched below build/
 #   make demo       the main job, shown   make bench      haul beside its peers, as ratios; also
-#   make install    DESTDIR, PREFIX; make uninstall        bench-resume, -remote, -small, -picture (see bench/run*)
+#   make install    DESTDIR, PREFIX; make uninstall        bench-resume, -remote, -small, -picture, -neighbour (see bench/run*)
 #   make deps       install the packages that are missing; so do demo, check and bench. `make` itself only looks for them.
 #   make agent      static programs for other machines, which --bootstrap brings there: AGENTS="x86_64 i386 aarch64";
 #                   check-agents tries them all; check-vm32 the one for i386 on a 32-bit kernel with little memory;
@@ -35,7 +35,7 @@ quoted      = '$(subst ','\'',$(1))'
 ASKED      := $(if $(filter file,$(origin WITH_SSH)),NOTE_SSH=1 )$(foreach name,CC CPPFLAGS CFLAGS LDFLAGS PKG_CONFIG WITH_SSH WITH_URING WITH_ZSTD,$(name)=$(call quoted,$($(name))))
 
 # What src/detect found: FOUND_CPPFLAGS, FOUND_LIBS. Goals that only call make again, or build nothing, need none of it.
-LOOSE_GOALS := all demo check check-agents check-vm32 check-systems stress soak bench bench-resume bench-remote bench-small bench-picture deps deps-test deps-picture dist deb uninstall syntax clean
+LOOSE_GOALS := all demo check check-agents check-vm32 check-systems stress soak bench bench-resume bench-remote bench-small bench-picture bench-neighbour deps deps-test deps-picture dist deb uninstall syntax clean
 ifneq ($(filter-out $(LOOSE_GOALS) syntax/%,$(or $(MAKECMDGOALS),all)),)
 WHY := $(shell $(ASKED) src/detect $(BUILD)/found.mk)
 $(if $(filter-out 0,$(.SHELLSTATUS)),$(error $(or $(WHY),src/detect failed)))
@@ -66,7 +66,7 @@ PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(
 # One short line for each step.
 say = $(if $(V),,@echo '  $(1) $(@:$(BUILD)/%=%)';)
 
-.PHONY: all build agent agents-here demo check check-agents check-packages check-vm32 check-systems bench bench-resume bench-remote bench-small bench-picture stress soak install uninstall dist deb deps deps-test deps-picture tests-build syntax clean FORCE
+.PHONY: all build agent agents-here demo check check-agents check-packages check-vm32 check-systems bench bench-resume bench-remote bench-small bench-picture bench-neighbour stress soak install uninstall dist deb deps deps-test deps-picture tests-build syntax clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -212,7 +212,7 @@ soak: deps-test
 	@+$(PARALLEL) tests-build
 	@/usr/bin/python3 tests/fuzz/soak --seconds=$(or $(SECONDS),1800) --seed=$(or $(SEED),random) $(BUILD)
 
-bench bench-resume bench-remote bench-small bench-picture: deps-test
+bench bench-resume bench-remote bench-small bench-picture bench-neighbour: deps-test
 	@+$(PARALLEL) build $(BENCHES) $(TOOLS)
 	@bench/$(@:bench%=run%) $(BUILD)
 
