@@ -71,6 +71,31 @@ doctor() {
     expect_status 5
 }
 
+# captured NAME PATH: what the manual shows of NAME is what doctor says of PATH, line by line; but for figures of the link, the kind
+# of machine, and by what an older kernel measures.
+captured() {
+    local figures='s/^(  (round|link|measured) +).*/\1/; s/^(  machine +|  agent +haul-agent-).*/\1/'
+    sed -n '/^\.Sh DOCTOR/,/^\.Sh PROVE/p' "$HAUL_ROOT/man/haul.1" | sed -nE "$figures; \\|^$1\$|,/^[^ ]/p" | grep '^ ' >shown
+    sed -nE "$figures; \\|^$2\$|,/^[^ ]/p" doctored | grep '^ ' >said
+    [ -s shown ] && diff shown said
+}
+
+@test "what the manual shows is what it says: ext4, btrfs, overlayfs, tmpfs, a host without haul, one that is dead" {
+    local kind
+    requires root
+    for kind in ext4 btrfs overlay tmpfs; do
+        on_fs $kind 128M
+        random_file "$FS/disk.img" 1M
+        "$HAUL" doctor "$FS/disk.img" >doctored
+        captured "$([ $kind = ext4 ] || echo "/$kind/")disk.img" "$FS/disk.img"
+    done
+    "$HAUL" doctor -e "$SCRATCH/far" store: >doctored
+    captured store store
+    "$HAUL" doctor -o BatchMode=yes -o ConnectTimeout=5 --port=1 127.0.0.1: >doctored || status=$?
+    expect_status 10
+    captured 127.0.0.1 127.0.0.1
+}
+
 @test "a host by libssh: its cipher, too" {
     server_start
     doctor "${via[@]}" "$FAR:"
