@@ -30,6 +30,7 @@ static const struct {
                                 SIDE_DESCRIBE},
     [LIFE_CLEARING] = {"clearing", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_MAKE},
     [LIFE_CALLING] = {"calling", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_DESCRIBE},
+    [LIFE_READING] = {"reading the manifest", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
     [LIFE_ADJUSTING] = {"adjusting", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_ADJUST},
     [LIFE_PROBING_SOURCE] = {"probing the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_DESCRIBE},
     [LIFE_PROBING_TARGET] = {"probing the target", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_DESCRIBE},
@@ -53,6 +54,7 @@ static const struct {
     [LIFE_REOPENING_SOURCE] = {"reopening the source", LIFE_WANTS_STEP, SIDE_SOURCE, SIDE_OPEN},
     [LIFE_COMMITTING_TARGET] = {"committing the target", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_COMMIT},
     [LIFE_KEEPING] = {"keeping a base", LIFE_WANTS_NOTHING, SIDE_TARGET, SIDE_DESCRIBE},
+    [LIFE_UNDOING] = {"undoing the manifest", LIFE_WANTS_NOTHING, SIDE_SOURCE, SIDE_DESCRIBE},
     [LIFE_SAVING] = {"saving", LIFE_WANTS_STEP, SIDE_TARGET, SIDE_SYNC},
     [LIFE_ABANDONING_SOURCE] = {"abandoning the source", LIFE_WANTS_STEP, SIDE_SOURCE,
                                 SIDE_ABANDON},
@@ -179,9 +181,20 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
 static void life_describe(struct life *life);
 static void life_end(struct life *life);
 
-void life_begin(struct life *life, const struct life_run *run, const struct life_start *start)
+/* The header is all that is known of the source. */
+static void life_read(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
+    life_enter(life, LIFE_READING);
+    int result = errand_begin(&life->errand, life_read_manifest, life, &err);
+    if (result == 0)
+        return;
+    life_note_failure(life, result, &err, false);
+    life_enter(life, LIFE_WAITING);
+}
+
+void life_begin(struct life *life, const struct life_run *run, const struct life_start *start)
+{
     life_clear(life, run, start->kind, start->error);
     life->progress = &life->counters;
     life_reset_progress(life->progress);
@@ -220,10 +233,8 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
         life_describe(life);
     else if (start->source_path || target)
         life_enter(life, target ? LIFE_DESCRIBING_TARGET : LIFE_DESCRIBING_SOURCE);
-    else if (life_read_manifest(life, &err) < 0)
-        life_note_failure(life, -err.errnum, &err, false);
-    if (!start->source_path && !target)
-        life_enter(life, LIFE_WAITING);
+    else
+        life_read(life);
 }
 
 void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
@@ -309,18 +320,34 @@ static void life_let_others_go(struct life *life)
         life_released(life);
 }
 
-/* It has failed, and nothing of it is in flight. The sync before the others let go: one of them may
- * know that what this one's journal is stamped with is wrong. */
-static void life_let_go(struct life *life)
+/* The sync before the others let go: one of them may know that what this one's journal is stamped
+ * with is wrong. */
+static void life_save(struct life *life)
 {
     bool written = life->open[SIDE_TARGET] && !life->job.wish.compare_only && !life->small &&
                    !life_pipes(life, SIDE_TARGET);
-    life_digest_undo(life);
     life_phase(life, PHASE_SYNCING);
     if (written)
         life_enter(life, LIFE_SAVING);
     else
         life_let_others_go(life);
+}
+
+/* It has failed, and nothing of it is in flight. */
+static void life_let_go(struct life *life)
+{
+    struct error ignored = {.class = ERROR_NONE};
+    bool undoes = life->manifest_made; /* what else has that name stays */
+    life->manifest_made = false;
+    if (undoes && !life->errand &&
+        errand_begin(&life->errand, life_digest_undo, life, &ignored) == 0) {
+        life_enter(life, LIFE_UNDOING);
+        return;
+    }
+    error_clear(&ignored);
+    if (undoes) /* there is no thread, or it is still busy */
+        (void)life_digest_undo(life, &ignored);
+    life_save(life);
 }
 
 void life_note_failure(struct life *life, int result, const struct error *cause, bool lost)
@@ -801,10 +828,27 @@ static void life_digested(struct life *life, int result, const struct error *err
     life_stored(life);
 }
 
+/* That of the manifest's header, or the one that has removed it: which may fail. */
+static void life_manifest_ended(struct life *life)
+{
+    struct error err = {.class = ERROR_NONE};
+    int result = errand_end(life->errand, &err);
+    life->errand = NULL;
+    if (life->state == LIFE_UNDOING) {
+        life_save(life);
+        return;
+    }
+    if (result < 0)
+        life_note_failure(life, result, &err, false);
+    life_enter(life, LIFE_WAITING);
+}
+
 void life_errand_ended(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
-    if (!life_base_errand_ended(life))
+    if (life->state == LIFE_READING || life->state == LIFE_UNDOING)
+        life_manifest_ended(life);
+    else if (!life_base_errand_ended(life))
         life_digested(life, life_digest_errand_ended(life, &err), &err);
     else if (life->state == LIFE_BASING)
         life_copy(life);

@@ -308,13 +308,13 @@ int life_digest_small(struct life *life, const struct digest *digest, struct err
     return 0;
 }
 
-void life_digest_undo(const struct life *life)
+int life_digest_undo(void *argument, struct error *err)
 {
-    struct error ignored = {.class = ERROR_NONE};
-    if (life->manifest_made && life->run->wish->base_path)
-        replace_undo(&life->digesting.replace);
-    else if (life->manifest_made)
-        (void)journal_remove(AT_FDCWD, life->run->wish->manifest_path, &ignored);
+    const struct life *life = argument;
+    if (!life->run->wish->base_path)
+        return journal_remove(AT_FDCWD, life->run->wish->manifest_path, err);
+    replace_undo(&life->digesting.replace);
+    return 0;
 }
 
 void life_digest_close(struct life *life)

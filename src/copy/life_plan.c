@@ -329,8 +329,9 @@ bool life_options_kept(const struct life *life)
            (!wish->verify || there_bytes == progress->bytes_total);
 }
 
-int life_read_manifest(struct life *life, struct error *err)
+int life_read_manifest(void *argument, struct error *err)
 {
+    struct life *life = argument;
     struct job *job = &life->job;
     struct journal_reader *reader = NULL;
     struct journal_header header;

@@ -39,8 +39,8 @@ bool life_preallocates(const struct life *life);
 int life_make_plan(struct life *life, struct error *err);
 /* What was copied is compared: every chunk, with the source. In place of the plan before. */
 int life_make_compare_plan(struct life *life, struct error *err);
-/* COMPARE without a source: the manifest's header stands for it. Blocks. */
-int life_read_manifest(struct life *life, struct error *err);
+/* An errand, of a COMPARE without a source: the manifest's header stands for it. */
+int life_read_manifest(void *argument, struct error *err);
 /* What was asked for beside the copy: the manifest is there, every byte was read back. */
 bool life_options_kept(const struct life *life);
 /* Everything has been compared: are they equal, and their lengths? */
@@ -65,8 +65,8 @@ int life_digest_errand_ended(struct life *life, struct error *err);
 int life_digest_small(struct life *life, const struct digest *digest, struct error *err);
 /* --base-manifest, behind the commit: the last batch, with that stamp, and a sync. Blocks. */
 int life_digest_finish(struct life *life, uint64_t stamp, struct error *err);
-/* The copy has failed after all: a manifest of it would be a lie. What else has that name stays. */
-void life_digest_undo(const struct life *life);
+/* An errand: the copy has failed after all, and the manifest that it has made would be a lie. */
+int life_digest_undo(void *argument, struct error *err);
 void life_digest_close(struct life *life);
 
 /* life_base.c: --base-manifest. What waits for its file is an errand. */

@@ -24,8 +24,8 @@
  *   help     a further lane: OPENING source, target -> COPYING -> SYNCING -> PARKED
  *            -> ABANDONING -> FAILED or DONE
  *
- * and from each of them, once something has failed: [SAVING] -> [RELEASING] -> ABANDONING source,
- * target -> FAILED.
+ * and from each of them, once something has failed: [a manifest was made: UNDOING] -> [SAVING]
+ * -> [RELEASING] -> ABANDONING source, target -> FAILED.
  *
  * A life starts nothing and waits for nothing. It says what it wants next; the pump does that when
  * it has a slot, and tells it what came of it. So as many files as there is room for are under way
@@ -57,6 +57,8 @@ enum life_state {
     /* In a tree: something else than a file is in its place, and goes. */
     LIFE_CLEARING,
     LIFE_CALLING,
+    /* COMPARE without a source: the manifest's header stands for it. An errand. */
+    LIFE_READING,
     /* The data are up to date; owner, group or mode may not be. */
     LIFE_ADJUSTING,
     /* -n: both sides look at all that OPEN would meet. */
@@ -102,6 +104,8 @@ enum life_state {
     LIFE_COMMITTING_TARGET,
     /* --base-manifest: the one of this run takes the place of the old one. */
     LIFE_KEEPING,
+    /* After a failure: the manifest says that the copy is complete, and goes. An errand. */
+    LIFE_UNDOING,
     /* After a failure: what was stored is synced all the same, so that a later run goes on from
      * there. Whether that works does not matter any more. */
     LIFE_SAVING,
@@ -216,7 +220,7 @@ struct life {
     uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
     uint64_t copied_earlier_bytes;                                       /* see life_start */
     uint64_t unreadable[2]; /* from, to: what was left out last, and not told yet */
-    struct errand *errand;  /* under way: a file of the client's own is written */
+    struct errand *errand;  /* under way: a file of the client's own is read or written */
     struct life_digest digesting;
     struct whole *whole;    /* COPY: its bytes, in order; NULL: nobody asks */
     bool manifest_made;     /* by this life: the file of that name is ours */
@@ -261,7 +265,7 @@ struct life {
 extern const struct side_report life_no_report;
 
 /* Begin. The paths stay the caller's and outlive the life. source_path NULL with COMPARE: against
- * the manifest, whose header is read now (blocks). `chunk_bytes`: the most of the lane. The memory
+ * the manifest. `chunk_bytes`: the most of the lane. The memory
  * need not be initialised; what an ended life holds is freed by life_close(). */
 struct life_start {
     bool numbered; /* else it gets a number */
