@@ -4,16 +4,12 @@
 #include "haul/base/cleanup.h"
 #include "haul/cli/digest_file.h"
 #include "haul/copy/reservation.h"
-#include "haul/disk/beside.h"
 #include "haul/disk/journal.h"
-#include "haul/disk/place.h"
 #include "haul/disk/probe.h"
 #include "haul/disk/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 struct reserve {
@@ -79,6 +75,7 @@ static int add_path(struct reserve *self, enum reservation_use use, const char *
     const struct reservation_entry entry = {
         .use = use,
         .path = path,
+        .lasts = use == RESERVATION_SOURCE, /* it is the command's own */
         .number = number,
         .machine = self->machines[target],
         .facts = look(self, target, path),
@@ -86,33 +83,16 @@ static int add_path(struct reserve *self, enum reservation_use use, const char *
     return reservation_add(self->reservation, &entry, err);
 }
 
-/* By its name only; what lies there is looked at when it is opened. */
-static int add_beside(struct reserve *self, const char *target, const char *name, uint32_t number,
-                      struct error *err)
+/* By their names only; what lies there is looked at when it is opened: its journal, and what is
+ * written aside. */
+static int add_names(const struct reserve *self, struct error *err)
 {
-    char path[4096 + BESIDE_NAME_BYTES];
-    const char *last = place_name(target);
-    snprintf(path, sizeof(path), "%.*s%s", (int)(last - target), target, name);
-    const struct reservation_entry entry = {
-        .use = RESERVATION_JOURNAL,
-        .path = path,
-        .number = number,
-        .machine = self->machines[true],
-    };
-    return reservation_add(self->reservation, &entry, err);
-}
-
-/* Its journal, and what is written aside. */
-static int add_names(struct reserve *self, const char *target, uint32_t number, struct error *err)
-{
-    char name[BESIDE_NAME_BYTES];
     int result = 0;
-    beside_name(name, place_name(target), BESIDE_JOURNAL);
     if (!self->wish->file.journal_path)
-        result = add_beside(self, target, name, number, err);
-    beside_name(name, place_name(target), BESIDE_NEW);
-    return result < 0 || !self->wish->file.no_inplace ? result
-                                                      : add_beside(self, target, name, number, err);
+        result = reservation_add_beside(self->reservation, RESERVATION_JOURNAL, err);
+    if (result == 0 && self->wish->file.no_inplace)
+        result = reservation_add_beside(self->reservation, RESERVATION_ASIDE, err);
+    return result;
 }
 
 /* A file that an option names. */
@@ -153,7 +133,7 @@ static int add_file(struct reserve *self, uint32_t number, struct error *err)
     result = add_path(self, self->verify ? RESERVATION_COMPARED : RESERVATION_TARGET, target,
                       number, err);
     if (result == 0 && !self->verify)
-        result = add_names(self, target, number, err);
+        result = add_names(self, err);
     return result;
 }
 

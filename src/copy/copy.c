@@ -84,8 +84,9 @@ struct copy {
     uint32_t dials_count; /* ... and was, so often since something was made last */
     struct tour *tour;
     struct progress tour_progress;
-    char *shown[2];                          /* by role: paths of its last event */
-    struct error errors[2 * COPY_FILES_MAX]; /* of the files; no page before a failure */
+    char *shown[2];                               /* by role: paths of its last event */
+    struct error errors[2 * COPY_FILES_MAX];      /* of the files; no page before a failure */
+    struct owner_names names[2 * COPY_FILES_MAX]; /* the same where both sides are here */
 };
 
 static bool copy_remote(const struct copy *copy, enum side_role role)
@@ -514,6 +515,8 @@ static void copy_live(struct copy *copy, struct copy_file *file, const struct li
         this.number = copy_job_number(copy);
     this.chunk_bytes = copy->lanes[0]->chunk_bytes;
     this.error = file->error;
+    if (copy_any_remote(copy))
+        this.names = &copy->names[2 * (file - copy->files)];
     file->ended = false;
     file->lane = copy->lanes[0];
     life_begin(&file->life, &copy->run, &this);

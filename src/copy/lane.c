@@ -160,6 +160,7 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
         lane->slots[i].buffer = slab_buffer(&pool->slab, lane->slots_first + i);
         lane->slots[i].capacity = lane->chunk_bytes;
         lane->slots[i].digests = lane->digests + (size_t)i * digests_bytes;
+        lane->slots[i].set = lane->sets[i];
     }
     lane->pockets_count = far && lane_small_most(config) > 0 ? LANE_POCKETS : 0;
     lane->pockets = slab_pockets(lane->pockets_count, WIRE_POCKET_BYTES);
@@ -249,7 +250,7 @@ static void lane_turn(struct lane *lane)
 int lane_join(struct lane *lane, const struct life *lead, struct error *err)
 {
     struct life *helper = &lane->helper;
-    life_help(helper, lead, lane->chunk_bytes, &lane->helper_error);
+    life_help(helper, lead, lane->chunk_bytes, lane->helper_names, &lane->helper_error);
     pump_add(&lane->pump, helper);
     while (helper->state != LIFE_COPYING && helper->state != LIFE_PARKED)
         lane_turn(lane);

@@ -136,6 +136,12 @@ static void life_reset_progress(struct progress *progress)
     progress->lanes = 1;
 }
 
+static void life_take_names(struct life *life, const struct job *from)
+{
+    if (life->job.names && from->names)
+        memcpy(life->job.names, from->names, 2 * sizeof(*from->names));
+}
+
 /* All but the counters. */
 static void life_clear(struct life *life, const struct life_run *run, enum life_kind kind,
                        struct error *error)
@@ -205,7 +211,10 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
         .target_path = start->target_path,
         .chunk_bytes = start->chunk_bytes,
         .wish = life_wish(life, start),
+        .names = start->names,
     };
+    if (start->names)
+        memset(start->names, 0, 2 * sizeof(*start->names));
     life->job.reports[SIDE_SOURCE] = life->job.reports[SIDE_TARGET] = life_no_report;
     if (start->source)
         life->job.facts[SIDE_SOURCE] = *start->source;
@@ -238,13 +247,15 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
 }
 
 void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
-               struct error *error)
+               struct owner_names *names, struct error *error)
 {
     struct error err = {.class = ERROR_NONE};
     life_clear(life, lead->run, LIFE_HELP, error);
     life->progress = lead->progress;
     life->plan = lead->plan;
     life->job = lead->job;
+    life->job.names = lead->job.names ? names : NULL;
+    life_take_names(life, &lead->job);
     life->job.wish.join = true;
     life->job.sent_bytes = life->job.received_bytes = 0;
     life->source_before = lead->job.facts[SIDE_SOURCE];
@@ -932,7 +943,10 @@ void life_take_over(struct life *life, struct life *helper)
 {
     assert(life->state == LIFE_GATHERING && helper->state == LIFE_PARKED);
     const uint64_t sent_bytes = life->job.sent_bytes, received_bytes = life->job.received_bytes;
+    struct owner_names *names = life->job.names;
     life->job = helper->job;
+    life->job.names = names;
+    life_take_names(life, &helper->job);
     life->job.sent_bytes = sent_bytes; /* of both */
     life->job.received_bytes = received_bytes;
     for (int role = 0; role < 2; role++) {

@@ -3,6 +3,7 @@
 #include "haul/copy/reservation.h"
 
 #include "haul/base/hash.h"
+#include "haul/disk/beside.h"
 #include "haul/disk/evidence.h"
 #include "haul/disk/place.h"
 
@@ -14,21 +15,29 @@
 
 enum { KEYS = 2, BUCKETS_MIN = 64, FOLDERS = 2 };
 
-/* What is kept of an entry: there are three for each file of a run. */
+/* What is kept of an entry, in few bytes: there are three for each file of a run. */
 struct held {
-    char *path;       /* owned; may be NULL */
-    const char *what; /* as in the entry, and so are these */
-    uint32_t number;
-    uint16_t machine;
-    uint8_t use, kind;
-    uint64_t size_bytes;
-    uint64_t media[4];   /* of the evidence: machine, device, inode, offset */
+    char *path;          /* NULL: none; of what is beside a target: the target's */
     uint64_t keys[KEYS]; /* of the file, of the name; 0: none */
+    uint32_t number;
+    uint32_t rare; /* index + 1; 0: nothing more is known of it */
+    uint16_t machine;
+    uint8_t use;
+    bool owns_path;
+};
+
+/* What most have not: a name of their own, a place on a device. */
+struct rare {
+    const char *what; /* as in the entry */
+    bool device;
+    struct facts facts; /* of a device */
 };
 
 struct reservation {
     struct held *held;
     uint32_t count, capacity;
+    struct rare *rares;
+    uint32_t rares_count;
     uint32_t *buckets; /* by key: index + 1 of the last one; 0: none */
     uint32_t *chained[KEYS];
     uint32_t buckets_count;
@@ -56,8 +65,11 @@ void reservation_close(struct reservation *self)
         return;
     for (int i = 0; i < KEYS; i++)
         free(self->chained[i]);
-    for (uint32_t i = 0; i < self->count; i++)
-        free(self->held[i].path);
+    for (uint32_t i = 0; i < self->count; i++) {
+        if (self->held[i].owns_path)
+            free(self->held[i].path);
+    }
+    free(self->rares);
     free(self->buckets);
     free(self->held);
     free(self);
@@ -141,47 +153,67 @@ static bool may_share(const struct held *a, const struct held *b)
     return pair && a->number == b->number;
 }
 
-static struct facts facts_of(const struct held *held)
+static const struct rare *rare_of(const struct reservation *self, const struct held *held)
 {
-    return (struct facts){
-        .kind = (enum file_kind)held->kind,
-        .size_bytes = held->size_bytes,
-        .evidence = {.machine = held->media[0],
-                     .medium_device = held->media[1],
-                     .medium_inode = held->media[2],
-                     .medium_offset = held->media[3]},
-    };
+    static const struct rare none;
+    return held->rare ? &self->rares[held->rare - 1] : &none;
 }
 
-static bool are_one(const struct held *a, const struct held *b)
+/* The key of the file says what lies where; of two devices not every place is the same. */
+static bool are_one(const struct reservation *self, const struct held *a, const struct held *b)
 {
+    const struct rare *x = rare_of(self, a), *y = rare_of(self, b);
     bool named = a->keys[1] != 0 && a->keys[1] == b->keys[1];
     bool filed = a->keys[0] != 0 && a->keys[0] == b->keys[0];
     if (named && a->machine == b->machine)
         return true;
-    const struct facts facts[] = {facts_of(a), facts_of(b)};
-    return filed && evidence_overlap(&facts[0], &facts[1]);
+    return filed && (!x->device || !y->device || evidence_overlap(&x->facts, &y->facts));
 }
 
-static const char *what_is(const struct held *entry)
+static const char *what_is(const struct reservation *self, const struct held *entry)
 {
     static const char *const names[] = {
         [RESERVATION_SOURCE] = "a source",
         [RESERVATION_TARGET] = "a target",
         [RESERVATION_JOURNAL] = "the journal of a target",
+        [RESERVATION_ASIDE] = "what takes the place of a target",
         [RESERVATION_OWN] = "a file of its own",
         [RESERVATION_COMPARED] = "what is compared",
         [RESERVATION_OUTPUT] = "what is printed",
     };
-    return entry->what ? entry->what : names[entry->use];
+    const char *what = rare_of(self, entry)->what;
+    return what ? what : names[entry->use];
 }
 
-static int refuse(const struct held *a, const struct held *b, struct error *err)
+enum { SHOWN_BYTES = PATH_MAX + BESIDE_NAME_BYTES };
+
+/* Of what lies beside a target. */
+static void path_beside(char out[SHOWN_BYTES], const char *target, uint8_t use)
 {
-    const char *first = a->path ? a->path : what_is(a), *second = b->path ? b->path : what_is(b);
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "%s (%s) and %s (%s) are one file, and it would be written over", first,
-                           what_is(a), second, what_is(b));
+    char name[BESIDE_NAME_BYTES];
+    const char *last = place_name(target);
+    beside_name(name, last, use == RESERVATION_JOURNAL ? BESIDE_JOURNAL : BESIDE_NEW);
+    snprintf(out, SHOWN_BYTES, "%.*s%s", (int)(last - target), target, name);
+}
+
+static const char *path_of(const struct reservation *self, const struct held *held,
+                           char out[SHOWN_BYTES])
+{
+    if (!held->path)
+        return what_is(self, held);
+    if (held->use != RESERVATION_JOURNAL && held->use != RESERVATION_ASIDE)
+        return held->path;
+    path_beside(out, held->path, held->use);
+    return out;
+}
+
+static int refuse(const struct reservation *self, const struct held *a, const struct held *b,
+                  struct error *err)
+{
+    char first[SHOWN_BYTES], second[SHOWN_BYTES];
+    return error_set_class(
+        err, ERROR_USAGE, EINVAL, "%s (%s) and %s (%s) are one file, and it would be written over",
+        path_of(self, a, first), what_is(self, a), path_of(self, b, second), what_is(self, b));
 }
 
 /* ---- the table ---- */
@@ -223,11 +255,12 @@ static int grow(struct reservation *self)
     return 0;
 }
 
-static int check(const struct held *old, const struct held *new, struct error *err)
+static int check(const struct reservation *self, const struct held *old, const struct held *new,
+                 struct error *err)
 {
-    if (may_share(old, new) || !are_one(old, new))
+    if (may_share(old, new) || !are_one(self, old, new))
         return 0;
-    return refuse(new, old, err);
+    return refuse(self, new, old, err);
 }
 
 /* Against those that have a key with it. */
@@ -237,7 +270,7 @@ static int check_all(const struct reservation *self, const struct held *new, str
         uint32_t link = new->keys[i] ? self->buckets[new->keys[i] % self->buckets_count] : 0;
         while (link > 0) {
             uint32_t index = link / KEYS - 1;
-            if (check(&self->held[index], new, err) < 0)
+            if (check(self, &self->held[index], new, err) < 0)
                 return -EINVAL;
             link = self->chained[link % KEYS][index];
         }
@@ -245,35 +278,80 @@ static int check_all(const struct reservation *self, const struct held *new, str
     return 0;
 }
 
+static int no_memory(struct error *err)
+{
+    return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+}
+
+/* Keeps it where nothing speaks against it; what it owns goes otherwise. */
+static int keep(struct reservation *self, struct held *new, struct error *err)
+{
+    int result = grow(self) < 0 ? no_memory(err) : check_all(self, new, err);
+    if (result < 0 && new->owns_path)
+        free(new->path);
+    if (result < 0)
+        return result;
+    self->held[self->count] = *new;
+    chain(self, self->count++);
+    return 0;
+}
+
+static int keep_rare(struct reservation *self, struct held *new,
+                     const struct reservation_entry *entry)
+{
+    const struct rare rare = {
+        .what = entry->what,
+        .device = entry->facts.kind == FILE_DEVICE,
+        .facts = entry->facts,
+    };
+    if (!rare.what && !rare.device)
+        return 0;
+    struct rare *rares = realloc(self->rares, (self->rares_count + 1) * sizeof(*rares));
+    if (!rares)
+        return -ENOMEM;
+    self->rares = rares;
+    rares[self->rares_count++] = rare;
+    new->rare = self->rares_count;
+    return 0;
+}
+
 int reservation_add(struct reservation *self, const struct reservation_entry *entry,
                     struct error *err)
 {
-    const struct evidence *evidence = &entry->facts.evidence;
     struct held new = {
-        .path = entry->path ? strdup(entry->path) : NULL,
-        .what = entry->what,
+        .path = (char *)(uintptr_t)entry->path,
         .number = entry->number,
         .machine = (uint16_t)entry->machine,
         .use = (uint8_t)entry->use,
-        .kind = (uint8_t)entry->facts.kind,
-        .size_bytes = entry->facts.size_bytes,
-        .media = {evidence->machine, evidence->medium_device, evidence->medium_inode,
-                  evidence->medium_offset},
+        .keys = {key_of_file(entry), key_of_name(self, entry)},
     };
-    new.keys[0] = entry->use == RESERVATION_JOURNAL ? 0 : key_of_file(entry);
-    new.keys[1] = key_of_name(self, entry);
-    int result = (entry->path && !new.path) ? -ENOMEM : grow(self);
-    if (result < 0)
-        error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
-    else
-        result = check_all(self, &new, err);
-    if (result < 0) {
-        free(new.path);
-        return result;
+    if (keep_rare(self, &new, entry) < 0)
+        return no_memory(err);
+    if (entry->path && !entry->lasts) {
+        new.owns_path = (new.path = strdup(entry->path)) != NULL;
+        if (!new.owns_path)
+            return no_memory(err);
     }
-    self->held[self->count] = new;
-    chain(self, self->count++);
-    return 0;
+    return keep(self, &new, err);
+}
+
+int reservation_add_beside(struct reservation *self, enum reservation_use use, struct error *err)
+{
+    char path[SHOWN_BYTES];
+    uint32_t at = self->count - 1;
+    while (self->held[at].use != RESERVATION_TARGET)
+        at--;
+    const struct held *target = &self->held[at];
+    path_beside(path, target->path, (uint8_t)use);
+    const struct reservation_entry entry = {.path = path, .machine = target->machine};
+    struct held new = {
+        .path = target->path,
+        .number = target->number,
+        .machine = target->machine,
+        .use = (uint8_t)use,
+        .keys = {0, key_of_name(self, &entry)},
+    };
+    return keep(self, &new, err);
 }
 
 int reservation_add_output(struct reservation *self, int fd, const char *what, struct error *err)

@@ -32,9 +32,12 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     tour->told_end = &tour->told;
     tour->tasks = calloc(TOUR_TASKS_MAX, sizeof(*tour->tasks));
     tour->errors = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->errors));
+    if (tour_maps_owners(tour))
+        tour->names = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->names));
     for (int i = 0; i < 2; i++)
         tour->bytes[i] = malloc(TOUR_BYTES);
-    if (!tour->tasks || !tour->errors || !tour->bytes[0] || !tour->bytes[1]) {
+    if ((tour_maps_owners(tour) && !tour->names) || !tour->tasks || !tour->errors ||
+        !tour->bytes[0] || !tour->bytes[1]) {
         tour_close(tour);
         return NULL;
     }
@@ -70,6 +73,7 @@ void tour_close(struct tour *tour)
     owner_close_all(tour);
     free(tour->tasks);
     free(tour->errors);
+    free(tour->names);
     free(tour->bytes[0]);
     free(tour->bytes[1]);
     free(tour);

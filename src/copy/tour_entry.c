@@ -25,7 +25,7 @@ static void task_copy(struct tour *tour, struct tour_task *task)
                           (task->folder ? task->folder->fresh
                                         : tour->start.target_fresh || tour->start.target_absent);
     life_begin(&task->life, tour->config.run, &start);
-    task->life.job.names[SIDE_SOURCE] = owner_names_of(tour, &task->facts);
+    owner_names_of(tour, &task->facts, task->life.job.names);
     task_live(tour, task, STEP_COPYING);
 }
 

@@ -41,16 +41,17 @@ int owner_see(struct tour *tour, const struct entry *entry)
     return 0;
 }
 
-struct owner_names owner_names_of(const struct tour *tour, const struct facts *facts)
+void owner_names_of(const struct tour *tour, const struct facts *facts, struct owner_names *names)
 {
-    struct owner_names names = {{"", ""}};
+    if (!names)
+        return;
+    *names = (struct owner_names){{"", ""}};
     const char *user = owner_name(tour, OWNERS_USER, facts->uid);
     const char *group = owner_name(tour, OWNERS_GROUP, facts->gid);
     if (user && strlen(user) < OWNER_NAME_BYTES)
-        strcpy(names.of[OWNERS_USER], user);
+        strcpy(names->of[OWNERS_USER], user);
     if (group && strlen(group) < OWNER_NAME_BYTES)
-        strcpy(names.of[OWNERS_GROUP], group);
-    return names;
+        strcpy(names->of[OWNERS_GROUP], group);
 }
 
 void owner_close_all(struct tour *tour)

@@ -180,8 +180,9 @@ struct tour {
     bool in_hand;               /* there is one */
     struct tour_folder *folder; /* that we are in; NULL: none */
 
-    struct tour_task *tasks; /* TOUR_TASKS_MAX */
-    struct error *errors;    /* of theirs, two each; no page before a failure */
+    struct tour_task *tasks;   /* TOUR_TASKS_MAX */
+    struct error *errors;      /* of theirs, two each; no page before a failure */
+    struct owner_names *names; /* the same; NULL: numbers count */
     struct tour_task *free;
     struct tour_task *blocked, **blocked_end;
     struct tour_task *told, **told_end; /* events, in order */
@@ -231,8 +232,8 @@ void link_close_all(struct tour *tour);
 bool tour_maps_owners(const struct tour *tour);
 /* It has told one. -ENOMEM. */
 int owner_see(struct tour *tour, const struct entry *entry);
-/* The names of the owners of these facts, as far as they were told. */
-struct owner_names owner_names_of(const struct tour *tour, const struct facts *facts);
+/* The names of the owners of these facts, as far as they were told; NULL: nobody wants them. */
+void owner_names_of(const struct tour *tour, const struct facts *facts, struct owner_names *names);
 void owner_close_all(struct tour *tour);
 
 /* tour_task.c: one name, its place and its operations */

@@ -98,6 +98,7 @@ struct life_start task_start(const struct tour *tour, struct tour_task *task, en
         .error = task->life_error,
         .target_path = task->gone ? task->gone : task->path,
         .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
+        .names = tour->names ? &tour->names[2 * (task - tour->tasks)] : NULL,
     };
 }
 
@@ -118,7 +119,7 @@ void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, e
     start.call = &task->call;
     life_begin(&task->life, tour->config.run, &start);
     job->facts[SIDE_SOURCE] = task->facts;
-    job->names[SIDE_SOURCE] = owner_names_of(tour, &task->facts);
+    owner_names_of(tour, &task->facts, job->names);
     job->link_text = task->hard ? task->link->path : task->link_text;
     job->hard_link = task->hard;
     job->wish.dry = tour->dry && op != SIDE_DESCRIBE; /* no probe, a look */

@@ -27,7 +27,7 @@ static struct attributes local_wanted(const struct local *self, const struct job
                    : "they come from another machine, or get another owner (-p takes them)",
         .chown = wish->chown,
         .facts = job->facts[SIDE_SOURCE],
-        .names = wish->numeric_ids ? NULL : &job->names[SIDE_SOURCE],
+        .names = wish->numeric_ids || !job->names ? NULL : &job->names[SIDE_SOURCE],
         .owners = self->owners,
     };
     for (int i = 0; i < ATTRIBUTES_COUNT; i++)

@@ -35,7 +35,7 @@ static int local_refuse_journal(const struct local *self, const struct job *job,
 void local_name_owners(const struct local *self, struct job *job)
 {
     enum side_role role = self->side.role;
-    if (!job->wish.numeric_ids && job->facts[role].kind != FILE_NONE)
+    if (job->names && !job->wish.numeric_ids && job->facts[role].kind != FILE_NONE)
         owners_name_both(self->owners, &job->facts[role], &job->names[role]);
 }
 

@@ -161,7 +161,7 @@ static void salvage_feel(struct local *self, struct work *work)
 void local_salvage(struct local *self, struct work *work, work_then *then)
 {
     work->salvaged = then;
-    memset(work->slot->set, 0, sizeof(work->slot->set));
+    memset(work->slot->set, 0, BLOCKS_SET_BYTES);
     if (work->open->barren_count < SALVAGE_BARREN_MAX)
         salvage_begin(self, work);
     else

@@ -189,7 +189,7 @@ static const struct field request_fields[] = {U8(op, SIDE_NAMES), ANY32(job.numb
         U64(job.wish.part_end, WIRE_OFFSET_MAX),                                                   \
         OPTIONAL(job.wish.journal_path, WIRE_ROOT_BYTES_MAX),                                      \
         OPTIONAL(job.wish.chown, WIRE_CHOWN_BYTES), OPTIONAL(job.link_text, WIRE_PATH_BYTES_MAX),  \
-        BOOL(job.hard_link), NAMES(job.names[SIDE_SOURCE]), FACTS(job.facts[SIDE_SOURCE])
+        BOOL(job.hard_link), NAMES(names), FACTS(job.facts[SIDE_SOURCE])
 /* Bytes: those that go with the request, or room for those of the reply. */
 #define BYTES_MAX WIRE_PAYLOAD_BYTES_MAX
 #define GIVEN     U32(slot.length, 0, BYTES_MAX), DIGEST(slot.digest)
@@ -215,8 +215,7 @@ static const struct field examine_fields[] = {RANGE, CONDITION, BOOL(slot.from_m
                                               BOOL(slot.blocks)};
 static const struct field differ_fields[] = {RANGE, DIGEST(slot.digest)};
 static const struct field store_fields[] = {
-    RANGE,         BOOL(slot.blank),   BOOL(slot.partial), BOOL(slot.broken),
-    SET(slot.set), DIGEST(slot.digest)};
+    RANGE, BOOL(slot.blank), BOOL(slot.partial), BOOL(slot.broken), SET(set), DIGEST(slot.digest)};
 static const struct field keep_fields[] = {RANGE, DIGEST(slot.digest)};
 
 static const struct field reply_fields[] = {U8(op, SIDE_NAMES), U8(status, WIRE_DAMAGED)};
@@ -245,12 +244,12 @@ static const struct field recalled_fields[] = {
 };
 static const struct field differing_fields[] = {
     BOOL(slot.partial),
-    SET(slot.set),
+    SET(set),
     DIGEST(slot.digest),
 };
 static const struct field fetched_fields[] = {
     BOOL(slot.matched), BOOL(slot.held), U32(slot.count, 0, WIRE_CHUNK_BYTES_MAX),
-    BOOL(slot.broken),  SET(slot.set),   DIGEST(slot.digest),
+    BOOL(slot.broken),  SET(set),        DIGEST(slot.digest),
 };
 static const struct field examined_fields[] = {
     U32(slot.count, 0, WIRE_CHUNK_BYTES_MAX),
@@ -692,6 +691,8 @@ void codec_take_reply(struct slot *slot, enum side_role role, const struct wire_
     for (size_t i = 0; i < table.count; i++) {
         const struct field *field = &table.fields[i];
         take(slot, field, offsetof(struct wire_message, slot), sizeof(*slot), &reply->slot);
+        if (field->form == FORM_SET && slot->set)
+            memcpy(slot->set, reply->set, BLOCKS_SET_BYTES);
         if (role == SIDE_TARGET)
             take(slot->job, field, offsetof(struct wire_message, job), sizeof(*slot->job),
                  &reply->job);
@@ -699,7 +700,7 @@ void codec_take_reply(struct slot *slot, enum side_role role, const struct wire_
     bool names = slot->op == SIDE_DESCRIBE || slot->op == SIDE_OPEN || slot->op == SIDE_TAKE;
     if (names || slot->op == SIDE_MAKE)
         slot->job->facts[role] = reply->facts;
-    if (names)
+    if (names && slot->job->names)
         slot->job->names[role] = reply->names;
 }
 
@@ -718,9 +719,17 @@ static bool set_agrees(const struct slot *slot)
     return !(slot->partial || slot->broken) || blocks_bytes(slot->set, slot->length) > 0;
 }
 
+/* With the set that it says, whatever copy of a message it is. */
+static struct slot slot_of(const struct wire_message *message)
+{
+    struct slot slot = message->slot;
+    slot.set = (uint8_t *)(uintptr_t)message->set; /* only read */
+    return slot;
+}
+
 static bool request_agrees(const struct wire_message *message)
 {
-    const struct slot *slot = &message->slot;
+    const struct slot said = slot_of(message), *slot = &said;
     bool ranged =
         (message->op >= SIDE_RECALL && message->op <= SIDE_ERASE) || message->op >= SIDE_BLOCKS;
     if (ranged && slot->offset + slot->length > WIRE_OFFSET_MAX)
@@ -736,7 +745,7 @@ static bool request_agrees(const struct wire_message *message)
 
 static bool reply_agrees(const struct wire_message *message)
 {
-    const struct slot *slot = &message->slot;
+    const struct slot said = slot_of(message), *slot = &said;
     if (message->status == WIRE_DAMAGED)
         return ops[message->op].gives && message->payload_bytes == 0;
     if (message->status == WIRE_FAILED)
@@ -783,15 +792,20 @@ void codec_message(struct wire_message *message, enum wire_type type, uint32_t t
     memset(message, 0, sizeof(*message));
     message->type = type;
     message->tag = tag;
+    message->slot.set = message->set;
 }
 
 void codec_slot(struct slot *to, const struct slot *from)
 {
     struct error *error = to->error;
+    uint8_t *set = to->set;
     *to = *from;
     to->error = error;
-    if (!from->partial && !from->broken) /* it is of another chunk */
-        memset(to->set, 0, sizeof(to->set));
+    to->set = set;
+    if (set && (from->partial || from->broken))
+        memcpy(set, from->set, BLOCKS_SET_BYTES);
+    else if (set) /* what it has is of another chunk */
+        memset(set, 0, BLOCKS_SET_BYTES);
 }
 
 enum { HEADER_SUMMED_BYTES = 12 };

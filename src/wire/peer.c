@@ -213,6 +213,8 @@ static void peer_put_request(struct peer *self, struct slot *slot)
     codec_slot(&message.slot, slot);
     message.op = slot->op;
     message.job = *job;
+    if (job->names)
+        message.names = job->names[SIDE_SOURCE];
     message.path = self->side.role == SIDE_SOURCE ? job->source_path : job->target_path;
     message.root = job->roots[self->side.role];
     message.payload_bytes = codec_op_gives(slot->op) ? codec_op_brings(slot->op, slot) : 0;

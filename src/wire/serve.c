@@ -72,9 +72,10 @@ static int serve_make_slots(struct serve *self, struct error *err)
     self->jobs = calloc(self->jobs_count, sizeof(*self->jobs));
     uint32_t digests_bytes = agreed->chunk_bytes / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES;
     self->digests = calloc(agreed->slots_count, digests_bytes);
+    self->sets = calloc(agreed->slots_count, BLOCKS_SET_BYTES);
     self->pockets = slab_pockets(agreed->control_count, WIRE_POCKET_BYTES);
     if (!self->pockets || !self->slots || !self->errors || !self->names || !self->jobs ||
-        !self->digests)
+        !self->digests || !self->sets)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     for (uint32_t i = 0; i < self->slots_total; i++)
         self->slots[i].slot.error = &self->errors[i];
@@ -83,6 +84,7 @@ static int serve_make_slots(struct serve *self, struct error *err)
         self->slots[i].slot.buffer = slab_buffer(&self->slab, i);
         self->slots[i].slot.capacity = agreed->chunk_bytes;
         self->slots[i].slot.digests = self->digests + (size_t)i * digests_bytes;
+        self->slots[i].slot.set = self->sets + (size_t)i * BLOCKS_SET_BYTES;
     }
     for (uint32_t i = 0; i < agreed->control_count; i++) {
         struct slot *slot = &self->slots[agreed->slots_count + i].slot;
@@ -322,6 +324,7 @@ static void serve_free(struct serve *self)
     free(self->names);
     free(self->jobs);
     free(self->digests);
+    free(self->sets);
     free(self->pockets);
     free(self);
 }

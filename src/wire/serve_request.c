@@ -96,6 +96,7 @@ static struct serve_job *job_place(struct serve *self, uint32_t number, bool pas
     self->names[i] = (struct serve_name){.number = number, .used = true, .passing = passing};
     job->name = &self->names[i];
     job->job.number = number;
+    job->job.names = job->names;
     job->job.target_readable = true;
     job->job.reports[SIDE_SOURCE] = job->job.reports[SIDE_TARGET] = nothing_known;
     return job;
@@ -140,7 +141,7 @@ static bool job_take(struct serve *self, struct serve_job *job, const struct wir
     };
     job->job.link_text = text_keep(&room, request->job.link_text);
     job->job.hard_link = request->job.hard_link;
-    job->job.names[SIDE_SOURCE] = request->job.names[SIDE_SOURCE];
+    job->names[SIDE_SOURCE] = request->names;
     job->job.chunk_bytes = request->job.chunk_bytes;
     job->job.wish = request->job.wish;
     job->job.facts[SIDE_SOURCE] = request->job.facts[SIDE_SOURCE];
@@ -388,7 +389,7 @@ bool serve_put_answer(struct serve *self)
     message.op = slot->op;
     message.job = slot->job->job;
     message.facts = message.job.facts[self->agreed.role];
-    message.names = message.job.names[self->agreed.role];
+    message.names = slot->job->names[self->agreed.role];
     message.report = message.job.reports[self->agreed.role];
     message.tally = slot->job->tally;
     if (slot->damaged)

@@ -34,6 +34,7 @@ struct serve_job {
     bool syncing;
     uint32_t inflight;
     struct job job;
+    struct owner_names names[2];
     struct wire_tally tally;
     char *texts; /* owned; its path, and those of its wish */
 };
@@ -75,6 +76,7 @@ struct serve {
     struct serve_job *jobs;
     uint32_t jobs_count;
     uint8_t *digests;     /* of the slots with a buffer */
+    uint8_t *sets;        /* the same */
     uint8_t *pockets;     /* of the others */
     struct queue answers; /* slots */
     bool bye;             /* the client has said it */

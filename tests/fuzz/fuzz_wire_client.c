@@ -17,7 +17,9 @@ struct client {
     struct side *side;
     struct slot slots[FUZZ_SLOTS + 1];
     struct error errors[FUZZ_SLOTS + 1];
+    uint8_t sets[FUZZ_SLOTS][BLOCKS_SET_BYTES];
     struct job job;
+    struct owner_names names[2];
 };
 
 static void client_init(struct client *client)
@@ -33,6 +35,7 @@ static void client_init(struct client *client)
                 .facts = {{.kind = FILE_REGULAR, .size_bytes = SIZE_BYTES}},
             },
     };
+    client->job.names = client->names;
     for (uint32_t i = 0; i <= FUZZ_SLOTS; i++) {
         bool control = i == FUZZ_SLOTS;
         client->slots[i] = (struct slot){
@@ -40,6 +43,7 @@ static void client_init(struct client *client)
             .error = &client->errors[i],
             .buffer = control ? NULL : malloc(FUZZ_CHUNK_BYTES),
             .capacity = control ? 0 : FUZZ_CHUNK_BYTES,
+            .set = control ? NULL : client->sets[i],
             .job = &client->job,
         };
         if (client->slots[i].buffer)

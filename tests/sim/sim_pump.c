@@ -625,6 +625,7 @@ static void check_canaries(const struct run *run)
 static void prepare_slots(struct run *run)
 {
     static uint8_t digests[SIM_SLOTS_MAX][SIM_CHUNK_BYTES / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES];
+    static uint8_t sets[SIM_SLOTS_MAX][BLOCKS_SET_BYTES];
     const struct scenario *scenario = &run->scenario;
     for (uint32_t i = 0; i <= scenario->slots_count; i++) {
         bool control = i == scenario->slots_count;
@@ -635,6 +636,7 @@ static void prepare_slots(struct run *run)
             .buffer = control ? NULL : buffer,
             .capacity = control ? 0 : scenario->chunk_bytes,
             .digests = digests[i],
+            .set = control ? NULL : sets[i],
             .job = &run->life.job,
         };
         if (!control)

@@ -153,7 +153,9 @@ struct bench {
     uint8_t *memory;
     struct slot slots[SLOTS + 1];
     struct error errors[SLOTS + 1];
+    uint8_t sets[SLOTS][BLOCKS_SET_BYTES];
     struct job job;
+    struct owner_names names[2];
     struct side *source, *target;
     struct error err;
 };
@@ -175,6 +177,7 @@ static inline int bench_setup(void **state)
             .error = &bench->errors[i],
             .buffer = i < SLOTS ? bench->memory + (size_t)i * CHUNK : NULL,
             .capacity = i < SLOTS ? CHUNK : 0,
+            .set = i < SLOTS ? bench->sets[i] : NULL,
             .job = &bench->job,
         };
     }
@@ -184,6 +187,7 @@ static inline int bench_setup(void **state)
         .target_path = bench->target_path,
         .chunk_bytes = CHUNK,
         .wish = {.preallocate = true},
+        .names = bench->names,
     };
     *state = bench;
     return 0;

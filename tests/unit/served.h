@@ -70,6 +70,7 @@ static inline void client_slots(struct slab *slab, struct slot *slots, uint32_t 
                                 struct job *job)
 {
     static struct error errors[WIRE_SLOTS_MAX];
+    static uint8_t sets[WIRE_SLOTS_MAX][BLOCKS_SET_BYTES];
     assert_true(slots_count < WIRE_SLOTS_MAX);
     assert_int_equal(slab_open(slab, slots_count, CHUNK, NULL), 0);
     memset(errors, 0, sizeof(errors));
@@ -79,6 +80,7 @@ static inline void client_slots(struct slab *slab, struct slot *slots, uint32_t 
             .error = &errors[i],
             .buffer = i < slots_count ? slab_buffer(slab, i) : NULL,
             .capacity = i < slots_count ? CHUNK : 0,
+            .set = i < slots_count ? sets[i] : NULL,
             .job = job,
         };
 }

@@ -170,8 +170,8 @@ static uint32_t examples(struct example *all)
     message.slot.offset = 0;
     message.slot.length = 19 * BLOCKS_SIZE + 5;
     message.slot.partial = true;
-    message.slot.set[0] = 6;
-    message.slot.set[2] = 8;
+    message.set[0] = 6;
+    message.set[2] = 8;
     message.payload_bytes = 2 * BLOCKS_SIZE + 5;
     count = add(all, count, message, WIRE_CLIENT);
     message = (struct wire_message){.type = WIRE_NOTE, .note = {.level = 4, .line = "a line"}};

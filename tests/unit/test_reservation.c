@@ -110,9 +110,18 @@ static void reservation_add_what_is_only_read_may_be_one(void **state)
 static void reservation_add_a_journal_is_held_by_its_name(void **state)
 {
     struct bench *bench = *state;
-    assert_int_equal(add(bench, RESERVATION_JOURNAL, ".b.haul", 0), 0);
-    assert_int_equal(add(bench, RESERVATION_TARGET, "./.b.haul", 1), -EINVAL);
+    struct reservation *held = bench->reservation;
+    assert_int_equal(add(bench, RESERVATION_TARGET, "./b", 0), 0);
+    assert_int_equal(reservation_add_beside(held, RESERVATION_JOURNAL, &bench->err), 0);
+    assert_int_equal(reservation_add_beside(held, RESERVATION_ASIDE, &bench->err), 0);
+    assert_int_equal(add(bench, RESERVATION_TARGET, ".b.haul", 1), -EINVAL);
+    assert_non_null(strstr(bench->err.text, "./.b.haul (the journal of a target)"));
     assert_int_equal(add(bench, RESERVATION_OWN, ".b.haul", 0), -EINVAL);
+    assert_int_equal(add(bench, RESERVATION_OWN, ".b.haul-new", 0), -EINVAL);
+    assert_non_null(strstr(bench->err.text, "./.b.haul-new (what takes the place of a target)"));
+    assert_int_equal(add(bench, RESERVATION_SOURCE, ".a.haul", 1), 0);
+    assert_int_equal(add(bench, RESERVATION_TARGET, "a", 2), 0);
+    assert_int_equal(reservation_add_beside(held, RESERVATION_JOURNAL, &bench->err), -EINVAL);
 }
 
 static void reservation_add_machines_are_apart(void **state)

@@ -59,6 +59,7 @@ struct lane {
     uint32_t part;                                     /* of the pool */
     uint32_t slots_first;                              /* in the pool */
     struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slots are the last in use */
+    uint8_t sets[SLOTS_MAX][BLOCKS_SET_BYTES];         /* of blocks: for each slot with a buffer */
     uint8_t *pockets;
     uint8_t *digests; /* of the blocks of chunks: some for each slot with a buffer */
     uint32_t slots_count;
@@ -68,6 +69,7 @@ struct lane {
     uint32_t lanes_most;    /* that the other sides have memory for */
     uint32_t jobs_most;     /* files open at the same time, as far as both sides go */
     struct life helper;     /* a further lane's view of the file that it has joined */
+    struct owner_names helper_names[2];
     struct error helper_error,
         errors[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* no page before a failure */
 };

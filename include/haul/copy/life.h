@@ -278,6 +278,7 @@ struct life_start {
     bool there;                    /* COPY: they are; see copy.h */
     struct error *error;           /* where its words go */
     struct job_root roots[2];      /* by role */
+    struct owner_names *names;     /* room for job->names; NULL: by numbers */
     const struct facts *source;    /* as a walk has told them; NULL: the source is asked */
     bool target_absent;
     uint64_t copied_bytes;  /* by this run, before a link was lost: what of it is kept now was
@@ -286,9 +287,10 @@ struct life_start {
 };
 void life_begin(struct life *life, const struct life_run *run, const struct life_start *start);
 
-/* The same for a further lane of `lead`, which is COPYING and stays so until this one is parked. */
+/* The same for a further lane of `lead`, which is COPYING and stays so until this one is parked.
+ * `names`: room as above, of its own. */
 void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
-               struct error *error);
+               struct owner_names *names, struct error *error);
 
 /* The slot for the step that it wants is here: set what the operation needs beside the op. */
 void life_prepare(struct life *life, struct slot *slot);

@@ -17,7 +17,8 @@
 enum reservation_use {
     RESERVATION_SOURCE,
     RESERVATION_TARGET,
-    RESERVATION_JOURNAL,  /* beside a target; only its name counts */
+    RESERVATION_JOURNAL,  /* beside a target; only its name counts ... */
+    RESERVATION_ASIDE,    /* ... and so does that of what takes its place later */
     RESERVATION_OWN,      /* --journal, --manifest: a file of its own */
     RESERVATION_COMPARED, /* haul verify: a target or a manifest that is only read */
     RESERVATION_OUTPUT,   /* standard output and standard error: may be one file */
@@ -27,6 +28,7 @@ struct reservation_entry {
     enum reservation_use use;
     const char *what;   /* for messages, a constant: "--manifest"; NULL: the use says it */
     const char *path;   /* NULL: no path is known */
+    bool lasts;         /* that: it outlives the reservation, and is not copied */
     uint32_t number;    /* of the operand: source, target and journal of one file */
     uint32_t machine;   /* 0: this one; else any number that is the same for the same machine */
     struct facts facts; /* of what is there; FILE_NONE: nothing, or nobody tells */
@@ -42,6 +44,10 @@ int reservation_open(struct reservation **out, struct error *err);
  * the folder of a path on this machine. */
 int reservation_add(struct reservation *reservation, const struct reservation_entry *entry,
                     struct error *err);
+
+/* The same for what lies beside the target that was added last: JOURNAL or ASIDE. */
+int reservation_add_beside(struct reservation *reservation, enum reservation_use use,
+                           struct error *err);
 
 /* The same for a descriptor that is open already, where it leads to a file or a device. */
 int reservation_add_output(struct reservation *reservation, int fd, const char *what,

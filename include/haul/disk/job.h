@@ -119,8 +119,9 @@ struct job {
     bool hard_link;
     uint32_t chunk_bytes;
     struct job_wish wish;
-    struct owner_names names[2]; /* of facts[role]'s owner, there; "" where numbers are wished.
-                                    DESCRIBE and OPEN tell them, and walks by themselves */
+    /* By role: of facts[role]'s owner, there; "" where numbers are wished. DESCRIBE, OPEN and TAKE
+     * tell them, and walks by themselves. NULL: they need not. The memory is the job's owner's. */
+    struct owner_names *names;
 
     /* OPEN of the source, in this process: the file, until the source is closed. Does not travel.
      */

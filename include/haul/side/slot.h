@@ -111,6 +111,7 @@ struct slot {
     uint8_t *buffer; /* NULL for control slots */
     uint32_t capacity;
     uint8_t *digests; /* of the blocks of a target's chunk: room for those of capacity bytes */
+    uint8_t *set; /* of blocks, see partial and broken: BLOCKS_SET_BYTES; NULL without a buffer */
 
     /* The operation. Set by the pump; the side leaves it alone. */
     enum slot_state state;
@@ -124,7 +125,6 @@ struct slot {
     bool sparing; /* FETCH: if it differs, DIFFER follows: whoever is far away need not send it */
     bool
         partial; /* STORE: only the blocks in `set`; the buffer is the whole chunk. Set by DIFFER */
-    uint8_t set[BLOCKS_SET_BYTES];
     bool broken; /* FETCH that leaves out what cannot be read, and the STORE behind it: only blocks
                     in `set` are there. The buffer has zeros for the others, and the target keeps
                     what it has; the chunk is not done */

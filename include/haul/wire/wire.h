@@ -122,10 +122,10 @@ struct wire_message {
     struct job job;       /* number, wish, the source's facts; what OPEN answers */
     struct job_root root; /* of the server's role, and so is the path */
     const char *path;
+    struct owner_names names; /* of the source's owner; DESCRIBE, OPEN, TAKE: of the file's there */
     /* REPLY */
     enum wire_status status;
-    struct facts facts;       /* DESCRIBE, OPEN, TAKE, MAKE: of the server's role */
-    struct owner_names names; /* DESCRIBE, OPEN: the same */
+    struct facts facts; /* DESCRIBE, OPEN, TAKE, MAKE: of the server's role */
     struct side_report
         report; /* COMMIT, ABANDON, ADJUST, MAKE, DRESS: the same, also when it has failed */
     struct wire_tally tally; /* with a report */
@@ -138,7 +138,9 @@ struct wire_message {
     struct wire_idle idle;  /* PONG */
     uint8_t halved;         /* PONG: as struct pressure has it, at the sender */
 
-    struct slot slot; /* REQUEST, REPLY about a chunk: what is asked, and what is answered */
+    struct slot
+        slot; /* REQUEST, REPLY about a chunk: what is asked, and what is answered; its ... */
+    uint8_t set[BLOCKS_SET_BYTES]; /* ... set */
 };
 
 #endif
