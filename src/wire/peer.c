@@ -228,10 +228,15 @@ static void peer_put_request(struct peer *self, struct slot *slot)
     if (!slot->conditional)
         message.slot.expected = (struct digest){{0}};
     int result = peer_check_wish(self, slot);
-    if (result == 0 && (result = session_put(&self->session, &message, slot)) < 0)
-        error_set(slot->error, -result, "%s: a path", link_of(self)->peer);
-    if (result < 0)
+    if (result < 0) {
         peer_finish(self, slot, result);
+        return;
+    }
+    result = session_put(&self->session, &message, slot);
+    if (result == 0)
+        work_of(self, slot)->step = PEER_ASKED;
+    else if (result < 0)
+        peer_finish(self, slot, error_set(slot->error, -result, "%s: a path", link_of(self)->peer));
 }
 
 /* 0, or -errno of the link. */
@@ -241,14 +246,14 @@ static int peer_send(struct peer *self, struct error *err)
         self->session.ping_due = true;
     for (;;) {
         struct slot *sent;
+        while (self->queue.first && session_has_room(&self->session))
+            peer_put_request(self, queue_take(&self->queue));
         int result = session_send(&self->session, &sent, err);
         if (sent)
             work_of(self, sent)->step = PEER_ASKED;
         if (result <= 0)
             return result;
-        if (self->queue.first)
-            peer_put_request(self, queue_take(&self->queue));
-        else if (!session_keep_alive(&self->session))
+        if (!self->queue.first && !session_keep_alive(&self->session))
             return 0;
     }
 }
@@ -494,7 +499,7 @@ static int peer_wait_fd(struct side *side, short *events)
 {
     struct peer *self = peer_of(side);
     *events = POLLIN;
-    if (self->ready.first || self->broken)
+    if (self->ready.first || self->broken || session_has_more(&self->session))
         return -1;
     return link_wait_fd(link_of(self), peer_wanted(self), events);
 }

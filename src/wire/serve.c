@@ -187,12 +187,14 @@ static int serve_send(struct serve *self, struct serve_notes *notes, struct erro
 {
     for (;;) {
         struct slot *sent;
+        while (session_has_room(&self->session) && serve_put_answer(self))
+            ;
         int result = session_send(&self->session, &sent, err);
         if (sent)
             serve_answer_sent(sent);
         if (result <= 0)
             return result;
-        if (!serve_put_answer(self) && !serve_put_note(self, notes) &&
+        if (!self->answers.first && !serve_put_note(self, notes) &&
             !session_keep_alive(&self->session))
             return 0;
     }
@@ -287,8 +289,9 @@ static int serve_loop(struct serve *self, struct serve_notes *notes, struct erro
             result = serve_watch(self, err);
         if (result < 0 || self->bye)
             return result;
-        bool can_answer = self->answers.first && !stream_sending(&self->session.stream);
-        if (link->sent_bytes + link->received_bytes == before_bytes && !can_answer)
+        bool goes_on = (self->answers.first && session_has_room(&self->session)) ||
+                       session_has_more(&self->session);
+        if (link->sent_bytes + link->received_bytes == before_bytes && !goes_on)
             result = serve_wait(self, err);
         if (result < 0)
             return result;

@@ -399,9 +399,10 @@ bool serve_put_answer(struct serve *self)
     else
         answer_done(&message, answer);
     int result = session_put(&self->session, &message, answer);
-    assert(result == 0); /* every text of ours is short enough */
-    (void)result;
+    assert(result >= 0); /* every text of ours is short enough */
     serve_job_answered(slot);
+    if (result == 0)
+        serve_answer_sent(answer);
     return true;
 }
 

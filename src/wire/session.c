@@ -7,10 +7,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
+#include <string.h>
 
 void session_init(struct session *session, struct link *link, enum wire_side side)
 {
-    *session = (struct session){.ping_ns = WIRE_PING_MS * NS_PER_MS};
+    size_t begin = offsetof(struct session, pack);
+    memset((char *)session + begin, 0, sizeof(*session) - begin);
+    session->ping_ns = WIRE_PING_MS * NS_PER_MS;
     stream_init(&session->stream, link, side);
 }
 
@@ -184,7 +188,7 @@ static void session_put_alive(struct session *session, enum wire_type type)
         message.idle = (struct wire_idle){proc_idle_ns(""), clock_now_ns()};
         message.halved = session->halved;
     }
-    int result = stream_put(&session->stream, &message, NULL);
+    int result = stream_put(&session->stream, &message, (struct stream_payload){.data = NULL});
     assert(result == 0); /* it has no text */
     (void)result;
 }
@@ -209,6 +213,16 @@ int session_send(struct session *session, struct slot **sent, struct error *err)
     }
 }
 
+bool session_has_room(const struct session *session)
+{
+    return stream_has_room(&session->stream);
+}
+
+bool session_has_more(const struct session *session)
+{
+    return stream_has_more(&session->stream);
+}
+
 int session_put(struct session *session, struct wire_message *message, struct slot *slot)
 {
     struct codec_payload payload = {.data = NULL};
@@ -224,12 +238,12 @@ int session_put(struct session *session, struct wire_message *message, struct sl
         message->payload_bytes = length;
         data = packed;
     }
-    int result = stream_put(&session->stream, message, data);
+    const struct stream_payload sent = {data, payload.set, slot ? slot->length : 0};
+    int result = stream_put(&session->stream, message, sent);
     if (result < 0)
         return result;
-    if (payload.set)
-        stream_put_runs(&session->stream, slot->set, slot->length);
-    session->sending = slot;
+    if (result > 0)
+        session->sending = slot;
     if (slot && slot->job) /* a note has no slot */
         slot->job->sent_bytes += message->payload_bytes;
     return result;

@@ -17,7 +17,9 @@ enum {
 
 void stream_init(struct stream *stream, struct link *link, enum wire_side side)
 {
-    *stream = (struct stream){.link = link, .side = side};
+    memset(stream, 0, offsetof(struct stream, in));
+    stream->link = link;
+    stream->side = side;
     stream->sent_ns = stream->heard_ns = stream->delivered_ns = clock_now_ns();
 }
 
@@ -44,28 +46,35 @@ bool stream_sending(const struct stream *stream)
     return stream->out_length > 0;
 }
 
-int stream_put(struct stream *stream, struct wire_message *message, const void *payload)
+bool stream_has_room(const struct stream *stream)
 {
-    assert(!stream_sending(stream));
-    assert(payload || message->payload_bytes == 0);
+    return !stream->payload_out && stream->out_length <= STREAM_GATHER_BYTES;
+}
+
+int stream_put(struct stream *stream, struct wire_message *message, struct stream_payload payload)
+{
+    uint32_t bytes = message->payload_bytes;
+    assert(stream_has_room(stream));
+    assert(payload.data || bytes == 0);
     message->arrived_bytes = stream->arrived_bytes; /* of PING and PONG */
-    int length = codec_encode(stream->out, message, stream->side);
+    int length = codec_encode(stream->out + stream->out_length, message, stream->side);
     assert(length != -EINVAL);
     if (length < 0)
         return length;
-    stream->put_bytes += (uint32_t)length + (uint64_t)message->payload_bytes;
-    stream->out_length = (uint32_t)length;
-    stream->out_sent = 0;
-    stream->payload_out = payload;
-    stream->payload_out_left = message->payload_bytes;
-    stream->runs_out.set = NULL;
-    return 0;
-}
-
-void stream_put_runs(struct stream *stream, const uint8_t *set, uint32_t length)
-{
-    assert(stream->payload_out_left == blocks_bytes(set, length));
-    stream->runs_out = (struct stream_runs){.set = set, .length = length};
+    stream->put_bytes += (uint32_t)length + (uint64_t)bytes;
+    stream->out_length += (uint32_t)length;
+    if (bytes == 0)
+        return 0;
+    if (!payload.set && bytes <= STREAM_COPY_BYTES) {
+        memcpy(stream->out + stream->out_length, payload.data, bytes);
+        stream->out_length += bytes;
+        return 0;
+    }
+    assert(!payload.set || bytes == blocks_bytes(payload.set, payload.length));
+    stream->payload_out = payload.data;
+    stream->payload_out_left = bytes;
+    stream->runs_out = (struct stream_runs){.set = payload.set, .length = payload.length};
+    return 1;
 }
 
 /* How much can be moved at once, of so much that is left, and where in the buffer it lies. */
@@ -138,25 +147,11 @@ void stream_payload_runs(struct stream *stream, const uint8_t *set, uint32_t len
     stream->runs_in = (struct stream_runs){.set = set, .length = length};
 }
 
-/* Where the next bytes go, and how many are still missing there. */
-static void *stream_room(struct stream *stream, size_t *length)
-{
-    if (stream->payload_in_left > 0) {
-        assert(stream->payload_in);
-        uint32_t piece, offset = runs_piece(&stream->runs_in, stream->payload_in_left, &piece);
-        *length = piece;
-        return stream->payload_in + offset;
-    }
-    uint32_t length_bytes = stream->in_length > 0 ? stream->in_length : WIRE_HEADER_BYTES;
-    *length = length_bytes - stream->in_filled;
-    return stream->in + stream->in_filled;
-}
-
 /* The header is complete: how much is to follow? */
 static int stream_take_header(struct stream *stream, struct error *err)
 {
     uint32_t body_bytes, payload_bytes;
-    if (codec_decode_header(stream->in, &body_bytes, &payload_bytes) < 0)
+    if (codec_decode_header(stream->in + stream->in_start, &body_bytes, &payload_bytes) < 0)
         return stream_violation(stream, err, "what should be the head of a frame is none");
     if (payload_bytes > stream->payload_bytes_max)
         return stream_violation(stream, err, "a payload of %u bytes, where %u is the most",
@@ -205,9 +200,10 @@ uint64_t stream_alive_ns(const struct stream *stream)
 static int stream_take_frame(struct stream *stream, struct wire_message *message, struct error *err)
 {
     struct error why = {.class = ERROR_NONE};
-    int result = codec_decode(stream->in, stream->in_length, other(stream->side), message,
-                              &stream->texts, &why);
-    stream->in_filled = stream->in_length = 0;
+    int result = codec_decode(stream->in + stream->in_start, stream->in_length, other(stream->side),
+                              message, &stream->texts, &why);
+    stream->in_start += stream->in_length;
+    stream->in_length = 0;
     if (result < 0) {
         error_prefix(&why, "%s", stream->link->peer);
         error_take(err, &why);
@@ -220,35 +216,91 @@ static int stream_take_frame(struct stream *stream, struct wire_message *message
     return result < 0 ? result : STREAM_MESSAGE;
 }
 
-/* `count` bytes have come. STREAM_LATER: go on. */
-static int stream_took(struct stream *stream, uint32_t count, struct wire_message *message,
-                       struct error *err)
+/* Where the next bytes of the payload go, and how many may go there at once. */
+static void *stream_payload_room(struct stream *stream, uint32_t *length)
 {
-    if (stream->payload_in_left > 0) {
-        stream->payload_in += runs_moved(&stream->runs_in, count);
-        stream->payload_in_left -= count;
-        if (stream->payload_in_left > 0)
-            return STREAM_LATER;
-        stream_heard(stream);
-        stream_delivered(stream, stream->delivered_bytes); /* it could not tell meanwhile */
-        return STREAM_PAYLOAD;
+    assert(stream->payload_in);
+    uint32_t offset = runs_piece(&stream->runs_in, stream->payload_in_left, length);
+    return stream->payload_in + offset;
+}
+
+/* `count` bytes are there. true: that was all of it. */
+static bool stream_payload_took(struct stream *stream, uint32_t count)
+{
+    stream->payload_in += runs_moved(&stream->runs_in, count);
+    stream->payload_in_left -= count;
+    if (stream->payload_in_left > 0)
+        return false;
+    stream_heard(stream);
+    stream_delivered(stream, stream->delivered_bytes); /* it could not tell meanwhile */
+    return true;
+}
+
+/* The payload, from what is here already. */
+static int stream_take_payload(struct stream *stream)
+{
+    uint32_t length;
+    while (stream->in_start < stream->in_end) {
+        void *room = stream_payload_room(stream, &length);
+        length = (uint32_t)min_u64(length, stream->in_end - stream->in_start);
+        memcpy(room, stream->in + stream->in_start, length);
+        stream->in_start += length;
+        if (stream_payload_took(stream, length))
+            return STREAM_PAYLOAD;
     }
-    stream->in_filled += count;
-    if (stream->in_length == 0 && stream->in_filled == WIRE_HEADER_BYTES) {
+    return STREAM_LATER;
+}
+
+/* The next event of what is here already. */
+static int stream_take(struct stream *stream, struct wire_message *message, struct error *err)
+{
+    uint32_t filled = stream->in_end - stream->in_start;
+    if (stream->payload_in_left > 0)
+        return stream_take_payload(stream);
+    if (stream->in_length == 0 && filled >= WIRE_HEADER_BYTES) {
         int result = stream_take_header(stream, err);
         if (result < 0)
             return result;
     }
-    return stream->in_filled == stream->in_length ? stream_take_frame(stream, message, err)
-                                                  : STREAM_LATER;
+    return stream->in_length > 0 && filled >= stream->in_length
+               ? stream_take_frame(stream, message, err)
+               : STREAM_LATER;
+}
+
+/* What is here is the beginning of something: more of it. Of a payload nothing is here, and what is
+ * large goes where it belongs. The number of bytes, 0: nothing is there; or -errno, LINK_EOF. */
+static ssize_t stream_receive(struct stream *stream, bool *whole, struct error *err)
+{
+    uint32_t filled = stream->in_end - stream->in_start, length;
+    *whole = false;
+    if (stream->payload_in_left > STREAM_COPY_BYTES) {
+        void *room = stream_payload_room(stream, &length);
+        ssize_t count = link_recv(stream->link, room, length, err);
+        *whole = count > 0 && stream_payload_took(stream, (uint32_t)count);
+        return count;
+    }
+    memmove(stream->in, stream->in + stream->in_start, filled);
+    stream->in_start = 0;
+    stream->in_end = filled;
+    ssize_t count = link_recv(stream->link, stream->in + filled, sizeof(stream->in) - filled, err);
+    stream->in_end += count > 0 ? (uint32_t)count : 0;
+    return count;
+}
+
+bool stream_has_more(const struct stream *stream)
+{
+    return stream->in_more;
 }
 
 int stream_get(struct stream *stream, struct wire_message *message, struct error *err)
 {
     for (;;) {
-        size_t length;
-        void *room = stream_room(stream, &length);
-        ssize_t count = link_recv(stream->link, room, length, err);
+        bool whole;
+        int event = stream_take(stream, message, err);
+        stream->in_more = event != STREAM_LATER && stream->in_start < stream->in_end;
+        if (event != STREAM_LATER)
+            return event;
+        ssize_t count = stream_receive(stream, &whole, err);
         if (count == 0)
             return STREAM_LATER;
         if (count < 0)
@@ -256,9 +308,8 @@ int stream_get(struct stream *stream, struct wire_message *message, struct error
         stream->arrived_bytes += (uint64_t)count;
         if (stream->arrived_bytes - stream->heard_bytes >= WIRE_SIGN_BYTES)
             stream_heard(stream);
-        int event = stream_took(stream, (uint32_t)count, message, err);
-        if (event != STREAM_LATER)
-            return event;
+        if (whole)
+            return STREAM_PAYLOAD;
     }
 }
 
@@ -285,7 +336,7 @@ int stream_send_now(struct stream *stream, struct wire_message *message, uint64_
                     struct error *err)
 {
     uint64_t deadline_ns = clock_now_ns() + timeout_ns;
-    int result = stream_put(stream, message, NULL);
+    int result = stream_put(stream, message, (struct stream_payload){.data = NULL});
     if (result < 0)
         return error_set(err, -result, "%s: a message to it", stream->link->peer);
     for (;;) {

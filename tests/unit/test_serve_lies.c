@@ -37,7 +37,8 @@ static void answer(struct fake *fake,
     reply.slot.digest = digest_of(payload, CHUNK);
     reply.job.chunk_bytes = CHUNK;
     change(&reply, &message);
-    if (stream_put(&fake->stream, &reply, reply.payload_bytes ? payload : NULL) == 0) {
+    const struct stream_payload bytes = {.data = reply.payload_bytes ? payload : NULL};
+    if (stream_put(&fake->stream, &reply, bytes) >= 0) {
         while (stream_flush(&fake->stream, NULL) == 0)
             poll(NULL, 0, 1);
     }
@@ -274,7 +275,8 @@ struct liar {
 static void liar_send(struct liar *liar, struct wire_message *message)
 {
     static const uint8_t payload[WIRE_PAYLOAD_BYTES_MAX];
-    if (stream_sending(&liar->stream) || stream_put(&liar->stream, message, payload) != 0)
+    const struct stream_payload bytes = {.data = payload};
+    if (stream_sending(&liar->stream) || stream_put(&liar->stream, message, bytes) < 0)
         fail_msg("cannot lie");
     for (;;) {
         int sent = stream_flush(&liar->stream, NULL);

@@ -40,7 +40,8 @@ static void stream_delivers_in_pieces_of_every_size(void **state)
         message.payload_bytes = 512;
         for (int round = 0; round < 3; round++) {
             int event = STREAM_LATER;
-            assert_int_equal(stream_put(&client, &message, payload), 0);
+            assert_int_equal(
+                stream_put(&client, &message, (struct stream_payload){.data = payload}), 0);
             while (event != STREAM_PAYLOAD) {
                 struct wire_message out;
                 assert_true(stream_flush(&client, NULL) >= 0);
@@ -59,6 +60,56 @@ static void stream_delivers_in_pieces_of_every_size(void **state)
     }
 }
 
+/* Many small ones in one go, large ones from where they lie, all in their order. */
+static void stream_gathers_small_messages(void **state)
+{
+    static const uint32_t sizes[] = {
+        512, 1, STREAM_COPY_BYTES, STREAM_COPY_BYTES + 1, 4096, 4096, 100000, 7};
+    static uint8_t payload[100000], room[100000];
+    struct pair_link *links[2];
+    struct stream client, server;
+    struct wire_message message, out;
+    uint32_t put_count = 0, got_count = 0, rounds = 0;
+    (void)state;
+    pair_open(links);
+    stream_init(&client, &links[0]->link, WIRE_CLIENT);
+    stream_init(&server, &links[1]->link, WIRE_SERVER);
+    server.payload_bytes_max = sizeof(payload);
+    for (size_t i = 0; i < sizeof(payload); i++)
+        payload[i] = (uint8_t)(i * 7 + i / 251);
+    while (got_count < 5 * COUNT_OF(sizes)) {
+        while (put_count < 5 * COUNT_OF(sizes) && stream_has_room(&client)) {
+            uint32_t size = sizes[put_count++ % COUNT_OF(sizes)];
+            message = store_of(size);
+            message.payload_bytes = size;
+            assert_int_equal(
+                stream_put(&client, &message, (struct stream_payload){.data = payload}),
+                size > STREAM_COPY_BYTES);
+        }
+        rounds++;
+        assert_true(stream_flush(&client, NULL) >= 0);
+        for (;;) {
+            int event = stream_get(&server, &out, NULL);
+            assert_true(event >= 0);
+            if (event == STREAM_LATER)
+                break;
+            uint32_t size = sizes[got_count % COUNT_OF(sizes)];
+            if (event == STREAM_MESSAGE) {
+                assert_int_equal(out.slot.length, size);
+                memset(room, 0, sizeof(room));
+                stream_payload_into(&server, room, size);
+                continue;
+            }
+            assert_memory_equal(room, payload, size);
+            got_count++;
+        }
+        assert_false(stream_has_more(&server));
+    }
+    assert_true(rounds < 5 * COUNT_OF(sizes));
+    link_close(&links[0]->link);
+    link_close(&links[1]->link);
+}
+
 static void stream_refuses_payloads_that_were_not_agreed_on(void **state)
 {
     struct pair_link *links[2];
@@ -71,7 +122,7 @@ static void stream_refuses_payloads_that_were_not_agreed_on(void **state)
     stream_init(&client, &links[0]->link, WIRE_CLIENT);
     stream_init(&server, &links[1]->link, WIRE_SERVER);
     server.payload_bytes_max = 511;
-    assert_int_equal(stream_put(&client, &message, payload), 0);
+    assert_int_equal(stream_put(&client, &message, (struct stream_payload){.data = payload}), 0);
     assert_int_equal(stream_flush(&client, NULL), 1);
     assert_int_equal(stream_get(&server, &message, &err), -EPROTO);
     assert_int_equal(err.class, ERROR_PROTOCOL);
@@ -100,6 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stream_delivers_in_pieces_of_every_size),
+        cmocka_unit_test(stream_gathers_small_messages),
         cmocka_unit_test(stream_refuses_payloads_that_were_not_agreed_on),
         cmocka_unit_test(greeting_succeeds_between_equals),
     };

@@ -46,14 +46,17 @@ int session_hear_now(struct session *session, struct wire_message *message, uint
 /* The server's HELLO is what counts from now on. 0, or ERROR_MEMORY. */
 int session_agree(struct session *session, const struct wire_hello *hello, struct error *err);
 
-/* Send what can be sent now; PONG and a PING that is due go before everything else. 1: a message
- * may be put; 0: later; -errno with words. *sent: the slot whose message is out now, with its
+/* Send what can be sent now; PONG and a PING that is due go before what is put from now on. 1: all
+ * is sent; 0: the rest later; -errno with words. *sent: the slot whose message is out now, with its
  * payload, or NULL. */
 int session_send(struct session *session, struct slot **sent, struct error *err);
 
-/* A message, with what is in the slot's buffer behind it where it has a payload. Only after
- * session_send() has said 1. The slot, which may be NULL, is with the session until *sent. 0, or
- * -ENAMETOOLONG: nothing has changed. */
+/* May a message be put behind those that wait to be sent? After session_send() has said 1: yes. */
+bool session_has_room(const struct session *session);
+
+/* A message, with what is in the slot's buffer behind it where it has a payload. 0: the slot, which
+ * may be NULL, is not needed any more; 1: it is with the session until *sent; or -ENAMETOOLONG:
+ * nothing has changed. */
 int session_put(struct session *session, struct wire_message *message, struct slot *slot);
 
 /* There is nothing else to say: say PING if nothing has been said for long, or nothing was heard
@@ -74,6 +77,9 @@ enum session_event {
  */
 int session_get(struct session *session, struct wire_message *message, struct slot **slot,
                 struct error *err);
+
+/* There may be more that has arrived, though the link tells of nothing. */
+bool session_has_more(const struct session *session);
 
 /* The payload that follows is for this slot, whose op, length, count and digest are set. NULL, or
  * what is wrong with its length. */

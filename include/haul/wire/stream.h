@@ -2,12 +2,21 @@
  * state. Knows no fields.
  *
  * Memory: one frame without its payload in either direction, and the texts of the message that was
- * received last. Payloads go straight from and to the caller's buffers. */
+ * received last. Small messages are gathered, with their payloads, and sent together; what arrives
+ * is taken in one go, whatever it is made of. Large payloads go straight from and to the caller's
+ * buffers. */
 #ifndef HAUL_STREAM_H
 #define HAUL_STREAM_H
 
 #include "haul/net/link.h"
 #include "haul/wire/codec.h"
+
+enum {
+    STREAM_GATHER_BYTES =
+        32 * 1024,                 /* a message more is put only before as much waits to be sent */
+    STREAM_COPY_BYTES = 16 * 1024, /* payloads up to this are gathered, too */
+    STREAM_OUT_BYTES = STREAM_GATHER_BYTES + WIRE_FRAME_BYTES_MAX + STREAM_COPY_BYTES,
+};
 
 /* Which parts of a buffer travel: all, or the blocks of a set. */
 struct stream_runs {
@@ -32,18 +41,21 @@ struct stream {
     uint64_t put_bytes, arrived_bytes; /* ours up to now, the other's */
     uint64_t wanted_bytes;             /* ... and has to say so many to be alive */
 
-    uint8_t in[WIRE_FRAME_BYTES_MAX];
-    uint32_t in_filled, in_length; /* in_length: 0 until the header is there */
-    uint8_t *payload_in;           /* where it goes */
+    uint32_t in_start, in_end; /* what was received and not taken yet */
+    uint32_t in_length;        /* of its first frame; 0 until the header is there */
+    bool in_more;              /* some of it may be taken without anything else */
+    uint8_t *payload_in;       /* where it goes */
     uint32_t payload_in_left;
     struct stream_runs runs_in;
-    struct codec_texts texts;
-
-    uint8_t out[WIRE_FRAME_BYTES_MAX];
     uint32_t out_sent, out_length;
-    const uint8_t *payload_out;
+    const uint8_t *payload_out; /* behind what is in `out` */
     uint32_t payload_out_left;
     struct stream_runs runs_out;
+
+    /* No page before it is used. */
+    uint8_t in[WIRE_FRAME_BYTES_MAX];
+    uint8_t out[STREAM_OUT_BYTES];
+    struct codec_texts texts;
 };
 
 /* payload_bytes_max 0 until HELLO has been exchanged. The link stays the caller's. */
@@ -55,14 +67,24 @@ void stream_init(struct stream *stream, struct link *link, enum wire_side side);
 int stream_greet(struct stream *stream, const char *program, uint64_t timeout_ns,
                  struct error *err);
 
-/* Is a frame not sent completely? Until then stream_put() may not be called (assert). */
+/* Is anything not sent yet? */
 bool stream_sending(const struct stream *stream);
 
-/* A message becomes the frame to be sent; its payload stays the caller's, and must stay as it is
- * until it is sent. 0, or -ENAMETOOLONG: nothing has changed. Sends nothing yet. */
-int stream_put(struct stream *stream, struct wire_message *message, const void *payload);
-/* The same, then: of the payload, which has `length` bytes, only the blocks in `set` travel. */
-void stream_put_runs(struct stream *stream, const uint8_t *set, uint32_t length);
+/* May another message be put behind that? Else it has to be flushed first. */
+bool stream_has_room(const struct stream *stream);
+
+/* Which bytes of the payload travel: all where set is NULL, else the blocks in it, of `length`
+ * bytes. */
+struct stream_payload {
+    const void *data;
+    const uint8_t *set;
+    uint32_t length;
+};
+
+/* A message becomes a frame to be sent, where there is room (assert). 0; 1: its payload stays the
+ * caller's, and must stay as it is until all is sent; or -ENAMETOOLONG: nothing has changed. Sends
+ * nothing yet. */
+int stream_put(struct stream *stream, struct wire_message *message, struct stream_payload payload);
 
 /* Send what can be sent now. 1: all is sent; 0: later; -errno of the link, with words. */
 int stream_flush(struct stream *stream, struct error *err);
@@ -76,6 +98,8 @@ enum stream_event {
 /* Receive what is there. One of the above, LINK_EOF (err unset; the other side has ended, perhaps
  * within a frame), or -errno with words. The texts of the message live until the next call. */
 int stream_get(struct stream *stream, struct wire_message *message, struct error *err);
+/* There may be more, though the link has nothing: it is here already. */
+bool stream_has_more(const struct stream *stream);
 void stream_payload_into(struct stream *stream, void *buffer, uint32_t length);
 /* The same, then: it has only the blocks in `set` of `length` bytes; others are left alone. */
 void stream_payload_runs(struct stream *stream, const uint8_t *set, uint32_t length);
