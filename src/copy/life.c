@@ -448,11 +448,12 @@ static void life_describe(struct life *life)
     if (life->small && life_road(life))
         life->small = false;
     bool carried = life->run->carries && *life->run->targets_absent;
+    bool there = life->job.facts[SIDE_TARGET].kind != FILE_NONE; /* it may be up to date */
     /* Over a line its size gets it one of the many small buffers. */
-    bool sized = !life->small || !life->run->carries;
+    bool sized = !life->small || !life->run->carries || there;
     if (sized && !described[SIDE_SOURCE])
         life_enter(life, LIFE_DESCRIBING_SOURCE);
-    else if (life->small && (described[SIDE_TARGET] || carried))
+    else if (life->small && !there && (described[SIDE_TARGET] || carried))
         life_enter(life, LIFE_WAITING);
     else if (!described[SIDE_TARGET])
         life_enter(life, LIFE_DESCRIBING_TARGET);
@@ -614,7 +615,8 @@ static void life_go_by_steps(struct life *life, const struct slot *slot)
         *life->run->takes_small = false;
     if (slot->result == -EEXIST)
         *life->run->targets_absent = false;
-    life->small = life->described[SIDE_SOURCE] = false;
+    life->small = slot->result == -EEXIST; /* once it is known what is there */
+    life->described[SIDE_SOURCE] = false;
     life->described[SIDE_TARGET] = life->state == LIFE_TAKING; /* or somebody has made one */
     life->progress->bytes_total = NUM_UNKNOWN;
     life_describe(life);
@@ -639,7 +641,8 @@ static void life_put(struct life *life, const struct slot *slot)
     if (life_failed(life, life_digest_small(life, &slot->digest, &err), &err))
         return;
     life->proof.source_unchanged = true; /* TAKE has looked */
-    life->progress->bytes_copied = life->small_bytes;
+    life->progress->bytes_kept = life->job.kept_bytes;
+    life->progress->bytes_copied = life->small_bytes - life->job.kept_bytes;
     life_phase(life, PHASE_SYNCING);
     life_enter(life, LIFE_COMMITTING_TARGET);
 }

@@ -203,10 +203,17 @@ static const char *road_of_wishes(const struct copy_wish *wish)
     return wish->sparse ? "holes are to be made" : NULL;
 }
 
+/* A file of that kind and size, as far as is known. */
+static bool road_is_small(const struct life *life, enum side_role role)
+{
+    const struct facts *facts = &life->job.facts[role];
+    return !life->described[role] ||
+           (facts->kind == FILE_REGULAR && facts->size_bytes <= SMALL_BYTES_MAX);
+}
+
 const char *life_road(const struct life *life)
 {
     const struct job *job = &life->job;
-    const struct facts *source = &job->facts[SIDE_SOURCE];
     const char *why = road_of_wishes(life->run->wish);
     if (why)
         return why;
@@ -218,13 +225,11 @@ const char *life_road(const struct life *life)
         return "perhaps it can be had by reference";
     if (life->kind != LIFE_COPY || !life->run->takes_small || !*life->run->takes_small)
         return "there are no others, or the target takes none as a whole";
-    if (life->described[SIDE_TARGET] &&
-        (job->facts[SIDE_TARGET].kind != FILE_NONE || job->journal_present))
-        return "there is something at the target";
-    if (life->described[SIDE_SOURCE] &&
-        (source->kind != FILE_REGULAR || source->size_bytes > SMALL_BYTES_MAX))
-        return "it is not small, or no file";
-    return NULL;
+    if (job->journal_present)
+        return "a journal is at the target";
+    if (job->facts[SIDE_TARGET].kind != FILE_NONE && !road_is_small(life, SIDE_TARGET))
+        return "something else is at the target";
+    return road_is_small(life, SIDE_SOURCE) ? NULL : "it is not small, or no file";
 }
 
 static bool has_holes(const struct facts *source)

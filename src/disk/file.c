@@ -598,6 +598,12 @@ static struct flock file_part_lock(uint64_t start, uint64_t end, bool shared)
 /* Behind it is a byte that no file has: who locks it is about to give the file its size. */
 #define FILE_PARTS_END (FILE_BYTES_MAX - 1)
 
+bool file_lock_whole(int fd)
+{
+    struct flock lock = file_part_lock(0, FILE_PARTS_END, false);
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
 static int file_lock_part(const struct file *file, const struct file_open_wish *wish,
                           struct error *err)
 {

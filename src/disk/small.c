@@ -159,11 +159,12 @@ static void take_away(const struct small_wish *wish)
         log_warning("%s: an unfinished file is left", wish->shown);
 }
 
-static int write_whole(int fd, const struct small_wish *wish, struct error *err)
+static int write_range(int fd, const struct small_wish *wish, uint32_t start, uint32_t end,
+                       struct error *err)
 {
     const uint8_t *data = wish->data;
-    for (uint32_t done = 0; done < wish->bytes;) {
-        ssize_t put = pwrite(fd, data + done, wish->bytes - done, (off_t)done);
+    for (uint32_t done = start; done < end;) {
+        ssize_t put = pwrite(fd, data + done, end - done, (off_t)done);
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0 && (errno == ENOSPC || errno == EDQUOT))
@@ -172,8 +173,12 @@ static int write_whole(int fd, const struct small_wish *wish, struct error *err)
             return error_set(err, put < 0 ? errno : EIO, "%s: write error", wish->shown);
         done += (uint32_t)put;
     }
-    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     return 0;
+}
+
+static void write_back(int fd)
+{
+    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 static bool is_ordered(struct small_known *known, uint64_t filesystem, uint64_t device)
@@ -192,7 +197,7 @@ static bool is_ordered(struct small_known *known, uint64_t filesystem, uint64_t 
 static int claim(struct small_file *file, const struct small_wish *wish, struct facts *facts)
 {
     struct stat *st = wish->seen;
-    if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 || fstat(file->fd, st) != 0 || st->st_size > 0)
+    if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 || fstat(file->fd, st) != 0)
         return -EAGAIN;
     uint64_t filesystem = filesystem_of(file->fd, st->st_dev, wish->known);
     if (!filesystem_tells(filesystem))
@@ -204,23 +209,142 @@ static int claim(struct small_file *file, const struct small_wish *wish, struct 
     return 0;
 }
 
+static bool begin(struct small_file *file, const struct small_wish *wish)
+{
+    *file = (struct small_file){
+        .fd = -1,
+        .bytes = wish->bytes,
+        .cached_bytes = wish->bytes,
+        .left_bytes = NUM_UNKNOWN,
+    };
+    return place_may_read(wish->place) && place_may_write(wish->place);
+}
+
 int small_put(struct small_file *file, const struct small_wish *wish, struct error *err)
 {
     struct facts facts;
-    *file = (struct small_file){.fd = -1, .bytes = wish->bytes, .left_bytes = NUM_UNKNOWN};
-    if (!place_may_read(wish->place) || !place_may_write(wish->place))
+    if (!begin(file, wish))
         return -EAGAIN;
     file->fd = create(wish);
     if (file->fd < 0)
-        return -EAGAIN;
+        return errno == EEXIST ? -EEXIST : -EAGAIN;
     int result = claim(file, wish, &facts);
+    if (result == 0 && facts.size_bytes > 0)
+        result = -EAGAIN;
     bool ours = result != -EAGAIN;
     if (result == 0) {
         evidence_settle_target(wish->source, &facts);
-        result = write_whole(file->fd, wish, err);
+        result = write_range(file->fd, wish, 0, wish->bytes, err);
     }
+    if (result == 0)
+        write_back(file->fd);
     if (result < 0 && ours)
         take_away(wish);
+    if (result < 0)
+        small_close(file);
+    return result;
+}
+
+/* ---- a target that is there ---- */
+
+/* As the ordinary way opens it; -1: it cannot. */
+static int open_old(const struct small_wish *wish)
+{
+    const struct place *place = wish->place;
+    struct stat st;
+    if (place_restricts(place) && (place_look(place, wish->path, &st) < 0 || !S_ISREG(st.st_mode)))
+        return -1;
+    int fd = place_reach(place, wish->path, O_RDWR | SMALL_FLAGS | (place ? O_NOFOLLOW : 0));
+    return fd >= 0 ? fd : -1;
+}
+
+/* Nothing is unusual about it, and nothing of it is anybody's but ours. */
+static bool is_plain(const struct small_file *file, const struct facts *facts)
+{
+    uint64_t cached_bytes;
+    return facts->kind == FILE_REGULAR && facts->size_bytes <= SMALL_BYTES_MAX &&
+           facts->allocated_bytes >= facts->size_bytes && !(facts->mode & (S_ISUID | S_ISGID)) &&
+           file_lock_whole(file->fd) &&
+           residency_once(file->fd, facts->size_bytes, &cached_bytes) == 0 && cached_bytes == 0;
+}
+
+enum { OLD_BYTES = 32 * 1024, OLD_BLOCK_BYTES = 4096 };
+
+/* So many bytes at `offset`, or as many as there are. -1 with errno. */
+static ssize_t read_old(int fd, uint8_t *buffer, uint32_t length, uint32_t offset)
+{
+    uint32_t done = 0;
+    while (done < length) {
+        ssize_t got = pread(fd, buffer + done, length - done, (off_t)offset + done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        done += (uint32_t)got;
+    }
+    return (ssize_t)done;
+}
+
+/* One piece of the new file, of which `old` has the first bytes. */
+static int write_what_differs(struct small_file *file, const struct small_wish *wish,
+                              uint32_t start, const uint8_t *old, uint32_t old_bytes,
+                              struct error *err)
+{
+    const uint8_t *data = wish->data;
+    uint32_t end = (uint32_t)min_u64((uint64_t)start + OLD_BYTES, wish->bytes);
+    uint32_t from = start; /* the first byte of the run that differs */
+    int result = 0;
+    for (uint32_t at = start; result == 0 && at < end; at += OLD_BLOCK_BYTES) {
+        uint32_t length = (uint32_t)min_u64(OLD_BLOCK_BYTES, end - at);
+        bool same =
+            at - start + length <= old_bytes && memcmp(old + (at - start), data + at, length) == 0;
+        if (!same)
+            continue;
+        result = write_range(file->fd, wish, from, at, err);
+        file->kept_bytes += length;
+        from = at + length;
+    }
+    return result < 0 ? result : write_range(file->fd, wish, from, end, err);
+}
+
+/* Through the page cache, as it is written: what is partly new needs no second read. */
+static int write_over(struct small_file *file, const struct small_wish *wish, uint64_t old_size,
+                      struct error *err)
+{
+    uint8_t old[OLD_BYTES];
+    int result = 0;
+    if (old_size > wish->bytes)
+        result = ftruncate(file->fd, (off_t)wish->bytes) == 0
+                     ? 0
+                     : error_set(err, errno, "%s: cannot be given its final size", wish->shown);
+    for (uint32_t start = 0; result == 0 && start < wish->bytes; start += OLD_BYTES) {
+        ssize_t got = start < old_size ? read_old(file->fd, old, OLD_BYTES, start) : 0;
+        result = got < 0 ? error_set(err, errno, "%s: cannot be compared", wish->shown)
+                         : write_what_differs(file, wish, start, old, (uint32_t)got, err);
+    }
+    return result;
+}
+
+int small_replace(struct small_file *file, const struct small_wish *wish, struct error *err)
+{
+    struct facts facts;
+    if (!begin(file, wish))
+        return -EAGAIN;
+    file->replaced = true;
+    file->fd = open_old(wish);
+    if (file->fd < 0)
+        return -EAGAIN;
+    int result = claim(file, wish, &facts);
+    if (result == 0 && !is_plain(file, &facts))
+        result = -EAGAIN;
+    if (result == 0) {
+        file->cached_bytes = (uint32_t)max_u64(wish->bytes, facts.size_bytes);
+        evidence_settle_target(wish->source, &facts);
+        result = write_over(file, wish, facts.size_bytes, err);
+        write_back(file->fd);
+    }
     if (result < 0)
         small_close(file);
     return result;
@@ -249,7 +373,7 @@ int small_settle(const struct small_file *file, const char *shown, struct stat *
 
 void small_drop(struct small_file *file)
 {
-    if (file->bytes > 0)
+    if (file->cached_bytes > 0)
         residency_drop(file->fd, 0);
     if (residency_once(file->fd, file->bytes, &file->left_bytes) < 0)
         file->left_bytes = NUM_UNKNOWN;

@@ -68,7 +68,7 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
     return result;
 }
 
-/* All of a new file is new: nothing of it has changed. */
+/* All of a new file is new: nothing of it has changed. And the time comes with every copy. */
 static int local_put_some(struct work *work, const struct attributes *wanted, struct error *err)
 {
     struct batch_file *small = work->small;
@@ -78,8 +78,8 @@ static int local_put_some(struct work *work, const struct attributes *wanted, st
     if (result < 0)
         return result;
     attributes_tell(path, wanted, &outcome);
-    small->attributes.lost |= outcome.lost;
-    small->attributes.asked |= outcome.asked;
+    outcome.changed &= small->file.replaced ? (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES) : 0;
+    attributes_add(&small->attributes, &outcome);
     return 0;
 }
 
@@ -91,6 +91,14 @@ int local_put_attributes(const struct local *self, struct work *work, const stru
     wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE;
     wanted.seen = seen;
     local_new_mode(seen, &wanted);
+    return local_put_some(work, &wanted, err);
+}
+
+int local_replace_attributes(const struct local *self, struct work *work, const struct stat *seen,
+                             struct error *err)
+{
+    struct attributes wanted = local_wanted(self, work->slot->job);
+    wanted.seen = seen;
     return local_put_some(work, &wanted, err);
 }
 

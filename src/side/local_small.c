@@ -85,7 +85,7 @@ static struct batch_file *batch_place(struct local *self, uint32_t job_number)
 
 static uint64_t pages_of(const struct batch_file *file)
 {
-    return align_up(file->file.bytes, PAGE_BYTES);
+    return align_up(file->file.cached_bytes, PAGE_BYTES);
 }
 
 static void small_report(const struct local *self, struct side_report *report, const char *why)
@@ -167,6 +167,11 @@ static int put_bytes(struct local *self, struct work *work, uint32_t bytes)
     int result = small_put(&work->small->file, &wish, slot->error);
     if (result == 0)
         result = local_put_attributes(self, work, &seen, slot->error);
+    else if (result == -EEXIST) /* and perhaps a journal tells more of it */
+        result = ledger_lies(work->place, job)
+                     ? -EAGAIN
+                     : small_replace(&work->small->file, &wish, slot->error);
+    job->kept_bytes = work->small->file.kept_bytes;
     if (result < 0 && !error_is_set(slot->error))
         error_set_class(slot->error, ERROR_FILE, -result, "%s: is not put as a whole",
                         work->small->shown);
@@ -286,22 +291,25 @@ static struct work *work_next(const struct work *work)
     return work_of_link(work->request.link.next);
 }
 
-/* Its data are where they stay: now it may have the time of a finished file. `seen`: as it was just
- * now; NULL: it is looked at. */
-static void round_finish(struct work *work, const struct stat *seen)
+/* Its data are where they stay: now it may have the time of a finished file, and an older one its
+ * owner and mode, which are for the new bytes. `seen`: as it was just now; NULL: it is looked at.
+ */
+static void round_finish(const struct local *self, struct work *work, const struct stat *seen)
 {
     struct batch_file *small = work->small;
     if (small->settled)
         return;
     small->settled = true;
     if (small->result == 0)
-        small->result = local_put_times(work, seen, work->slot->error);
+        small->result = small->file.replaced
+                            ? local_replace_attributes(self, work, seen, work->slot->error)
+                            : local_put_times(work, seen, work->slot->error);
     if (small->result < 0)
         small_take_back(&small->file, small->shown);
     small_drop(&small->file);
 }
 
-static void round_settle(struct work *work)
+static void round_settle(const struct local *self, struct work *work)
 {
     struct batch_file *small = work->small;
     struct stat seen;
@@ -309,7 +317,7 @@ static void round_settle(struct work *work)
         return;
     small->result = small_settle(&small->file, small->shown, &seen, work->slot->error);
     if (small->file.ordered || small->result < 0)
-        round_finish(work, &seen);
+        round_finish(self, work, &seen);
 }
 
 static void round_sync_alone(struct work *work)
@@ -374,10 +382,10 @@ static int run_round(void *argument)
     struct local *self = argument;
     struct work *first = work_of_link(self->batch.riding.first);
     for (struct work *work = first; work; work = work_next(work))
-        round_settle(work);
+        round_settle(self, work);
     round_sync_each(first, ROUND_DATA);
     for (struct work *work = first; work; work = work_next(work))
-        round_finish(work, NULL);
+        round_finish(self, work, NULL);
     if (self->batch.syncing)
         round_sync_each(first, ROUND_ALL);
     for (struct work *work = first; self->batch.syncing && work; work = work_next(work))
@@ -438,6 +446,7 @@ static void batch_left(struct local *self, struct work *work)
     struct side_report *report = &work->slot->job->reports[SIDE_TARGET];
     int result = small->result;
     small_report(self, report, "small files, written back and dropped many at a time");
+    report->attributes_changed = small->attributes.changed;
     report->attributes_lost = small->attributes.lost;
     report->attributes_asked = small->attributes.asked;
     report->resident_peak_bytes = batch->peak_bytes;

@@ -261,10 +261,13 @@ void batch_look(struct local *self);
 void batch_done(struct local *self);
 
 /* local_attributes.c: owner, group, mode, times */
-/* Of a small file: all but the times; and those. `seen`: as it is now; NULL: it is looked at. */
+/* Of a small file that is new: all but the times; and those. Of an older one: all. `seen`: as it is
+ * now; NULL: it is looked at. */
 int local_put_attributes(const struct local *self, struct work *work, const struct stat *seen,
                          struct error *err);
 int local_put_times(struct work *work, const struct stat *seen, struct error *err);
+int local_replace_attributes(const struct local *self, struct work *work, const struct stat *seen,
+                             struct error *err);
 int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,
                          struct error *err);
 /* ADJUST and DRESS, the latter with details: of an open file what comes before its commit, of

@@ -259,6 +259,7 @@ static const struct field examined_fields[] = {
 static const struct field counted_fields[] = {COUNTED};
 static const struct field walked_fields[] = {ANY64(slot.extent_start), COUNTED};
 static const struct field taken_fields[] = {FACTS(facts), NAMES(names), COUNTED};
+static const struct field put_fields[] = {U64(job.kept_bytes, WIRE_OFFSET_MAX)};
 static const struct field made_fields[] = {U8(job.made, JOB_CREATED), FACTS(facts)};
 static const struct field report_fields[] = {
     U8(report.policy, POLICY_BATCH),
@@ -346,7 +347,10 @@ static const struct {
                    .describes = true,
                    .counts = true,
                    .reports = true},
-    [SIDE_PUT] = {.asked = TABLE(giving_fields), .describes = true, .gives = true},
+    [SIDE_PUT] = {.asked = TABLE(giving_fields),
+                  .answered = TABLE(put_fields),
+                  .describes = true,
+                  .gives = true},
     [SIDE_CANCEL] = {.reports = false},
     [SIDE_BLOCKS] = {.asked = TABLE(range_fields),
                      .answered = TABLE(counted_fields),

@@ -86,6 +86,8 @@ const char *peer_check(const struct slot *slot, enum side_role role,
         return answer->count != blocks_count(slot->length) * BLOCKS_DIGEST_BYTES
                    ? "it tells the digests of another chunk"
                    : NULL;
+    case SIDE_PUT:
+        return reply->job.kept_bytes > slot->length ? "it had more of a file than there is" : NULL;
     case SIDE_EXAMINE:
         return answer->count > slot->length ? "it examined more than was asked for" : NULL;
     default:

@@ -76,6 +76,35 @@ without_disk() {
     [ "$(batched)" = 0 ]
 }
 
+# As the ordinary way has it: in place, only what differs, whatever is read or cached by others left to them.
+@test "over older files they go as a whole, too, in place, and share their syncs" {
+    local i
+    cp -p many/* made
+    chmod 600 made/f7
+    for ((i = 0; i < MANY; i++)); do
+        case $((i % 4)) in
+        0) printf 'longer' >>many/f$i ;;
+        1) [ ! -s many/f$i ] || printf 'X' | dd of=many/f$i conv=notrunc bs=1 seek=$(($(stat -c %s many/f$i) / 2)) status=none ;;
+        2) truncate -s $(($(stat -c %s many/f$i) / 2)) many/f$i ;;
+        esac
+    done
+    touch -d '2021-02-02 02:02:02.123456789' many/*
+    stat -c %i made/* >inodes
+    cp -a made pushed
+    sync -f made
+    for i in many/* made/* pushed/*; do dd if="$i" iflag=nocache count=0 status=none; done
+    without_disk
+    copied many/* made
+    are_equal made
+    expect "as a whole" "$(batched)" "$MANY"
+    [ "$(grep -c 'syncfs(\|fsync(\|fdatasync(' "$SCRATCH/trace")" -le $((MANY / 4)) ]
+    expect "the files" "$(stat -c %i made/*)" "$(cat inodes)"
+    [ "$(receipt .bytes_kept)" -gt "$(cat many/f*[37] | wc -c)" ]
+    copied "${far[@]}" many/* "h:$SCRATCH/pushed"
+    are_equal pushed
+    expect "as a whole, over there" "$(batched)" "$MANY"
+}
+
 @test "what is left out is left out of small files, too, here and there" {
     local where wish
     for where in made "h:$SCRATCH/made"; do

@@ -93,6 +93,7 @@ static const struct lie_field lie_reply_fields[] = {
     LIE_OF(SIDE_DIFFER, slot.partial, false),
     LIE_OF_ENUM(SIDE_DIFFER, set, false),
     LIE_OF(SIDE_DIFFER, slot.digest, false),
+    LIE_OF(SIDE_PUT, job.kept_bytes, true),
     LIE_OF_ENUM(SIDE_COMMIT, report.policy, false),
     LIE_OF(SIDE_COMMIT, report.resident_after_bytes, false),
     LIE_OF(SIDE_COMMIT, tally.bytes, false),

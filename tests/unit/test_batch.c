@@ -168,6 +168,55 @@ static void carry_takes_and_puts_what_is_not_there(void **state)
     bench->target = NULL;
 }
 
+/* Over files that are there: what is theirs stays until the new bytes are on the medium. */
+static void commit_over_older_files_takes_one_sync(void **state)
+{
+    struct bench *bench = *state;
+    struct stat st;
+    put_all(bench);
+    assert_int_equal(commit_all(bench), 0);
+    for (uint32_t i = 0; i < FILES; i++) {
+        bench->slots[i].buffer[i < 20 ? 0 : BYTES - 1] ^= 0x55;
+        bench->jobs[i].facts[SIDE_SOURCE].mode = 0600;
+    }
+    const struct timespec earlier[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    assert_int_equal(all(bench, SIDE_PUT), 0);
+    assert_int_equal(shared_count + own_count, 0);
+    for (uint32_t i = 0; i < FILES; i++) {
+        is_put(bench, i, false);
+        assert_int_equal(bench->jobs[i].kept_bytes, i < 20 ? BYTES - 4096 : 4096);
+    }
+    assert_int_equal(commit_all(bench), 0);
+    assert_int_equal(shared_count, syncs_count(bench));
+    assert_int_equal(own_count, 0);
+    assert_false(timed_early);
+    for (uint32_t i = 0; i < FILES; i++) {
+        const struct side_report *report = &bench->jobs[i].reports[SIDE_TARGET];
+        is_there(bench, i, true);
+        assert_int_equal(stat(bench->paths[i], &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_int_equal(report->attributes_changed, ATTRIBUTE_BIT(ATTRIBUTE_MODE));
+        assert_int_equal(report->resident_after_bytes, 0);
+    }
+    /* Nothing differs but the time. */
+    for (uint32_t i = 0; i < FILES; i++) {
+        AUTO_CLOSE int fd = open(bench->paths[i], O_RDWR | O_CLOEXEC);
+        assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0); /* we have read it */
+        assert_int_equal(futimens(fd, earlier), 0);
+    }
+    assert_int_equal(all(bench, SIDE_PUT), 0);
+    assert_int_equal(bench->jobs[0].kept_bytes, BYTES);
+    assert_int_equal(commit_all(bench), 0);
+    is_there(bench, 0, true);
+    /* What a journal says of it is more than its content. */
+    char journal[128];
+    snprintf(journal, sizeof(journal), "%s/.0.haul", bench->folder);
+    leave_file(journal, "");
+    assert_int_equal(all_of_one(bench, 0, SIDE_PUT), 1);
+    assert_int_equal(bench->slots[0].result, -EAGAIN);
+    unlink(journal);
+}
+
 /* Nobody says that nothing else comes: they do not wait for ever. */
 static void commit_without_press_ends(void **state)
 {
@@ -241,6 +290,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(commit_small_files_together_take_one_sync, batch_setup,
+                                        bench_teardown),
+        cmocka_unit_test_setup_teardown(commit_over_older_files_takes_one_sync, batch_setup,
                                         bench_teardown),
         cmocka_unit_test_setup_teardown(commit_without_press_ends, batch_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(carry_takes_and_puts_what_is_not_there, batch_setup,

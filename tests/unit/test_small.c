@@ -194,15 +194,122 @@ static void put_leaves_alone_what_is_there(void **state)
     struct stat st;
     (void)state;
     make(3, true);
-    assert_int_equal(put(&file, 5000, &err), -EAGAIN);
+    assert_int_equal(put(&file, 5000, &err), -EEXIST);
     assert_int_equal(file.fd, -1);
     assert_false(error_is_set(&err));
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_size, 3);
     unlink(path);
     assert_int_equal(symlink("/var/tmp/haul-nowhere", path), 0);
-    assert_int_equal(put(&file, 5000, &err), -EAGAIN);
+    assert_int_equal(put(&file, 5000, &err), -EEXIST);
     assert_int_not_equal(access("/var/tmp/haul-nowhere", F_OK), 0);
+}
+
+/* Over what is there; data with one byte in every `stride` another one, from `first` on. */
+static int replace(struct small_file *file, uint32_t bytes, uint32_t first, uint32_t stride)
+{
+    struct error err = {.class = ERROR_NONE};
+    struct stat seen;
+    const struct small_wish wish = {
+        .path = path,
+        .shown = path,
+        .data = buffer,
+        .bytes = bytes,
+        .source = &source,
+        .known = &known,
+        .seen = &seen,
+    };
+    memcpy(buffer, data, ROOM);
+    for (uint32_t i = first; i < ROOM; i += stride)
+        buffer[i] ^= 0x55;
+    return small_replace(file, &wish, &err);
+}
+
+static void replace_writes_only_what_differs(void **state)
+{
+    static const struct {
+        uint32_t old, new, first, stride, kept;
+    } cases[] = {
+        {10000, 10000, 5000, ROOM, 4096 + 1808}, /* the block in the middle */
+        {10000, 10000, 0, ROOM, 4096 + 1808},
+        {10000, 10000, 9999, ROOM, 8192},
+        {10000, 10000, ROOM - 1, ROOM, 10000}, /* nothing */
+        {10000, 10000, 0, 100, 0},
+        {10000, 20000, 5000, ROOM, 4096}, /* its last block is another one: it goes on */
+        {20000, 10000, 5000, ROOM, 4096 + 1808},
+        {4096, 8192, ROOM - 1, ROOM, 4096},
+        {0, 5000, 0, 100, 0},
+        {5000, 0, 0, 100, 0},
+        {ROOM, ROOM, 40000, ROOM, ROOM - 4096},
+    };
+    (void)state;
+    require_told();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        static uint8_t now[ROOM + 1];
+        struct small_file file;
+        struct error err = {.class = ERROR_NONE};
+        struct stat st;
+        make(cases[i].old, false);
+        assert_int_equal(put(&file, 5000, &err), -EEXIST);
+        assert_int_equal(replace(&file, cases[i].new, cases[i].first, cases[i].stride), 0);
+        assert_true(file.replaced);
+        assert_int_equal(file.kept_bytes, cases[i].kept);
+        AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), -1);
+        assert_int_equal(pread(fd, now, sizeof(now), 0), cases[i].new);
+        assert_memory_equal(now, buffer, cases[i].new);
+        assert_int_equal(small_settle(&file, path, &st, &err), 0);
+        assert_int_equal(st.st_mode & 07777, 0640);
+        small_drop(&file);
+        assert_int_equal(file.left_bytes, 0);
+        assert_int_equal(cached_bytes(), 0);
+        small_close(&file);
+    }
+}
+
+static void assert_is_left_alone(void)
+{
+    struct small_file file;
+    struct stat before, after;
+    assert_int_equal(stat(path, &before), 0);
+    assert_int_equal(replace(&file, 5000, 0, 100), -EAGAIN);
+    assert_int_equal(file.fd, -1);
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(after.st_size, before.st_size);
+    assert_int_equal(after.st_ctim.tv_sec, before.st_ctim.tv_sec);
+    assert_int_equal(after.st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+}
+
+static void replace_leaves_alone_what_is_not_just_a_small_file(void **state)
+{
+    const struct flock part = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 1};
+    (void)state;
+    require_told();
+    make(10000, true); /* somebody's pages */
+    assert_is_left_alone();
+    assert_int_equal(cached_bytes(), 12288);
+    make(10000, false);
+    assert_int_equal(chmod(path, 04755), 0);
+    assert_is_left_alone();
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_int_equal(truncate(path, 40000), 0); /* a hole */
+    assert_is_left_alone();
+    make(10000, false);
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_SH), 0);
+    assert_is_left_alone();
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    struct flock own = part; /* a copy of a part of it */
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &own), 0);
+    assert_is_left_alone();
+    own.l_type = F_UNLCK;
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &own), 0);
+    assert_int_equal(fallocate(fd, 0, 0, SMALL_BYTES_MAX + 1), 0);
+    assert_is_left_alone();
+    unlink(path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_is_left_alone();
+    rmdir(path);
 }
 
 int main(void)
@@ -218,6 +325,10 @@ int main(void)
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(put_leaves_alone_what_is_there, folder_setup,
                                         folder_teardown),
+        cmocka_unit_test_setup_teardown(replace_writes_only_what_differs, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(replace_leaves_alone_what_is_not_just_a_small_file,
+                                        folder_setup, folder_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,11 +13,14 @@
  *               (its status has changed: LEAVING, REOPENING source -> COPYING, to compare;
  *               it has changed, with --fuzzy: LEAVING source)
  *            -> COMMITTING target -> [--base-manifest: KEEPING] -> DONE
- *   small    DESCRIBING source (unless a tree has told), target -> WAITING
+ *   small    DESCRIBING source (unless a tree has told), target -> [up to date: as above]
+ *            -> WAITING
  *            -> TAKING from the source -> PUTTING to the target -> COMMITTING target -> DONE;
  *            or on from DESCRIBING as above: see life_road()
- *            both sides here: WAITING -> CARRYING -> COMMITTING target -> DONE
- *   compare  DESCRIBING source -> OPENING -> [a manifest: LISTING] -> COPYING -> COMMITTING -> DONE
+ *            both sides here: WAITING -> CARRYING -> COMMITTING target -> DONE,
+ *            or, where something turned up at the target, on from DESCRIBING
+ *   compare  DESCRIBING source, or READING a manifest -> OPENING -> [a manifest: LISTING]
+ *            -> COPYING -> COMMITTING -> DONE
  *   look     DESCRIBING source or target -> DONE
  *   call     CALLING -> DONE: one operation of a side that is no file's copy
  *            DRESS: DETAILING source, DRESSING target (else ADJUSTING) -> DONE

@@ -155,6 +155,10 @@ int file_open_target(struct file *file, const char *path, const struct file_open
  * -errno (-EWOULDBLOCK: somebody has it). Blocks. */
 int file_flock(int fd, int how);
 
+/* As whoever writes all of a file has it locked, against copies to parts of it, too. Does not wait.
+ * false: somebody else has it, or it cannot be locked. */
+bool file_lock_whole(int fd);
+
 /* Give the target its final size: truncate what is longer, then preallocate (or only set the size
  * when `sparse`). fallocate refused by the filesystem: ftruncate. Clears set-id bits first. ENOSPC
  * says how much is needed and free; the file is then not longer than it was. Devices: only checks

@@ -53,6 +53,9 @@ int small_take(struct small_taken *taken, const struct small_source *source);
 struct small_file {
     int fd; /* -1: none */
     uint32_t bytes;
+    uint32_t cached_bytes; /* of it, old or new, that may be in the page cache until small_drop() */
+    uint32_t kept_bytes;   /* of an older file: they were there already */
+    bool replaced;         /* there was an older file */
     uint64_t device;
     bool ordered;        /* see filesystem_orders(); else a sync has to be between data and times */
     uint64_t left_bytes; /* of it in the page cache, after small_drop(); NUM_UNKNOWN: not known */
@@ -66,14 +69,21 @@ struct small_wish {
     uint32_t create_mode; /* less the umask; its owner may read and write it anyway */
     const struct facts *source;
     struct small_known *known;
-    struct stat *seen; /* out: the new file as it was made */
+    struct stat *seen; /* out: the new file as it was made, the older one as it was */
 };
 
 /* Make a file that is not there, write all of it, and begin to write it back; not before the clock
- * has left the moment of the source's time. 0: it is open, and locked. -EAGAIN: there is one, or it
- * cannot be made. -EOPNOTSUPP, without words: not on this file system, since a sync of all of it
- * does not tell what was lost. Else -errno with words, and nothing is left. */
+ * has left the moment of the source's time. 0: it is open, and locked. -EEXIST, without words:
+ * there is one, or something else. -EAGAIN: it cannot be made. -EOPNOTSUPP, without words: not on
+ * this file system, since a sync of all of it does not tell what was lost. Else -errno with words,
+ * and nothing is left. */
 int small_put(struct small_file *file, const struct small_wish *wish, struct error *err);
+
+/* The same into the file that is there, in place: of its blocks only those that differ are written.
+ * Owner and mode are as before. -EAGAIN: it is not just a small file, or is locked, or cached:
+ * nothing was changed. Else -errno with words: parts of it may be new, and its time is that of the
+ * write. */
+int small_replace(struct small_file *file, const struct small_wish *wish, struct error *err);
 
 /* Wait until its data have left the page cache, so that a sync of the file system puts them on the
  * medium before what is changed of the file from now on: its times. *seen: as it was then. -errno

@@ -55,7 +55,9 @@ enum side_op {
     SIDE_REMOVE,  /* target: target_path goes, a folder with all in it. source: source_path, if it
                      still is facts[SIDE_SOURCE] */
     SIDE_TAKE,    /* source, bytes out: a whole small file and its facts; -EAGAIN: it is none */
-    SIDE_PUT,     /* target, bytes in: the whole file is written; it is open until COMMIT */
+    SIDE_PUT,     /* target, bytes in: the whole file is written, a new one or over a small one, of
+                     which only what differs -> kept_bytes; it is open until COMMIT. -EAGAIN: what
+                     is there is none, or no file can be made */
     SIDE_CANCEL,  /* both: what waits at this file for the other end of a pipe comes back with
                      -ECANCELED, now and from now on. Nothing else is affected */
     /* Of a chunk whose digests differ, in the same slot and of the same range: */

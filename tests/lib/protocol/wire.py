@@ -107,7 +107,7 @@ ANSWERED = {
     FETCH: [("matched", "bool"), ("held", "bool"), ("count", "u32"), ("broken", "bool"), ("set", "set"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
     STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [("seal", "u64")], ABANDON: [], ADJUST: [],
     TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8"), ("facts", FACTS)], DETAIL: COUNTED, DRESS: [],
-    LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [],
+    LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [("kept", "u64")],
     CANCEL: [], BLOCKS: COUNTED, DIFFER: [("partial", "bool"), ("set", "set"), ("digest", "digest")], PRESS: [],
     NAMES_OF_LIST: [],
 }
