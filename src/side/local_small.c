@@ -462,12 +462,14 @@ void batch_done(struct local *self)
     struct request *request;
     int result = batch->request.result;
     uint64_t round_bytes = 0;
+    uint32_t round_count = 0;
     batch->riding = (struct queue){NULL, NULL};
     batch->refused = false;
     while ((request = queue_take(&riding))) {
         struct work *work = work_of_owner(request->owner);
         struct batch_file *small = work->small;
         round_bytes += small->file.bytes;
+        round_count++;
         if (small->settled && !small->dropped)
             batch->cached_bytes -= pages_of(small);
         small->dropped = small->settled;
@@ -483,7 +485,7 @@ void batch_done(struct local *self)
     }
     batch->peak_bytes = batch->cached_bytes;
     if (batch->syncing)
-        sync_group_took(self, round_bytes, clock_now_ns() - batch->began_ns);
+        sync_group_took(self, round_count, round_bytes, clock_now_ns() - batch->began_ns);
 }
 
 void batch_look(struct local *self)

@@ -101,8 +101,9 @@ struct sync_group {
     enum owner owner;
     bool useless;                 /* here it does not tell, or takes longer than each by itself */
     bool refused;                 /* by the engine */
+    uint32_t slow_rounds;         /* in a row */
     struct queue waiting, riding; /* requests of works */
-    uint32_t waiting_count;
+    uint32_t waiting_count, round_count;
     uint64_t waiting_bytes, round_bytes;
     uint64_t since_ns; /* the first waits, or the round has begun */
     int fd;
@@ -242,9 +243,9 @@ int local_stream_check(const struct local *self, struct work *work); /* COMMIT: 
 bool local_grow(struct local *self, struct work *work);
 /* COMMIT, ABANDON: its final size, then `then`. */
 void local_cut(struct local *self, struct work *work, work_then *then);
-/* Can syncs be shared here, and is it worth it? One of so many bytes took so long. */
+/* Can syncs be shared here, and is it worth it? One of so many files and bytes took so long. */
 bool sync_group_useful(const struct local *self);
-void sync_group_took(struct local *self, uint64_t bytes, uint64_t duration_ns);
+void sync_group_took(struct local *self, uint32_t files, uint64_t bytes, uint64_t duration_ns);
 
 /* local_small.c: small files as a whole */
 int batch_init(struct batch *batch, uint32_t files_max);

@@ -9,6 +9,7 @@
 #include "haul/disk/filesystem.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 enum {
@@ -16,10 +17,14 @@ enum {
     ROUND_FILES = 256,
     ROUND_BYTES = 16 * 1024 * 1024,
     ROUND_WAIT_MS = 500,
-    /* syncfs writes what others have written, too. One that took longer than this, and than our own
-     * bytes take on a very slow disk, was the last. */
+    /* syncfs writes what others have written, too. When so many in a row took longer than this, and
+     * than our own bytes and files take on a very slow disk, it was the last. One alone says
+     * nothing: the machine stood still, and on a disk that is busy for a moment each file by itself
+     * would take as long as all. */
+    SLOW_ROUNDS_MAX = 3,
     ROUND_SECONDS_MAX = 2,
     SLOW_BYTES_A_SECOND = 1024 * 1024,
+    SLOW_FILES_A_SECOND = 100,
 };
 
 void sync_group_init(struct sync_group *group)
@@ -42,14 +47,17 @@ bool sync_group_useful(const struct local *self)
     return !self->group.useless;
 }
 
-void sync_group_took(struct local *self, uint64_t bytes, uint64_t duration_ns)
+void sync_group_took(struct local *self, uint32_t files, uint64_t bytes, uint64_t duration_ns)
 {
+    struct sync_group *group = &self->group;
     uint64_t seconds = duration_ns / NS_PER_SECOND;
-    if (seconds <= ROUND_SECONDS_MAX + bytes / SLOW_BYTES_A_SECOND || self->group.useless)
+    uint64_t allowed =
+        ROUND_SECONDS_MAX + bytes / SLOW_BYTES_A_SECOND + files / SLOW_FILES_A_SECOND;
+    group->slow_rounds = seconds > allowed ? group->slow_rounds + 1 : 0;
+    if (group->slow_rounds < SLOW_ROUNDS_MAX || group->useless)
         return;
-    log_verbose("a sync of several files took %llu s: from now on each by itself",
-                (unsigned long long)seconds);
-    self->group.useless = true;
+    log_verbose("syncs of several files take %" PRIu64 " s: from now on each by itself", seconds);
+    group->useless = true;
 }
 
 void sync_group_join(struct local *self, struct work *work, work_step *alone, work_then *then)
@@ -80,13 +88,13 @@ static void begin_round(struct local *self)
     struct request *request;
     const struct open_file *first = NULL;
     group->waiting = (struct queue){NULL, NULL};
-    group->waiting_bytes = group->round_bytes = group->waiting_count = 0;
+    group->waiting_bytes = group->round_bytes = group->waiting_count = group->round_count = 0;
     while ((request = queue_take(&waiting))) {
         const struct open_file *open = work_of_owner(request->owner)->open;
         bool rides = !first || open->file.facts.device == first->file.facts.device;
         queue_put(rides ? &group->riding : &group->waiting, &request->link);
         *(rides ? &group->round_bytes : &group->waiting_bytes) += open->size_bytes;
-        group->waiting_count += !rides;
+        *(rides ? &group->round_count : &group->waiting_count) += 1;
         if (rides && (!first || open->opened < first->opened))
             first = open;
     }
@@ -131,7 +139,7 @@ void sync_group_done(struct local *self)
     struct queue riding = group->riding;
     struct request *request;
     int result = group->request.result;
-    sync_group_took(self, group->round_bytes, clock_now_ns() - group->since_ns);
+    sync_group_took(self, group->round_count, group->round_bytes, clock_now_ns() - group->since_ns);
     group->riding = (struct queue){NULL, NULL};
     group->refused = false;
     group->since_ns = clock_now_ns();

@@ -41,6 +41,17 @@ without_disk() {
         -e inject=syncfs,sync_file_range:retval=0 -o "$SCRATCH/trace")
 }
 
+@test "one sync of many that takes long was not the last: the files behind it go as a whole, too" {
+    local i
+    mkdir tiny
+    for ((i = 0; i < 600; i++)); do echo "$i" >"tiny/$i"; done
+    under=(env ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -qq -e trace=syncfs -e inject=syncfs:delay_exit=5500000:when=1 -o "$SCRATCH/trace")
+    copied -v tiny/* made
+    [ "$(grep -c syncfs trace)" -gt 1 ]
+    ! grep -q 'each by itself' err
+    expect "as a whole" "$(batched)" 600
+}
+
 @test "all arrive, with few syncs, nothing of them stays cached, and once more there is nothing to do" {
     copy many/* made
     expect_status 0
