@@ -411,16 +411,15 @@ char *text_json_take(char **text)
 {
     char *begin = *text, *to = begin, *at = begin;
     while (*at && *at != '"') {
-        size_t length = 1;
         if (*at != '\\') {
             *to++ = *at++;
             continue;
         }
-        length = json_unescape(to, at + 1);
+        size_t width = at[1] == 'u' ? 6 : 2, length = json_unescape(to, at + 1);
         if (length == 0)
             return NULL;
         to += length;
-        at += at[1] == 'u' ? 6 : 2;
+        at += width;
     }
     if (*at != '"')
         return NULL;

@@ -29,6 +29,10 @@ static int plan_start(struct units *units, bool tree, const char *from, const ch
                       struct error *err)
 {
     struct plan_header *header = &units->header;
+    if (units->began)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "%s: stands for several sources, and a plan is of one",
+                               header->source);
     header->tree = tree;
     header->from = from;
     header->to = to;
