@@ -42,7 +42,6 @@ static const struct {
     {"parents", 0, "--files-from keeps the paths of the names in a list"},
     {"no-relative", 0, "names of --files-from keep their paths"},
     {"no-implied-dirs", 0, "folders on the way to a name get what they have at the source"},
-    {"dirs", 'd', "name folders in a list, for --files-from; cp's -d is -l"},
     {"backup", 'b', OLD},
     {"backup-dir", 0, OLD},
     {"suffix", 0, OLD},

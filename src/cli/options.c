@@ -125,6 +125,7 @@ static const struct option_row table[] = {
     FILTER("include-from", 0, "FILE", INCLUDE_FROM, "as --include, a pattern a line"),
     VALUE(TEXT, "files-from", "FILE", AT(files_from), 0,
           "copy only what FILE names beneath SOURCE, a name a line"),
+    FLAG("dirs", 'd', dirs, "with --files-from: folders, not what is in them (always so)"),
     FLAG("from0", '0', from_zeros, "lines of these files end with a zero byte"),
     FLAG("checksum", 'c', wish.checksum, "compare by content, not by size and time"),
     FLAG("fuzzy", 0, wish.fuzzy, "copy a source that changes meanwhile, as it was found"),
@@ -705,6 +706,17 @@ static int parse_cluster(struct options *options, struct arguments *arguments, c
     return 0;
 }
 
+/* Without a list rsync's would be the folder alone, or what is right in it, and cp's something
+ * else.
+ */
+static int check_dirs(const struct options *options, struct error *err)
+{
+    if (!options->dirs || options->files_from || options->help || options->version > 0)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "-d: name folders in a list, for --files-from; cp's -d is -l");
+}
+
 /* Words of haul plan, run and finish. */
 static int check_units(const struct options *options, struct error *err)
 {
@@ -940,6 +952,8 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
         return rc;
     finish(options);
     rc = check_operands(options, err);
+    if (rc == 0)
+        rc = check_dirs(options, err);
     if (rc == 0)
         rc = check_units(options, err);
     if (rc == 0)

@@ -10,6 +10,7 @@ not_run() {
     *"-J gate"*) why="a jump host: 54-ssh-configuration has one" ;;
     command=*) why="a line of authorized_keys: 56-restrict has one" ;;
     scp\ *) why="scp's own" ;;
+    fpsync*) ! command -v fpsync >/dev/null && why="fpart is not here" ;;
     *"| parallel"*) ! command -v parallel >/dev/null && why="GNU parallel is not here" ;;
     *) return 1 ;;
     esac
@@ -47,7 +48,7 @@ SBATCH
     export PATH=$SCRATCH/bin:$PATH HAUL_RSH=far
 }
 
-world() {
+world() { # COMMAND
     rm -rf here there root
     mkdir -p here/folder here/project there/backup there/there root/mnt/backup root/srv/photos there/backup/srv root/tmp
     local name
@@ -63,7 +64,7 @@ world() {
     tar -cf there/backup/folder.tar -C here folder
     ln -s "$HAUL" there/haul
     haul -q --manifest=here/disk.sums -I file root/manifested
-    (cd here && haul plan -q --unit-size=1M disk.img "$SCRATCH/root/srv/unit.img" >plan)
+    [[ $1 != *plan* ]] || (cd here && haul plan -q --unit-size=1M disk.img "$SCRATCH/root/srv/unit.img" >plan)
 }
 
 # What stands in for paths of whole machines, and a size that takes no time; of a line of a crontab the command.
@@ -84,7 +85,7 @@ here_is() { # COMMAND
             left=$((left + 1))
             continue
         fi
-        world
+        world "$command"
         (cd here && timeout 60 bash -o pipefail -c "$(here_is "$command")") >out 2>err </dev/null || {
             echo "$place: $command: exit code $?"
             tail -n 5 err

@@ -43,7 +43,7 @@ from_list() { # WAY ARGS... (source/ to target/)
 }
 
 @test "lists of all kinds: the same is there, and the same exit code, as with rsync" {
-    local round args ways=(here here push pull far) forms=(-a -ar '-a --delete' '-ar --delete' '-ar --exclude=*.o' '-a --exclude=a/ --delete'
+    local round args ways=(here here push pull far) forms=(-a -ar '-ad --delete' '-ar --delete' '-ar --exclude=*.o' '-a --exclude=a/ --delete'
         '-ar --delete --exclude=e/' '-ar --delete --exclude=/d/e -f+,*')
     tree source
     RANDOM=${HAUL_LIST_SEED:-7}
@@ -123,6 +123,9 @@ from_list() { # WAY ARGS... (source/ to target/)
         expect_clear_error
         grep -q 'list, line 1: ' err
     done
+    copy -d source/ other
+    expect_status 1
+    expect_words "name folders in a list"
     copy -a --files-from=h:list source other
     expect_status 1
     grep -q 'ssh h cat list' err

@@ -39,6 +39,7 @@ struct options {
     uint32_t unit;             /* --unit ... */
     bool unit_given;           /* ... of haul run */
     bool archive;              /* -a */
+    bool dirs;                 /* -d: as a list has it anyway */
     bool from_zeros;           /* -0: lines of files that are read end with a zero byte */
     uint32_t verbose;          /* -v, -vv */
     uint32_t version;          /* -V, -VV */
