@@ -11,6 +11,7 @@
 #include "haul/cli/transfer.h"
 #include "haul/cli/units.h"
 #include "haul/copy/choice.h"
+#include "haul/disk/probe.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -69,7 +70,7 @@ static const char *not_planned(const struct options *options)
 static int refuse_plan(const struct options *options, struct error *err)
 {
     const char *given = not_planned(options);
-    if (options->operands_count != 3)
+    if (options->operands_count != 3 || options->unit_given)
         return error_set_class(err, ERROR_USAGE, EINVAL,
                                "haul plan takes one SOURCE and one TARGET");
     if (given)
@@ -255,10 +256,12 @@ int planning_run(const struct options *options)
     struct unit_receipt receipt = {.number = 0};
     struct error err = {0};
     int code, result = 0;
-    if (options->operands_count != 2 || !options->unit_given)
+    if (options->operands_count != 2 || !options->unit_given || options->unit_bytes > 0)
         result = error_set_class(&err, ERROR_USAGE, EINVAL, "haul run takes a PLAN and --unit=N");
     if (result == 0)
         result = planned_open(&planned, options, &err);
+    if (result == 0) /* the receipt will be written there */
+        result = probe_folder(NULL, planned.path, &err);
     if (result == 0)
         result = find_unit(&planned, options, &receipt, &err);
     if (result < 0)
@@ -384,7 +387,7 @@ int planning_finish(const struct options *options)
     struct unit_receipt sum = {.number = 0};
     struct error err = {0};
     int code, result = 0;
-    if (options->operands_count != 2 || options->unit_given)
+    if (options->operands_count != 2 || options->unit_given || options->unit_bytes > 0)
         result =
             error_set_class(&err, ERROR_USAGE, EINVAL, "haul finish takes a PLAN, and no unit");
     if (result == 0)
@@ -392,6 +395,7 @@ int planning_finish(const struct options *options)
     if (result == 0)
         result = look_for_receipt(&planned, 0, &planned.plan.plan, &sum, &err);
     if (result > 0) {
+        remove_receipts(&planned); /* it may have been interrupted there */
         code = say_done(options, &sum);
     } else {
         if (result == 0)

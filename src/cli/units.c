@@ -137,6 +137,7 @@ static int place_all(struct units *units, struct operands *operands, struct copy
     const struct plan_header *header = &units->plan->header;
     const struct unit *unit = &units->plan->unit;
     bool range = units->task == UNITS_RUN && unit->kind == UNIT_RANGE;
+    units->dry = wish->dry_run;
     if (units->task == UNITS_RUN)
         wish_of_unit(units, wish);
     if (units->task == UNITS_FINISH && header->tree)
@@ -229,9 +230,10 @@ static int run_begin(struct units *units, struct copy *copy, struct error *err)
     int result = take_file(units, err);
     if (result == 0)
         result = check_source(units, copy, &now, err);
-    if (result == 0 && header->tree)
-        result = copy_make_folder(copy, header->to, true, err);
-    if (result >= 0 && header->tree)
+    if (result < 0 || !header->tree || units->dry)
+        return result;
+    result = copy_make_folder(copy, header->to, true, err);
+    if (result >= 0)
         result = copy_make_way(copy, &units->roots[SIDE_TARGET], units->name, err);
     return result < 0 ? result : 0;
 }
@@ -241,7 +243,7 @@ static int run_begin(struct units *units, struct copy *copy, struct error *err)
 int units_end(struct units *units, struct copy *copy, struct error *err)
 {
     struct facts now;
-    if (units->task != UNITS_RUN || units->plan->unit.kind == UNIT_FILES)
+    if (units->task != UNITS_RUN || units->plan->unit.kind == UNIT_FILES || units->dry)
         return 0;
     int result = check_source(units, copy, &now, err);
     if (result == 0)

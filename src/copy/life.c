@@ -753,8 +753,11 @@ static void life_cloned(struct life *life)
 static bool life_is_there(const struct life *life)
 {
     const struct job *job = &life->job;
-    return life->there && job->journal == JOURNAL_ABSENT && !job->target_fresh &&
-           job->facts[SIDE_TARGET].size_bytes == job->facts[SIDE_SOURCE].size_bytes;
+    const struct facts *target = &job->facts[SIDE_TARGET];
+    uint64_t size_bytes = job->facts[SIDE_SOURCE].size_bytes;
+    bool whole = target->kind == FILE_DEVICE ? target->size_bytes >= size_bytes
+                                             : target->size_bytes == size_bytes;
+    return life->there && whole && job->journal == JOURNAL_ABSENT && !job->target_fresh;
 }
 
 static void life_target_opened(struct life *life)

@@ -131,6 +131,8 @@ tree() {
 @test "a unit that was left out, or its receipt lost, is named with the command that does it" {
     source_of $((4 * MIB))
     planned --unit-size=1M source target
+    copied run -n plan --unit=2
+    [ ! -e target ] && [ ! -e plan.2.receipt ]
     in_parallel 1 3 4
     copy finish plan
     expect_status 23

@@ -31,6 +31,7 @@ struct units {
     struct plan_file *plan;
     struct unit_receipt receipt; /* RUN: of the unit; FINISH: the sum of all */
 
+    bool dry;                 /* nothing is to be changed */
     struct job_root roots[2]; /* of a tree, by role */
     char *name;          /* owned: of the file that is under way, beneath them; "": the only one */
     struct facts source; /* of the plan */
