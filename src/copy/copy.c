@@ -24,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -35,9 +34,7 @@ enum {
     LANE_CHUNK_BYTES_MIN = 256 * 1024,
     RETRIES_DEFAULT = 5,
     RETRY_SECONDS_MAX = 30,
-    PAUSE_MS = 100,         /* how soon a request to stop is noticed */
-    FILE_DESCRIPTORS = 8,   /* of one that is open at both sides, and a little */
-    OTHER_DESCRIPTORS = 64, /* links, engines, the log */
+    PAUSE_MS = 100, /* how soon a request to stop is noticed */
 };
 
 /* A file that has its turn. */
@@ -162,20 +159,17 @@ static int copy_decide_lanes(struct copy *copy, uint32_t *lanes, struct error *e
     return 0;
 }
 
-/* Each descriptor counts, those of a server are its own business. A third of them is for small
- * files, which need one each. */
+/* As our own descriptors allow, and those of a server, which has told how many it has room for: a
+ * fifth of them are for files in chunks. */
 static void copy_limit_files(struct copy *copy)
 {
-    struct rlimit limit;
-    uint64_t room = UINT32_MAX, most = copy->lanes[0]->jobs_most;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        room = limit.rlim_cur > OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : 0;
-    uint64_t small = min_u64(room / 3, LANE_SMALL_MAX);
-    uint64_t open = clamp_u64((room - small) / FILE_DESCRIPTORS, 1, min_u64(most, LANE_JOBS_MAX));
-    copy->open_max = (uint32_t)open;
-    copy->small_max = (uint32_t)min_u64(small, most - open);
-    copy->takes_small = copy->wish.many && copy->small_max > 0;
-    copy->shares = copy->wish.file.reflink != REFLINK_NEVER;
+    const struct budget_files own = budget_files();
+    const struct lane *lane = copy->lanes[0];
+    uint32_t most = lane->jobs_most;
+    uint64_t small = min_u64(own.small, lane->control_count - LANE_JOBS_MAX);
+    small = min_u64(small, most - max_u64(most / 5, 1));
+    copy->open_max = (uint32_t)min_u64(min_u64(own.open, LANE_JOBS_MAX), most - small);
+    copy->small_max = (uint32_t)max_u64(small, copy->takes_small);
 }
 
 static int copy_open_lead(struct copy *copy, struct error *err)
@@ -203,6 +197,8 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         copy->lane_config.chunk_bytes = copy->lanes[0]->chunk_bytes;
     if (result == 0)
         copy_limit_files(copy);
+    copy->takes_small = copy->small_max > 0;
+    copy->shares = copy->wish.file.reflink != REFLINK_NEVER;
     copy->run = (struct life_run){
         .wish = &copy->wish,
         .budget = &copy->budget,
@@ -624,6 +620,8 @@ static bool copy_redial(struct copy *copy)
         copy->control->dialling = true;
         int result = lane_redial(lane, &copy->lane_config, &err);
         copy->control->dialling = false;
+        if (result == 0)
+            copy_limit_files(copy);
         if (result == 0)
             return true;
         log_note("%s", err.text);

@@ -14,6 +14,11 @@
 #include <string.h>
 #include <sys/resource.h>
 
+enum {
+    FILE_DESCRIPTORS = 8,   /* of one that is open at both sides, and a little */
+    OTHER_DESCRIPTORS = 64, /* links, engines, the log */
+};
+
 static const uint64_t lately_ns = NS_PER_SECOND / 10;
 
 /* v1 writes "unlimited" as LONG_MAX rounded down to pages: 9223372036854771712 with 4 KiB pages,
@@ -366,6 +371,20 @@ uint32_t budget_lanes(const struct budget_facts *facts, uint64_t slots_bytes,
 }
 
 /* Not getrusage: ru_maxrss starts with the peak of whoever called execve (getrusage(2)). */
+/* A third of the descriptors is for small files. */
+struct budget_files budget_files(void)
+{
+    struct rlimit limit;
+    uint64_t room = UINT32_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < room)
+        room = limit.rlim_cur > OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : 0;
+    uint64_t small = room / 3;
+    return (struct budget_files){
+        .open = (uint32_t)max_u64((room - small) / FILE_DESCRIPTORS, 1),
+        .small = (uint32_t)small,
+    };
+}
+
 uint64_t budget_memory_peak(void)
 {
     return proc_figure_kb("", "/proc/self/status", "VmHWM:");

@@ -132,6 +132,13 @@ static bool serve_owns_cgroup(struct serve *self, const struct wire_hello *hello
     return false;
 }
 
+/* As many as there are descriptors for, and a walk. */
+static uint32_t serve_jobs_max(void)
+{
+    const struct budget_files files = budget_files();
+    return (uint32_t)min_u64((uint64_t)files.open + files.small + 1, SERVE_JOBS_MAX);
+}
+
 /* What the client wishes becomes what it gets. */
 static int serve_prepare(struct serve *self, const struct wire_hello *hello, struct error *err)
 {
@@ -141,7 +148,7 @@ static int serve_prepare(struct serve *self, const struct wire_hello *hello, str
     self->agreed.capabilities &= (pack_version() ? WIRE_CAN_PACK : 0) |
                                  (serve_owns_cgroup(self, hello) ? WIRE_OWN_CGROUP : 0);
     self->agreed.choices = codec_choices_known();
-    self->agreed.jobs_max = num_u32(min_u64(hello->jobs_max, SERVE_JOBS_MAX));
+    self->agreed.jobs_max = num_u32(min_u64(hello->jobs_max, serve_jobs_max()));
     int result = serve_memory(self, hello, err);
     if (result == 0)
         result = serve_make_slots(self, err);

@@ -186,3 +186,31 @@ lost_are_named() { # SOURCES
 
 @test "files whose sync is lost are named, and no others" { lost_are_named many/*; }
 @test "files of a tree whose sync is lost are named, and no others" { lost_are_named -rpt many/; }
+
+# What the client could hold open, not what the other machine could, used to decide: "Too many open files" there for most of
+# them, and 23.
+@test "few descriptors, here or there: slower, and all of them" {
+    local i limit where way under=()
+    mkdir -p source/sub
+    for ((i = 0; i < 60; i++)); do
+        random_file "source/sub/$i" $((i * 50)) "$i"
+    done
+    for ((i = 0; i < 8; i++)); do
+        random_file "source/large$i" $((300000 + i)) "$i"
+    done
+    for limit in 32 100; do
+        printf '#!/bin/sh\nshift\nexec prlimit --nofile=%s sh -c "exec $*"\n' $limit >there
+        chmod 755 there
+        for way in "source/ h:$SCRATCH/target" "g:$SCRATCH/source/ h:$SCRATCH/target"; do
+            rm -rf target
+            # shellcheck disable=SC2086
+            copied -a -e "$SCRATCH/there" --remote-path="$HAUL" --retries=0 $way
+            diff -r source target
+        done
+        rm -rf target
+        under=(prlimit --nofile=$limit)
+        copied -a source/ target
+        diff -r source target
+        under=()
+    done
+}

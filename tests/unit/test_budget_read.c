@@ -382,6 +382,25 @@ static void read_real_cgroup_sees_its_limit(void **state)
     assert_int_equal(removed, 0);
 }
 
+static void files_follow_the_limit_on_descriptors(void **state)
+{
+    static const struct {
+        rlim_t descriptors;
+        struct budget_files files;
+    } rows[] = {{20, {1, 0}}, {64, {1, 0}}, {128, {5, 21}}, {1024, {80, 320}}};
+    struct rlimit before, limit;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        limit = (struct rlimit){rows[i].descriptors, before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        struct budget_files files = budget_files();
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(files.open, rows[i].files.open);
+        assert_int_equal(files.small, rows[i].files.small);
+    }
+}
+
 #define TREE_TEST(function) cmocka_unit_test_setup_teardown(function, tree_setup, tree_teardown)
 
 int main(void)
@@ -412,6 +431,7 @@ int main(void)
         TREE_TEST(read_empty_tree_knows_nothing),
         TREE_TEST(read_old_kernel_adds_free_and_cached),
         TREE_TEST(read_rlimits_are_our_own),
+        cmocka_unit_test(files_follow_the_limit_on_descriptors),
         cmocka_unit_test(read_root_too_long_tells_nothing),
         cmocka_unit_test(read_this_machine_is_plausible),
         cmocka_unit_test(read_real_cgroup_sees_its_limit),

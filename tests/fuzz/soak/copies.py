@@ -59,7 +59,8 @@ class Player:
         return [self.haul] + ["verify"] * step.verify_only + ["--json"] * (not step.words) + options + [source, target]
 
     def option(self, option):
-        files = {"--manifest": self.manifest(), "--journal": self.world.journal(elsewhere=True)}
+        files = {"--manifest": self.manifest(), "--journal": self.world.journal(elsewhere=True),
+                 "--base-manifest": self.world.path("elsewhere", "base")}
         return f"{option}={files[option]}" if option in files else option
 
     def manifest(self):

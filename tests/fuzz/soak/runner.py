@@ -63,7 +63,7 @@ class Score(collections.Counter):
         if stop and outcome.stopped:
             self.count({WRITE: "writes to the source meanwhile", RIVAL: "two at once"}.get(stop.signal, f"signals to the {stop.victim}"))
         receipt = outcome.receipt or {}
-        for field in ("bytes_copied", "bytes_kept", "bytes_repaired", "bytes_unreadable"):
+        for field in ("bytes_copied", "bytes_kept", "bytes_unread", "bytes_repaired", "bytes_unreadable"):
             self.count(field, receipt.get(field) or 0)
         self.most("most memory beyond the budget, bytes", outcome.memory_bytes + MEMORY_BESIDE_MIB * MIB - outcome.memory_allowed_bytes)
 

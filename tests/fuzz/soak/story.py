@@ -186,7 +186,7 @@ def draw_options(rng, story, calm=False):
     maybe(0.3, "--sync-every=0", "--sync-every=64K", "--sync-every=256K", "--sync-every=1M")
     if story.source == "sick":
         maybe(0.8, "--read-errors=skip", "--read-errors=skip", "--read-errors=stop")
-    maybe(0.15, "--manifest")
+    maybe(0.3, "--manifest", "--base-manifest", "--base-manifest")
     maybe(0.5 if story.target in DEVICE_BYTES else 0.1, "--journal")
     maybe(0.1, "-v", "--stats", "--progress", "-q", "-P")
     if not calm:
