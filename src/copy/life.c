@@ -1056,13 +1056,30 @@ static void life_undressed(struct life *life, const struct slot *slot)
         life_adjust(life);
 }
 
+/* Of what is open the side adds them up. */
+static void life_add_piece(struct life *life)
+{
+    struct side_report *report = &life->job.reports[SIDE_TARGET];
+    struct life_dressed *sum = &life->dressed;
+    report->attributes_changed = sum->changed |= report->attributes_changed;
+    report->attributes_lost = sum->lost |= report->attributes_lost;
+    report->attributes_asked = sum->asked |= report->attributes_asked;
+}
+
 static void life_dressed(struct life *life, const struct slot *slot)
 {
+    bool dressing = life->state == LIFE_DRESSING;
     life->details_bytes = slot->count;
+    if (dressing && slot->result == 0 && !life->open[SIDE_SOURCE])
+        life_add_piece(life);
+    if (!dressing)
+        life->details_next = slot->extent_start;
     if (slot->result < 0)
         life_undressed(life, slot);
-    else if (life->state == LIFE_DETAILING)
+    else if (!dressing)
         life_enter(life, LIFE_DRESSING);
+    else if (life->details_next > 0)
+        life_enter(life, LIFE_DETAILING);
     else if (life->open[SIDE_SOURCE])
         life_enter(life, LIFE_COMMITTING_SOURCE);
     else
@@ -1309,7 +1326,9 @@ void life_prepare(struct life *life, struct slot *slot)
         life_call_prepare(life, slot);
         return;
     }
-    slot->offset = life->state == LIFE_LISTING ? life->offset : 0;
+    slot->offset = life->state == LIFE_LISTING     ? life->offset
+                   : life->state == LIFE_DETAILING ? life->details_next
+                                                   : 0;
     bool all = life->state == LIFE_LISTING || life->state == LIFE_DETAILING;
     slot->length = all ? slot->capacity : life->state == LIFE_DRESSING ? life->details_bytes : 0;
     slot->conditional = slot->from_medium = slot->blank = false;

@@ -7,6 +7,7 @@
 #include "haul/base/num.h"
 #include "haul/base/text.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
@@ -256,27 +257,193 @@ static int pack_acl(int fd, enum detail_kind kind, struct owners *owners, struct
     return out->failed ? -E2BIG : 0;
 }
 
-int details_read(int fd, mode_t mode, unsigned sets, struct owners *owners, struct bytes *out)
+static int pack_all(int fd, mode_t mode, const struct details_wish *wish, struct bytes *out)
 {
-    int result = sets & DETAILS_XATTRS ? pack_xattrs(fd, out) : 0;
-    if (!(sets & DETAILS_ACLS) || S_ISLNK(mode))
+    int result = wish->sets & DETAILS_XATTRS ? pack_xattrs(fd, out) : 0;
+    if (!(wish->sets & DETAILS_ACLS) || S_ISLNK(mode))
         return result;
     if (result == 0)
-        result = pack_acl(fd, DETAIL_ACCESS, owners, out);
+        result = pack_acl(fd, DETAIL_ACCESS, wish->owners, out);
     if (result == 0 && S_ISDIR(mode))
-        result = pack_acl(fd, DETAIL_DEFAULT, owners, out);
+        result = pack_acl(fd, DETAIL_DEFAULT, wish->owners, out);
     return result;
+}
+
+/* ---- packing in pieces ---- */
+
+/* A position is the number of a name among all, in their order, or one of these, and, in the lower
+ * half, of how many bytes of its value went before. */
+enum { AT_ACCESS = 1 << 30, AT_DEFAULT, AT_END };
+#define POSITION_NEXT ((uint64_t)1 << 32)
+
+/* At the end of each piece. */
+enum { PIECE_BYTES_MAX = 2 + 2 * (2 + DETAIL_NAME_MAX) };
+
+struct piece {
+    uint8_t flags;
+    char from[DETAIL_NAME_MAX + 1], to[DETAIL_NAME_MAX + 1];
+};
+
+static void piece_put(struct bytes *out, const struct piece *piece)
+{
+    bytes_put_u8(out, DETAIL_PIECE);
+    bytes_put_u8(out, piece->flags);
+    bytes_put_string(out, piece->from);
+    bytes_put_string(out, piece->to);
+    assert(!out->failed);
+}
+
+static int name_order(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Those that are sent, in order. Their number, or -errno; *sorted is the caller's. */
+static int names_sort(const struct names *names, const char ***sorted)
+{
+    int count = 0;
+    *sorted = calloc(names->length / 2 + 1, sizeof(**sorted));
+    for (const char *name = names_next(names, NULL); *sorted && name;
+         name = names_next(names, name)) {
+        if (name_is_sent(name))
+            (*sorted)[count++] = name;
+    }
+    if (*sorted)
+        qsort(*sorted, (size_t)count, sizeof(**sorted), name_order);
+    return *sorted ? count : -ENOMEM;
+}
+
+/* As much of the value as fits, from *offset on, which becomes where to go on; 0: that was the end.
+ */
+static int pack_part(int fd, const char *name, uint32_t *offset, struct bytes *out)
+{
+    AUTO_FREE uint8_t *value = malloc(DETAIL_VALUE_MAX);
+    ssize_t length = value ? read_value(fd, name, value, DETAIL_VALUE_MAX) : -ENOMEM;
+    uint32_t start = *offset;
+    *offset = 0;
+    if (is_absent(length) || (length >= 0 && length < (ssize_t)start)) /* changed meanwhile */
+        return 0;
+    if (length < 0)
+        return (int)length;
+    struct bytes head = *out;
+    bytes_put_u8(&head, DETAIL_PART);
+    bytes_put_string(&head, name);
+    bytes_put_u32(&head, (uint32_t)length);
+    bytes_put_u32(&head, start);
+    size_t room = head.capacity - head.length, left = (size_t)length - start;
+    if (head.failed || room <= sizeof(uint32_t))
+        return -E2BIG;
+    uint32_t part = (uint32_t)min_size(left, room - sizeof(uint32_t));
+    bytes_put_u32(&head, part);
+    bytes_put_raw(&head, value + start, part);
+    *out = head;
+    *offset = part < left ? start + part : 0;
+    return 0;
+}
+
+/* Of the names from `at` on as many as fit, one at least, be it a part of its value. *offset: how
+ * much of that went before, and has gone now. The first that is left, or -errno. */
+static int pack_names(int fd, const char **sorted, int count, int at, uint32_t *offset,
+                      struct bytes *out)
+{
+    int result = 0;
+    for (; result == 0 && at < count; at += result == 0 && *offset == 0) {
+        struct bytes before = *out;
+        result = *offset > 0 ? -E2BIG : pack_xattr(fd, sorted[at], out);
+        if (result == -E2BIG)
+            *out = before;
+        if (result == -E2BIG && before.length == 0)
+            result = pack_part(fd, sorted[at], offset, out);
+        if (result == 0 && *offset > 0)
+            break;
+    }
+    return result == 0 || (result == -E2BIG && out->length > 0) ? at : result;
+}
+
+static int pack_piece_xattrs(int fd, struct details_wish *wish, struct piece *piece,
+                             struct bytes *out)
+{
+    AUTO_FREE const char **sorted = NULL;
+    AUTO_NAMES struct names names;
+    int result = names_read(fd, &names);
+    int count = result < 0 ? result : names_sort(&names, &sorted);
+    int first = (int)min_u64(wish->position >> 32, count < 0 ? 0 : (uint64_t)count);
+    uint32_t offset = (uint32_t)wish->position;
+    int at = count < 0 ? count : pack_names(fd, sorted, count, first, &offset, out);
+    if (at < 0)
+        return at;
+    piece->flags |= PIECE_XATTRS;
+    snprintf(piece->from, sizeof(piece->from), "%s", first > 0 ? sorted[first - 1] : "");
+    if (at < count)
+        snprintf(piece->to, sizeof(piece->to), "%s", sorted[offset > 0 ? at : at - 1]);
+    wish->position = (uint64_t)(at < count ? at : AT_ACCESS) << 32 | offset;
+    return 0;
+}
+
+/* The next list, if it fits. */
+static int pack_piece_list(int fd, struct details_wish *wish, struct piece *piece,
+                           struct bytes *out)
+{
+    bool access = wish->position >> 32 == AT_ACCESS;
+    struct bytes before = *out;
+    int result = pack_acl(fd, access ? DETAIL_ACCESS : DETAIL_DEFAULT, wish->owners, out);
+    if (result == -E2BIG)
+        *out = before;
+    if (result == -E2BIG && before.length > 0)
+        return 0;
+    piece->flags |= access ? PIECE_ACCESS : PIECE_DEFAULT;
+    wish->position += POSITION_NEXT;
+    return result;
+}
+
+static int pack_piece(int fd, mode_t mode, struct details_wish *wish, struct bytes *out)
+{
+    struct piece piece = {.flags = 0};
+    bool lists = wish->sets & DETAILS_ACLS && !S_ISLNK(mode);
+    uint64_t end = (lists ? S_ISDIR(mode) ? AT_END : AT_DEFAULT : AT_ACCESS) * POSITION_NEXT;
+    int result = 0;
+    if (out->capacity - out->length <= PIECE_BYTES_MAX)
+        return -E2BIG;
+    out->capacity -= PIECE_BYTES_MAX;
+    if (!(wish->sets & DETAILS_XATTRS))
+        wish->position = max_u64(wish->position, AT_ACCESS * POSITION_NEXT);
+    if (wish->position < AT_ACCESS * POSITION_NEXT)
+        result = pack_piece_xattrs(fd, wish, &piece, out);
+    for (uint64_t at = 0; result == 0 && wish->position >= AT_ACCESS * POSITION_NEXT &&
+                          wish->position < end && wish->position != at;) {
+        at = wish->position;
+        result = pack_piece_list(fd, wish, &piece, out);
+    }
+    if (wish->position < end)
+        piece.flags |= PIECE_MORE;
+    else
+        wish->position = 0;
+    out->capacity += PIECE_BYTES_MAX;
+    if (result == 0)
+        piece_put(out, &piece);
+    return result;
+}
+
+int details_read(int fd, mode_t mode, struct details_wish *wish, struct bytes *out)
+{
+    struct bytes before = *out;
+    int result = wish->position > 0 ? -E2BIG : pack_all(fd, mode, wish, out);
+    if (result != -E2BIG)
+        return result;
+    *out = before;
+    return pack_piece(fd, mode, wish, out);
 }
 
 /* ---- unpacking ---- */
 
 struct record {
     enum detail_kind kind;
-    char name[DETAIL_NAME_MAX + 1]; /* XATTR */
-    const uint8_t *value;
-    uint32_t length;
-    struct bytes entries; /* else: from the first one on */
+    char name[DETAIL_NAME_MAX + 1]; /* XATTR, PART */
+    const uint8_t *value;           /* `length` bytes of `total`, from `offset` on */
+    uint32_t length, total, offset;
+    struct bytes entries; /* a list: from the first one on */
     uint32_t count;
+    struct piece piece; /* PIECE */
 };
 
 static void record_entry(struct bytes *bytes, struct acl_entry *entry, char name[OWNER_NAME_BYTES])
@@ -287,29 +454,56 @@ static void record_entry(struct bytes *bytes, struct acl_entry *entry, char name
     bytes_get_string(bytes, name, OWNER_NAME_BYTES);
 }
 
-/* false: there is none, or (bytes->failed) none that could be. */
-static bool record_next(struct bytes *bytes, struct record *record)
+static void record_value(struct bytes *bytes, struct record *record)
+{
+    bool part = record->kind == DETAIL_PART;
+    bytes_get_string(bytes, record->name, sizeof(record->name));
+    record->total = part ? bytes_get_u32(bytes) : 0;
+    record->offset = part ? bytes_get_u32(bytes) : 0;
+    record->length = bytes_get_u32(bytes);
+    record->value = bytes->data + bytes->position;
+    if (!part)
+        record->total = record->length;
+    bytes->failed |= record->name[0] == '\0' || record->total > DETAIL_VALUE_MAX ||
+                     record->offset > record->total ||
+                     record->length > record->total - record->offset ||
+                     record->length > bytes_left(bytes);
+    bytes->position += bytes->failed ? 0 : record->length;
+}
+
+static void record_list(struct bytes *bytes, struct record *record)
 {
     char name[OWNER_NAME_BYTES];
     struct acl_entry entry;
+    record->count = bytes_get_u16(bytes);
+    record->entries = *bytes;
+    bytes->failed |= record->count == 0 || record->count > DETAIL_ENTRIES_MAX;
+    for (uint32_t i = 0; i < record->count && !bytes->failed; i++)
+        record_entry(bytes, &entry, name);
+}
+
+static void record_piece(struct bytes *bytes, struct piece *piece)
+{
+    piece->flags = bytes_get_u8(bytes);
+    bytes_get_string(bytes, piece->from, sizeof(piece->from));
+    bytes_get_string(bytes, piece->to, sizeof(piece->to));
+    bytes->failed |= piece->flags > PIECE_FLAGS_ALL;
+}
+
+/* false: there is none, or (bytes->failed) none that could be. */
+static bool record_next(struct bytes *bytes, struct record *record)
+{
     if (bytes->failed || bytes_left(bytes) == 0)
         return false;
     record->kind = (enum detail_kind)bytes_get_u8(bytes);
-    if (record->kind == DETAIL_XATTR) {
-        bytes_get_string(bytes, record->name, sizeof(record->name));
-        record->length = bytes_get_u32(bytes);
-        record->value = bytes->data + bytes->position;
-        bytes->failed |= record->name[0] == '\0' || record->length > DETAIL_VALUE_MAX ||
-                         record->length > bytes_left(bytes);
-        bytes->position += bytes->failed ? 0 : record->length;
-        return !bytes->failed;
-    }
-    record->count = bytes_get_u16(bytes);
-    record->entries = *bytes;
-    bytes->failed |=
-        record->kind > DETAIL_DEFAULT || record->count == 0 || record->count > DETAIL_ENTRIES_MAX;
-    for (uint32_t i = 0; i < record->count && !bytes->failed; i++)
-        record_entry(bytes, &entry, name);
+    if (record->kind == DETAIL_XATTR || record->kind == DETAIL_PART)
+        record_value(bytes, record);
+    else if (record->kind == DETAIL_ACCESS || record->kind == DETAIL_DEFAULT)
+        record_list(bytes, record);
+    else if (record->kind == DETAIL_PIECE)
+        record_piece(bytes, &record->piece);
+    else
+        bytes->failed = true;
     return !bytes->failed;
 }
 
@@ -322,12 +516,36 @@ bool details_good(const void *packed, uint32_t packed_bytes)
     return !bytes.failed;
 }
 
+/* Without one the text is all. */
+static struct piece piece_of(const void *packed, uint32_t packed_bytes)
+{
+    struct bytes bytes = bytes_reader(packed, packed_bytes);
+    struct record record;
+    while (record_next(&bytes, &record)) {
+        if (record.kind == DETAIL_PIECE)
+            return record.piece;
+    }
+    return (struct piece){.flags = PIECE_XATTRS | PIECE_ACCESS | PIECE_DEFAULT};
+}
+
+bool details_go_on(const void *packed, uint32_t packed_bytes)
+{
+    return piece_of(packed, packed_bytes).flags & PIECE_MORE;
+}
+
+static bool is_about(const struct piece *piece, const char *name)
+{
+    return piece->flags & PIECE_XATTRS && strcmp(name, piece->from) > 0 &&
+           (piece->to[0] == '\0' || strcmp(name, piece->to) <= 0);
+}
+
 static bool wants_name(const struct details *wanted, const char *name)
 {
     struct bytes bytes = bytes_reader(wanted->packed, wanted->packed_bytes);
     struct record record;
     while (record_next(&bytes, &record)) {
-        if (record.kind == DETAIL_XATTR && strcmp(record.name, name) == 0)
+        if ((record.kind == DETAIL_XATTR || record.kind == DETAIL_PART) &&
+            strcmp(record.name, name) == 0)
             return true;
     }
     return false;
@@ -412,26 +630,33 @@ static int acl_settle(int fd, enum detail_kind kind, const struct details *wante
 
 /* ---- extended attributes ---- */
 
-/* The same of one that is wanted; `room` for DETAIL_VALUE_MAX bytes. */
+/* The same of one that is wanted; `room` for DETAIL_VALUE_MAX bytes. A part is right where the
+ * value ends with it, too: the next one comes behind it, and what was behind it is none. */
 static int xattr_settle(int fd, const struct record *record, uint8_t *room, bool look)
 {
     ssize_t length = read_value(fd, record->name, room, DETAIL_VALUE_MAX);
-    if (length == (ssize_t)record->length && memcmp(room, record->value, record->length) == 0)
+    uint32_t end = record->offset + record->length;
+    if ((length == (ssize_t)record->total || length == (ssize_t)end) &&
+        memcmp(room + record->offset, record->value, record->length) == 0)
         return 1;
     if (look)
         return 0;
-    int result = xattr_set(fd, record->name, record->value, record->length);
+    if (record->offset > 0 && length < (ssize_t)record->offset)
+        return -ESTALE;
+    memcpy(room + record->offset, record->value, record->length);
+    int result = xattr_set(fd, record->name, room, end);
     return result < 0 ? result : 1;
 }
 
 /* What is too much goes first: there may be no room for both. */
 static int surplus_settle(int fd, const struct details *wanted, bool look)
 {
+    const struct piece piece = piece_of(wanted->packed, wanted->packed_bytes);
     AUTO_NAMES struct names names;
     int result = names_read(fd, &names), first = result < 0 ? result : 1;
     for (const char *name = names_next(&names, NULL); result == 0 && name;
          name = names_next(&names, name)) {
-        if (!name_is_removed(wanted, name) || wants_name(wanted, name))
+        if (!name_is_removed(wanted, name) || !is_about(&piece, name) || wants_name(wanted, name))
             continue;
         int removed = look ? 0 : xattr_remove(fd, name);
         if (first == 1 && (look || removed < 0))
@@ -449,7 +674,8 @@ static int xattrs_settle(int fd, const struct details *wanted, bool look)
     if (wanted->packed_bytes > 0 && !room)
         return -ENOMEM;
     while (record_next(&bytes, &record)) {
-        if (record.kind != DETAIL_XATTR || !name_is_set(wanted, record.name))
+        bool value = record.kind == DETAIL_XATTR || record.kind == DETAIL_PART;
+        if (!value || !name_is_set(wanted, record.name))
             continue;
         int settled = xattr_settle(fd, &record, room, look);
         if (first == 1)
@@ -467,8 +693,10 @@ static int settle(int fd, mode_t mode, enum details_set set, const struct detail
         return xattrs_settle(fd, wanted, look);
     if (S_ISLNK(mode))
         return 1;
-    int access = acl_settle(fd, DETAIL_ACCESS, wanted, look);
-    int inherited = S_ISDIR(mode) ? acl_settle(fd, DETAIL_DEFAULT, wanted, look) : 1;
+    uint8_t about = piece_of(wanted->packed, wanted->packed_bytes).flags;
+    int access = about & PIECE_ACCESS ? acl_settle(fd, DETAIL_ACCESS, wanted, look) : 1;
+    int inherited =
+        S_ISDIR(mode) && about & PIECE_DEFAULT ? acl_settle(fd, DETAIL_DEFAULT, wanted, look) : 1;
     return access == 1 ? inherited : access;
 }
 

@@ -163,8 +163,8 @@ static int entry_not_read(const char *path, int result, uint32_t room, struct er
     if (result == -E2BIG)
         return error_set_class(
             err, ERROR_FILE, E2BIG,
-            "%s: its extended attributes and lists are more than %u bytes, which "
-            "is what fits in a chunk (--chunk-size)",
+            "%s: an access control list of it has more than %u bytes, what fits in a chunk "
+            "(--chunk-size)",
             path, room);
     return error_set(err, -result, "%s: its extended attributes or lists cannot be read", path);
 }
@@ -178,11 +178,16 @@ int local_detail(struct local *self, struct work *work)
     AUTO_CLOSE int opened = -1;
     int fd = entry_reach(work, &opened);
     struct bytes out = bytes_writer(slot->buffer, slot->length);
-    struct owners *owners = job->wish.numeric_ids ? NULL : self->owners;
+    struct details_wish wish = {
+        .sets = wanted_sets(&job->wish),
+        .owners = job->wish.numeric_ids ? NULL : self->owners,
+        .position = slot->offset,
+    };
     int result = fd < 0 ? fd : fstat(fd, &st) == 0 ? 0 : -errno;
     if (result == 0)
-        result = details_read(fd, st.st_mode, wanted_sets(&job->wish), owners, &out);
+        result = details_read(fd, st.st_mode, &wish, &out);
     slot->count = result == 0 ? (uint32_t)out.length : 0;
+    slot->extent_start = result == 0 ? wish.position : 0;
     return result == 0 ? 0 : entry_not_read(path ? path : "", result, slot->length, slot->error);
 }
 

@@ -88,6 +88,10 @@ const char *peer_check(const struct slot *slot, enum side_role role,
                    : NULL;
     case SIDE_PUT:
         return reply->job.kept_bytes > slot->length ? "it had more of a file than there is" : NULL;
+    case SIDE_DETAIL:
+        if (answer->extent_start != 0 && answer->extent_start <= slot->offset)
+            return "it tells attributes in a circle";
+        return answer->count > slot->length ? "it tells more than there is room for" : NULL;
     case SIDE_EXAMINE:
         return answer->count > slot->length ? "it examined more than was asked for" : NULL;
     default:

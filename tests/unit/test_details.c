@@ -108,7 +108,10 @@ static int pack(struct rig *rig, int fd, unsigned sets, struct owners *owners)
     struct stat st;
     rig->packed = bytes_writer(rig->room, sizeof(rig->room));
     assert_int_equal(fstat(fd, &st), 0);
-    return details_read(fd, st.st_mode, sets, owners, &rig->packed);
+    struct details_wish wish = {.sets = sets, .owners = owners};
+    int result = details_read(fd, st.st_mode, &wish, &rig->packed);
+    assert_true(result < 0 || wish.position == 0);
+    return result;
 }
 
 static struct details packed(const struct rig *rig)
@@ -227,14 +230,101 @@ static void many_and_large(void **state)
     }
     assert_int_equal(carry_over(rig, from, to), DETAILS_XATTRS);
     assert_has(to, "user.large", large, sizeof(large));
+}
+
+/* The next piece in a buffer of that size, given to `to`; 0: that was the last one. */
+static uint64_t carry_piece(int from, int to, mode_t mode, size_t room, uint64_t position)
+{
+    struct details_wish wish = {.sets = DETAILS_XATTRS | DETAILS_ACLS, .position = position};
+    uint8_t *small = malloc(room + 1); /* the sanitizer watches its end */
+    struct bytes out = bytes_writer(small, room);
+    assert_int_equal(details_read(from, mode, &wish, &out), 0);
+    const struct details piece = {.packed = small, .packed_bytes = (uint32_t)out.length};
+    assert_true(details_good(small, (uint32_t)out.length));
+    assert_int_equal(details_go_on(small, (uint32_t)out.length), wish.position > 0);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(details_set(to, mode, DETAILS_XATTRS, &piece), 0);
+        assert_int_equal(details_set(to, mode, DETAILS_ACLS, &piece), 0);
+        assert_true(details_right(to, mode, DETAILS_XATTRS, &piece));
+        assert_true(details_right(to, mode, DETAILS_ACLS, &piece));
+    }
+    free(small);
+    return wish.position;
+}
+
+/* Whatever fits into one, with what was there before: other values, surplus between, before and
+ * behind. */
+static void in_pieces(void **state)
+{
+    struct rig *rig = *state;
     struct stat st;
+    uint8_t large[1900], list[44];
+    char name[64];
+    AUTO_CLOSE int from = made(rig, "from", S_IFDIR);
+    fill(large, sizeof(large), 1);
+    put(from, "user.large", large, sizeof(large));
+    for (int i = 0; i < 12; i++) {
+        snprintf(name, sizeof(name), "user.a-name-%d", i);
+        put(from, name, large, 40);
+    }
+    put(from, "user.z", "", 0);
+    put(from, ACCESS_NAME, list, acl(list, 7));
+    put(from, DEFAULT_NAME, list, acl(list, 8));
     assert_int_equal(fstat(from, &st), 0);
-    for (size_t room = 0; room < rig->packed.length; room += 97) {
-        uint8_t *small = malloc(room + 1); /* the sanitizer watches its end */
+    for (size_t room = 640; room < 3600; room += 97) {
+        int count = 0;
+        snprintf(name, sizeof(name), "to-%zu", room);
+        AUTO_CLOSE int to = made(rig, name, S_IFDIR);
+        put(to, "user.a", "surplus", 7);
+        put(to, "user.a-name-10-more", "surplus", 7);
+        put(to, "user.a-name-3", large, 50);
+        put(to, "user.large", large, 700);
+        put(to, "user.zz", "surplus", 7);
+        uint64_t position = 0;
+        do
+            position = carry_piece(from, to, st.st_mode, room, position);
+        while (position > 0 && ++count < 100);
+        assert_true(room > 2500 || count > 0);
+        assert_int_equal(carry_over(rig, from, to), 0);
+    }
+}
+
+static void next_to_nothing_fits(void **state)
+{
+    struct rig *rig = *state;
+    struct stat st;
+    AUTO_CLOSE int from = made(rig, "from", S_IFREG);
+    put(from, "user.a", "value", 5);
+    assert_int_equal(pack(rig, from, DETAILS_XATTRS, NULL), 0);
+    assert_int_equal(fstat(from, &st), 0);
+    for (size_t room = 0; room < rig->packed.length; room++) {
+        uint8_t *small = malloc(room + 1);
         struct bytes out = bytes_writer(small, room);
-        assert_int_equal(details_read(from, st.st_mode, DETAILS_XATTRS, NULL, &out), -E2BIG);
+        struct details_wish wish = {.sets = DETAILS_XATTRS};
+        assert_int_equal(details_read(from, st.st_mode, &wish, &out), -E2BIG);
         free(small);
     }
+}
+
+/* A part that belongs behind others of its value is refused where these are not there. */
+static void a_part_without_what_is_before_it(void **state)
+{
+    struct rig *rig = *state;
+    AUTO_CLOSE int to = made(rig, "to", S_IFREG);
+    rig->packed = bytes_writer(rig->room, sizeof(rig->room));
+    bytes_put_u8(&rig->packed, DETAIL_PART);
+    bytes_put_string(&rig->packed, "user.a");
+    bytes_put_u32(&rig->packed, 10);
+    bytes_put_u32(&rig->packed, 4);
+    bytes_put_u32(&rig->packed, 6);
+    bytes_put_raw(&rig->packed, "bottom", 6);
+    const struct details wanted = packed(rig);
+    assert_true(details_good(rig->room, (uint32_t)rig->packed.length));
+    assert_int_equal(details_set(to, S_IFREG, DETAILS_XATTRS, &wanted), -ESTALE);
+    assert_has_none(to, "user.a");
+    put(to, "user.a", "beginning", 9);
+    assert_int_equal(details_set(to, S_IFREG, DETAILS_XATTRS, &wanted), 0);
+    assert_has(to, "user.a", "begibottom", 10);
 }
 
 static void by_name_where_there_is_one(void **state)
@@ -364,6 +454,8 @@ static void packed_by_a_liar_is_not_good(void **state)
         free(copy);
     }
     assert_false(details_good("\3", 1));
+    assert_false(details_good("\4\20\0\0\0\0", 6)); /* a piece of what nobody knows */
+    assert_true(details_good("\4\17\0\0\0\0", 6));
     assert_false(details_good("\0\0\0\0\0\0\0", 7)); /* no name */
     assert_false(details_good("\1\0\0", 3));         /* a list of nothing */
 }
@@ -377,6 +469,9 @@ int main(void)
         IN_RIG(nothing_takes_away_what_is_there),
         IN_RIG(one_set_leaves_the_other_alone),
         IN_RIG(many_and_large),
+        IN_RIG(in_pieces),
+        IN_RIG(next_to_nothing_fits),
+        IN_RIG(a_part_without_what_is_before_it),
         IN_RIG(by_name_where_there_is_one),
         IN_RIG(labels_are_set_and_not_removed),
         IN_RIG(not_root_sets_those_of_users),

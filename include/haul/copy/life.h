@@ -230,7 +230,11 @@ struct life {
     struct life_base *base; /* --base-manifest; NULL: nobody asks */
     bool base_lost;         /* it could not be written */
     uint32_t details_bytes; /* DRESSING: in the buffer */
-    bool undressed;         /* details were asked for, and are not what they should be */
+    uint64_t details_next;  /* DETAILING: from where on; DRESSING: where the next piece is, or 0 */
+    struct life_dressed {
+        uint8_t changed, lost, asked; /* as in the side's report: of the pieces so far */
+    } dressed;
+    bool undressed; /* details were asked for, and are not what they should be */
 
     /* What came of it. */
     int result;               /* the first failure */

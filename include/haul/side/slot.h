@@ -44,9 +44,10 @@ enum side_op {
     SIDE_WALK,   /* source, bytes out: its next entries. extent_start: enum walk_next */
     SIDE_MAKE,   /* target: what facts[SIDE_SOURCE].kind says is there, and right -> made. A folder
                     is left writable for us, until ADJUST */
-    SIDE_DETAIL, /* source, bytes out: access control lists and extended attributes; none: count 0
-                  */
-    SIDE_DRESS,  /* target, bytes in: they become exactly these; of an open file before COMMIT */
+    SIDE_DETAIL, /* source, bytes out: access control lists and extended attributes, or a piece of
+                    them, from `offset` on; none: count 0. extent_start: where to go on, or 0 */
+    SIDE_DRESS,  /* target, bytes in: they, or that piece of them, become exactly these; of an open
+                    file before COMMIT */
     SIDE_LIST,   /* target, bytes out: names in the folder target_path, from the cookie `offset` on;
                     extent_start: the next cookie, or 0 */
     SIDE_MISSING, /* source, bytes in and out: those of these names that source_path has not, and
