@@ -316,8 +316,23 @@ void receipt_words_changes(FILE *out, const struct receipt *receipt)
                 text_escape(shown, sizeof(shown), slash ? slash + 1 : path));
 }
 
-void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally,
-                       bool full)
+/* What the target cannot hold, or was not ours to set. */
+static void print_lost(FILE *out, const struct receipt *sum)
+{
+    char name[ATTRIBUTES_TEXT_BYTES];
+    const char *before = "not kept: ";
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++) {
+        if (sum->lost_counts[i] == 0)
+            continue;
+        fprintf(out, "%s%s of %" PRIu64, before, attributes_text(name, ATTRIBUTE_BIT(i)),
+                sum->lost_counts[i]);
+        before = ", ";
+    }
+    fputs(before[0] == ',' ? "\n" : "", out);
+}
+
+static void print_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally,
+                      bool full)
 {
     struct receipt worked = *sum; /* without what was only looked at */
     fprintf(out, "%" PRIu32 " file%s", sum->files, sum->files == 1 ? "" : "s");
@@ -348,21 +363,37 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
         print_kernel(out, sum);
 }
 
+void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receipt_tally *tally,
+                       bool full)
+{
+    print_sum(out, sum, tally, full);
+    print_lost(out, sum);
+}
+
 /* ---- JSON ---- */
+
+static const char *const json_names[ATTRIBUTES_COUNT] = {"owner", "group", "xattrs",
+                                                         "acls",  "mode",  "mtime"};
 
 static void json_attributes(FILE *out, const char *key, uint8_t set)
 {
-    static const char *const names[ATTRIBUTES_COUNT] = {"owner", "group", "xattrs",
-                                                        "acls",  "mode",  "mtime"};
     const char *comma = "";
     fprintf(out, ",\"%s\":[", key);
     for (int i = 0; i < ATTRIBUTES_COUNT; i++) {
         if (!(set & ATTRIBUTE_BIT(i)))
             continue;
-        fprintf(out, "%s\"%s\"", comma, names[i]);
+        fprintf(out, "%s\"%s\"", comma, json_names[i]);
         comma = ",";
     }
     fputs("]", out);
+}
+
+static void json_lost_counts(FILE *out, const struct receipt *receipt)
+{
+    fputs(",\"attributes_lost_counts\":{", out);
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++)
+        fprintf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", json_names[i], receipt->lost_counts[i]);
+    fputs("}", out);
 }
 
 /* A choice that was never made is unknown: null. */
@@ -451,6 +482,7 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     json_counts(out, receipt);
     json_attributes(out, "attributes_changed", receipt->target.attributes_changed);
     json_attributes(out, "attributes_lost", receipt->target.attributes_lost);
+    json_lost_counts(out, receipt);
     json_side(out, "source", receipt->source_path, receipt->source_host, &receipt->source);
     json_side(out, "target", receipt->target_path, receipt->target_host, &receipt->target);
     fputs("}\n", out);

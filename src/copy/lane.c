@@ -120,6 +120,7 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
         .source = role == SIDE_TARGET && !lane->remote[SIDE_SOURCE] ? lane->pump.sides[SIDE_SOURCE]
                                                                     : NULL,
         .kernel = config->kernel,
+        .told = config->told,
     };
     return local_open(&lane->pump.sides[role], &file, err);
 }

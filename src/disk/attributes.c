@@ -343,7 +343,7 @@ static const char *lost_why(const struct attributes *wanted,
 }
 
 void attributes_tell(const char *path, const struct attributes *wanted,
-                     const struct attributes_outcome *outcome)
+                     const struct attributes_outcome *outcome, struct attributes_told *told)
 {
     char names[ATTRIBUTES_TEXT_BYTES];
     bool set_id_only = outcome->lost == ATTRIBUTE_BIT(ATTRIBUTE_MODE) && outcome->errnum == 0 &&
@@ -353,10 +353,19 @@ void attributes_tell(const char *path, const struct attributes *wanted,
     attributes_text(names, outcome->lost);
     const char *what = set_id_only ? "set-user-ID and set-group-ID bits" : names;
     const char *why = lost_why(wanted, outcome, set_id_only);
-    if (outcome->asked)
-        log_error("%s: %s not kept, which was asked for: %s", path, what, why);
-    else
-        log_note("%s: %s not kept: %s", path, what, why);
+    const uint32_t set = set_id_only ? ATTRIBUTE_BIT(ATTRIBUTES_COUNT) : outcome->lost;
+    bool asked = outcome->asked;
+    bool heard = !(set & ~atomic_fetch_or(asked ? &told->errors : &told->notes, set));
+    log_line(heard   ? LOG_VERBOSE
+             : asked ? LOG_ERROR
+                     : LOG_NOTE,
+             "%s: %s not kept%s: %s", path, what, asked ? ", which was asked for" : "", why);
+}
+
+void attributes_count(uint64_t counts[ATTRIBUTES_COUNT], uint8_t lost)
+{
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++)
+        counts[i] += lost & ATTRIBUTE_BIT(i) ? 1 : 0;
 }
 
 /* ---- --chmod ---- */

@@ -282,6 +282,7 @@ int local_open(struct side **out, const struct local_config *config, struct erro
         goto fail;
     self->side = (struct side){.ops = &local_ops, .role = config->role};
     self->config = *config;
+    self->told = config->told ? config->told : &self->own_told;
     roots_init(&self->roots, config->place);
     local_tours_init(&self->tours);
     local_systems_init(&self->systems);

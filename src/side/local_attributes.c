@@ -61,7 +61,7 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
     if (result == 0)
         result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &outcome, err);
     if (result == 0)
-        attributes_tell(open->file.path, &wanted, &outcome);
+        attributes_tell(open->file.path, &wanted, &outcome, self->told);
     attributes_add(&open->attributes, &outcome);
     /* Of a new file everything is new, and the time comes with every copy. */
     open->attributes.changed &= open->file.created ? 0 : (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES);
@@ -69,7 +69,8 @@ int local_set_attributes(const struct local *self, struct open_file *open, const
 }
 
 /* All of a new file is new: nothing of it has changed. And the time comes with every copy. */
-static int local_put_some(struct work *work, const struct attributes *wanted, struct error *err)
+static int local_put_some(const struct local *self, struct work *work,
+                          const struct attributes *wanted, struct error *err)
 {
     struct batch_file *small = work->small;
     const char *path = small->shown;
@@ -77,7 +78,7 @@ static int local_put_some(struct work *work, const struct attributes *wanted, st
     int result = attributes_apply(small->file.fd, path, wanted, false, &outcome, err);
     if (result < 0)
         return result;
-    attributes_tell(path, wanted, &outcome);
+    attributes_tell(path, wanted, &outcome, self->told);
     outcome.changed &= small->file.replaced ? (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES) : 0;
     attributes_add(&small->attributes, &outcome);
     return 0;
@@ -91,7 +92,7 @@ int local_put_attributes(const struct local *self, struct work *work, const stru
     wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE;
     wanted.seen = seen;
     local_new_mode(seen, &wanted);
-    return local_put_some(work, &wanted, err);
+    return local_put_some(self, work, &wanted, err);
 }
 
 int local_replace_attributes(const struct local *self, struct work *work, const struct stat *seen,
@@ -99,16 +100,17 @@ int local_replace_attributes(const struct local *self, struct work *work, const 
 {
     struct attributes wanted = local_wanted(self, work->slot->job);
     wanted.seen = seen;
-    return local_put_some(work, &wanted, err);
+    return local_put_some(self, work, &wanted, err);
 }
 
-int local_put_times(struct work *work, const struct stat *seen, struct error *err)
+int local_put_times(const struct local *self, struct work *work, const struct stat *seen,
+                    struct error *err)
 {
     const struct job *job = work->slot->job;
     struct attributes wanted = {.facts = job->facts[SIDE_SOURCE], .seen = seen};
     for (int i = 0; i < ATTRIBUTES_COUNT; i++)
         wanted.wish[i] = i == ATTRIBUTE_TIMES ? job->wish.attributes[i] : ATTRIBUTE_LEAVE;
-    return local_put_some(work, &wanted, err);
+    return local_put_some(self, work, &wanted, err);
 }
 
 /* By O_PATH, which starts nothing, whatever is there by now, and needs no right to read it. Only
@@ -187,6 +189,8 @@ static int local_adjust_to(const struct local *self, struct work *work, const ch
         local_system_changes(work->self, fd);
     }
     wanted.details = details;
+    if (details && details_go_on(details->packed, details->packed_bytes)) /* behind all pieces */
+        wanted.wish[ATTRIBUTE_MODE] = wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE;
     if (regular)
         wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE; /* they are what said that it is finished */
     if (regular || job->wish.dry)
@@ -202,7 +206,7 @@ static int local_adjust_to(const struct local *self, struct work *work, const ch
     report->attributes_asked = outcome.asked;
     /* What cannot be kept by default was told when the file was copied. */
     if (outcome.asked || outcome.changed)
-        attributes_tell(path, &wanted, &outcome);
+        attributes_tell(path, &wanted, &outcome, self->told);
     return 0;
 }
 
@@ -223,7 +227,7 @@ static int local_dress_open(const struct local *self, struct work *work,
     outcome.lost &= own; /* the commit tells of the owner */
     outcome.asked &= own;
     if (result == 0)
-        attributes_tell(open->file.path, &wanted, &outcome);
+        attributes_tell(open->file.path, &wanted, &outcome, self->told);
     attributes_add(&open->attributes, &outcome);
     return result;
 }

@@ -303,7 +303,7 @@ static void round_finish(const struct local *self, struct work *work, const stru
     if (small->result == 0)
         small->result = small->file.replaced
                             ? local_replace_attributes(self, work, seen, work->slot->error)
-                            : local_put_times(work, seen, work->slot->error);
+                            : local_put_times(self, work, seen, work->slot->error);
     if (small->result < 0)
         small_take_back(&small->file, small->shown);
     small_drop(&small->file);

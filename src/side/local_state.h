@@ -158,14 +158,15 @@ struct local {
     struct tours tours;
     struct systems systems;
     struct batch batch;
-    struct small_known known; /* calls ask it */
-    uint64_t opened;          /* files, so far */
-    struct open_file *opens;  /* config.jobs_max */
-    uint32_t opens_count;     /* in use */
-    struct work *works;       /* config.slots_count */
-    struct queue ready;       /* slots that are done, to be handed back */
-    struct queue refused;     /* requests of works that the engine did not take */
-    struct queue held;        /* slots that wait for a window to close, or for a file to grow */
+    struct small_known known;               /* calls ask it */
+    struct attributes_told *told, own_told; /* the run's, or our own */
+    uint64_t opened;                        /* files, so far */
+    struct open_file *opens;                /* config.jobs_max */
+    uint32_t opens_count;                   /* in use */
+    struct work *works;                     /* config.slots_count */
+    struct queue ready;                     /* slots that are done, to be handed back */
+    struct queue refused;                   /* requests of works that the engine did not take */
+    struct queue held; /* slots that wait for a window to close, or for a file to grow */
 };
 
 /* work.c: the requests of an operation, one after another, and its outcome. What the engine does
@@ -266,7 +267,8 @@ void batch_done(struct local *self);
  * now; NULL: it is looked at. */
 int local_put_attributes(const struct local *self, struct work *work, const struct stat *seen,
                          struct error *err);
-int local_put_times(struct work *work, const struct stat *seen, struct error *err);
+int local_put_times(const struct local *self, struct work *work, const struct stat *seen,
+                    struct error *err);
 int local_replace_attributes(const struct local *self, struct work *work, const struct stat *seen,
                              struct error *err);
 int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,

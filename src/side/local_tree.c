@@ -65,20 +65,23 @@ static void tour_free(struct tour *tour)
     free(tour);
 }
 
-/* Whether it is the one that is looked for. */
-static bool tour_is(const struct tour *tour, const struct job *job, bool by_root)
+/* By what it is looked for. */
+enum tour_key { TOUR_OF_JOB, TOUR_OF_ROOT, TOUR_OF_ANY };
+
+static bool tour_is(const struct tour *tour, const struct job *job, enum tour_key key)
 {
-    return tour && (by_root ? tour->root_number == job->roots[SIDE_SOURCE].number
-                            : tour->job_number == job->number);
+    return tour && (key == TOUR_OF_ANY ||
+                    (key == TOUR_OF_ROOT ? tour->root_number == job->roots[SIDE_SOURCE].number
+                                         : tour->job_number == job->number));
 }
 
 /* Until tour_give(). NULL: there is none. */
-static struct tour *tour_take(struct tours *tours, const struct job *job, bool by_root)
+static struct tour *tour_take(struct tours *tours, const struct job *job, enum tour_key key)
 {
     struct tour *found = NULL;
     pthread_mutex_lock(&tours->lock);
     for (int i = 0; i < TOURS_MAX && !found; i++) {
-        if (tour_is(tours->all[i], job, by_root))
+        if (tour_is(tours->all[i], job, key))
             found = tours->all[i];
     }
     if (found)
@@ -212,7 +215,7 @@ int local_tour(struct local *self, struct work *work)
 /* Its walk is ours until tour_stand(). NULL, with words. */
 static struct tour *tour_walk(struct tours *tours, const struct slot *slot)
 {
-    struct tour *tour = tour_take(tours, slot->job, false);
+    struct tour *tour = tour_take(tours, slot->job, TOUR_OF_JOB);
     if (tour && !atomic_exchange(&tour->walking, true))
         return tour;
     tour_give(tours, tour);
@@ -418,7 +421,10 @@ int local_missing(struct local *self, struct work *work)
     if (missing.length > 0)
         missing.path[missing.length++] = '/';
     missing.fd = fd < 0 ? -1 : fd;
-    struct tour *tour = tour_take(&self->tours, slot->job, true);
+    /* All sources of a run have the same rules, and only one of them is walked at a time. */
+    struct tour *tour = tour_take(&self->tours, slot->job, TOUR_OF_ROOT);
+    if (!tour)
+        tour = tour_take(&self->tours, slot->job, TOUR_OF_ANY);
     missing.rules = tour ? tour->rules : NULL;
     result = tour ? missing_sift(&missing, slot)
                   : error_set_class(slot->error, ERROR_PROTOCOL, EBADF,

@@ -81,8 +81,12 @@ void receipt_count(struct receipt *receipt, const struct progress *progress)
 
 void receipt_add(struct receipt *sum, const struct receipt *one)
 {
+    uint64_t lost_counts[ATTRIBUTES_COUNT];
+    for (int i = 0; i < ATTRIBUTES_COUNT; i++)
+        lost_counts[i] = sum->lost_counts[i] + one->lost_counts[i];
     if (sum->files == 0) {
         *sum = *one;
+        memcpy(sum->lost_counts, lost_counts, sizeof(lost_counts));
         return;
     }
     sum->outcome = outcome_add(sum->outcome, one->outcome);
@@ -101,6 +105,7 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     sum->pressure = one->pressure;
     sum->wire_bytes_sent += one->wire_bytes_sent;
     sum->wire_bytes_received += one->wire_bytes_received;
+    memcpy(sum->lost_counts, lost_counts, sizeof(lost_counts));
     side_report_add(&sum->source, &one->source);
     side_report_add(&sum->target, &one->target);
 }

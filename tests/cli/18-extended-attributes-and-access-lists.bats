@@ -95,6 +95,26 @@ dressed() { # TARGET
     same source "$FS/target"
 }
 
+@test "of many names it is told once, and summed; of each with -v" {
+    dressed_source
+    FUSE_FAULTS=()
+    on_fs fuse 64M
+    mkdir -p tree/folder
+    ln -s nowhere tree/link
+    cp -a source tree/one
+    cp -a source tree/folder/two
+    setfattr -n user.mark -v x tree/folder
+    copy -rlX --no-perms tree/ "$FS/target"
+    expect_status 23
+    expect "lines" "$(grep -c 'not kept' err)" 1
+    expect_receipt '.attributes_lost_counts|"\(.xattrs) \(.acls)"' "3 0"
+    rm -r "$FS/target"
+    run haul -rlXv --no-perms tree/ "$FS/target"
+    expect "exit code" "$status" 23
+    expect "lines" "$(grep -c 'attributes not kept' <<<"$output")" 3
+    [[ $output == *$'\nnot kept: extended attributes of 3'* ]]
+}
+
 @test "somebody who is not root gets those of users, and no line about the rest" {
     dressed_source
     requires setpriv
@@ -125,4 +145,49 @@ END
     copied -aA --numeric-ids -e './elsewhere %h' --remote-path="$HAUL" source "far:$PWD/target"
     expect owner "$(stat -c %u target)" 65534
     getfacl --absolute-names -cn target | grep -q '^user:65534:rw-'
+}
+
+# 22 values of 64 KiB, and a list of 3,000 users; in chunks of 64 KiB a piece holds less than one value.
+@test "more than fits in a buffer goes in pieces" {
+    requires root setfattr setfacl python3 mkfs.xfs
+    on_fs xfs 320M
+    mkdir "$FS/tree" "$FS/tree/folder"
+    random_file "$FS/tree/file" 100K
+    large_details "$FS/tree/file" "$FS/tree/folder"
+    mkdir -p "$FS/pulled/folder" # with what has to go
+    random_file "$FS/pulled/file" 100K 2
+    setfattr -n user.large-3-surplus -v x "$FS/pulled/file"
+    setfattr -n user.large-7 -v other "$FS/pulled/file"
+    setfattr -n user.zz -v x "$FS/pulled/folder"
+    copied -aAX "$FS/tree/" "$FS/here"
+    copied -aAX --chunk-size=64K "$FS/tree/" "$FS/small"
+    copied -aAX "${FAR[@]}" "far:$FS/tree/" "$FS/pulled"
+    local target name
+    for name in file folder; do
+        details "$FS/tree/$name" >wanted
+        for target in here small pulled; do
+            details "$FS/$target/$name" | cmp wanted -
+        done
+    done
+    setfattr -n user.large-9 -v other "$FS/here/folder"
+    expect "what would be done" "$(haul -aAXni "$FS/tree/" "$FS/here" | grep '^[.]')" ".d........x folder/"
+    copied -aAX "$FS/tree/" "$FS/here"
+    expect "what would be done" "$(haul -aAXni "$FS/tree/" "$FS/here" | grep '^[.]')" ""
+}
+
+large_details() { # PATH...
+    python3 - "$@" <<'EOF'
+import os, random, struct, sys
+random.seed(5)
+users = [(2, 5, 10000 + i) for i in range(3000)]
+rows = [(1, 7, 0xffffffff), *users, (4, 5, 0xffffffff), (16, 5, 0xffffffff), (32, 5, 0xffffffff)]
+acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in rows)
+for path in sys.argv[1:]:
+    for i in range(22):
+        os.setxattr(path, f"user.large-{i}", random.randbytes(65536))
+        os.setxattr(path, f"user.small-{i}", random.randbytes(i))
+    os.setxattr(path, "system.posix_acl_access", acl)
+    if os.path.isdir(path):
+        os.setxattr(path, "system.posix_acl_default", acl)
+EOF
 }

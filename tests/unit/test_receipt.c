@@ -203,6 +203,8 @@ static void receipt_json_has_the_fields_of_the_contract_in_one_line(void **state
         "\"low_free_least_bytes\":null,\"cgroup_emptied\":0,"
         "\"wire_bytes_sent\":0,\"wire_bytes_received\":0,"
         "\"attributes_changed\":[],\"attributes_lost\":[],"
+        "\"attributes_lost_counts\":{\"owner\":0,\"group\":0,\"xattrs\":0,\"acls\":0,"
+        "\"mode\":0,\"mtime\":0},"
         "\"source\":{\"path\":\"a\\\"b\\u00ff\",\"host\":null,\"policy\":\"direct\","
         "\"why\":\"alignment from statx\",\"engine\":\"uring\",\"engine_why\":null,"
         "\"resident_before_bytes\":0,\"resident_peak_bytes\":4096,\"resident_after_bytes\":0,"
@@ -244,6 +246,21 @@ static void receipt_words_sum_counts_failures(void **state)
     fclose(stream);
     assert_string_equal(out,
                         "3 files and 2 failed: 4.00 GiB copied, durable after 8.0 s, 512 MiB/s\n");
+}
+
+static void receipt_words_sum_tells_of_how_many_something_was_lost(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.files = 3;
+    receipt.lost_counts[ATTRIBUTE_OWNER] = 3;
+    receipt.lost_counts[ATTRIBUTE_MODE] = 14000;
+    FILE *stream = fmemopen(out, sizeof(out), "w");
+    receipt_words_sum(stream, &receipt, &(struct receipt_tally){.failed_count = 0}, false);
+    fclose(stream);
+    assert_string_equal(out, "3 files: 4.00 GiB copied, durable after 8.0 s, 512 MiB/s\n"
+                             "not kept: owner of 3, permissions of 14000\n");
 }
 
 static void receipt_words_sum_files_that_were_up_to_date_are_no_speed(void **state)
@@ -338,6 +355,7 @@ int main(void)
         cmocka_unit_test(receipt_json_unknown_is_null_never_zero),
         cmocka_unit_test(receipt_words_sum_counts_failures),
         cmocka_unit_test(receipt_words_tell_what_names_cost_where_it_matters),
+        cmocka_unit_test(receipt_words_sum_tells_of_how_many_something_was_lost),
         cmocka_unit_test(receipt_words_sum_files_that_were_up_to_date_are_no_speed),
         cmocka_unit_test(receipt_words_other_machine_has_its_own_figures),
         cmocka_unit_test(receipt_json_other_machine_is_named),

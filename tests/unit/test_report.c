@@ -162,6 +162,21 @@ static void receipt_add_of_what_was_up_to_date_makes_nothing_unknown(void **stat
     assert_int_equal(sum.target.attributes_changed, 4);
 }
 
+/* A tree's folders and links come in a receipt of no file. */
+static void receipt_add_counts_what_was_lost(void **state)
+{
+    (void)state;
+    struct receipt sum = {0}, none = {0}, one = some_receipt(1);
+    none.lost_counts[ATTRIBUTE_MODE] = 2;
+    one.lost_counts[ATTRIBUTE_MODE] = one.lost_counts[ATTRIBUTE_ACLS] = 1;
+    receipt_add(&sum, &none);
+    receipt_add(&sum, &none);
+    receipt_add(&sum, &one);
+    receipt_add(&sum, &one);
+    assert_int_equal(sum.lost_counts[ATTRIBUTE_MODE], 6);
+    assert_int_equal(sum.lost_counts[ATTRIBUTE_ACLS], 2);
+}
+
 static void receipt_add_one_not_durable_none_is(void **state)
 {
     (void)state;
@@ -218,6 +233,7 @@ int main(void)
         cmocka_unit_test(receipt_add_two_files_takes_peaks),
         cmocka_unit_test(receipt_add_unknown_stays_unknown),
         cmocka_unit_test(receipt_add_of_what_was_up_to_date_makes_nothing_unknown),
+        cmocka_unit_test(receipt_add_counts_what_was_lost),
         cmocka_unit_test(receipt_add_one_not_durable_none_is),
         cmocka_unit_test(receipt_add_flags_are_combined),
         cmocka_unit_test(receipt_add_policy_and_reason_belong_together),

@@ -36,6 +36,7 @@ struct lane_pool {
     bool taken[LANES_MAX];
 };
 
+struct attributes_told;
 struct kernel_memory;
 
 struct lane_config {
@@ -48,6 +49,7 @@ struct lane_config {
     struct progress *progress;
     struct control *control;
     struct kernel_memory *kernel;
+    struct attributes_told *told;
     struct ask_memory *memory; /* passwords for the next lane */
     struct lane_pool *pool;    /* all zeros before the first lane */
 };

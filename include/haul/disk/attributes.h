@@ -13,6 +13,7 @@
 #include "haul/disk/file.h"
 #include "haul/disk/owners.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -72,9 +73,18 @@ int attributes_apply(int fd, const char *path, const struct attributes *wanted, 
 /* Both came to this together; `sum` may have been zeros. */
 void attributes_add(struct attributes_outcome *sum, const struct attributes_outcome *one);
 
-/* One line in the log for all that is lost, of which what was asked for makes an error. */
+/* What of it was told already, of any file. */
+struct attributes_told {
+    _Atomic uint32_t errors, notes; /* sets; and set-id bits alone, which are no attribute */
+};
+
+/* One line in the log for all that is lost, of which what was asked for makes an error. Of many
+ * files that lack the same only the first is told, and the others to whoever wants to hear all. */
 void attributes_tell(const char *path, const struct attributes *wanted,
-                     const struct attributes_outcome *outcome);
+                     const struct attributes_outcome *outcome, struct attributes_told *told);
+
+/* One more name has lost these. */
+void attributes_count(uint64_t counts[ATTRIBUTES_COUNT], uint8_t lost);
 
 /* "owner, permissions" of a set. Returns out. */
 enum { ATTRIBUTES_TEXT_BYTES = 128 };

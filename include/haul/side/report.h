@@ -8,6 +8,7 @@
 
 #include "haul/base/hash.h"
 #include "haul/base/whole.h"
+#include "haul/disk/attributes.h"
 #include "haul/disk/job.h"
 #include "haul/disk/kernel_memory.h"
 #include "haul/side/outcome.h"
@@ -102,6 +103,7 @@ struct receipt {
     const char *source_path, *source_host; /* host NULL: this machine */
     const char *target_path, *target_host;
     struct side_report source, target;
+    uint64_t lost_counts[ATTRIBUTES_COUNT]; /* names of the target that could not be given it */
 };
 
 /* Whether the target is proven to be written and safe. */

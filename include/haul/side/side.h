@@ -19,8 +19,9 @@
 #include <stdint.h>
 
 struct side;
-struct place;         /* place.h */
-struct kernel_memory; /* kernel_memory.h */
+struct place;           /* place.h */
+struct attributes_told; /* attributes.h */
+struct kernel_memory;   /* kernel_memory.h */
 
 struct side_ops {
     /* Start slot->op. May not block for data I/O. Always takes the slot; failures come back with
@@ -86,6 +87,7 @@ struct local_config {
      * this one. Else NULL. */
     struct side *source;
     struct kernel_memory *kernel; /* the run's; NULL: nobody asks what names cost */
+    struct attributes_told *told; /* the run's; NULL: the side's own */
     bool is_server; /* our own standard input and output are a link, and no pipes to be copied */
     struct engine
         *given; /* use this one (the tests' simulation) and close it with the side; else NULL */
