@@ -280,19 +280,17 @@ static void tree_event(struct transfer *transfer, const struct tour_event *event
     transfer->tree_begun = true;
 }
 
-static void copy_tree(struct transfer *transfer, const char *source)
+static void copy_tree(struct transfer *transfer, const struct trees *trees, uint32_t at)
 {
     /* What only vanished while a tree was walked is missing nowhere. */
     bool broken = transfer->tally.failed_count > transfer->vanished_count;
-    struct tree tree;
     struct tour_event event = {.kind = TOUR_OVER};
     struct receipt receipt;
     struct error err = {0};
     transfer->tree_begun |= transfer->ended_count > 0 || transfer->tally.failed_count > 0;
-    if (tree_begin(&tree, transfer->copy, &transfer->operands, &transfer->options->wish, source,
-                   broken, &err) < 0 ||
-        (plans(transfer) &&
-         units_plan_tree(transfer->units, tree.source_root, tree.target_root, &err) < 0)) {
+    if (trees_begin(trees, at, broken, &err) < 0 ||
+        (plans(transfer) && units_plan_tree(transfer->units, trees->sources[at].root.path,
+                                            transfer->operands.target.path, &err) < 0)) {
         fail(transfer, &err);
     } else {
         atomic_store(&transfer->watch.progress, copy_progress(transfer->copy));
@@ -301,7 +299,6 @@ static void copy_tree(struct transfer *transfer, const char *source)
             tree_event(transfer, &event, &receipt);
         } while (event.kind != TOUR_OVER);
     }
-    tree_end(&tree);
     transfer->interrupted |= atomic_load(&transfer->watch.control.stop);
     transfer->ended_count++;
 }
@@ -334,15 +331,21 @@ static void copy_trees(struct transfer *transfer)
 {
     const struct operands *operands = &transfer->operands;
     uint32_t first = operands->sources_count - operands->trees_count;
-    for (uint32_t i = first; i < operands->sources_count; i++) {
+    struct trees trees;
+    struct error err = {0};
+    int result = trees_open(&trees, transfer->copy, operands, &transfer->options->wish, &err);
+    if (result < 0)
+        fail(transfer, &err);
+    for (uint32_t i = first; result == 0 && i < operands->sources_count; i++) {
         if (transfer->interrupted || copy_broken(transfer->copy))
             break;
         show_file(transfer, i + 1, operands->sources[i]);
-        copy_tree(transfer, operands->sources[i]);
+        copy_tree(transfer, &trees, i);
     }
+    trees_close(&trees);
     if (transfer->held_back == 0)
         return;
-    struct error err = {0};
+    error_clear(&err);
     error_set_class(&err, ERROR_HELD_BACK, EDQUOT,
                     "--max-delete=%u: at least %llu more names of the target, which the source "
                     "has not, stay",

@@ -36,7 +36,7 @@ static int look_here(const char *folder, const char *name, struct facts *facts, 
 }
 
 /* The name itself: a link is told as one. What cannot be looked at is the copy's to say. */
-static enum file_kind look(struct copy *copy, const char *source)
+static struct facts look(struct copy *copy, const char *source)
 {
     AUTO_FREE char *folder = NULL;
     AUTO_FREE char *name = NULL;
@@ -48,22 +48,25 @@ static enum file_kind look(struct copy *copy, const char *source)
             (void)copy_describe(copy, false, source, &facts, &ignored);
         else
             (void)file_describe(source, &facts, &ignored);
-        return facts.kind;
+        return facts;
     }
     if (!text_split_path(source, &folder, &name))
-        return FILE_NONE;
+        return facts;
     if (!copy) {
         (void)look_here(folder, name, &facts, &ignored);
     } else {
         const struct job_root root = {.number = copy_root_number(copy), .path = folder};
         (void)copy_look(copy, false, &root, name, &facts, &ignored);
     }
-    return facts.kind;
+    return facts;
 }
 
-static bool takes(const struct tour_wish *wish, enum file_kind kind)
+/* A file goes as a tree only where others may be further names of it. */
+static bool takes(const struct tour_wish *wish, const struct facts *facts, bool several)
 {
-    switch (kind) {
+    switch (facts->kind) {
+    case FILE_REGULAR:
+        return wish->hard_links && several && facts->links > 1;
     case FILE_FOLDER:
         return wish->recursive;
     case FILE_LINK:
@@ -76,6 +79,21 @@ static bool takes(const struct tour_wish *wish, enum file_kind kind)
     default:
         return false; /* a block device that is named is read */
     }
+}
+
+/* Where several sources bring something under one name the first one's is the last to be set, as
+ * with rsync the first one's counts; and the target's folder itself is finished when all is in it.
+ * The place of one more among those that are there: before those it shares with, and behind the
+ * others. */
+static uint32_t place_of(char *const *trees, uint32_t count, const char *source)
+{
+    bool content = means_content(source);
+    for (uint32_t i = 0; i < count; i++) {
+        bool other = means_content(trees[i]);
+        if (other || (!content && strcmp(place_name(trees[i]), place_name(source)) == 0))
+            return i;
+    }
+    return count;
 }
 
 int trees_find(struct operands *operands, const struct copy_wish *wish, struct copy *copy,
@@ -94,10 +112,14 @@ int trees_find(struct operands *operands, const struct copy_wish *wish, struct c
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
     for (uint32_t i = 0; i < count; i++) {
         char *source = operands->sources[i];
-        if (takes(&wish->tour, look(copy, source)))
-            trees[trees_count++] = source;
-        else
+        const struct facts facts = look(copy, source);
+        if (!takes(&wish->tour, &facts, count > 1)) {
             operands->sources[files_count++] = source;
+            continue;
+        }
+        uint32_t at = place_of(trees, trees_count, source);
+        memmove(trees + at + 1, trees + at, (trees_count++ - at) * sizeof(*trees));
+        trees[at] = source;
     }
     memcpy(operands->sources + files_count, trees, trees_count * sizeof(*trees));
     operands->trees_count = trees_count;
@@ -106,50 +128,69 @@ int trees_find(struct operands *operands, const struct copy_wish *wish, struct c
 
 /* ---- where they go ---- */
 
-/* The folder of the target that names go into, and the source's that they come from. */
-static int tree_place(struct tree *tree, const struct operands *operands, const char *source,
-                      bool listed, struct error *err)
+/* Its content goes into the target's folder, or it, by its name. A folder that names are listed of
+ * is the first kind. */
+static int source_place(struct tour_source *source, const struct operands *operands, uint32_t at,
+                        bool listed, struct error *err)
 {
-    const char *target = operands->target.path;
-    bool content = means_content(source) || operands->target_is_file || listed;
+    const char *operand = operands->sources[at];
+    char *folder = NULL, *name = NULL;
     bool good = true;
-    *tree = (struct tree){.target_root = strdup(target)};
-    if (content) {
-        tree->source_root = strdup(source);
-        tree->path = strdup("");
+    if (source->root.number > 0 && (means_content(operand) || operands->target_is_file || listed)) {
+        folder = strdup(operand);
+        name = strdup("");
     } else {
-        good = text_split_path(source, &tree->source_root, &tree->path);
+        good = text_split_path(operand, &folder, &name);
     }
-    return good && tree->target_root && tree->source_root && tree->path
+    source->name = name;
+    source->root.path = folder;
+    return good && folder && name
                ? 0
-               : error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", source);
+               : error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", operand);
 }
 
-void tree_end(struct tree *tree)
+int trees_open(struct trees *trees, struct copy *copy, const struct operands *operands,
+               const struct copy_wish *wish, struct error *err)
 {
-    free(tree->source_root);
-    free(tree->path);
-    free(tree->target_root);
-    *tree = (struct tree){.source_root = NULL};
+    uint32_t count = operands->sources_count;
+    int result = 0;
+    *trees = (struct trees){.copy = copy, .operands = operands, .wish = wish, .count = count};
+    trees->sources = calloc(count, sizeof(*trees->sources));
+    if (!trees->sources)
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    for (uint32_t i = 0; result == 0 && i < count; i++) {
+        if (i >= count - operands->trees_count)
+            trees->sources[i].root.number = copy_root_number(copy);
+        result = source_place(&trees->sources[i], operands, i, wish->tour.names, err);
+    }
+    return result;
 }
 
-int tree_begin(struct tree *tree, struct copy *copy, const struct operands *operands,
-               const struct copy_wish *wish, const char *source, bool broken, struct error *err)
+void trees_close(struct trees *trees)
 {
-    int result = tree_place(tree, operands, source, wish->tour.names, err);
-    int made = 0;
-    if (result == 0)
-        result = made = copy_make_folder(copy, tree->target_root, wish->tour.mkpath, err);
+    for (uint32_t i = 0; trees->sources && i < trees->count; i++) {
+        free((char *)trees->sources[i].name);
+        free((char *)trees->sources[i].root.path);
+    }
+    free(trees->sources);
+}
+
+int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct error *err)
+{
+    struct copy *copy = trees->copy;
+    const char *target = trees->operands->target.path;
+    int made = copy_make_folder(copy, target, trees->wish->tour.mkpath, err), result = made;
     struct tour_start start = {
-        .roots = {{.number = copy_root_number(copy), .path = tree->source_root},
-                  {.number = copy_root_number(copy), .path = tree->target_root}},
-        .path = tree->path,
-        .target_absent = made > 0 && wish->dry_run,
+        .roots = {trees->sources[at].root, {.number = copy_root_number(copy), .path = target}},
+        .path = trees->sources[at].name,
+        .target_absent = made > 0 && trees->wish->dry_run,
         .target_fresh = made > 0,
         .broken = broken,
+        .sources = trees->sources,
+        .sources_count = trees->count,
     };
-    if (result >= 0 && !start.target_absent)
-        result = copy_describe(copy, true, tree->target_root, &start.target, err);
+    if (made >= 0 && !start.target_absent)
+        result = copy_describe(copy, true, target, &start.target, err);
     return result < 0 ? result : copy_tour(copy, &start, err);
 }
 

@@ -64,6 +64,7 @@ struct copy {
     uint32_t jobs_count;
     uint64_t removed_count; /* by --delete */
     struct kernel_memory kernel;
+    struct attributes_told told;
     struct ask_memory *memory; /* remote sides: what was answered, for the next lane */
     struct lane_config lane_config;
     struct lane_pool pool;
@@ -80,6 +81,7 @@ struct copy {
     bool redials;         /* a lost link is dialled again ... */
     uint32_t dials_count; /* ... and was, so often since something was made last */
     struct tour *tour;
+    struct tour_links *links; /* -H: of all tours */
     struct progress tour_progress;
     char *shown[2];                               /* by role: paths of its last event */
     struct error errors[2 * COPY_FILES_MAX];      /* of the files; no page before a failure */
@@ -189,6 +191,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .progress = &copy->progress,
         .control = copy->control,
         .kernel = &copy->kernel,
+        .told = &copy->told,
         .memory = copy->memory,
         .pool = &copy->pool,
     };
@@ -275,6 +278,7 @@ void copy_close(struct copy *copy)
     while (copy->files_count > 0)
         copy_let_go(copy);
     tour_close(copy->tour);
+    tour_links_close(copy->links);
     free(copy->shown[SIDE_SOURCE]);
     free(copy->shown[SIDE_TARGET]);
     ask_memory_close(copy->memory);
@@ -820,6 +824,7 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
     receipt_count(receipt, progress);
     receipt->whole = copy->wish.digest;
     memcpy(receipt->whole_text, life->whole_text, sizeof(receipt->whole_text));
+    attributes_count(receipt->lost_counts, receipt->target.attributes_lost);
     copy_fill_wire(copy, job, receipt);
     copy_fill_hosts(copy, receipt);
     memcpy(receipt->changes, changes, sizeof(receipt->changes));
@@ -1015,10 +1020,13 @@ int copy_make_folder(struct copy *copy, const char *path, bool parents, struct e
 
 int copy_tour(struct copy *copy, const struct tour_start *start, struct error *err)
 {
+    if (copy->wish.tour.hard_links && !copy->links)
+        copy->links = tour_links_open();
     const struct tour_config config = {
         .run = &copy->run,
         .chunk_bytes = copy->lanes[0]->chunk_bytes,
         .numbers = &copy->jobs_count,
+        .links = copy->links,
         .removed_count = &copy->removed_count,
         .progress = &copy->tour_progress,
         .redials = &copy->redials,
@@ -1047,8 +1055,10 @@ static void copy_fill_rest(struct copy *copy, const struct tour_event *event,
         .source = life_no_report,
         .target = life_no_report,
     };
-    if (event->kind == TOUR_OVER)
+    if (event->kind == TOUR_OVER) {
         copy_fill_wire(copy, NULL, receipt);
+        memcpy(receipt->lost_counts, event->lost_counts, sizeof(receipt->lost_counts));
+    }
     copy_fill_hosts(copy, receipt);
 }
 

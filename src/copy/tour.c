@@ -36,8 +36,11 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
         tour->names = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->names));
     for (int i = 0; i < 2; i++)
         tour->bytes[i] = malloc(TOUR_BYTES);
+    if (!config->links)
+        tour->own_links = tour_links_open();
+    tour->links = config->links ? config->links : tour->own_links;
     if ((tour_maps_owners(tour) && !tour->names) || !tour->tasks || !tour->errors ||
-        !tour->bytes[0] || !tour->bytes[1]) {
+        !tour->bytes[0] || !tour->bytes[1] || !tour->links) {
         tour_close(tour);
         return NULL;
     }
@@ -69,7 +72,7 @@ void tour_close(struct tour *tour)
         free(folder->name);
         free(folder);
     }
-    link_close_all(tour);
+    tour_links_close(tour->own_links);
     owner_close_all(tour);
     free(tour->tasks);
     free(tour->errors);
@@ -204,7 +207,7 @@ static void tour_left(struct tour *tour)
     tour->untold_count = tour->told_count;
     tour->names_gone = tour->wish->tour.remove_source;
     if (!tour->names_gone)
-        link_close_all(tour);
+        link_forget_all(tour->links);
 }
 
 static void tour_restart(struct tour *tour);
@@ -506,6 +509,7 @@ bool tour_event(struct tour *tour, struct tour_event *event)
             .path = tour->start.path,
             .outcome = tour->outcome,
             .held_back = tour->held_back,
+            .lost_counts = tour->lost_counts,
             .error = tour->walk.error,
         };
         return true;

@@ -29,6 +29,13 @@ static void task_copy(struct tour *tour, struct tour_task *task)
     task_live(tour, task, STEP_COPYING);
 }
 
+/* What is no file has just got all that it could be given. */
+static void task_lacks(struct tour *tour, const struct tour_task *task)
+{
+    tour->outcome.lacking |= task->life.outcome.lacking;
+    attributes_count(tour->lost_counts, task->life.job.reports[SIDE_TARGET].attributes_lost);
+}
+
 /* ---- folders ---- */
 
 /* What cannot be seen by a folder's facts from here: names may mean other numbers there. */
@@ -43,8 +50,7 @@ static void folder_made(const struct tour *tour, struct tour_task *task)
     own->fresh = task->made == JOB_CREATED ||
                  (tour->start.target_fresh && !own->parent && own->name[0] == '\0');
     own->told = task->made != JOB_UNCHANGED;
-    own->touched =
-        own->told || task->attempts > 0 || tour_wants_details(tour) || tour_maps_owners(tour);
+    own->touched = own->told || task->attempts > 0 || tour_looks(tour);
 }
 
 void folder_finish_due(struct tour *tour)
@@ -68,7 +74,7 @@ static void folder_finished(struct tour *tour, struct tour_task *task)
         task_fail(tour, task, task->life.error);
         return;
     }
-    tour->outcome.lacking |= task->life.outcome.lacking;
+    task_lacks(tour, task);
     uint8_t changed = task->life.job.reports[SIDE_TARGET].attributes_changed;
     tour->touched |= changed != 0;
     changed &= folder_silent;
@@ -149,7 +155,7 @@ static bool task_differs(const struct tour *tour, const struct tour_task *task)
 static void task_dress(struct tour *tour, struct tour_task *task)
 {
     bool differs = !task->hard && (task->made != JOB_UNCHANGED || task_differs(tour, task));
-    bool looks = !task->hard && (tour_wants_details(tour) || tour_maps_owners(tour));
+    bool looks = !task->hard && tour_looks(tour);
     if (task->own && differs && task->made == JOB_UNCHANGED) {
         task->made = JOB_CHANGED;
         task->attributes = true;
@@ -168,7 +174,7 @@ static void task_dressed(struct tour *tour, struct tour_task *task)
         task_fail(tour, task, task->life.error);
         return;
     }
-    tour->outcome.lacking |= task->life.outcome.lacking;
+    task_lacks(tour, task);
     if (task->made == JOB_UNCHANGED && report->attributes_changed) {
         task->made = JOB_CHANGED;
         task->attributes = true;
@@ -321,6 +327,17 @@ static void task_left(struct tour *tour, struct tour_task *task)
     task_end(tour, task);
 }
 
+/* It is in the list, and not at the source. We have moved it ourselves, before a link was lost, or
+ * it never was. Folders are not moved. */
+static void task_sought(struct tour *tour, struct tour_task *task)
+{
+    enum file_kind kind = task->life.job.facts[SIDE_TARGET].kind;
+    if (task->life.result == 0 && kind != FILE_NONE && kind != FILE_FOLDER)
+        task_end(tour, task);
+    else
+        task_fail(tour, task, task->error);
+}
+
 void task_returned(struct tour *tour, struct tour_task *task)
 {
     switch (task->step) {
@@ -344,6 +361,9 @@ void task_returned(struct tour *tour, struct tour_task *task)
         task_lost(tour, task);
         task_fail(tour, task, task->life.error);
         break;
+    case STEP_SHARING:
+        folder_shared(tour, task);
+        break;
     case STEP_LISTING:
         folder_listed(tour, task);
         break;
@@ -358,6 +378,9 @@ void task_returned(struct tour *tour, struct tour_task *task)
         break;
     case STEP_LEAVING:
         task_left(tour, task);
+        break;
+    case STEP_SEEKING:
+        task_sought(tour, task);
         break;
     case STEP_FREE:
     case STEP_BLOCKED:
@@ -391,6 +414,7 @@ void task_restart(struct tour *tour, struct tour_task *task)
     case STEP_FINISHING:
         task_adjust(tour, task, task->step);
         break;
+    case STEP_SHARING:
     case STEP_LISTING:
     case STEP_MISSING:
     case STEP_REMOVING:
@@ -398,6 +422,9 @@ void task_restart(struct tour *tour, struct tour_task *task)
         break;
     case STEP_LEAVING:
         task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);
+        break;
+    case STEP_SEEKING:
+        task_call(tour, task, STEP_SEEKING, SIDE_TARGET, SIDE_DESCRIBE);
         break;
     case STEP_FREE:
     case STEP_BLOCKED:
@@ -525,7 +552,7 @@ static int task_of_found(struct tour *tour, const struct entry *entry)
     bool linked = facts->links > 1 || tour->names_gone;
     int result = 0;
     if (!own && tour->wish->tour.hard_links && linked)
-        result = link_see(tour, facts, &task->link);
+        result = link_see(tour->links, facts, &task->link);
     if (result < 0)
         return result;
     if (own && own->state == FOLDER_LOST)
@@ -546,7 +573,12 @@ static void task_fail_there(struct tour *tour, struct tour_task *task, const str
     error_set_class(&err, entry->complete ? ERROR_VANISHED : ERROR_FILE, (int)entry->errnum,
                     "%s%s%s: %s", far ? address_peer(peer, sizeof(peer), address) : "",
                     far ? ": " : "", shown ? shown : task->path, entry->text);
-    task_fail(tour, task, &err);
+    if (!tour->names_gone || !tour->wish->tour.names || entry->errnum != ENOENT) {
+        task_fail(tour, task, &err);
+        return;
+    }
+    *task->error = err;
+    task_call(tour, task, STEP_SEEKING, SIDE_TARGET, SIDE_DESCRIBE);
 }
 
 /* Only told. */

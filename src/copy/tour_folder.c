@@ -82,8 +82,9 @@ static void folder_free(struct tour *tour, struct tour_folder *folder)
 /* All in it is done. */
 static void folder_complete(struct tour *tour, struct tour_folder *folder)
 {
-    bool nothing = folder->state == FOLDER_LOST || !folder->touched || tour->dry || tour->stopped ||
-                   tour->wish->tour.leaves_folders;
+    bool seen = folder->told || folder->fresh || !tour_looks(tour);
+    bool nothing = folder->state == FOLDER_LOST || !folder->touched || tour->stopped ||
+                   (tour->dry && seen) || tour->wish->tour.leaves_folders;
     if (folder->finished || nothing) {
         folder_free(tour, folder);
         return;

@@ -11,23 +11,23 @@
 
 /* ---- in memory ---- */
 
-static struct tour_link **link_bucket(struct tour *tour, uint64_t device, uint64_t inode)
+static struct tour_link **link_bucket(struct tour_links *links, uint64_t device, uint64_t inode)
 {
     uint64_t mixed = (inode ^ device << 32) * UINT64_C(0x9e3779b97f4a7c15);
-    return &tour->links[mixed >> 54];
+    return &links->buckets[mixed >> 54];
 }
 
-static struct tour_link *link_find(struct tour *tour, const struct facts *facts)
+static struct tour_link *link_find(struct tour_links *links, const struct facts *facts)
 {
-    struct tour_link *link = *link_bucket(tour, facts->device, facts->inode);
+    struct tour_link *link = *link_bucket(links, facts->device, facts->inode);
     while (link && (link->device != facts->device || link->inode != facts->inode))
         link = link->next;
     return link;
 }
 
-static void link_free(struct tour *tour, struct tour_link *link)
+static void link_free(struct tour_links *links, struct tour_link *link)
 {
-    struct tour_link **at = link_bucket(tour, link->device, link->inode);
+    struct tour_link **at = link_bucket(links, link->device, link->inode);
     while (*at != link)
         at = &(*at)->next;
     *at = link->next;
@@ -38,7 +38,7 @@ static void link_free(struct tour *tour, struct tour_link *link)
 /* ---- in the temporary file ---- */
 
 /* How many names are left, and the path with its NUL; without one the next name leads. */
-static int link_put(struct tour *tour, const struct tour_link *link)
+static int link_put(struct tour_links *links, const struct tour_link *link)
 {
     const uint64_t key[2] = {link->device, link->inode};
     uint8_t bytes[SPILL_BYTES_MAX];
@@ -46,14 +46,14 @@ static int link_put(struct tour *tour, const struct tour_link *link)
     bytes_put_u32(&out, link->left);
     if (link->path)
         bytes_put_raw(&out, link->path, strlen(link->path) + 1);
-    return out.failed ? -EMSGSIZE : spill_put(tour->spill, key, bytes, (uint32_t)out.length);
+    return out.failed ? -EMSGSIZE : spill_put(links->spill, key, bytes, (uint32_t)out.length);
 }
 
-static int link_get(struct tour *tour, const struct facts *facts, struct tour_link *link)
+static int link_get(struct tour_links *links, const struct facts *facts, struct tour_link *link)
 {
     const uint64_t key[2] = {facts->device, facts->inode};
     uint8_t bytes[SPILL_BYTES_MAX];
-    int length = tour->spill ? spill_get(tour->spill, key, bytes, sizeof(bytes)) : 0;
+    int length = links->spill ? spill_get(links->spill, key, bytes, sizeof(bytes)) : 0;
     if (length <= 0)
         return length;
     struct bytes in = bytes_reader(bytes, (uint32_t)length);
@@ -66,41 +66,41 @@ static int link_get(struct tour *tour, const struct facts *facts, struct tour_li
     return link->path ? 0 : -ENOMEM;
 }
 
-static void link_cannot_spill(struct tour *tour, int result)
+static void link_cannot_spill(struct tour_links *links, int result)
 {
     log_note("-H: files with several names are remembered in memory, however many there are: a "
              "temporary file (TMPDIR, or /var/tmp) cannot be had: %s",
              strerror(-result));
-    tour->spill_impossible = true;
+    links->spill_impossible = true;
 }
 
 /* The idle ones of the next buckets, until there are few again. */
-static void link_spill(struct tour *tour)
+static void link_spill(struct tour_links *links)
 {
-    int result = tour->spill ? 0 : spill_open(&tour->spill);
-    while (result == 0 && tour->links_idle > TOUR_LINKS_IDLE_MAX / 2) {
-        struct tour_link *link = tour->links[tour->links_next], *next;
-        tour->links_next = (tour->links_next + 1) % TOUR_LINKS_BUCKETS;
+    int result = links->spill ? 0 : spill_open(&links->spill);
+    while (result == 0 && links->idle > TOUR_LINKS_IDLE_MAX / 2) {
+        struct tour_link *link = links->buckets[links->next], *next;
+        links->next = (links->next + 1) % TOUR_LINKS_BUCKETS;
         for (; link && result == 0; link = next) {
             next = link->next;
             if (link->users > 0)
                 continue;
-            result = link_put(tour, link);
+            result = link_put(links, link);
             if (result < 0)
                 break;
-            tour->links_idle--;
-            link_free(tour, link);
+            links->idle--;
+            link_free(links, link);
         }
     }
     if (result < 0)
-        link_cannot_spill(tour, result);
+        link_cannot_spill(links, result);
 }
 
 /* ---- seen and released ---- */
 
-static int link_new(struct tour *tour, const struct facts *facts, struct tour_link **out)
+static int link_new(struct tour_links *links, const struct facts *facts, struct tour_link **out)
 {
-    struct tour_link **bucket = link_bucket(tour, facts->device, facts->inode);
+    struct tour_link **bucket = link_bucket(links, facts->device, facts->inode);
     struct tour_link *link = calloc(1, sizeof(*link));
     if (!link)
         return -ENOMEM;
@@ -109,7 +109,7 @@ static int link_new(struct tour *tour, const struct facts *facts, struct tour_li
         .inode = facts->inode,
         .left = facts->links,
     };
-    int result = link_get(tour, facts, link);
+    int result = link_get(links, facts, link);
     if (result < 0) {
         free(link->path);
         free(link);
@@ -120,14 +120,14 @@ static int link_new(struct tour *tour, const struct facts *facts, struct tour_li
     return 0;
 }
 
-int link_see(struct tour *tour, const struct facts *facts, struct tour_link **out)
+int link_see(struct tour_links *links, const struct facts *facts, struct tour_link **out)
 {
-    struct tour_link *link = link_find(tour, facts);
+    struct tour_link *link = link_find(links, facts);
     int result = 0;
     if (!link)
-        result = link_new(tour, facts, &link);
+        result = link_new(links, facts, &link);
     else if (link->users == 0)
-        tour->links_idle--;
+        links->idle--;
     if (result < 0)
         return result;
     if (link->left > 0)
@@ -138,32 +138,45 @@ int link_see(struct tour *tour, const struct facts *facts, struct tour_link **ou
 }
 
 /* An inode may come back as another file: what is complete is forgotten everywhere. */
-static void link_forget(struct tour *tour, struct tour_link *link)
+static void link_forget(struct tour_links *links, struct tour_link *link)
 {
     const uint64_t key[2] = {link->device, link->inode};
     if (link->spilled)
-        (void)spill_put(tour->spill, key, NULL, 0);
-    link_free(tour, link);
+        (void)spill_put(links->spill, key, NULL, 0);
+    link_free(links, link);
 }
 
-void link_release(struct tour *tour, struct tour_link *link)
+void link_release(struct tour_links *links, struct tour_link *link)
 {
     if (!link || --link->users > 0)
         return;
     if (link->left == 0) {
-        link_forget(tour, link);
+        link_forget(links, link);
         return;
     }
-    tour->links_idle++;
-    if (tour->links_idle > TOUR_LINKS_IDLE_MAX && !tour->spill_impossible)
-        link_spill(tour);
+    links->idle++;
+    if (links->idle > TOUR_LINKS_IDLE_MAX && !links->spill_impossible)
+        link_spill(links);
 }
 
-void link_close_all(struct tour *tour)
+void link_forget_all(struct tour_links *links)
 {
     for (int i = 0; i < TOUR_LINKS_BUCKETS; i++) {
-        while (tour->links[i])
-            link_free(tour, tour->links[i]);
+        while (links->buckets[i])
+            link_free(links, links->buckets[i]);
     }
-    spill_close(tour->spill);
+    spill_close(links->spill);
+    *links = (struct tour_links){.spill_impossible = links->spill_impossible};
+}
+
+struct tour_links *tour_links_open(void)
+{
+    return calloc(1, sizeof(struct tour_links));
+}
+
+void tour_links_close(struct tour_links *links)
+{
+    if (links)
+        link_forget_all(links);
+    free(links);
 }

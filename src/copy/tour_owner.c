@@ -65,3 +65,16 @@ void owner_close_all(struct tour *tour)
         }
     }
 }
+
+/* ---- what only a target's side can tell ---- */
+
+bool tour_wants_details(const struct tour *tour)
+{
+    const uint32_t *wish = tour->wish->attributes;
+    return wish[ATTRIBUTE_XATTRS] >= ATTRIBUTE_ARCHIVE || wish[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE;
+}
+
+bool tour_looks(const struct tour *tour)
+{
+    return tour_wants_details(tour) || tour_maps_owners(tour);
+}

@@ -61,6 +61,49 @@ static void folder_list(struct tour *tour, struct tour_task *task)
     task_call(tour, task, STEP_LISTING, SIDE_TARGET, SIDE_LIST);
 }
 
+/* The next of the other sources that brings something into this folder; NULL: no more does. Of
+ * those `before`, or of all. */
+static const struct job_root *folder_other_source(const struct tour *tour,
+                                                  struct tour_removal *removal, bool before)
+{
+    const struct tour_start *start = &tour->start;
+    const char *folder = removal->folder;
+    while (removal->depth == 0 && removal->asked < start->sources_count) {
+        const struct tour_source *source = &start->sources[removal->asked++];
+        size_t length = strlen(source->name);
+        bool beneath = length == 0 || (strncmp(folder, source->name, length) == 0 &&
+                                       (folder[length] == '\0' || folder[length] == '/'));
+        bool own = source->root.number == start->roots[SIDE_SOURCE].number;
+        if (own && before)
+            return NULL;
+        if (beneath && !own && source->root.number > 0)
+            return &source->root;
+    }
+    return NULL;
+}
+
+/* What a run takes once a dry run tells once: with the first source that has the folder. */
+static void folder_share(struct tour *tour, struct tour_task *task)
+{
+    struct tour_removal *removal = task->removal;
+    const struct job_root *before = tour->dry ? folder_other_source(tour, removal, true) : NULL;
+    if (!before) {
+        folder_list(tour, task);
+    } else if (folder_about(tour, task, strdup(removal->folder))) {
+        task->call = (struct life_call){.bytes = NULL};
+        task_call(tour, task, STEP_SHARING, SIDE_SOURCE, SIDE_DESCRIBE);
+        task->life.job.roots[SIDE_SOURCE] = *before;
+    }
+}
+
+void folder_shared(struct tour *tour, struct tour_task *task)
+{
+    if (task->life.result == 0 && task->life.job.facts[SIDE_SOURCE].kind == FILE_FOLDER)
+        task_end(tour, task);
+    else
+        folder_share(tour, task);
+}
+
 bool folder_removes(struct tour *tour, struct tour_task *task)
 {
     if (!task->own->whole || task->own->fresh || task->own->state != FOLDER_MADE ||
@@ -79,8 +122,9 @@ void folder_remove_again(struct tour *tour, struct tour_task *task)
     removal->depth = 0;
     free(removal->folder);
     removal->folder = folder;
+    removal->asked = 0;
     if (folder)
-        folder_list(tour, task);
+        folder_share(tour, task);
     else
         (void)folder_about(tour, task, NULL);
 }
@@ -194,6 +238,20 @@ static void folder_list_on(struct tour *tour, struct tour_task *task)
 
 /* ---- steps ---- */
 
+/* Which of these names has that source not? */
+static void folder_ask(struct tour *tour, struct tour_task *task, const struct job_root *source,
+                       uint32_t length)
+{
+    struct tour_removal *removal = task->removal;
+    task->call = (struct life_call){
+        .bytes = removal->bytes,
+        .length = length,
+        .room = sizeof(removal->bytes),
+    };
+    task_call(tour, task, STEP_MISSING, SIDE_SOURCE, SIDE_MISSING);
+    task->life.job.roots[SIDE_SOURCE] = *source;
+}
+
 void folder_listed(struct tour *tour, struct tour_task *task)
 {
     struct tour_removal *removal = task->removal;
@@ -207,15 +265,44 @@ void folder_listed(struct tour *tour, struct tour_task *task)
         removal->now.keeps = true;
         folder_emptied(tour, task);
     } else {
-        task->call = (struct life_call){
-            .bytes = removal->bytes,
-            .length = length,
-            .room = sizeof(removal->bytes),
-        };
-        task_call(tour, task, STEP_MISSING, SIDE_SOURCE, SIDE_MISSING);
+        removal->asked = 0;
+        folder_ask(tour, task, &tour->start.roots[SIDE_SOURCE], length);
         if (removal->depth > 0) /* it goes itself */
             task->life.job.facts[SIDE_SOURCE].kind = FILE_NONE;
     }
+}
+
+static bool source_is_named(const struct tour_start *start, const char *name)
+{
+    for (uint32_t i = 0; i < start->sources_count; i++) {
+        if (strcmp(start->sources[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* In the target's folder itself there are other sources by their names. How many bytes are left of
+ * the others. */
+static uint32_t folder_leave_named(const struct tour *tour, struct tour_removal *removal,
+                                   uint32_t length)
+{
+    struct bytes in = bytes_reader(removal->bytes, length);
+    struct error err = {.class = ERROR_NONE};
+    struct entry entry;
+    uint32_t left = 0;
+    size_t start = 0;
+    if (tour->start.sources_count == 0 || removal->folder[0] != '\0')
+        return length;
+    for (; entry_unpack(&in, &entry, &err) > 0; start = in.position) {
+        size_t bytes = in.position - start;
+        if (source_is_named(&tour->start, entry.name))
+            continue;
+        memmove(removal->bytes + left, removal->bytes + start, bytes);
+        left += (uint32_t)bytes;
+    }
+    /* What makes no sense is found where the rest is taken. */
+    memmove(removal->bytes + left, removal->bytes + start, length - start);
+    return left + (uint32_t)(length - start);
 }
 
 void folder_missed(struct tour *tour, struct tour_task *task)
@@ -223,12 +310,18 @@ void folder_missed(struct tour *tour, struct tour_task *task)
     struct tour_removal *removal = task->removal;
     struct error err = {.class = ERROR_NONE};
     struct entry entry;
+    uint32_t left = task->call.count;
     if (task->life.result < 0) {
         task_fail(tour, task, task->life.error);
         return;
     }
-    removal->now.keeps |= task->call.count < task->call.length;
-    removal->in = bytes_reader(removal->bytes, task->call.count);
+    removal->now.keeps |= left < task->call.length;
+    const struct job_root *other = left > 0 ? folder_other_source(tour, removal, false) : NULL;
+    if (other) {
+        folder_ask(tour, task, other, left);
+        return;
+    }
+    removal->in = bytes_reader(removal->bytes, folder_leave_named(tour, removal, left));
     for (uint32_t i = 0; i < removal->now.kept; i++) {
         if (entry_unpack(&removal->in, &entry, &err) <= 0)
             break;

@@ -51,6 +51,14 @@ struct tour_link {
     bool spilled; /* it was in the spill, and is there still, as it was then */
 };
 
+struct tour_links {
+    struct tour_link *buckets[TOUR_LINKS_BUCKETS];
+    uint32_t idle;         /* that no task knows */
+    uint32_t next;         /* the bucket to be spilled next */
+    struct spill *spill;   /* NULL: none was needed yet, or ... */
+    bool spill_impossible; /* ... none can be made or filled, and that was said */
+};
+
 /* What the source calls a user or a group. */
 struct tour_owner {
     struct tour_owner *next; /* in its bucket */
@@ -67,12 +75,14 @@ enum tour_step {
     STEP_MAKING,    /* anything else, a hard link, a folder */
     STEP_CLEARING,  /* what was in the way of it goes */
     STEP_DRESSING,  /* it gets its owner, mode and times */
+    STEP_SHARING,   /* -n: has a tour before told already what goes from this folder? */
     STEP_LISTING,   /* a folder: names at the target ... */
     STEP_MISSING,   /* ... that the source has not ... */
     STEP_REMOVING,  /* ... go */
     STEP_FINISHING, /* a folder gets its attributes */
     STEP_SETTLING,  /* --remove-source-files: what it is at the target becomes durable ... */
     STEP_LEAVING,   /* ... and the source goes */
+    STEP_SEEKING,   /* what is in the list and not at the source: have we moved it? */
     STEP_TELLING,   /* an event waits to be taken */
 };
 
@@ -93,6 +103,7 @@ struct tour_removal {
     bool used;
     char *folder;    /* owned: that they are in: the task's own, or one that goes from it */
     struct bytes in; /* those that are missing, as far as they were taken */
+    uint32_t asked;  /* other sources, whether they have these */
     uint64_t cookie; /* where the list goes on; 0: it has ended */
     struct tour_level now;
     struct tour_level *above; /* owned: of the folders on the way, but for the last */
@@ -161,9 +172,12 @@ struct tour {
     uint64_t skipped_sum;
     bool astray;           /* they were not ... */
     bool over_again;       /* ... and once all is done the walk begins once more */
-    bool names_gone;       /* the last name of a file, too, may be one of several */
+    bool names_gone;       /* we have moved some: the last name of a file, too, may be one of
+                              several, and what is listed may be at the target only */
     uint64_t told_count;   /* files */
     uint64_t untold_count; /* of these, so many are not told again */
+
+    uint64_t lost_counts[ATTRIBUTES_COUNT]; /* of what is no file */
 
     /* The walk. */
     struct life walk;
@@ -197,12 +211,8 @@ struct tour {
     struct life sync;
     struct error sync_error;
     struct life_call sync_call;
-    struct tour_task *removing; /* wait for one of them, by next */
-    struct tour_link *links[TOUR_LINKS_BUCKETS];
-    uint32_t links_idle;   /* that no task knows */
-    uint32_t links_next;   /* the bucket to be spilled next */
-    struct spill *spill;   /* NULL: none was needed yet, or ... */
-    bool spill_impossible; /* ... none can be made or filled, and that was said */
+    struct tour_task *removing;           /* wait for one of them, by next */
+    struct tour_links *links, *own_links; /* of the run, or our own */
     struct tour_owner *owners[TOUR_OWNERS_BUCKETS];
     struct progress counted; /* files that have ended */
     uint64_t measured_ns;
@@ -222,14 +232,18 @@ void folder_release(struct tour *tour, struct tour_folder *folder);
 
 /* The one that has this device and inode, one name of it less to be seen. -ENOMEM, or whatever has
  * kept it from being read back. */
-int link_see(struct tour *tour, const struct facts *facts, struct tour_link **out);
-void link_release(struct tour *tour, struct tour_link *link);
-void link_close_all(struct tour *tour);
+int link_see(struct tour_links *links, const struct facts *facts, struct tour_link **out);
+void link_release(struct tour_links *links, struct tour_link *link);
+/* No task knows one. */
+void link_forget_all(struct tour_links *links);
 
 /* tour_owner.c: what the source calls those that own its files */
 
 /* Owners go by their names, and the walk is to tell them. */
 bool tour_maps_owners(const struct tour *tour);
+bool tour_wants_details(const struct tour *tour);
+/* What is there, and right by its facts, may still be wrong: only its side can tell. */
+bool tour_looks(const struct tour *tour);
 /* It has told one. -ENOMEM. */
 int owner_see(struct tour *tour, const struct entry *entry);
 /* The names of the owners of these facts, as far as they were told; NULL: nobody wants them. */
@@ -251,7 +265,6 @@ void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, e
 /* The same: it gets all that the source has beside data. */
 void task_adjust(struct tour *tour, struct tour_task *task, enum tour_step step);
 /* Extended attributes or access control lists are carried over, too. */
-bool tour_wants_details(const struct tour *tour);
 /* Its event waits; then it goes on, or is free. */
 void task_tell(struct tour *tour, struct tour_task *task, enum tour_event_kind event,
                enum tour_step after);
@@ -267,6 +280,7 @@ void folder_remove_waiting(struct tour *tour);
 /* From the first name on. */
 void folder_remove_again(struct tour *tour, struct tour_task *task);
 /* Its steps have come back. */
+void folder_shared(struct tour *tour, struct tour_task *task);
 void folder_listed(struct tour *tour, struct tour_task *task);
 void folder_missed(struct tour *tour, struct tour_task *task);
 void folder_removed(struct tour *tour, struct tour_task *task);

@@ -44,7 +44,7 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
 void task_end(struct tour *tour, struct tour_task *task)
 {
     struct tour_folder *folder = task->folder, *own = task->own;
-    link_release(tour, task->link);
+    link_release(tour->links, task->link);
     if (task->removal) {
         free(task->removal->folder);
         free(task->removal->above);
@@ -125,12 +125,6 @@ void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, e
     job->wish.dry = tour->dry && op != SIDE_DESCRIBE; /* no probe, a look */
     job->wish.replace_folders = tour->wish->tour.force || tour->wish->tour.delete;
     task_live(tour, task, step);
-}
-
-bool tour_wants_details(const struct tour *tour)
-{
-    const uint32_t *wish = tour->wish->attributes;
-    return wish[ATTRIBUTE_XATTRS] >= ATTRIBUTE_ARCHIVE || wish[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE;
 }
 
 void task_adjust(struct tour *tour, struct tour_task *task, enum tour_step step)

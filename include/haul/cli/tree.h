@@ -13,16 +13,22 @@
 int trees_find(struct operands *operands, const struct copy_wish *wish, struct copy *copy,
                struct error *err);
 
-/* One of them: where it is, in texts that tree_end() frees. All zeros is none. */
-struct tree {
-    char *source_root, *path, *target_root;
+/* All sources, as the tours of those that are trees have to know of each other. What it is opened
+ * with outlives it. */
+struct trees {
+    struct copy *copy;
+    const struct operands *operands;
+    const struct copy_wish *wish;
+    struct tour_source *sources; /* in the order of the operands; owned, as are their texts */
+    uint32_t count;
 };
+int trees_open(struct trees *trees, struct copy *copy, const struct operands *operands,
+               const struct copy_wish *wish, struct error *err);
+void trees_close(struct trees *trees);
 
-/* Begin with it; its target's folder is made where it is not there. broken: an error came before
- * it, so that it removes nothing. */
-int tree_begin(struct tree *tree, struct copy *copy, const struct operands *operands,
-               const struct copy_wish *wish, const char *source, bool broken, struct error *err);
-void tree_end(struct tree *tree);
+/* Begin with that one of them; its target's folder is made where it is not there. broken: an error
+ * came before it, so that it removes nothing. */
+int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct error *err);
 
 /* What is said about an event of it: as JSON, or with -v or -i in words. Failures are the caller's
  * to tell. */

@@ -21,14 +21,23 @@
 enum { TOUR_TASKS_MAX = 320, TOUR_BYTES = 256 * 1024 };
 
 /* One operand. The texts stay the caller's. */
+/* A source of the run that brings something into the same folder of the target: what it has is not
+ * taken away by the tour of another. */
+struct tour_source {
+    const char *name; /* beneath both; "": its content is meant. A tree is a folder, or is not */
+    struct job_root root; /* number 0: it is no tree */
+};
+
 struct tour_start {
     struct job_root roots[2]; /* by role; the target's folder is there, unless target_absent */
     const char *path;         /* beneath both of them; "": the source's root itself */
     bool target_absent;       /* --dry-run: a run would make it */
     bool target_fresh;        /* it was made for this */
     bool broken;              /* an error of the source came before it: nothing is deleted */
-    struct facts target;      /* of the target's root, where it is there: it is never copied into
-                                 itself */
+    const struct tour_source *sources; /* all of the run, its own too */
+    uint32_t sources_count;
+    struct facts target; /* of the target's root, where it is there: it is never copied into
+                            itself */
 };
 
 enum tour_event_kind {
@@ -51,9 +60,16 @@ struct tour_event {
     const char *changes;     /* as rsync itemizes them; "": none */
     const struct life *life; /* FILE */
     const struct error *error;
-    struct outcome outcome; /* OVER */
-    uint64_t held_back;     /* OVER: names at least that --max-delete has left */
+    struct outcome outcome;      /* OVER */
+    uint64_t held_back;          /* OVER: names at least that --max-delete has left */
+    const uint64_t *lost_counts; /* OVER: as of receipts, of all that are no files */
 };
+
+/* Files with several names, from one tour to the next into the same folder of the target. NULL: no
+ * memory; NULL is legal. */
+struct tour_links;
+struct tour_links *tour_links_open(void);
+void tour_links_close(struct tour_links *links);
 
 struct tour;
 
@@ -62,6 +78,7 @@ struct tour_config {
     const struct life_run *run;
     uint32_t chunk_bytes;
     uint32_t *numbers;         /* of jobs: the next one */
+    struct tour_links *links;  /* NULL: the tour's own */
     uint64_t *removed_count;   /* names that --delete has taken from the target, of all tours */
     struct progress *progress; /* live figures of all its files */
     const bool *redials;       /* a lost link is dialled again; NULL: it is not */
