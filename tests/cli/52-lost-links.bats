@@ -4,6 +4,7 @@
 # SEED gives other moments, REMOTE_CUTS (2) more of them a copy, and ways that take longer.
 load ../lib/remote
 load ../lib/resume
+load ../lib/tree
 
 CUTS=${REMOTE_CUTS:-2}
 RETRIES=1000
@@ -15,33 +16,6 @@ at_length() {
 
 retried() {
     via=("${via[@]/--retries=0/--retries=$RETRIES}")
-}
-
-# make_tree FOLDER: small files, one with a journal, links, hard links, folders of odd modes and times.
-make_tree() {
-    local i root=$1
-    mkdir -p "$root/a/b/c" "$root/many" "$root/empty" "$root/closed"
-    for ((i = 0; i < 60; i++)); do
-        random_file "$root/many/f$i" $((i * 37 % 9000)) "$i"
-    done
-    for ((i = 0; i < 3; i++)); do
-        random_file "$root/a/large$i" $((2 * MIB + i * 12345)) "$i"
-    done
-    random_file "$root/a/b/c/deep" 70000 7
-    ln -s ../many/f1 "$root/a/link"
-    ln "$root/many/f1" "$root/a/b/hard"
-    ln "$root/a/large0" "$root/hard"
-    mkfifo "$root/fifo"
-    chmod 2750 "$root/a/b"
-    chmod 0555 "$root/closed"
-    find "$root" -depth -exec touch -h -d @1000000000 {} +
-}
-
-# The same, times of folders included.
-equal_trees() {
-    local changes
-    changes=$(rsync -aHni --checksum --delete "$1/" "$2/") || return 1
-    [ -z "$changes" ] || { echo "$changes"; show_run; return 1; }
 }
 
 # Cut CUTS times, each when some more has passed, then left alone.
@@ -74,15 +48,6 @@ went_on() {
     nothing_left
 }
 
-sides() {
-    folders
-    case $1 in
-    push) from=$HERE/tree to=$THERE/copy source=$HERE/tree/ target=$FAR:$THERE/copy ;;
-    pull) from=$THERE/tree to=$HERE/copy source=$FAR:$THERE/tree/ target=$HERE/copy ;;
-    both) from=$THERE/tree to=$THERE/copy source=$FAR:$THERE/tree/ target=$FAR:$THERE/copy ;;
-    esac
-}
-
 # Every regular file was told once, and counted once.
 told_once() {
     local files bytes
@@ -94,33 +59,28 @@ told_once() {
     [ $(($(receipt .bytes_copied) + $(receipt .bytes_kept))) = "$bytes" ] || { show_run; return 1; }
 }
 
-tree_ready() { # WAY
+far_tree_ready() { # WAY
     [ -n "${server_config:-}" ] || server_start
-    sides "$1"
-    rm -rf "$from" "$to"
-    make_tree "$from"
-    mkdir -p "$to/gone/deep" "$to/many"
-    random_file "$to/gone/deep/file" 5000
-    random_file "$to/many/other" 5000
+    tree_ready "$1"
 }
 
 tree_went_on() { # WAY
-    tree_ready "$1"
+    far_tree_ready "$1"
     went_on -rlptgoDH --delete --bwlimit=3M --sync-every=1M
-    equal_trees "$from" "$to"
+    equal_trees
     told_once
-    [ -z "$(find "$to" -name '.*.haul')" ]
 }
 
 # Each file is there or here, and in the end there.
 files_moved() {
-    tree_ready pull
+    far_tree_ready pull
     cp -a "$from" "$SCRATCH/was"
     went_on -rlptgoDH --remove-source-files --bwlimit=3M --sync-every=1M
     [ -z "$(find "$from" ! -type d)" ]
     rm -r "$to/gone" "$to/many/other"
     find "$SCRATCH/was" "$to" -type d -exec touch -d @1000000000 {} + # others than these went away in them
-    equal_trees "$SCRATCH/was" "$to"
+    from=$SCRATCH/was
+    equal_trees
     told_once
 }
 
@@ -167,7 +127,7 @@ hold_agents() {
 
 # The walk cannot be gone on with.
 source_changed() {
-    tree_ready pull
+    far_tree_ready pull
     mkdir "$from/long" # more names than are looked ahead
     (cd "$from/long" && seq -f "%0200g" 6000 | xargs touch -d @1000000000)
     proxy_start
@@ -182,7 +142,7 @@ source_changed() {
     told_once
     copied -rlptgoDH --delete "${via[@]}" "$source" "$target"
     expect_receipt .bytes_copied 0
-    equal_trees "$from" "$to"
+    equal_trees
 }
 
 @test "a tree goes on after lost links: push" { tree_went_on push; at_length tree_went_on both; }
