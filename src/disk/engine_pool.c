@@ -2,6 +2,7 @@
  * and for what io_uring has no operation for. */
 #include "engine_pool.h"
 
+#include "haul/base/clock.h"
 #include "haul/base/num.h"
 
 #include <assert.h>
@@ -16,6 +17,11 @@
 /* More threads than this only wait for the same disk: depth 4-16 saturates it (measured). */
 enum { THREADS_MAX = 16 };
 
+/* To wake whoever waits costs as much as a small file. So, as long as there is more to do, it is
+ * done for several calls once; not where one of the last calls took longer than that. */
+enum { ANNOUNCE_COUNT = 8, QUICK_COUNT = 32 };
+static const uint64_t quick_ns = 5 * NS_PER_MS;
+
 /* System calls need little. Default stacks are 8 MiB of address space each, too much for 32-bit. */
 enum { STACK_BYTES = 128 * 1024 };
 
@@ -24,6 +30,9 @@ struct engine_pool {
     pthread_cond_t work;  /* queued is not empty, or stopping */
     struct queue queued;  /* requests */
     struct queue finished;
+    uint32_t finished_count;
+    uint32_t quick_count; /* calls, the last ones in a row */
+    bool announced;       /* the eventfd is readable, or is about to be */
     bool stopping;
     bool waking; /* one was woken and has not looked yet */
     uint32_t idle_count;
@@ -32,57 +41,75 @@ struct engine_pool {
     pthread_t threads[THREADS_MAX];
 };
 
-/* Readable from now on, or not any more. With the lock held, so that it always tells the state of
- * the finished list. Neither can fail: the counter goes from 0 to 1 and back. */
-static void announce(struct engine_pool *pool, bool finished)
+/* Without the lock, which whoever wakes up by it wants. It cannot fail: the counter is 0. */
+static void tell(const struct engine_pool *pool)
 {
-    uint64_t value = 1;
-    ssize_t moved = finished ? write(pool->event_fd, &value, sizeof(value))
-                             : read(pool->event_fd, &value, sizeof(value));
-    assert(moved == sizeof(value));
-    (void)moved;
+    const uint64_t value = 1;
+    ssize_t wrote = write(pool->event_fd, &value, sizeof(value));
+    assert(wrote == sizeof(value));
+    (void)wrote;
 }
 
-/* With the lock held. One at a time: whoever is woken wakes the next, if there is still something
- * to do then. So calls that take no longer than a thread to wake do not wake them all, and of calls
- * that wait for a disk as many run beside each other as there are threads. */
-static void wake_one(struct engine_pool *pool)
+/* With the lock held. true: tell(), since that is to be told and nobody has. */
+static bool is_to_be_told(struct engine_pool *pool)
+{
+    bool soon = pool->queued.first && pool->finished_count < ANNOUNCE_COUNT &&
+                pool->quick_count >= QUICK_COUNT;
+    bool told = pool->announced || !pool->finished.first || soon;
+    pool->announced |= !told;
+    return !told;
+}
+
+/* With the lock held. true: somebody is to be woken, without it. One at a time: whoever is woken
+ * wakes the next, if there is still something to do then. So calls that take no longer than a
+ * thread to wake do not wake them all, and of calls that wait for a disk as many run beside each
+ * other as there are threads. */
+static bool is_to_be_woken(struct engine_pool *pool)
 {
     if (pool->waking || pool->idle_count == 0 || !pool->queued.first)
-        return;
+        return false;
     pool->waking = true;
-    pthread_cond_signal(&pool->work);
+    return true;
 }
 
-/* The next request, waiting for one; NULL: stopping, and everything that was submitted has been
- * executed. */
-static struct request *next_request(struct engine_pool *pool)
+/* With the lock held, as it is afterwards. */
+static void execute(struct engine_pool *pool, struct request *request)
 {
-    while (!pool->queued.first && !pool->stopping) {
+    bool tells = is_to_be_told(pool), wakes = is_to_be_woken(pool);
+    pthread_mutex_unlock(&pool->lock);
+    if (tells)
+        tell(pool);
+    if (wakes)
+        pthread_cond_signal(&pool->work);
+    uint64_t begun_ns = clock_now_ns();
+    int result = request ? (int)engine_execute(request) : 0;
+    bool quick = clock_now_ns() - begun_ns < quick_ns;
+    pthread_mutex_lock(&pool->lock);
+    if (!request)
+        return;
+    request->result = result;
+    queue_put(&pool->finished, &request->link);
+    pool->finished_count++;
+    pool->quick_count = quick ? pool->quick_count + 1 : 0;
+}
+
+/* Until it stops, and everything that was submitted has been executed. */
+static void *worker(void *argument)
+{
+    struct engine_pool *pool = argument;
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        struct request *request = queue_take(&pool->queued);
+        if (request || (pool->finished.first && !pool->announced)) {
+            execute(pool, request);
+            continue;
+        }
+        if (pool->stopping)
+            break;
         pool->idle_count++;
         pthread_cond_wait(&pool->work, &pool->lock);
         pool->idle_count--;
         pool->waking = false;
-    }
-    struct request *request = queue_take(&pool->queued);
-    wake_one(pool);
-    return request;
-}
-
-static void *worker(void *argument)
-{
-    struct engine_pool *pool = argument;
-    struct request *request;
-    pthread_mutex_lock(&pool->lock);
-    while ((request = next_request(pool))) {
-        pthread_mutex_unlock(&pool->lock);
-        int result = (int)engine_execute(request);
-        pthread_mutex_lock(&pool->lock);
-        request->result = result;
-        bool was_empty = !pool->finished.first;
-        queue_put(&pool->finished, &request->link);
-        if (was_empty)
-            announce(pool, true);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -92,8 +119,10 @@ void engine_pool_submit(struct engine_pool *pool, struct request *request)
 {
     pthread_mutex_lock(&pool->lock);
     queue_put(&pool->queued, &request->link);
-    wake_one(pool);
+    bool wakes = is_to_be_woken(pool);
     pthread_mutex_unlock(&pool->lock);
+    if (wakes)
+        pthread_cond_signal(&pool->work);
 }
 
 uint32_t engine_pool_collect(struct engine_pool *pool, struct request **out, uint32_t max)
@@ -102,8 +131,12 @@ uint32_t engine_pool_collect(struct engine_pool *pool, struct request **out, uin
     pthread_mutex_lock(&pool->lock);
     while (count < max && pool->finished.first)
         out[count++] = queue_take(&pool->finished);
-    if (count > 0 && !pool->finished.first)
-        announce(pool, false);
+    pool->finished_count -= count;
+    /* What is told only now is read the next time. */
+    uint64_t value;
+    if (!pool->finished.first && pool->announced &&
+        read(pool->event_fd, &value, sizeof(value)) == sizeof(value))
+        pool->announced = false;
     pthread_mutex_unlock(&pool->lock);
     return count;
 }

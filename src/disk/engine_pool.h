@@ -16,10 +16,12 @@ int engine_pool_open(struct engine_pool **out, uint32_t wanted, struct error *er
 /* Hands a request over; never fails and never blocks on anything but the lock. */
 void engine_pool_submit(struct engine_pool *pool, struct request *request);
 
-/* Up to `max` finished requests, with request->result = raw; does not wait. */
+/* Up to `max` finished requests, with request->result = raw; does not wait. There may be some
+ * before the eventfd tells. */
 uint32_t engine_pool_collect(struct engine_pool *pool, struct request **out, uint32_t max);
 
-/* An eventfd that is readable exactly while engine_pool_collect() would return something. */
+/* An eventfd that is readable while engine_pool_collect() would return something; of calls that are
+ * short, and of which more are queued, not at once. */
 int engine_pool_event_fd(const struct engine_pool *pool);
 
 /* Executes what is still queued, then ends the threads and frees. NULL is legal. */
