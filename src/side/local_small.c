@@ -31,6 +31,8 @@ enum {
      */
     BATCH_BYTES = 8 * 1024 * 1024,
     PAGE_BYTES = 4096, /* at least */
+    /* That a file's journal orders: so many are not left to be waited for until all are there. */
+    SETTLE_FILES = 64,
 };
 
 int batch_init(struct batch *batch, uint32_t files_max)
@@ -251,13 +253,14 @@ static void work_batched(struct local *self, struct work *work, int result)
 void local_commit_small(struct local *self, struct work *work)
 {
     struct batch *batch = &self->batch;
-    if (!batch->waiting.first)
+    if (!batch->waiting.first && (!batch->riding.first || batch->syncing))
         batch->since_ns = clock_now_ns();
     work->request = (struct request){.owner = &work->owner};
     work->then = work_batched;
     queue_put(&batch->waiting, &work->request.link);
     batch->waiting_count++;
     batch->unsettled_bytes += pages_of(work->small);
+    batch->unsettled_count += work->small->file.ordered;
 }
 
 void local_press_batch(struct local *self, struct work *work)
@@ -413,7 +416,8 @@ bool batch_is_due(const struct local *self)
     if (batch->refused)
         return true;
     return batch->waiting.first && !batch->riding.first &&
-           (batch->unsettled_bytes >= batch_bytes_most(self) || batch_closes(batch));
+           (batch->unsettled_bytes >= batch_bytes_most(self) ||
+            batch->unsettled_count >= SETTLE_FILES || batch_closes(batch));
 }
 
 static void batch_begin(struct local *self)
@@ -423,7 +427,7 @@ static void batch_begin(struct local *self)
     batch->riding = batch->waiting;
     batch->waiting = (struct queue){NULL, NULL};
     batch->waiting_count = 0;
-    batch->unsettled_bytes = 0;
+    batch->unsettled_bytes = batch->unsettled_count = 0;
     batch->pressed = false;
     batch->began_ns = clock_now_ns();
     batch->request = (struct request){

@@ -138,7 +138,8 @@ struct batch {
     uint32_t files_max, used_count;
     struct queue waiting, riding; /* requests of works: of the next round, of this one */
     uint32_t waiting_count;
-    uint64_t unsettled_bytes;          /* of the waiting */
+    uint64_t unsettled_bytes;          /* of the waiting ... */
+    uint32_t unsettled_count;          /* ... and of those that need no sync before their times */
     uint64_t cached_bytes, peak_bytes; /* of all, in the page cache: now, and lately */
     uint64_t since_ns, began_ns;       /* the first waits; the round began */
     bool pressed;                      /* nothing else comes */
