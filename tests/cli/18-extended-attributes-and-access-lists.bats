@@ -129,20 +129,13 @@ dressed() { # TARGET
 
 @test "owners and the users of lists go by their names there, or by number" {
     dressed_source
-    requires unshare
-    sed 's/^nobody:x:65534:/nobody:x:4242:/' /etc/passwd >passwd
-    cat >elsewhere <<END
-#!/bin/sh
-shift
-exec "$HAUL_ROOT/tests/lib/own_mounts" 'mount --bind "$PWD/passwd" /etc/passwd' "\$@"
-END
-    chmod +x elsewhere
+    far_has_other_numbers
     chown 65534:34 source
-    copied -aA -e './elsewhere %h' --remote-path="$HAUL" source "far:$PWD/target"
+    copied -aA "${far[@]}" source "far:$PWD/target"
     expect owner "$(stat -c %u target)" 4242
     getfacl --absolute-names -cn target | grep -q '^user:4242:rw-'
-    itemizes '' -aA -e './elsewhere %h' --remote-path="$HAUL" source "far:$PWD/target"
-    copied -aA --numeric-ids -e './elsewhere %h' --remote-path="$HAUL" source "far:$PWD/target"
+    itemizes '' -aA "${far[@]}" source "far:$PWD/target"
+    copied -aA --numeric-ids "${far[@]}" source "far:$PWD/target"
     expect owner "$(stat -c %u target)" 65534
     getfacl --absolute-names -cn target | grep -q '^user:65534:rw-'
 }

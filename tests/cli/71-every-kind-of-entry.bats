@@ -201,21 +201,13 @@ END
 }
 
 @test "owners of folders, links and files go by their names there, and a second run finds them right" {
-    requires unshare
-    sed 's/^nobody:x:65534:/nobody:x:4242:/' /etc/passwd >passwd
-    cat >elsewhere <<END
-#!/bin/sh
-shift
-exec "$HAUL_ROOT/tests/lib/own_mounts" 'mount --bind "$PWD/passwd" /etc/passwd' "\$@"
-END
-    chmod +x elsewhere
+    far_has_other_numbers
     mkdir -p source/folder
     echo data >source/folder/file
     ln -s x source/folder/link
     mkfifo source/fifo
     setfacl -m u:65534:r source/folder
     chown -hR 65534:1234 source
-    local far=(-e './elsewhere %h' --remote-path="$HAUL")
     copied -aA "${far[@]}" source/ "far:$PWD/target"
     expect owners "$(find target -printf '%U:%G\n' | sort -u)" 4242:1234
     getfacl -cn target/folder | grep -q '^user:4242:r--'

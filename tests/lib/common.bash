@@ -147,6 +147,19 @@ far_is_here() {
     far=(-e "$SCRATCH/here" --remote-path="$HAUL")
 }
 
+# The same, where the user nobody has the number 4242.
+far_has_other_numbers() {
+    requires unshare
+    sed 's/^nobody:x:65534:/nobody:x:4242:/' /etc/passwd >"$SCRATCH/passwd"
+    cat >"$SCRATCH/here" <<END
+#!/bin/sh
+shift
+exec "$HAUL_ROOT/tests/lib/own_mounts" 'mount --bind "$SCRATCH/passwd" /etc/passwd' "\$@"
+END
+    chmod 755 "$SCRATCH/here"
+    far=(-e "$SCRATCH/here %h" --remote-path="$HAUL")
+}
+
 # A field of the receipt: `receipt .target.policy`.
 receipt() {
     tail -n 1 "$SCRATCH/out" | jq -r "select(.event == \"receipt\") | $1"
