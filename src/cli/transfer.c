@@ -313,20 +313,6 @@ static const char *about_one(const struct copy_wish *wish)
                                      : NULL;
 }
 
-/* Whether a source is a folder only its machine knows. */
-static bool refuse_trees(struct transfer *transfer)
-{
-    const struct operands *operands = &transfer->operands;
-    const char *given = about_one(&transfer->options->wish);
-    struct error err = {0};
-    if (operands->trees_count == 0 || !given)
-        return false;
-    error_set_class(&err, ERROR_USAGE, EINVAL, "%s: is a folder, and %s is about one file",
-                    operands->sources[operands->sources_count - 1], given);
-    fail(transfer, &err);
-    return true;
-}
-
 static void copy_trees(struct transfer *transfer)
 {
     const struct operands *operands = &transfer->operands;
@@ -374,6 +360,10 @@ static int refuse_of_several(const struct operands *operands, const struct copy_
                                "--files-from names what is beneath one folder, and there are %u "
                                "sources",
                                operands->sources_count);
+    if (given && operands->trees_count > 0)
+        return error_set_class(err, ERROR_USAGE, EINVAL,
+                               "%s: is a folder, and %s is about one file",
+                               operands->sources[operands->sources_count - 1], given);
     if (!given || operands->sources_count <= 1)
         return 0;
     return error_set_class(err, ERROR_USAGE, EINVAL,
@@ -469,6 +459,17 @@ static bool there_are_many(const struct operands *operands)
     return many;
 }
 
+/* Only the machine of a source knows that it is a folder. */
+static int find_trees_there(struct transfer *transfer, struct copy *copy, struct error *err)
+{
+    struct operands *operands = &transfer->operands;
+    const struct options *options = transfer->options;
+    int rc = trees_find(operands, &options->wish, copy, err);
+    if (rc == 0)
+        rc = refuse_of_several(operands, &options->wish, err);
+    return rc < 0 ? rc : parts_refuse(&transfer->parts, options, operands, err);
+}
+
 /* The logins, for a remote side; from then on there is progress to watch. */
 static int open_all(struct transfer *transfer, struct error *err)
 {
@@ -486,7 +487,7 @@ static int open_all(struct transfer *transfer, struct error *err)
     if (rc >= 0)
         rc = settle_there(transfer, expanded, err);
     if (rc == 0 && operands->source.kind == ADDRESS_REMOTE)
-        rc = trees_find(operands, &transfer->options->wish, copy, err);
+        rc = find_trees_there(transfer, copy, err);
     if (rc == 0)
         rc = make_target(transfer, err);
     return rc < 0 ? rc
@@ -535,8 +536,7 @@ static void copy_all(void *argument)
         if (failed && copy_broken(transfer->copy))
             break;
     }
-    if (!refuse_trees(transfer))
-        copy_trees(transfer);
+    copy_trees(transfer);
     if (transfer->units && transfer->tally.failed_count == 0 && !transfer->interrupted &&
         units_end(transfer->units, transfer->copy, &err) < 0)
         fail(transfer, &err);

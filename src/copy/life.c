@@ -907,9 +907,12 @@ static int life_is_broken(const struct life *life, struct error *err)
     if (bytes == 0 || life->result < 0)
         return 0;
     return error_set_class(err, ERROR_PARTIAL, EIO,
-                           "%s: %llu bytes could not be read and are left out; run it again to "
+                           "%s: %llu bytes could not be read and are left out%s; run it again to "
                            "try them once more",
-                           life_shown(life, SIDE_SOURCE, shown), (unsigned long long)bytes);
+                           life_shown(life, SIDE_SOURCE, shown), (unsigned long long)bytes,
+                           life->job.wish.no_inplace
+                               ? " of what was written beside the target, which stays what it was"
+                               : "");
 }
 
 /* What was copied is known by its digests: by the plan's, or by the journal's. */

@@ -192,7 +192,7 @@ based() { # BYTES|read WAY...
     expect_status 1
     mkdir tree
     copy -r "${options[@]}" tree other
-    expect_status 23
+    expect_status 1
     expect_words 'tree: is a folder'
     copy "${options[@]}" source source2 elsewhere/
     [ "$status" != 0 ]
