@@ -15,7 +15,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /* As in file.c: what is opened is perhaps no file. */
@@ -34,13 +33,11 @@ static uint64_t filesystem_of(int fd, uint64_t device, struct small_known *known
 {
     const uint32_t key = device_key(device);
     uint64_t last = atomic_load(&known->type);
-    struct statfs fs;
     if (last != 0 && (uint32_t)last == key)
         return last >> 32;
-    if (fstatfs(fd, &fs) != 0)
-        return 0;
-    uint64_t type = (uint64_t)fs.f_type & UINT32_MAX;
-    atomic_store(&known->type, type << 32 | key);
+    uint64_t type = filesystem_type(fd);
+    if (type != 0)
+        atomic_store(&known->type, type << 32 | key);
     return type;
 }
 
