@@ -440,20 +440,21 @@ static void life_called(struct life *life, const struct slot *slot)
 
 static void life_described(struct life *life);
 
-/* Both sides are asked what is there, but where nothing is at the target and both are here a small
- * file is taken without asking: that tells what it is. */
+/* Both sides are asked what is there, but a small file of which the target has nothing is put
+ * without asking, and where both are here taken, too: that tells what it is. */
 static void life_describe(struct life *life)
 {
     bool *described = life->described;
     if (life->small && life_road(life))
         life->small = false;
-    bool carried = life->run->carries && *life->run->targets_absent;
+    const uint32_t *absent = life->run->targets_absent;
+    bool guessed = absent && *absent >= LIFE_ABSENT_COUNT;
     bool there = life->job.facts[SIDE_TARGET].kind != FILE_NONE; /* it may be up to date */
     /* Over a line its size gets it one of the many small buffers. */
     bool sized = !life->small || !life->run->carries || there;
     if (sized && !described[SIDE_SOURCE])
         life_enter(life, LIFE_DESCRIBING_SOURCE);
-    else if (life->small && !there && (described[SIDE_TARGET] || carried))
+    else if (life->small && !there && (described[SIDE_TARGET] || guessed))
         life_enter(life, LIFE_WAITING);
     else if (!described[SIDE_TARGET])
         life_enter(life, LIFE_DESCRIBING_TARGET);
@@ -556,10 +557,17 @@ static void life_source_described(struct life *life)
         life_enter(life, LIFE_WAITING);
 }
 
+static void life_count_absent(const struct life *life, bool absent)
+{
+    uint32_t *count = life->run->targets_absent;
+    if (count)
+        *count = absent ? (uint32_t)min_u64(*count + 1, LIFE_ABSENT_COUNT) : 0;
+}
+
 static void life_target_described(struct life *life)
 {
-    if (life->run->carries && life->kind == LIFE_COPY)
-        *life->run->targets_absent = life->job.facts[SIDE_TARGET].kind == FILE_NONE;
+    if (life->kind == LIFE_COPY)
+        life_count_absent(life, life->job.facts[SIDE_TARGET].kind == FILE_NONE);
     if (life->kind == LIFE_LOOK)
         life_end(life);
     else
@@ -614,10 +622,10 @@ static void life_go_by_steps(struct life *life, const struct slot *slot)
     if (slot->result == -EOPNOTSUPP)
         *life->run->takes_small = false;
     if (slot->result == -EEXIST)
-        *life->run->targets_absent = false;
+        life_count_absent(life, false);
     life->small = slot->result == -EEXIST; /* once it is known what is there */
     life->described[SIDE_SOURCE] = false;
-    life->described[SIDE_TARGET] = life->state == LIFE_TAKING; /* or somebody has made one */
+    life->described[SIDE_TARGET] &= life->state == LIFE_TAKING; /* or somebody has made one */
     life->progress->bytes_total = NUM_UNKNOWN;
     life_describe(life);
 }
@@ -650,8 +658,8 @@ static void life_put(struct life *life, const struct slot *slot)
 static void life_moved(struct life *life, const struct slot *slot)
 {
     bool taken = life->state != LIFE_PUTTING, put = life->state != LIFE_TAKING;
-    bool ordinary = slot->result == -EAGAIN || slot->result == -EOPNOTSUPP ||
-                    (slot->result == -EEXIST && taken && put);
+    bool ordinary =
+        slot->result == -EAGAIN || slot->result == -EOPNOTSUPP || (slot->result == -EEXIST && put);
     if (ordinary)
         life_go_by_steps(life, slot);
     else if (slot->result < 0)
@@ -1337,7 +1345,7 @@ void life_prepare(struct life *life, struct slot *slot)
     slot->conditional = slot->from_medium = slot->blank = false;
     if (life->state == LIFE_TAKING || life->state == LIFE_CARRYING)
         slot->length = (uint32_t)min_u64(slot->capacity, SMALL_BYTES_MAX);
-    if (life->state == LIFE_CARRYING)
+    if (life->state == LIFE_CARRYING || life->state == LIFE_PUTTING)
         slot->conditional = !life->described[SIDE_TARGET];
     if (life->state == LIFE_PUTTING)
         slot->length = life->small_bytes;

@@ -180,18 +180,25 @@ static int put_bytes(struct local *self, struct work *work, uint32_t bytes)
     return result;
 }
 
-static int put_step(struct local *self, struct work *work)
+/* The file, whatever it is, or its journal: -EEXIST. Where nobody may know that PUT says no more.
+ */
+static int put_meets(const struct work *work)
 {
-    return put_bytes(self, work, work->slot->length);
+    const struct slot *slot = work->slot;
+    const struct job *job = slot->job;
+    struct stat st;
+    bool absent = !slot->conditional || !place_may_read(work->place) ||
+                  (place_look(work->place, job->target_path, &st) == -ENOENT &&
+                   !ledger_lies(work->place, job));
+    return absent ? 0
+                  : error_set_class(slot->error, ERROR_FILE, EEXIST, "%s: there is something",
+                                    job->target_path);
 }
 
-/* The file, whatever it is, or its journal. */
-static bool put_meets(const struct work *work)
+static int put_step(struct local *self, struct work *work)
 {
-    const struct job *job = work->slot->job;
-    struct stat st;
-    return place_look(work->place, job->target_path, &st) != -ENOENT ||
-           ledger_lies(work->place, job);
+    int result = put_meets(work);
+    return result < 0 ? result : put_bytes(self, work, work->slot->length);
 }
 
 static int carry_step(struct local *self, struct work *work)
@@ -199,10 +206,9 @@ static int carry_step(struct local *self, struct work *work)
     struct local *source = (struct local *)self->config.source;
     struct slot *slot = work->slot;
     const struct place *place;
-    if (slot->conditional && put_meets(work))
-        return error_set_class(slot->error, ERROR_FILE, EEXIST, "%s: there is something",
-                               slot->job->target_path);
-    int result = roots_hold(&source->roots, &slot->job->roots[SIDE_SOURCE], &place, slot->error);
+    int result = put_meets(work);
+    if (result == 0)
+        result = roots_hold(&source->roots, &slot->job->roots[SIDE_SOURCE], &place, slot->error);
     if (result < 0)
         return result;
     result = take_from(source, place, slot);

@@ -197,6 +197,7 @@ static const struct field request_fields[] = {U8(op, SIDE_NAMES), ANY32(job.numb
 
 static const struct field file_fields[] = {FILE_FIELDS};
 static const struct field giving_fields[] = {FILE_FIELDS, GIVEN};
+static const struct field putting_fields[] = {FILE_FIELDS, BOOL(slot.conditional), GIVEN};
 static const struct field asking_fields[] = {FILE_FIELDS, ROOM};
 static const struct field listing_fields[] = {FILE_FIELDS, ANY64(slot.offset), ROOM};
 static const struct field walk_fields[] = {ROOM};
@@ -347,7 +348,7 @@ static const struct {
                    .describes = true,
                    .counts = true,
                    .reports = true},
-    [SIDE_PUT] = {.asked = TABLE(giving_fields),
+    [SIDE_PUT] = {.asked = TABLE(putting_fields),
                   .answered = TABLE(put_fields),
                   .describes = true,
                   .gives = true},

@@ -46,8 +46,9 @@
 #include <stdint.h>
 
 enum {
-    LIFE_HELD_MAX = 150, /* attempts to open a target that a lost server may hold, a second each,
-                            about: until then that has given us up */
+    LIFE_ABSENT_COUNT = 16, /* see life_run */
+    LIFE_HELD_MAX = 150,    /* attempts to open a target that a lost server may hold, a second each,
+                               about: until then that has given us up */
 };
 
 enum life_kind { LIFE_COPY, LIFE_COMPARE, LIFE_LOOK, LIFE_CALL, LIFE_HELP };
@@ -153,8 +154,9 @@ struct life_run {
     /* Both sides are here, and nothing is wished that has to be known of a small file before it is
      * written: it may be carried. */
     bool carries;
-    bool *targets_absent; /* the last target that was looked at was not there: so is the next one,
-                             perhaps. Kept by lives; not NULL where they carry */
+    /* So many targets that were looked at last were not there: the next one, perhaps, is not,
+     * either, and need not be looked at by itself. Kept by lives. NULL: nobody counts. */
+    uint32_t *targets_absent;
 };
 
 struct life;

@@ -58,7 +58,8 @@ enum side_op {
     SIDE_TAKE,    /* source, bytes out: a whole small file and its facts; -EAGAIN: it is none */
     SIDE_PUT,     /* target, bytes in: the whole file is written, a new one or over a small one, of
                      which only what differs -> kept_bytes; it is open until COMMIT. -EAGAIN: what
-                     is there is none, or no file can be made */
+                     is there is none, or no file can be made; -EEXIST: `conditional`, and there is
+                     something, or a journal */
     SIDE_CANCEL,  /* both: what waits at this file for the other end of a pipe comes back with
                      -ECANCELED, now and from now on. Nothing else is affected */
     /* Of a chunk whose digests differ, in the same slot and of the same range: */

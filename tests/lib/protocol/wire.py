@@ -97,7 +97,7 @@ ASKED = {
     KEEP: RANGE + [("digest", "digest")], ERASE: RANGE, SYNC: ROOT + [("earlier", "bool")], COMMIT: [("file", FILE)], ABANDON: [],
     ADJUST: [("file", FILE)], TOUR: [("file", FILE)] + GIVEN, WALK: ROOM, MAKE: [("file", FILE)],
     DETAIL: [("file", FILE), ("offset", "u64")] + ROOM, DRESS: [("file", FILE)] + GIVEN, LIST: [("file", FILE), ("offset", "u64")] + ROOM,
-    MISSING: [("file", FILE)] + GIVEN, REMOVE: [("file", FILE)], TAKE: [("file", FILE)] + ROOM, PUT: [("file", FILE)] + GIVEN,
+    MISSING: [("file", FILE)] + GIVEN, REMOVE: [("file", FILE)], TAKE: [("file", FILE)] + ROOM, PUT: [("file", FILE), ("conditional", "bool")] + GIVEN,
     CANCEL: [], BLOCKS: RANGE, DIFFER: RANGE + [("digest", "digest")], PRESS: [],
     NAMES_OF_LIST: GIVEN,
 }
