@@ -175,6 +175,20 @@ static int take_target(struct operands *operands, const struct options *options,
     return parse_pipe(operands, &operands->target, word, true, err);
 }
 
+/* -l is rsync's, and takes no value. */
+static int refuse_limit(const struct options *options, struct error *err)
+{
+    const char *word = options->operands[0];
+    bool links = options->wish.tour.links && !options->archive;
+    struct stat st;
+    if (options->operands_count < 3 || !links || word[strspn(word, "0123456789")] != '\0' ||
+        lstat(word, &st) == 0)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "%s: there is no such file; scp's -l is --bwlimit here, in KiB a second",
+                           word);
+}
+
 int operands_resolve(struct operands *operands, const struct options *options, struct error *err)
 {
     memset(operands, 0, sizeof(*operands));
@@ -183,7 +197,9 @@ int operands_resolve(struct operands *operands, const struct options *options, s
     operands->trees = options->wish.tour.recursive || options->wish.tour.links ||
                       options->wish.tour.devices || options->wish.tour.specials ||
                       options->files_from;
-    int rc = take_sources(operands, options->operands, err);
+    int rc = refuse_limit(options, err);
+    if (rc == 0)
+        rc = take_sources(operands, options->operands, err);
     if (rc == 0)
         rc = take_target(operands, options, err);
     if (rc < 0)

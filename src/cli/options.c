@@ -735,6 +735,22 @@ static int check_units(const struct options *options, struct error *err)
 static const char changes_words[] =
     "; or is --itemize-changes meant? -i alone takes a key's FILE, as with ssh";
 
+static const char force_words[] =
+    "; or is cp's -f meant? -f takes a filter rule, as rsync's; what is "
+    "in the way is replaced anyway, and folders with --force";
+
+/* What was meant where TARGET is missing, as a short option took another word than was thought. */
+static const char *taken_words(const struct options *options)
+{
+    if (options->identities.count > 0)
+        return changes_words;
+    for (uint32_t i = 0; i < options->filters_count; i++) {
+        if (options->filters[i].kind == FILTER_RULE)
+            return force_words;
+    }
+    return "";
+}
+
 static int check_operands(const struct options *options, struct error *err)
 {
     if (options->help || options->version > 0)
@@ -758,8 +774,7 @@ static int check_operands(const struct options *options, struct error *err)
         return error_set_class(err, ERROR_USAGE, EINVAL, "SOURCE and TARGET are missing");
     if (options->operands_count == 1 && strcmp(options->operands[0], "doctor") != 0)
         return error_set_class(err, ERROR_USAGE, EINVAL, "%s: TARGET is missing%s",
-                               options->operands[0],
-                               options->identities.count > 0 ? changes_words : "");
+                               options->operands[0], taken_words(options));
     for (uint32_t i = 0; i < options->operands_count; i++)
         if (options->operands[i][0] == '\0')
             return error_set_class(err, ERROR_USAGE, EINVAL, "an empty name is no file");

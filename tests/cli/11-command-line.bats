@@ -206,6 +206,21 @@ usage_error() {
     [[ $output == *'is the command "haul verify" meant?'* ]]
 }
 
+@test "-l 1000 of scp, -f of cp: what they are here is said, and nothing is copied" {
+    random_file source 10K
+    run haul -l 1000 source target
+    expect "exit code" "$status" 1
+    [[ $output == *"scp's -l is --bwlimit here"* ]]
+    run haul -f source target
+    expect "exit code" "$status" 1
+    [[ $output == *"or is cp's -f meant?"* ]]
+    [ ! -e target ]
+    echo x >1000
+    mkdir folder
+    haul -l 1000 source folder
+    cmp 1000 folder/1000
+}
+
 @test "on a terminal: one line that fits, with name, phase and figures, redrawn when the size changes" {
     requires script stty
     random_file source 12M
