@@ -79,6 +79,7 @@ class Story:
     old_target: str
     mode: int
     mtime_ns: int
+    based: bool = False  # each run keeps a base for the next
     steps: list = field(default_factory=list)
 
     @property
@@ -106,7 +107,7 @@ def draw(seed, devices=True, sick=True):
     if target in DEVICE_BYTES:
         size = min(size, DEVICE_BYTES[target])
     story = Story(seed, source, target, way, size, draw_layout(rng, size), rng.choice(OLD_TARGETS),
-                  rng.choice([0o644, 0o600, 0o755, 0o640, 0o444]), draw_time(rng))
+                  rng.choice([0o644, 0o600, 0o755, 0o640, 0o444]), draw_time(rng), rng.random() < 0.3)
     if source == "sick" and rng.random() < 0.8:
         story.steps.append(Tamper("source-sicken", rng.getrandbits(48)))
     for _ in range(rng.choice([1, 1, 2, 2, 3, 4])):
@@ -186,7 +187,10 @@ def draw_options(rng, story, calm=False):
     maybe(0.3, "--sync-every=0", "--sync-every=64K", "--sync-every=256K", "--sync-every=1M")
     if story.source == "sick":
         maybe(0.8, "--read-errors=skip", "--read-errors=skip", "--read-errors=stop")
-    maybe(0.3, "--manifest", "--base-manifest", "--base-manifest")
+    if story.based:
+        options.append("--base-manifest")
+    else:
+        maybe(0.15, "--manifest")
     maybe(0.5 if story.target in DEVICE_BYTES else 0.1, "--journal")
     maybe(0.1, "-v", "--stats", "--progress", "-q", "-P")
     if not calm:
