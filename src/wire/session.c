@@ -228,8 +228,9 @@ int session_put(struct session *session, struct wire_message *message, struct sl
     struct codec_payload payload = {.data = NULL};
     const void *data = NULL, *packed;
     uint32_t length = 0;
-    if (message->payload_bytes > 0) {
-        payload = codec_payload(message->op, &message->slot, session->stream.side);
+    if (message->payload_bytes > 0) { /* of the slot: the message is gone before all is sent */
+        assert(slot);
+        payload = codec_payload(message->op, slot, session->stream.side);
         data = payload.data;
     }
     if (data && session->pack && payload.packs)

@@ -72,6 +72,46 @@ static void flip_once(enum side_role role)
     rig_close(rig);
 }
 
+/* A message is gone as soon as it is put; what travels of a chunk is in the slot until it is sent.
+ */
+static void blocks_of_a_chunk_are_sent_after_their_message_is_gone(void **state)
+{
+    enum { AT = 3 * BLOCKS_SIZE, BYTES = 2 * BLOCKS_SIZE };
+    static struct session session;
+    static struct stream far;
+    static uint8_t room[CHUNK];
+    struct rig *rig = rig_make();
+    struct slot *slot = &rig->slots[0], *sent = NULL;
+    struct wire_message message, heard;
+    (void)state;
+    session_init(&session, &rig->links[0]->link, WIRE_CLIENT);
+    stream_init(&far, &rig->links[1]->link, WIRE_SERVER);
+    far.payload_bytes_max = CHUNK;
+    slot->length = CHUNK;
+    slot->op = SIDE_STORE;
+    slot->partial = true;
+    memset(slot->buffer, 1, CHUNK);
+    memset(slot->buffer + AT, 2, BYTES);
+    blocks_add(slot->set, AT, AT + BYTES);
+    codec_message(&message, WIRE_REQUEST, slot->index);
+    message.op = SIDE_STORE;
+    codec_slot(&message.slot, slot);
+    message.payload_bytes = BYTES;
+    assert_int_equal(session_put(&session, &message, slot), 1);
+    memset(&message, 0xff, sizeof(message));
+    while (!sent)
+        assert_true(session_send(&session, &sent, NULL) >= 0);
+    assert_ptr_equal(sent, slot);
+    assert_int_equal(stream_get(&far, &heard, NULL), STREAM_MESSAGE);
+    assert_int_equal(heard.payload_bytes, BYTES);
+    stream_payload_into(&far, room, BYTES);
+    assert_int_equal(stream_get(&far, &heard, NULL), STREAM_PAYLOAD);
+    assert_memory_equal(room, slot->buffer + AT, BYTES);
+    link_close(&rig->links[0]->link);
+    link_close(&rig->links[1]->link);
+    rig_free(rig);
+}
+
 static void stored_payload_with_a_flipped_bit_is_sent_again_once(void **state)
 {
     (void)state;
@@ -426,6 +466,7 @@ static void told_to_stop_the_server_says_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_of_a_chunk_are_sent_after_their_message_is_gone),
         cmocka_unit_test(stored_payload_with_a_flipped_bit_is_sent_again_once),
         cmocka_unit_test(fetched_payload_with_a_flipped_bit_is_sent_again_once),
         cmocka_unit_test(payload_that_is_always_damaged_ends_with_that_slot),
