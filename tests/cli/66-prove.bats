@@ -3,8 +3,9 @@
 # it, tells what it could not count, and leaves no instance of tracefs behind, however it ends.
 load ../lib/common
 
-# A mount namespace with a tracefs: the machine's own stays as it is.
-with_tracefs=("$HAUL_ROOT/tests/lib/own_mounts" 'mount -t tracefs nodev /sys/kernel/tracing')
+# A mount namespace with a tracefs, where the machine has none at its place.
+with_tracefs=("$HAUL_ROOT/tests/lib/own_mounts"
+    'mountpoint -q /sys/kernel/tracing || mount -t tracefs nodev /sys/kernel/tracing')
 
 # The same; at the end it is said what instances are left.
 traced() {
