@@ -27,7 +27,7 @@ static void flood_notes(struct fake *fake)
 static void answer(struct fake *fake,
                    void (*change)(struct wire_message *, const struct wire_message *))
 {
-    static const uint8_t payload[CHUNK];
+    static const uint8_t payload[2 * CHUNK];
     struct wire_message message, reply;
     do {
         if (!fake_await(fake, &message))
