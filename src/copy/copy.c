@@ -73,11 +73,11 @@ struct copy {
     struct lane_team *team;                 /* while it is there the other lanes are its threads' */
     struct copy_file files[COPY_FILES_MAX]; /* ring, in the order in which they were begun */
     uint32_t files_first, files_count;
-    struct life *ended;       /* of them: has come back, and copy_end() is to see it */
-    uint32_t open_max;        /* files that may be open ... */
-    uint32_t small_max;       /* ... and small ones, that go as a whole */
-    bool takes_small, shares; /* see life.h ... */
-    uint32_t targets_absent;  /* ... and so is this */
+    struct life *ended;                   /* of them: has come back, and copy_end() is to see it */
+    uint32_t open_max;                    /* files that may be open ... */
+    uint32_t small_max;                   /* ... and small ones, that go as a whole */
+    bool takes_small, shares;             /* see life.h ... */
+    uint32_t targets_absent, sources_fit; /* ... and so are these */
     uint32_t roots_count;
     bool redials;         /* a lost link is dialled again ... */
     uint32_t dials_count; /* ... and was, so often since something was made last */
@@ -214,8 +214,9 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .shares = &copy->shares,
         .carries = !copy_any_remote(copy) && copy->wish.chmod.count == 0 && !copy->wish.file.chown,
         .targets_absent = &copy->targets_absent,
+        .sources_fit = &copy->sources_fit,
     };
-    copy->targets_absent = copy->run.carries ? LIFE_ABSENT_COUNT : 0;
+    copy->targets_absent = copy->run.carries ? LIFE_ROW_COUNT : 0;
     return result;
 }
 

@@ -7,6 +7,7 @@
 #include "haul/disk/evidence.h"
 #include "haul/disk/pipe.h"
 #include "haul/disk/small.h"
+#include "haul/wire/wire.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -440,21 +441,32 @@ static void life_called(struct life *life, const struct slot *slot)
 
 static void life_described(struct life *life);
 
-/* Both sides are asked what is there, but a small file of which the target has nothing is put
- * without asking, and where both are here taken, too: that tells what it is. */
+/* So many in a row were so: the next one is, too, until it is found out. */
+static bool is_row(const uint32_t *count)
+{
+    return count && *count >= LIFE_ROW_COUNT;
+}
+
+static void row_add(uint32_t *count, bool so)
+{
+    if (count)
+        *count = so ? (uint32_t)min_u64(*count + 1, LIFE_ROW_COUNT) : 0;
+}
+
+/* Both sides are asked what is there, but small files are taken, and put, without asking where that
+ * tells what they are. */
 static void life_describe(struct life *life)
 {
     bool *described = life->described;
     if (life->small && life_road(life))
         life->small = false;
-    const uint32_t *absent = life->run->targets_absent;
-    bool guessed = absent && *absent >= LIFE_ABSENT_COUNT;
+    bool absent = described[SIDE_TARGET] || is_row(life->run->targets_absent);
     bool there = life->job.facts[SIDE_TARGET].kind != FILE_NONE; /* it may be up to date */
     /* Over a line its size gets it one of the many small buffers. */
-    bool sized = !life->small || !life->run->carries || there;
-    if (sized && !described[SIDE_SOURCE])
+    bool fits = life->run->carries || is_row(life->run->sources_fit);
+    if (!described[SIDE_SOURCE] && !(life->small && fits && !there))
         life_enter(life, LIFE_DESCRIBING_SOURCE);
-    else if (life->small && !there && (described[SIDE_TARGET] || guessed))
+    else if (life->small && !there && absent)
         life_enter(life, LIFE_WAITING);
     else if (!described[SIDE_TARGET])
         life_enter(life, LIFE_DESCRIBING_TARGET);
@@ -548,6 +560,10 @@ static void life_source_described(struct life *life)
 {
     const struct job *job = &life->job;
     struct error err = {.class = ERROR_NONE};
+    if (life->kind == LIFE_COPY)
+        row_add(life->run->sources_fit,
+                job->facts[SIDE_SOURCE].kind == FILE_REGULAR &&
+                    job->facts[SIDE_SOURCE].size_bytes <= WIRE_POCKET_BYTES);
     if (life->kind == LIFE_LOOK)
         life_end(life);
     else if (life->kind == LIFE_COPY)
@@ -557,17 +573,10 @@ static void life_source_described(struct life *life)
         life_enter(life, LIFE_WAITING);
 }
 
-static void life_count_absent(const struct life *life, bool absent)
-{
-    uint32_t *count = life->run->targets_absent;
-    if (count)
-        *count = absent ? (uint32_t)min_u64(*count + 1, LIFE_ABSENT_COUNT) : 0;
-}
-
 static void life_target_described(struct life *life)
 {
     if (life->kind == LIFE_COPY)
-        life_count_absent(life, life->job.facts[SIDE_TARGET].kind == FILE_NONE);
+        row_add(life->run->targets_absent, life->job.facts[SIDE_TARGET].kind == FILE_NONE);
     if (life->kind == LIFE_LOOK)
         life_end(life);
     else
@@ -621,9 +630,12 @@ static void life_go_by_steps(struct life *life, const struct slot *slot)
     log_debug("%s", slot->error->text);
     if (slot->result == -EOPNOTSUPP)
         *life->run->takes_small = false;
+    bool guessed = life->state == LIFE_TAKING && !life->described[SIDE_SOURCE];
     if (slot->result == -EEXIST)
-        life_count_absent(life, false);
-    life->small = slot->result == -EEXIST; /* once it is known what is there */
+        row_add(life->run->targets_absent, false);
+    if (guessed)
+        row_add(life->run->sources_fit, false);
+    life->small = slot->result == -EEXIST || guessed; /* once it is known what is there */
     life->described[SIDE_SOURCE] = false;
     life->described[SIDE_TARGET] &= life->state == LIFE_TAKING; /* or somebody has made one */
     life->progress->bytes_total = NUM_UNKNOWN;
@@ -635,6 +647,8 @@ static void life_taken(struct life *life, const struct slot *slot)
     bool taking = life->state == LIFE_TAKING;
     if (taking && life_is_left_out(life))
         return;
+    if (taking)
+        row_add(life->run->sources_fit, slot->count <= WIRE_POCKET_BYTES);
     life_itemize(life);
     life->small_bytes = slot->count;
     life->progress->bytes_total = slot->count;

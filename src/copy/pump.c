@@ -524,14 +524,14 @@ static void pump_claim(struct life *first)
     }
 }
 
-/* A small file that is known to be so small goes in a pocket: over a long line as many are under
- * way as there are buffers for. */
+/* A small file that is so small, as is known or guessed, goes in a pocket: over a long line as many
+ * are under way as there are buffers for. */
 static struct slot *pump_pocket(struct pump *pump, const struct life *life)
 {
     const struct slot *first = &pump->slots[pump->slots_count];
     bool fits = pump->pockets_count > 0 && life->want == LIFE_WANTS_WHOLE &&
-                life->described[SIDE_SOURCE] &&
-                life->job.facts[SIDE_SOURCE].size_bytes <= first->capacity;
+                (!life->described[SIDE_SOURCE] ||
+                 life->job.facts[SIDE_SOURCE].size_bytes <= first->capacity);
     return fits ? pump_find(pump, pump->slots_count, pump->pockets_count) : NULL;
 }
 

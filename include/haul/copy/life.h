@@ -46,9 +46,9 @@
 #include <stdint.h>
 
 enum {
-    LIFE_ABSENT_COUNT = 16, /* see life_run */
-    LIFE_HELD_MAX = 150,    /* attempts to open a target that a lost server may hold, a second each,
-                               about: until then that has given us up */
+    LIFE_ROW_COUNT = 16, /* see life_run */
+    LIFE_HELD_MAX = 150, /* attempts to open a target that a lost server may hold, a second each,
+                            about: until then that has given us up */
 };
 
 enum life_kind { LIFE_COPY, LIFE_COMPARE, LIFE_LOOK, LIFE_CALL, LIFE_HELP };
@@ -157,6 +157,8 @@ struct life_run {
     /* So many targets that were looked at last were not there: the next one, perhaps, is not,
      * either, and need not be looked at by itself. Kept by lives. NULL: nobody counts. */
     uint32_t *targets_absent;
+    /* The same of sources that fit into a pocket: the next one is taken into one. */
+    uint32_t *sources_fit;
 };
 
 struct life;
