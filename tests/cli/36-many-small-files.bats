@@ -43,12 +43,19 @@ without_disk() {
 
 @test "one sync of many that takes long was not the last: the files behind it go as a whole, too" {
     local i
-    mkdir tiny
+    requires root loop
+    mkdir tiny memory # a disk in memory: no other sync may take long
+    mount -t tmpfs -o size=96M haul-test memory
+    cleanup_fn unmount "$SCRATCH/memory"
+    truncate -s 64M memory/disk
+    mkfs.ext4 -q -F memory/disk
+    mount -o loop memory/disk made
+    cleanup_fn unmount "$SCRATCH/made"
     for ((i = 0; i < 600; i++)); do echo "$i" >"tiny/$i"; done
     under=(env ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -qq -e trace=syncfs -e inject=syncfs:delay_exit=5500000:when=1 -o "$SCRATCH/trace")
     copied -v tiny/* made
     [ "$(grep -c syncfs trace)" -gt 1 ]
-    ! grep -q 'each by itself' err
+    [ "$(grep -c "each by itself" err)" = 0 ]
     expect "as a whole" "$(batched)" 600
 }
 
