@@ -111,6 +111,24 @@ listed_files_moved() {
     told_once
 }
 
+# More names than are looked ahead.
+long_make() {
+    mkdir "$from/long"
+    (cd "$from/long" && seq -f "%0200g" 6000 | xargs touch -d @1000000000)
+}
+
+# What was moved before a cut is in the list, and at the source no more: that is no failure.
+listed_moved() {
+    far_tree_ready pull
+    long_make
+    (cd "$from" && find . ! -type d -printf '%P\n') >"$SCRATCH/list"
+    cp -a "$from" "$SCRATCH/listed"
+    went_on -lptgoDH --remove-source-files --files-from="$SCRATCH/list" --bwlimit=3M --sync-every=1M
+    [ -z "$(find "$from" ! -type d)" ]
+    rm -r "$to/gone" "$to/many/other"
+    expect "the difference" "$(cd "$SCRATCH" && diff -r --no-dereference listed "$to" | grep -v ': empty$\|: closed$\|is a fifo')" ""
+}
+
 # lost_after COMMAND...: a copy has passed some, the command runs, and then the link is lost.
 lost_after() {
     waits_until 60 eval '[ $(($(proxy_count up) + $(proxy_count down))) -gt 1000000 ]'
@@ -128,8 +146,7 @@ hold_agents() {
 # The walk cannot be gone on with.
 source_changed() {
     far_tree_ready pull
-    mkdir "$from/long" # more names than are looked ahead
-    (cd "$from/long" && seq -f "%0200g" 6000 | xargs touch -d @1000000000)
+    long_make
     proxy_start
     retried
     copy_start -rlptgoDH --delete --sync-every=1M --bwlimit=3M "${via[@]}" "$source" "$target"
@@ -146,7 +163,7 @@ source_changed() {
 }
 
 @test "a tree goes on after lost links: push" { tree_went_on push; at_length tree_went_on both; }
-@test "a tree goes on after lost links: pull" { tree_went_on pull; at_length files_moved; at_length source_changed; }
+@test "a tree goes on after lost links: pull" { tree_went_on pull; at_length files_moved; at_length listed_moved; at_length source_changed; }
 
 @test "files of a list that are moved go on after a lost link, and none is missed" { listed_files_moved; }
 
