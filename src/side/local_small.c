@@ -147,6 +147,13 @@ static uint32_t put_create_mode(const struct job *job)
     return everybody || job->wish.attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE ? mode : 0;
 }
 
+/* Whoever has not looked does so now. */
+static int put_refuse(const struct slot *slot)
+{
+    return error_set_class(slot->error, ERROR_FILE, EEXIST, "%s: there is something",
+                           slot->job->target_path);
+}
+
 static int put_bytes(struct local *self, struct work *work, uint32_t bytes)
 {
     struct slot *slot = work->slot;
@@ -169,6 +176,8 @@ static int put_bytes(struct local *self, struct work *work, uint32_t bytes)
     int result = small_put(&work->small->file, &wish, slot->error);
     if (result == 0)
         result = local_put_attributes(self, work, &seen, slot->error);
+    else if (result == -EEXIST && slot->conditional)
+        return put_refuse(slot);
     else if (result == -EEXIST) /* and perhaps a journal tells more of it */
         result = ledger_lies(work->place, job)
                      ? -EAGAIN
@@ -180,19 +189,13 @@ static int put_bytes(struct local *self, struct work *work, uint32_t bytes)
     return result;
 }
 
-/* The file, whatever it is, or its journal: -EEXIST. Where nobody may know that PUT says no more.
- */
+/* Its journal, before anything is made beside it. */
 static int put_meets(const struct work *work)
 {
     const struct slot *slot = work->slot;
-    const struct job *job = slot->job;
-    struct stat st;
-    bool absent = !slot->conditional || !place_may_read(work->place) ||
-                  (place_look(work->place, job->target_path, &st) == -ENOENT &&
-                   !ledger_lies(work->place, job));
-    return absent ? 0
-                  : error_set_class(slot->error, ERROR_FILE, EEXIST, "%s: there is something",
-                                    job->target_path);
+    bool lies =
+        slot->conditional && place_may_read(work->place) && ledger_lies(work->place, slot->job);
+    return lies ? put_refuse(slot) : 0;
 }
 
 static int put_step(struct local *self, struct work *work)
