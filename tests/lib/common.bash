@@ -10,7 +10,7 @@ HAUL=$HAUL_BUILD/haul
 TOOLS=$HAUL_BUILD/tests/lib
 MIB=$((1024 * 1024))
 # A sanitizer's complaint must never pass for one of haul's own exit codes.
-export ASAN_OPTIONS="exitcode=99:${ASAN_OPTIONS:-}" UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
+export ASAN_OPTIONS="exitcode=99:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}" UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
 export LC_ALL=C.UTF-8
 unset HAUL_RSH
 
