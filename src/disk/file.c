@@ -1107,10 +1107,10 @@ uint64_t file_data_end(const struct file *file, uint64_t start, uint64_t end)
     while (offset < end) {
         if (file_next_data(file, offset, &data, &behind, NULL) < 0)
             return end;
-        if (data >= end)
+        if (data >= end || data >= behind)
             break;
         data_end = min_u64(behind, end);
-        offset = max_u64(behind, offset + 1);
+        offset = behind;
     }
     return data_end;
 }

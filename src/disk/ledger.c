@@ -190,12 +190,14 @@ static uint64_t ledger_old_bytes(const struct ledger *ledger, const struct journ
     while (offset < limit) {
         if (file_next_data(ledger->file, offset, &start, &end, NULL) < 0)
             return limit;
+        if (start >= end)
+            break;
         uint64_t i = div_ceil(min_u64(end, limit), header->chunk_bytes);
-        while (start < end && i > start / header->chunk_bytes && bit_is_set(listed, i - 1))
+        while (i > start / header->chunk_bytes && bit_is_set(listed, i - 1))
             i--;
-        if (start < end && i > start / header->chunk_bytes)
+        if (i > start / header->chunk_bytes)
             old_bytes = min_u64(i * header->chunk_bytes, limit);
-        offset = max_u64(end, offset + 1);
+        offset = end;
     }
     return old_bytes;
 }

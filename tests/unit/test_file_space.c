@@ -167,6 +167,27 @@ static void file_next_data_file_grown_since_ends_at_the_old_size(void **state)
     assert_data(place, 3 * BLOCK, 2 * BLOCK, 2 * BLOCK);
 }
 
+/* Whatever is asked for: it took as long as there are bytes, which no test would have seen the end
+ * of. */
+static void file_data_end_of_what_is_not_there_is_found_at_once(void **state)
+{
+    struct place *place = *state;
+    make_file(place->path, 0, 0600);
+    assert_int_equal(open_source(place), 0);
+    assert_int_equal(file_data_end(&place->file, 0, UINT64_C(1) << 61), 0);
+    assert_int_equal(file_data_end(&place->file, UINT64_C(1) << 60, UINT64_C(1) << 61), UINT64_C(1)
+                                                                                            << 60);
+    file_close(&place->file);
+    assert_int_equal(truncate(place->path, 5 * BLOCK), 0);
+    assert_int_equal(open_source(place), 0);
+    assert_int_equal(file_data_end(&place->file, BLOCK, UINT64_C(1) << 61), BLOCK);
+    file_close(&place->file);
+    make_file(place->path, 5 * BLOCK, 0600);
+    assert_int_equal(open_source(place), 0);
+    assert_int_equal(file_data_end(&place->file, BLOCK, UINT64_C(1) << 61), 5 * BLOCK);
+    assert_int_equal(file_data_end(&place->file, BLOCK, 2 * BLOCK), 2 * BLOCK);
+}
+
 static void file_punch_reads_as_zeros_and_frees(void **state)
 {
     struct place *place = *state;
@@ -275,6 +296,7 @@ int main(void)
         IN_PLACE(file_next_data_between_holes),
         IN_PLACE(file_next_data_no_data_and_no_holes),
         IN_PLACE(file_next_data_file_grown_since_ends_at_the_old_size),
+        IN_PLACE(file_data_end_of_what_is_not_there_is_found_at_once),
         IN_PLACE(file_punch_reads_as_zeros_and_frees),
         IN_PLACE(file_punch_not_writable_is_an_error),
         IN_PLACE(file_reopen_other_flags_same_file),
