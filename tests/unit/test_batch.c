@@ -215,6 +215,10 @@ static void commit_over_older_files_takes_one_sync(void **state)
     assert_int_equal(all_of_one(bench, 0, SIDE_PUT), 1);
     assert_int_equal(bench->slots[0].result, -EAGAIN);
     unlink(journal);
+    bench->slots[0].conditional = true; /* nobody has looked whether there is one */
+    assert_int_equal(all_of_one(bench, 0, SIDE_PUT), 1);
+    assert_int_equal(bench->slots[0].result, -EEXIST);
+    is_there(bench, 0, true);
 }
 
 /* Nobody says that nothing else comes: they do not wait for ever. */
