@@ -327,17 +327,6 @@ static void task_left(struct tour *tour, struct tour_task *task)
     task_end(tour, task);
 }
 
-/* It is in the list, and not at the source. We have moved it ourselves, before a link was lost, or
- * it never was. Folders are not moved. */
-static void task_sought(struct tour *tour, struct tour_task *task)
-{
-    enum file_kind kind = task->life.job.facts[SIDE_TARGET].kind;
-    if (task->life.result == 0 && kind != FILE_NONE && kind != FILE_FOLDER)
-        task_end(tour, task);
-    else
-        task_fail(tour, task, task->error);
-}
-
 void task_returned(struct tour *tour, struct tour_task *task)
 {
     switch (task->step) {
@@ -379,9 +368,6 @@ void task_returned(struct tour *tour, struct tour_task *task)
     case STEP_LEAVING:
         task_left(tour, task);
         break;
-    case STEP_SEEKING:
-        task_sought(tour, task);
-        break;
     case STEP_FREE:
     case STEP_BLOCKED:
     case STEP_SETTLING:
@@ -422,9 +408,6 @@ void task_restart(struct tour *tour, struct tour_task *task)
         break;
     case STEP_LEAVING:
         task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);
-        break;
-    case STEP_SEEKING:
-        task_call(tour, task, STEP_SEEKING, SIDE_TARGET, SIDE_DESCRIBE);
         break;
     case STEP_FREE:
     case STEP_BLOCKED:
@@ -573,12 +556,7 @@ static void task_fail_there(struct tour *tour, struct tour_task *task, const str
     error_set_class(&err, entry->complete ? ERROR_VANISHED : ERROR_FILE, (int)entry->errnum,
                     "%s%s%s: %s", far ? address_peer(peer, sizeof(peer), address) : "",
                     far ? ": " : "", shown ? shown : task->path, entry->text);
-    if (!tour->names_gone || !tour->wish->tour.names || entry->errnum != ENOENT) {
-        task_fail(tour, task, &err);
-        return;
-    }
-    *task->error = err;
-    task_call(tour, task, STEP_SEEKING, SIDE_TARGET, SIDE_DESCRIBE);
+    task_fail(tour, task, &err);
 }
 
 /* Only told. */

@@ -82,7 +82,6 @@ enum tour_step {
     STEP_FINISHING, /* a folder gets its attributes */
     STEP_SETTLING,  /* --remove-source-files: what it is at the target becomes durable ... */
     STEP_LEAVING,   /* ... and the source goes */
-    STEP_SEEKING,   /* what is in the list and not at the source: have we moved it? */
     STEP_TELLING,   /* an event waits to be taken */
 };
 
@@ -172,8 +171,7 @@ struct tour {
     uint64_t skipped_sum;
     bool astray;           /* they were not ... */
     bool over_again;       /* ... and once all is done the walk begins once more */
-    bool names_gone;       /* we have moved some: the last name of a file, too, may be one of
-                              several, and what is listed may be at the target only */
+    bool names_gone;       /* the last name of a file, too, may be one of several */
     uint64_t told_count;   /* files */
     uint64_t untold_count; /* of these, so many are not told again */
 
