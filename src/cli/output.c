@@ -14,16 +14,19 @@
 enum { LINE_BYTES = 4 * 9216 };
 /* A JSON escape of one byte is at most six. */
 enum { JSON_BYTES = 6 * ERROR_TEXT_BYTES };
+/* A line with some of these texts. */
+enum { STDOUT_BYTES = 4 * JSON_BYTES };
 
 /* What stands in for a closed standard input can be told from one that somebody has given. */
 int output_guard(void)
 {
+    static char buffer[STDOUT_BYTES];
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         int flags = fd == STDIN_FILENO ? O_PATH : O_RDWR;
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags) != fd)
             return -EBADF;
     }
-    return 0;
+    return setvbuf(stdout, buffer, _IOLBF, sizeof(buffer)) ? -EBADF : 0;
 }
 
 int output_give_away(struct error *err)

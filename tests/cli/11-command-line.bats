@@ -264,3 +264,16 @@ END
     [[ $output == *"0 B copied, 8.00 MiB kept, durable after"* ]] || { echo "$output"; false; }
     [[ $output != *"/s"* ]]
 }
+
+# Several processes may share a standard output, as those of xargs -P do.
+@test "each line on standard output is written in one go" {
+    requires strace
+    local i long
+    long=$(printf 'n%.0s' {1..200})
+    mkdir many
+    for ((i = 0; i < 20; i++)); do echo "$i" >"many/$long$i"; done
+    strace -f -qq -s 100000 -e trace=write -e write=none -o trace "$HAUL" --json -r many made >lines 3>&-
+    [ "$(wc -l <lines)" -ge 21 ]
+    expect "writes" "$(grep -c ' write(1, "{.*}\\n", ' trace)" "$(wc -l <lines)"
+    expect "other writes" "$(grep ' write(1, ' trace | grep -vc ' write(1, "{.*}\\n", ')" 0
+}

@@ -11,7 +11,9 @@
 
 /* The first thing to do: fill descriptors 0 to 2 where the caller closed them, or the next file
  * that is opened gets one of those numbers and the receipt is written into it. Whoever closed them
- * wants to hear nothing, so that what is said there is no failure. 0, or -EBADF. */
+ * wants to hear nothing, so that what is said there is no failure. From then on each line on
+ * standard output is one write, since several processes may have the same file there. 0, or -EBADF.
+ */
 int output_guard(void);
 
 /* Standard output is data from now on: its descriptor, under another number, which this process
