@@ -37,7 +37,7 @@ struct engine_pool {
     bool waking; /* one was woken and has not looked yet */
     uint32_t idle_count;
     int event_fd;
-    uint32_t threads_count;
+    uint32_t threads_count, threads_most;
     pthread_t threads[THREADS_MAX];
 };
 
@@ -72,15 +72,60 @@ static bool is_to_be_woken(struct engine_pool *pool)
     return true;
 }
 
+/* With the lock held. true: grow(), without it. All have something to do, and there is more. */
+static bool is_to_grow(struct engine_pool *pool)
+{
+    if (pool->waking || pool->idle_count > 0 || !pool->queued.first || pool->stopping ||
+        pool->threads_count == pool->threads_most)
+        return false;
+    pool->waking = true;
+    pool->threads_count++;
+    return true;
+}
+
+static void *worker(void *argument);
+
+/* Signals are for the thread that owns the engine: here they are blocked. */
+static int start_thread(struct engine_pool *pool, pthread_t *thread)
+{
+    pthread_attr_t attributes;
+    int status = pthread_attr_init(&attributes);
+    if (status != 0)
+        return -status;
+    size_t stack_bytes = (size_t)max_u64(STACK_BYTES, (uint64_t)PTHREAD_STACK_MIN);
+    status = pthread_attr_setstacksize(&attributes, stack_bytes);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (status == 0)
+        status = pthread_create(thread, &attributes, worker, pool);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -status;
+}
+
+/* One at a time, as `waking` is set: nobody else changes the count meanwhile. */
+static void grow(struct engine_pool *pool)
+{
+    if (start_thread(pool, &pool->threads[pool->threads_count - 1]) == 0)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->threads_most = --pool->threads_count;
+    pool->waking = false;
+    pthread_mutex_unlock(&pool->lock);
+}
+
 /* With the lock held, as it is afterwards. */
 static void execute(struct engine_pool *pool, struct request *request)
 {
-    bool tells = is_to_be_told(pool), wakes = is_to_be_woken(pool);
+    bool tells = is_to_be_told(pool), wakes = is_to_be_woken(pool), grows = is_to_grow(pool);
     pthread_mutex_unlock(&pool->lock);
     if (tells)
         tell(pool);
     if (wakes)
         pthread_cond_signal(&pool->work);
+    if (grows)
+        grow(pool);
     uint64_t begun_ns = clock_now_ns();
     int result = request ? (int)engine_execute(request) : 0;
     bool quick = clock_now_ns() - begun_ns < quick_ns;
@@ -98,6 +143,7 @@ static void *worker(void *argument)
 {
     struct engine_pool *pool = argument;
     pthread_mutex_lock(&pool->lock);
+    pool->waking = false;
     for (;;) {
         struct request *request = queue_take(&pool->queued);
         if (request || (pool->finished.first && !pool->announced)) {
@@ -119,10 +165,12 @@ void engine_pool_submit(struct engine_pool *pool, struct request *request)
 {
     pthread_mutex_lock(&pool->lock);
     queue_put(&pool->queued, &request->link);
-    bool wakes = is_to_be_woken(pool);
+    bool wakes = is_to_be_woken(pool), grows = is_to_grow(pool);
     pthread_mutex_unlock(&pool->lock);
     if (wakes)
         pthread_cond_signal(&pool->work);
+    if (grows)
+        grow(pool);
 }
 
 uint32_t engine_pool_collect(struct engine_pool *pool, struct request **out, uint32_t max)
@@ -146,6 +194,14 @@ int engine_pool_event_fd(const struct engine_pool *pool)
     return pool->event_fd;
 }
 
+static uint32_t thread_count(struct engine_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    uint32_t count = pool->threads_count;
+    pthread_mutex_unlock(&pool->lock);
+    return count;
+}
+
 void engine_pool_close(struct engine_pool *pool)
 {
     if (!pool)
@@ -154,36 +210,14 @@ void engine_pool_close(struct engine_pool *pool)
     pool->stopping = true;
     pthread_cond_broadcast(&pool->work);
     pthread_mutex_unlock(&pool->lock);
-    for (uint32_t i = 0; i < pool->threads_count; i++)
+    /* Who starts a thread is before it in the row, so that one is there when its turn comes. */
+    for (uint32_t i = 0; i < thread_count(pool); i++)
         pthread_join(pool->threads[i], NULL);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
     if (pool->event_fd >= 0)
         close(pool->event_fd);
     free(pool);
-}
-
-/* Signals are for the thread that owns the engine: here they are blocked. */
-static int start_threads(struct engine_pool *pool, uint32_t wanted)
-{
-    pthread_attr_t attributes;
-    int status = pthread_attr_init(&attributes);
-    if (status != 0)
-        return -status;
-    size_t stack_bytes = (size_t)max_u64(STACK_BYTES, (uint64_t)PTHREAD_STACK_MIN);
-    status = pthread_attr_setstacksize(&attributes, stack_bytes);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (status == 0 && pool->threads_count < wanted) {
-        pthread_t *thread = &pool->threads[pool->threads_count];
-        status = pthread_create(thread, &attributes, worker, pool);
-        if (status == 0)
-            pool->threads_count++;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return pool->threads_count > 0 ? 0 : -status;
 }
 
 int engine_pool_open(struct engine_pool **out, uint32_t wanted, struct error *err)
@@ -198,11 +232,14 @@ int engine_pool_open(struct engine_pool **out, uint32_t wanted, struct error *er
     if (pool->event_fd < 0)
         status = error_set(err, errno, "eventfd for the engine threads");
     if (status == 0) {
-        status = start_threads(pool, (uint32_t)min_u64(wanted, THREADS_MAX));
+        pool->threads_most = (uint32_t)min_u64(wanted, THREADS_MAX);
+        pool->threads_count = 1;
+        status = start_thread(pool, &pool->threads[0]);
         if (status < 0)
             error_set(err, -status, "no thread for the engine threads");
     }
     if (status < 0) {
+        pool->threads_count = 0;
         engine_pool_close(pool);
         return status;
     }

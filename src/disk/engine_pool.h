@@ -9,8 +9,8 @@
 
 struct engine_pool;
 
-/* Starts up to `wanted` threads. Fewer are enough to work (a cgroup's pids limit, RLIMIT_NPROC);
- * without any, -EAGAIN. -ENOMEM, or -errno of eventfd(2). */
+/* Up to `wanted` threads, each when all others are busy and there is more. Fewer are enough to work
+ * (a cgroup's pids limit, RLIMIT_NPROC); without any, -EAGAIN. -ENOMEM, or -errno of eventfd(2). */
 int engine_pool_open(struct engine_pool **out, uint32_t wanted, struct error *err);
 
 /* Hands a request over; never fails and never blocks on anything but the lock. */
