@@ -46,14 +46,13 @@ static struct options rest_of(const struct options *options)
 
 /* ---- haul plan ---- */
 
-/* What is not known before all is copied, or is about one file beside it; and what a unit that was
- * done would leave out when it is looked at again. */
+/* What is not known before all is copied, or is about one file beside it; what a unit that was done
+ * would leave out when it is looked at again; and what would make less of a unit than it is, whose
+ * receipt says all of it. So for those who do one, too, and for the end. */
 static const char *not_planned(const struct options *options)
 {
     const struct copy_wish *wish = &options->wish;
-    return options->json                          ? "--json: a plan is lines of JSON already"
-           : wish->dry_run                        ? "--dry-run: a plan changes nothing"
-           : wish->manifest_path                  ? "--manifest"
+    return wish->manifest_path                    ? "--manifest"
            : wish->base_path                      ? "--base-manifest"
            : wish->digest_path                    ? "--digest-file"
            : wish->file.journal_path              ? "--journal"
@@ -67,17 +66,24 @@ static const char *not_planned(const struct options *options)
                                                   : NULL;
 }
 
+static int refuse_given(const struct options *options, const char *given, struct error *err)
+{
+    return given ? error_set_class(err, ERROR_USAGE, EINVAL, "haul %s does not go with %s",
+                                   options->operands[0], given)
+                 : 0;
+}
+
 static int refuse_plan(const struct options *options, struct error *err)
 {
-    const char *given = not_planned(options);
+    const char *given = options->json           ? "--json: a plan is lines of JSON already"
+                        : options->wish.dry_run ? "--dry-run: a plan changes nothing"
+                                                : not_planned(options);
     if (options->operands_count != 3 || options->unit_given)
         return error_set_class(err, ERROR_USAGE, EINVAL,
                                "haul plan takes one SOURCE and one TARGET");
-    if (given)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "haul plan does not go with %s", given);
     if (options->unit_bytes > 0 && options->unit_bytes < UNIT_BYTES_MIN)
         return error_set_class(err, ERROR_USAGE, EINVAL, "--unit-size: 1M is the least");
-    return 0;
+    return refuse_given(options, given, err);
 }
 
 static void say_what_follows(const struct units *units, const struct options *options)
@@ -153,6 +159,17 @@ static int enter_folder(const struct planned *planned, struct error *err)
                            folder, strerror(errno));
 }
 
+/* What of a plan is to be copied was said when it was made: its receipt says all of that. */
+static int refuse_behind(const struct planned *planned, const struct options *given,
+                         struct error *err)
+{
+    bool chooses = given->filters_count > 0 || given->files_from;
+    return refuse_given(given,
+                        chooses ? "filter rules and --files-from: those of haul plan count"
+                                : not_planned(&planned->options),
+                        err);
+}
+
 /* Its own words, and behind them those that the run was given. */
 static int parse_command(struct planned *planned, const struct options *given, struct error *err)
 {
@@ -172,8 +189,9 @@ static int parse_command(struct planned *planned, const struct options *given, s
     planned->argv[count++] = (char *)header->source;
     planned->argv[count++] = (char *)header->target;
     int result = options_parse(&planned->options, (int)count, planned->argv, err);
-    if (result < 0)
-        error_prefix(err, "%s", planned->path);
+    if (result == 0)
+        return refuse_behind(planned, given, err);
+    error_prefix(err, "%s", planned->path);
     return result;
 }
 

@@ -271,6 +271,20 @@ tree() {
     refuses 1 verify --unit-size=1M source target
     refuses 1 run plan
     refuses 11 run plan --unit=1
+    planned source target
+    for words in --manifest=m --base-manifest=b --digest-file=d --journal=j --no-inplace --size=$MIB --range=0,1 --ranges-from=/dev/null \
+        --existing --ignore-existing --size-only --max-size=10 -u --remove-source-files --reflink=always; do
+        refuses 1 run plan --unit=1 "$words"
+        expect_words "haul run does not go with --"
+        refuses 1 finish plan "$words"
+        expect_words "haul finish does not go with --"
+    done
+    for words in --exclude=source --files-from=/dev/null; do
+        refuses 1 run plan --unit=1 "$words"
+        refuses 1 finish plan "$words"
+        expect_words 'those of haul plan count'
+    done
+    [ ! -e plan.1.receipt ] && [ ! -e plan.receipt ]
     haul plan -a --files-from=- . target <<<source >plan 2>err && false
     [ ! -s plan ]
     grep 'put it into a file' err

@@ -174,6 +174,26 @@ expect_spared() { # N
     diff -r "$FS" tree
 }
 
+@test "skip in a unit of a plan: no receipt while something is left out, and the end names it; mended, exactly that follows" {
+    sick 2M
+    bad 1200000 1
+    haul plan -q --read-errors=skip --unit-size=1M "$disk" target >plan
+    copied run plan --unit=1
+    copy run plan --unit=2
+    expect_status 23
+    expect "left out" "$(left_out)" "1196032 4096 "
+    [ -e plan.1.receipt ] && [ ! -e plan.2.receipt ]
+    copy finish plan
+    expect_status 23
+    expect_words '1 of 2 units is not done: 2;'
+    mended
+    copied run plan --unit=2
+    expect_receipt .bytes_copied 4096
+    copied finish plan
+    same "$good" target
+    expect "left beside" "$(find . -name '.*haul*')" ""
+}
+
 @test "a range that begins anywhere in a block, of a filesystem's file: of what is read around it no page stays, and all of others" {
     local range=5000,$((2 * MIB)) file block mode
     sick 32M
