@@ -179,12 +179,13 @@ int plan_lines_add_file(struct plan_writer *writer, const char *name, uint64_t b
     return 0;
 }
 
-/* As few as there can be, of one size as far as that goes. */
+/* As few as there can be, none of them larger than a unit, of one size as far as that goes. */
 static uint64_t range_bytes(uint64_t size_bytes, uint64_t unit_bytes)
 {
-    uint64_t count = div_ceil(size_bytes, unit_bytes);
-    uint64_t bytes = align_up(div_ceil(size_bytes, count), RANGE_ALIGNMENT);
-    return bytes > unit_bytes && unit_bytes < RANGE_ALIGNMENT ? unit_bytes : bytes;
+    bool aligned = unit_bytes >= RANGE_ALIGNMENT;
+    uint64_t most_bytes = aligned ? align_down(unit_bytes, RANGE_ALIGNMENT) : unit_bytes;
+    uint64_t even_bytes = div_ceil(size_bytes, div_ceil(size_bytes, most_bytes));
+    return min_u64(align_up(even_bytes, RANGE_ALIGNMENT), most_bytes);
 }
 
 int plan_lines_add_ranges(struct plan_writer *writer, const char *name, const struct facts *facts,

@@ -118,7 +118,7 @@ int planning_plan(const struct options *options)
                    .folder = folder,
                    .source = rest.operands[0],
                    .target = rest.operands[1],
-                   .unit_bytes = align_up(min_u64(unit_bytes, FILE_BYTES_MAX), MIB)},
+                   .unit_bytes = align_down(min_u64(unit_bytes, FILE_BYTES_MAX), MIB)},
     };
     rest.wish.dry_run = true;
     int code = transfer_units(&rest, &units);

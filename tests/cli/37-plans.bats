@@ -285,6 +285,8 @@ tree() {
         expect_words 'those of haul plan count'
     done
     [ ! -e plan.1.receipt ] && [ ! -e plan.receipt ]
+    planned --unit-size=1535K source target # which is no more than that
+    expect "most bytes of a unit" "$(head -n 1 plan | jq .unit_bytes)" $MIB
     haul plan -a --files-from=- . target <<<source >plan 2>err && false
     [ ! -s plan ]
     grep 'put it into a file' err

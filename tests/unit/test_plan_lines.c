@@ -2,6 +2,7 @@
  * that was cut off or changed passes for a plan or a receipt. */
 #include "scratch.h"
 
+#include "haul/base/num.h"
 #include "haul/cli/plan_lines.h"
 
 #include <errno.h>
@@ -114,6 +115,42 @@ static void a_plan_is_read_as_it_was_written(void **state)
     assert_int_equal(plan.files_count, 603);
     assert_int_equal(bytes, plan.bytes);
     plan_lines_close(&plan);
+}
+
+static void ranges_are_no_larger_than_a_unit_and_follow_each_other(void **state)
+{
+    (void)state;
+    static const uint64_t mib[][2] = {{1, 1},    {100, 1},   {100, 15},  {100, 16},
+                                      {100, 17}, {100, 20},  {100, 31},  {100, 32},
+                                      {100, 99}, {100, 100}, {100, 120}, {UINT64_C(1) << 20, 1025}};
+    for (size_t i = 0; i < COUNT_OF(mib); i++) {
+        struct error err = {.class = ERROR_NONE};
+        struct plan_writer writer;
+        struct plan_file plan;
+        struct plan_header own = header;
+        struct facts large = facts;
+        uint64_t offset = 0;
+        FILE *out = fopen("plan", "we");
+        assert_non_null(out);
+        large.size_bytes = mib[i][0] * MIB - 1;
+        own.unit_bytes = mib[i][1] * MIB;
+        assert_int_equal(plan_lines_begin(&writer, out, &own, &err), 0);
+        assert_int_equal(plan_lines_add_ranges(&writer, "a", &large, own.unit_bytes, &err), 0);
+        assert_int_equal(plan_lines_end(&writer, &err), 0);
+        plan_lines_writer_close(&writer);
+        assert_int_equal(fclose(out), 0);
+        assert_int_equal(plan_lines_open(&plan, "plan", &err), 0);
+        assert_int_equal(plan_lines_rewind(&plan, &err), 0);
+        while (plan_lines_next(&plan, &err) > 0) {
+            assert_int_equal(plan.unit.offset, offset);
+            assert_int_equal(offset % (mib[i][1] < 16 ? mib[i][1] * MIB : 16 * MIB), 0);
+            assert_in_range(plan.unit.bytes, 1, own.unit_bytes);
+            offset += plan.unit.bytes;
+        }
+        assert_false(error_is_set(&err));
+        assert_int_equal(offset, large.size_bytes);
+        plan_lines_close(&plan);
+    }
 }
 
 static void each_unit_is_found_by_its_number(void **state)
@@ -250,6 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plan_is_read_as_it_was_written),
+        cmocka_unit_test(ranges_are_no_larger_than_a_unit_and_follow_each_other),
         cmocka_unit_test(each_unit_is_found_by_its_number),
         cmocka_unit_test(a_plan_that_was_cut_off_or_changed_is_refused),
         cmocka_unit_test(receipts_are_read_as_they_were_written_or_refused),
