@@ -216,11 +216,7 @@ int inspect_journal(const struct options *options)
     }
     if (rc == 0)
         return EXIT_CODE_DONE;
-    int code = exit_code(err.class);
-    log_error("%s", err.text);
     /* A wrong command line has a receipt, whatever the command; a file that is no journal has none.
      */
-    if (options->json && err.class == ERROR_USAGE)
-        receipt_json_refused(stdout, code, err.text);
-    return code;
+    return receipt_refused(options->json && err.class == ERROR_USAGE, &err);
 }

@@ -982,6 +982,14 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
     return rc < 0 ? rc : check_built_in(options, err);
 }
 
+struct options options_rest(const struct options *options)
+{
+    struct options rest = *options;
+    rest.operands++;
+    rest.operands_count--;
+    return rest;
+}
+
 void options_close(struct options *options)
 {
     if (!options)

@@ -25,25 +25,6 @@
 
 enum { MISSING_SHOWN = 8 };
 
-/* Before there is a transfer. */
-static int refused(const struct options *options, const struct error *err)
-{
-    int code = exit_code(err->class);
-    log_error("%s", err->text);
-    if (options->json)
-        receipt_json_refused(stdout, code, err->text);
-    return code;
-}
-
-/* Without the command's name. */
-static struct options rest_of(const struct options *options)
-{
-    struct options rest = *options;
-    rest.operands++;
-    rest.operands_count--;
-    return rest;
-}
-
 /* ---- haul plan ---- */
 
 /* What is not known before all is copied, or is about one file beside it; what a unit that was done
@@ -101,14 +82,14 @@ static void say_what_follows(const struct units *units, const struct options *op
 
 int planning_plan(const struct options *options)
 {
-    struct options rest = rest_of(options);
+    struct options rest = options_rest(options);
     struct error err = {0};
     AUTO_FREE char *folder = get_current_dir_name();
     if (refuse_plan(options, &err) < 0)
-        return refused(options, &err);
+        return receipt_refused(options->json, &err);
     if (!folder) {
         error_set(&err, errno, "the folder that haul is called in");
-        return refused(options, &err);
+        return receipt_refused(options->json, &err);
     }
     uint64_t unit_bytes = options->unit_bytes > 0 ? options->unit_bytes : UNIT_BYTES_DEFAULT;
     struct units units = {
@@ -227,8 +208,9 @@ static int look_for_receipt(const struct planned *planned, uint32_t number,
                            path ? path : planned->path);
 }
 
-static int say_done(const struct options *options, const struct unit_receipt *receipt)
+static int say_done(const struct planned *planned, const struct unit_receipt *receipt)
 {
+    const struct options *options = &planned->options;
     struct receipt sum;
     receipt_init(&sum);
     sum.outcome = outcome_up_to_date("its receipt is there");
@@ -262,7 +244,7 @@ static int find_unit(struct planned *planned, const struct options *given,
 static int run_unit(struct planned *planned)
 {
     struct units units = {.task = UNITS_RUN, .plan = &planned->plan};
-    struct options rest = rest_of(&planned->options);
+    struct options rest = options_rest(&planned->options);
     int code = transfer_units(&rest, &units);
     units_close(&units);
     return code;
@@ -283,9 +265,9 @@ int planning_run(const struct options *options)
     if (result == 0)
         result = find_unit(&planned, options, &receipt, &err);
     if (result < 0)
-        code = refused(options, &err);
+        code = receipt_refused(options->json, &err);
     else if (result > 0)
-        code = say_done(options, &receipt);
+        code = say_done(&planned, &receipt);
     else
         code = run_unit(&planned);
     planned_close(&planned);
@@ -351,9 +333,9 @@ static int sum_receipts(struct planned *planned, struct unit_receipt *sum, struc
     return result < 0 ? result : refuse_missing(planned, &missing, err);
 }
 
-static void print_sum(const struct options *options, const struct planned *planned,
-                      const struct unit_receipt *sum)
+static void print_sum(const struct planned *planned, const struct unit_receipt *sum)
 {
+    const struct options *options = &planned->options;
     char copied[TEXT_NUMBER_BYTES], kept[TEXT_NUMBER_BYTES];
     uint32_t count = planned->plan.units_count;
     if (options->json) {
@@ -387,7 +369,7 @@ static void remove_receipts(const struct planned *planned)
 static int finish_all(struct planned *planned, const struct unit_receipt *sum)
 {
     struct units units = {.task = UNITS_FINISH, .plan = &planned->plan, .receipt = *sum};
-    struct options rest = rest_of(&planned->options);
+    struct options rest = options_rest(&planned->options);
     struct copy_wish *wish = &rest.wish;
     wish->checksum = wish->verify = wish->ignore_times = false;
     wish->file.resume = RESUME_AUTO;
@@ -414,13 +396,13 @@ int planning_finish(const struct options *options)
         result = look_for_receipt(&planned, 0, &planned.plan.plan, &sum, &err);
     if (result > 0) {
         remove_receipts(&planned); /* it may have been interrupted there */
-        code = say_done(options, &sum);
+        code = say_done(&planned, &sum);
     } else {
         if (result == 0)
             result = sum_receipts(&planned, &sum, &err);
         if (result == 0)
-            print_sum(options, &planned, &sum);
-        code = result < 0 ? refused(options, &err) : finish_all(&planned, &sum);
+            print_sum(&planned, &sum);
+        code = result < 0 ? receipt_refused(options->json, &err) : finish_all(&planned, &sum);
     }
     planned_close(&planned);
     return code;

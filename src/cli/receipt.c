@@ -4,6 +4,7 @@
 #include "haul/base/clock.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
+#include "haul/cli/exit.h"
 #include "haul/cli/output.h"
 #include "haul/disk/attributes.h"
 
@@ -494,6 +495,15 @@ void receipt_json_refused(FILE *out, int exit_code, const char *error)
     struct receipt receipt;
     receipt_init(&receipt);
     receipt_json(out, &receipt, "receipt", exit_code, error);
+}
+
+int receipt_refused(bool json, const struct error *err)
+{
+    int code = exit_code(err->class);
+    log_error("%s", err->text);
+    if (json)
+        receipt_json_refused(stdout, code, err->text);
+    return code;
 }
 
 void receipt_json_range(enum log_range_kind kind, const char *path, unsigned long long offset,

@@ -855,25 +855,6 @@ int transfer_command(const struct options *options)
     return transfer_run(&transfer, options);
 }
 
-/* Before there is a transfer. */
-static int refused(const struct options *options, const struct error *err)
-{
-    int code = exit_code(err->class);
-    log_error("%s", err->text);
-    if (options->json)
-        receipt_json_refused(stdout, code, err->text);
-    return code;
-}
-
-/* Without the command's name. */
-static struct options rest_of(const struct options *options)
-{
-    struct options rest = *options;
-    rest.operands++;
-    rest.operands_count--;
-    return rest;
-}
-
 int transfer_units(const struct options *options, struct units *units)
 {
     struct transfer transfer = {.units = units};
@@ -883,7 +864,7 @@ int transfer_units(const struct options *options, struct units *units)
 int transfer_prove(const struct options *options)
 {
     struct transfer transfer = {.verify = false};
-    struct options rest = rest_of(options);
+    struct options rest = options_rest(options);
     const struct job_wish *wish = &options->wish.file;
     struct proof proof;
     struct error err = {0};
@@ -894,7 +875,7 @@ int transfer_prove(const struct options *options)
     if (rest.operands_count < 2 || against) {
         error_set_class(&err, ERROR_USAGE, EINVAL, "prove copies a SOURCE to a TARGET%s",
                         against ? against : "");
-        return refused(options, &err);
+        return receipt_refused(options->json, &err);
     }
     proof_open(&proof, wish->cache_max_set ? wish->cache_max_bytes : NUM_UNKNOWN);
     transfer.proof = &proof;
@@ -904,7 +885,7 @@ int transfer_prove(const struct options *options)
 int transfer_verify(const struct options *options)
 {
     struct transfer transfer = {.verify = true};
-    struct options rest = rest_of(options);
+    struct options rest = options_rest(options);
     struct error err = {0};
     uint32_t wanted = options->wish.manifest_path ? 1 : 2;
     rest.wish.tour = (struct tour_wish){.recursive = false}; /* files only */
@@ -921,5 +902,6 @@ int transfer_verify(const struct options *options)
                         "verify compares what it is given: leave out --update, --existing, "
                         "--ignore-existing, --size-only, --max-size, --min-size, "
                         "--read-errors, --base-manifest, --files-from and filter rules");
-    return error_is_set(&err) ? refused(options, &err) : transfer_run(&transfer, &rest);
+    return error_is_set(&err) ? receipt_refused(options->json, &err)
+                              : transfer_run(&transfer, &rest);
 }

@@ -200,6 +200,17 @@ tree() {
     [ "$(stat -c %Y target)" != "$(stat -c %Y source)" ]
 }
 
+@test "what was to be quiet when it was planned is, to its end" {
+    local words
+    source_of $MIB
+    haul plan -q source target >plan
+    for words in "run plan --unit=1" "run plan --unit=1" "finish plan" "finish plan"; do
+        haul $words >out 2>err
+        expect "words of haul $words" "$(cat out err)" ""
+    done
+    same source target
+}
+
 @test "a plan that was cut off or changed, and receipts of another one, are refused" {
     source_of $((2 * MIB))
     planned --unit-size=1M source target

@@ -105,6 +105,9 @@ struct option_row {
  * one line; -ENOMEM. The caller closes in either case. */
 int options_parse(struct options *options, int argc, char **argv, struct error *err);
 
+/* The same without the first operand, which is the command's name. What was parsed outlives it. */
+struct options options_rest(const struct options *options);
+
 /* Frees the lists; NULL is legal. */
 void options_close(struct options *options);
 

@@ -2,6 +2,7 @@
 #ifndef HAUL_RECEIPT_H
 #define HAUL_RECEIPT_H
 
+#include "haul/base/error.h"
 #include "haul/base/log.h"
 #include "haul/side/report.h"
 
@@ -40,6 +41,9 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
 
 /* The last line of a --json run that ended before there was anything to tell of. */
 void receipt_json_refused(FILE *out, int exit_code, const char *error);
+
+/* A command that ends so: its error is told, and with --json such a line. The exit code. */
+int receipt_refused(bool json, const struct error *err);
 
 /* An event on standard output: this range differs, or was left out. A sink for log_init_range(). */
 void receipt_json_range(enum log_range_kind kind, const char *path, unsigned long long offset,
