@@ -83,6 +83,18 @@ load ../lib/common
     expect "cgroups left" "$(find "$cgroup_home" -maxdepth 1 -name "haul-test.$$.*" | wc -l)" 0
 }
 
+# It is asked until it says so. Not by its end: bash closes the pipe of a coprocess that has ended.
+hog_reports() { # REGEX
+    for _ in {1..100}; do
+        kill -USR1 "$pid"
+        read -r line <&"${hog[0]}"
+        [[ ! $line =~ $1 ]] || return 0
+        sleep 0.05
+    done
+    echo "$line"
+    return 1
+}
+
 @test "hog notices that its pages were taken" {
     random_file hot 8M
     coproc hog { exec "$TOOLS/hog" hot 60 3>&-; }
@@ -97,14 +109,7 @@ load ../lib/common
     # A mapped page is not dropped by fadvise: a hole takes it away.
     fallocate --punch-hole --offset 0 --length 1M hot
     kill -CONT "$pid"
-    # Not by its end: bash closes the pipe of a coprocess that has ended.
-    for _ in {1..100}; do
-        kill -USR1 "$pid"
-        read -r line <&"${hog[0]}"
-        [[ $line != *lost=[1-9]* ]] || break
-        sleep 0.05
-    done
-    [[ $line == *lost=[1-9]* ]] || { echo "$line"; false; }
+    hog_reports 'lost=[1-9]'
 }
 
 @test "hog that reads at random notices it, too, and has to wait for the disk" {
@@ -118,13 +123,7 @@ load ../lib/common
     read -r line <&"${hog[0]}"
     [[ $line =~ ^resident=2048\ total=2048\ least=2048\ reads=[0-9]+\ missed=0\ p50_ns=[0-9]+\ p99_ns=[0-9]+$ ]] || { echo "$line"; false; }
     pages --evict hot
-    for _ in {1..100}; do
-        kill -USR1 "$pid"
-        read -r line <&"${hog[0]}"
-        [[ $line != *missed=[1-9]* ]] || break
-        sleep 0.05
-    done
-    [[ $line == *missed=[1-9]* ]] || { echo "$line"; false; }
+    hog_reports 'missed=[1-9]'
 }
 
 kill_quietly() {

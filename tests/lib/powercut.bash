@@ -6,8 +6,9 @@
 #                                        marks in $POWERCUT_MARK. Its exit code, or 99: the rig itself failed
 #   powercut_points COUNT|flushes SEED   cuts between the two marks, a line each: RECORD MODE SEED
 #   powercut_points_between FROM_MARK TO_MARK COUNT|flushes SEED    the same between any two
-#   powercut_points_of_test COUNT        those for a scenario: COUNT, or with STRESS=1 around every flush and 200 more, by
-#                                        $SEED; and with what the disk has not flushed lost, right after the mark "done"
+#   powercut_points_of_test COUNT [FROM_MARK]    those for a scenario, from "start" unless said: COUNT, or with STRESS=1 around
+#                                        every flush and 200 more, by $SEED; and with what the disk has not flushed lost, right
+#                                        after the mark "done"
 #   powercut_each CHECK [ARGUMENT...]    cuts from standard input; after each the disk is mounted (the filesystem
 #                                        recovers) and CHECK runs, with $POWERCUT_RECORD set. Says which cuts fail: that
 #                                        line is all that is needed to see one again. Counts in $POWERCUT_CUTS and
@@ -110,12 +111,11 @@ powercut_points_between() {
 }
 
 powercut_points_of_test() {
-    if [ "${STRESS:-0}" = 1 ]; then
-        powercut_points flushes "$SEED"
-        powercut_points 200 "$SEED"
-    else
-        powercut_points "$1" "$SEED"
-    fi
+    local count counts=$1
+    [ "${STRESS:-0}" != 1 ] || counts="flushes 200"
+    for count in $counts; do
+        powercut_points_between "${2:-start}" end "$count" "$SEED"
+    done
     echo "$("$POWERCUT_TOOLS/replay" record "$POWERCUT_LOG" done) none 0"
 }
 
