@@ -106,29 +106,23 @@ static void put_id(FILE *line)
 int plan_lines_begin(struct plan_writer *writer, FILE *out, const struct plan_header *header,
                      struct error *err)
 {
-    const char *comma = "";
     *writer = (struct plan_writer){.out = out, .fold = digest_fold_open()};
     FILE *line = writer->fold ? line_begin(writer) : NULL;
-    int result = line ? 0 : -ENOMEM;
-    if (result == 0)
-        put_id(line);
-    if (result == 0)
-        fputs(",\"words\":[", line);
-    for (uint32_t i = 0; result == 0 && i < header->words_count; i++, comma = ",")
-        result = put_text(line, comma, header->words[i]);
-    if (result == 0)
-        result = put_text(line, "],\"folder\":", header->folder);
-    if (result == 0)
-        result = put_text(line, ",\"source\":", header->source);
-    if (result == 0)
-        result = put_text(line, ",\"target\":", header->target);
-    if (result == 0)
-        fprintf(line, ",\"tree\":%s", header->tree ? "true" : "false");
-    if (result == 0)
-        result = put_text(line, ",\"from\":", header->from);
-    if (result == 0)
-        result = put_text(line, ",\"to\":", header->to);
-    if (result < 0)
+    if (!line)
+        return no_memory(err);
+    put_id(line);
+    fputs(",\"words\":[", line);
+    for (uint32_t i = 0; i < header->words_count; i++) {
+        if (put_text(line, i > 0 ? "," : "", header->words[i]) < 0)
+            return no_memory(err);
+    }
+    if (put_text(line, "],\"folder\":", header->folder) < 0 ||
+        put_text(line, ",\"source\":", header->source) < 0 ||
+        put_text(line, ",\"target\":", header->target) < 0)
+        return no_memory(err);
+    fprintf(line, ",\"tree\":%s", header->tree ? "true" : "false");
+    if (put_text(line, ",\"from\":", header->from) < 0 ||
+        put_text(line, ",\"to\":", header->to) < 0)
         return no_memory(err);
     fprintf(line, ",\"unit_bytes\":%" PRIu64, header->unit_bytes);
     return line_end(writer, &writer->plan, err);
@@ -412,7 +406,7 @@ static int read_first(struct plan_file *plan, struct error *err)
     plan->line = NULL;
     plan->line_room = 0;
     struct scan scan = {.at = plan->first, .good = true};
-    if (length == 0 || !unseal(plan->first, (size_t)length, &plan->plan))
+    if (!unseal(plan->first, (size_t)length, &plan->plan))
         return not_a_plan(plan, "its first line is not as haul plan writes it", err);
     expect(&scan, "{\"v\":1,\"event\":\"plan\"");
     (void)take_digest(&scan, ",\"id\":");
@@ -435,8 +429,8 @@ static int read_first(struct plan_file *plan, struct error *err)
 static bool take_last(struct plan_file *plan, size_t length)
 {
     struct digest seal;
-    struct scan scan = {.at = plan->line, .good = length > 0};
-    if (!scan.good || !unseal(plan->line, length, &seal))
+    struct scan scan = {.at = plan->line, .good = true};
+    if (!unseal(plan->line, length, &seal))
         return false;
     plan->units_count = take_count(&scan, "{\"v\":1,\"event\":\"planned\",\"units\":");
     plan->files_count = take_number(&scan, ",\"files\":");
