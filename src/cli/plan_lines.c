@@ -457,6 +457,7 @@ static int read_last(struct plan_file *plan, struct error *err)
     }
     if (length < 0)
         return (int)length;
+    plan->units_end = (uint64_t)end - (uint64_t)last_length;
     return take_last(plan, (size_t)last_length) && ftello(plan->file) == end
                ? 0
                : not_a_plan(plan, "its end is missing; was haul plan interrupted?", err);
@@ -563,15 +564,12 @@ static ssize_t line_behind(struct plan_file *plan, uint64_t offset, uint64_t *be
 /* By halves: each look reads at most two lines. */
 int plan_lines_find(struct plan_file *plan, uint32_t number, struct error *err)
 {
-    uint64_t low = plan->units_begin, high, begin;
+    uint64_t low = plan->units_begin, high = plan->units_end, begin;
     ssize_t length;
     if (number == 0 || number > plan->units_count)
         return error_set_class(err, ERROR_USAGE, EINVAL,
                                "--unit=%u: %s has units 1 to %u; the rest is what haul finish does",
                                number, plan->path, plan->units_count);
-    if (fseeko(plan->file, 0, SEEK_END) != 0)
-        return error_set(err, errno, "%s", plan->path);
-    high = (uint64_t)ftello(plan->file);
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         length = line_behind(plan, middle, &begin, err);

@@ -7,6 +7,7 @@
 #include "haul/base/text.h"
 #include "haul/cli/exit.h"
 #include "haul/cli/output.h"
+#include "haul/cli/pipes.h"
 #include "haul/cli/receipt.h"
 #include "haul/cli/transfer.h"
 #include "haul/cli/units.h"
@@ -62,6 +63,10 @@ static int refuse_plan(const struct options *options, struct error *err)
     if (options->operands_count != 3 || options->unit_given)
         return error_set_class(err, ERROR_USAGE, EINVAL,
                                "haul plan takes one SOURCE and one TARGET");
+    for (uint32_t i = 1; i < options->operands_count; i++)
+        if (pipes_know(options->operands[i]))
+            return error_set_class(err, ERROR_USAGE, EINVAL, "%s: has no ranges, so no units",
+                                   options->operands[i]);
     if (options->unit_bytes > 0 && options->unit_bytes < UNIT_BYTES_MIN)
         return error_set_class(err, ERROR_USAGE, EINVAL, "--unit-size: 1M is the least");
     return refuse_given(options, given, err);
@@ -85,12 +90,10 @@ int planning_plan(const struct options *options)
     struct options rest = options_rest(options);
     struct error err = {0};
     AUTO_FREE char *folder = get_current_dir_name();
-    if (refuse_plan(options, &err) < 0)
+    int result = folder ? refuse_plan(options, &err)
+                        : error_set(&err, errno, "the folder that haul is called in");
+    if (result < 0)
         return receipt_refused(options->json, &err);
-    if (!folder) {
-        error_set(&err, errno, "the folder that haul is called in");
-        return receipt_refused(options->json, &err);
-    }
     uint64_t unit_bytes = options->unit_bytes > 0 ? options->unit_bytes : UNIT_BYTES_DEFAULT;
     struct units units = {
         .task = UNITS_PLAN,

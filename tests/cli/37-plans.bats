@@ -274,10 +274,24 @@ tree() {
         expect_clear_error
         [ ! -e target ]
     }
-    for words in -n --manifest=m --digest-file=d --journal=j --no-inplace -u --range=0,1 --unit-size=1K --json; do
-        refuses 1 plan "$words" source target
+    refuses_to_plan() { # WORDS-OF-THE-MESSAGE WORDS...: without --json, which is refused itself
+        run haul plan "${@:2}"
+        expect "exit code of $*" "$status" 1
+        [[ $output == *"$1"* && $output != *'"plan"'* ]] || { echo "$output"; false; }
+        [ ! -e target ]
+    }
+    for words in -n --manifest=m --base-manifest=b --digest-file=d --journal=j --no-inplace -u --existing --max-size=1K --size=$MIB --range=0,1 \
+        --ranges-from=/dev/null --remove-source-files --reflink=always --json; do
+        refuses_to_plan "haul plan does not go with --" "$words" source target
     done
-    refuses 1 plan source source target
+    refuses_to_plan "1M is the least" --unit-size=1K source target
+    refuses_to_plan "one SOURCE and one TARGET" source source target
+    for words in - /dev/stdin zero:1M; do
+        refuses_to_plan "$words: has no ranges" "$words" target
+    done
+    for words in - /dev/stdout null:; do
+        refuses_to_plan "$words: has no ranges" source "$words"
+    done
     refuses 1 --unit=1 source target
     refuses 1 verify --unit-size=1M source target
     refuses 1 run plan

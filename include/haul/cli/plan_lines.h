@@ -84,8 +84,8 @@ struct plan_file {
     size_t line_room;
     struct plan_header header;
     struct digest plan;
-    uint64_t units_begin; /* where the second line begins */
-    uint32_t units_count; /* of the last line */
+    uint64_t units_begin, units_end; /* where the second line begins, and the last one */
+    uint32_t units_count;            /* of the last line */
     uint64_t files_count, bytes;
     struct digest digest;     /* the same: of all lines before it */
     struct digest_fold *fold; /* of those that plan_lines_next() has read */
