@@ -166,8 +166,8 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     job.journal = !compare;
     job.compare_only = compare;
     job.replace_folders = wish->tour.force || wish->tour.delete;
-    /* What is unfinished may not be taken for a target that is newer, or there. */
-    bool telling = wish->choice.update || wish->choice.ignore_existing;
+    /* What is unfinished may not be taken for a target that is newer, or there, or has the size. */
+    bool telling = wish->choice.update || wish->choice.ignore_existing || wish->choice.size_only;
     /* Nor what is finished but for what could not be read, be it shorter than one chunk. */
     bool leaves_out = job.read_errors == READ_ERRORS_SKIP;
     bool lists = wish->manifest_path || wish->base_path;

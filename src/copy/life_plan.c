@@ -229,6 +229,8 @@ const char *life_road(const struct life *life)
         return "a journal is at the target";
     if (job->facts[SIDE_TARGET].kind != FILE_NONE && !road_is_small(life, SIDE_TARGET))
         return "something else is at the target";
+    if (job->facts[SIDE_TARGET].kind != FILE_NONE && life->run->wish->choice.size_only)
+        return "an older one may have its size before it has its content";
     return road_is_small(life, SIDE_SOURCE) ? NULL : "it is not small, or no file";
 }
 

@@ -45,9 +45,9 @@ taken() { # ARGS...
     expect_receipt .up_to_date true
 }
 
-@test "what was killed is neither a newer target nor one that exists" {
+@test "what was killed is neither a newer target nor one that exists or has the size" {
     local option
-    for option in --update --ignore-existing; do
+    for option in --update --ignore-existing --size-only; do
         rm -f target .target.haul
         begin "$option" --sync-every=0 --bwlimit=16K source target
         waits_until 10 test -e .target.haul

@@ -128,6 +128,20 @@ without_disk() {
     expect "as a whole" "$(batched)" "$MANY"
 }
 
+@test "an older file that was killed half written is not taken for done by its size" {
+    local i
+    for ((i = 0; i < MANY; i++)); do random_file made/f$i 150000 $((i + 1000)); done
+    sync -f made
+    cold made/*
+    under=(env ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -qq -o "$SCRATCH/trace"
+        -e trace=ftruncate,pwrite64,pwritev2,io_uring_enter -e inject=pwrite64:signal=KILL)
+    copy --engine=threads --size-only many/* made
+    expect_status 137
+    unset under
+    copied --size-only many/* made
+    diff -r many made # an empty one has all of its content as soon as it has its size
+}
+
 @test "what is left out is left out of small files, too, here and there" {
     local where wish
     for where in made "h:$SCRATCH/made"; do
