@@ -20,7 +20,6 @@
 
 enum { TOUR_TASKS_MAX = 320, TOUR_BYTES = 256 * 1024 };
 
-/* One operand. The texts stay the caller's. */
 /* A source of the run that brings something into the same folder of the target: what it has is not
  * taken away by the tour of another. */
 struct tour_source {
@@ -28,6 +27,7 @@ struct tour_source {
     struct job_root root; /* number 0: it is no tree */
 };
 
+/* One operand. The texts stay the caller's. */
 struct tour_start {
     struct job_root roots[2]; /* by role; the target's folder is there, unless target_absent */
     const char *path;         /* beneath both of them; "": the source's root itself */

@@ -12,9 +12,8 @@
 #include "haul/wire/codec.h"
 
 enum {
-    STREAM_GATHER_BYTES =
-        32 * 1024,                 /* a message more is put only before as much waits to be sent */
-    STREAM_COPY_BYTES = 16 * 1024, /* payloads up to this are gathered, too */
+    STREAM_GATHER_BYTES = 32 * 1024, /* another message is put only while no more waits */
+    STREAM_COPY_BYTES = 16 * 1024,   /* payloads up to this are gathered, too */
     STREAM_OUT_BYTES = STREAM_GATHER_BYTES + WIRE_FRAME_BYTES_MAX + STREAM_COPY_BYTES,
 };
 

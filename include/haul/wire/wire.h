@@ -138,9 +138,8 @@ struct wire_message {
     struct wire_idle idle;  /* PONG */
     uint8_t halved;         /* PONG: as struct pressure has it, at the sender */
 
-    struct slot
-        slot; /* REQUEST, REPLY about a chunk: what is asked, and what is answered; its ... */
-    uint8_t set[BLOCKS_SET_BYTES]; /* ... set */
+    struct slot slot; /* REQUEST, REPLY about a chunk: what is asked, what is answered; ... */
+    uint8_t set[BLOCKS_SET_BYTES]; /* ... its set: slot.set is here */
 };
 
 #endif
