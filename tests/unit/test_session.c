@@ -72,44 +72,101 @@ static void flip_once(enum side_role role)
     rig_close(rig);
 }
 
-/* A message is gone as soon as it is put; what travels of a chunk is in the slot until it is sent.
- */
+/* A message is gone as soon as it is put; what travels is in the slot, or packed, until it is sent,
+ * and nothing else is put meanwhile. */
+struct late {
+    struct session session;
+    struct stream far;
+    struct rig *rig;
+    struct slot *slot;
+    uint8_t room[CHUNK];
+};
+
+static void late_begin(struct late *late, enum wire_side side, enum side_op op)
+{
+    late->rig = rig_make();
+    late->slot = &late->rig->slots[0];
+    session_init(&late->session, &late->rig->links[0]->link, side);
+    stream_init(&late->far, &late->rig->links[1]->link,
+                side == WIRE_CLIENT ? WIRE_SERVER : WIRE_CLIENT);
+    late->far.payload_bytes_max = CHUNK;
+    late->rig->links[0]->send_most = CHUNK / 4; /* not all at once */
+    late->slot->length = late->slot->count = CHUNK;
+    late->slot->op = op;
+}
+
+/* How many bytes have arrived in the room. */
+static uint32_t late_sent(struct late *late, uint32_t payload_bytes)
+{
+    bool client = late->session.stream.side == WIRE_CLIENT;
+    struct wire_message message, heard;
+    struct slot *sent = NULL;
+    codec_message(&message, client ? WIRE_REQUEST : WIRE_REPLY, late->slot->index);
+    message.op = late->slot->op;
+    codec_slot(&message.slot, late->slot);
+    message.payload_bytes = payload_bytes;
+    assert_int_equal(session_put(&late->session, &message, late->slot), 1);
+    memset(&message, 0xff, sizeof(message));
+    assert_false(session_has_room(&late->session));
+    while (!sent)
+        assert_true(session_send(&late->session, &sent, NULL) >= 0);
+    assert_ptr_equal(sent, late->slot);
+    assert_true(session_has_room(&late->session));
+    assert_int_equal(stream_get(&late->far, &heard, NULL), STREAM_MESSAGE);
+    uint32_t bytes = heard.payload_bytes;
+    stream_payload_into(&late->far, late->room, bytes);
+    assert_int_equal(stream_get(&late->far, &heard, NULL), STREAM_PAYLOAD);
+    return bytes;
+}
+
+static void late_end(struct late *late)
+{
+    session_close(&late->session);
+    link_close(&late->rig->links[0]->link);
+    link_close(&late->rig->links[1]->link);
+    rig_free(late->rig);
+}
+
+/* Either side: what is stored, and what a source answers that differs. */
 static void blocks_of_a_chunk_are_sent_after_their_message_is_gone(void **state)
 {
     enum { AT = 3 * BLOCKS_SIZE, BYTES = 2 * BLOCKS_SIZE };
-    static struct session session;
-    static struct stream far;
-    static uint8_t room[CHUNK];
-    struct rig *rig = rig_make();
-    struct slot *slot = &rig->slots[0], *sent = NULL;
-    struct wire_message message, heard;
+    static struct late late;
     (void)state;
-    session_init(&session, &rig->links[0]->link, WIRE_CLIENT);
-    stream_init(&far, &rig->links[1]->link, WIRE_SERVER);
-    far.payload_bytes_max = CHUNK;
-    slot->length = CHUNK;
-    slot->op = SIDE_STORE;
-    slot->partial = true;
-    memset(slot->buffer, 1, CHUNK);
-    memset(slot->buffer + AT, 2, BYTES);
-    blocks_add(slot->set, AT, AT + BYTES);
-    codec_message(&message, WIRE_REQUEST, slot->index);
-    message.op = SIDE_STORE;
-    codec_slot(&message.slot, slot);
-    message.payload_bytes = BYTES;
-    assert_int_equal(session_put(&session, &message, slot), 1);
-    memset(&message, 0xff, sizeof(message));
-    while (!sent)
-        assert_true(session_send(&session, &sent, NULL) >= 0);
-    assert_ptr_equal(sent, slot);
-    assert_int_equal(stream_get(&far, &heard, NULL), STREAM_MESSAGE);
-    assert_int_equal(heard.payload_bytes, BYTES);
-    stream_payload_into(&far, room, BYTES);
-    assert_int_equal(stream_get(&far, &heard, NULL), STREAM_PAYLOAD);
-    assert_memory_equal(room, slot->buffer + AT, BYTES);
-    link_close(&rig->links[0]->link);
-    link_close(&rig->links[1]->link);
-    rig_free(rig);
+    for (int i = 0; i < 2; i++) {
+        late_begin(&late, i ? WIRE_SERVER : WIRE_CLIENT, i ? SIDE_DIFFER : SIDE_STORE);
+        late.slot->partial = true;
+        memset(late.slot->buffer, 1, CHUNK);
+        memset(late.slot->buffer + AT, 2, BYTES);
+        blocks_add(late.slot->set, AT, AT + BYTES);
+        assert_int_equal(late_sent(&late, BYTES), BYTES);
+        assert_memory_equal(late.room, late.slot->buffer + AT, BYTES);
+        late_end(&late);
+    }
+}
+
+/* There is one buffer for what is packed. */
+static void packed_payload_waits_alone_until_it_is_sent(void **state)
+{
+    const struct wire_hello hello = {.capabilities = WIRE_CAN_PACK, .chunk_bytes = CHUNK};
+    static struct late late;
+    static uint8_t expanded[CHUNK];
+    (void)state;
+    if (!pack_version())
+        skip();
+    for (int i = 0; i < 2; i++) {
+        AUTO_FREE uint8_t *data = filled(CHUNK / 2, 3);
+        late_begin(&late, i ? WIRE_SERVER : WIRE_CLIENT, i ? SIDE_FETCH : SIDE_STORE);
+        assert_int_equal(session_agree(&late.session, &hello, NULL), 0);
+        memset(late.slot->buffer, 0, CHUNK);
+        memcpy(late.slot->buffer, data, CHUNK / 2);
+        uint32_t bytes = late_sent(&late, CHUNK);
+        assert_true(bytes > STREAM_COPY_BYTES && bytes < CHUNK);
+        memcpy(pack_incoming(late.session.pack), late.room, bytes);
+        assert_true(pack_expand(late.session.pack, bytes, expanded, CHUNK));
+        assert_memory_equal(expanded, late.slot->buffer, CHUNK);
+        late_end(&late);
+    }
 }
 
 static void stored_payload_with_a_flipped_bit_is_sent_again_once(void **state)
@@ -467,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_of_a_chunk_are_sent_after_their_message_is_gone),
+        cmocka_unit_test(packed_payload_waits_alone_until_it_is_sent),
         cmocka_unit_test(stored_payload_with_a_flipped_bit_is_sent_again_once),
         cmocka_unit_test(fetched_payload_with_a_flipped_bit_is_sent_again_once),
         cmocka_unit_test(payload_that_is_always_damaged_ends_with_that_slot),
