@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 /* A message that says nothing yet. And a slot's operation into another slot, which keeps its own
- * memory for words. */
+ * memory for words and for a set. */
 void codec_message(struct wire_message *message, enum wire_type type, uint32_t tag);
 void codec_slot(struct slot *to, const struct slot *from);
 
