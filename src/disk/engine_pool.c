@@ -34,10 +34,10 @@ struct engine_pool {
     uint32_t quick_count; /* calls, the last ones in a row */
     bool announced;       /* the eventfd is readable, or is about to be */
     bool stopping;
-    bool waking; /* one was woken and has not looked yet */
-    uint32_t idle_count;
+    bool waking;  /* one was woken and has not looked yet */
+    bool growing; /* the last one in the row is being started and has not looked yet */
     int event_fd;
-    uint32_t threads_count, threads_most;
+    uint32_t idle_count, threads_count, threads_most;
     pthread_t threads[THREADS_MAX];
 };
 
@@ -72,13 +72,14 @@ static bool is_to_be_woken(struct engine_pool *pool)
     return true;
 }
 
-/* With the lock held. true: grow(), without it. All have something to do, and there is more. */
+/* With the lock held. true: grow(), without it. All have something to do, and there is more. Who
+ * becomes idle meanwhile is woken all the same: perhaps there will be no new thread. */
 static bool is_to_grow(struct engine_pool *pool)
 {
-    if (pool->waking || pool->idle_count > 0 || !pool->queued.first || pool->stopping ||
-        pool->threads_count == pool->threads_most)
+    if (pool->growing || pool->waking || pool->idle_count > 0 || !pool->queued.first ||
+        pool->stopping || pool->threads_count == pool->threads_most)
         return false;
-    pool->waking = true;
+    pool->growing = true;
     pool->threads_count++;
     return true;
 }
@@ -104,14 +105,14 @@ static int start_thread(struct engine_pool *pool, pthread_t *thread)
     return -status;
 }
 
-/* One at a time, as `waking` is set: nobody else changes the count meanwhile. */
+/* One at a time, as `growing` is set: nobody else changes the count meanwhile. */
 static void grow(struct engine_pool *pool)
 {
     if (start_thread(pool, &pool->threads[pool->threads_count - 1]) == 0)
         return;
     pthread_mutex_lock(&pool->lock);
     pool->threads_most = --pool->threads_count;
-    pool->waking = false;
+    pool->growing = false;
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -143,7 +144,7 @@ static void *worker(void *argument)
 {
     struct engine_pool *pool = argument;
     pthread_mutex_lock(&pool->lock);
-    pool->waking = false;
+    pool->growing = false;
     for (;;) {
         struct request *request = queue_take(&pool->queued);
         if (request || (pool->finished.first && !pool->announced)) {
@@ -234,6 +235,7 @@ int engine_pool_open(struct engine_pool **out, uint32_t wanted, struct error *er
     if (status == 0) {
         pool->threads_most = (uint32_t)min_u64(wanted, THREADS_MAX);
         pool->threads_count = 1;
+        pool->growing = true;
         status = start_thread(pool, &pool->threads[0]);
         if (status < 0)
             error_set(err, -status, "no thread for the engine threads");

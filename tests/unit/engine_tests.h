@@ -195,6 +195,11 @@ static inline int run_errand(void *argument)
     return errand->returned;
 }
 
+static inline struct request call_of(struct errand *errand)
+{
+    return (struct request){.kind = REQUEST_CALL, .call = run_errand, .argument = errand};
+}
+
 static inline bool round_trip(struct engine *engine, const struct slab *slab, int fd)
 {
     static const enum request_kind kinds[] = {REQUEST_WRITE, REQUEST_DATASYNC, REQUEST_READ,

@@ -1,6 +1,9 @@
 /* test_engine.c - every engine against the engine sync, on real files. */
 #include "engine_tests.h"
 
+/* engine_pool.c has so many threads at most, and io_uring has them with such a depth. */
+enum { WIDE_THREADS = 16, WIDE_DEPTH = 128 };
+
 /* ---- helpers ---- */
 
 static int open_file(char *path, size_t capacity, int *direct)
@@ -308,11 +311,6 @@ static void engine_reap_nothing_in_flight_0_at_once(void **state)
 
 /* ---- calls ---- */
 
-static struct request call_of(struct errand *errand)
-{
-    return (struct request){.kind = REQUEST_CALL, .call = run_errand, .argument = errand};
-}
-
 /* Its result is what it returned, whatever that is, and it is not run again for it. */
 static void engine_call_any_result_runs_once(void **state)
 {
@@ -400,6 +398,85 @@ static void engine_close_calls_in_flight_are_finished(void **state)
     fixture->engine = NULL;
     for (uint32_t i = 0; i < DEPTH; i++)
         assert_int_equal(errands[i].runs, 1);
+}
+
+/* As many threads as there can be. */
+static struct engine *open_wide(const struct fixture *fixture)
+{
+    struct engine *engine = NULL;
+    struct engine_config config = {.kind = fixture->variant->kind, .depth = WIDE_DEPTH};
+    assert_int_equal(engine_open(&engine, &config, NULL), 0);
+    return engine;
+}
+
+static void reap_all(struct engine *engine)
+{
+    struct request *out[DEPTH];
+    while (engine->inflight > 0) {
+        assert_true(readable(engine_wait_fd(engine), 60000));
+        assert_true(engine_reap(engine, out, DEPTH, false) >= 0);
+    }
+}
+
+/* Behind none of all that wait, be it the last thread that takes it; and there are no more. */
+static void engine_call_that_all_but_one_thread_could_not_take_runs(void **state)
+{
+    static const uint32_t waiting_counts[] = {1, 3, 4, 5, 8, WIDE_THREADS - 1, 2, WIDE_THREADS - 1};
+    struct fixture *fixture = *state;
+    struct errand waiting[WIDE_THREADS], quick;
+    struct request requests[WIDE_THREADS], *out[1];
+    int pipe_fds[2];
+    if (fixture->variant->kind == ENGINE_SYNC)
+        return; /* does everything in order, and waits */
+    assert_int_equal(pipe(pipe_fds), 0);
+    struct engine *engine = open_wide(fixture);
+    for (size_t row = 0; row < COUNT_OF(waiting_counts); row++) {
+        uint32_t count = waiting_counts[row];
+        for (uint32_t i = 0; i < count; i++) {
+            waiting[i] = (struct errand){.pipe_fd = pipe_fds[0]};
+            requests[i] = call_of(&waiting[i]);
+            assert_int_equal(engine_submit(engine, &requests[i]), 0);
+        }
+        for (int round = 0; round < 50; round++) {
+            quick = (struct errand){.pipe_fd = -1};
+            requests[count] = call_of(&quick);
+            assert_int_equal(engine_submit(engine, &requests[count]), 0);
+            int got = 0;
+            while (got == 0) {
+                assert_true(readable(engine_wait_fd(engine), 60000));
+                got = engine_reap(engine, out, 1, false);
+            }
+            assert_int_equal(got, 1);
+            assert_ptr_equal(out[0], &requests[count]);
+        }
+        for (uint32_t i = 0; i < count; i++)
+            assert_int_equal(write(pipe_fds[1], "x", 1), 1);
+        reap_all(engine);
+        for (uint32_t i = 0; i < count; i++)
+            assert_int_equal(waiting[i].runs, 1);
+    }
+    engine_close(engine);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+/* Threads are being started then, by it and by each other. */
+static void engine_close_at_once_calls_are_finished(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct errand errands[WIDE_DEPTH];
+    static struct request requests[WIDE_DEPTH];
+    for (uint32_t count = 1; count <= WIDE_DEPTH; count++) {
+        struct engine *engine = open_wide(fixture);
+        for (uint32_t i = 0; i < count; i++) {
+            errands[i] = (struct errand){.pipe_fd = -1};
+            requests[i] = call_of(&errands[i]);
+            assert_int_equal(engine_submit(engine, &requests[i]), 0);
+        }
+        engine_close(engine);
+        for (uint32_t i = 0; i < count; i++)
+            assert_int_equal(errands[i].runs, 1);
+    }
 }
 
 /* ---- signals ---- */
@@ -536,6 +613,8 @@ static int run_each(struct variant *variant)
         EACH(engine_call_that_waits_holds_nobody_up),
         EACH(engine_call_as_many_as_the_depth_all_run),
         EACH(engine_close_calls_in_flight_are_finished),
+        EACH(engine_call_that_all_but_one_thread_could_not_take_runs),
+        EACH(engine_close_at_once_calls_are_finished),
         EACH(engine_reap_among_signals_nothing_lost),
         EACH(engine_reap_waiting_returns_on_a_signal),
     };

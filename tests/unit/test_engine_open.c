@@ -1,6 +1,8 @@
 /* test_engine_open.c - which engine is opened, and what is left when the kernel refuses one. */
 #include "engine_tests.h"
 
+#include "haul/base/proc.h"
+
 /* A real short write: the first 16 KiB fit, the rest is tried and refused. */
 static int write_to_a_small_filesystem(const struct variant *variant)
 {
@@ -221,6 +223,118 @@ static void engine_open_threads_without_a_thread_error(void **state)
     IN_CHILD(open_threads_without_processes());
 }
 
+static uint64_t threads_now(void)
+{
+    uint64_t threads_count = 0;
+    return proc_figure("/proc/self/status", "Threads:", &threads_count) == 0 ? threads_count : 0;
+}
+
+/* Those of an engine that is closed may count for a moment yet. */
+static bool threads_are_gone(uint64_t before)
+{
+    for (int i = 0; i < 20000 && threads_now() != before; i++)
+        poll(NULL, 0, 1);
+    return threads_now() == before;
+}
+
+static bool reap_until(struct engine *engine, uint32_t inflight)
+{
+    struct request *out[DEPTH];
+    while (engine->inflight > inflight) {
+        struct pollfd ready = {.fd = engine_wait_fd(engine), .events = POLLIN};
+        if (poll(&ready, 1, 20000) != 1 || engine_reap(engine, out, DEPTH, false) < 0)
+            return false;
+    }
+    return true;
+}
+
+/* Two threads, and a third that cannot be started. One has a call that does not return, and tries
+ * to start the third one for what is behind that; the other one is done with it meanwhile, and does
+ * all that comes later. */
+static int calls_with_two_threads(const struct variant *variant)
+{
+    enum { BOTH = 2, SHORT = BOTH, LONG, BEHIND };
+    struct engine_config config = {.kind = variant->kind, .depth = DEPTH};
+    struct errand errands[DEPTH] = {{.runs = 0}};
+    struct request requests[DEPTH];
+    struct engine *engine;
+    int short_fds[2], long_fds[2];
+    CHECK(pipe(short_fds) == 0 && pipe(long_fds) == 0);
+    CHECK(engine_open(&engine, &config, NULL) == 0);
+    for (uint32_t i = 0; i < DEPTH; i++) {
+        errands[i].pipe_fd = i == SHORT ? short_fds[0] : i == LONG ? long_fds[0] : -1;
+        requests[i] = call_of(&errands[i]);
+        CHECK(engine_submit(engine, &requests[i]) == 0);
+        CHECK(i != BOTH - 1 || reap_until(engine, 0));
+        CHECK(i != BEHIND || write(short_fds[1], "x", 1) == 1);
+        CHECK(i < BEHIND || reap_until(engine, 1));
+    }
+    CHECK(errands[LONG].runs == 0 && write(long_fds[1], "x", 1) == 1 && reap_until(engine, 0));
+    for (uint32_t i = 0; i < DEPTH; i++)
+        CHECK(errands[i].runs == 1);
+    engine_close(engine);
+    for (int i = 0; i < 2; i++)
+        CHECK(close(short_fds[i]) == 0 && close(long_fds[i]) == 0);
+    return 0;
+}
+
+/* One: what is behind a call waits for it, and is done then. */
+static int calls_with_one_thread(const struct variant *variant)
+{
+    struct engine_config config = {.kind = variant->kind, .depth = DEPTH};
+    struct errand errands[DEPTH];
+    struct request requests[DEPTH], *out[DEPTH];
+    struct engine *engine;
+    int pipe_fds[2];
+    CHECK(pipe(pipe_fds) == 0 && engine_open(&engine, &config, NULL) == 0);
+    for (uint32_t i = 0; i < DEPTH; i++) {
+        errands[i] = (struct errand){.pipe_fd = i == 0 ? pipe_fds[0] : -1};
+        requests[i] =
+            (struct request){.kind = REQUEST_CALL, .call = run_errand, .argument = &errands[i]};
+        CHECK(engine_submit(engine, &requests[i]) == 0);
+    }
+    CHECK(write(pipe_fds[1], "x", 1) == 1);
+    while (engine->inflight > DEPTH / 2)
+        CHECK(engine_reap(engine, out, 1, true) >= 0);
+    engine_close(engine);
+    for (uint32_t i = 0; i < DEPTH; i++)
+        CHECK(errands[i].runs == 1);
+    return close(pipe_fds[0]) == 0 && close(pipe_fds[1]) == 0 ? 0 : __LINE__;
+}
+
+enum { LONELY_USER = 54321, ROUNDS_OF_TWO = 200 };
+
+static int calls_among_few_threads(const struct variant *variant)
+{
+    const uint64_t before = threads_now();
+    const struct rlimit two_more = {before + 2, before + 2}, one_more = {before + 1, before + 1};
+    CHECK(setgid(LONELY_USER) == 0 && setuid(LONELY_USER) == 0);
+    CHECK(setrlimit(RLIMIT_NPROC, &two_more) == 0);
+    for (int round = 0; round < ROUNDS_OF_TWO; round++) {
+        int failed = calls_with_two_threads(variant);
+        CHECK(threads_are_gone(before) || failed);
+        if (failed)
+            return failed;
+    }
+    return setrlimit(RLIMIT_NPROC, &one_more) == 0 ? calls_with_one_thread(variant) : __LINE__;
+}
+
+static void engine_calls_no_more_threads_all_run(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_THREAD__ /* it starts one of its own at some time */
+    skip();
+#endif
+    if (geteuid() != 0) {
+        print_message("skipped: becoming another user needs root\n");
+        skip();
+    }
+    for (size_t i = 1; i < COUNT_OF(variants); i++) {
+        if (WITH_URING || variants[i].kind != ENGINE_URING)
+            IN_CHILD(calls_among_few_threads(&variants[i]));
+    }
+}
+
 static void engine_open_sim_refused(void **state)
 {
     (void)state;
@@ -249,6 +363,7 @@ int main(void)
         cmocka_unit_test(engine_open_unprivileged_without_memlock_works),
         cmocka_unit_test(engine_uring_no_worker_threads_does_it_itself),
         cmocka_unit_test(engine_open_threads_without_a_thread_error),
+        cmocka_unit_test(engine_calls_no_more_threads_all_run),
         cmocka_unit_test(engine_write_filesystem_fills_enospc),
         cmocka_unit_test(engine_open_sim_refused),
         cmocka_unit_test(engine_open_close_leaves_no_descriptor),
