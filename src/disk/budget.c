@@ -370,7 +370,6 @@ uint32_t budget_lanes(const struct budget_facts *facts, uint64_t slots_bytes,
     return num_u32(min_u64(most, 1 + more));
 }
 
-/* Not getrusage: ru_maxrss starts with the peak of whoever called execve (getrusage(2)). */
 /* A third of the descriptors is for small files. */
 struct budget_files budget_files(void)
 {
@@ -385,6 +384,7 @@ struct budget_files budget_files(void)
     };
 }
 
+/* Not getrusage: ru_maxrss starts with the peak of whoever called execve (getrusage(2)). */
 uint64_t budget_memory_peak(void)
 {
     return proc_figure_kb("", "/proc/self/status", "VmHWM:");

@@ -17,8 +17,7 @@ struct cgroup {
     char path[PATH_MAX]; /* its folder, root included. It may be hidden: files may be missing */
 };
 
-/* Find it from /proc/self/cgroup and /proc/self/mountinfo below `root`, which stays the caller's.
- */
+/* Find it from /proc/self/cgroup and /proc/self/mountinfo below `root`, which is the caller's. */
 void cgroup_find(struct cgroup *cgroup, const char *root);
 
 #endif

@@ -8,8 +8,7 @@
  *                              u16 length and name of the user or group ("": by its number)
  *   DETAIL_PART                of a value: u16 length and name, u32 its whole length, u32 offset,
  *                              u32 length and these bytes
- *   DETAIL_PIECE               u8 enum piece_flags, u16 length and name from, u16 length and name
- * to
+ *   DETAIL_PIECE               u8 enum piece_flags, u16 length and name `from`, the same of `to`
  *
  * What does not fit into one buffer goes in pieces, each a text by itself with a PIECE at its end.
  * A piece is about what its flags name, and of extended attributes about those whose names, as

@@ -32,7 +32,7 @@ void replace_undo(const struct replace *replace);
 
 /* All of it in one call, for a small text. What was at the path is gone then. Whoever else writes
  * the same one is waited for, a second at most. 0, or -errno with words; then nothing of it is
- * there. Blocks. */
+ * there, but where only the sync of its folder failed. Blocks. */
 int replace_file(const char *path, const char *text, size_t length, struct error *err);
 
 /* Frees the names. All zeros are legal. */
