@@ -583,6 +583,44 @@ static void json_of_random_bytes_is_valid_in_every_room(void **state)
     iconv_close(converter);
 }
 
+/* What is made of any bytes becomes the same bytes again, and the rest of the line is left. */
+static void json_exact_of_random_bytes_comes_back(void **state)
+{
+    iconv_t converter = open_converter();
+    uint64_t seed = 3;
+
+    (void)state;
+    for (int round = 0; round < 5000; round++) {
+        char name[40], line[6 * sizeof(name) + 8];
+        random_name(name, sizeof(name) - 1, &seed);
+        text_json_exact(line, 6 * strlen(name) + 1, name);
+        check_json(converter, line);
+        strcat(line, "\": 1");
+        char *at = line;
+        assert_ptr_equal(text_json_take(&at), line);
+        assert_string_equal(line, name);
+        assert_string_equal(at, ": 1");
+    }
+    iconv_close(converter);
+}
+
+static void json_take_what_was_not_made_so_is_refused(void **state)
+{
+    static const char *const lines[] = {
+        "",          "no end",    "\\",        "\\\"",      "\\\\",      "\\x\"",     "\\/\"",
+        "\\u\"",     "\\u0\"",    "\\u004\"",  "\\u00",     "\\u0000\"", "\\u00g0\"", "\\u00DF\"",
+        "\\u00a0\"", "\\ud800\"", "\\udc7f\"", "\\udd00\"", "\\U0041\"", "\\u0041",   "\\u-041\"",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        char *line = strdup(lines[i]), *at = line; /* the sanitizer watches its end */
+        assert_non_null(line);
+        if (text_json_take(&at))
+            fail_msg("taken: %s", lines[i]);
+        free(line);
+    }
+}
+
 /* ---- columns ---- */
 
 static void text_columns_wide_and_combining_characters(void **state)
@@ -674,6 +712,8 @@ int main(void)
         cmocka_unit_test(escape_that_just_fits_has_no_dots),
         cmocka_unit_test(json_of_special_characters_uses_rfc_8259_escapes),
         cmocka_unit_test(json_of_random_bytes_is_valid_in_every_room),
+        cmocka_unit_test(json_exact_of_random_bytes_comes_back),
+        cmocka_unit_test(json_take_what_was_not_made_so_is_refused),
         cmocka_unit_test(text_columns_wide_and_combining_characters),
         cmocka_unit_test(text_fit_keeps_beginning_and_end),
         cmocka_unit_test(text_distance_counts_what_must_be_changed),
