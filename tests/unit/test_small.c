@@ -160,18 +160,23 @@ static void take_refuses_what_is_not_small(void **state)
 
 static const struct facts source = {.kind = FILE_REGULAR, .mtime_seconds = 1000000000};
 
-static int put(struct small_file *file, uint32_t bytes, struct error *err)
+static struct small_wish wish_of(const uint8_t *bytes, uint32_t count)
 {
-    struct stat seen;
-    const struct small_wish wish = {
+    static struct stat seen;
+    return (struct small_wish){
         .path = path,
         .shown = path,
-        .data = data,
-        .bytes = bytes,
+        .data = bytes,
+        .bytes = count,
         .source = &source,
         .known = &known,
         .seen = &seen,
     };
+}
+
+static int put(struct small_file *file, uint32_t bytes, struct error *err)
+{
+    const struct small_wish wish = wish_of(data, bytes);
     err->class = ERROR_NONE;
     return small_put(file, &wish, err);
 }
@@ -221,16 +226,7 @@ static void put_leaves_alone_what_is_there(void **state)
 static int replace(struct small_file *file, uint32_t bytes, uint32_t first, uint32_t stride)
 {
     struct error err = {.class = ERROR_NONE};
-    struct stat seen;
-    const struct small_wish wish = {
-        .path = path,
-        .shown = path,
-        .data = buffer,
-        .bytes = bytes,
-        .source = &source,
-        .known = &known,
-        .seen = &seen,
-    };
+    const struct small_wish wish = wish_of(buffer, bytes);
     memcpy(buffer, data, ROOM);
     for (uint32_t i = first; i < ROOM; i += stride)
         buffer[i] ^= 0x55;
