@@ -236,6 +236,23 @@ again() { # ARGUMENT...
     expect_status 24
 }
 
+# As fast as it goes, early and late; 77 has copies that are slowed down, their other sides and their links.
+@test "killed at once and soon after, and run again: equal, and nothing is left behind" {
+    local i moment
+    tree source
+    for ((i = 0; i < 40; i++)); do random_file source/d/e/f$i $((i * 1000)); done
+    for moment in 0 0.01 0.02 0.04 0.08; do
+        rm -rf target
+        "$HAUL" -aH source/ target >/dev/null 2>&1 &
+        sleep $moment
+        kill -9 $! 2>/dev/null || true
+        wait $! 2>/dev/null || true
+        copied -aH source/ target
+        equal source target
+        [ -z "$(find target -name '.*.haul')" ]
+    done
+}
+
 @test "-n changes nothing and tells, with -i in rsync's letters, what a run would do" {
     tree source
     copied -aH source/ target
