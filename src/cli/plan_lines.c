@@ -330,11 +330,10 @@ static bool scan_ended(const struct scan *scan)
 /* Takes the seal off a whole line. false: it is not that of what is before it. */
 static bool unseal(char *line, size_t length, struct digest *seal)
 {
-    struct digest is;
     if (length <= SEAL_BYTES || memchr(line, '\0', length))
         return false;
     char *end = line + length - SEAL_BYTES;
-    is = digest_of(line, (size_t)(end - line));
+    struct digest is = digest_of(line, (size_t)(end - line));
     struct scan scan = {.at = end, .good = true};
     *seal = take_digest(&scan, ",\"seal\":");
     expect(&scan, "}\n");

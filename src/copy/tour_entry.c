@@ -553,9 +553,11 @@ static void task_fail_there(struct tour *tour, struct tour_task *task, const str
     char peer[ADDRESS_TEXT_BYTES];
     struct error err = {.class = ERROR_NONE};
     AUTO_FREE char *shown = text_join_path(tour->start.roots[SIDE_SOURCE].path, task->path);
-    error_set_class(&err, entry->complete ? ERROR_VANISHED : ERROR_FILE, (int)entry->errnum,
-                    "%s%s%s: %s", far ? address_peer(peer, sizeof(peer), address) : "",
-                    far ? ": " : "", shown ? shown : task->path, entry->text);
+    /* What a unit lists was there when it was planned. */
+    bool gone = entry->complete || (tour->wish->tour.leaves_folders && entry->errnum == ENOENT);
+    error_set_class(&err, gone ? ERROR_VANISHED : ERROR_FILE, (int)entry->errnum, "%s%s%s: %s",
+                    far ? address_peer(peer, sizeof(peer), address) : "", far ? ": " : "",
+                    shown ? shown : task->path, entry->text);
     task_fail(tour, task, &err);
 }
 

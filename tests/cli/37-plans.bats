@@ -128,6 +128,41 @@ tree() {
     nothing_left
 }
 
+@test "a file of a list that has gone is 24, and no reason to do the unit again; what cannot be looked at is" {
+    local one
+    for one in here push pull; do
+        rm -rf tree target plan*
+        mkdir -p tree/a tree/b
+        random_file tree/a/one 1000 1
+        random_file tree/b/two 1000 2
+        way "$one" tree/ target
+        planned -a "${words[@]}"
+        [ "$units" = 1 ]
+        mv tree/b away
+        : >tree/b # ENOTDIR: nobody knows what is in it
+        copy run plan --unit=1
+        expect_status 23
+        [ ! -e plan.1.receipt ]
+        rm tree/b
+        copy run plan --unit=1
+        expect_status 24
+        same tree/a/one target/a/one
+        copied run plan --unit=1
+        expect_receipt .outcome "up to date"
+        copied finish plan
+        diff -r tree target
+        nothing_left
+        mv away tree/b
+        rm -rf target plan*
+        planned -a "${words[@]}"
+        rm tree/a/one tree/b/two
+        copy run plan --unit=1
+        expect_status 24
+        copied finish plan
+        diff -r tree target
+    done
+}
+
 @test "a unit that was left out, or its receipt lost, is named with the command that does it" {
     source_of $((4 * MIB))
     planned --unit-size=1M source target
