@@ -68,7 +68,8 @@ static inline int against(void (*act)(struct fake *), uint64_t timeout_ns, enum 
     pretend_source(rig, 3 * CHUNK);
     range(rig, &rig->slots[0], 1);
     result = call(rig,
-                  op == SIDE_FETCH || op == SIDE_MAP || op == SIDE_RECALL || op == SIDE_EXAMINE
+                  op == SIDE_FETCH || op == SIDE_MAP || op == SIDE_RECALL || op == SIDE_EXAMINE ||
+                          op == SIDE_DETAIL
                       ? &rig->slots[0]
                       : control(rig),
                   op);

@@ -91,6 +91,7 @@ static void change_count(struct wire_message *reply, const struct wire_message *
     reply->slot.count = request->slot.length + 1;
 }
 
+/* Where to go on is where it was: for ever. */
 static void change_recall(struct wire_message *reply, const struct wire_message *request)
 {
     reply->slot.extent_start = request->slot.offset;
@@ -204,13 +205,21 @@ static void servers_that_lie_end_the_session(void **state)
         enum side_role role;
         enum side_op op;
     } lies[] = {
-        {flood_pings, SIDE_TARGET, SIDE_DESCRIBE}, {flood_notes, SIDE_TARGET, SIDE_DESCRIBE},
-        {answer_tag, SIDE_TARGET, SIDE_DESCRIBE},  {answer_tag_beyond, SIDE_TARGET, SIDE_DESCRIBE},
-        {answer_op, SIDE_TARGET, SIDE_DESCRIBE},   {answer_length, SIDE_SOURCE, SIDE_FETCH},
-        {answer_part, SIDE_SOURCE, SIDE_FETCH},    {answer_matched, SIDE_SOURCE, SIDE_FETCH},
-        {answer_map, SIDE_SOURCE, SIDE_MAP},       {answer_count, SIDE_TARGET, SIDE_EXAMINE},
-        {answer_recall, SIDE_TARGET, SIDE_RECALL}, {answer_entries, SIDE_TARGET, SIDE_RECALL},
-        {answer_chunks, SIDE_TARGET, SIDE_OPEN},   {answer_chunks_small, SIDE_TARGET, SIDE_OPEN},
+        {flood_pings, SIDE_TARGET, SIDE_DESCRIBE},
+        {flood_notes, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_tag, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_tag_beyond, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_op, SIDE_TARGET, SIDE_DESCRIBE},
+        {answer_length, SIDE_SOURCE, SIDE_FETCH},
+        {answer_part, SIDE_SOURCE, SIDE_FETCH},
+        {answer_matched, SIDE_SOURCE, SIDE_FETCH},
+        {answer_map, SIDE_SOURCE, SIDE_MAP},
+        {answer_count, SIDE_TARGET, SIDE_EXAMINE},
+        {answer_recall, SIDE_TARGET, SIDE_RECALL},
+        {answer_entries, SIDE_TARGET, SIDE_RECALL},
+        {answer_recall, SIDE_SOURCE, SIDE_DETAIL},
+        {answer_chunks, SIDE_TARGET, SIDE_OPEN},
+        {answer_chunks_small, SIDE_TARGET, SIDE_OPEN},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(lies); i++) {
