@@ -258,19 +258,23 @@ static int serve_wait(struct serve *self, struct error *err)
     return 0;
 }
 
-/* Where memory is scarce here the client is told, by the next PONG: it decides what is in flight.
- */
+/* Where memory is scarce here the client is told, by a PONG that it has not asked for: it decides
+ * what is in flight. It tells how that was at its first look, too: what an earlier server said
+ * counts no more. */
 static void serve_ease(struct serve *self)
 {
     struct pressure *pressure = &self->pressure;
     uint64_t now_ns = clock_now_ns();
     if (now_ns - self->began_ns < PRESSURE_LOOK_MS * NS_PER_MS)
         return;
-    if (!pressure->cgroup)
+    if (!pressure->cgroup) {
         pressure_open(pressure, &self->kernel.cgroup, now_ns);
+        self->session.pong_due = true;
+    }
     if (!pressure_look(pressure, self->slab.length_bytes, now_ns))
         return;
     self->session.halved = (uint8_t)pressure->halved;
+    self->session.pong_due = true;
     log_verbose("%s: 1/%u of the slots are asked for", pressure->why, 1u << pressure->halved);
 }
 

@@ -12,12 +12,15 @@ narrow_cgroup() {
     cleanup_fn cgroup_remove "$folder"
 }
 
-# Anonymous memory that cannot be reclaimed, and a cache that hits the limit all the time.
+# Memory that cannot be reclaimed, until 8 of the 96 MiB are left, whatever the copy has taken; and then page cache that
+# runs into the limit all the time.
 neighbour_moves_in() {
-    cgroup_exec "$folder" python3 -c 'import time
-eaten = bytearray(60 << 20)
-for at in range(0, len(eaten), 4096): eaten[at] = 1
-time.sleep(300)' 3>&- &
+    cgroup_exec "$folder" python3 -c 'import sys, time
+eaten = []
+while int(open(sys.argv[1]).read()) < 88 << 20: eaten.append(bytearray(b"1" * (1 << 18)))
+open("eaten", "w").close()
+time.sleep(300)' "$folder/memory.usage_in_bytes" 3>&- &
+    waits_until 60 test -e eaten
     cgroup_exec "$folder" sh -c "while :; do cat '$SCRATCH/read' >/dev/null; done" 3>&- &
 }
 
@@ -43,13 +46,13 @@ end_all() { # CGROUP
     [ "$(receipt .slots_halved_most)" -ge 1 ]
 }
 
-# The same over there, told by the next PONG.
+# The same over there, told by the server however much else is said: one lane asks for nothing that PONG tells.
 @test "a neighbour takes the memory of the server's cgroup: fewer slots here" {
     local copy_pid
     narrow_cgroup
     printf '#!/bin/sh\necho $$ >%s/cgroup.procs\nshift\nexec $*\n' "$folder" >enter
     chmod +x enter
-    "$HAUL" --json -v --bwlimit=512K -e "$PWD/enter" --remote-path="$HAUL" source "there:$PWD/target" >out 2>err 3>&- &
+    "$HAUL" --json -v -j 1 --bwlimit=512K -e "$PWD/enter" --remote-path="$HAUL" source "there:$PWD/target" >out 2>err 3>&- &
     copy_pid=$!
     cleanup_fn end_all "$folder"
     waits_until 60 test -e target # its memory has been decided, and taken
