@@ -168,7 +168,7 @@ static const struct option_row table[] = {
     VALUE(RATE, "bwlimit", "RATE", AT(wish.bandwidth_bytes), 0,
           "most KiB a second, or with a suffix; 0: no limit"),
     FLAG("own-cgroup", 0, wish.own_cgroup, "empty our memory cgroup of names, if it is ours alone"),
-    FLAG("nice", 0, wish.nice, "let other programs' input and output go first"),
+    FLAG("nice", 0, wish.nice, "let other programs go first, at the processors and the disks"),
 
     LETTER(TEXT, "rsh", 'e', "CMD", wish.link.transport,
            "reach the other machine by CMD: 'ssh -C', 'docker exec -i'"),

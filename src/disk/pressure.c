@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -103,6 +104,10 @@ static const char *sign_of(struct pressure *pressure, uint64_t in_flight_bytes, 
 
 void pressure_be_nice(void)
 {
+    /* A thread of Linux has a nice value of its own (sched(7)), which may always be raised; above
+     * the highest one it is that. */
+    const int nicer = 10;
+    (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + nicer);
     const int of_thread = 1, best_effort = 2 << 13, last = 7; /* linux/ioprio.h, since 5.15 */
     if (syscall(SYS_ioprio_set, of_thread, 0, best_effort | last) < 0)
         log_note("nice: the priority of input and output cannot be lowered: %s", strerror(errno));

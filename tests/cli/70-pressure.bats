@@ -65,11 +65,12 @@ end_all() { # CGROUP
     [ "$(receipt .slots_halved_most)" -ge 1 ] # the machine may be short of memory as well
 }
 
-@test "--nice: the lowest best-effort priority, in each thread that does input and output" {
+@test "--nice: 10 nicer than its shell and the lowest best-effort priority, in each thread that does input and output" {
     requires strace
     random_file source 8M
-    ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -o trace -e trace=ioprio_set "$HAUL" --nice --json source target >out
+    ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -o trace -e trace=ioprio_set,setpriority "$HAUL" --nice --json source target >out
     grep -q 'ioprio_set(IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7)) = 0' trace
+    grep -q "setpriority(PRIO_PROCESS, 0, $(($(nice) + 10))) *= 0" trace
     expect_receipt .pressure null
     same source target
 }

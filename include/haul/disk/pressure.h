@@ -32,8 +32,8 @@ void pressure_open(struct pressure *pressure, const struct cgroup *cgroup, uint6
  * files of the kernel's. in_flight_bytes: of all slots together. */
 bool pressure_look(struct pressure *pressure, uint64_t in_flight_bytes, uint64_t now_ns);
 
-/* This thread, and those that it starts from now on, let others' input and output go first, where
- * the disk's scheduler knows priorities. */
+/* This thread, and those that it starts from now on, let others go first: at the processors as with
+ * nice(1), and at a disk whose scheduler knows priorities. */
 void pressure_be_nice(void);
 
 #endif
