@@ -44,6 +44,7 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
         tour_close(tour);
         return NULL;
     }
+    links_begin(tour->links);
     for (uint32_t i = TOUR_TASKS_MAX; i-- > 0;) {
         tour->tasks[i].error = &tour->errors[2 * i];
         tour->tasks[i].life_error = &tour->errors[2 * i + 1];
@@ -205,9 +206,7 @@ static void tour_left(struct tour *tour)
     tour->over_again = tour->walk_over = false;
     tour->taken_count = tour->taken_sum = 0;
     tour->untold_count = tour->told_count;
-    tour->names_gone = tour->wish->tour.remove_source;
-    if (!tour->names_gone)
-        link_forget_all(tour->links);
+    links_again(tour->links, tour->wish->tour.remove_source);
 }
 
 static void tour_restart(struct tour *tour);

@@ -532,7 +532,7 @@ static int task_of_found(struct tour *tour, const struct entry *entry)
     task->link_text = entry->text ? strdup(entry->text) : NULL;
     if (entry->text && !task->link_text)
         return -ENOMEM;
-    bool linked = facts->links > 1 || tour->names_gone;
+    bool linked = facts->links > 1 || tour->wish->tour.remove_source; /* others may have gone */
     int result = 0;
     if (!own && tour->wish->tour.hard_links && linked)
         result = link_see(tour->links, facts, &task->link);

@@ -1,8 +1,9 @@
-/* tour_link.c - files with several names: remembered from the first one that is seen to the last.
- * Those that no task knows are in memory so far as they are few, and in a temporary file.
- */
+/* tour_link.c - files with several names: remembered from the first one that is seen to the last,
+ * and to the end of that one's tour, whose walk may begin once more. Those that no task knows are
+ * in memory so far as they are few, and in a temporary file. */
 #include "tour_state.h"
 
+#include "haul/base/clock.h"
 #include "haul/base/log.h"
 
 #include <errno.h>
@@ -17,10 +18,19 @@ static struct tour_link **link_bucket(struct tour_links *links, uint64_t device,
     return &links->buckets[mixed >> 54];
 }
 
+/* An inode may come back as another file, and one that was written to is not what was copied. */
+static uint64_t link_stamp(const struct facts *facts)
+{
+    uint64_t mtime_ns = (uint64_t)facts->mtime_seconds * NS_PER_SECOND + facts->mtime_ns;
+    return facts->size_bytes * UINT64_C(0x9e3779b97f4a7c15) ^ mtime_ns;
+}
+
 static struct tour_link *link_find(struct tour_links *links, const struct facts *facts)
 {
     struct tour_link *link = *link_bucket(links, facts->device, facts->inode);
-    while (link && (link->device != facts->device || link->inode != facts->inode))
+    uint64_t stamp = link_stamp(facts);
+    while (link &&
+           (link->device != facts->device || link->inode != facts->inode || link->stamp != stamp))
         link = link->next;
     return link;
 }
@@ -37,13 +47,17 @@ static void link_free(struct tour_links *links, struct tour_link *link)
 
 /* ---- in the temporary file ---- */
 
-/* How many names are left, and the path with its NUL; without one the next name leads. */
+/* Its numbers, and the path with its NUL; without one the next name leads. */
 static int link_put(struct tour_links *links, const struct tour_link *link)
 {
     const uint64_t key[2] = {link->device, link->inode};
     uint8_t bytes[SPILL_BYTES_MAX];
     struct bytes out = bytes_writer(bytes, sizeof(bytes));
+    bytes_put_u64(&out, link->stamp);
+    bytes_put_u32(&out, link->walk);
     bytes_put_u32(&out, link->left);
+    bytes_put_u32(&out, link->before);
+    bytes_put_u32(&out, link->led);
     if (link->path)
         bytes_put_raw(&out, link->path, strlen(link->path) + 1);
     return out.failed ? -EMSGSIZE : spill_put(links->spill, key, bytes, (uint32_t)out.length);
@@ -58,10 +72,16 @@ static int link_get(struct tour_links *links, const struct facts *facts, struct 
         return length;
     struct bytes in = bytes_reader(bytes, (uint32_t)length);
     link->spilled = true;
-    link->left = bytes_get_u32(&in);
-    if (in.failed || length == sizeof(uint32_t))
+    uint64_t stamp = bytes_get_u64(&in);
+    if (stamp != link->stamp)
         return in.failed ? -EIO : 0;
-    link->path = strdup((const char *)bytes + sizeof(uint32_t));
+    link->walk = bytes_get_u32(&in);
+    link->left = bytes_get_u32(&in);
+    link->before = bytes_get_u32(&in);
+    link->led = bytes_get_u32(&in) != 0;
+    if (in.failed || (uint32_t)length == in.position)
+        return in.failed ? -EIO : 0;
+    link->path = strdup((const char *)bytes + in.position);
     link->state = LINK_THERE;
     return link->path ? 0 : -ENOMEM;
 }
@@ -98,6 +118,7 @@ static void link_spill(struct tour_links *links)
 
 /* ---- seen and released ---- */
 
+/* A new one has no names left, as one that is complete. */
 static int link_new(struct tour_links *links, const struct facts *facts, struct tour_link **out)
 {
     struct tour_link **bucket = link_bucket(links, facts->device, facts->inode);
@@ -105,10 +126,7 @@ static int link_new(struct tour_links *links, const struct facts *facts, struct 
     if (!link)
         return -ENOMEM;
     *link = (struct tour_link){
-        .device = facts->device,
-        .inode = facts->inode,
-        .left = facts->links,
-    };
+        .device = facts->device, .inode = facts->inode, .stamp = link_stamp(facts)};
     int result = link_get(links, facts, link);
     if (result < 0) {
         free(link->path);
@@ -118,6 +136,31 @@ static int link_new(struct tour_links *links, const struct facts *facts, struct 
     link->next = *bucket;
     *bucket = *out = link;
     return 0;
+}
+
+static void link_unlead(struct tour_link *link)
+{
+    free(link->path);
+    link->path = NULL;
+    link->state = LINK_NOWHERE;
+}
+
+/* No task knows it. What a walk that began once more has learnt of it is forgotten; not where it
+ * is, if names of it have gone there. */
+static void link_recall(const struct tour_links *links, struct tour_link *link,
+                        const struct facts *facts)
+{
+    if (link->walk < links->first) {
+        link->before = link->left;
+        link->led = link->path != NULL;
+    } else if (link->walk < links->walk && links->moved) {
+        link->left = facts->links;
+    } else if (link->walk < links->walk) {
+        link->left = link->before;
+        if (!link->led)
+            link_unlead(link);
+    }
+    link->walk = links->walk;
 }
 
 int link_see(struct tour_links *links, const struct facts *facts, struct tour_link **out)
@@ -130,6 +173,14 @@ int link_see(struct tour_links *links, const struct facts *facts, struct tour_li
         links->idle--;
     if (result < 0)
         return result;
+    if (link->users == 0) {
+        link_recall(links, link, facts);
+        if (link->left == 0) {
+            link_unlead(link);
+            link->before = 0;
+            link->left = facts->links;
+        }
+    }
     if (link->left > 0)
         link->left--;
     link->users++;
@@ -137,7 +188,7 @@ int link_see(struct tour_links *links, const struct facts *facts, struct tour_li
     return 0;
 }
 
-/* An inode may come back as another file: what is complete is forgotten everywhere. */
+/* What is complete is forgotten everywhere. */
 static void link_forget(struct tour_links *links, struct tour_link *link)
 {
     const uint64_t key[2] = {link->device, link->inode};
@@ -150,7 +201,7 @@ void link_release(struct tour_links *links, struct tour_link *link)
 {
     if (!link || --link->users > 0)
         return;
-    if (link->left == 0) {
+    if (link->left == 0 && link->before == 0) {
         link_forget(links, link);
         return;
     }
@@ -159,14 +210,18 @@ void link_release(struct tour_links *links, struct tour_link *link)
         link_spill(links);
 }
 
-void link_forget_all(struct tour_links *links)
+/* ---- all of them ---- */
+
+void links_begin(struct tour_links *links)
 {
-    for (int i = 0; i < TOUR_LINKS_BUCKETS; i++) {
-        while (links->buckets[i])
-            link_free(links, links->buckets[i]);
-    }
-    spill_close(links->spill);
-    *links = (struct tour_links){.spill_impossible = links->spill_impossible};
+    links->first = ++links->walk;
+    links->moved = false;
+}
+
+void links_again(struct tour_links *links, bool moved)
+{
+    links->walk++;
+    links->moved = moved;
 }
 
 struct tour_links *tour_links_open(void)
@@ -176,7 +231,11 @@ struct tour_links *tour_links_open(void)
 
 void tour_links_close(struct tour_links *links)
 {
+    for (int i = 0; links && i < TOUR_LINKS_BUCKETS; i++) {
+        while (links->buckets[i])
+            link_free(links, links->buckets[i]);
+    }
     if (links)
-        link_forget_all(links);
+        spill_close(links->spill);
     free(links);
 }

@@ -40,8 +40,12 @@ struct tour_folder {
 struct tour_link {
     struct tour_link *next; /* in its bucket */
     uint64_t device, inode;
-    uint32_t left;  /* names that were not seen yet */
-    uint32_t users; /* tasks that know it */
+    uint64_t stamp;  /* of its size and time: with others it is another file */
+    uint32_t walk;   /* the last one that has seen a name of it */
+    uint32_t left;   /* names that were not seen yet ... */
+    uint32_t before; /* ... before the tour of that walk; 0: it was not known then ... */
+    bool led;        /* ... and whether there was a path then */
+    uint32_t users;  /* tasks that know it */
     enum {
         LINK_NOWHERE, /* the next name leads */
         LINK_COMING,  /* one is under way */
@@ -53,6 +57,8 @@ struct tour_link {
 
 struct tour_links {
     struct tour_link *buckets[TOUR_LINKS_BUCKETS];
+    uint32_t walk, first;  /* the walk that is told, and the first one of its tour */
+    bool moved;            /* what walks of this tour before it have seen may be gone */
     uint32_t idle;         /* that no task knows */
     uint32_t next;         /* the bucket to be spilled next */
     struct spill *spill;   /* NULL: none was needed yet, or ... */
@@ -171,7 +177,6 @@ struct tour {
     uint64_t skipped_sum;
     bool astray;           /* they were not ... */
     bool over_again;       /* ... and once all is done the walk begins once more */
-    bool names_gone;       /* the last name of a file, too, may be one of several */
     uint64_t told_count;   /* files */
     uint64_t untold_count; /* of these, so many are not told again */
 
@@ -228,12 +233,15 @@ void folder_release(struct tour *tour, struct tour_folder *folder);
 
 /* tour_link.c: files with several names */
 
+/* A tour begins: what was made by those before it is there. */
+void links_begin(struct tour_links *links);
+/* No task knows one, and the walk of this tour begins once more: its names are seen again, those
+ * that were not moved if `moved`. */
+void links_again(struct tour_links *links, bool moved);
 /* The one that has this device and inode, one name of it less to be seen. -ENOMEM, or whatever has
  * kept it from being read back. */
 int link_see(struct tour_links *links, const struct facts *facts, struct tour_link **out);
 void link_release(struct tour_links *links, struct tour_link *link);
-/* No task knows one. */
-void link_forget_all(struct tour_links *links);
 
 /* tour_owner.c: what the source calls those that own its files */
 

@@ -162,8 +162,41 @@ source_changed() {
     equal_trees
 }
 
+# What the walk of the second source had told is told anew; what the first one has brought is there, and is linked to.
+second_source_changed() {
+    local links
+    far_tree_ready pull
+    mkdir "$THERE/first"
+    random_file "$THERE/first/of-several" 30000
+    ln "$from/many/f2" "$THERE/first/of-both"
+    long_make
+    mkdir "$from/long/last" # its names come behind all of those
+    ln "$THERE/first/of-several" "$from/long/last/one"
+    ln "$THERE/first/of-several" "$from/long/last/another"
+    touch -d @1000000000 "$from/long/last" "$THERE/first"
+    proxy_start
+    retried
+    copy_start -rlptgoDH --delete --sync-every=1M --bwlimit=3M "${via[@]}" "$FAR:$THERE/first/" "$source" "$target"
+    lost_after hold_agents
+    random_file "$from/a/new" 30000
+    touch "$SCRATCH/go"
+    copy_wait
+    [ "$status" = 0 ] || { show_run; return 1; }
+    grep -q 'all of it is looked at again' "$SCRATCH/err" || { show_run; return 1; }
+    told_once
+    links=$(jq -r 'select(.event == "made" and (.changes // "" | startswith("h"))) | .path' <"$SCRATCH/out" | sort | uniq -c)
+    expect "links that were told, each once" "$(awk '{ print $1 }' <<<"$links" | xargs)" "1 1 1 1 1"
+    expect "names of one file" "$(find "$to" -samefile "$to/of-several" | wc -l)" 3
+    expect "names of the other" "$(find "$to" -samefile "$to/of-both" | wc -l)" 2
+    rsync -aH "$THERE/first/" "$from/" "$SCRATCH/both"
+    from=$SCRATCH/both
+    copied -rlptgoDH --delete "${via[@]}" "$FAR:$THERE/first/" "$source" "$target"
+    expect_receipt .bytes_copied 0
+    equal_trees
+}
+
 @test "a tree goes on after lost links: push" { tree_went_on push; at_length tree_went_on both; }
-@test "a tree goes on after lost links: pull" { tree_went_on pull; at_length files_moved; at_length listed_moved; at_length source_changed; }
+@test "a tree goes on after lost links: pull" { tree_went_on pull; at_length files_moved; at_length listed_moved; at_length source_changed; at_length second_source_changed; }
 
 @test "files of a list that are moved go on after a lost link, and none is missed" { listed_files_moved; }
 

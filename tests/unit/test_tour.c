@@ -44,8 +44,15 @@ struct world {
 
     /* The script. */
     uint8_t walk[1 << 20];
-    struct bytes told;            /* entries, all of them */
-    uint32_t walk_bytes;          /* given in one WALK */
+    struct bytes told; /* entries, all of them */
+    uint32_t told_bytes;
+    uint32_t told_ns;    /* the time of linked ones */
+    uint32_t walk_bytes; /* given in one WALK */
+    uint32_t scripts[4]; /* where a telling of them begins, of which each walk takes the next ... */
+    uint32_t scripts_count; /* ... or the last once more: that has this number */
+    uint32_t scripts_told;
+    uint32_t cut_after;           /* operations of the source its link is lost; 0: it is not */
+    struct tour_links *links;     /* of several tours; or NULL */
     const char *there[NAMES_MAX]; /* at the target */
     uint32_t there_count;
     uint32_t list_names; /* at a time, and a cookie counts those that are there; 0: all at once */
@@ -199,12 +206,36 @@ static void fake_walk(struct world *world, struct slot *slot)
     slot->extent_start = in.position < world->told.length;
 }
 
+static void fake_tour(struct world *world)
+{
+    uint32_t which = (uint32_t)min_u64(world->scripts_told++, world->scripts_count);
+    world->told.position = world->scripts[which];
+    world->told.length =
+        which < world->scripts_count ? world->scripts[which + 1] : world->told_bytes;
+}
+
+/* All that it is asked for comes to nothing. */
+static bool fake_is_cut(struct fake *fake, struct slot *slot)
+{
+    struct world *world = fake->world;
+    if (fake->side.role != SIDE_SOURCE || world->cut_after == 0)
+        return false;
+    if (!fake->side.broken && --world->cut_after > 0)
+        return false;
+    world->cut_after = 1;
+    fake->side.broken = fake->side.lost = true;
+    slot->result = error_set_class(slot->error, ERROR_SOCKET, EPIPE, "the link is lost");
+    return true;
+}
+
 static void fake_do(struct fake *fake, struct slot *slot)
 {
     struct world *world = fake->world;
     struct job *job = slot->job;
     bool target = fake->side.role == SIDE_TARGET;
     char line[512];
+    if (fake_is_cut(fake, slot))
+        return;
     snprintf(line, sizeof(line), "%s %s", op_word(slot->op),
              target ? job->target_path : job->source_path);
     for (uint32_t i = 0; i < world->fail_count; i++) {
@@ -220,6 +251,9 @@ static void fake_do(struct fake *fake, struct slot *slot)
     if (slot->result < 0)
         return;
     switch (slot->op) {
+    case SIDE_TOUR:
+        fake_tour(world);
+        break;
     case SIDE_WALK:
         fake_walk(world, slot);
         break;
@@ -294,7 +328,11 @@ static void tell(struct world *world, enum entry_type type, const char *name, en
         .text = kind == FILE_LINK ? "there" : "words",
         .errnum = EACCES,
         .complete = type != ENTRY_ERROR,
-        .facts = {.kind = kind, .mode = 0644, .mtime_seconds = 1, .links = 1},
+        .facts = {.kind = kind,
+                  .mode = 0644,
+                  .mtime_seconds = 1,
+                  .links = 1,
+                  .inode = 1000 + world->told.length},
     };
     assert_true(entry_pack(&world->told, &entry));
 }
@@ -304,7 +342,7 @@ static void tell_linked(struct world *world, const char *name, uint64_t inode, u
     const struct entry entry = {
         .type = ENTRY_FOUND,
         .name = name,
-        .facts = {.kind = FILE_REGULAR, .inode = inode, .links = links},
+        .facts = {.kind = FILE_REGULAR, .inode = inode, .links = links, .mtime_ns = world->told_ns},
     };
     assert_true(entry_pack(&world->told, &entry));
 }
@@ -345,6 +383,7 @@ static struct world *world_open(unsigned int seed)
 static void world_close(struct world *world)
 {
     tour_close(world->tour);
+    tour_links_close(world->links);
     for (uint32_t i = 0; i < world->lines_count; i++)
         free(world->lines[i]);
     free(world->memory);
@@ -365,27 +404,51 @@ static void world_event(struct world *world, const struct tour_event *event)
         world->outcome = event->outcome;
 }
 
+/* What follows is told the next time. */
+static void tell_again(struct world *world)
+{
+    world->scripts[++world->scripts_count] = (uint32_t)world->told.length;
+}
+
+/* There is a link again, and what had come of the old one has come. */
+static void world_go_on(struct world *world)
+{
+    struct side *source = &world->sides[SIDE_SOURCE].side;
+    if (!tour_is_cut_off(world->tour) || !pump_is_empty(&world->pump))
+        return;
+    source->broken = source->lost = false;
+    world->cut_after = 0;
+    tour_go_on(world->tour, &world->pump, CHUNK_BYTES, (const bool[2]){[SIDE_SOURCE] = true});
+}
+
 static void world_run(struct world *world, const char *path)
 {
+    const bool redials = true;
     const struct tour_config config = {
         .run = &world->run,
         .chunk_bytes = CHUNK_BYTES,
         .numbers = &world->numbers,
         .progress = &world->progress,
         .removed_count = &world->removed_count,
+        .links = world->links,
+        .redials = &redials,
     };
     const struct tour_start start = {
         .roots = {{1, "/source"}, {2, "/target"}},
         .path = path,
     };
     struct tour_event event = {.kind = TOUR_FILE};
-    if (world->told.length > 0)
+    if (world->told_bytes == 0) {
+        world->told_bytes = (uint32_t)world->told.length;
         world->told = bytes_reader(world->walk, world->told.length);
+    }
+    tour_close(world->tour);
     world->tour = tour_open(&config, &start);
     assert_non_null(world->tour);
     for (uint32_t turns = 0; event.kind != TOUR_OVER; turns++) {
         assert_true(turns < 1000000);
         tour_turn(world->tour, &world->pump);
+        world_go_on(world);
         pump_turn(&world->pump);
         for (struct life *life = world->pump.lives.first; life; life = life->next) {
             if (life->state == LIFE_WAITING)
@@ -518,6 +581,48 @@ static void names_of_one_file_become_links_to_the_first(void **state)
     }
 }
 
+/* What was moved is a name less when the others are told. */
+static void names_of_one_file_that_are_moved_become_links(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        tell_linked(world, "n0", 7, 3);
+        tell_linked(world, "n1", 7, 2);
+        tell_linked(world, "n2", 7, 1);
+        tell_linked(world, "alone", 8, 1);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        world->wish.tour.remove_source = true;
+        world_run(world, "a");
+        assert_int_equal(world->files_count, 2);
+        assert_before(world, "commit a/n0", "link a/n1");
+        assert_before(world, "commit a/n0", "link a/n2");
+        world_close(world);
+    }
+}
+
+/* The number of an inode comes back, before all names of the old one were seen. */
+static void another_file_of_the_same_number_is_no_name_of_the_first(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        tell_linked(world, "old0", 7, 3);
+        tell_linked(world, "old1", 7, 3);
+        world->told_ns = 1;
+        tell_linked(world, "new0", 7, 2);
+        tell_linked(world, "new1", 7, 2);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        world_run(world, "a");
+        assert_int_equal(world->files_count, 2);
+        assert_before(world, "commit a/old0", "link a/old1");
+        assert_before(world, "commit a/new0", "link a/new1");
+        world_close(world);
+    }
+}
+
 /* More than are kept in memory: the second names come when all the first ones have been seen. */
 static void many_files_of_two_names_are_all_linked(void **state)
 {
@@ -536,6 +641,82 @@ static void many_files_of_two_names_are_all_linked(void **state)
     assert_before(world, "commit a/n0", "link a/n1500");
     assert_before(world, "commit a/n700", "link a/n2200");
     assert_before(world, "link a/n2999", "adjust a");
+    world_close(world);
+}
+
+/* The second source's link is lost after any operation, and what it tells then is another row. */
+static void names_across_sources_are_linked_after_a_lost_link(void **state)
+{
+    uint32_t again_count = 0;
+    (void)state;
+    for (unsigned int seed = 0; seed < 2 * SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        world->links = tour_links_open();
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        tell_linked(world, "x", 7, 3);
+        tell_linked(world, "x2", 8, 2);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        for (int telling = 0; telling < 2; telling++) {
+            tell_again(world);
+            tell(world, ENTRY_ENTER, "b", FILE_FOLDER);
+            tell_linked(world, "y", 7, 3);
+            if (telling > 0)
+                tell(world, ENTRY_FOUND, "new", FILE_REGULAR);
+            tell_linked(world, "y2", 8, 2);
+            tell_linked(world, "own", 9, 2);
+            tell_linked(world, "own2", 9, 2);
+            tell_linked(world, "z", 7, 3);
+            tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        }
+        world_run(world, "a");
+        world->cut_after = 1 + seed % 12;
+        world_run(world, "b");
+        again_count += said(world, "commit b/new");
+        assert_before(world, "commit a/x", "link b/y");
+        assert_before(world, "commit a/x", "link b/z");
+        assert_before(world, "commit a/x2", "link b/y2");
+        assert_before(world, "commit b/own", "link b/own2");
+        for (uint32_t i = 0; i < 3; i++)
+            assert_false(
+                said(world, (const char *[]){"commit b/y", "commit b/y2", "commit b/z"}[i]));
+        assert_int_equal(world->failed_count, 0);
+        world_close(world);
+    }
+    assert_in_range(again_count, SEEDS / 2, 2 * SEEDS - 1);
+}
+
+/* The same, with more than are kept in memory. */
+static void many_names_across_sources_are_linked_after_a_lost_link(void **state)
+{
+    enum { PAIRS = 1300 };
+    char name[16];
+    (void)state;
+    struct world *world = world_open(1);
+    world->links = tour_links_open();
+    for (int telling = 0; telling < 3; telling++) {
+        if (telling > 0)
+            tell_again(world);
+        tell(world, ENTRY_ENTER, telling > 0 ? "b" : "a", FILE_FOLDER);
+        if (telling == 2)
+            tell(world, ENTRY_FOUND, "new", FILE_REGULAR);
+        for (uint32_t i = 0; i < PAIRS; i++) {
+            snprintf(name, sizeof(name), "n%u", i);
+            tell_linked(world, name, i + 1, 2);
+        }
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    }
+    world->walk_bytes = 4096;
+    world_run(world, "a");
+    world->cut_after = 12;
+    world_run(world, "b");
+    assert_true(said(world, "commit b/new"));
+    for (uint32_t i = 0; i < PAIRS; i++) {
+        char link[32], commit[32];
+        snprintf(link, sizeof(link), "link b/n%u", i);
+        snprintf(commit, sizeof(commit), "commit b/n%u", i);
+        assert_true(said(world, link) && !said(world, commit));
+    }
+    assert_int_equal(world->files_count, PAIRS + 1);
     world_close(world);
 }
 
@@ -759,7 +940,11 @@ int main(void)
         cmocka_unit_test(a_folder_that_cannot_be_made_is_left_out),
         cmocka_unit_test(what_fails_is_told_and_the_others_go_on),
         cmocka_unit_test(names_of_one_file_become_links_to_the_first),
+        cmocka_unit_test(names_of_one_file_that_are_moved_become_links),
+        cmocka_unit_test(another_file_of_the_same_number_is_no_name_of_the_first),
         cmocka_unit_test(many_files_of_two_names_are_all_linked),
+        cmocka_unit_test(names_across_sources_are_linked_after_a_lost_link),
+        cmocka_unit_test(many_names_across_sources_are_linked_after_a_lost_link),
         cmocka_unit_test(when_the_first_name_fails_the_next_one_leads),
         cmocka_unit_test(what_cannot_be_linked_is_copied),
         cmocka_unit_test(delete_removes_what_the_source_has_not),
