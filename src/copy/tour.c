@@ -200,6 +200,7 @@ static void tour_walked(struct tour *tour)
 /* All is done, but for what a changed source may have: then once more from the beginning. */
 static void tour_left(struct tour *tour)
 {
+    tour->over_again &= !tour->stopped;
     tour->state = tour->over_again ? TOUR_BEGINNING : TOUR_SYNCING;
     if (!tour->over_again)
         return;

@@ -52,6 +52,7 @@ struct world {
     uint32_t scripts_count; /* ... or the last once more: that has this number */
     uint32_t scripts_told;
     uint32_t cut_after;           /* operations of the source its link is lost; 0: it is not */
+    uint32_t stop_after;          /* operations in all we are to stop; 0: we are not */
     struct tour_links *links;     /* of several tours; or NULL */
     const char *there[NAMES_MAX]; /* at the target */
     uint32_t there_count;
@@ -234,6 +235,8 @@ static void fake_do(struct fake *fake, struct slot *slot)
     struct job *job = slot->job;
     bool target = fake->side.role == SIDE_TARGET;
     char line[512];
+    if (world->stop_after > 0 && --world->stop_after == 0)
+        world->control.stop = true;
     if (fake_is_cut(fake, slot))
         return;
     snprintf(line, sizeof(line), "%s %s", op_word(slot->op),
@@ -917,6 +920,27 @@ static void stopped_in_the_middle_nothing_more_begins(void **state)
     world_close(world);
 }
 
+/* Its row was another one after the link was lost, and it would be told once more. */
+static void stopped_after_a_lost_link_it_ends(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < 4 * SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        for (int telling = 0; telling < 2; telling++) {
+            if (telling > 0)
+                tell_again(world);
+            tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+            tell(world, ENTRY_FOUND, telling > 0 ? "new" : "old", FILE_REGULAR);
+            tell(world, ENTRY_FOUND, "s1", FILE_REGULAR);
+            tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        }
+        world->cut_after = 6;
+        world->stop_after = 6 + seed % 40;
+        world_run(world, "a");
+        world_close(world);
+    }
+}
+
 static void a_walk_that_makes_no_sense_ends_it(void **state)
 {
     struct world *world = world_open(2);
@@ -955,6 +979,7 @@ int main(void)
         cmocka_unit_test(links_go_from_the_source_after_a_sync),
         cmocka_unit_test(more_than_there_is_room_for),
         cmocka_unit_test(stopped_in_the_middle_nothing_more_begins),
+        cmocka_unit_test(stopped_after_a_lost_link_it_ends),
         cmocka_unit_test(a_walk_that_makes_no_sense_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
