@@ -557,7 +557,7 @@ static void copy_again(struct copy *copy, struct copy_file *file)
         *file->first = *life->error;
     file->attempts++;
     file->stranded = false;
-    file->start.copied_bytes = max_u64(file->start.copied_bytes, life->counters.bytes_copied);
+    life_count_attempt(life, &file->start.earlier);
     copy_live(copy, file, &file->start);
 }
 

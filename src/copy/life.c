@@ -236,7 +236,9 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
     bool target = start->kind == LIFE_LOOK && start->role == SIDE_TARGET;
     life->there = start->there;
     life->small = start->kind == LIFE_COPY && !start->there;
-    life->copied_earlier_bytes = start->copied_bytes;
+    life->earlier = start->earlier;
+    if (start->earlier.started_ns > 0)
+        life->started_ns = start->earlier.started_ns;
     life->described[SIDE_SOURCE] = start->source != NULL;
     life->described[SIDE_TARGET] = life->target_absent = start->target_absent;
     if (start->kind == LIFE_COPY)
@@ -275,10 +277,23 @@ void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
 static void life_count_earlier(struct life *life)
 {
     struct progress *progress = life->progress;
-    uint64_t moved_bytes = min_u64(life->copied_earlier_bytes, progress->bytes_kept);
+    uint64_t moved_bytes = min_u64(life->earlier.copied_bytes, progress->bytes_kept);
     progress->bytes_kept -= moved_bytes;
     progress->bytes_copied += moved_bytes;
-    life->copied_earlier_bytes = 0;
+    progress->bytes_repaired += life->earlier.repaired_bytes;
+    progress->chunks_repaired += life->earlier.chunks_repaired;
+    life->earlier = (struct life_earlier){.started_ns = 0};
+}
+
+void life_count_attempt(const struct life *life, struct life_earlier *earlier)
+{
+    const struct progress *progress = life->progress;
+    *earlier = (struct life_earlier){
+        .started_ns = life->started_ns,
+        .copied_bytes = max_u64(earlier->copied_bytes, progress->bytes_copied),
+        .repaired_bytes = progress->bytes_repaired,
+        .chunks_repaired = progress->chunks_repaired,
+    };
 }
 
 /* Every way out leads here. */

@@ -20,7 +20,7 @@ static void task_copy(struct tour *tour, struct tour_task *task)
 {
     struct life_start start = task_start(tour, task, LIFE_COPY);
     start.source = &task->facts;
-    start.copied_bytes = task->copied_bytes;
+    start.earlier = task->earlier;
     start.target_absent = task->attempts == 0 &&
                           (task->folder ? task->folder->fresh
                                         : tour->start.target_fresh || tour->start.target_absent);
@@ -386,7 +386,7 @@ void task_restart(struct tour *tour, struct tour_task *task)
         task->own->touched = true;
     switch (task->step) {
     case STEP_COPYING:
-        task->copied_bytes = max_u64(task->copied_bytes, task->life.counters.bytes_copied);
+        life_count_attempt(&task->life, &task->earlier);
         task_copy(tour, task);
         break;
     case STEP_LOOKING:

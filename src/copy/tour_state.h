@@ -136,8 +136,8 @@ struct tour_task {
     enum tour_event_kind event;
     enum file_kind gone_kind;
     char changes[12];
-    uint32_t attempts;     /* of this step, before a link was lost; or at a target that is held */
-    uint64_t copied_bytes; /* in them */
+    uint32_t attempts; /* of this step, before a link was lost; or at a target that is held */
+    struct life_earlier earlier;      /* in them */
     struct error *error, *life_error; /* the latter of its life */
     struct tour_task *next;
 };

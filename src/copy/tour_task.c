@@ -32,7 +32,7 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->made = JOB_UNCHANGED;
     task->attributes = false;
     task->attempts = 0;
-    task->copied_bytes = 0;
+    task->earlier = (struct life_earlier){.started_ns = 0};
     task->changes[0] = '\0';
     error_clear(task->error);
     task->call = (struct life_call){.bytes = NULL};

@@ -45,6 +45,7 @@ went_on() {
     [ $cuts -gt 0 ] || { echo "it was not cut"; return 1; }
     grep -q 'dialled again in' "$SCRATCH/err" || { show_run; return 1; }
     expect_receipt .durable true
+    expect_receipt '(.seconds >= 1)' true # the pause before the link is dialled is a part of it
     nothing_left
 }
 

@@ -196,6 +196,13 @@ struct life_call {
     bool earlier;    /* SYNC: what earlier sessions have made, too */
 };
 
+/* What this run has done for a file before its link was lost, all attempts together. */
+struct life_earlier {
+    uint64_t started_ns;   /* the first of them; 0: there was none */
+    uint64_t copied_bytes; /* what of it is kept now was copied */
+    uint64_t repaired_bytes, chunks_repaired;
+};
+
 struct life {
     struct job job; /* first: what the sides see of it, by slot->job */
     const struct life_run *run;
@@ -225,7 +232,7 @@ struct life {
     bool source_changed;        /* while it was copied, which --fuzzy allows */
     struct facts source_before; /* as it was then; of HELP: as the lead has found it */
     uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
-    uint64_t copied_earlier_bytes;                                       /* see life_start */
+    struct life_earlier earlier;
     uint64_t unreadable[2]; /* from, to: what was left out last, and not told yet */
     struct errand *errand;  /* under way: a file of the client's own is read or written */
     struct life_digest digesting;
@@ -292,11 +299,13 @@ struct life_start {
     struct owner_names *names;     /* room for job->names; NULL: by numbers */
     const struct facts *source;    /* as a walk has told them; NULL: the source is asked */
     bool target_absent;
-    uint64_t copied_bytes;  /* by this run, before a link was lost: what of it is kept now was
-                               copied */
-    struct life_call *call; /* CALL */
+    struct life_earlier earlier; /* all zeros: none */
+    struct life_call *call;      /* CALL */
 };
 void life_begin(struct life *life, const struct life_run *run, const struct life_start *start);
+
+/* It has ended, and begins again with another link. */
+void life_count_attempt(const struct life *life, struct life_earlier *earlier);
 
 /* The same for a further lane of `lead`, which is COPYING and stays so until this one is parked.
  * `names`: room as above, of its own. */
