@@ -658,6 +658,18 @@ static void copy_connect(struct copy *copy, bool lost[2])
         memcpy(lost, lane->remote, sizeof(lane->remote));
 }
 
+/* Who was to stop while it waited for a link is not failed by that. */
+static void copy_give_up(const struct copy *copy, struct copy_file *file)
+{
+    if (!copy->control->stop)
+        return;
+    error_clear(file->error);
+    error_set_class(file->error, ERROR_INTERRUPTED, EINTR,
+                    "%s: interrupted, and the link to go on with is lost",
+                    pipe_shown(file->life.job.target_path));
+    file->life.outcome = outcome_failed(file->error);
+}
+
 /* What was under way has come to its end with the link, and begins again with another, or has
  * failed. true: that. */
 static bool copy_reconnect(struct copy *copy)
@@ -672,6 +684,8 @@ static bool copy_reconnect(struct copy *copy)
         struct copy_file *file = copy_file(copy, i);
         if (file->stranded && copy->redials)
             copy_again(copy, file);
+        if (file->stranded)
+            copy_give_up(copy, file);
         file->ended |= file->stranded;
         file->stranded = false;
     }

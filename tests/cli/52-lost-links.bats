@@ -268,6 +268,27 @@ second_source_changed() {
     nothing_left
 }
 
+@test "a signal that comes while a lost link is waited for: 20, a file as a tree" {
+    server_start
+    folders
+    mkdir "$HERE/tree"
+    random_file "$HERE/tree/file" $((8 * MIB)) 1
+    local what
+    for what in tree/file tree; do
+        proxy_start
+        retried
+        copy_start -r "${via[@]}" --bwlimit=2M "$HERE/$what" "$FAR:$THERE/"
+        lost_after :
+        waits_until 60 grep -q 'dialled again' "$SCRATCH/err"
+        kill -INT "$CLIENT"
+        copy_wait
+        [ "$status" = 20 ] || { show_run; return 1; }
+        expect_receipt .exit 20
+        proxy_stop
+    done
+    nothing_left
+}
+
 @test "a login that is refused meanwhile is not tried again" {
     server_start
     folders
