@@ -18,7 +18,8 @@
 enum { THREADS_MAX = 16 };
 
 /* To wake whoever waits costs as much as a small file. So, as long as there is more to do, it is
- * done for several calls once; not where one of the last calls took longer than that. */
+ * done for several calls once; not where one of the last calls took longer than that, nor by the
+ * last thread that is free: the call that it goes on with may take as long as a sick disk likes. */
 enum { ANNOUNCE_COUNT = 8, QUICK_COUNT = 32 };
 static const uint64_t quick_ns = 5 * NS_PER_MS;
 
@@ -50,10 +51,12 @@ static void tell(const struct engine_pool *pool)
     (void)wrote;
 }
 
-/* With the lock held. true: tell(), since that is to be told and nobody has. */
+/* With the lock held. true: tell(), since that is to be told and nobody has. Who is woken, as one
+ * is where there is more to do, looks again. */
 static bool is_to_be_told(struct engine_pool *pool)
 {
-    bool soon = pool->queued.first && pool->finished_count < ANNOUNCE_COUNT &&
+    bool woken = pool->waking || pool->idle_count > 0;
+    bool soon = pool->queued.first && woken && pool->finished_count < ANNOUNCE_COUNT &&
                 pool->quick_count >= QUICK_COUNT;
     bool told = pool->announced || !pool->finished.first || soon;
     pool->announced |= !told;

@@ -460,6 +460,53 @@ static void engine_call_that_all_but_one_thread_could_not_take_runs(void **state
     close(pipe_fds[1]);
 }
 
+/* What is done is told, also where the thread that did it went on with a call that does not return,
+ * all others have one, too, more are waiting, and those before were so short that several would
+ * have been told at once. */
+static void engine_call_done_before_all_threads_wait_is_told(void **state)
+{
+    enum { SHORT = 2, LONG = WIDE_THREADS + 1, ALL = SHORT + LONG, WARM = 40, TURNS = 20 };
+    struct fixture *fixture = *state;
+    struct errand errands[ALL];
+    struct request requests[ALL], *out[ALL];
+    int short_fds[2], long_fds[2];
+    if (fixture->variant->kind == ENGINE_SYNC)
+        return; /* does everything in order, and waits */
+    assert_int_equal(pipe(short_fds), 0);
+    assert_int_equal(pipe(long_fds), 0);
+    struct engine *engine = open_wide(fixture);
+    for (int turn = 0; turn < TURNS; turn++) {
+        for (uint32_t i = 0; i < WARM; i++) {
+            errands[0] = (struct errand){.pipe_fd = -1};
+            requests[0] = call_of(&errands[0]);
+            assert_int_equal(engine_submit(engine, &requests[0]), 0);
+            reap_all(engine);
+        }
+        /* The short ones come when one thread is left, the first of them waits until all are there;
+         * behind it that thread takes a long one, and another is left over. */
+        for (uint32_t i = 0; i < ALL; i++) {
+            uint32_t first = WIDE_THREADS - 1;
+            int fd = i == first ? short_fds[0] : i == first + 1 ? -1 : long_fds[0];
+            errands[i] = (struct errand){.pipe_fd = fd};
+            requests[i] = call_of(&errands[i]);
+            assert_int_equal(engine_submit(engine, &requests[i]), 0);
+        }
+        assert_int_equal(write(short_fds[1], "x", 1), 1);
+        while (engine->inflight > LONG) {
+            assert_true(readable(engine_wait_fd(engine), 20000));
+            assert_true(engine_reap(engine, out, ALL, false) >= 0);
+        }
+        for (uint32_t i = 0; i < LONG; i++)
+            assert_int_equal(write(long_fds[1], "x", 1), 1);
+        reap_all(engine);
+    }
+    engine_close(engine);
+    for (int i = 0; i < 2; i++) {
+        close(short_fds[i]);
+        close(long_fds[i]);
+    }
+}
+
 /* Threads are being started then, by it and by each other. */
 static void engine_close_at_once_calls_are_finished(void **state)
 {
@@ -614,6 +661,7 @@ static int run_each(struct variant *variant)
         EACH(engine_call_as_many_as_the_depth_all_run),
         EACH(engine_close_calls_in_flight_are_finished),
         EACH(engine_call_that_all_but_one_thread_could_not_take_runs),
+        EACH(engine_call_done_before_all_threads_wait_is_told),
         EACH(engine_close_at_once_calls_are_finished),
         EACH(engine_reap_among_signals_nothing_lost),
         EACH(engine_reap_waiting_returns_on_a_signal),
