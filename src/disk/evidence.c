@@ -132,7 +132,7 @@ void evidence_settle_target(const struct facts *source, const struct facts *targ
                              EVIDENCE_PATIENCE_NS);
 }
 
-static bool same_time(const struct facts *source, const struct facts *target)
+bool evidence_same_time(const struct facts *source, const struct facts *target)
 {
     int64_t wanted_ns = modified_ns(source), found_ns = modified_ns(target);
     uint32_t known_ns = target->evidence.granularity_ns;
@@ -174,7 +174,7 @@ static bool finished_behind(const struct facts *source, const struct facts *targ
 enum evidence_grade evidence_up_to_date(const struct facts *source, const struct facts *target,
                                         uint64_t window_ns, const char **why)
 {
-    bool same = same_time(source, target);
+    bool same = evidence_same_time(source, target);
     if (source->kind != FILE_REGULAR || target->kind != FILE_REGULAR ||
         source->size_bytes != target->size_bytes ||
         (!same && !near_time(source, target, window_ns)))

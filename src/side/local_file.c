@@ -359,16 +359,32 @@ static int local_settle_names(struct local *self, struct work *work)
     return local_committed(work, result);
 }
 
-/* --base-manifest: what the target is from now on, which its next change would show. */
-static void local_seal(const struct work *work)
+/* --base-manifest: the target as it has just been given its time. false: it has another one, so
+ * that nothing would tell what others have written since. */
+static bool local_see_finished(const struct work *work, struct facts *finished)
 {
-    struct job *job = work->slot->job;
-    struct facts now;
+    const struct job *job = work->slot->job;
     struct error ignored = {.class = ERROR_NONE};
-    job->seal = 0;
-    if (job->wish.seals && file_facts(&work->open->file, &now, &ignored) == 0 &&
-        evidence_settle(&now, EVIDENCE_PATIENCE_NS))
-        job->seal = evidence_seal(&now);
+    bool timed = job->wish.attributes[ATTRIBUTE_TIMES] != ATTRIBUTE_LEAVE;
+    return job->wish.seals && file_facts(&work->open->file, finished, &ignored) == 0 &&
+           (!timed || evidence_same_time(&job->facts[SIDE_SOURCE], finished));
+}
+
+/* What the target is from now on, which its next change would show; 0: somebody has written to it
+ * meanwhile. A new name, too, is a change of its status, and hides one that others have made, but
+ * for that of its time. */
+static uint64_t local_seal(const struct file *file, const struct facts *finished)
+{
+    struct facts then, now;
+    struct error ignored = {.class = ERROR_NONE};
+    if (file_facts(file, &then, &ignored) < 0 || !evidence_settle(&then, EVIDENCE_PATIENCE_NS) ||
+        file_facts(file, &now, &ignored) < 0)
+        return 0;
+    enum evidence_change change = evidence_compare(finished, &then);
+    bool renamed = change == EVIDENCE_TOUCHED && file->replaces[0];
+    bool same = (change == EVIDENCE_UNCHANGED || renamed) &&
+                evidence_compare(&then, &now) == EVIDENCE_UNCHANGED;
+    return same ? evidence_seal(&now) : 0;
 }
 
 static int local_commit_step(struct local *self, struct work *work)
@@ -378,12 +394,14 @@ static int local_commit_step(struct local *self, struct work *work)
         return local_stream_check(self, work);
     if (work->open->reading)
         return local_check_source(work->open, wish->compare_only, work->slot->error);
+    struct facts finished;
     int result = local_set_metadata(self, work);
+    bool seals = result == 0 && local_see_finished(work, &finished);
     if (result == 0)
         result = local_sync_metadata(self, work);
     if (result == 0)
         result = local_settle_names(self, work);
-    local_seal(work);
+    work->slot->job->seal = result == 0 && seals ? local_seal(&work->open->file, &finished) : 0;
     return result;
 }
 

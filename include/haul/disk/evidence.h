@@ -72,6 +72,9 @@ void evidence_settle_target(const struct facts *source, const struct facts *targ
 enum evidence_grade evidence_up_to_date(const struct facts *source, const struct facts *target,
                                         uint64_t window_ns, const char **why);
 
+/* Has the target the source's modification time, as finely as it keeps one? */
+bool evidence_same_time(const struct facts *source, const struct facts *target);
+
 /* The same object, looked at twice: while it was copied, or by two lanes. */
 enum evidence_change {
     EVIDENCE_UNCHANGED, /* nothing was written to it in between */
