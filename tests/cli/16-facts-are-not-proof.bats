@@ -355,8 +355,7 @@ write_and_sync() {
         rm -f mounted/source mounted/target mounted/.target.haul
         random_file mounted/source 12M "$attempt"
         begin --bwlimit=16M mounted/source mounted/target
-        sleep 0.3
-        kill -KILL "$running"
+        wait_for_data mounted/target $((3 * MIB)) KILL
         finished
         chmod 644 mounted/target 2>/dev/null || : # another status change, long after
         copied mounted/source mounted/target
@@ -403,8 +402,7 @@ write_and_sync() {
         rm -f "$FS/target" "$FS/.target.haul"
         random_file source 6M "$attempt"
         begin --bwlimit=8M source "$FS/target"
-        sleep 0.4
-        kill -KILL "$running"
+        wait_for_data "$FUSE_BACKING/target" $((2 * MIB)) KILL # FUSE does not tell data from space
         finished
         copied source "$FS/target"
         same source "$FS/target"

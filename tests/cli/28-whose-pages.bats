@@ -20,6 +20,7 @@ with_reader() { # FILE OPTIONS
     rm -f target
     pages --evict source
     (
+        waits_until 60 test -e target
         sleep $((READER_MIB > 100 ? 1 : 0)).3
         cat "$file" >/dev/null
     ) &

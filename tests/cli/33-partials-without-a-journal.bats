@@ -150,12 +150,11 @@ completed() { # KEPT OPTIONS...
     local session
     session=$(journal_figure .session "$JOURNAL")
     begin "${SLICE[@]}" --restart --bwlimit=3M source target
-    until [ -e "$JOURNAL" ] && [ "$(journal_figure .session "$JOURNAL" 2>/dev/null)" != "$session" ] &&
-        journal_holds $((3 * MIB)); do
+    until [ -e "$JOURNAL" ] && [ "$(journal_figure .session "$JOURNAL" 2>/dev/null)" != "$session" ]; do
         kill -0 "$running"
         sleep 0.01
     done
-    kill -KILL "$running"
+    wait_for_journal $((3 * MIB)) KILL
     finished
     expect_status 137
     journal_true "$JOURNAL" target

@@ -107,8 +107,7 @@ nothing_but() { # NAMES, sorted
     : >folder/.file.haul # of a copy in place
     begin --no-inplace --sync-every=1M --bwlimit=8M new folder/file
     JOURNAL=folder/..file.haul-new.haul
-    waits_until 30 journal_holds $((2 * MIB))
-    kill -KILL "$running"
+    wait_for_journal $((2 * MIB)) KILL
     finished 2>/dev/null
     expect_status 137
     same old folder/file

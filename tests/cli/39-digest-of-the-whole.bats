@@ -68,8 +68,7 @@ lists() { # TARGET
     random_file source 12M
     begin --sync-every=1M --bwlimit=8M source target
     JOURNAL=.target.haul
-    waits_until 30 journal_holds $((2 * MIB))
-    kill -KILL "$running"
+    wait_for_journal $((2 * MIB)) KILL
     finished 2>/dev/null
     expect_status 137
     copied --digest-file=sums source target

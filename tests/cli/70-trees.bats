@@ -2,6 +2,7 @@
 # Goal: haul -a copies whole trees as rsync -a does, here, by push and by pull: rsync finds nothing between source and result,
 # a second run copies nothing, errors are their names' own, and --delete, -n and -i tell the truth.
 load ../lib/common
+load ../lib/resume
 
 setup() {
     scratch_open
@@ -40,19 +41,21 @@ tree() { # PATH
 }
 
 # Runs copy -a source target, and a file goes away when the walk has told of it (a link in a folder that comes later is
-# made) and long before it is opened: the last one in the order of inodes, and the copy is slow. Its name is in ./gone.
+# made) and long before it is opened: the last one in the order of inodes, and the copy is slow, and stands still meanwhile.
+# Its name is in ./gone.
 copy_and_vanish() {
+    local name
     mkdir -p source/zz
     ln -sf x source/zz/link
-    (
-        waits_until 20 test -L target/source/zz/link
-        name=$(find source -name 'f*' -perm 600 -printf '%i %p\n' | sort -rn | head -n 1 | cut -d' ' -f2)
-        [ -e "target/$name" ] || rm "$name"
-        echo "$name" >gone
-    ) &
-    copy -a --memory=2M --bwlimit=2M source target
-    wait $!
-    [ ! -e "$(cat gone)" ] || { echo "$(cat gone) was there already"; return 1; }
+    name=$(find source -name 'f*' -perm 600 -printf '%i %p\n' | sort -rn | head -n 1 | cut -d' ' -f2)
+    begin -a --memory=2M --bwlimit=2M source target
+    waits_until 20 test -L target/source/zz/link
+    kill -STOP "$running"
+    [ ! -e "target/$name" ] || { echo "$name was there already"; return 1; }
+    rm "$name"
+    kill -CONT "$running"
+    finished
+    echo "$name" >gone
 }
 
 # rsync would do nothing.

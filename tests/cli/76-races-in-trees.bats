@@ -65,6 +65,7 @@ extras_make() { # FOLDER
 racer_start() { # FOLDER LINK SEED
     "$TOOLS/race" "$1" "$SCRATCH/aside" "$2" "$3" >racer.out 2>racer.err 3>&- &
     racer=$!
+    waits_until 60 grep -qs racing racer.out # else the copy could be over before
 }
 
 racer_stop() {

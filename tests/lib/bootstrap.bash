@@ -9,6 +9,7 @@ setup() {
     remote_open
     [ -e "$HAUL_BUILD/haul-agent-$(uname -m)" ] || skip "needs 'make agent'"
     folders
+    agents_before=$(agents_there)
     mkdir bin tmp
     for program in sh cat chmod mkdir rm uname; do
         ln -s "$(command -v $program)" bin/
@@ -46,10 +47,19 @@ far_is() { # MACHINE
     far_program uname "echo $1"
 }
 
+agents_there() {
+    compgen -G "/var/tmp/haul-agent.*" | sort
+}
+
+# Those of another check are there for a moment, those of one that was killed for good.
+no_more_agents() {
+    [ -z "$(comm -13 <(echo "$agents_before") <(agents_there))" ]
+}
+
 leaves_nothing() {
     nothing_left
     expect "what is left there" "$(ls -A tmp)" ""
-    waits_until 10 eval '! compgen -G "/var/tmp/haul-agent.*"' # of another check, for a moment
+    waits_until 10 no_more_agents
 }
 
 works() {

@@ -5,7 +5,8 @@
  * FOLDER is there, ASIDE is where what is not there at the moment is kept, LINK is what the link
  * says. Each state lasts for a moment of random length, up to a millisecond. Others may remove or
  * replace any of them: what has taken the link's place is kept as ASIDE.N, and a folder that is
- * gone is made anew. At SIGTERM a folder is there again, and the count of turns is printed. */
+ * gone is made anew. "racing" is printed when there was a first turn; at SIGTERM a folder is there
+ * again, and the count of turns is printed. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -58,7 +59,10 @@ int main(int argc, char **argv)
         bool away = renameat2(AT_FDCWD, folder, AT_FDCWD, aside, RENAME_EXCHANGE) == 0;
         wait_a_moment(&state);
         bool back = renameat2(AT_FDCWD, folder, AT_FDCWD, aside, RENAME_EXCHANGE) == 0;
-        turns += away && back;
+        if (away && back && turns++ == 0) {
+            puts("racing");
+            fflush(stdout);
+        }
         if (!back) {
             (void)unlink(folder);
             if (rename(aside, folder) != 0)

@@ -56,14 +56,6 @@ finished() {
     events "$SCRATCH/out"
 }
 
-# Of a copy that is under way.
-journal_holds() { # BYTES
-    local durable
-    [ -e "$JOURNAL" ] || return 1
-    durable=$("$HAUL" journal "$JOURNAL" 2>/dev/null | sed -n 's/^durable .*(\([0-9]*\) bytes).*/\1/p')
-    [ "${durable:-0}" -ge "$1" ]
-}
-
 # A signal that came later, from here, could find the copy over on a busy machine.
 wait_for_journal() { # BYTES [SIGNAL]
     "$TOOLS/journalled" "$JOURNAL" "$1" "$running" "$(kill -l "${2:-0}")" && return
