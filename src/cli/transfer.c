@@ -55,7 +55,8 @@ struct transfer {
     struct units *units; /* NULL: it is about no plan */
     struct rules *rules;
     struct names *names;
-    struct error err; /* the first failure */
+    struct copy_left *left; /* --remove-source-files: by number of the file; NULL: nobody asks */
+    struct error err;       /* the first failure */
 };
 
 static bool single(const struct transfer *transfer)
@@ -216,11 +217,13 @@ static bool plans(const struct transfer *transfer)
     return transfer->units && transfer->units->task == UNITS_PLAN;
 }
 
-static void collect_one(struct transfer *transfer)
+static void collect_one(struct transfer *transfer, uint32_t number)
 {
     struct receipt one;
     struct error err = {0};
     copy_collect(transfer->copy, &one, &err);
+    if (transfer->left && outcome_good(&one.outcome))
+        transfer->left[number] = copy_leaves(transfer->copy);
     ended(transfer, &one.outcome, &err);
     transfer->skipped |= one.skipped;
     if (one.skipped) /* as cp and rsync do it: with a message */
@@ -506,6 +509,42 @@ static void begin_more(struct transfer *transfer)
     }
 }
 
+static bool leaves_open(struct transfer *transfer, struct error *err)
+{
+    const struct copy_wish *wish = &transfer->options->wish;
+    uint32_t count = turns_count(transfer);
+    if (!wish->tour.remove_source || wish->dry_run || count == 0)
+        return true;
+    transfer->left = calloc(count, sizeof(*transfer->left));
+    if (!transfer->left)
+        error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    return transfer->left;
+}
+
+/* --remove-source-files, of files that are no names of a tree, once all of them are there. */
+static void leave_sources(struct transfer *transfer)
+{
+    for (uint32_t i = 0; transfer->left && i < turns_count(transfer); i++) {
+        struct error err = {0};
+        const char *source = source_of(transfer, i);
+        AUTO_FREE char *target = operands_target(&transfer->operands, source);
+        if (transfer->left[i].kind == OUTCOME_NONE) /* it has failed */
+            continue;
+        transfer->interrupted |= atomic_load(&transfer->watch.control.stop);
+        if (transfer->interrupted)
+            return;
+        if (!target)
+            error_set_class(&err, ERROR_MEMORY, ENOMEM, "%s: no memory for the target's name",
+                            source);
+        else
+            (void)copy_leave(transfer->copy, &transfer->left[i], source, target, &err);
+        if (error_is_set(&err))
+            fail(transfer, &err);
+        if (copy_broken(transfer->copy))
+            return;
+    }
+}
+
 /* In the thread of the copy. */
 static void copy_all(void *argument)
 {
@@ -519,6 +558,10 @@ static void copy_all(void *argument)
         fail(transfer, &err);
         return;
     }
+    if (!leaves_open(transfer, &err)) {
+        fail(transfer, &err);
+        return;
+    }
     transfer->begun = true;
     if (transfer->operands.sources_count == 0)
         verify_manifest(transfer);
@@ -529,7 +572,7 @@ static void copy_all(void *argument)
         if (i == transfer->begun_count)
             break;
         show_file(transfer, i + 1, source_of(transfer, i));
-        collect_one(transfer);
+        collect_one(transfer, i);
         /* The connection may have ended after all of this file was there: then the next one says
          * so, rather than nobody. */
         bool failed = transfer->tally.failed_count > failed_count;
@@ -537,6 +580,7 @@ static void copy_all(void *argument)
             break;
     }
     copy_trees(transfer);
+    leave_sources(transfer);
     if (transfer->units && transfer->tally.failed_count == 0 && !transfer->interrupted &&
         units_end(transfer->units, transfer->copy, &err) < 0)
         fail(transfer, &err);
@@ -846,6 +890,7 @@ static int transfer_run(struct transfer *at, const struct options *given)
     parts_close(&transfer.parts);
     for (size_t i = 0; i < COUNT_OF(transfer.target_paths); i++)
         free(transfer.target_paths[i]);
+    free(transfer.left);
     return code;
 }
 

@@ -964,21 +964,77 @@ int copy_ask_source(struct copy *copy, struct life_call *call, const struct job_
     return copy_told(copy, &(struct facts){0}, err);
 }
 
-/* One operation on a name beneath a root at the target, from its beginning to its end. */
+/* One operation on a name beneath a root of its side, from its beginning to its end. */
 static int copy_call(struct copy *copy, struct life_call *call, const struct job_root *root,
                      const char *name, const struct facts *facts, struct error *err)
 {
     struct life_start start = {
         .kind = LIFE_CALL,
-        .role = SIDE_TARGET,
+        .role = call->role,
         .source_path = name,
         .target_path = name,
         .source = facts,
         .call = call,
     };
-    start.roots[SIDE_TARGET] = *root;
+    start.roots[call->role] = *root;
     (void)copy_start(copy, &start);
     return copy_told(copy, &(struct facts){0}, err);
+}
+
+struct copy_left copy_leaves(const struct copy *copy)
+{
+    const struct copy_file *last =
+        &copy->files[(copy->files_first + COPY_FILES_MAX - 1) % COPY_FILES_MAX];
+    const struct job *job = &last->life.job;
+    return (struct copy_left){
+        .source = job->facts[SIDE_SOURCE],
+        .target_device = job->facts[SIDE_TARGET].device,
+        .kind = last->life.outcome.kind,
+    };
+}
+
+/* What was there before is durable when the file system of its folder is, which is synced: of
+ * another one errors would not be told. */
+static int copy_settle(struct copy *copy, const struct copy_left *left, const char *path,
+                       struct error *err)
+{
+    AUTO_FREE char *folder = NULL;
+    AUTO_FREE char *name = NULL;
+    struct life_call sync = {.role = SIDE_TARGET, .op = SIDE_SYNC, .earlier = true};
+    struct facts facts;
+    if (!text_split_path(path, &folder, &name))
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
+    int result = copy_describe(copy, true, folder, &facts, err);
+    if (result == 0 && facts.device != left->target_device)
+        return error_set_class(err, ERROR_FILE, EXDEV,
+                               "%s: is on another file system than its folder, so it is not known "
+                               "to be durable, and its source stays",
+                               path);
+    const struct job_root root = {.number = copy_root_number(copy), .path = folder};
+    return result < 0 ? result : copy_call(copy, &sync, &root, "", NULL, err);
+}
+
+int copy_leave(struct copy *copy, const struct copy_left *left, const char *source_path,
+               const char *target_path, struct error *err)
+{
+    AUTO_FREE char *folder = NULL;
+    AUTO_FREE char *name = NULL;
+    struct life_call remove = {.role = SIDE_SOURCE, .op = SIDE_REMOVE};
+    if (left->kind == OUTCOME_SKIPPED)
+        return 0;
+    if (left->source.kind != FILE_REGULAR || left->kind == OUTCOME_HANDED_OVER) {
+        log_note("%s: stays: --remove-source-files is for files that are durable as files",
+                 pipe_shown(source_path));
+        return 0;
+    }
+    int result = left->kind == OUTCOME_UP_TO_DATE ? copy_settle(copy, left, target_path, err) : 0;
+    if (result == 0 && !text_split_path(source_path, &folder, &name))
+        result =
+            error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", source_path);
+    if (result < 0)
+        return result;
+    const struct job_root root = {.number = copy_root_number(copy), .path = folder};
+    return copy_call(copy, &remove, &root, name, &left->source, err);
 }
 
 /* With the mode that any new folder gets; MAKE leaves it closed for others. */

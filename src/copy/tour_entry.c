@@ -3,6 +3,7 @@
 #include "tour_state.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/log.h"
 #include "haul/base/names.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
@@ -272,13 +273,18 @@ static void task_make_returned(struct tour *tour, struct tour_task *task)
  * file system of the root that is not known to be durable, and stays. */
 static enum tour_step task_leaves(const struct tour *tour, const struct life *life)
 {
-    bool there = life->outcome.kind == OUTCOME_UP_TO_DATE &&
-                 life->job.facts[SIDE_TARGET].device == tour->start.target.device;
     if (!tour->wish->tour.remove_source || tour->dry)
         return STEP_FREE;
     if (life->outcome.kind == OUTCOME_DURABLE)
         return STEP_LEAVING;
-    return there ? STEP_SETTLING : STEP_FREE;
+    if (life->outcome.kind != OUTCOME_UP_TO_DATE)
+        return STEP_FREE;
+    if (life->job.facts[SIDE_TARGET].device == tour->start.target.device)
+        return STEP_SETTLING;
+    log_note("%s: stays at the source: it was at the target, on another file system than the "
+             "folder, and is not known to be durable",
+             life->job.source_path);
+    return STEP_FREE;
 }
 
 /* So long as something is left of the server that was lost. */

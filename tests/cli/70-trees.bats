@@ -311,6 +311,50 @@ again() { # ARGUMENT...
     [ -d source/d/e ]
 }
 
+@test "--remove-source-files leaves what lies up to date on another file system, and says so" {
+    on_fs tmpfs 1M
+    local inside=${FS##*/}
+    mkdir -p "source/$inside"
+    printf one >one && printf other >"source/$inside/other"
+    cp -p one source/one && cp -p "source/$inside/other" "$FS/"
+    copied -r --remove-source-files source/ "$SCRATCH"
+    expect "left" "$(find source -type f)" "source/$inside/other"
+    grep -q "$inside/other: stays at the source" err
+}
+
+# Here, there, and from there: renamed, several in a folder, and what is up to date.
+@test "--remove-source-files takes files that are named, too, and nothing that is no file" {
+    local way there target loop
+    far_is_here
+    for way in here push pull; do
+        rm -rf target && mkdir target
+        printf one >one && printf two >two && printf three >three
+        case $way in
+        here) there='' target='' ;;
+        push) there='' target=far: ;;
+        pull) there=far:$PWD/ target='' ;;
+        esac
+        copied "${far[@]}" -n --remove-source-files "${there}one" "${target}$PWD/target/first"
+        copied "${far[@]}" --remove-source-files "${there}one" "${target}$PWD/target/first"
+        expect "first ($way)" "$(cat target/first) $(ls one* 2>/dev/null)" "one "
+        cp -p two target/
+        copied "${far[@]}" -r --remove-source-files "${there}two" "${there}three" "${target}$PWD/target/"
+        expect "others ($way)" "$(cat target/two target/three) $(ls two three 2>/dev/null)" "twothree "
+    done
+    # What was written to meanwhile is another file; what failed or was left out has no copy.
+    printf old >stays && printf new >target/stays && touch -d 2030-01-01 target/stays
+    copied -u --remove-source-files stays target/
+    [ -e stays ]
+    ln -s stays link
+    copy --remove-source-files link target/link
+    expect_status 41
+    expect_words 'link: has changed since it was copied, and was not removed'
+    [ -e stays ] && [ -L link ]
+    copied --remove-source-files stays null:
+    grep -q 'stays: stays' err
+    [ -e stays ]
+}
+
 # Names that are at the target and not at the source.
 extra() { # FOLDER
     mkdir -p "$1"/gone/deep

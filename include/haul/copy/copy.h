@@ -126,6 +126,19 @@ bool copy_begin_part(struct copy *copy, const struct copy_part *part);
  * other files of the run are not affected unless copy_broken(). */
 int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err);
 
+/* What --remove-source-files goes by: of the file that was collected last. */
+struct copy_left {
+    struct facts source;
+    uint64_t target_device;
+    enum outcome_kind kind;
+};
+struct copy_left copy_leaves(const struct copy *copy);
+
+/* Take the source away, if it is durable at the target and still what was copied; what is no file,
+ * or was not copied, stays. No file may be begun meanwhile. -errno with words: it stays, too. */
+int copy_leave(struct copy *copy, const struct copy_left *left, const char *source_path,
+               const char *target_path, struct error *err);
+
 /* A tree: `start` is one operand, whose texts stay the caller's until it is over; no file may be
  * begun meanwhile. -ENOMEM with words. */
 struct tour_start;
