@@ -98,33 +98,52 @@ static void print_reread(FILE *out, const struct side_report *side)
         print_size(out, ", ", side->reread_cached_bytes, " read from the page cache");
 }
 
-/* A pipe has no cache to be kept out of. */
-static bool is_pipe(const struct side_report *side)
+static const char *const side_names[] = {[SIDE_SOURCE] = "source", [SIDE_TARGET] = "target"};
+
+static const struct side_report *side_of(const struct receipt *receipt, enum side_role role)
 {
-    return side->policy == POLICY_AUTO && side->policy_why[0] != '\0';
+    return role == SIDE_SOURCE ? &receipt->source : &receipt->target;
 }
 
-static void side_compact(FILE *out, const char *name, const struct side_report *side)
+/* Of small files no side says what is the same for each of them. */
+static const char *policy_why(const struct receipt *receipt, enum side_role role)
 {
-    if (is_pipe(side)) {
-        fprintf(out, "%s", name);
-        print_why(out, side->policy_why);
+    if (side_of(receipt, role)->policy != POLICY_BATCH)
+        return receipt->words[role].policy;
+    return role == SIDE_SOURCE ? "a small file, read as a whole"
+                               : "small files, written back and dropped many at a time";
+}
+
+/* A pipe has no cache to be kept out of. */
+static bool is_pipe(const struct receipt *receipt, enum side_role role)
+{
+    return side_of(receipt, role)->policy == POLICY_AUTO && policy_why(receipt, role)[0] != '\0';
+}
+
+static void side_compact(FILE *out, const struct receipt *receipt, enum side_role role)
+{
+    const struct side_report *side = side_of(receipt, role);
+    fprintf(out, "%s", side_names[role]);
+    if (is_pipe(receipt, role)) {
+        print_why(out, policy_why(receipt, role));
         return;
     }
-    fprintf(out, "%s %s", name, policy_name(side->policy));
+    fprintf(out, " %s", policy_name(side->policy));
     if (side->policy != POLICY_DIRECT)
-        print_why(out, side->policy_why);
+        print_why(out, policy_why(receipt, role));
     fputs(", ", out);
     print_left(out, side);
     print_reread(out, side);
 }
 
-static void side_full(FILE *out, const char *name, const struct side_report *side)
+static void side_full(FILE *out, const struct receipt *receipt, enum side_role role)
 {
-    fprintf(out, "%s    %s", name, is_pipe(side) ? "no cache" : policy_name(side->policy));
-    print_why(out, side->policy_why);
+    const struct side_report *side = side_of(receipt, role);
+    bool pipe = is_pipe(receipt, role);
+    fprintf(out, "%s    %s", side_names[role], pipe ? "no cache" : policy_name(side->policy));
+    print_why(out, policy_why(receipt, role));
     fprintf(out, ", %s", engine_name(side->engine));
-    print_why(out, side->engine_why);
+    print_why(out, receipt->words[role].engine);
     print_size(out, "; cached ", side->resident_before_bytes, " before");
     print_size(out, ", ", side->resident_peak_bytes, " peak");
     print_size(out, ", ", side->resident_after_bytes, " after");
@@ -189,17 +208,16 @@ static void words_compact(FILE *out, const struct receipt *receipt)
     print_durable(out, receipt);
     fputs("\ncache: ", out);
     /* A manifest has no cache to keep clean. */
-    if (receipt->source.policy != POLICY_AUTO || is_pipe(&receipt->source)) {
-        side_compact(out, "source", &receipt->source);
+    if (receipt->source.policy != POLICY_AUTO || is_pipe(receipt, SIDE_SOURCE)) {
+        side_compact(out, receipt, SIDE_SOURCE);
         fputs("; ", out);
     }
-    side_compact(out, "target", &receipt->target);
+    side_compact(out, receipt, SIDE_TARGET);
     fputs("\n", out);
-    const struct side_report *side =
-        receipt->source.engine_why[0] != '\0' ? &receipt->source : &receipt->target;
-    if (side->engine_why[0] != '\0') {
-        fprintf(out, "engine: %s", engine_name(side->engine));
-        print_why(out, side->engine_why);
+    enum side_role told = receipt->words[SIDE_SOURCE].engine[0] != '\0' ? SIDE_SOURCE : SIDE_TARGET;
+    if (receipt->words[told].engine[0] != '\0') {
+        fprintf(out, "engine: %s", engine_name(side_of(receipt, told)->engine));
+        print_why(out, receipt->words[told].engine);
         fputs("\n", out);
     }
 }
@@ -267,8 +285,8 @@ static void words_full(FILE *out, const struct receipt *receipt)
     fputs("\nresult    ", out);
     print_durable(out, receipt);
     fputs("\n", out);
-    side_full(out, "source", &receipt->source);
-    side_full(out, "target", &receipt->target);
+    side_full(out, receipt, SIDE_SOURCE);
+    side_full(out, receipt, SIDE_TARGET);
     print_memory(out, receipt);
     print_kernel(out, receipt);
     fprintf(out, "digest    %s\n",
@@ -398,18 +416,20 @@ static void json_lost_counts(FILE *out, const struct receipt *receipt)
 }
 
 /* A choice that was never made is unknown: null. */
-static void json_side(FILE *out, const char *key, const char *path, const char *host,
-                      const struct side_report *side)
+static void json_side(FILE *out, const struct receipt *receipt, enum side_role role)
 {
-    fprintf(out, ",\"%s\":{\"path\":", key);
-    output_json_text(out, path);
-    output_json_string(out, "host", host);
+    const struct side_report *side = side_of(receipt, role);
+    const char *why = policy_why(receipt, role), *engine_why = receipt->words[role].engine;
+    fprintf(out, ",\"%s\":{\"path\":", side_names[role]);
+    output_json_text(out, role == SIDE_SOURCE ? receipt->source_path : receipt->target_path);
+    output_json_string(out, "host",
+                       role == SIDE_SOURCE ? receipt->source_host : receipt->target_host);
     output_json_string(out, "policy",
                        side->policy == POLICY_AUTO ? NULL : policy_name(side->policy));
-    output_json_string(out, "why", side->policy_why[0] ? side->policy_why : NULL);
+    output_json_string(out, "why", why[0] ? why : NULL);
     output_json_string(out, "engine",
                        side->engine == ENGINE_AUTO ? NULL : engine_name(side->engine));
-    output_json_string(out, "engine_why", side->engine_why[0] ? side->engine_why : NULL);
+    output_json_string(out, "engine_why", engine_why[0] ? engine_why : NULL);
     output_json_number(out, "resident_before_bytes", side->resident_before_bytes);
     output_json_number(out, "resident_peak_bytes", side->resident_peak_bytes);
     output_json_number(out, "resident_after_bytes", side->resident_after_bytes);
@@ -484,8 +504,8 @@ void receipt_json(FILE *out, const struct receipt *receipt, const char *event, i
     json_attributes(out, "attributes_changed", receipt->target.attributes_changed);
     json_attributes(out, "attributes_lost", receipt->target.attributes_lost);
     json_lost_counts(out, receipt);
-    json_side(out, "source", receipt->source_path, receipt->source_host, &receipt->source);
-    json_side(out, "target", receipt->target_path, receipt->target_host, &receipt->target);
+    json_side(out, receipt, SIDE_SOURCE);
+    json_side(out, receipt, SIDE_TARGET);
     fputs("}\n", out);
     funlockfile(out);
 }

@@ -86,6 +86,7 @@ struct copy {
     struct progress tour_progress;
     char *shown[2];                               /* by role: paths of its last event */
     struct error errors[2 * COPY_FILES_MAX];      /* of the files; no page before a failure */
+    struct side_words words[2 * COPY_FILES_MAX];  /* the same of small ones */
     struct owner_names names[2 * COPY_FILES_MAX]; /* the same where both sides are here */
 };
 
@@ -517,6 +518,7 @@ static void copy_live(struct copy *copy, struct copy_file *file, const struct li
         this.number = copy_job_number(copy);
     this.chunk_bytes = copy->lanes[0]->chunk_bytes;
     this.error = file->error;
+    this.words = &copy->words[2 * (file - copy->files)];
     if (copy_any_remote(copy))
         this.names = &copy->names[2 * (file - copy->files)];
     file->ended = false;
@@ -837,6 +839,8 @@ static void copy_fill_receipt(struct copy *copy, const struct life *life, const 
         .source = job->reports[SIDE_SOURCE],
         .target = job->reports[SIDE_TARGET],
     };
+    if (job->words)
+        memcpy(receipt->words, job->words, sizeof(receipt->words));
     receipt_count(receipt, progress);
     receipt->whole = copy->wish.digest;
     memcpy(receipt->whole_text, life->whole_text, sizeof(receipt->whole_text));

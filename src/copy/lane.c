@@ -251,7 +251,12 @@ static void lane_turn(struct lane *lane)
 int lane_join(struct lane *lane, const struct life *lead, struct error *err)
 {
     struct life *helper = &lane->helper;
-    life_help(helper, lead, lane->chunk_bytes, lane->helper_names, &lane->helper_error);
+    const struct life_start room = {
+        .names = lane->helper_names,
+        .words = lane->helper_words,
+        .error = &lane->helper_error,
+    };
+    life_help(helper, lead, lane->chunk_bytes, &room);
     pump_add(&lane->pump, helper);
     while (helper->state != LIFE_COPYING && helper->state != LIFE_PARKED)
         lane_turn(lane);

@@ -137,6 +137,12 @@ static void life_reset_progress(struct progress *progress)
     progress->lanes = 1;
 }
 
+static void life_unsay(struct side_words *words)
+{
+    for (int role = 0; words && role < 2; role++)
+        side_unsay(&words[role]);
+}
+
 static void life_take_names(struct life *life, const struct job *from)
 {
     if (life->job.names && from->names)
@@ -213,7 +219,9 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
         .chunk_bytes = start->chunk_bytes,
         .wish = life_wish(life, start),
         .names = start->names,
+        .words = start->words,
     };
+    life_unsay(start->words);
     if (start->names)
         memset(start->names, 0, 2 * sizeof(*start->names));
     life->job.reports[SIDE_SOURCE] = life->job.reports[SIDE_TARGET] = life_no_report;
@@ -250,14 +258,16 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
 }
 
 void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
-               struct owner_names *names, struct error *error)
+               const struct life_start *room)
 {
     struct error err = {.class = ERROR_NONE};
-    life_clear(life, lead->run, LIFE_HELP, error);
+    life_clear(life, lead->run, LIFE_HELP, room->error);
     life->progress = lead->progress;
     life->plan = lead->plan;
     life->job = lead->job;
-    life->job.names = lead->job.names ? names : NULL;
+    life->job.names = lead->job.names ? room->names : NULL;
+    life->job.words = room->words;
+    life_unsay(room->words);
     life_take_names(life, &lead->job);
     life->job.wish.join = true;
     life->job.sent_bytes = life->job.received_bytes = 0;
@@ -990,8 +1000,10 @@ void life_take_over(struct life *life, struct life *helper)
     assert(life->state == LIFE_GATHERING && helper->state == LIFE_PARKED);
     const uint64_t sent_bytes = life->job.sent_bytes, received_bytes = life->job.received_bytes;
     struct owner_names *names = life->job.names;
+    struct side_words *words = life->job.words;
     life->job = helper->job;
     life->job.names = names;
+    life->job.words = words; /* the commit says them anew */
     life_take_names(life, &helper->job);
     life->job.sent_bytes = sent_bytes; /* of both */
     life->job.received_bytes = received_bytes;

@@ -32,6 +32,7 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     tour->told_end = &tour->told;
     tour->tasks = calloc(TOUR_TASKS_MAX, sizeof(*tour->tasks));
     tour->errors = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->errors));
+    tour->words = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->words));
     if (tour_maps_owners(tour))
         tour->names = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->names));
     for (int i = 0; i < 2; i++)
@@ -39,7 +40,7 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     if (!config->links)
         tour->own_links = tour_links_open();
     tour->links = config->links ? config->links : tour->own_links;
-    if ((tour_maps_owners(tour) && !tour->names) || !tour->tasks || !tour->errors ||
+    if ((tour_maps_owners(tour) && !tour->names) || !tour->tasks || !tour->errors || !tour->words ||
         !tour->bytes[0] || !tour->bytes[1] || !tour->links) {
         tour_close(tour);
         return NULL;
@@ -77,6 +78,7 @@ void tour_close(struct tour *tour)
     owner_close_all(tour);
     free(tour->tasks);
     free(tour->errors);
+    free(tour->words);
     free(tour->names);
     free(tour->bytes[0]);
     free(tour->bytes[1]);

@@ -199,6 +199,7 @@ struct tour {
 
     struct tour_task *tasks;   /* TOUR_TASKS_MAX */
     struct error *errors;      /* of theirs, two each; no page before a failure */
+    struct side_words *words;  /* the same of small ones */
     struct owner_names *names; /* the same; NULL: numbers count */
     struct tour_task *free;
     struct tour_task *blocked, **blocked_end;

@@ -98,6 +98,7 @@ struct life_start task_start(const struct tour *tour, struct tour_task *task, en
         .error = task->life_error,
         .target_path = task->gone ? task->gone : task->path,
         .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
+        .words = &tour->words[2 * (task - tour->tasks)],
         .names = tour->names ? &tour->names[2 * (task - tour->tasks)] : NULL,
     };
 }

@@ -502,7 +502,6 @@ void cache_report(struct cache *cache, struct side_report *report)
     after_bytes += known ? copy_up->left_bytes : 0;
     uint64_t ours_bytes = max_u64(account->ours_peak_bytes, copy_up->peak_bytes);
     report->policy = cache->kind;
-    snprintf(report->policy_why, sizeof(report->policy_why), "%s", cache->why);
     report->resident_before_bytes = known ? others_bytes : NUM_UNKNOWN;
     report->resident_peak_bytes =
         known ? max_u64(others_bytes + ours_bytes, after_bytes) : NUM_UNKNOWN;

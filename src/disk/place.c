@@ -29,12 +29,14 @@ static char *place_joined(const char *first, const char *between, const char *se
 
 /* ---- the kernel's way ---- */
 
-static int place_openat2(const struct place *place, int fd, const char *path, int flags)
+static int place_openat2(const struct place *place, int fd, const char *path, int flags,
+                         mode_t mode)
 {
     /* openat2() adds no O_LARGEFILE by itself for 32-bit programs, and refuses it with O_PATH. */
     int large = flags & O_PATH ? 0 : O_LARGEFILE;
     struct open_how how = {
         .flags = (unsigned int)(flags | large | O_CLOEXEC),
+        .mode = mode,
         .resolve =
             RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | (place->tree ? RESOLVE_NO_SYMLINKS : 0),
     };
@@ -103,7 +105,7 @@ static int place_resolve(const struct place *place, const char *path, size_t len
         int fd_from = fd_here >= 0 ? fd_here : place->fd;
         int step_flags = last ? flags : O_PATH | O_DIRECTORY;
         int fd = place->walks_only ? place_step(fd_from, piece, step_flags)
-                                   : place_openat2(place, fd_from, piece, step_flags);
+                                   : place_openat2(place, fd_from, piece, step_flags, 0);
         if (fd < 0 || last)
             return fd;
         cleanup_close(&fd_here);
@@ -206,6 +208,26 @@ int place_reach_folder(const struct place *place, const char *path, int flags)
     return place_reach_part(place, relative, (size_t)(name - relative), flags | O_DIRECTORY);
 }
 
+/* In one call where the kernel's way resolves all of the path at once. */
+int place_create(const struct place *place, const char *path, int flags, mode_t mode)
+{
+    const char *name = place_name(path), *relative = place ? place_relative(place, path) : path;
+    flags |= O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = -1;
+    if (!place) {
+        fd = open(path, flags, mode);
+        return fd < 0 ? -errno : fd;
+    }
+    bool named = relative && relative <= name && *name && strcmp(name, ".") != 0;
+    if (named && !place->walks_only && strlen(relative) <= PIECE_BYTES_MAX)
+        return place_openat2(place, place->fd, relative, flags, mode);
+    AUTO_CLOSE int fd_folder = place_reach_folder(place, path, O_PATH);
+    if (fd_folder < 0)
+        return fd_folder;
+    fd = openat(fd_folder, name, flags, mode);
+    return fd < 0 ? -errno : fd;
+}
+
 int place_look_open(const struct place *place, const char *path, struct stat *st, int *fd)
 {
     AUTO_CLOSE int opened = place_reach(place, path, O_PATH);
@@ -247,7 +269,7 @@ static bool place_cut_suffix(char *text, const char *suffix)
 /* Is openat2(2) there? EPERM: the seccomp filters of containers that are older than it. */
 static bool place_kernel_resolves(const struct place *place)
 {
-    AUTO_CLOSE int probe = place_openat2(place, place->fd, ".", O_PATH | O_DIRECTORY);
+    AUTO_CLOSE int probe = place_openat2(place, place->fd, ".", O_PATH | O_DIRECTORY, 0);
     return probe != -ENOSYS && probe != -EPERM;
 }
 

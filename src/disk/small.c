@@ -138,16 +138,6 @@ int small_take(struct small_taken *taken, const struct small_source *source)
 
 /* ---- a target ---- */
 
-static int create(const struct small_wish *wish)
-{
-    int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | SMALL_FLAGS;
-    mode_t mode = 0600 | (wish->create_mode & 0777);
-    if (!wish->place)
-        return open(wish->path, flags, mode);
-    AUTO_CLOSE int fd_folder = place_reach_folder(wish->place, wish->path, O_PATH);
-    return fd_folder >= 0 ? openat(fd_folder, place_name(wish->path), flags, mode) : -1;
-}
-
 /* Nobody else has seen it, or at least nobody else has it. */
 static void take_away(const struct small_wish *wish)
 {
@@ -222,9 +212,11 @@ int small_put(struct small_file *file, const struct small_wish *wish, struct err
     struct facts facts;
     if (!begin(file, wish))
         return -EAGAIN;
-    file->fd = create(wish);
-    if (file->fd < 0)
-        return errno == EEXIST ? -EEXIST : -EAGAIN;
+    int fd = place_create(wish->place, wish->path, O_RDWR | SMALL_FLAGS,
+                          0600 | (wish->create_mode & 0777));
+    if (fd < 0)
+        return fd == -EEXIST ? -EEXIST : -EAGAIN;
+    file->fd = fd;
     int result = claim(file, wish, &facts);
     if (result == 0 && facts.size_bytes > 0)
         result = -EAGAIN;

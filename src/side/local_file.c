@@ -9,6 +9,7 @@
 #include "haul/disk/beside.h"
 #include "haul/disk/budget.h"
 #include "haul/disk/pipe.h"
+#include "haul/side/report.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -417,11 +418,10 @@ static void local_left(struct local *self, struct work *work, int result)
         .attributes_lost = open->attributes.lost,
         .attributes_asked = open->attributes.asked,
     };
-    snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);
-    if (open->stream.used)
-        snprintf(report->policy_why, sizeof(report->policy_why), "a pipe");
-    else
+    if (!open->stream.used)
         cache_report(&open->cache, report);
+    side_say(work->slot->job, self->side.role, open->stream.used ? "a pipe" : open->cache.why,
+             self->engine->why);
     local_forget(self, open);
     work_finish(self, work, result);
 }

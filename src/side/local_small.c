@@ -18,6 +18,7 @@
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/disk/budget.h"
+#include "haul/side/report.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -90,16 +91,17 @@ static uint64_t pages_of(const struct batch_file *file)
     return align_up(file->file.cached_bytes, PAGE_BYTES);
 }
 
-static void small_report(const struct local *self, struct side_report *report, const char *why)
+static struct side_report *small_report(const struct local *self, struct job *job)
 {
+    struct side_report *report = &job->reports[self->side.role];
     *report = (struct side_report){
         .policy = POLICY_BATCH,
         .engine = self->engine->ops->kind,
         .memory_peak_bytes = budget_memory_peak_lately(),
         .kernel_bytes = kernel_memory_tell(self->config.kernel).most_bytes,
     };
-    snprintf(report->policy_why, sizeof(report->policy_why), "%s", why);
-    snprintf(report->engine_why, sizeof(report->engine_why), "%s", self->engine->why);
+    side_say(job, self->side.role, "", self->engine->why);
+    return report;
 }
 
 /* ---- TAKE ---- */
@@ -107,7 +109,6 @@ static void small_report(const struct local *self, struct side_report *report, c
 static int take_from(struct local *source, const struct place *place, struct slot *slot)
 {
     struct job *job = slot->job;
-    struct side_report *report = &job->reports[SIDE_SOURCE];
     struct small_taken taken;
     const struct small_source wish = {
         .place = place,
@@ -124,7 +125,7 @@ static int take_from(struct local *source, const struct place *place, struct slo
     local_name_owners(source, job);
     slot->count = taken.bytes;
     slot->digest = digest_of(slot->buffer, taken.bytes);
-    small_report(source, report, "a small file, read as a whole");
+    struct side_report *report = small_report(source, job);
     report->resident_before_bytes = taken.before_bytes;
     report->resident_peak_bytes = taken.peak_bytes;
     report->resident_after_bytes = taken.after_bytes;
@@ -283,8 +284,7 @@ void local_press_batch(struct local *self, struct work *work)
 /* It has all its data, and no time that a source can have. */
 void local_abandon_small(struct local *self, struct work *work)
 {
-    struct side_report *report = &work->slot->job->reports[SIDE_TARGET];
-    small_report(self, report, "");
+    struct side_report *report = small_report(self, work->slot->job);
     report->resident_after_bytes = report->resident_peak_bytes = NUM_UNKNOWN;
     self->batch.cached_bytes -= pages_of(work->small);
     batch_forget(&self->batch, work->small);
@@ -456,9 +456,8 @@ static void batch_left(struct local *self, struct work *work)
 {
     struct batch *batch = &self->batch;
     const struct batch_file *small = work->small;
-    struct side_report *report = &work->slot->job->reports[SIDE_TARGET];
+    struct side_report *report = small_report(self, work->slot->job);
     int result = small->result;
-    small_report(self, report, "small files, written back and dropped many at a time");
     report->attributes_changed = small->attributes.changed;
     report->attributes_lost = small->attributes.lost;
     report->attributes_asked = small->attributes.asked;

@@ -3,6 +3,7 @@
 
 #include "haul/base/num.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *phase_name(enum phase phase)
@@ -14,6 +15,27 @@ const char *phase_name(enum phase phase)
         [PHASE_DONE] = "done",
     };
     return names[phase];
+}
+
+/* Words that are none already are not written: most pages of them are never touched. */
+static void say(char words[POLICY_WHY_BYTES], const char *text)
+{
+    if (words[0] || text[0])
+        snprintf(words, POLICY_WHY_BYTES, "%s", text);
+}
+
+void side_say(struct job *job, enum side_role role, const char *policy, const char *engine)
+{
+    if (!job->words)
+        return;
+    say(job->words[role].policy, policy);
+    say(job->words[role].engine, engine);
+}
+
+void side_unsay(struct side_words *words)
+{
+    say(words->policy, "");
+    say(words->engine, "");
 }
 
 /* Sums and peaks of which one part is not known are not known. */
@@ -34,15 +56,16 @@ static uint64_t peak_of_both(const struct side_report *sum, const struct side_re
                      sum_known(sum->resident_after_bytes, one->resident_peak_bytes));
 }
 
-/* Of a file that was up to date nothing was opened, and nothing is to be added. */
-static void side_report_add(struct side_report *sum, const struct side_report *one)
+/* Of a file that was up to date nothing was opened, and nothing is to be added. true: policy and
+ * reason are those of this one now. */
+static bool side_report_add(struct side_report *sum, const struct side_report *one)
 {
     const struct side_report old = *sum;
     uint8_t changed = old.attributes_changed | one->attributes_changed;
     uint8_t lost = old.attributes_lost | one->attributes_lost;
     uint8_t asked = old.attributes_asked | one->attributes_asked;
     if (one->policy != POLICY_AUTO)
-        *sum = *one; /* policy and reason of the last one */
+        *sum = *one;
     if (one->policy != POLICY_AUTO && old.policy != POLICY_AUTO) {
         sum->resident_before_bytes =
             sum_known(old.resident_before_bytes, one->resident_before_bytes);
@@ -55,6 +78,7 @@ static void side_report_add(struct side_report *sum, const struct side_report *o
     sum->attributes_changed = changed;
     sum->attributes_lost = lost;
     sum->attributes_asked = asked;
+    return one->policy != POLICY_AUTO;
 }
 
 #define ADD_FIGURE(name)  sum->name += one->name;
@@ -106,6 +130,8 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     sum->wire_bytes_sent += one->wire_bytes_sent;
     sum->wire_bytes_received += one->wire_bytes_received;
     memcpy(sum->lost_counts, lost_counts, sizeof(lost_counts));
-    side_report_add(&sum->source, &one->source);
-    side_report_add(&sum->target, &one->target);
+    if (side_report_add(&sum->source, &one->source))
+        sum->words[SIDE_SOURCE] = one->words[SIDE_SOURCE];
+    if (side_report_add(&sum->target, &one->target))
+        sum->words[SIDE_TARGET] = one->words[SIDE_TARGET];
 }

@@ -9,6 +9,7 @@
 #include "haul/base/num.h"
 #include "haul/disk/journal.h"
 #include "haul/disk/pressure.h"
+#include "haul/side/report.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -265,8 +266,8 @@ static const struct field made_fields[] = {U8(job.made, JOB_CREATED), FACTS(fact
 static const struct field report_fields[] = {
     U8(report.policy, POLICY_BATCH),
     U8(report.engine, ENGINE_SIM),
-    WORDS(report.policy_why),
-    WORDS(report.engine_why),
+    WORDS(words.policy),
+    WORDS(words.engine),
     ANY64(report.resident_before_bytes),
     ANY64(report.resident_peak_bytes),
     ANY64(report.resident_after_bytes),
@@ -689,8 +690,10 @@ static void take(void *out, const struct field *field, size_t begin, size_t size
 void codec_take_reply(struct slot *slot, enum side_role role, const struct wire_message *reply)
 {
     struct table table = ops[slot->op].answered;
-    if (ops[slot->op].reports)
+    if (ops[slot->op].reports) {
         slot->job->reports[role] = reply->report;
+        side_say(slot->job, role, reply->words.policy, reply->words.engine);
+    }
     if (reply->status != WIRE_DONE)
         return;
     for (size_t i = 0; i < table.count; i++) {

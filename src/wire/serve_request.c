@@ -97,6 +97,7 @@ static struct serve_job *job_place(struct serve *self, uint32_t number, bool pas
     job->name = &self->names[i];
     job->job.number = number;
     job->job.names = job->names;
+    job->job.words = job->words;
     job->job.target_readable = true;
     job->job.reports[SIDE_SOURCE] = job->job.reports[SIDE_TARGET] = nothing_known;
     return job;
@@ -391,6 +392,7 @@ bool serve_put_answer(struct serve *self)
     message.facts = message.job.facts[self->agreed.role];
     message.names = slot->job->names[self->agreed.role];
     message.report = message.job.reports[self->agreed.role];
+    message.words = slot->job->words[self->agreed.role];
     message.tally = slot->job->tally;
     if (slot->damaged)
         message.status = WIRE_DAMAGED;

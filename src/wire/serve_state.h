@@ -35,6 +35,7 @@ struct serve_job {
     uint32_t inflight;
     struct job job;
     struct owner_names names[2];
+    struct side_words words[2];
     struct wire_tally tally;
     char *texts; /* owned; its path, and those of its wish */
 };

@@ -102,11 +102,10 @@ static struct wire_message reply_of(enum side_op op, enum wire_status status)
                  .digest = {{16, 15, 14}}},
         .report = {.policy = POLICY_PLAIN,
                    .engine = ENGINE_SYNC,
-                   .policy_why = "because",
-                   .engine_why = "",
                    .resident_before_bytes = UINT64_MAX,
                    .memory_peak_bytes = 7,
                    .kernel_bytes = 9},
+        .words = {.policy = "because", .engine = ""},
         .tally = {.bytes = 1, .sum = UINT64_MAX},
         .payload_bytes = done && op == SIDE_FETCH      ? WIRE_PAYLOAD_BYTES_MAX
                          : done && op == SIDE_RECALL   ? 3 * WIRE_ENTRY_BYTES
@@ -288,8 +287,8 @@ static void fields_of_replies_arrive(void **state)
     assert_int_equal(out.failure.class, ERROR_TIMEOUT);
     assert_int_equal(out.failure.errnum, 4095);
     assert_string_equal(out.failure.words, "no space left");
-    assert_string_equal(out.report.policy_why, "because");
-    assert_string_equal(out.report.engine_why, "");
+    assert_string_equal(out.words.policy, "because");
+    assert_string_equal(out.words.engine, "");
     assert_int_equal(out.report.resident_before_bytes, UINT64_MAX);
     assert_int_equal(out.report.memory_peak_bytes, 7);
     assert_int_equal(out.report.kernel_bytes, 9);

@@ -69,7 +69,7 @@ static void direct_refused_at_work_goes_on_in_windows(void **state)
             assert_content(bench->target_path, bench->content, bench->size_bytes);
             const struct side_report *report = &bench->job.reports[role];
             assert_int_equal(report->policy, POLICY_WINDOW);
-            assert_non_null(strstr(report->policy_why, "refused at work"));
+            assert_non_null(strstr(bench->words[role].policy, "refused at work"));
             assert_int_equal(report->engine, ENGINE_SIM);
             assert_int_equal(report->resident_after_bytes, 0);
             assert_int_equal(bench->job.reports[1 - role].policy, POLICY_DIRECT);
@@ -151,7 +151,7 @@ static void direct_that_lies_is_found_out_and_swept(void **state)
         commit(bench);
         const struct side_report *report = &bench->job.reports[role];
         assert_int_equal(report->policy, POLICY_WINDOW);
-        assert_non_null(strstr(report->policy_why, "left"));
+        assert_non_null(strstr(bench->words[role].policy, "left"));
         assert_int_equal(report->resident_after_bytes, 0);
         assert_true(report->resident_peak_bytes > 0);
         assert_content(bench->target_path, bench->content, bench->size_bytes);

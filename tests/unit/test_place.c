@@ -310,6 +310,32 @@ static void reach_folder_gives_the_folder_of_the_last_name(void **state)
     assert_int_equal(place_reach_folder(&rig->place, "file/new", O_PATH), -ENOTDIR);
 }
 
+static void create_makes_what_is_not_there_and_follows_no_link(void **state)
+{
+    struct rig *rig = *state;
+    const char *const names[] = {"made", "sub/made", "sub//deeper/made"};
+    const char *const there[] = {"file", "sub", "sub/inner", "new"};
+    const char *const no_names[] = {"sub/", ".", "..", "sub/.", "", "/"};
+    struct stat st;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        AUTO_CLOSE int fd = place_create(&rig->place, names[i], O_RDWR, 0640);
+        assert_true(fd >= 0);
+        assert_int_equal(stat(in(rig->jail, names[i]), &st), 0);
+        assert_true(S_ISREG(st.st_mode) && (st.st_mode & 07000) == 0);
+        assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+        assert_int_equal(place_create(&rig->place, names[i], O_RDWR, 0640), -EEXIST);
+    }
+    for (size_t i = 0; i < COUNT_OF(there); i++)
+        assert_int_equal(place_create(&rig->place, there[i], O_RDWR, 0600), -EEXIST);
+    for (size_t i = 0; i < COUNT_OF(no_names); i++)
+        assert_int_equal(place_create(&rig->place, no_names[i], O_RDWR, 0600), -EISDIR);
+    assert_int_equal(place_create(&rig->place, rig->jail, O_RDWR, 0600), -EXDEV);
+    assert_int_equal(place_create(&rig->place, "file/made", O_RDWR, 0600), -ENOTDIR);
+    for (size_t i = 0; i < COUNT_OF(outside_names); i++)
+        assert_true(place_create(&rig->place, outside_name(rig, i), O_RDWR, 0600) < 0);
+    assert_outside_untouched(rig);
+}
+
 static void reach_by_a_long_name_is_an_error(void **state)
 {
     struct rig *rig = *state;
@@ -661,6 +687,7 @@ int main(void)
         BOTH(reach_outside_is_refused),
         BOTH(reach_by_a_link_within_follows_only_with_openat2),
         BOTH(reach_folder_gives_the_folder_of_the_last_name),
+        BOTH(create_makes_what_is_not_there_and_follows_no_link),
         BOTH(reach_by_a_long_name_is_an_error),
         BOTH(reach_by_a_long_path_goes_in_pieces),
         BOTH(race_between_folder_and_link_stays_inside),

@@ -12,17 +12,15 @@
 
 #include <cmocka.h>
 
-static struct side_report side_of(enum policy_kind policy, const char *why)
+static struct side_report side_of(enum policy_kind policy)
 {
-    struct side_report side = {.policy = policy,
-                               .engine = ENGINE_URING,
-                               .resident_before_bytes = 0,
-                               .resident_peak_bytes = 4096,
-                               .resident_after_bytes = 0,
-                               .memory_peak_bytes = 18 * MIB,
-                               .kernel_bytes = 2 * MIB};
-    snprintf(side.policy_why, sizeof(side.policy_why), "%s", why);
-    return side;
+    return (struct side_report){.policy = policy,
+                                .engine = ENGINE_URING,
+                                .resident_before_bytes = 0,
+                                .resident_peak_bytes = 4096,
+                                .resident_after_bytes = 0,
+                                .memory_peak_bytes = 18 * MIB,
+                                .kernel_bytes = 2 * MIB};
 }
 
 /* A copy of 4 GiB as it should be. */
@@ -43,8 +41,9 @@ static struct receipt good(void)
     receipt.memory_budget_bytes = 16 * MIB;
     receipt.source_path = "disk.img";
     receipt.target_path = "/mnt/disk.img";
-    receipt.source = side_of(POLICY_DIRECT, "alignment from statx");
-    receipt.target = side_of(POLICY_DIRECT, "alignment from statx");
+    receipt.source = receipt.target = side_of(POLICY_DIRECT);
+    strcpy(receipt.words[SIDE_SOURCE].policy, "alignment from statx");
+    strcpy(receipt.words[SIDE_TARGET].policy, "alignment from statx");
     return receipt;
 }
 
@@ -117,11 +116,12 @@ static void receipt_words_leftover_fallback_and_engine_are_always_said(void **st
     (void)state;
     char out[TEXT_BYTES];
     struct receipt receipt = good();
-    receipt.target = side_of(POLICY_WINDOW, "O_DIRECT refused on fuse");
+    receipt.target = side_of(POLICY_WINDOW);
+    strcpy(receipt.words[SIDE_TARGET].policy, "O_DIRECT refused on fuse");
     receipt.target.resident_before_bytes = MIB;
     receipt.target.resident_after_bytes = 3 * MIB;
     receipt.source.engine = ENGINE_THREADS;
-    snprintf(receipt.source.engine_why, sizeof(receipt.source.engine_why), "io_uring: EPERM");
+    strcpy(receipt.words[SIDE_SOURCE].engine, "io_uring: EPERM");
     words(out, &receipt, false);
     assert_says(out, "target window (O_DIRECT refused on fuse), 2.00 MiB left\n");
     assert_says(out, "engine: threads (io_uring: EPERM)\n");

@@ -11,7 +11,7 @@
 
 static struct side_report some_side(uint64_t scale)
 {
-    struct side_report side = {
+    return (struct side_report){
         .policy = POLICY_DIRECT,
         .engine = ENGINE_URING,
         .resident_before_bytes = 1 * scale,
@@ -20,8 +20,6 @@ static struct side_report some_side(uint64_t scale)
         .memory_peak_bytes = 100 * scale,
         .kernel_bytes = 50 * scale,
     };
-    strcpy(side.policy_why, "because");
-    return side;
 }
 
 static struct receipt some_receipt(uint64_t scale)
@@ -50,6 +48,7 @@ static struct receipt some_receipt(uint64_t scale)
         .target_path = "target",
         .source = some_side(scale),
         .target = some_side(scale + 1),
+        .words = {{.policy = "because"}, {.policy = "because"}},
     };
 }
 
@@ -63,7 +62,7 @@ static void receipt_add_first_file_is_the_sum(void **state)
     assert_int_equal(sum.bytes_total, 3000);
     assert_true(sum.digest_known);
     assert_true(digest_equal(&sum.digest, &one.digest));
-    assert_string_equal(sum.source.policy_why, "because");
+    assert_string_equal(sum.words[SIDE_SOURCE].policy, "because");
 }
 
 static void receipt_add_two_files_adds_counts(void **state)
@@ -205,13 +204,13 @@ static void receipt_add_policy_and_reason_belong_together(void **state)
     (void)state;
     struct receipt sum = {0}, first = some_receipt(1), second = some_receipt(1);
     second.target.policy = POLICY_WINDOW;
-    strcpy(second.target.policy_why, "another reason");
+    strcpy(second.words[SIDE_TARGET].policy, "another reason");
     receipt_add(&sum, &first);
     receipt_add(&sum, &second);
     assert_int_equal(sum.target.policy, POLICY_WINDOW);
-    assert_string_equal(sum.target.policy_why, "another reason");
+    assert_string_equal(sum.words[SIDE_TARGET].policy, "another reason");
     assert_int_equal(sum.source.policy, POLICY_DIRECT);
-    assert_string_equal(sum.source.policy_why, "because");
+    assert_string_equal(sum.words[SIDE_SOURCE].policy, "because");
 }
 
 static void phase_name_all_phases_have_one(void **state)

@@ -72,6 +72,7 @@ struct lane {
     uint32_t jobs_most;     /* files open at the same time, as far as both sides go */
     struct life helper;     /* a further lane's view of the file that it has joined */
     struct owner_names helper_names[2];
+    struct side_words helper_words[2];
     struct error helper_error,
         errors[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* no page before a failure */
 };

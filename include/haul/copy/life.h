@@ -297,6 +297,7 @@ struct life_start {
     struct error *error;           /* where its words go */
     struct job_root roots[2];      /* by role */
     struct owner_names *names;     /* room for job->names; NULL: by numbers */
+    struct side_words *words;      /* room for job->words; NULL: nobody asks */
     const struct facts *source;    /* as a walk has told them; NULL: the source is asked */
     bool target_absent;
     struct life_earlier earlier; /* all zeros: none */
@@ -308,9 +309,9 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
 void life_count_attempt(const struct life *life, struct life_earlier *earlier);
 
 /* The same for a further lane of `lead`, which is COPYING and stays so until this one is parked.
- * `names`: room as above, of its own. */
+ * `room`: names, words and error as above, of its own. */
 void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
-               struct owner_names *names, struct error *error);
+               const struct life_start *room);
 
 /* The slot for the step that it wants is here: set what the operation needs beside the op. */
 void life_prepare(struct life *life, struct slot *slot);

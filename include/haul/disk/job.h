@@ -85,9 +85,7 @@ struct job_wish {
 /* One side's own account of one file. It travels over the wire. */
 struct side_report {
     enum policy_kind policy;
-    char policy_why[POLICY_WHY_BYTES];
     enum engine_kind engine;
-    char engine_why[POLICY_WHY_BYTES]; /* empty when it is the engine that was wished */
     uint64_t resident_before_bytes;
     uint64_t resident_peak_bytes;
     uint64_t resident_after_bytes;
@@ -98,6 +96,13 @@ struct side_report {
     uint8_t attributes_changed, attributes_lost, attributes_asked;
     /* Read to be compared with the medium, and may have come from the cache all the same. */
     uint64_t reread_cached_bytes;
+};
+
+/* Why that policy and that engine; "": nothing is to be said, as of small files, and of an engine
+ * that was wished. */
+struct side_words {
+    char policy[POLICY_WHY_BYTES];
+    char engine[POLICY_WHY_BYTES];
 };
 
 /* The root of a tree: a folder that a side opens when it first sees it, and holds. Names in the
@@ -147,6 +152,9 @@ struct job {
     uint64_t kept_bytes; /* PUT, CARRY: of the file, that were there already */
     /* COMMIT, ABANDON, ADJUST, MAKE, DRESS. */
     struct side_report reports[2];
+    /* By role, with the reports. NULL: nobody asks. The memory is the job's owner's, and untouched
+     * where nothing is to be said. */
+    struct side_words *words;
     /* Payloads that went over links for it, as they went. */
     uint64_t sent_bytes, received_bytes;
 };

@@ -82,6 +82,10 @@ int place_reach(const struct place *place, const char *path, int flags);
  * place_name() and O_NOFOLLOW. In a place -EISDIR: the last part names a folder ("", ".", ".."). */
 int place_reach_folder(const struct place *place, const char *path, int flags);
 
+/* Make a regular file that is not there, open as `flags` say. In a place its folder is reached as
+ * by place_reach_folder(). -EEXIST: there is something, be it a symbolic link. */
+int place_create(const struct place *place, const char *path, int flags, mode_t mode);
+
 /* The last part of a path, behind the last slash. */
 const char *place_name(const char *path);
 

@@ -71,6 +71,12 @@ void progress_show(struct progress *shown, const struct progress *sum);
 const char *phase_name(enum phase phase); /* "opening", "comparing", "auditing", "copying",
                                              "verifying", "syncing", "done" */
 
+/* Of this side's report. */
+void side_say(struct job *job, enum side_role role, const char *policy, const char *engine);
+
+/* As if nothing had been said. */
+void side_unsay(struct side_words *words);
+
 struct receipt {
     struct outcome outcome; /* how it has ended; nothing else says whether it went well */
     bool resumed;           /* a journal was found and used */
@@ -103,6 +109,7 @@ struct receipt {
     const char *source_path, *source_host; /* host NULL: this machine */
     const char *target_path, *target_host;
     struct side_report source, target;
+    struct side_words words[2];             /* of these, by role */
     uint64_t lost_counts[ATTRIBUTES_COUNT]; /* names of the target that could not be given it */
 };
 

@@ -128,7 +128,8 @@ struct wire_message {
     struct facts facts; /* DESCRIBE, OPEN, TAKE, MAKE: of the server's role */
     struct side_report
         report; /* COMMIT, ABANDON, ADJUST, MAKE, DRESS: the same, also when it has failed */
-    struct wire_tally tally; /* with a report */
+    struct side_words words; /* with it */
+    struct wire_tally tally; /* the same */
     /* others */
     struct wire_failure failure; /* REPLY that has FAILED; BYE */
     struct wire_hello hello;
