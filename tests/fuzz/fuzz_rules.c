@@ -48,7 +48,7 @@ static void read_text(uint8_t how, char *text)
                                      RULES_ONLY_INCLUDE, RULE_SOURCE | RULE_PERISHABLE};
     struct rules *rules = rules_open(how & 0x80);
     struct rules_merge merge;
-    const char *line = text;
+    char *line = text;
     if (!rules)
         abort();
     for (char *end = strchr(line, '\n'); end; end = strchr(line, '\n')) {

@@ -73,7 +73,8 @@ static void progress_percent_at_the_borders_is_honest(void **state)
     view = view_of(NUM_UNKNOWN, 5, 5);
     assert_int_equal(progress_percent(&view), UINT32_MAX);
     view = view_of(UINT64_MAX - 1, 0, UINT64_MAX / 2); /* no overflow on the way */
-    assert_in_range(progress_percent(&view), 49, 50);
+    uint32_t percent = progress_percent(&view);
+    assert_true(percent == 49 || percent == 50);
 }
 
 /* `copied` more by now. */

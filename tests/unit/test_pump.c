@@ -107,7 +107,8 @@ static void pump_run_holes_that_cannot_be_made_at_once_are_made_one_by_one(void 
     world->target.erases_alone = true;
     world_plan(world, (struct plan_config){.sparse = true, .compare_bytes = 40 * CHUNK});
     world_completes(world);
-    assert_in_range(world->target.ops[SIDE_ERASE], 20 + 1, 20 + 4); /* refused, and done */
+    uint32_t erases = world->target.ops[SIDE_ERASE]; /* refused, and done */
+    assert_true(erases >= 20 + 1 && erases <= 20 + 4);
     assert_int_equal(world->progress.bytes_holes, 20 * CHUNK);
 }
 
