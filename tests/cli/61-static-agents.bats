@@ -68,3 +68,38 @@ runner() { # MACHINE
     "$HAUL" --json -I file reference >out.reference
     expect_receipt .digest "$(tail -n 1 out.reference | jq -r .digest)"
 }
+
+# The archive of a system like that, as src/fetch has written it down for an apt of its own.
+archive_of() { # CODENAME-OF-THE-SYSTEM DEBIAN-VERSION
+    printf 'VERSION_CODENAME=%s\n' "$1" >os-release
+    echo "$2" >debian_version
+    rm -rf fetched
+    PATH=$PWD/bin:$PATH unshare -m sh -c 'mount --bind os-release /etc/os-release && mount --bind debian_version /etc/debian_version &&
+        "$0/src/fetch" i386 fetched libc6-dev' "$HAUL_ROOT" 2>said && return 1
+    sed -E 's/^deb (\[.*\] )?//; s/ main$//' fetched/apt-i386/sources.list 2>/dev/null || cat said
+}
+
+@test "what is fetched comes from the archive of this release, whatever its sources call it" {
+    requires root unshare apt-get dpkg-deb
+    [ -e /etc/debian_version ] && [ -e /etc/os-release ] || skip "needs a Debian system"
+    mkdir bin
+    # It knows of archives, and fetches nothing.
+    cat >bin/apt-get <<'APT'
+#!/bin/sh
+[ "$1" = indextargets ] || exit 1
+while read -r codename release; do
+    echo "$3" | sed "s|\$(CODENAME)|$codename|; s|\$(RELEASE)|$release|; s|\$(REPO_URI)|http://of/$codename|"
+done <<ARCHIVES
+other other
+bookworm-updates stable-updates
+bookworm stable
+trixie trixie
+sid unstable
+ARCHIVES
+APT
+    chmod +x bin/apt-get
+    expect "stable" "$(archive_of bookworm 12.15)" "http://of/bookworm stable"
+    expect "trixie" "$(archive_of trixie 13.8)" "http://of/trixie trixie"
+    expect "sid" "$(archive_of forky forky/sid)" "http://of/sid unstable"
+    archive_of buster 10.1 | grep 'cannot be fetched: apt-get knows no archive of this release'
+}
