@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifndef WITH_NSS
@@ -121,15 +123,31 @@ static bool look_up_id(enum owners_kind kind, uint32_t id, char out[OWNER_NAME_B
 
 /* ---- what was looked up before ---- */
 
-void owners_init(struct owners *owners)
+struct owner_entry {
+    bool used, found;
+    enum owners_kind kind;
+    uint32_t id;
+    char name[OWNER_NAME_BYTES];
+};
+
+struct owners {
+    pthread_mutex_t lock;
+    struct owner_entry by_id[OWNERS_KEPT], by_name[OWNERS_KEPT];
+};
+
+struct owners *owners_open(void)
 {
-    memset(owners, 0, sizeof(*owners));
-    pthread_mutex_init(&owners->lock, NULL);
+    struct owners *owners = calloc(1, sizeof(*owners)); /* no page before it is used */
+    if (owners)
+        pthread_mutex_init(&owners->lock, NULL);
+    return owners;
 }
 
 void owners_close(struct owners *owners)
 {
-    pthread_mutex_destroy(&owners->lock);
+    if (owners)
+        pthread_mutex_destroy(&owners->lock);
+    free(owners);
 }
 
 static bool entry_take(struct owners *owners, struct owner_entry *kept, struct owner_entry *out)

@@ -8,15 +8,15 @@
 
 void roots_init(struct roots *roots, const struct place *within)
 {
-    *roots = (struct roots){.within = within};
+    roots->within = within;
+    roots->uses = 0;
+    roots->known_count = 0;
     pthread_mutex_init(&roots->lock, NULL); /* cannot fail on Linux */
-    for (uint32_t i = 0; i < ROOTS_KNOWN_MAX; i++)
-        roots->known[i].place.fd = -1;
 }
 
 void roots_close(struct roots *roots)
 {
-    for (uint32_t i = 0; i < ROOTS_KNOWN_MAX; i++)
+    for (uint32_t i = 0; i < roots->known_count; i++)
         place_close(&roots->known[i].place);
     pthread_mutex_destroy(&roots->lock);
 }
@@ -26,7 +26,7 @@ void roots_close(struct roots *roots)
 static struct root *root_oldest(struct roots *roots, bool open)
 {
     struct root *oldest = NULL;
-    for (uint32_t i = 0; i < ROOTS_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < roots->known_count; i++) {
         struct root *root = &roots->known[i];
         if (root->users > 0 || (open && root->place.fd < 0))
             continue;
@@ -38,13 +38,18 @@ static struct root *root_oldest(struct roots *roots, bool open)
 
 static struct root *root_find(struct roots *roots, uint32_t number)
 {
-    for (uint32_t i = 0; i < ROOTS_KNOWN_MAX; i++) {
+    for (uint32_t i = 0; i < roots->known_count; i++) {
         if (roots->known[i].number == number)
             return &roots->known[i];
     }
-    struct root *root = root_oldest(roots, false);
-    assert(root); /* more are known than can be in use */
-    place_close(&root->place);
+    struct root *root = &roots->known[roots->known_count];
+    if (roots->known_count < ROOTS_KNOWN_MAX) {
+        roots->known_count++;
+    } else {
+        root = root_oldest(roots, false);
+        assert(root); /* more are known than can be in use */
+        place_close(&root->place);
+    }
     *root = (struct root){.number = number, .place.fd = -1};
     return root;
 }
@@ -52,7 +57,7 @@ static struct root *root_find(struct roots *roots, uint32_t number)
 static void roots_make_room(struct roots *roots)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < ROOTS_KNOWN_MAX; i++)
+    for (uint32_t i = 0; i < roots->known_count; i++)
         count += roots->known[i].place.fd >= 0;
     struct root *oldest = count < ROOTS_OPEN_MAX ? NULL : root_oldest(roots, true);
     if (oldest)

@@ -247,9 +247,7 @@ static void local_close(struct side *side)
     local_tours_close(&self->tours);
     local_systems_close(&self->systems);
     roots_close(&self->roots);
-    if (self->owners)
-        owners_close(self->owners);
-    free(self->owners);
+    owners_close(self->owners);
     free(self);
 }
 
@@ -286,23 +284,18 @@ int local_open(struct side **out, const struct local_config *config, struct erro
     roots_init(&self->roots, config->place);
     local_tours_init(&self->tours);
     local_systems_init(&self->systems);
-    self->pool = (struct cache_pool){
-        .window_bytes = config->window_bytes,
-        .windows_count = config->windows_count,
-        .windows_do_not_fit = config->windows_do_not_fit,
-        .in_flight_bytes = config->in_flight_bytes,
-    };
+    /* The rest is zeros, and no page of it, nor of what follows, is touched before it is used. */
+    self->pool.window_bytes = config->window_bytes;
+    self->pool.windows_count = config->windows_count;
+    self->pool.windows_do_not_fit = config->windows_do_not_fit;
+    self->pool.in_flight_bytes = config->in_flight_bytes;
     self->engine = config->given;
-    self->opens = calloc(config->jobs_max, sizeof(*self->opens)); /* no page before it is used */
-    self->works = calloc(config->slots_count, sizeof(*self->works));
-    self->owners = malloc(sizeof(*self->owners));
-    if (self->owners)
-        owners_init(self->owners);
+    self->opens = calloc(config->jobs_max, sizeof(*self->opens));
+    self->works = calloc(config->slots_count, sizeof(*self->works)); /* of OWNER_WORK */
+    self->owners = owners_open();
     if (!self->opens || !self->works || !self->owners ||
         batch_init(&self->batch, config->small_max) < 0)
         goto fail;
-    for (uint32_t i = 0; i < config->slots_count; i++)
-        self->works[i].owner = OWNER_WORK;
     sync_group_init(&self->group);
     if (!self->engine) {
         /* One request a slot, one a window of all files, one sweep a file, two syncs of many. */

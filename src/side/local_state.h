@@ -13,7 +13,7 @@
 #include "haul/side/side.h"
 
 /* Who a request belongs to: the first member of every owner. */
-enum owner { OWNER_WORK, OWNER_CACHE, OWNER_GROUP, OWNER_BATCH };
+enum owner { OWNER_WORK = 0, OWNER_CACHE, OWNER_GROUP, OWNER_BATCH };
 
 /* What has its turn in a pipe. */
 struct local_stream {

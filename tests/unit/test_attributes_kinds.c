@@ -256,13 +256,12 @@ static void apply_maps_owners_by_name(void **state)
 {
     struct rig *rig = *state;
     struct stat st;
-    struct owners owners;
+    struct owners *owners = owners_open();
     const struct owner_names names = {{"nobody", "nobody-is-called-so"}};
     AUTO_CLOSE int fd = made(rig, "x", S_IFREG);
-    owners_init(&owners);
     rig->wanted.facts.kind = FILE_REGULAR;
     rig->wanted.names = &names;
-    rig->wanted.owners = &owners;
+    rig->wanted.owners = owners;
     assert_int_equal(apply(rig, fd), 0);
     assert_int_equal(fstat(fd, &st), 0);
     assert_true(st.st_uid == NOBODY && st.st_gid == 4321);
@@ -270,7 +269,7 @@ static void apply_maps_owners_by_name(void **state)
     assert_int_equal(apply(rig, fd), 0);
     assert_int_equal(fstat(fd, &st), 0);
     assert_true(st.st_uid == 9 && st.st_gid == 4321);
-    owners_close(&owners);
+    owners_close(owners);
 }
 
 #define IN_RIG(test) cmocka_unit_test_setup_teardown(test, open_rig, close_rig)

@@ -18,7 +18,7 @@ enum { NOBODY = 65534, ROOM = 256 * 1024 };
 struct rig {
     char path[64];
     int fd_folder;
-    struct owners owners;
+    struct owners *owners;
     uint8_t room[ROOM];
     struct bytes packed;
 };
@@ -30,7 +30,7 @@ static int open_rig(void **state)
     if (!mkdtemp(rig->path))
         return -1;
     rig->fd_folder = open(rig->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    owners_init(&rig->owners);
+    rig->owners = owners_open();
     *state = rig;
     return 0;
 }
@@ -41,7 +41,7 @@ static int close_rig(void **state)
     char command[128];
     snprintf(command, sizeof(command), "rm -rf %s", rig->path);
     close(rig->fd_folder);
-    owners_close(&rig->owners);
+    owners_close(rig->owners);
     int result = system(command);
     free(rig);
     return result;
@@ -344,7 +344,7 @@ static void by_name_where_there_is_one(void **state)
     AUTO_CLOSE int from = made(rig, "from", S_IFREG);
     AUTO_CLOSE int to = made(rig, "to", S_IFREG);
     put(from, ACCESS_NAME, list, length);
-    assert_int_equal(pack(rig, from, DETAILS_ACLS, &rig->owners), 0);
+    assert_int_equal(pack(rig, from, DETAILS_ACLS, rig->owners), 0);
     /* As from a machine on which nobody is 7. */
     struct details wanted = packed(rig);
     uint8_t *number = memmem(rig->room, rig->packed.length, "\xfe\xff\0\0", 4);
@@ -353,7 +353,7 @@ static void by_name_where_there_is_one(void **state)
     assert_int_equal(details_set(to, S_IFREG, DETAILS_ACLS, &wanted), 0);
     length = acl(right, 7);
     assert_has(to, ACCESS_NAME, right, length); /* numbers were asked for */
-    wanted.owners = &rig->owners;
+    wanted.owners = rig->owners;
     assert_false(details_right(to, S_IFREG, DETAILS_ACLS, &wanted));
     assert_int_equal(details_set(to, S_IFREG, DETAILS_ACLS, &wanted), 0);
     assert_has(to, ACCESS_NAME, list, length);
@@ -442,7 +442,7 @@ static void packed_by_a_liar_is_not_good(void **state)
     put(from, "user.x", "0123456789", 10);
     put(from, ACCESS_NAME, list, acl(list, NOBODY));
     put(from, DEFAULT_NAME, list, acl(list, NOBODY));
-    assert_int_equal(pack(rig, from, DETAILS_XATTRS | DETAILS_ACLS, &rig->owners), 0);
+    assert_int_equal(pack(rig, from, DETAILS_XATTRS | DETAILS_ACLS, rig->owners), 0);
     uint32_t length = (uint32_t)rig->packed.length, good = 0;
     for (uint32_t part = 0; part <= length; part++) {
         uint8_t *copy = malloc(part + 1); /* the sanitizer watches its end */

@@ -15,18 +15,18 @@
 
 enum { NOBODY = 65534, NO_SUCH_ID = 3999999999u };
 
-static struct owners owners;
+static struct owners *owners;
 
 static void name_of_a_number(void **state)
 {
     char name[OWNER_NAME_BYTES];
     (void)state;
     for (int again = 0; again < 2; again++) { /* looked up, and remembered */
-        owners_name(&owners, OWNERS_USER, NOBODY, name);
+        owners_name(owners, OWNERS_USER, NOBODY, name);
         assert_string_equal(name, "nobody");
-        owners_name(&owners, OWNERS_GROUP, NOBODY, name);
+        owners_name(owners, OWNERS_GROUP, NOBODY, name);
         assert_string_equal(name, "nogroup");
-        owners_name(&owners, OWNERS_USER, NO_SUCH_ID, name);
+        owners_name(owners, OWNERS_USER, NO_SUCH_ID, name);
         assert_string_equal(name, "");
     }
 }
@@ -36,19 +36,19 @@ static void name_of_zero_is_never_said_nor_asked(void **state)
 {
     char name[OWNER_NAME_BYTES];
     (void)state;
-    owners_name(&owners, OWNERS_USER, 0, name);
+    owners_name(owners, OWNERS_USER, 0, name);
     assert_string_equal(name, "");
-    assert_int_equal(owners_id(&owners, OWNERS_USER, 0, "nobody"), 0);
+    assert_int_equal(owners_id(owners, OWNERS_USER, 0, "nobody"), 0);
 }
 
 static void number_of_a_name(void **state)
 {
     (void)state;
     for (int again = 0; again < 2; again++) {
-        assert_int_equal(owners_id(&owners, OWNERS_USER, 77, "nobody"), NOBODY);
-        assert_int_equal(owners_id(&owners, OWNERS_GROUP, 77, "nogroup"), NOBODY);
-        assert_int_equal(owners_id(&owners, OWNERS_GROUP, 77, "nobody-is-called-so"), 77);
-        assert_int_equal(owners_id(&owners, OWNERS_USER, 78, "nobody-is-called-so"), 78);
+        assert_int_equal(owners_id(owners, OWNERS_USER, 77, "nobody"), NOBODY);
+        assert_int_equal(owners_id(owners, OWNERS_GROUP, 77, "nogroup"), NOBODY);
+        assert_int_equal(owners_id(owners, OWNERS_GROUP, 77, "nobody-is-called-so"), 77);
+        assert_int_equal(owners_id(owners, OWNERS_USER, 78, "nobody-is-called-so"), 78);
     }
 }
 
@@ -59,8 +59,8 @@ static void number_stands_without_a_name_that_could_be(void **state)
     (void)state;
     memset(name, 'x', sizeof(name));
     name[OWNER_NAME_BYTES] = '\0';
-    assert_int_equal(owners_id(&owners, OWNERS_USER, 77, ""), 77);
-    assert_int_equal(owners_id(&owners, OWNERS_USER, 77, name), 77);
+    assert_int_equal(owners_id(owners, OWNERS_USER, 77, ""), 77);
+    assert_int_equal(owners_id(owners, OWNERS_USER, 77, name), 77);
 }
 
 /* More of them than are remembered: what takes another one's place is never taken for it. */
@@ -69,9 +69,9 @@ static void number_of_many_that_share_a_place(void **state)
     char name[OWNER_NAME_BYTES];
     (void)state;
     for (uint32_t id = NO_SUCH_ID - 5 * OWNERS_KEPT; id < NO_SUCH_ID; id++) {
-        owners_name(&owners, OWNERS_GROUP, id, name);
+        owners_name(owners, OWNERS_GROUP, id, name);
         assert_string_equal(name, "");
-        owners_name(&owners, OWNERS_GROUP, NOBODY, name);
+        owners_name(owners, OWNERS_GROUP, NOBODY, name);
         assert_string_equal(name, "nogroup");
     }
 }
@@ -81,11 +81,11 @@ static void both_of_a_file_and_back(void **state)
     struct owner_names names = {{"old", "old"}};
     struct facts facts = {.uid = NOBODY, .gid = NOBODY};
     (void)state;
-    owners_name_both(&owners, &facts, &names);
+    owners_name_both(owners, &facts, &names);
     assert_string_equal(names.of[OWNERS_USER], "nobody");
     assert_string_equal(names.of[OWNERS_GROUP], "nogroup");
     facts.uid = facts.gid = 5;
-    owners_map_both(&owners, &names, &facts);
+    owners_map_both(owners, &names, &facts);
     assert_int_equal(facts.uid, NOBODY);
     assert_int_equal(facts.gid, NOBODY);
 }
@@ -144,8 +144,8 @@ int main(void)
         cmocka_unit_test(differ_by_name_where_both_have_one),
         cmocka_unit_test(parse_what_chown_takes),
     };
-    owners_init(&owners);
+    owners = owners_open();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    owners_close(&owners);
+    owners_close(owners);
     return failed;
 }

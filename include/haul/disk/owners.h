@@ -8,7 +8,6 @@
 
 #include "haul/base/error.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,20 +23,11 @@ struct owner_names {
 
 /* What was looked up before: a name service may be far away. Any thread may use it. */
 enum { OWNERS_KEPT = 64 };
-struct owner_entry {
-    bool used, found;
-    enum owners_kind kind;
-    uint32_t id;
-    char name[OWNER_NAME_BYTES];
-};
-struct owners {
-    pthread_mutex_t lock;
-    struct owner_entry by_id[OWNERS_KEPT], by_name[OWNERS_KEPT];
-};
+struct owners;
 
-/* Nothing is remembered yet. */
-void owners_init(struct owners *owners);
-/* No thread uses them any more. */
+/* Nothing is remembered yet. NULL: no memory. */
+struct owners *owners_open(void);
+/* No thread uses them any more. NULL is legal. */
 void owners_close(struct owners *owners);
 
 /* What this machine calls the number; "" where it has no name. Blocks. */

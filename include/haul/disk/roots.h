@@ -16,7 +16,7 @@
 enum { ROOTS_OPEN_MAX = 32, ROOTS_KNOWN_MAX = 256 };
 
 struct root {
-    uint32_t number; /* 0: nobody's */
+    uint32_t number;
     uint32_t users;
     uint64_t used; /* the last time, as a count */
     struct place place;
@@ -27,6 +27,7 @@ struct roots {
     pthread_mutex_t lock;
     const struct place *within; /* all lie in this --restrict place; NULL: on the whole machine */
     uint64_t uses;
+    uint32_t known_count;
     struct root known[ROOTS_KNOWN_MAX];
 };
 
