@@ -11,11 +11,14 @@
 #include "haul/cli/transfer.h"
 #include "haul/cli/version.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { LARGE_BYTES = 32 * 1024 };
 
 /* Commands by their first operand; the one without a name is the rest. */
 struct command {
@@ -77,11 +80,25 @@ static int refuse(int argc, char **argv, const struct error *err)
     return code;
 }
 
+/* What is large has pages of its own: of zeros, until they are used, and given back when it is
+ * freed. glibc's own limit is 128 KiB, becomes what was freed last, up to 32 MiB, and holds only
+ * where no room is left on the heap, which has as much of that. And all threads share one heap:
+ * what they ask for is little, and each has some of it at hand. */
+static void settle_memory(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    (void)mallopt(M_TOP_PAD, LARGE_BYTES / 2);
+    (void)mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
     struct error err = {0};
     int code;
+    settle_memory();
     if (output_guard() < 0)
         return exit_code(ERROR_FILE);
     log_init(LOG_NOTE, output_log);

@@ -847,50 +847,49 @@ static int resolve_all(struct transfer *transfer, struct options *own, struct er
     return rc;
 }
 
-static int transfer_run(struct transfer *at, const struct options *given)
+static int transfer_run(struct transfer *transfer, const struct options *given)
 {
-    struct transfer transfer = *at;
     struct options own = *given, *options = &own;
     struct error err = {0};
-    transfer.options = options;
-    receipt_init(&transfer.sum);
-    transfer.sum.dry_run = options->wish.dry_run;
-    transfer.sum.source_path = options->operands_count == 2 ? options->operands[0] : NULL;
-    transfer.sum.target_path = options->operands[options->operands_count - 1];
-    transfer.watch.writes = !transfer.verify && !options->wish.dry_run;
-    transfer.watch.json = options->json;
-    transfer.watch.style = watch_choose(options->json, options->quiet, options->progress);
+    transfer->options = options;
+    receipt_init(&transfer->sum);
+    transfer->sum.dry_run = options->wish.dry_run;
+    transfer->sum.source_path = options->operands_count == 2 ? options->operands[0] : NULL;
+    transfer->sum.target_path = options->operands[options->operands_count - 1];
+    transfer->watch.writes = !transfer->verify && !options->wish.dry_run;
+    transfer->watch.json = options->json;
+    transfer->watch.style = watch_choose(options->json, options->quiet, options->progress);
     log_init(options_log_level(options),
-             transfer.watch.style == WATCH_BAR ? output_log_bar : output_log);
+             transfer->watch.style == WATCH_BAR ? output_log_bar : output_log);
     log_init_range(options->json ? receipt_json_range : NULL);
-    own.quiet |= plans(&transfer); /* standard output is the plan */
-    int rc = resolve_all(&transfer, &own, &err);
+    own.quiet |= plans(transfer); /* standard output is the plan */
+    int rc = resolve_all(transfer, &own, &err);
     if (rc == 0) {
-        name_sides(&transfer);
-        rc = run(&transfer, &err);
+        name_sides(transfer);
+        rc = run(transfer, &err);
     }
     if (rc < 0)
-        fail(&transfer, &err);
+        fail(transfer, &err);
     else
-        write_digest(&transfer);
-    int code = transfer_code(&transfer);
-    if (transfer.proof)
-        code = end_proof(&transfer, code);
-    if (transfer.units)
-        code = end_units(&transfer, code);
-    print_end(&transfer, code);
-    if (any_remote(&transfer.operands)) {
+        write_digest(transfer);
+    int code = transfer_code(transfer);
+    if (transfer->proof)
+        code = end_proof(transfer, code);
+    if (transfer->units)
+        code = end_units(transfer, code);
+    print_end(transfer, code);
+    if (any_remote(&transfer->operands)) {
         fflush(stdout);
         signals_release(code);
     }
-    copy_close(transfer.copy);
-    operands_close(&transfer.operands);
-    rules_close(transfer.rules);
-    names_close(transfer.names);
-    parts_close(&transfer.parts);
-    for (size_t i = 0; i < COUNT_OF(transfer.target_paths); i++)
-        free(transfer.target_paths[i]);
-    free(transfer.left);
+    copy_close(transfer->copy);
+    operands_close(&transfer->operands);
+    rules_close(transfer->rules);
+    names_close(transfer->names);
+    parts_close(&transfer->parts);
+    for (size_t i = 0; i < COUNT_OF(transfer->target_paths); i++)
+        free(transfer->target_paths[i]);
+    free(transfer->left);
     return code;
 }
 
