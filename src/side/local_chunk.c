@@ -37,8 +37,10 @@ void local_tend(struct local *self, struct open_file *open, enum cache_urgency u
 
 void local_tend_all(struct local *self, enum cache_urgency urgency)
 {
-    for (uint32_t i = 0; self->opens_count > 0 && i < self->config.jobs_max; i++) {
+    uint32_t left = self->opens_count;
+    for (uint32_t i = 0; left > 0 && i < self->config.jobs_max; i++) {
         struct open_file *open = &self->opens[i];
+        left -= open->used;
         if (open->used && !open->opening && !cache_idle(&open->cache))
             local_tend(self, open, urgency);
     }

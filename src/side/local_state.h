@@ -166,6 +166,7 @@ struct local {
     uint32_t opens_count;                   /* in use */
     struct work *works;                     /* config.slots_count */
     struct queue ready;                     /* slots that are done, to be handed back */
+    bool waits;                             /* some work may: see work_wait() */
     struct queue refused;                   /* requests of works that the engine did not take */
     struct queue held; /* slots that wait for a window to close, or for a file to grow */
 };

@@ -89,7 +89,7 @@ void work_call_placed(struct local *self, struct work *work, work_step *call, wo
 void work_wait(struct local *self, struct work *work, work_then *then)
 {
     work->then = then;
-    work->waiting = true;
+    work->waiting = self->waits = true;
     then(self, work, work->request.result);
 }
 
@@ -105,10 +105,13 @@ void work_look(struct local *self)
     self->refused = (struct queue){NULL, NULL};
     while ((request = queue_take(&refused)))
         work_completed(self, work_of_owner(request->owner));
-    /* Only what has an open file waits. */
-    for (uint32_t i = 0; self->opens_count > 0 && i < self->config.slots_count; i++) {
-        if (self->works[i].waiting)
-            work_completed(self, &self->works[i]);
+    bool waits = self->waits;
+    self->waits = false;
+    for (uint32_t i = 0; waits && i < self->config.slots_count; i++) {
+        struct work *work = &self->works[i];
+        if (work->waiting)
+            work_completed(self, work);
+        self->waits |= work->waiting;
     }
 }
 
