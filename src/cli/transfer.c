@@ -481,6 +481,7 @@ static int open_all(struct transfer *transfer, struct error *err)
     struct copy *copy = NULL;
     struct copy_wish wish = transfer->options->wish;
     wish.many = there_are_many(operands);
+    wish.alone = !wish.many && transfer->parts.count <= 1 && !transfer->units;
     int rc = copy_open(&copy, &wish, source, &operands->target, &transfer->watch.control, err);
     if (rc < 0)
         return rc;

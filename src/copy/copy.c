@@ -170,7 +170,7 @@ static void copy_limit_files(struct copy *copy)
     const struct budget_files own = budget_files();
     const struct lane *lane = copy->lanes[0];
     uint32_t most = lane->jobs_most;
-    uint64_t small = min_u64(own.small, lane->control_count - LANE_JOBS_MAX);
+    uint64_t small = min_u64(own.small, lane->small_most);
     small = min_u64(small, most - max_u64(most / 5, 1));
     copy->open_max = (uint32_t)min_u64(min_u64(own.open, LANE_JOBS_MAX), most - small);
     copy->small_max = (uint32_t)max_u64(small, copy->takes_small);

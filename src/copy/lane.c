@@ -12,7 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A single file needs no room for others, and what goes as a whole needs windows. */
+/* A single file needs no room for others ... */
+static uint32_t lane_jobs_max(const struct lane_config *config)
+{
+    return config->wish->alone ? LANE_JOBS_ALONE : LANE_JOBS_MAX;
+}
+
+/* ... and what goes as a whole needs windows. */
 static uint32_t lane_small_most(const struct lane_config *config)
 {
     return config->wish->many && config->budget->windows_fit ? LANE_SMALL_MAX : 0;
@@ -115,8 +121,8 @@ static int lane_open_file(struct lane *lane, const struct lane_config *config, e
         .windows_count = config->budget->windows_count,
         .windows_do_not_fit = !config->budget->windows_fit,
         .in_flight_bytes = (uint64_t)lane->slots_count * lane->chunk_bytes,
-        .jobs_max = LANE_JOBS_MAX,
-        .small_max = lane_small_most(config),
+        .jobs_max = lane_jobs_max(config),
+        .small_max = lane->small_most,
         .source = role == SIDE_TARGET && !lane->remote[SIDE_SOURCE] ? lane->pump.sides[SIDE_SOURCE]
                                                                     : NULL,
         .kernel = config->kernel,
@@ -163,7 +169,7 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
         lane->slots[i].digests = lane->digests + (size_t)i * digests_bytes;
         lane->slots[i].set = lane->sets[i];
     }
-    lane->pockets_count = far && lane_small_most(config) > 0 ? LANE_POCKETS : 0;
+    lane->pockets_count = far && lane->small_most > 0 ? LANE_POCKETS : 0;
     lane->pockets = slab_pockets(lane->pockets_count, WIRE_POCKET_BYTES);
     for (uint32_t i = 0; lane->pockets && i < lane->pockets_count; i++) {
         struct slot *slot = &lane->slots[lane->slots_count + i];
@@ -214,7 +220,8 @@ int lane_open(struct lane **out, const struct lane_config *config, struct error 
         lane->remote[role] = address && address->kind == ADDRESS_REMOTE;
     }
     lane->lanes_most = config->lanes;
-    lane->control_count = lane->jobs_most = LANE_JOBS_MAX + lane_small_most(config);
+    lane->small_most = lane_small_most(config);
+    lane->control_count = lane->jobs_most = lane_jobs_max(config) + lane->small_most;
     lane->slots_count = lane_slots_most(config);
     lane->chunk_bytes = config->chunk_bytes ? config->chunk_bytes : config->budget->chunk_bytes;
     assert(lane->slots_count >= 2 && lane->slots_count <= SLOTS_MAX);

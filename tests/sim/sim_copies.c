@@ -132,6 +132,7 @@ static void draw_scenario(struct scenario *scenario)
         draw_sample(&scenario->samples[i], large && i == 0);
     draw_wish(scenario);
     scenario->wish.many = scenario->files_count > 1 && sim_chance(700);
+    scenario->wish.alone = scenario->files_count == 1;
     if (scenario->files_count == 1 && sim_chance(500))
         scenario->wish.manifest_path = manifest;
 }

@@ -69,6 +69,7 @@ struct copy_wish {
     bool sparse;               /* -S: make holes of zeros */
     bool no_preallocate;       /* --no-preallocate */
     bool many;                 /* there are several files: small ones go as a whole */
+    bool alone;                /* there is one file, in one part */
     const char *manifest_path; /* --manifest; NULL: none */
     const char *base_path;     /* --base-manifest; NULL: none */
     bool base_absent;          /* and it is not there yet */

@@ -21,6 +21,7 @@
 
 enum {
     LANE_JOBS_MAX = 64,   /* files open at the same time ... */
+    LANE_JOBS_ALONE = 8,  /* ... where there is one: what is asked before it is copied, its syncs */
     LANE_SMALL_MAX = 288, /* ... and small ones, that go as a whole */
     /* A step for each of them: commits share their syncs. */
     LANE_CONTROL_SLOTS = LANE_JOBS_MAX + LANE_SMALL_MAX,
@@ -66,7 +67,8 @@ struct lane {
     uint8_t *digests; /* of the blocks of chunks: some for each slot with a buffer */
     uint32_t slots_count;
     uint32_t pockets_count;
-    uint32_t control_count; /* a file each */
+    uint32_t control_count; /* a file each ... */
+    uint32_t small_most;    /* ... of these so many that go as a whole */
     uint32_t chunk_bytes;   /* the most that both sides take */
     uint32_t lanes_most;    /* that the other sides have memory for */
     uint32_t jobs_most;     /* files open at the same time, as far as both sides go */
