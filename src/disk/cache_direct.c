@@ -101,6 +101,21 @@ static struct cache_trial *trial_of(struct cache *cache, const struct cache_tran
     return &cache->trials[transfer->writes];
 }
 
+static uint64_t close_behind(uint64_t end)
+{
+    return end - min_u64(end, FOLLOWED_BYTES);
+}
+
+/* What is cached where it is about to be written: one question, as a rule, for that and for what is
+ * close behind. */
+static uint64_t resident_before_write(const struct cache *cache, struct cache_transfer *transfer)
+{
+    uint64_t start = close_behind(transfer->offset), end = transfer->offset + transfer->length;
+    transfer->alone = cache->residency.method == RESIDENCY_CACHESTAT &&
+                      cache_direct_resident(cache, start, end - start) == 0;
+    return transfer->alone ? 0 : cache_direct_resident(cache, transfer->offset, transfer->length);
+}
+
 /* The little that is there may come from the transfer of the chunk before, if that is under way or
  * suspected. */
 static bool may_be_spilled(struct cache *cache, const struct cache_transfer *transfer)
@@ -120,9 +135,9 @@ void cache_direct_before(struct cache *cache, struct cache_transfer *transfer)
     transfer->before_bytes = NUM_UNKNOWN; /* windows look for themselves */
     transfer->probes_count = transfer->probes_stayed = 0;
     if (cache->kind == POLICY_DIRECT)
-        transfer->before_bytes =
-            transfer->writes ? cache_direct_resident(cache, transfer->offset, transfer->length)
-                             : resident_chunk(cache, transfer->offset, transfer->length);
+        transfer->before_bytes = transfer->writes
+                                     ? resident_before_write(cache, transfer)
+                                     : resident_chunk(cache, transfer->offset, transfer->length);
     if (transfer->before_bytes == NUM_UNKNOWN)
         return;
     uint64_t end = transfer->offset + transfer->length;
@@ -150,11 +165,11 @@ static bool others_within(const struct cache *cache, uint64_t start, uint64_t en
 static bool is_followed(const struct cache *cache, const struct cache_transfer *transfer)
 {
     uint64_t end = align_down(transfer->offset, cache->residency.page_bytes);
-    if (end == 0 || !cache->file->dio_known || cache->trials[1].doubted)
+    if (end == 0 || !cache->file->dio_known || cache->trials[1].doubted || transfer->alone)
         return false;
-    /* One question as a rule. mincore looks at some places of a range only, so there it is four. */
+    /* One question more. mincore looks at some places of a range only, so there it is four. */
     if (cache->residency.method == RESIDENCY_CACHESTAT &&
-        !others_within(cache, end - min_u64(end, FOLLOWED_BYTES), end))
+        !others_within(cache, close_behind(end), end))
         return false;
     for (uint32_t i = 0; i < FOLLOWED_STEPS && end > 0; i++) {
         uint64_t start = end - min_u64(end, FOLLOWED_STEP_BYTES);

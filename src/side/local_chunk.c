@@ -190,16 +190,17 @@ static void local_write(struct local *self, struct work *work)
 {
     struct open_file *open = work->open;
     uint64_t end = local_next_part(work);
-    /* Before and behind each write: one at the end of a file that somebody has cut gives it its
-     * size back, and what was cut off is zeros then. */
-    int result =
-        open->growing ? 0 : file_check_uncut(&open->file, open->size_bytes, work->slot->error);
+    bool over = work->cursor >= end;
+    /* Behind the writes, and before one at the end: of a file that somebody has cut it makes the
+     * size what it was, and what was cut off is zeros then. */
+    bool looks = (over || end >= open->size_bytes) && !open->growing;
+    int result = looks ? file_check_uncut(&open->file, open->size_bytes, work->slot->error) : 0;
     if (result < 0) {
         open->lost_result = result; /* nor may a sync claim what was stored before */
         local_chunk_fail(self, work, -result, "write error");
         return;
     }
-    if (work->cursor >= end) {
+    if (over) {
         open->stored_bytes = max_u64(open->stored_bytes, work->slot->offset + work->slot->length);
         if (!work->slot->broken)
             local_note(work);

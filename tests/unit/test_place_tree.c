@@ -472,7 +472,7 @@ static void hold_others(struct roots *roots, uint32_t first, uint32_t count)
 static uint32_t count_open(const struct roots *roots)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < ROOTS_KNOWN_MAX; i++)
+    for (uint32_t i = 0; i < roots->known_count; i++)
         count += roots->known[i].place.fd >= 0;
     return count;
 }

@@ -140,8 +140,9 @@ struct cache_transfer {
     bool begun, windowed;
     bool around; /* what others have cached is read around them */
     uint8_t epoch;
-    uint64_t before_bytes;                /* of its range in the cache, when it began */
-    bool absent;                          /* nothing of others was */
+    uint64_t before_bytes; /* of its range in the cache, when it began */
+    bool absent;           /* nothing of others was */
+    bool alone;            /* a write: nothing at all is cached there, nor close behind */
     uint32_t probes_count, probes_stayed; /* of its chunk */
 };
 
