@@ -35,8 +35,12 @@ const char *choice_skip(const struct copy_wish *run, const struct facts *source,
     return NULL;
 }
 
+bool choice_goes_by_target(const struct choice_wish *wish)
+{
+    return wish->update || wish->existing || wish->ignore_existing || wish->size_only;
+}
+
 bool choice_any(const struct choice_wish *wish)
 {
-    return wish->update || wish->existing || wish->ignore_existing || wish->size_only ||
-           wish->max_size_set || wish->min_size_bytes > 0;
+    return choice_goes_by_target(wish) || wish->max_size_set || wish->min_size_bytes > 0;
 }

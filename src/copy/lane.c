@@ -6,6 +6,7 @@
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/copy/choice.h"
 #include "haul/wire/peer.h"
 
 #include <errno.h>
@@ -38,6 +39,7 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
                           struct error *err)
 {
     const struct copy_wish *wish = config->wish;
+    const bool looks = role == SIDE_TARGET && choice_goes_by_target(&wish->choice);
     struct link *link = NULL;
     char command[4096 + 16];
     int length = snprintf(command, sizeof(command), "%s --server",
@@ -57,8 +59,8 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
         .link = link,
         .hello =
             {
-                .capabilities =
-                    (wish->compress ? WIRE_CAN_PACK : 0) | (wish->own_cgroup ? WIRE_OWN_CGROUP : 0),
+                .capabilities = (wish->compress ? WIRE_CAN_PACK : 0) |
+                                (wish->own_cgroup ? WIRE_OWN_CGROUP : 0) | (looks ? WIRE_TELLS : 0),
                 .session = config->session,
                 .role = role,
                 .engine = wish->engine,

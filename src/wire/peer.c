@@ -595,6 +595,12 @@ static int peer_agree(struct peer *self, const struct wire_hello *given, struct 
         return error_set_class(err, ERROR_USAGE, ENOTSUP,
                                "%s: haul there was built without zstd: leave out -z",
                                link_of(self)->peer);
+    if ((self->agreed.capabilities ^ self->config.hello.capabilities) & WIRE_TELLS)
+        return error_set_class(err, ERROR_USAGE, EACCES,
+                               "%s: haul is restricted to writing there and does not tell what is "
+                               "there: leave out --update, --existing, --ignore-existing and "
+                               "--size-only",
+                               link_of(self)->peer);
     self->works_count = given->slots_count + given->control_count;
     self->works = calloc(self->works_count, sizeof(*self->works));
     self->jobs = calloc(given->jobs_max, sizeof(*self->jobs));

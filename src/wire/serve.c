@@ -5,6 +5,7 @@
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/disk/place.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -146,7 +147,8 @@ static int serve_prepare(struct serve *self, const struct wire_hello *hello, str
         return stream_violation(&self->session.stream, err, "wishes that cannot be met");
     self->agreed = *hello;
     self->agreed.capabilities &= (pack_version() ? WIRE_CAN_PACK : 0) |
-                                 (serve_owns_cgroup(self, hello) ? WIRE_OWN_CGROUP : 0);
+                                 (serve_owns_cgroup(self, hello) ? WIRE_OWN_CGROUP : 0) |
+                                 (place_may_read(self->config->place) ? WIRE_TELLS : 0);
     self->agreed.choices = codec_choices_known();
     self->agreed.jobs_max = num_u32(min_u64(hello->jobs_max, serve_jobs_max()));
     int result = serve_memory(self, hello, err);

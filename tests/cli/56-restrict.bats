@@ -203,6 +203,24 @@ compared() { # SOURCE TARGET
     [ "$(receipt .wire_bytes_sent)" -ge $((3 * MIB)) ]
 }
 
+# Nor is it told, so what would go by it is refused: else what is there is written over, or taken for missing.
+@test "wo: what goes by what is there already is refused" {
+    local option
+    jail ,wo
+    cp jail/inside inside.before
+    touch -d 2030-01-01 jail/inside
+    for option in --update --existing --ignore-existing --size-only; do
+        copy "$option" "${via[@]}" here/file "$FAR:inside"
+        expect_status 1
+        expect_words 'restricted to writing there and does not tell'
+        cmp jail/inside inside.before
+    done
+    copied --max-size=1G --min-size=1 "${via[@]}" here/file "$FAR:inside"
+    same here/file jail/inside
+    jail ,ro
+    copied --update "${via[@]}" "$FAR:inside" here/back
+}
+
 @test "wo: an interrupted push can be resumed" {
     jail ,wo
     random_file here/large 24M

@@ -14,7 +14,10 @@
 const char *choice_skip(const struct copy_wish *wish, const struct facts *source,
                         const struct facts *target, bool unfinished);
 
-/* Are some of these wished? */
+/* Are some of these wished that go by what is at the target? */
+bool choice_goes_by_target(const struct choice_wish *wish);
+
+/* ... or of all? */
 bool choice_any(const struct choice_wish *wish);
 
 #endif

@@ -24,7 +24,8 @@
 struct peer_config {
     struct link *link; /* open; nothing was said on it yet */
     /* What is wished: session, role, engine, log_level, lanes (0 is 1), slots_count and
-     * control_count, jobs_max, chunk_bytes, memory_bytes; WIRE_CAN_PACK is a condition. */
+     * control_count, jobs_max, chunk_bytes, memory_bytes; WIRE_CAN_PACK and WIRE_TELLS
+     * are conditions. */
     struct wire_hello hello;
     uint64_t timeout_ns;       /* nothing heard for so long while waiting: ERROR_TIMEOUT. 0: none.
                                   The other side is asked to say something more often than that */

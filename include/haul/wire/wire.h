@@ -45,6 +45,7 @@ enum {
 };
 #define WIRE_CAN_PACK   ((uint64_t)1 << 0) /* payloads of chunks may be packed: see below */
 #define WIRE_OWN_CGROUP ((uint64_t)1 << 1) /* empty the memory cgroup, where it is ours alone */
+#define WIRE_TELLS      ((uint64_t)1 << 2) /* what is at the target decides, so that is told */
 #define WIRE_TAG_NONE   UINT32_MAX
 #define WIRE_OFFSET_MAX ((uint64_t)1 << 62) /* rounding up to a block stays below INT64_MAX */
 
