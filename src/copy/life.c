@@ -4,6 +4,7 @@
 #include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/disk/details.h"
 #include "haul/disk/evidence.h"
 #include "haul/disk/pipe.h"
 #include "haul/disk/small.h"
@@ -1118,7 +1119,21 @@ static void life_add_piece(struct life *life)
     report->attributes_asked = sum->asked |= report->attributes_asked;
 }
 
-static void life_dressed(struct life *life, const struct slot *slot)
+/* A piece says whether another follows: else the rest of them could be missing, and nobody told. */
+static int life_check_piece(const struct life *life, const struct slot *slot)
+{
+    char shown[LIFE_SHOWN_BYTES];
+    bool more = details_go_on(slot->buffer, slot->count);
+    return more == (slot->extent_start > 0)
+               ? 0
+               : error_set_class(slot->error, ERROR_PROTOCOL, EPROTO,
+                                 "%s: its extended attributes and lists %s",
+                                 life_shown(life, SIDE_SOURCE, shown),
+                                 more ? "end before the last piece"
+                                      : "go on behind the last piece");
+}
+
+static void life_dressed(struct life *life, struct slot *slot)
 {
     bool dressing = life->state == LIFE_DRESSING;
     life->details_bytes = slot->count;
@@ -1126,6 +1141,8 @@ static void life_dressed(struct life *life, const struct slot *slot)
         life_add_piece(life);
     if (!dressing)
         life->details_next = slot->extent_start;
+    if (!dressing && slot->result == 0)
+        slot->result = life_check_piece(life, slot);
     if (slot->result < 0)
         life_undressed(life, slot);
     else if (!dressing)

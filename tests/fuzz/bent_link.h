@@ -30,7 +30,8 @@ struct bent_link {
     uint32_t lies_count;
     struct bent_way up, down; /* requests, replies */
     bool cut;
-    bool *believed; /* a lie was told that nobody can find out */
+    bool *believed;      /* a lie was told that nobody can find out */
+    bool *about_details; /* one was told of them */
 };
 
 /* ---- frames ---- */
@@ -121,6 +122,19 @@ static void bent_payload(struct wire_message *message, uint8_t *payload, const s
         message->payload_bytes = lie->value % 2 ? length / 2 : length - 1;
 }
 
+/* Near the beginning, where the head of the first record is, or near the end, where a piece says
+ * what it is about. */
+static void bent_records(struct wire_message *message, uint8_t *payload, const struct lie *lie)
+{
+    uint32_t length = message->payload_bytes, at = lie->field % 128;
+    if (length == 0 || !lie_is_of_details(lie->op))
+        return;
+    at = at % length;
+    at = lie->field < 128 ? at : length - 1 - at;
+    payload[at] = payload[at] == lie->value ? (uint8_t)~lie->value : lie->value;
+    message->slot.digest = digest_of(payload, length);
+}
+
 static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire_message *message,
                       uint8_t *payload)
 {
@@ -130,7 +144,7 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
     case LIE_FIELD_TOO:
         if (field) {
             lie_about_field(message, field, lie->value);
-            *bent->believed |= field->believed;
+            *bent->believed |= field->believed && !lie_is_of_details(lie->op);
             if (!lie->request && lie->op == SIDE_FETCH &&
                 (message->slot.matched || message->slot.held))
                 message->payload_bytes = 0;
@@ -149,18 +163,34 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
         if (!lie->request && lie->op == SIDE_RECALL)
             bent_other_entries(message, payload, lie->value);
         break;
+    case LIE_RECORDS:
+        bent_records(message, payload, lie);
+        break;
     default:
         break; /* of whole frames: bent_pass */
     }
 }
 
+/* Of details: one that cannot remain unsaid, as nobody but their source knows what they are. */
+static bool bent_is_told(const struct lie *lie)
+{
+    const struct lie_field *field = lie_field_of(lie);
+    bool whole = lie->deed == LIE_FAILED || lie->deed == LIE_STATUS || lie->deed == LIE_PAYLOAD ||
+                 lie->deed == LIE_LENGTH || lie->deed == LIE_CUT;
+    bool ends = !lie->request && lie->op == SIDE_DETAIL && lie->value % 8 == 0 && field &&
+                field->offset == offsetof(struct wire_message, slot.extent_start);
+    return whole || ((lie->deed == LIE_FIELD || lie->deed == LIE_FIELD_TOO) && field &&
+                     (!field->believed || ends));
+}
+
 /* Is a whole answer of before one that nobody can find out? Those of a source are; a digest of
- * another chunk may be the source's where both are zeros. */
+ * another chunk may be the source's where both are zeros. No data hang on details. */
 static bool bent_old_is_believed(bool request, uint32_t op)
 {
-    return request ? op != SIDE_STORE && op != SIDE_KEEP
-                   : op != SIDE_RECALL && op != SIDE_STORE && op != SIDE_KEEP && op != SIDE_ERASE &&
-                         op != SIDE_SYNC;
+    return !lie_is_of_details(op) &&
+           (request ? op != SIDE_STORE && op != SIDE_KEEP
+                    : op != SIDE_RECALL && op != SIDE_STORE && op != SIDE_KEEP &&
+                          op != SIDE_ERASE && op != SIDE_SYNC);
 }
 
 static bool bent_hits(const struct lie *lie, bool request, uint32_t op, uint32_t number)
@@ -205,6 +235,7 @@ static void bent_pass(struct bent_link *bent, struct bent_way *way, const uint8_
         if (!bent_hits(lie, request, op, number))
             continue;
         bent_tell(bent, lie, &message, payload);
+        *bent->about_details |= lie_is_of_details(op) && !bent_is_told(lie);
         if (lie->deed == LIE_TWICE) { /* the second one answers what is asked next */
             times++;
             *bent->believed |= bent_old_is_believed(request, op);
@@ -358,7 +389,7 @@ static const struct link_ops bent_ops = {
 
 /* The client's side; it closes the pair's. */
 static struct bent_link *bent_open(struct pair_link *pair, const struct lie *lies, uint32_t count,
-                                   bool *believed)
+                                   bool *believed, bool *about_details)
 {
     struct bent_link *bent = calloc(1, sizeof(*bent));
     if (!bent)
@@ -369,6 +400,7 @@ static struct bent_link *bent_open(struct pair_link *pair, const struct lie *lie
     bent->lies = lies;
     bent->lies_count = count;
     bent->believed = believed;
+    bent->about_details = about_details;
     bent->up.from = WIRE_CLIENT;
     bent->down.from = WIRE_SERVER;
     return bent;

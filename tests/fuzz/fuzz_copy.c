@@ -13,8 +13,8 @@
  *           the target before: none, some chunks differ, longer, zeros. Bits 5-6: --append,
  *           --append-verify, --restart. Bit 7: --verify
  *   byte 1  the number of the STORE or FETCH at which the first run is cut off; 0: there is none
- *   byte 2  bits: -z, -S, --manifest, -c, engine threads, no preallocation
- *   3 ...   lies, five bytes each */
+ *   byte 2  bits: -z, -S, --manifest, -c, engine threads, no preallocation, extended attributes
+ * that go in pieces, of which the target has others before 3 ...   lies, five bytes each */
 #include "../unit/run_one.h"
 #include "bent_link.h"
 #include "folder.h"
@@ -27,6 +27,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length);
 int __real_link_open(struct link **out, const struct link_options *options, struct error *err);
@@ -48,7 +49,8 @@ enum {
     MORE_MANIFEST = 4,
     MORE_CHECKSUM = 8,
     MORE_THREADS = 16,
-    MORE_LOOSE = 32
+    MORE_LOOSE = 32,
+    MORE_DETAILS = 64
 };
 enum before { BEFORE_NONE, BEFORE_CHANGED, BEFORE_LONGER, BEFORE_ZEROS };
 enum content { CONTENT_DENSE, CONTENT_ZEROS, CONTENT_HOLES, CONTENT_DENSE_TOO };
@@ -58,7 +60,7 @@ static struct {
     char folder[FOLDER_PATH_BYTES], source[PATH_BYTES], target[PATH_BYTES], manifest[PATH_BYTES];
     struct lie lies[LIES_MAX + 1];
     uint32_t lies_count;
-    bool believed;
+    bool believed, about_details, lacking;
     pthread_t server;
     struct serve_config serve;
     bool serving;
@@ -88,7 +90,8 @@ int __wrap_link_open(struct link **out, const struct link_options *options, stru
     if (pthread_create(&world.server, NULL, server_thread, NULL) != 0)
         abort();
     world.serving = true;
-    *out = &bent_open(pair[0], world.lies, world.lies_count, &world.believed)->link;
+    *out = &bent_open(pair[0], world.lies, world.lies_count, &world.believed, &world.about_details)
+                ->link;
     return 0;
 }
 
@@ -159,6 +162,54 @@ static void world_fill(uint8_t shape)
         file_write(world.target, data, before == BEFORE_LONGER ? sizeof(data) : SIZE_BYTES, false);
 }
 
+/* ---- their extended attributes ---- */
+
+/* More than one buffer holds, and one of them more than that by itself. Those of the target before:
+ * one more, one that is right, one that is another. */
+static const struct {
+    const char *name;
+    uint32_t source_bytes, target_bytes; /* 0: it has none */
+} details[] = {
+    {"user.a", 60000, 60000}, {"user.b", 65536, 65536}, {"user.c", 0, 100},
+    {"user.d", 40000, 10},    {"user.e", 1, 0},
+};
+
+/* false: there are none here. */
+static bool details_make(const char *path, bool source)
+{
+    static uint8_t value[65536];
+    bool good = true;
+    for (size_t i = 0; i < COUNT_OF(details); i++) {
+        uint32_t length = source ? details[i].source_bytes : details[i].target_bytes;
+        content_make(value, length, (uint8_t)i);
+        value[0] ^= !source && i == 1;
+        good &= length == 0 || setxattr(path, details[i].name, value, length, 0) == 0;
+    }
+    return good;
+}
+
+static bool details_equal(void)
+{
+    static uint8_t values[2][65536];
+    for (size_t i = 0; i < COUNT_OF(details); i++) {
+        ssize_t source = getxattr(world.source, details[i].name, values[0], sizeof(values[0]));
+        ssize_t target = getxattr(world.target, details[i].name, values[1], sizeof(values[1]));
+        if (source != target || (source > 0 && memcmp(values[0], values[1], (size_t)source) != 0))
+            return false;
+    }
+    return true;
+}
+
+/* With them: the wish, where the file system has some. */
+static void world_dress(struct copy_wish *wish)
+{
+    if (!details_make(world.source, true))
+        return;
+    if (access(world.target, F_OK) == 0 && !details_make(world.target, false))
+        abort();
+    wish->attributes[ATTRIBUTE_XATTRS] = ATTRIBUTE_ASKED;
+}
+
 static bool files_equal(void)
 {
     static uint8_t data[2][SIZE_BYTES + CHUNK_BYTES];
@@ -219,6 +270,7 @@ static bool run(const struct copy_wish *wish, bool pull)
     assert(result == 0 || err.text[0] != '\0');
     snprintf(world.words, sizeof(world.words), "%s", result < 0 ? err.text : "");
     assert(result < 0 || receipt_durable(&receipt) || receipt_up_to_date(&receipt));
+    world.lacking = result == 0 && receipt.outcome.lacking;
     return result == 0;
 }
 
@@ -264,6 +316,8 @@ static void run_honest(struct copy_wish wish, bool pull)
     if (!good)
         fprintf(stderr, "fuzz_copy: honest, and yet: %s\n", world.words);
     assert(good && files_equal());
+    assert(wish.attributes[ATTRIBUTE_XATTRS] == ATTRIBUTE_DEFAULT ||
+           (details_equal() && !world.lacking));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
@@ -277,13 +331,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     bool pull = data[0] & COPY_PULL;
     struct copy_wish wish = wish_of(data);
     world_fill(data[0]);
-    world.believed = false;
+    world.believed = world.about_details = false;
+    if (data[2] & MORE_DETAILS)
+        world_dress(&wish);
     if (data[1] % (CHUNKS + 1) > 0)
         run_cut(wish, pull, data[1]);
     lies_read(data + 3, length - 3);
     bool trusting = wish.file.resume == RESUME_APPEND;
     bool good = run(&wish, pull);
+    bool dressed = wish.attributes[ATTRIBUTE_XATTRS] == ATTRIBUTE_ASKED;
     assert(!good || world.believed || trusting || files_equal());
+    assert(!good || world.believed || world.about_details || !dressed || world.lacking ||
+           details_equal());
     unlink(world.manifest);
     run_honest(wish, pull);
     assert(open_files() == files);

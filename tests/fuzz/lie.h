@@ -26,6 +26,7 @@ enum lie_deed {
     LIE_LENGTH,    /* the payload is longer or shorter */
     LIE_ENTRIES,   /* of RECALL: other chunks are listed, under a good digest */
     LIE_CUT,       /* the connection ends */
+    LIE_RECORDS,   /* of DETAIL and DRESS: a record says something else, under a good digest */
     LIE_DEEDS
 };
 
@@ -35,7 +36,7 @@ struct lie {
 };
 
 /* believed: the client has nothing to hold against it. What is in a source only the source's side
- * knows, and whether a target was empty only the target's. */
+ * knows, and whether a target was empty only the target's. Of details that is about details. */
 struct lie_field {
     enum side_op op;
     uint16_t offset, bytes;
@@ -101,6 +102,11 @@ static const struct lie_field lie_reply_fields[] = {
     LIE_OF(SIDE_ABANDON, tally.sum, false),
     LIE_OF(SIDE_COMMIT, report.reread_cached_bytes, false),
     LIE_OF(SIDE_COMMIT, report.attributes_lost, true),
+    LIE_OF(SIDE_DETAIL, slot.extent_start, true),
+    LIE_OF(SIDE_DETAIL, slot.count, false),
+    LIE_OF(SIDE_DETAIL, slot.digest, false),
+    LIE_OF(SIDE_DRESS, report.attributes_changed, true),
+    LIE_OF(SIDE_DRESS, report.attributes_lost, true),
 };
 
 /* A request that is changed on its way is another wish, and what comes of it is nobody's lie; only
@@ -146,6 +152,16 @@ static const struct lie_field lie_request_fields[] = {
     LIE_OF(SIDE_COMMIT, job.facts[SIDE_SOURCE].mtime_seconds, true),
     LIE_OF(SIDE_COMMIT, job.wish.attributes[ATTRIBUTE_TIMES], true),
     LIE_OF(SIDE_DESCRIBE, job.wish.dry, true),
+    LIE_OF(SIDE_DETAIL, job.number, true),
+    LIE_OF(SIDE_DETAIL, slot.offset, true),
+    LIE_OF(SIDE_DETAIL, slot.length, true),
+    LIE_OF_ENUM(SIDE_DETAIL, job.wish.attributes[ATTRIBUTE_XATTRS], true),
+    LIE_OF_ENUM(SIDE_DETAIL, job.wish.attributes[ATTRIBUTE_ACLS], true),
+    LIE_OF(SIDE_DRESS, job.number, true),
+    LIE_OF(SIDE_DRESS, slot.length, false),
+    LIE_OF(SIDE_DRESS, slot.digest, false),
+    LIE_OF_ENUM(SIDE_DRESS, job.wish.attributes[ATTRIBUTE_XATTRS], true),
+    LIE_OF_ENUM(SIDE_DRESS, job.wish.attributes[ATTRIBUTE_MODE], true),
 };
 
 /* The field-th of an operation, modulo how many there are; NULL: it has none. */
@@ -162,6 +178,11 @@ static inline const struct lie_field *lie_field_of(const struct lie *lie)
             return &fields[i];
     }
     return NULL;
+}
+
+static inline bool lie_is_of_details(uint32_t op)
+{
+    return op == SIDE_DETAIL || op == SIDE_DRESS;
 }
 
 /* Another number in place of the old one, among them those that programs stumble over. */
