@@ -947,6 +947,11 @@ int transfer_verify(const struct options *options)
                         "verify compares what it is given: leave out --update, --existing, "
                         "--ignore-existing, --size-only, --max-size, --min-size, "
                         "--read-errors, --base-manifest, --files-from and filter rules");
+    else if (options->wish.digest_path || options->wish.tour.delete ||
+             options->wish.tour.remove_source || options->wish.file.reflink == REFLINK_ALWAYS)
+        error_set_class(&err, ERROR_USAGE, EINVAL,
+                        "verify writes and removes nothing: leave out --digest-file, --delete, "
+                        "--remove-source-files and --reflink=always");
     return error_is_set(&err) ? receipt_refused(options->json, &err)
                               : transfer_run(&transfer, &rest);
 }

@@ -105,6 +105,12 @@ taken() { # ARGS...
     cp -p source target
     run haul verify --update source target
     [ "$status" = 1 ] && [[ $output == *"leave out"* ]]
+    local option
+    for option in --digest-file=sums --remove-source-files --delete --reflink=always; do
+        run haul verify "$option" source target
+        expect "$option" "$status" 1
+        [[ $output == *"leave out"* ]]
+    done
 }
 
 @test "filter rules leave files out that are named, too, in the order of the command line" {
