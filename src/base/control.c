@@ -1,4 +1,5 @@
-/* control.c - the one bucket of bandwidth that all lanes of a run take from. */
+/* control.c - the one bucket of bandwidth that all lanes of a run take from, and what their servers
+ * want. */
 #include "haul/base/control.h"
 
 #include "haul/base/clock.h"
@@ -23,4 +24,22 @@ uint64_t control_wait_ns(const struct control *control)
         return 0;
     uint64_t now_ns = clock_now_ns(), allowed_ns = control->allowed_ns;
     return allowed_ns > now_ns ? allowed_ns - now_ns : 0;
+}
+
+void control_far_halve(struct control *control, uint32_t before, uint32_t now)
+{
+    if (before == now)
+        return;
+    if (before > 0)
+        control->far_halved[before]--;
+    if (now > 0)
+        control->far_halved[now]++;
+}
+
+uint32_t control_far_halved(const struct control *control)
+{
+    uint32_t most = CONTROL_HALVED_MAX;
+    while (most > 0 && control->far_halved[most] == 0)
+        most--;
+    return most;
 }

@@ -224,7 +224,7 @@ static void ease(struct watching *state, uint64_t now_ns)
         pressure_open(pressure, &state->cgroup, now_ns);
     }
     (void)pressure_look(pressure, control->slots_bytes, now_ns);
-    uint32_t far = (uint32_t)max_u64(control->far_halved[0], control->far_halved[1]);
+    uint32_t far = control_far_halved(control);
     uint32_t halved = (uint32_t)max_u64(pressure->halved, far);
     uint32_t before = control->slots_halved - control->nice;
     if (halved == before)

@@ -61,6 +61,7 @@ struct peer {
     _Atomic uint64_t idle_permille; /* ... which is told this ... */
     _Atomic uint32_t idle_told;     /* ... so many times */
     uint64_t counted_sent_bytes, counted_received_bytes;
+    uint32_t halved; /* of config.control: as this one has wished */
 };
 
 static struct peer *peer_of(struct side *side)
@@ -150,12 +151,21 @@ static void peer_explain(struct peer *self, struct error *why)
         why->class = ERROR_PROTOCOL;
 }
 
+/* How often the other side wants halved what is in flight; 0: not, as when it is gone. */
+static void peer_wish(struct peer *self, uint32_t halved)
+{
+    if (self->config.control)
+        control_far_halve(self->config.control, self->halved, halved);
+    self->halved = halved;
+}
+
 /* Every slot comes back with the reason, now and from now on. */
 static void peer_break(struct peer *self, const struct error *why)
 {
     if (self->broken)
         return;
     self->broken = self->side.broken = true;
+    peer_wish(self, 0);
     self->side.lost =
         !self->session.told && (why->class == ERROR_SOCKET || why->class == ERROR_TIMEOUT);
     self->why = *why;
@@ -347,8 +357,8 @@ static void peer_note_idle(struct peer *self)
     const struct wire_idle now = self->session.idle, before = self->idle;
     if (self->session.pongs_count == self->idle_told)
         return;
-    if (self->config.control)
-        self->config.control->far_halved[self->side.role] = self->session.far_halved;
+    if (!self->broken)
+        peer_wish(self, self->session.far_halved);
     /* What is counted as waiting for a disk may become less. */
     uint64_t idle_ns = now.idle_ns - min_u64(before.idle_ns, now.idle_ns);
     bool known =
@@ -547,6 +557,7 @@ static void peer_close(struct side *side)
     self->config.progress = NULL; /* may be gone already */
     if (!self->broken)
         peer_goodbye(self);
+    peer_wish(self, 0);
     link_close(link_of(self));
     peer_free(self);
 }

@@ -428,6 +428,49 @@ static void silent_server_is_left_alone_after_a_request_to_stop(void **state)
     rig_free(rig);
 }
 
+static void tell_halved(struct fake *fake, uint8_t halved)
+{
+    struct wire_message message = {.type = WIRE_PONG, .tag = WIRE_TAG_NONE, .halved = halved};
+    stream_send_now(&fake->stream, &message, PATIENCE_NS, NULL);
+    await_the_end(fake);
+}
+
+static void tell_scarce_memory(struct fake *fake)
+{
+    tell_halved(fake, 2);
+}
+
+static void tell_enough_memory(struct fake *fake)
+{
+    tell_halved(fake, 0);
+}
+
+/* Each lane has a server, and of those of one machine one may see what another does not. */
+static void of_several_servers_the_one_counts_that_is_short_of_memory(void **state)
+{
+    struct control shared = {.stop = false};
+    struct rig *rigs[2];
+    struct fake fakes[2] = {{.act = tell_scarce_memory}, {.act = tell_enough_memory}};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct rig *rig = rigs[i] = fakes[i].rig = rig_make();
+        struct peer_config config = rig_config(rig, SIDE_TARGET);
+        struct slot *none[1];
+        config.control = &shared;
+        config.hello_timeout_ns = PATIENCE_NS;
+        assert_int_equal(pthread_create(&rig->served.thread, NULL, fake_serve, &fakes[i]), 0);
+        assert_int_equal(peer_open(&rig->side, &config, &rig->error), 0);
+        while (peer_idle(rig->side).answers_count == 0)
+            assert_int_equal(side_reap(rig->side, none, 1, true), 0);
+        assert_int_equal(control_far_halved(&shared), 2);
+    }
+    rig_hang_up(rigs[0]);
+    assert_int_equal(control_far_halved(&shared), 0);
+    rig_hang_up(rigs[1]);
+    rig_free(rigs[0]);
+    rig_free(rigs[1]);
+}
+
 static void ping_then_reply(struct fake *fake)
 {
     struct wire_message message;
@@ -523,6 +566,7 @@ static void told_to_stop_the_server_says_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_several_servers_the_one_counts_that_is_short_of_memory),
         cmocka_unit_test(blocks_of_a_chunk_are_sent_after_their_message_is_gone),
         cmocka_unit_test(packed_payload_waits_alone_until_it_is_sent),
         cmocka_unit_test(stored_payload_with_a_flipped_bit_is_sent_again_once),

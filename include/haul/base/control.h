@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { CONTROL_HALVED_MAX = 3 };
+
 /* All zeros: go, as fast as you can. */
 struct control {
     /* Set from a signal: drain, sync, journal, end with ERROR_INTERRUPTED. */
@@ -16,9 +18,10 @@ struct control {
     atomic_bool dialling;     /* a lost link anew: nothing is under way that a stop waits for */
     uint64_t bandwidth_bytes; /* --bwlimit, a second; 0: no limit. Set before the run */
     _Atomic uint64_t allowed_ns;
-    uint32_t nice;                  /* 1: --nice, halved once from the beginning */
-    _Atomic uint64_t slots_bytes;   /* of all lanes together; 0: not known yet */
-    _Atomic uint32_t far_halved[2]; /* by role: what another machine wants so */
+    uint32_t nice;                /* 1: --nice, halved once from the beginning */
+    _Atomic uint64_t slots_bytes; /* of all lanes together; 0: not known yet */
+    /* The servers that want it halved so many times over: there may be several on a machine. */
+    _Atomic uint32_t far_halved[CONTROL_HALVED_MAX + 1];
     _Atomic uint32_t slots_halved;  /* leave half of them unused, so many times over */
     _Atomic uint32_t halved_most;   /* of all times */
     _Atomic(const char *) pressure; /* why it was last done, a constant; NULL: it was not */
@@ -30,5 +33,11 @@ void control_spend(struct control *control, uint32_t length);
 
 /* How long nothing more may be fetched; 0: go on. */
 uint64_t control_wait_ns(const struct control *control);
+
+/* A server wants it halved so many times over now, instead of before: 0 is nothing. */
+void control_far_halve(struct control *control, uint32_t before, uint32_t now);
+
+/* The most that one of them wants. */
+uint32_t control_far_halved(const struct control *control);
 
 #endif

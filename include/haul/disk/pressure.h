@@ -7,12 +7,13 @@
 #ifndef HAUL_PRESSURE_H
 #define HAUL_PRESSURE_H
 
+#include "haul/base/control.h"
 #include "haul/disk/cgroup.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PRESSURE_LOOK_MS = 1000, PRESSURE_HALVED_MAX = 3, PRESSURE_CALM_LOOKS = 5 };
+enum { PRESSURE_LOOK_MS = 1000, PRESSURE_HALVED_MAX = CONTROL_HALVED_MAX, PRESSURE_CALM_LOOKS = 5 };
 
 struct pressure {
     const struct cgroup *cgroup; /* ours; NULL: not opened yet */
