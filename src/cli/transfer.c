@@ -236,8 +236,10 @@ static void collect_one(struct transfer *transfer, uint32_t number)
     print_changes(transfer, &one);
     if (!single(transfer)) {
         print_one(transfer, &one, &err);
-        if (!outcome_good(&one.outcome))
+        if (!outcome_good(&one.outcome)) {
+            receipt_add_wire(&transfer->sum, &one);
             return;
+        }
         receipt_add(&transfer->sum, &one);
         transfer->tally.skipped_count += receipt_skipped(&one);
         transfer->tally.up_to_date_count += receipt_up_to_date(&one);
@@ -264,6 +266,8 @@ static void tree_event(struct transfer *transfer, const struct tour_event *event
         proof_file(transfer->proof, receipt);
     if (failed) {
         err = *event->error;
+        if (event->kind == TOUR_FILE)
+            receipt_add_wire(&transfer->sum, receipt);
         transfer->vanished_count += err.class == ERROR_VANISHED;
         fail(transfer, &err);
         return;

@@ -103,14 +103,25 @@ void receipt_count(struct receipt *receipt, const struct progress *progress)
     PROGRESS_FIGURES(TAKE_FIGURE)
 }
 
+void receipt_add_wire(struct receipt *sum, const struct receipt *one)
+{
+    sum->wire_bytes_sent += one->wire_bytes_sent;
+    sum->wire_bytes_received += one->wire_bytes_received;
+}
+
 void receipt_add(struct receipt *sum, const struct receipt *one)
 {
+    const struct receipt failed = {
+        .wire_bytes_sent = sum->wire_bytes_sent,
+        .wire_bytes_received = sum->wire_bytes_received,
+    };
     uint64_t lost_counts[ATTRIBUTES_COUNT];
     for (int i = 0; i < ATTRIBUTES_COUNT; i++)
         lost_counts[i] = sum->lost_counts[i] + one->lost_counts[i];
     if (sum->files == 0) {
         *sum = *one;
         memcpy(sum->lost_counts, lost_counts, sizeof(lost_counts));
+        receipt_add_wire(sum, &failed);
         return;
     }
     sum->outcome = outcome_add(sum->outcome, one->outcome);
@@ -127,8 +138,7 @@ void receipt_add(struct receipt *sum, const struct receipt *one)
     sum->kernel = one->kernel; /* these are of the run so far */
     sum->slots_halved_most = one->slots_halved_most;
     sum->pressure = one->pressure;
-    sum->wire_bytes_sent += one->wire_bytes_sent;
-    sum->wire_bytes_received += one->wire_bytes_received;
+    receipt_add_wire(sum, one);
     memcpy(sum->lost_counts, lost_counts, sizeof(lost_counts));
     if (side_report_add(&sum->source, &one->source))
         sum->words[SIDE_SOURCE] = one->words[SIDE_SOURCE];

@@ -228,6 +228,11 @@ pulled() {
     copied -e "sh -c 'shift; exec \"\$@\"' -" --remote-path="$HAUL" here/a here/b here/c "h:$THERE/"
     expect "1 MiB each, and 3 in all" "$(jq -c 'select(.event != "progress") | .wire_bytes_sent / 1048576 | floor' out |
         tr '\n' ' ')" "1 1 1 3 "
+    # That of a file that fails, too, whose share is what is told last.
+    rm there/b && mkdir there/b
+    copy -I -e "sh -c 'shift; exec \"\$@\"' -" --remote-path="$HAUL" here/a here/c here/b "h:$THERE/"
+    expect_status 23
+    expect_receipt .wire_bytes_sent "$(jq 'select(.event == "file") | .wire_bytes_sent' out | jq -s add)"
 }
 
 @test "--verify, -n, --restart and --progress" {

@@ -138,4 +138,7 @@ void receipt_count(struct receipt *receipt, const struct progress *progress);
  * with one file. */
 void receipt_add(struct receipt *sum, const struct receipt *one);
 
+/* Of one that has failed, too: what went over the link. */
+void receipt_add_wire(struct receipt *sum, const struct receipt *one);
+
 #endif
