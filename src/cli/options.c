@@ -751,6 +751,27 @@ static const char *taken_words(const struct options *options)
     return "";
 }
 
+/* What the client decides would be passed over in silence. */
+static int check_server(const struct options *options, struct error *err)
+{
+    const struct copy_wish *wish = &options->wish;
+    const char *given = wish->bandwidth_bytes > 0         ? "--bwlimit"
+                        : wish->nice                      ? "--nice (nice haul is possible there)"
+                        : wish->own_cgroup                ? "--own-cgroup"
+                        : wish->engine != ENGINE_AUTO     ? "--engine"
+                        : wish->chunk_bytes > 0           ? "--chunk-size"
+                        : wish->file.cache != POLICY_AUTO ? "--cache"
+                        : wish->file.cache_max_set        ? "--cache-max"
+                        : wish->file.strict               ? "--strict"
+                                                          : NULL;
+    if (!options->server || !given)
+        return 0;
+    return error_set_class(err, ERROR_USAGE, EINVAL,
+                           "--server does what its client wishes, so %s does nothing here: it is "
+                           "an option of the client's command",
+                           given);
+}
+
 static int check_operands(const struct options *options, struct error *err)
 {
     if (options->help || options->version > 0)
@@ -967,6 +988,8 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
         return rc;
     finish(options);
     rc = check_operands(options, err);
+    if (rc == 0)
+        rc = check_server(options, err);
     if (rc == 0)
         rc = check_dirs(options, err);
     if (rc == 0)

@@ -457,6 +457,11 @@ static void options_server_takes_no_files(void **state)
     assert_string_equal(options.restrict_to, "/srv,ro");
     options_close(&options);
     refuse(WORDS("--restrict=/srv", "a", "b"), "--restrict belongs to --server");
+    options = accept(WORDS("--server", "--memory=8M", "--timeout=5", "-v"));
+    options_close(&options);
+    refuse(WORDS("--server", "--bwlimit=1M"), "--bwlimit does nothing here");
+    refuse(WORDS("--server", "--nice"), "nice haul is possible there");
+    refuse(WORDS("--cache=window", "--server"), "--cache does nothing here");
 }
 
 static void options_quiet_leaves_only_errors(void **state)
