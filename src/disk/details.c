@@ -211,11 +211,14 @@ static enum owners_kind kind_of_tag(uint16_t tag)
 /* The file's list; none is no error. */
 static int acl_read(int fd, const char *name, struct acl *acl)
 {
-    AUTO_FREE uint8_t *value = malloc(DETAIL_VALUE_MAX);
+    uint8_t small[SMALL_BYTES], *value = small;
+    AUTO_FREE uint8_t *large = NULL;
     *acl = (struct acl){.count = 0};
-    if (!value)
-        return -ENOMEM;
-    ssize_t length = read_value(fd, name, value, DETAIL_VALUE_MAX);
+    ssize_t length = read_value(fd, name, small, sizeof(small));
+    if (length == -ERANGE) {
+        value = large = malloc(DETAIL_VALUE_MAX);
+        length = large ? read_value(fd, name, large, DETAIL_VALUE_MAX) : -ENOMEM;
+    }
     if (length <= 0)
         return is_absent(length) ? 0 : (int)length;
     struct bytes bytes = bytes_reader(value, (size_t)length);
@@ -668,15 +671,15 @@ static int surplus_settle(int fd, const struct details *wanted, bool look)
 static int xattrs_settle(int fd, const struct details *wanted, bool look)
 {
     struct bytes bytes = bytes_reader(wanted->packed, wanted->packed_bytes);
-    AUTO_FREE uint8_t *room = wanted->packed_bytes > 0 ? malloc(DETAIL_VALUE_MAX) : NULL;
+    AUTO_FREE uint8_t *room = NULL;
     struct record record;
     int first = surplus_settle(fd, wanted, look);
-    if (wanted->packed_bytes > 0 && !room)
-        return -ENOMEM;
     while (record_next(&bytes, &record)) {
         bool value = record.kind == DETAIL_XATTR || record.kind == DETAIL_PART;
         if (!value || !name_is_set(wanted, record.name))
             continue;
+        if (!room && !(room = malloc(DETAIL_VALUE_MAX)))
+            return -ENOMEM;
         int settled = xattr_settle(fd, &record, room, look);
         if (first == 1)
             first = settled;

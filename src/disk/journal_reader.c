@@ -160,28 +160,25 @@ static int read_header(struct journal_reader *reader, struct journal_header *hea
 int journal_reader_open(struct journal_reader **out, int fd_folder, const char *path,
                         struct journal_header *header, struct error *err)
 {
-    int rc;
     memset(header, 0, sizeof(*header));
+    /* O_NONBLOCK: a FIFO of that name must not hang; it changes nothing for regular files. */
+    AUTO_CLOSE int fd = openat(fd_folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT ? -ENOENT
+                               : error_set(err, errno, "%s: the journal cannot be opened", path);
     struct journal_reader *reader = calloc(1, sizeof(*reader));
     if (!reader)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to read a journal");
-    /* O_NONBLOCK: a FIFO of that name must not hang; it changes nothing for regular files. */
-    reader->fd = openat(fd_folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (reader->fd < 0) {
-        rc = errno == ENOENT ? -ENOENT
-                             : error_set(err, errno, "%s: the journal cannot be opened", path);
-        goto fail;
-    }
+    reader->fd = take_fd(&fd);
     reader->untouched = residency_untouched(reader->fd);
-    rc = read_header(reader, header, path, err);
-    if (rc < 0)
-        goto fail;
+    int rc = read_header(reader, header, path, err);
+    if (rc < 0) {
+        journal_reader_close(reader);
+        return rc;
+    }
     journal_reader_rewind(reader);
     *out = reader;
     return 0;
-fail:
-    journal_reader_close(reader);
-    return rc;
 }
 
 /* The chunk number of an entry of the batch in memory, and its digest. */

@@ -359,6 +359,30 @@ static void by_name_where_there_is_one(void **state)
     assert_has(to, ACCESS_NAME, list, length);
 }
 
+/* Longer than most. */
+static void a_list_of_many_users(void **state)
+{
+    struct rig *rig = *state;
+    static const uint16_t last[] = {4, 16, 32};
+    uint8_t list[4 + 8 * 204];
+    struct bytes bytes = bytes_writer(list, sizeof(list));
+    AUTO_CLOSE int from = made(rig, "from", S_IFREG);
+    AUTO_CLOSE int to = made(rig, "to", S_IFREG);
+    bytes_put_u32(&bytes, 2);
+    for (uint32_t i = 0; i < 204; i++) {
+        bytes_put_u16(&bytes, i == 0 ? 1 : i <= 200 ? 2 : last[i - 201]);
+        bytes_put_u16(&bytes, 4);
+        bytes_put_u32(&bytes, i > 0 && i <= 200 ? 1000 + i : UINT32_MAX);
+    }
+    put(from, ACCESS_NAME, list, bytes.length);
+    assert_int_equal(pack(rig, from, DETAILS_ACLS, NULL), 0);
+    struct details wanted = packed(rig);
+    assert_false(details_right(to, S_IFREG, DETAILS_ACLS, &wanted));
+    assert_int_equal(details_set(to, S_IFREG, DETAILS_ACLS, &wanted), 0);
+    assert_has(to, ACCESS_NAME, list, bytes.length);
+    assert_true(details_right(to, S_IFREG, DETAILS_ACLS, &wanted));
+}
+
 /* What modules write by themselves, as SELinux its label, is no surplus; capabilities are. */
 static void labels_are_set_and_not_removed(void **state)
 {
@@ -482,6 +506,7 @@ int main(void)
         IN_RIG(next_to_nothing_fits),
         IN_RIG(a_part_without_what_is_before_it),
         IN_RIG(by_name_where_there_is_one),
+        IN_RIG(a_list_of_many_users),
         IN_RIG(labels_are_set_and_not_removed),
         IN_RIG(not_root_sets_those_of_users),
         IN_RIG(what_cannot_be_is_told_and_the_rest_is_set),
