@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +29,11 @@ static const uint64_t lately_ns = NS_PER_SECOND / 10;
 /* More than this is not left to grow, whatever the limit: it is low memory on 32-bit machines. */
 static const uint64_t allowance_bytes_max = 64 * MIB;
 static const uint64_t allowance_bytes_min = 256 * KIB;
+
+/* Room in a cgroup is made so much at a time, as large as a huge page on x86 and most others, and
+ * when less than that is left. */
+static const uint64_t room_bytes = 2 * MIB;
+static const uint64_t room_bytes_least = 1 * MIB;
 
 /* ---- figures ---- */
 
@@ -96,58 +102,6 @@ static void measure(struct kernel_memory *memory)
         lower_to(&memory->low_least_bytes, low_free_read(memory));
 }
 
-void kernel_memory_open(struct kernel_memory *memory, const char *root)
-{
-    *memory = (struct kernel_memory){.of = KERNEL_MEMORY_UNKNOWN};
-    pthread_mutex_init(&memory->lock, NULL); /* the default kind cannot fail in glibc */
-    memory->due_bytes = NUM_UNKNOWN;
-    cgroup_find(&memory->cgroup, root);
-    memory->before_bytes = choose(memory);
-    memory->most_bytes = memory->before_bytes;
-    memory->now_bytes = memory->before_bytes;
-    memory->low_before_bytes = low_free_read(memory);
-    memory->low_least_bytes = memory->low_before_bytes;
-    memory->measured_ns = clock_now_ns();
-}
-
-void kernel_memory_close(struct kernel_memory *memory)
-{
-    pthread_mutex_destroy(&memory->lock);
-}
-
-struct kernel_memory_told kernel_memory_tell(struct kernel_memory *memory)
-{
-    struct kernel_memory_told told = {KERNEL_MEMORY_UNKNOWN, NUM_UNKNOWN, NUM_UNKNOWN,
-                                      NUM_UNKNOWN,           NUM_UNKNOWN, 0};
-    if (!memory)
-        return told;
-    if (clock_now_ns() - memory->measured_ns >= lately_ns)
-        measure(memory);
-    uint64_t before = memory->before_bytes, now = memory->now_bytes;
-    told.of = memory->of;
-    if (before != NUM_UNKNOWN && now != NUM_UNKNOWN) {
-        told.most_bytes = memory->most_bytes - before;
-        told.left_bytes = now - min_u64(now, before);
-    }
-    told.low_before_bytes = memory->low_before_bytes;
-    told.low_least_bytes = memory->low_least_bytes;
-    told.emptied_count = memory->emptied_count;
-    return told;
-}
-
-const char *kernel_memory_name(enum kernel_memory_of of)
-{
-    static const char *const names[] = {
-        [KERNEL_MEMORY_UNKNOWN] = NULL,
-        [KERNEL_MEMORY_SLAB] = "reclaimable slab of the cgroup",
-        [KERNEL_MEMORY_CGROUP] = "kernel memory of the cgroup",
-        [KERNEL_MEMORY_MACHINE] = "reclaimable slab of the machine",
-    };
-    return names[of];
-}
-
-/* ---- a cgroup of our own ---- */
-
 static uint64_t usage_read(const struct kernel_memory *memory)
 {
     bool old = memory->cgroup.version == 1;
@@ -171,6 +125,62 @@ static uint64_t limit_read(const struct kernel_memory *memory)
     uint64_t usage = min_u64(facts.cgroup_usage_bytes, facts.cgroup_limit_bytes);
     return min_u64(limit, usage_read(memory) + (facts.cgroup_limit_bytes - usage));
 }
+
+void kernel_memory_open(struct kernel_memory *memory, const char *root)
+{
+    *memory = (struct kernel_memory){.of = KERNEL_MEMORY_UNKNOWN};
+    pthread_mutex_init(&memory->lock, NULL); /* the default kind cannot fail in glibc */
+    memory->due_bytes = memory->full_bytes = NUM_UNKNOWN;
+    cgroup_find(&memory->cgroup, root);
+    uint64_t limit = memory->cgroup.version != 0 ? limit_read(memory) : NUM_UNKNOWN;
+    if (limit != NUM_UNKNOWN)
+        memory->full_bytes = limit - min_u64(limit, room_bytes_least);
+    memory->before_bytes = choose(memory);
+    memory->most_bytes = memory->before_bytes;
+    memory->now_bytes = memory->before_bytes;
+    memory->low_before_bytes = low_free_read(memory);
+    memory->low_least_bytes = memory->low_before_bytes;
+    memory->measured_ns = clock_now_ns();
+}
+
+void kernel_memory_close(struct kernel_memory *memory)
+{
+    pthread_mutex_destroy(&memory->lock);
+}
+
+struct kernel_memory_told kernel_memory_tell(struct kernel_memory *memory)
+{
+    struct kernel_memory_told told = {
+        KERNEL_MEMORY_UNKNOWN, NUM_UNKNOWN, NUM_UNKNOWN, NUM_UNKNOWN, NUM_UNKNOWN, 0, 0};
+    if (!memory)
+        return told;
+    if (clock_now_ns() - memory->measured_ns >= lately_ns)
+        measure(memory);
+    uint64_t before = memory->before_bytes, now = memory->now_bytes;
+    told.of = memory->of;
+    if (before != NUM_UNKNOWN && now != NUM_UNKNOWN) {
+        told.most_bytes = memory->most_bytes - before;
+        told.left_bytes = now - min_u64(now, before);
+    }
+    told.low_before_bytes = memory->low_before_bytes;
+    told.low_least_bytes = memory->low_least_bytes;
+    told.emptied_count = memory->emptied_count;
+    told.rooms_count = memory->rooms_count;
+    return told;
+}
+
+const char *kernel_memory_name(enum kernel_memory_of of)
+{
+    static const char *const names[] = {
+        [KERNEL_MEMORY_UNKNOWN] = NULL,
+        [KERNEL_MEMORY_SLAB] = "reclaimable slab of the cgroup",
+        [KERNEL_MEMORY_CGROUP] = "kernel memory of the cgroup",
+        [KERNEL_MEMORY_MACHINE] = "reclaimable slab of the machine",
+    };
+    return names[of];
+}
+
+/* ---- a cgroup of our own ---- */
 
 /* We ourselves, or what we have started: an ssh, say. */
 static bool is_ours(const struct kernel_memory *memory, uint64_t process)
@@ -300,6 +310,48 @@ static void give_back(struct kernel_memory *memory)
     set_due(memory);
 }
 
+/* ---- room in any cgroup ---- */
+
+/* The kernel charges an inode where it may reclaim no inodes (GFP_NOFS). In a cgroup that is full
+ * of them and has no page cache, the OOM killer comes then (met within 16 MiB, Linux 6.18). For a
+ * page of a process it may. A huge one is charged all at once, and never to the death of a process:
+ * where there is no room for it, or none to be had, it is a small one. Given back, its room is
+ * left. false: there are no huge pages. */
+static bool take_and_give_back(void)
+{
+    const size_t bytes = (size_t)room_bytes;
+    uint8_t *mapping = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping == MAP_FAILED)
+        return false;
+    uint8_t *start = mapping + (-(uintptr_t)mapping & (bytes - 1));
+    bool huge = madvise(start, bytes, MADV_HUGEPAGE) == 0;
+    if (huge)
+        *(volatile uint8_t *)start = 1;
+    munmap(mapping, 2 * bytes);
+    return huge;
+}
+
+/* With the lock held. Only while names of ours are there in its place, and not again and again
+ * where it does not help. */
+static void make_room(struct kernel_memory *memory, uint32_t number)
+{
+    uint64_t before = memory->before_bytes, now = memory->now_bytes;
+    uint64_t names_bytes =
+        before == NUM_UNKNOWN || now == NUM_UNKNOWN ? 0 : now - min_u64(now, before);
+    if (names_bytes < room_bytes || number < memory->room_looks ||
+        usage_read(memory) < memory->full_bytes)
+        return;
+    if (!take_and_give_back()) {
+        memory->full_bytes = NUM_UNKNOWN;
+        return;
+    }
+    memory->rooms_count++;
+    measure(memory);
+    if (usage_read(memory) >= memory->full_bytes)
+        memory->room_looks = number + MEASURE_LOOKS;
+}
+
 void kernel_memory_look(struct kernel_memory *memory)
 {
     if (!memory)
@@ -307,10 +359,14 @@ void kernel_memory_look(struct kernel_memory *memory)
     uint32_t number = atomic_fetch_add(&memory->looks, 1);
     if (number % MEASURE_LOOKS == MEASURE_LOOKS - 1)
         measure(memory);
-    if (memory->due_bytes == NUM_UNKNOWN || number % USAGE_LOOKS > 0 ||
-        usage_read(memory) < memory->due_bytes)
+    bool own = memory->due_bytes != NUM_UNKNOWN;
+    uint64_t due_bytes = own ? memory->due_bytes : memory->full_bytes;
+    if (due_bytes == NUM_UNKNOWN || number % USAGE_LOOKS > 0 || usage_read(memory) < due_bytes)
         return;
     pthread_mutex_lock(&memory->lock);
-    give_back(memory);
+    if (own)
+        give_back(memory);
+    else
+        make_room(memory, number);
     pthread_mutex_unlock(&memory->lock);
 }

@@ -212,6 +212,30 @@ static void own_is_refused_without_a_cgroup_or_a_way(void **state)
     kernel_memory_close(&memory);
 }
 
+static uint32_t rooms_when(const char *root, uint64_t usage_bytes, uint64_t kernel_bytes)
+{
+    struct kernel_memory memory;
+    put_v1(root);
+    kernel_memory_open(&memory, root);
+    put_number(root, V1 "/memory.usage_in_bytes", usage_bytes);
+    put_number(root, V1 "/memory.kmem.usage_in_bytes", kernel_bytes);
+    look_often(&memory);
+    uint32_t count = kernel_memory_tell(&memory).rooms_count;
+    kernel_memory_close(&memory);
+    return count;
+}
+
+/* It never helps here, since what is charged is a file's word; so it is not tried often. */
+static void room_is_made_while_names_fill_the_cgroup(void **state)
+{
+    if (access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) != 0)
+        skip();
+    assert_int_equal(rooms_when(*state, 15 * MIB - 1, 8 * MIB), 0);
+    assert_in_range(rooms_when(*state, 15 * MIB + 1, 8 * MIB), 1, LOOKS / 256);
+    /* What fills it are others, and not names. */
+    assert_int_equal(rooms_when(*state, 15 * MIB + 1, 2 * MIB), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tree_setup, tree_teardown)
@@ -225,6 +249,7 @@ int main(void)
         TEST(own_is_refused_where_others_are),
         TEST(own_ends_when_others_come),
         TEST(own_is_refused_without_a_cgroup_or_a_way),
+        TEST(room_is_made_while_names_fill_the_cgroup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

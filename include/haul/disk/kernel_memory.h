@@ -3,7 +3,8 @@
  *
  * About 1.3 KiB for each name and side. It is charged to our cgroup and can be reclaimed, but no
  * call drops one's own: the kernel does that when the cgroup's limit is hit. Shared cgroups are
- * never emptied: their pages are others'.
+ * never emptied: their pages are others'. But shortly before the limit, while names of ours are
+ * what fills it, a little room is made, as the kernel would, from where it can.
  *
  * Any thread may call what is here. */
 #ifndef HAUL_KERNEL_MEMORY_H
@@ -32,6 +33,7 @@ struct kernel_memory_told {
     uint64_t most_bytes, left_bytes;
     uint64_t low_before_bytes, low_least_bytes;
     uint32_t emptied_count; /* --own-cgroup: so many times */
+    uint32_t rooms_count;   /* without: so many times room was made before the limit */
 };
 
 struct kernel_memory {
@@ -47,6 +49,10 @@ struct kernel_memory {
     uint64_t base_bytes;        /* charged when it was emptied last */
     _Atomic uint64_t due_bytes; /* it is emptied from so many on; NUM_UNKNOWN: it is not ours */
     _Atomic uint32_t emptied_count;
+    /* Without. */
+    _Atomic uint64_t full_bytes; /* charged: room is made from so many on; NUM_UNKNOWN: it is not */
+    uint32_t room_looks;         /* not before so many */
+    _Atomic uint32_t rooms_count;
 };
 
 /* Find our cgroup (cgroup.h says below which root) and measure what there is before the copy. */
@@ -57,8 +63,8 @@ void kernel_memory_open(struct kernel_memory *memory, const char *root);
  * cannot be emptied by us. */
 int kernel_memory_own(struct kernel_memory *memory, struct error *err);
 
-/* A name is about to be touched: measure, or empty the cgroup, when it is time. Costs next to
- * nothing otherwise. While one thread empties the cgroup the others wait. NULL is legal. */
+/* A name is about to be touched: measure, empty the cgroup or make room when it is time. Costs next
+ * to nothing otherwise. While one thread empties the cgroup the others wait. NULL is legal. */
 void kernel_memory_look(struct kernel_memory *memory);
 
 /* As it was a tenth of a second ago at most. NULL: unknown. */
