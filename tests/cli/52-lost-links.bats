@@ -144,6 +144,16 @@ hold_agents() {
     agent_make before="$SCRATCH/hold"
 }
 
+# The link is lost, and the source is not what it was: all is well in the end, and told once.
+changed_meanwhile() {
+    random_file "$from/a/new" 30000
+    touch "$SCRATCH/go"
+    copy_wait
+    [ "$status" = 0 ] || { show_run; return 1; }
+    grep -q 'all of it is looked at again' "$SCRATCH/err" || { show_run; return 1; }
+    told_once
+}
+
 # The walk cannot be gone on with.
 source_changed() {
     far_tree_ready pull
@@ -152,12 +162,7 @@ source_changed() {
     retried
     copy_start -rlptgoDH --delete --sync-every=1M --bwlimit=3M "${via[@]}" "$source" "$target"
     lost_after hold_agents
-    random_file "$from/a/new" 30000
-    touch "$SCRATCH/go"
-    copy_wait
-    [ "$status" = 0 ] || { show_run; return 1; }
-    grep -q 'all of it is looked at again' "$SCRATCH/err" || { show_run; return 1; }
-    told_once
+    changed_meanwhile
     copied -rlptgoDH --delete "${via[@]}" "$source" "$target"
     expect_receipt .bytes_copied 0
     equal_trees
@@ -179,12 +184,7 @@ second_source_changed() {
     retried
     copy_start -rlptgoDH --delete --sync-every=1M --bwlimit=3M "${via[@]}" "$FAR:$THERE/first/" "$source" "$target"
     lost_after hold_agents
-    random_file "$from/a/new" 30000
-    touch "$SCRATCH/go"
-    copy_wait
-    [ "$status" = 0 ] || { show_run; return 1; }
-    grep -q 'all of it is looked at again' "$SCRATCH/err" || { show_run; return 1; }
-    told_once
+    changed_meanwhile
     links=$(jq -r 'select(.event == "made" and (.changes // "" | startswith("h"))) | .path' <"$SCRATCH/out" | sort | uniq -c)
     expect "links that were told, each once" "$(awk '{ print $1 }' <<<"$links" | xargs)" "1 1 1 1 1"
     expect "names of one file" "$(find "$to" -samefile "$to/of-several" | wc -l)" 3
