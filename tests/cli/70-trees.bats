@@ -323,6 +323,26 @@ again() { # ARGUMENT...
 }
 
 # Here, there, and from there: renamed, several in a folder, and what is up to date.
+# Under one name the first one counts: the other's only copy would be gone.
+@test "--remove-source-files of sources that may bring the same names is refused; others are moved" {
+    local sources
+    far_is_here
+    mkdir -p a/one b/one c
+    printf first >a/one/name && printf second >b/one/name && printf third >c/name && printf fourth >name
+    for sources in "a/ b/" "a/one b/one" "c b/one/." "name c/"; do
+        # shellcheck disable=SC2086
+        copy -a --remove-source-files $sources target/
+        expect_status 1
+        expect_words "--remove-source-files: .* may have the same names"
+    done
+    copy "${far[@]}" -a --remove-source-files "far:$PWD/a/one" "far:$PWD/b/one" target/
+    expect_status 1
+    expect "all of them" "$(cat a/one/name b/one/name c/name name) $(ls target 2>/dev/null)" "firstsecondthirdfourth "
+    copied -a --remove-source-files a/one c name target/
+    expect "moved" "$(cat target/one/name target/c/name target/name)" firstthirdfourth
+    [ ! -e a/one/name ] && [ ! -e c/name ] && [ ! -e name ]
+}
+
 @test "--remove-source-files takes files that are named, too, and nothing that is no file" {
     local way there target loop
     far_is_here
