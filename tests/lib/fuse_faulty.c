@@ -32,6 +32,8 @@
  *                         told as coarsely as --time-unit says
  *   --remember=SECONDS    the kernel may remember for so long what a file was, as of NFS
  *   --slow=MS             each read and write takes so many milliseconds longer
+ *   --slow-read=US        each read takes so many microseconds longer, many at a time: a disk
+ *   --slow-sync=US        and each fsync and fdatasync
  *
  * Otherwise a plain passthrough by path. Its own files are read through the page cache: cgroup
  * figures of the program under test do not contain them, because this is another process. */
@@ -57,12 +59,13 @@ struct faults {
         no_change_time;
     long long time_unit;
     int remember;
-    int fsync_eio, no_fallocate, no_direct, uncached, short_reads, slow_ms;
+    int fsync_eio, no_fallocate, no_direct, uncached, short_reads, slow_ms, slow_read_us,
+        slow_sync_us;
     char *folder;
     int folder_fd; /* paths are resolved below it: the mount may cover the folder itself */
 };
 
-enum { SHORT_READ_OVER = 8192, SHORT_READ_ODD = 100 };
+enum { SHORT_READ_OVER = 8192, SHORT_READ_ODD = 100, DIRECT_READS_MAX = 64 };
 
 static const struct faults *faults(void)
 {
@@ -122,16 +125,16 @@ static bool afflicted(const char *path)
     return !file || strcmp(name ? name + 1 : path, file) == 0;
 }
 
-static void delay(void)
+static void delay(int ms, int us)
 {
-    if (faults()->slow_ms > 0) {
-        usleep((unsigned)faults()->slow_ms * 1000);
+    if (ms > 0 || us > 0) {
+        usleep((unsigned)ms * 1000 + (unsigned)us);
     }
 }
 
 static void *faulty_init(struct fuse_conn_info *connection, struct fuse_config *config)
 {
-    (void)connection;
+    connection->max_background = DIRECT_READS_MAX;
     config->use_ino = 1;
     config->nullpath_ok = 0;
     /* Without --remember changes made behind the mount (a source that shrinks) show at once. */
@@ -351,7 +354,7 @@ static int faulty_read(const char *path, char *buffer, size_t length, off_t offs
 {
     FAIL_NOW(READING);
     const struct faults *f = faults();
-    delay();
+    delay(f->slow_ms, f->slow_read_us);
     if (afflicted(path)) {
         if (f->read_eio >= offset && f->read_eio < offset + (off_t)length) {
             return -EIO;
@@ -373,7 +376,7 @@ static int faulty_write(const char *path, const char *buffer, size_t length, off
 {
     FAIL_NOW(CHANGING);
     const struct faults *f = faults();
-    delay();
+    delay(f->slow_ms, 0);
     if (afflicted(path)) {
         off_t end = offset + (off_t)length;
         if (f->write_eio >= 0 && end > f->write_eio) {
@@ -394,6 +397,7 @@ static int faulty_write(const char *path, const char *buffer, size_t length, off
 static int faulty_fsync(const char *path, int data_only, struct fuse_file_info *info)
 {
     FAIL_NOW(SYNCING);
+    delay(0, faults()->slow_sync_us);
     if (faults()->fsync_eio && afflicted(path)) {
         return -EIO;
     }
@@ -478,6 +482,8 @@ static const struct fuse_opt options[] = {
     FAULT("--remember=%d", remember),
     FAULT("--no-change-time", no_change_time),
     FAULT("--slow=%d", slow_ms),
+    FAULT("--slow-read=%d", slow_read_us),
+    FAULT("--slow-sync=%d", slow_sync_us),
     FUSE_OPT_END,
 };
 
