@@ -82,6 +82,8 @@ static int start_command(struct ssh_link *ssh, struct error *err)
         return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT,
                                "%s: the host is silent when %s is started", ssh->base.peer,
                                ssh->base.program);
+    if (result != SSH_OK && !ssh->api.ssh_is_connected(ssh->session))
+        return ssh_link_lost(ssh, "start", err); /* nobody has refused it: it is dialled again */
     if (result != SSH_OK)
         return error_set_class(err, ERROR_START, EACCES, "%s: %s could not be started there: %s",
                                ssh->base.peer, ssh->base.program, ssh_link_reason(ssh, words));

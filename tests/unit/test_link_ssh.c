@@ -106,15 +106,47 @@ static void ssh_no_haul_there_is_not_found(void **state)
 
 static void ssh_lost_connection_is_a_socket_error(void **state)
 {
-    struct link *link = open_plain("echo x; kill -9 $PPID; sleep 10");
+    /* Only when asked to: before that sshd may not have told yet that the command runs. */
+    struct link *link = open_plain("read go; kill -9 $PPID; sleep 10");
     struct error err = {.class = ERROR_NONE};
     char text[8];
 
     (void)state;
+    assert_int_equal(link_send_all(link, "go\n", 3, PATIENCE_NS, NULL), 0);
     int result = link_recv_all(link, text, 8, PATIENCE_NS, &err);
     assert_int_equal(result, -ECONNRESET);
     assert_int_equal(err.class, ERROR_SOCKET);
     link_close(link);
+}
+
+static void ssh_connection_lost_while_opening_is_a_socket_error(void **state)
+{
+    struct address address;
+    struct link_options options = ssh_options(&address, "cat");
+    struct error err = {.class = ERROR_NONE};
+    struct link *link = NULL;
+    char proxy[512];
+    const char *settings[] = {proxy};
+    int passed = 0;
+
+    (void)state;
+    options.settings = settings;
+    /* So many of our messages pass, and the next one ends it: the last time the command. */
+    for (;; passed++) {
+        snprintf(proxy, sizeof(proxy),
+                 "ProxyCommand=exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/%%p; cat <&3 & "
+                 "for ((i = 0; i < %d; i++)); do dd bs=64K count=1 status=none >&3; done; "
+                 "dd bs=1 count=1 of=/dev/null status=none; kill $!'",
+                 passed);
+        if (link_open(&link, &options, &err) == 0)
+            break;
+        if (err.class != ERROR_SOCKET || passed > 50)
+            fail_msg("after %d messages: %s", passed, err.text);
+        err.class = ERROR_NONE;
+    }
+    assert_true(passed > 4);
+    link_close(link);
+    assert_no_children();
 }
 
 static void ssh_nobody_listens_is_a_socket_error(void **state)
@@ -275,6 +307,7 @@ int main(void)
         cmocka_unit_test(ssh_flood_on_stderr_is_bounded),
         cmocka_unit_test(ssh_no_haul_there_is_not_found),
         cmocka_unit_test(ssh_lost_connection_is_a_socket_error),
+        cmocka_unit_test(ssh_connection_lost_while_opening_is_a_socket_error),
         cmocka_unit_test(ssh_nobody_listens_is_a_socket_error),
         cmocka_unit_test(ssh_silent_server_is_a_connect_timeout),
         cmocka_unit_test(ssh_either_family_and_both_literals_connect),
