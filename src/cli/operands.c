@@ -84,11 +84,6 @@ static int compare_names(const void *a, const void *b)
     return order != 0 ? order : (a_length > b_length) - (a_length < b_length);
 }
 
-bool operands_same_name(const char *a, const char *b)
-{
-    return compare_names(&a, &b) == 0;
-}
-
 /* Two sources of one name would be written over each other; cp refuses, too. */
 int operands_refuse_twins(const struct operands *operands, struct error *err)
 {

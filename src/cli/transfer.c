@@ -320,6 +320,20 @@ static const char *about_one(const struct copy_wish *wish)
                                      : NULL;
 }
 
+/* --remove-source-files: trees come later, and do not write over what was named. */
+static void keep_files(struct transfer *transfer, const struct trees *trees)
+{
+    for (uint32_t i = 0; transfer->left && i < turns_count(transfer); i++) {
+        struct copy_left *left = &transfer->left[i];
+        struct error err = {0};
+        if ((left->kind != OUTCOME_DURABLE && left->kind != OUTCOME_UP_TO_DATE) ||
+            copy_will_leave(transfer->copy, trees->sources[i].name, i, &err) == 0)
+            continue;
+        left->kind = OUTCOME_SKIPPED;
+        fail(transfer, &err);
+    }
+}
+
 static void copy_trees(struct transfer *transfer)
 {
     const struct operands *operands = &transfer->operands;
@@ -329,6 +343,8 @@ static void copy_trees(struct transfer *transfer)
     int result = trees_open(&trees, transfer->copy, operands, &transfer->options->wish, &err);
     if (result < 0)
         fail(transfer, &err);
+    else if (operands->trees_count > 0)
+        keep_files(transfer, &trees);
     for (uint32_t i = first; result == 0 && i < operands->sources_count; i++) {
         if (transfer->interrupted || copy_broken(transfer->copy))
             break;

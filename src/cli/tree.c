@@ -96,24 +96,6 @@ static uint32_t place_of(char *const *trees, uint32_t count, const char *source)
     return count;
 }
 
-/* --remove-source-files: what two sources bring under one name is in the end as the first one has
- * it, and of the other's the only copy would be gone. */
-static int refuse_merged(const struct operands *operands, struct error *err)
-{
-    char *const *sources = operands->sources;
-    uint32_t count = operands->sources_count;
-    for (uint32_t i = count - operands->trees_count; i < count; i++) {
-        for (uint32_t j = 0; j < count; j++)
-            if (j != i && (means_content(sources[i]) || operands_same_name(sources[i], sources[j])))
-                return error_set_class(
-                    err, ERROR_USAGE, EINVAL,
-                    "--remove-source-files: %s and %s may have the same names "
-                    "for %s, and one of each would be lost: move them one by one",
-                    sources[i], sources[j], operands->target.path);
-    }
-    return 0;
-}
-
 int trees_find(struct operands *operands, const struct copy_wish *wish, struct copy *copy,
                struct error *err)
 {
@@ -141,8 +123,7 @@ int trees_find(struct operands *operands, const struct copy_wish *wish, struct c
     }
     memcpy(operands->sources + files_count, trees, trees_count * sizeof(*trees));
     operands->trees_count = trees_count;
-    int result = wish->tour.remove_source ? refuse_merged(operands, err) : 0;
-    return result < 0 ? result : operands_refuse_twins(operands, err);
+    return operands_refuse_twins(operands, err);
 }
 
 /* ---- where they go ---- */

@@ -83,6 +83,7 @@ struct copy {
     uint32_t dials_count; /* ... and was, so often since something was made last */
     struct tour *tour;
     struct tour_links *links; /* -H: of all tours */
+    struct tour_moved *moved; /* --remove-source-files: of all sources, where that matters */
     struct progress tour_progress;
     char *shown[2];                               /* by role: paths of its last event */
     struct error errors[2 * COPY_FILES_MAX];      /* of the files; no page before a failure */
@@ -282,6 +283,7 @@ void copy_close(struct copy *copy)
         copy_let_go(copy);
     tour_close(copy->tour);
     tour_links_close(copy->links);
+    tour_moved_close(copy->moved);
     free(copy->shown[SIDE_SOURCE]);
     free(copy->shown[SIDE_TARGET]);
     ask_memory_close(copy->memory);
@@ -1094,15 +1096,34 @@ int copy_make_folder(struct copy *copy, const char *path, bool parents, struct e
     return copy_make_one(copy, folder, name, err);
 }
 
+static struct tour_moved *copy_notes_moved(struct copy *copy)
+{
+    if (!copy->moved)
+        copy->moved = tour_moved_open();
+    return copy->moved;
+}
+
+int copy_will_leave(struct copy *copy, const char *name, uint32_t source, struct error *err)
+{
+    return copy_notes_moved(copy)
+               ? tour_moved_add(copy->moved, name, source, err)
+               : error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", name);
+}
+
 int copy_tour(struct copy *copy, const struct tour_start *start, struct error *err)
 {
-    if (copy->wish.tour.hard_links && !copy->links)
+    const struct tour_wish *wish = &copy->wish.tour;
+    if (wish->hard_links && !copy->links)
         copy->links = tour_links_open();
+    if (wish->remove_source && (wish->delete || wish->force || start->sources_count > 1) &&
+        !copy_notes_moved(copy))
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with a tree");
     const struct tour_config config = {
         .run = &copy->run,
         .chunk_bytes = copy->lanes[0]->chunk_bytes,
         .numbers = &copy->jobs_count,
         .links = copy->links,
+        .moved = copy->moved,
         .removed_count = &copy->removed_count,
         .progress = &copy->tour_progress,
         .redials = &copy->redials,

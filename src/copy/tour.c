@@ -46,6 +46,7 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
         return NULL;
     }
     links_begin(tour->links);
+    moved_begin(tour);
     for (uint32_t i = TOUR_TASKS_MAX; i-- > 0;) {
         tour->tasks[i].error = &tour->errors[2 * i];
         tour->tasks[i].life_error = &tour->errors[2 * i + 1];

@@ -127,16 +127,6 @@ static void task_made(struct tour *tour, struct tour_task *task)
     task_tell(tour, task, TOUR_MADE, task->own ? STEP_LISTING : leaves ? STEP_SETTLING : STEP_FREE);
 }
 
-/* Whoever waits for its being there, or for its name. */
-static void task_lost(struct tour *tour, struct tour_task *task)
-{
-    if (task->own)
-        task->own->state = FOLDER_LOST;
-    if (task->leads)
-        task->link->state = LINK_NOWHERE;
-    tour->unblock = true;
-}
-
 /* As far as it can be seen from here; the target's side looks again. */
 static bool task_differs(const struct tour *tour, const struct tour_task *task)
 {
@@ -321,6 +311,19 @@ static void task_copied(struct tour *tour, struct tour_task *task)
     task_tell(tour, task, TOUR_FILE, task_leaves(tour, life));
 }
 
+static void task_go(struct tour *tour, struct tour_task *task)
+{
+    if (tour->stopped || (task->folder && task->folder->state == FOLDER_LOST)) {
+        task_lost(tour, task);
+        if (task->own)
+            tour->unblock = true;
+        task_end(tour, task);
+        return;
+    }
+    if (task_claim(tour, task))
+        task_start_now(tour, task);
+}
+
 /* Should the walk begin once more, who named it does not miss it. */
 static void task_left(struct tour *tour, struct tour_task *task)
 {
@@ -371,6 +374,10 @@ void task_returned(struct tour *tour, struct tour_task *task)
     case STEP_FINISHING:
         folder_finished(tour, task);
         break;
+    case STEP_YIELDING:
+        if (!task_yields(tour, task))
+            task_go(tour, task);
+        break;
     case STEP_LEAVING:
         task_left(tour, task);
         break;
@@ -411,6 +418,10 @@ void task_restart(struct tour *tour, struct tour_task *task)
     case STEP_MISSING:
     case STEP_REMOVING:
         folder_remove_again(tour, task);
+        break;
+    case STEP_YIELDING:
+        task->asked = 0;
+        task_go(tour, task);
         break;
     case STEP_LEAVING:
         task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);
@@ -462,18 +473,6 @@ static bool task_waits(struct tour_task *task)
     if (task->leads)
         link->state = LINK_COMING;
     return false;
-}
-
-static void task_go(struct tour *tour, struct tour_task *task)
-{
-    if (tour->stopped || (task->folder && task->folder->state == FOLDER_LOST)) {
-        task_lost(tour, task);
-        if (task->own)
-            tour->unblock = true;
-        task_end(tour, task);
-        return;
-    }
-    task_start_now(tour, task);
 }
 
 void task_unblock(struct tour *tour)

@@ -1,6 +1,7 @@
 /* tour_remove.c - what --delete takes out of the folders of a tour. */
 #include "tour_state.h"
 
+#include "haul/base/cleanup.h"
 #include "haul/base/log.h"
 #include "haul/base/rules.h"
 #include "haul/base/text.h"
@@ -70,13 +71,10 @@ static const struct job_root *folder_other_source(const struct tour *tour,
     const char *folder = removal->folder;
     while (removal->depth == 0 && removal->asked < start->sources_count) {
         const struct tour_source *source = &start->sources[removal->asked++];
-        size_t length = strlen(source->name);
-        bool beneath = length == 0 || (strncmp(folder, source->name, length) == 0 &&
-                                       (folder[length] == '\0' || folder[length] == '/'));
         bool own = source->root.number == start->roots[SIDE_SOURCE].number;
         if (own && before)
             return NULL;
-        if (beneath && !own && source->root.number > 0)
+        if (source_brings(source, folder) && !own && source->root.number > 0)
             return &source->root;
     }
     return NULL;
@@ -329,6 +327,18 @@ void folder_missed(struct tour *tour, struct tour_task *task)
     folder_remove_next(tour, task);
 }
 
+/* --remove-source-files: it is missing because it was moved here, or something in it. */
+static bool folder_has_moved(const struct tour *tour, struct tour_removal *removal,
+                             const char *name)
+{
+    AUTO_FREE char *path = tour->config.moved ? text_join_path(removal->folder, name) : NULL;
+    if (!tour->config.moved || (path && !moved_holds(tour, path)))
+        return false;
+    removal->now.kept++;
+    removal->now.keeps = true;
+    return true;
+}
+
 static bool folder_goes_by_names(const struct tour *tour, const struct entry *entry)
 {
     const struct tour_wish *wish = &tour->wish->tour;
@@ -348,7 +358,8 @@ void folder_remove_next(struct tour *tour, struct tour_task *task)
     int result;
     do
         result = entry_unpack(&removal->in, &entry, &err);
-    while (result > 0 && folder_holds_back(tour, &removal->now));
+    while (result > 0 &&
+           (folder_has_moved(tour, removal, entry.name) || folder_holds_back(tour, &removal->now)));
     if (result < 0) {
         task_fail(tour, task, &err);
         return;

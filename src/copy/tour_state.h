@@ -33,6 +33,7 @@ struct tour_folder {
     bool told;                /* that it was made or changed */
     bool left;                /* the walk has left it */
     bool finished;            /* its attributes are under way, or there is nothing to be done */
+    bool holds;               /* something in it leaves its source, and that was noted */
     struct tour_folder *next; /* of those that wait for a task to be finished by */
 };
 
@@ -86,7 +87,8 @@ enum tour_step {
     STEP_MISSING,   /* ... that the source has not ... */
     STEP_REMOVING,  /* ... go */
     STEP_FINISHING, /* a folder gets its attributes */
-    STEP_SETTLING,  /* --remove-source-files: what it is at the target becomes durable ... */
+    STEP_YIELDING,  /* --remove-source-files: has a source that comes later this name, too? */
+    STEP_SETTLING,  /* the same: what it is at the target becomes durable ... */
     STEP_LEAVING,   /* ... and the source goes */
     STEP_TELLING,   /* an event waits to be taken */
 };
@@ -133,6 +135,7 @@ struct tour_task {
     struct facts before;    /* the target's */
     enum job_made made;
     bool attributes; /* all that was another one */
+    uint32_t asked;  /* sources that come later, whether they bring it, too */
     enum tour_event_kind event;
     enum file_kind gone_kind;
     char changes[12];
@@ -158,6 +161,8 @@ struct tour {
     struct pump *pump; /* of this turn */
     enum tour_state state;
     bool dry, stopped;
+    uint32_t source;    /* which of the run's it is */
+    bool shares;        /* one that comes later may bring the same names */
     bool broken;        /* something of the source is not known: nothing is deleted any more */
     bool broken_told;   /* that */
     uint64_t held_back; /* names that stay because of --max-delete */
@@ -275,6 +280,8 @@ void task_adjust(struct tour *tour, struct tour_task *task, enum tour_step step)
 /* Its event waits; then it goes on, or is free. */
 void task_tell(struct tour *tour, struct tour_task *task, enum tour_event_kind event,
                enum tour_step after);
+/* Whoever waits for its being there, or for its name, need not. */
+void task_lost(struct tour *tour, struct tour_task *task);
 /* A failure becomes its event. */
 void task_fail(struct tour *tour, struct tour_task *task, const struct error *err);
 
@@ -294,6 +301,19 @@ void folder_removed(struct tour *tour, struct tour_task *task);
 void folder_remove_next(struct tour *tour, struct tour_task *task);
 /* The event of one was taken. */
 void folder_told(struct tour *tour, struct tour_task *task);
+
+/* tour_moved.c: --remove-source-files, and what else could come upon a name */
+
+/* Which source it is, and whether it shares names with others. */
+void moved_begin(struct tour *tour);
+/* May it bring this path beneath the target? */
+bool source_brings(const struct tour_source *source, const char *path);
+/* What is there may be the only copy, or be on the way to one. */
+bool moved_holds(const struct tour *tour, const char *path);
+/* May it begin? If not, it has failed, or another source is asked for its name. */
+bool task_claim(struct tour *tour, struct tour_task *task);
+/* Which has it, so this one stays; or that is not known, and it has failed. false: go on. */
+bool task_yields(struct tour *tour, struct tour_task *task);
 
 /* tour_settle.c: one sync for many names */
 

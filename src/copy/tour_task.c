@@ -31,6 +31,7 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->before = (struct facts){.kind = FILE_NONE};
     task->made = JOB_UNCHANGED;
     task->attributes = false;
+    task->asked = 0;
     task->attempts = 0;
     task->earlier = (struct life_earlier){.started_ns = 0};
     task->changes[0] = '\0';
@@ -83,6 +84,15 @@ void task_fail(struct tour *tour, struct tour_task *task, const struct error *er
     tour->broken |= err->class != ERROR_VANISHED;
     *task->error = *err;
     task_tell(tour, task, TOUR_FAILED, STEP_FREE);
+}
+
+void task_lost(struct tour *tour, struct tour_task *task)
+{
+    if (task->own)
+        task->own->state = FOLDER_LOST;
+    if (task->leads)
+        task->link->state = LINK_NOWHERE;
+    tour->unblock = true;
 }
 
 /* ---- operations ---- */

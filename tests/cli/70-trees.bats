@@ -322,27 +322,82 @@ again() { # ARGUMENT...
     grep -q "$inside/other: stays at the source" err
 }
 
-# Here, there, and from there: renamed, several in a folder, and what is up to date.
-# Under one name the first one counts: the other's only copy would be gone.
-@test "--remove-source-files of sources that may bring the same names is refused; others are moved" {
-    local sources
-    far_is_here
-    mkdir -p a/one b/one c
-    printf first >a/one/name && printf second >b/one/name && printf third >c/name && printf fourth >name
-    for sources in "a/ b/" "a/one b/one" "c b/one/." "name c/"; do
-        # shellcheck disable=SC2086
-        copy -a --remove-source-files $sources target/
-        expect_status 1
-        expect_words "--remove-source-files: .* may have the same names"
-    done
-    copy "${far[@]}" -a --remove-source-files "far:$PWD/a/one" "far:$PWD/b/one" target/
-    expect_status 1
-    expect "all of them" "$(cat a/one/name b/one/name c/name name) $(ls target 2>/dev/null)" "firstsecondthirdfourth "
-    copied -a --remove-source-files a/one c name target/
-    expect "moved" "$(cat target/one/name target/c/name target/name)" firstthirdfourth
-    [ ! -e a/one/name ] && [ ! -e c/name ] && [ ! -e name ]
+# a/ and b/ have some of the same names, c/ has one of them.
+same_names() {
+    rm -rf a b c target
+    mkdir -p a/d b/d/in c target
+    printf first >a/both && printf second >b/both && printf third >c/both
+    printf 'in first' >a/d/both && printf 'in second' >b/d/both
+    printf own >a/own && printf other >b/d/in/own
+    ln b/d/in/own b/linked
+    ln b/both b/another
+    ln -s there b/link
+    cp -a b/d/in target/ # up to date
+    mkdir -p target/d && mv target/in target/d/
 }
 
+# rsync leaves what another source has under the same name, too: the first one counts, and of the other's only copy would be gone.
+@test "--remove-source-files of several sources with the same names: the first one's are moved, the others stay" {
+    local way there target options
+    far_is_here
+    for way in here push pull; do
+        same_names
+        case $way in
+        here) there='' target='' options=(--delete) ;;
+        push) there='' target=far: options=(--force) ;;
+        pull) there=far:$PWD/ target='' options=() ;;
+        esac
+        copied "${far[@]}" "${options[@]}" -aH --remove-source-files "${there}a/" "${there}b/" "${there}c/" "$target$PWD/target/"
+        expect "what stays ($way)" "$(find a b c ! -type d -printf '%p ' -exec cat {} \; | sort)" "b/both secondb/d/both in secondc/both third"
+        grep -q 'both: stays at the source: .*a/* has this name, too' err
+        expect "moved ($way)" "$(cat target/both target/d/both target/own target/d/in/own target/another)" "firstin firstownothersecond"
+        same target/linked target/d/in/own
+        [ "$(readlink target/link)" = there ]
+    done
+}
+
+@test "--remove-source-files of a file and of trees that have its name: what is named is moved, the others stay" {
+    mkdir -p c sub/deep target x/deep
+    printf file >name && printf tree >c/name && printf other >other && printf deep >sub/deep/name
+    touch -r name c/name # of the same size, too
+    copied -a --remove-source-files name other c/ sub target/
+    expect "what stays" "$(find name other c sub ! -type d -exec cat {} + 2>/dev/null)" tree
+    grep -q 'name: stays at the source: .* has this name, too' err
+    expect "moved" "$(cat target/name target/other target/sub/deep/name)" fileotherdeep
+    # A folder has that name: nothing of it can be copied, and nothing goes.
+    printf again >deep && printf inside >x/deep/inside
+    copy -a --remove-source-files deep x/deep target/
+    expect_status 23
+    expect_words 'deep: is left out: what is there at the target leaves another source'
+    expect "there" "$(cat target/deep x/deep/inside)" againinside
+}
+
+# It is a folder that has nothing but its only copy.
+@test "--remove-source-files: what leaves its source is not replaced by what another source has in the place of its folder" {
+    mkdir -p a b/d/e target
+    printf moved >b/d/e/x
+    printf file >a/d
+    copy -a --force --delete --remove-source-files a/ b/ target/
+    expect_status 23
+    expect_words 'd: is left out: what is in a folder of this name at the target leaves another source'
+    expect "there" "$(cat target/d/e/x a/d)" movedfile
+    [ ! -e b/d/e/x ]
+}
+
+@test "--remove-source-files with --delete: what is moved while names are compared stays at the target" {
+    local i
+    mkdir -p source/d target/d
+    for ((i = 0; i < 300; i++)); do
+        echo "$i" >"source/d/s$i"
+    done
+    (cd target/d && seq -f 'old%0100g' 600 | xargs touch)
+    cp -r source kept
+    copied -a --delete --remove-source-files source/ target/
+    diff -r kept target
+    [ -z "$(find source -type f)" ]
+}
+
+# Here, there, and from there: renamed, several in a folder, and what is up to date.
 @test "--remove-source-files takes files that are named, too, and nothing that is no file" {
     local way there target loop
     far_is_here

@@ -2,6 +2,7 @@
  * before what, what waits for what, and what becomes of failures. They give back in any order. */
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
+#include "haul/base/text.h"
 #include "haul/copy/tour.h"
 #include "haul/disk/entry.h"
 
@@ -51,13 +52,23 @@ struct world {
     uint32_t scripts[4]; /* where a telling of them begins, of which each walk takes the next ... */
     uint32_t scripts_count; /* ... or the last once more: that has this number */
     uint32_t scripts_told;
-    uint32_t cut_after;           /* operations of the source its link is lost; 0: it is not */
+    uint32_t cut_after;           /* operations of the source its link is lost; 0: it is not ... */
+    enum side_role cut_role;      /* ... or of the target ... */
+    bool cut_done;                /* ... and what the last one has done is not told */
     uint32_t stop_after;          /* operations in all we are to stop; 0: we are not */
     struct tour_links *links;     /* of several tours; or NULL */
     const char *there[NAMES_MAX]; /* at the target */
     uint32_t there_count;
     uint32_t list_names; /* at a time, and a cookie counts those that are there; 0: all at once */
     uint64_t removed_count;
+    struct tour_source sources[3]; /* of the run */
+    uint32_t sources_count, root;  /* 0: that of the first */
+    struct tour_moved *moved;
+    const char *elsewhere[NAMES_MAX]; /* the last one has these */
+    uint32_t elsewhere_count;
+    int elsewhere_errno;   /* it cannot say whether it has */
+    char *gone[LINES_MAX]; /* from the source */
+    uint32_t gone_count;
     const char *fails[NAMES_MAX]; /* "make PATH": that fails, with fail_errno */
     int fail_errno;
     uint32_t fail_count;
@@ -65,7 +76,8 @@ struct world {
     /* What came of it: "make a", "adjust a", "copy a/b" ..., and events "! error a". */
     char *lines[LINES_MAX];
     uint32_t lines_count;
-    uint32_t files_count, failed_count;
+    uint32_t files_count, failed_count, removed_told_count;
+    uint64_t held_back;
     struct outcome outcome;
 };
 
@@ -100,13 +112,18 @@ static void assert_before(const struct world *world, const char *first, const ch
     }
 }
 
-static bool target_has(const struct world *world, const char *path)
+static bool is_one_of(const char *const *paths, uint32_t count, const char *path)
 {
-    for (uint32_t i = 0; i < world->there_count; i++) {
-        if (strcmp(world->there[i], path) == 0)
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(paths[i], path) == 0)
             return true;
     }
     return false;
+}
+
+static bool target_has(const struct world *world, const char *path)
+{
+    return is_one_of(world->there, world->there_count, path);
 }
 
 /* ---- the sides ---- */
@@ -175,15 +192,17 @@ static void fake_remove(struct world *world, const char *path)
             (world->there_count - i) * sizeof(*world->there));
 }
 
-/* The source has what begins with s. */
-static void fake_missing(struct slot *slot)
+/* The source has what begins with s and has not left it. */
+static void fake_missing(const struct world *world, struct slot *slot)
 {
+    const char *const *gone = (const char *const *)world->gone;
     static uint8_t kept[CHUNK_BYTES];
     struct bytes in = bytes_reader(slot->buffer, slot->length);
     struct bytes out = bytes_writer(kept, sizeof(kept));
     struct entry entry;
     while (entry_unpack(&in, &entry, NULL) > 0) {
-        if (entry.name[0] != 's')
+        AUTO_FREE char *path = text_join_path(slot->job->source_path, entry.name);
+        if (entry.name[0] != 's' || is_one_of(gone, world->gone_count, path))
             assert_true(entry_pack(&out, &entry));
     }
     memcpy(slot->buffer, kept, out.length);
@@ -219,10 +238,12 @@ static void fake_tour(struct world *world)
 static bool fake_is_cut(struct fake *fake, struct slot *slot)
 {
     struct world *world = fake->world;
-    if (fake->side.role != SIDE_SOURCE || world->cut_after == 0)
+    if (fake->side.role != world->cut_role || world->cut_after == 0)
         return false;
     if (!fake->side.broken && --world->cut_after > 0)
         return false;
+    if (world->cut_done && !fake->side.broken && slot->op == SIDE_REMOVE)
+        fake_remove(world, slot->job->target_path);
     world->cut_after = 1;
     fake->side.broken = fake->side.lost = true;
     slot->result = error_set_class(slot->error, ERROR_SOCKET, EPIPE, "the link is lost");
@@ -264,7 +285,7 @@ static void fake_do(struct fake *fake, struct slot *slot)
         fake_list(world, slot);
         break;
     case SIDE_MISSING:
-        fake_missing(slot);
+        fake_missing(world, slot);
         break;
     case SIDE_MAKE:
         job->made = target_has(world, job->target_path) ? JOB_UNCHANGED : JOB_CREATED;
@@ -273,10 +294,20 @@ static void fake_do(struct fake *fake, struct slot *slot)
             job->facts[SIDE_TARGET].kind = FILE_NONE;
         break;
     case SIDE_REMOVE:
-        fake_remove(world, job->target_path);
+        if (target)
+            fake_remove(world, job->target_path);
+        else
+            assert_non_null(world->gone[world->gone_count++] = strdup(job->source_path));
         break;
     case SIDE_DESCRIBE:
         job->facts[fake->side.role] = (struct facts){.kind = FILE_NONE};
+        if (target && world->list_names > 0 && target_has(world, job->target_path))
+            job->facts[SIDE_TARGET].kind = FILE_REGULAR;
+        if (!target && job->roots[SIDE_SOURCE].number == 3 && world->elsewhere_errno != 0)
+            slot->result = error_set(slot->error, world->elsewhere_errno, "%s", line);
+        if (!target && job->roots[SIDE_SOURCE].number == 3 &&
+            is_one_of(world->elsewhere, world->elsewhere_count, job->source_path))
+            job->facts[SIDE_SOURCE].kind = FILE_REGULAR;
         break;
     case SIDE_OPEN:
         job->facts[fake->side.role] = (struct facts){.kind = FILE_REGULAR};
@@ -387,6 +418,9 @@ static void world_close(struct world *world)
 {
     tour_close(world->tour);
     tour_links_close(world->links);
+    tour_moved_close(world->moved);
+    for (uint32_t i = 0; i < world->gone_count; i++)
+        free(world->gone[i]);
     for (uint32_t i = 0; i < world->lines_count; i++)
         free(world->lines[i]);
     free(world->memory);
@@ -402,9 +436,11 @@ static void world_event(struct world *world, const struct tour_event *event)
     bool failed = event->kind == TOUR_FILE && !outcome_good(&event->life->outcome);
     note(world, failed ? "! failed" : words[event->kind], event->path);
     world->files_count += event->kind == TOUR_FILE && !failed;
+    world->removed_told_count += event->kind == TOUR_REMOVED;
     world->failed_count += failed || event->kind == TOUR_FAILED;
     if (event->kind == TOUR_OVER)
         world->outcome = event->outcome;
+    world->held_back += event->held_back;
 }
 
 /* What follows is told the next time. */
@@ -416,12 +452,14 @@ static void tell_again(struct world *world)
 /* There is a link again, and what had come of the old one has come. */
 static void world_go_on(struct world *world)
 {
-    struct side *source = &world->sides[SIDE_SOURCE].side;
+    struct side *side = &world->sides[world->cut_role].side;
+    bool lost[2] = {false, false};
     if (!tour_is_cut_off(world->tour) || !pump_is_empty(&world->pump))
         return;
-    source->broken = source->lost = false;
+    side->broken = side->lost = false;
+    lost[world->cut_role] = true;
     world->cut_after = 0;
-    tour_go_on(world->tour, &world->pump, CHUNK_BYTES, (const bool[2]){[SIDE_SOURCE] = true});
+    tour_go_on(world->tour, &world->pump, CHUNK_BYTES, lost);
 }
 
 static void world_run(struct world *world, const char *path)
@@ -434,11 +472,14 @@ static void world_run(struct world *world, const char *path)
         .progress = &world->progress,
         .removed_count = &world->removed_count,
         .links = world->links,
+        .moved = world->moved,
         .redials = &redials,
     };
     const struct tour_start start = {
-        .roots = {{1, "/source"}, {2, "/target"}},
+        .roots = {{world->root > 0 ? world->root : 1, "/source"}, {9, "/target"}},
         .path = path,
+        .sources = world->sources,
+        .sources_count = world->sources_count,
     };
     struct tour_event event = {.kind = TOUR_FILE};
     if (world->told_bytes == 0) {
@@ -886,6 +927,112 @@ static void links_go_from_the_source_after_a_sync(void **state)
     world_close(world);
 }
 
+/* Two more sources come later, the last one with the same names. */
+static void tell_of_others(struct world *world)
+{
+    for (uint32_t i = 0; i < 3; i++)
+        world->sources[i] = (struct tour_source){i == 1 ? "ab" : "a", {i + 1, "/source"}};
+    world->sources_count = 3;
+    world->elsewhere[world->elsewhere_count++] = "a/both";
+    world->moved = tour_moved_open();
+    world->wish.tour.remove_source = true;
+}
+
+/* What a source that comes later brings is written over this one's, which stays. Over what has left
+ * nothing is written, should that one have it after all. A link is lost after any operation. */
+static void what_another_source_brings_stays(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < 2 * SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        for (int telling = 0; telling < 2; telling++) {
+            tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+            tell(world, ENTRY_FOUND, "both", FILE_REGULAR);
+            tell(world, ENTRY_FOUND, "own", FILE_REGULAR);
+            tell(world, ENTRY_FOUND, "link", FILE_LINK);
+            tell(world, ENTRY_ENTER, "in", FILE_FOLDER);
+            tell(world, ENTRY_FOUND, "own", FILE_REGULAR);
+            tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+            tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+            tell_again(world);
+        }
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        tell(world, ENTRY_FOUND, "both", FILE_REGULAR);
+        tell(world, ENTRY_ENTER, "own", FILE_FOLDER);
+        tell(world, ENTRY_FOUND, "lost", FILE_REGULAR);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell(world, ENTRY_FOUND, "link", FILE_REGULAR);
+        tell(world, ENTRY_FOUND, "in", FILE_LINK);
+        tell(world, ENTRY_FOUND, "new", FILE_REGULAR);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell_of_others(world);
+        world->cut_after = 1 + seed % 28;
+        world_run(world, "a");
+        const char *const *gone = (const char *const *)world->gone;
+        assert_false(is_one_of(gone, world->gone_count, "a/both") || said(world, "open a/both"));
+        assert_true(is_one_of(gone, world->gone_count, "a/own"));
+        assert_true(is_one_of(gone, world->gone_count, "a/link"));
+        assert_true(is_one_of(gone, world->gone_count, "a/in/own"));
+        assert_int_equal(world->failed_count, 0);
+        world->root = 3;
+        world->scripts_told = 2;
+        world_run(world, "a");
+        assert_int_equal(world->failed_count, 3);
+        assert_true(said(world, "! error a/own") && said(world, "! error a/link"));
+        assert_true(said(world, "! error a/in") && !said(world, "commit a/own/lost"));
+        assert_true(is_one_of(gone, world->gone_count, "a/both"));
+        assert_true(is_one_of(gone, world->gone_count, "a/new"));
+        world_close(world);
+    }
+}
+
+/* Where it is not known whether another source has it, or where it cannot be noted, it stays. */
+static void in_doubt_the_source_stays(void **state)
+{
+    (void)state;
+    for (int doubt = 0; doubt < 2; doubt++) {
+        struct world *world = world_open(1);
+        const char *folder = getenv("TMPDIR");
+        AUTO_FREE char *before = folder ? strdup(folder) : NULL;
+        tell(world, ENTRY_FOUND, "a", FILE_REGULAR);
+        tell_of_others(world);
+        world->elsewhere_errno = doubt == 0 ? EACCES : 0;
+        if (doubt > 0)
+            setenv("TMPDIR", "/nowhere", 1);
+        world_run(world, "a");
+        if (before)
+            setenv("TMPDIR", before, 1);
+        else
+            unsetenv("TMPDIR");
+        assert_true(said(world, "! error a"));
+        assert_int_equal(world->gone_count, 0);
+        world_close(world);
+    }
+}
+
+/* It was missing at the source when the target's names were compared. */
+static void what_was_moved_is_not_deleted(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        tell(world, ENTRY_ENTER, "", FILE_FOLDER);
+        tell(world, ENTRY_FOUND, "s1", FILE_REGULAR);
+        tell(world, ENTRY_FOUND, "s2", FILE_LINK);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        static const char *const there[] = {"", "old", "s1", "s2", "old2"};
+        memcpy(world->there, there, sizeof(there));
+        world->there_count = COUNT_OF(there);
+        world->moved = tour_moved_open();
+        world->wish.tour.delete = world->wish.tour.remove_source = true;
+        world_run(world, "");
+        assert_int_equal(world->gone_count, 2);
+        assert_true(said(world, "remove old") && said(world, "remove old2"));
+        assert_false(said(world, "remove s1") || said(world, "remove s2"));
+        world_close(world);
+    }
+}
+
 /* More names than there are tasks, of which each waits for the first folder. */
 static void more_than_there_is_room_for(void **state)
 {
@@ -977,6 +1124,9 @@ int main(void)
         cmocka_unit_test(a_dry_run_makes_and_removes_nothing),
         cmocka_unit_test(the_source_goes_only_after_the_commit),
         cmocka_unit_test(links_go_from_the_source_after_a_sync),
+        cmocka_unit_test(what_another_source_brings_stays),
+        cmocka_unit_test(in_doubt_the_source_stays),
+        cmocka_unit_test(what_was_moved_is_not_deleted),
         cmocka_unit_test(more_than_there_is_room_for),
         cmocka_unit_test(stopped_in_the_middle_nothing_more_begins),
         cmocka_unit_test(stopped_after_a_lost_link_it_ends),

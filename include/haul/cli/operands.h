@@ -40,9 +40,6 @@ int operands_resolve(struct operands *operands, const struct options *options, s
  * (ERROR_FILE). */
 int operands_settle(struct operands *operands, const struct facts *target, struct error *err);
 
-/* Have these two paths the same last part? */
-bool operands_same_name(const char *a, const char *b);
-
 /* Two of the sources that are files would get the same name: ERROR_USAGE. */
 int operands_refuse_twins(const struct operands *operands, struct error *err);
 

@@ -140,6 +140,11 @@ struct copy_left copy_leaves(const struct copy *copy);
 int copy_leave(struct copy *copy, const struct copy_left *left, const char *source_path,
                const char *target_path, struct error *err);
 
+/* The same is about to be done with what a source of that number has brought there by that name,
+ * beneath the folder that trees go to: none of them writes over it. -errno with words: it has to
+ * stay. */
+int copy_will_leave(struct copy *copy, const char *name, uint32_t source, struct error *err);
+
 /* A tree: `start` is one operand, whose texts stay the caller's until it is over; no file may be
  * begun meanwhile. -ENOMEM with words. */
 struct tour_start;

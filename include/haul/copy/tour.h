@@ -71,6 +71,16 @@ struct tour_links;
 struct tour_links *tour_links_open(void);
 void tour_links_close(struct tour_links *links);
 
+/* Names beneath the target whose sources have gone, or go, in a run: nothing else is written in
+ * their place, and --delete leaves them. NULL: no memory; NULL is legal. */
+struct tour_moved;
+struct tour_moved *tour_moved_open(void);
+void tour_moved_close(struct tour_moved *moved);
+
+/* This is one, of that source. Beneath its folder; with folders on the way it is a tour's to tell.
+ * -errno with words: its source has to stay. */
+int tour_moved_add(struct tour_moved *moved, const char *path, uint32_t source, struct error *err);
+
 struct tour;
 
 /* NULL: no memory. run and pump: as far as a life needs them; numbers: those of jobs. */
@@ -79,6 +89,7 @@ struct tour_config {
     uint32_t chunk_bytes;
     uint32_t *numbers;         /* of jobs: the next one */
     struct tour_links *links;  /* NULL: the tour's own */
+    struct tour_moved *moved;  /* NULL: nothing leaves its source that others could come upon */
     uint64_t *removed_count;   /* names that --delete has taken from the target, of all tours */
     struct progress *progress; /* live figures of all its files */
     const bool *redials;       /* a lost link is dialled again; NULL: it is not */

@@ -1,0 +1,193 @@
+/* tour_moved.c - --remove-source-files: what has left its source has its only copy at the target.
+ * Where another source, or --delete, could come upon that name, it is noted before it is written,
+ * for all tours of a run: by a digest of its path, in a temporary file. And as with rsync the first
+ * source that has a name counts, whose tour is the last one: what others have under that name is
+ * left out, and stays. */
+#include "tour_state.h"
+
+#include "haul/base/hash.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+#include "haul/base/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* In the place of a source's number: it is a folder on the way to such a name. */
+static const uint32_t moved_on_the_way = UINT32_MAX;
+
+struct tour_moved {
+    struct spill *spill; /* NULL: nothing was noted yet */
+};
+
+struct tour_moved *tour_moved_open(void)
+{
+    return calloc(1, sizeof(struct tour_moved));
+}
+
+void tour_moved_close(struct tour_moved *moved)
+{
+    if (moved)
+        spill_close(moved->spill);
+    free(moved);
+}
+
+static void moved_key(const char *path, uint64_t key[2])
+{
+    const struct digest digest = digest_of(path, strlen(path));
+    memcpy(key, digest.bytes, sizeof(digest.bytes));
+}
+
+int tour_moved_add(struct tour_moved *moved, const char *path, uint32_t source, struct error *err)
+{
+    uint64_t key[2];
+    int result = moved->spill ? 0 : spill_open(&moved->spill);
+    moved_key(path, key);
+    if (result == 0)
+        result = spill_put(moved->spill, key, &source, sizeof(source));
+    return result == 0 ? 0
+                       : error_set(err, -result,
+                                   "%s: stays at the source: that it is at the target alone cannot "
+                                   "be noted in a temporary file (TMPDIR, or /var/tmp)",
+                                   path);
+}
+
+/* 1: it was noted, and what for; 0: it was not. -errno. */
+static int moved_find(const struct tour *tour, const char *path, uint32_t *source)
+{
+    const struct tour_moved *moved = tour->config.moved;
+    uint64_t key[2];
+    if (!moved || !moved->spill)
+        return 0;
+    moved_key(path, key);
+    int result = spill_get(moved->spill, key, source, sizeof(*source));
+    return result > 0 ? 1 : result;
+}
+
+bool moved_holds(const struct tour *tour, const char *path)
+{
+    uint32_t source;
+    return moved_find(tour, path, &source) != 0;
+}
+
+/* ---- what is brought ---- */
+
+bool source_brings(const struct tour_source *source, const char *path)
+{
+    size_t length = strlen(source->name);
+    return length == 0 || (strncmp(path, source->name, length) == 0 &&
+                           (path[length] == '\0' || path[length] == '/'));
+}
+
+void moved_begin(struct tour *tour)
+{
+    const struct tour_start *start = &tour->start;
+    while (tour->source < start->sources_count &&
+           start->sources[tour->source].root.number != start->roots[SIDE_SOURCE].number)
+        tour->source++;
+    for (uint32_t i = tour->source + 1; i < start->sources_count; i++)
+        tour->shares |= start->path[0] == '\0' || source_brings(&start->sources[i], start->path);
+}
+
+/* Of the sources that come later the next one that may bring this name; NULL: no more does. */
+static const struct job_root *later_source(const struct tour *tour, struct tour_task *task)
+{
+    const struct tour_start *start = &tour->start;
+    for (uint32_t i = tour->source + 1 + task->asked; tour->shares && i < start->sources_count;
+         i++) {
+        task->asked++;
+        if (source_brings(&start->sources[i], task->path))
+            return &start->sources[i].root;
+    }
+    return NULL;
+}
+
+/* The folders on the way first: none of them may go either. */
+static int moved_note(const struct tour *tour, const struct tour_task *task, struct error *err)
+{
+    int result = 0;
+    for (struct tour_folder *at = task->folder; at && !at->holds && result == 0; at = at->parent) {
+        char *path = at->name[0] ? folder_path(at->parent, at->name) : NULL;
+        if (path)
+            result = tour_moved_add(tour->config.moved, path, moved_on_the_way, err);
+        else if (at->name[0])
+            result = error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a name");
+        at->holds = result == 0;
+        free(path);
+    }
+    return result < 0 ? result : tour_moved_add(tour->config.moved, task->path, tour->source, err);
+}
+
+static void task_stays(struct tour *tour, struct tour_task *task, const struct job_root *other)
+{
+    log_note("%s: stays at the source: %s has this name, too, and counts", task->path, other->path);
+    task_lost(tour, task);
+    task_end(tour, task);
+}
+
+/* Has it ended, since what is there would be written over? Files that are named count before
+ * trees. */
+static bool task_spoils(struct tour *tour, struct tour_task *task)
+{
+    const struct tour_start *start = &tour->start;
+    struct error err = {.class = ERROR_NONE};
+    uint32_t source = 0;
+    int result = moved_find(tour, task->path, &source);
+    bool folder = source == moved_on_the_way;
+    if (result == 0 || (result > 0 && (folder ? task->own != NULL : source == tour->source)))
+        return false;
+    if (result > 0 && source < start->sources_count && !task->own &&
+        start->sources[source].root.number == 0) {
+        task_stays(tour, task, &start->sources[source].root);
+        return true;
+    }
+    if (result < 0)
+        error_set(&err, -result, "%s: whether it was moved cannot be read back", task->path);
+    else
+        error_set_class(&err, ERROR_FILE, EEXIST,
+                        "%s: is left out: %s at the target leaves another source, and would be "
+                        "lost",
+                        task->path, folder ? "what is in a folder of this name" : "what is there");
+    task_lost(tour, task);
+    task_fail(tour, task, &err);
+    return true;
+}
+
+bool task_claim(struct tour *tour, struct tour_task *task)
+{
+    const struct tour_wish *wish = &tour->wish->tour;
+    struct error err = {.class = ERROR_NONE};
+    bool leaves = wish->remove_source && tour->config.moved && !task->own;
+    bool noted = leaves && !tour->dry && (tour->shares || wish->delete || wish->force);
+    const struct job_root *later = leaves ? later_source(tour, task) : NULL;
+    if (later) {
+        task->call = (struct life_call){.bytes = NULL};
+        task_call(tour, task, STEP_YIELDING, SIDE_SOURCE, SIDE_DESCRIBE);
+        task->life.job.roots[SIDE_SOURCE] = *later;
+        return false;
+    }
+    if (task_spoils(tour, task))
+        return false;
+    if (!noted || moved_note(tour, task, &err) == 0)
+        return true;
+    task_lost(tour, task);
+    task_fail(tour, task, &err);
+    return false;
+}
+
+bool task_yields(struct tour *tour, struct tour_task *task)
+{
+    const struct life *life = &task->life;
+    /* What is no folder there has nothing in it. */
+    if (life->result == -ENOTDIR ||
+        (life->result == 0 && life->job.facts[SIDE_SOURCE].kind == FILE_NONE))
+        return false;
+    if (life->result == 0) {
+        task_stays(tour, task, &life->job.roots[SIDE_SOURCE]);
+        return true;
+    }
+    task_lost(tour, task);
+    task_fail(tour, task, life->error);
+    return true;
+}
