@@ -209,6 +209,7 @@ static void tour_left(struct tour *tour)
         return;
     tour->over_again = tour->walk_over = false;
     tour->taken_count = tour->taken_sum = 0;
+    tour->held_back = 0;
     tour->untold_count = tour->told_count;
     links_again(tour->links, tour->wish->tour.remove_source);
 }

@@ -371,6 +371,9 @@ void task_returned(struct tour *tour, struct tour_task *task)
     case STEP_REMOVING:
         folder_removed(tour, task);
         break;
+    case STEP_MISSED:
+        folder_looked_after(tour, task);
+        break;
     case STEP_FINISHING:
         folder_finished(tour, task);
         break;
@@ -417,7 +420,8 @@ void task_restart(struct tour *tour, struct tour_task *task)
     case STEP_LISTING:
     case STEP_MISSING:
     case STEP_REMOVING:
-        folder_remove_again(tour, task);
+    case STEP_MISSED:
+        folder_restart(tour, task);
         break;
     case STEP_YIELDING:
         task->asked = 0;
@@ -443,6 +447,9 @@ void task_told(struct tour *tour, struct tour_task *task)
         break;
     case STEP_REMOVING:
         folder_told(tour, task);
+        return;
+    case STEP_MISSED:
+        folder_remove_again(tour, task);
         return;
     case STEP_SETTLING:
         settle_add(tour, task);

@@ -24,12 +24,16 @@ static bool folder_may_remove(struct tour *tour)
 }
 
 /* --max-delete: one more name would be too many, so it stays. */
-static bool folder_holds_back(struct tour *tour, struct tour_level *now)
+static bool folder_holds_back(struct tour *tour, struct tour_removal *removal)
 {
+    struct tour_level *now = &removal->now;
     const struct tour_wish *wish = &tour->wish->tour;
     if (!wish->max_delete_set || *tour->config.removed_count < wish->max_delete)
         return false;
-    tour->held_back += !now->again; /* else it was counted */
+    if (!now->again) { /* else it was counted */
+        tour->held_back++;
+        removal->held++;
+    }
     now->kept++;
     now->keeps = true;
     return true;
@@ -118,6 +122,8 @@ void folder_remove_again(struct tour *tour, struct tour_task *task)
     char *folder = strdup(task->path);
     removal->now = (struct tour_level){.cookie = 0};
     removal->depth = 0;
+    tour->held_back -= removal->held;
+    removal->held = 0;
     free(removal->folder);
     removal->folder = folder;
     removal->asked = 0;
@@ -136,6 +142,7 @@ void folder_remove_waiting(struct tour *tour)
             continue;
         tour->removing = task->next;
         removal->used = true;
+        removal->held = 0;
         task->removal = removal;
         folder_remove_again(tour, task);
     }
@@ -203,7 +210,7 @@ static void folder_emptied(struct tour *tour, struct tour_task *task)
         now->looks = true; /* before it goes with whatever is in it */
         now->cookie = 0;
         folder_list(tour, task);
-    } else if (folder_holds_back(tour, now)) {
+    } else if (folder_holds_back(tour, removal)) {
         folder_ascend(tour, task, true);
     } else if (folder_about(tour, task, strdup(removal->folder))) {
         folder_take(tour, task, FILE_FOLDER);
@@ -359,7 +366,7 @@ void folder_remove_next(struct tour *tour, struct tour_task *task)
     do
         result = entry_unpack(&removal->in, &entry, &err);
     while (result > 0 &&
-           (folder_has_moved(tour, removal, entry.name) || folder_holds_back(tour, &removal->now)));
+           (folder_has_moved(tour, removal, entry.name) || folder_holds_back(tour, removal)));
     if (result < 0) {
         task_fail(tour, task, &err);
         return;
@@ -392,6 +399,29 @@ void folder_removed(struct tour *tour, struct tour_task *task)
     }
     tour->touched = task->own->touched = now->thinned = true;
     task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
+}
+
+/* What was removed, and what was not, is counted once. In a dry run all is as it was listed. */
+void folder_restart(struct tour *tour, struct tour_task *task)
+{
+    if (task->step == STEP_REMOVING || task->step == STEP_MISSED)
+        task_call(tour, task, STEP_MISSED, SIDE_TARGET, SIDE_DESCRIBE);
+    else if (tour->dry && task->step != STEP_SHARING)
+        folder_list(tour, task);
+    else
+        folder_remove_again(tour, task);
+}
+
+/* Where that is not known it counts. */
+void folder_looked_after(struct tour *tour, struct tour_task *task)
+{
+    const struct life *life = &task->life;
+    bool there = life->result == 0 && life->job.facts[SIDE_TARGET].kind != FILE_NONE;
+    *tour->config.removed_count -= there;
+    if (life->result < 0 || there)
+        folder_remove_again(tour, task);
+    else
+        task_tell(tour, task, TOUR_REMOVED, STEP_MISSED);
 }
 
 /* The event of a name that went, or did not, was taken; of a folder itself it leads up. */

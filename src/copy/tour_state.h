@@ -86,6 +86,7 @@ enum tour_step {
     STEP_LISTING,   /* a folder: names at the target ... */
     STEP_MISSING,   /* ... that the source has not ... */
     STEP_REMOVING,  /* ... go */
+    STEP_MISSED,    /* ... did it, before a link was lost? */
     STEP_FINISHING, /* a folder gets its attributes */
     STEP_YIELDING,  /* --remove-source-files: has a source that comes later this name, too? */
     STEP_SETTLING,  /* the same: what it is at the target becomes durable ... */
@@ -111,6 +112,7 @@ struct tour_removal {
     char *folder;    /* owned: that they are in: the task's own, or one that goes from it */
     struct bytes in; /* those that are missing, as far as they were taken */
     uint32_t asked;  /* other sources, whether they have these */
+    uint32_t held;   /* back by --max-delete, and counted */
     uint64_t cookie; /* where the list goes on; 0: it has ended */
     struct tour_level now;
     struct tour_level *above; /* owned: of the folders on the way, but for the last */
@@ -293,11 +295,14 @@ bool folder_removes(struct tour *tour, struct tour_task *task);
 void folder_remove_waiting(struct tour *tour);
 /* From the first name on. */
 void folder_remove_again(struct tour *tour, struct tour_task *task);
+/* The same after a link was lost in its step. */
+void folder_restart(struct tour *tour, struct tour_task *task);
 /* Its steps have come back. */
 void folder_shared(struct tour *tour, struct tour_task *task);
 void folder_listed(struct tour *tour, struct tour_task *task);
 void folder_missed(struct tour *tour, struct tour_task *task);
 void folder_removed(struct tour *tour, struct tour_task *task);
+void folder_looked_after(struct tour *tour, struct tour_task *task);
 void folder_remove_next(struct tour *tour, struct tour_task *task);
 /* The event of one was taken. */
 void folder_told(struct tour *tour, struct tour_task *task);

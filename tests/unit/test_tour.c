@@ -846,6 +846,37 @@ static void delete_in_a_folder_of_several_lists_looks_again(void **state)
     world_close(world);
 }
 
+/* Of what was under way when a link was lost it is not known whether it was done. */
+static void max_delete_counts_once_after_a_lost_link(void **state)
+{
+    static const char *const there[] = {"", "s0", "1", "2", "3", "sd", "sd/4", "sd/5", "6", "7"};
+    uint32_t cut_count = 0;
+    (void)state;
+    for (unsigned int seed = 0; seed < 4 * SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        tell(world, ENTRY_ENTER, "", FILE_FOLDER);
+        tell(world, ENTRY_ENTER, "sd", FILE_FOLDER);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        memcpy(world->there, there, sizeof(there));
+        world->there_count = COUNT_OF(there);
+        world->list_names = 100;
+        world->wish.tour.delete = world->wish.tour.max_delete_set = true;
+        world->wish.tour.max_delete = 3;
+        world->cut_role = seed % 3 == 0 ? SIDE_SOURCE : SIDE_TARGET;
+        world->cut_done = seed % 3 == 1;
+        world->cut_after = 1 + seed / 3 % 20;
+        world_run(world, "");
+        cut_count += world->cut_after == 0;
+        assert_int_equal(world->there_count, COUNT_OF(there) - 3);
+        assert_int_equal(world->removed_count, 3);
+        assert_int_equal(world->removed_told_count, 3);
+        assert_int_equal(world->held_back, 4);
+        world_close(world);
+    }
+    assert_true(cut_count > SEEDS);
+}
+
 static void nothing_is_deleted_after_an_error_of_the_source(void **state)
 {
     struct world *world = world_open(1);
@@ -1120,6 +1151,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_linked_is_copied),
         cmocka_unit_test(delete_removes_what_the_source_has_not),
         cmocka_unit_test(delete_in_a_folder_of_several_lists_looks_again),
+        cmocka_unit_test(max_delete_counts_once_after_a_lost_link),
         cmocka_unit_test(nothing_is_deleted_after_an_error_of_the_source),
         cmocka_unit_test(a_dry_run_makes_and_removes_nothing),
         cmocka_unit_test(the_source_goes_only_after_the_commit),
