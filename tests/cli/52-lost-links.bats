@@ -72,20 +72,30 @@ tree_went_on() { # WAY
     told_once
 }
 
-# Each file is there or here, and in the end there.
+# Each file is there or here, and in the end there, but for those that the first source has, too.
 files_moved() {
+    local i
     far_tree_ready pull
+    mkdir -p "$THERE/first/many"
+    for ((i = 0; i < 10; i++)); do
+        random_file "$THERE/first/many/f$i" 3000 "1$i"
+    done
+    random_file "$THERE/first/own" 3000 20
     cp -a "$from" "$SCRATCH/was"
-    went_on -rlptgoDH --remove-source-files --bwlimit=3M --sync-every=1M
-    [ -z "$(find "$from" ! -type d)" ]
+    rm "$SCRATCH/was/many"/f?
+    cp -a "$THERE/first/." "$SCRATCH/was"
+    went_on -rlptgoDH --remove-source-files --bwlimit=3M --sync-every=1M "$FAR:$THERE/first/"
+    expect "what stays" "$(cd "$from" && find . ! -type d | sort | xargs)" "$(echo ./many/f{0..9})"
+    [ -z "$(find "$THERE/first" ! -type d)" ]
     rm -r "$to/gone" "$to/many/other"
     find "$SCRATCH/was" "$to" -type d -exec touch -d @1000000000 {} + # others than these went away in them
     from=$SCRATCH/was
     equal_trees
     told_once
+    rm -r "$THERE/first"
 }
 
-# What was moved before the link was lost is in the list, and not missing.
+# What was moved before the link was lost is in the list, and not missing. Until then less than all files can pass.
 listed_files_moved() {
     server_start
     sides pull
@@ -98,11 +108,11 @@ listed_files_moved() {
     (cd "$from/long" && seq -f "%0200g" 1300 | xargs touch)
     (cd "$from" && find . -type f -printf '%P\n') >"$SCRATCH/list"
     cp -a "$from" "$SCRATCH/was"
-    proxy_start
+    proxy_start --gate-down=0:99:1:1000000
     retried
     copy_start -rt --remove-source-files --files-from="$SCRATCH/list" --chunk-size=64K --bwlimit=512K "${via[@]}" "$source" "$target"
     waits_until 60 eval '[ "$(ls "$THERE/tree/few" | wc -l)" -lt 21 ]'
-    kill -USR1 "$PROXY_PID"
+    proxy_lose
     copy_wait
     proxy_stop
     [ "$status" = 0 ] || { show_run; return 1; }
@@ -130,11 +140,14 @@ listed_moved() {
     expect "the difference" "$(cd "$SCRATCH" && diff -r --no-dereference listed "$to" | grep -v ': empty$\|: closed$\|is a fifo')" ""
 }
 
+# What is larger than this stands still behind it until lost_after has had its turn, however late that comes.
+HELD=(--gate-up=0:99:1:2000000 --gate-down=0:99:1:2000000)
+
 # lost_after COMMAND...: a copy has passed some, the command runs, and then the link is lost.
 lost_after() {
     waits_until 60 eval '[ $(($(proxy_count up) + $(proxy_count down))) -gt 1000000 ]'
     "$@"
-    kill -USR1 "$PROXY_PID" 2>/dev/null || : # it may be gone
+    proxy_lose 2>/dev/null || : # it may be gone
 }
 
 # A far side that starts only when it may.
@@ -158,7 +171,7 @@ changed_meanwhile() {
 source_changed() {
     far_tree_ready pull
     long_make
-    proxy_start
+    proxy_start "${HELD[@]}"
     retried
     copy_start -rlptgoDH --delete --sync-every=1M --bwlimit=3M "${via[@]}" "$source" "$target"
     lost_after hold_agents
@@ -180,7 +193,7 @@ second_source_changed() {
     ln "$THERE/first/of-several" "$from/long/last/one"
     ln "$THERE/first/of-several" "$from/long/last/another"
     touch -d @1000000000 "$from/long/last" "$THERE/first"
-    proxy_start
+    proxy_start "${HELD[@]}"
     retried
     copy_start -rlptgoDH --delete --sync-every=1M --bwlimit=3M "${via[@]}" "$FAR:$THERE/first/" "$source" "$target"
     lost_after hold_agents
@@ -257,7 +270,7 @@ second_source_changed() {
     proxy_stop
 
     # Nobody answers any more: it is said how often that was tried.
-    proxy_start
+    proxy_start "${HELD[@]}"
     via=("${via[@]/--retries=0/--retries=2}")
     copy_start "${via[@]}" --restart --bwlimit=2M "$HERE/file" "$FAR:$THERE/file"
     lost_after proxy_stop
@@ -275,7 +288,7 @@ second_source_changed() {
     random_file "$HERE/tree/file" $((8 * MIB)) 1
     local what
     for what in tree/file tree; do
-        proxy_start
+        proxy_start "${HELD[@]}"
         retried
         copy_start -r "${via[@]}" --bwlimit=2M "$HERE/$what" "$FAR:$THERE/"
         lost_after :
@@ -293,7 +306,7 @@ second_source_changed() {
     server_start
     folders
     random_file "$HERE/file" $((8 * MIB)) 1
-    proxy_start
+    proxy_start "${HELD[@]}"
     retried
     copy_start "${via[@]}" --bwlimit=2M "$HERE/file" "$FAR:$THERE/file"
     lost_after mv "$SSH/authorized_keys" "$SSH/authorized_keys.away"
