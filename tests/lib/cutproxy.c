@@ -95,11 +95,17 @@ struct proxy {
     struct pair pairs[PAIRS_MAX];
 };
 
-static volatile sig_atomic_t wish; /* the signal that came last */
+static volatile sig_atomic_t wishes; /* bits of the signals that came */
 
+static bool wished(int number)
+{
+    return wishes >> number & 1;
+}
+
+/* One at a time: each blocks the others. */
 static void on_signal(int number)
 {
-    wish = number;
+    wishes |= 1 << number;
 }
 
 static void die(const char *what)
@@ -382,17 +388,17 @@ static void pair_poll(const struct proxy *proxy, const struct pair *pair, struct
     }
 }
 
-static void wish_fulfil(struct proxy *proxy, int number)
+static void wishes_fulfil(struct proxy *proxy)
 {
-    for (uint32_t i = 0; i < proxy->gates_count && number == SIGHUP; i++)
+    for (uint32_t i = 0; i < proxy->gates_count && wished(SIGHUP); i++)
         proxy->gates[i].shut = proxy->gates[i].opened = true;
     for (uint32_t i = 0; i < PAIRS_MAX; i++) {
         struct pair *pair = &proxy->pairs[i];
         if (pair->fds[UP] < 0)
             continue;
-        if (number == SIGUSR1)
+        if (wished(SIGUSR1))
             pair_reset(proxy, pair);
-        else if (number == SIGUSR2)
+        else if (wished(SIGUSR2))
             pair->stalled = true;
     }
 }
@@ -409,11 +415,11 @@ static void proxy_run(struct proxy *proxy)
         for (uint32_t i = 0; i < PAIRS_MAX; i++)
             pair_poll(proxy, &proxy->pairs[i], &polls[1 + i * WAYS]);
         int ready = ppoll(polls, 1 + PAIRS_MAX * WAYS, NULL, &open_mask);
-        if (wish == SIGTERM)
+        if (wished(SIGTERM))
             return;
-        if (wish != 0) {
-            wish_fulfil(proxy, (int)wish);
-            wish = 0;
+        if (wishes != 0) {
+            wishes_fulfil(proxy);
+            wishes = 0;
             continue;
         }
         if (ready < 0)
@@ -449,13 +455,11 @@ static void signals_take(void)
 {
     const int numbers[] = {SIGUSR1, SIGUSR2, SIGHUP, SIGTERM};
     struct sigaction action = {.sa_handler = on_signal};
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        sigaddset(&action.sa_mask, numbers[i]);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         sigaction(numbers[i], &action, NULL);
-        sigaddset(&blocked, numbers[i]);
-    }
-    sigprocmask(SIG_BLOCK, &blocked, NULL);
+    sigprocmask(SIG_BLOCK, &action.sa_mask, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -5,7 +5,7 @@
 #                                        lead there
 #   via_libssh | via_ssh                 how `via` gets there from now on
 #   agent_make [NAME=VALUE...]           the agent that sshd starts (--remote-path): see there
-#   proxy_start [CUTPROXY-OPTION...]     `via` goes through cutproxy; proxy_count up|down|connections|open|mark
+#   proxy_start [CUTPROXY-OPTION...]     `via` goes through cutproxy; proxy_lose, proxy_count up|down|connections|open|mark
 #   line_start [DELAY-OPTION...]         two network namespaces, a long line between them, and the server at its end
 #   copy_start ARGS, copy_wait [SECONDS] `copy` in the background; its process is $CLIENT
 #   nothing_left                         no process of this test is left on either side
@@ -143,6 +143,12 @@ proxy_stop() { # [PID]
     kill "${1:-$PROXY_PID}" 2>/dev/null
     wait "${1:-$PROXY_PID}" 2>/dev/null
     return 0
+}
+
+# The link that there is is lost; whatever a gate has held up goes on by others.
+proxy_lose() {
+    kill -USR1 "$PROXY_PID"
+    kill -HUP "$PROXY_PID"
 }
 
 proxy_count() { # up|down|connections|open|mark
