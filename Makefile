@@ -191,7 +191,8 @@ check-packages: deps-test deb
 	@[ -e $(BUILD)/fetch/clean/bin/sh ] || debootstrap --variant=minbase $$(. /etc/os-release && echo $$VERSION_CODENAME) $(BUILD)/fetch/clean >$(BUILD)/debootstrap.log
 	@HAUL_BUILD=$(BUILD) HAUL_CLEAN=$(abspath $(BUILD)/fetch/clean) bats tests/packages/*.bats
 
-# On other systems, of debootstrap, kept below build/systems: SYSTEMS="trixie-gcc sid-gcc", SCENARIOS="10-*.bats". 77: as above.
+# On other systems, of debootstrap, kept below build/systems: SYSTEMS="trixie-gcc sid-gcc", SCENARIOS="10-*.bats". What was green
+# is not run again: the same command goes on where it was ended. 77: as above.
 check-systems: deps-test
 	@$(ASKED) tests/lib/deps deb
 	@mkdir -p $(BUILD)
