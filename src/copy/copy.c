@@ -218,7 +218,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .targets_absent = &copy->targets_absent,
         .sources_fit = &copy->sources_fit,
     };
-    copy->targets_absent = copy->run.carries ? LIFE_ROW_COUNT : 0;
+    copy->targets_absent = copy->sources_fit = copy->run.carries ? LIFE_ROW_COUNT : 0;
     return result;
 }
 

@@ -171,9 +171,10 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
         lane->slots[i].digests = lane->digests + (size_t)i * digests_bytes;
         lane->slots[i].set = lane->sets[i];
     }
-    lane->pockets_count = far && lane->small_most > 0 ? LANE_POCKETS : 0;
-    lane->pockets = slab_pockets(lane->pockets_count, WIRE_POCKET_BYTES);
-    for (uint32_t i = 0; lane->pockets && i < lane->pockets_count; i++) {
+    if (lane->small_most > 0)
+        lane->pockets_count = far ? LANE_POCKETS : LANE_CARRIES;
+    lane->pockets = slab_pockets(far ? lane->pockets_count : 0, WIRE_POCKET_BYTES);
+    for (uint32_t i = 0; far && lane->pockets && i < lane->pockets_count; i++) {
         struct slot *slot = &lane->slots[lane->slots_count + i];
         slot->buffer = lane->pockets + (size_t)i * WIRE_POCKET_BYTES;
         slot->capacity = WIRE_POCKET_BYTES;

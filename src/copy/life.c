@@ -589,7 +589,7 @@ static void life_source_described(struct life *life)
     if (life->kind == LIFE_COPY)
         row_add(life->run->sources_fit,
                 job->facts[SIDE_SOURCE].kind == FILE_REGULAR &&
-                    job->facts[SIDE_SOURCE].size_bytes <= WIRE_POCKET_BYTES);
+                    job->facts[SIDE_SOURCE].size_bytes <= SMALL_POCKET_BYTES);
     if (life->kind == LIFE_LOOK)
         life_end(life);
     else if (life->kind == LIFE_COPY)
@@ -673,8 +673,7 @@ static void life_taken(struct life *life, const struct slot *slot)
     bool taking = life->state == LIFE_TAKING;
     if (taking && life_is_left_out(life))
         return;
-    if (taking)
-        row_add(life->run->sources_fit, slot->count <= WIRE_POCKET_BYTES);
+    row_add(life->run->sources_fit, slot->count <= SMALL_POCKET_BYTES);
     life_itemize(life);
     life->small_bytes = slot->count;
     life->progress->bytes_total = slot->count;
@@ -695,12 +694,23 @@ static void life_put(struct life *life, const struct slot *slot)
     life_enter(life, LIFE_COMMITTING_TARGET);
 }
 
+/* It is larger than those before it, or unusual. */
+static void life_carry_again(struct life *life)
+{
+    row_add(life->run->sources_fit, false);
+    life->unfit = true;
+    life_enter(life, LIFE_CARRYING);
+}
+
 static void life_moved(struct life *life, const struct slot *slot)
 {
+    bool guessed = life->state == LIFE_CARRYING && !slot->buffer && !life->described[SIDE_SOURCE];
     bool taken = life->state != LIFE_PUTTING, put = life->state != LIFE_TAKING;
     bool ordinary =
         slot->result == -EAGAIN || slot->result == -EOPNOTSUPP || (slot->result == -EEXIST && put);
-    if (ordinary)
+    if (guessed && slot->result == -EAGAIN)
+        life_carry_again(life);
+    else if (ordinary)
         life_go_by_steps(life, slot);
     else if (slot->result < 0)
         life_fail(life, slot->result, slot->error);
@@ -708,6 +718,13 @@ static void life_moved(struct life *life, const struct slot *slot)
         life_taken(life, slot);
     if (slot->result == 0 && put)
         life_put(life, slot);
+}
+
+bool life_fits_pocket(const struct life *life)
+{
+    if (life->described[SIDE_SOURCE])
+        return life->job.facts[SIDE_SOURCE].size_bytes <= SMALL_POCKET_BYTES;
+    return !life->unfit && is_row(life->run->sources_fit);
 }
 
 bool life_is_batched(const struct life *life)

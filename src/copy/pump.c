@@ -525,13 +525,12 @@ static void pump_claim(struct life *first)
 }
 
 /* A small file that is so small, as is known or guessed, goes in a pocket: over a long line as many
- * are under way as there are buffers for. */
+ * are under way as there are buffers for, and where both sides are here more than have a thread. */
 static struct slot *pump_pocket(struct pump *pump, const struct life *life)
 {
     const struct slot *first = &pump->slots[pump->slots_count];
     bool fits = pump->pockets_count > 0 && life->want == LIFE_WANTS_WHOLE &&
-                (!life->described[SIDE_SOURCE] ||
-                 life->job.facts[SIDE_SOURCE].size_bytes <= first->capacity);
+                (first->buffer || life->op == SIDE_CARRY) && life_fits_pocket(life);
     return fits ? pump_find(pump, pump->slots_count, pump->pockets_count) : NULL;
 }
 
@@ -556,6 +555,12 @@ static bool pump_lend(struct pump *pump, struct life *life)
         life->buffers[i]->state = SLOT_LENT;
     }
     return true;
+}
+
+/* A CARRY's, without a buffer, which leaves nothing in it. */
+static bool pump_is_bare(const struct slot *slot)
+{
+    return slot && !slot->buffer;
 }
 
 static void pump_step(struct pump *pump, struct life *life, struct slot *slot)
@@ -621,7 +626,7 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
         pump->pressed = false;
     pump_unbatch(pump, life);
     life_returned(life, slot, lost);
-    if (!pump_keeps_buffers(life))
+    if (pump_is_bare(life->buffers[0]) || !pump_keeps_buffers(life))
         pump_take_back(life);
 }
 

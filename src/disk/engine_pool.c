@@ -14,9 +14,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* More threads than this only wait for the same disk: depth 4-16 saturates it (measured). */
-enum { THREADS_MAX = 16 };
-
 /* To wake whoever waits costs as much as a small file. So, as long as there is more to do, it is
  * done for several calls once; not where one of the last calls took longer than that, nor by the
  * last thread that is free: the call that it goes on with may take as long as a sick disk likes. */
@@ -39,7 +36,7 @@ struct engine_pool {
     bool growing; /* the last one in the row is being started and has not looked yet */
     int event_fd;
     uint32_t idle_count, threads_count, threads_most;
-    pthread_t threads[THREADS_MAX];
+    pthread_t threads[ENGINE_CALLS_MAX];
 };
 
 /* Without the lock, which whoever wakes up by it wants. It cannot fail: the counter is 0. */
@@ -236,7 +233,7 @@ int engine_pool_open(struct engine_pool **out, uint32_t wanted, struct error *er
     if (pool->event_fd < 0)
         status = error_set(err, errno, "eventfd for the engine threads");
     if (status == 0) {
-        pool->threads_most = (uint32_t)min_u64(wanted, THREADS_MAX);
+        pool->threads_most = (uint32_t)min_u64(wanted, ENGINE_CALLS_MAX);
         pool->threads_count = 1;
         pool->growing = true;
         status = start_thread(pool, &pool->threads[0]);

@@ -29,7 +29,7 @@
 /* Several calls at a time, so that one slow disk does not keep the files on another waiting. Of
  * small files each is one, which waits for the disk as often as not: of 3,000 with 16 threads 0.85
  * of the time with 4. */
-enum { CALL_THREADS = 4, CALL_THREADS_MAX = 16, CALL_THREAD_SLOTS = 8 };
+enum { CALL_THREADS = 4, CALL_THREAD_SLOTS = 8 };
 
 /* Completions without interrupting this thread (5.19), which is in a system call often enough; with
  * the flag that tells liburing when one is needed. Tried first, then nothing. */
@@ -184,7 +184,7 @@ static bool has_pool(struct uring *uring)
 {
     struct error ignored = {.class = ERROR_NONE};
     uint32_t most =
-        num_u32(clamp_u64(uring->engine.depth / CALL_THREAD_SLOTS, CALL_THREADS, CALL_THREADS_MAX));
+        num_u32(clamp_u64(uring->engine.depth / CALL_THREAD_SLOTS, CALL_THREADS, ENGINE_CALLS_MAX));
     if (!uring->pool && !uring->pool_refused)
         uring->pool_refused = engine_pool_open(&uring->pool, most, &ignored) < 0;
     return uring->pool != NULL;

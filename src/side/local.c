@@ -242,6 +242,7 @@ static void local_close(struct side *side)
             file_close(&self->opens[i].file);
     }
     batch_close(&self->batch);
+    carries_close(&self->carries);
     free(self->opens);
     free(self->works);
     local_tours_close(&self->tours);
@@ -294,7 +295,8 @@ int local_open(struct side **out, const struct local_config *config, struct erro
     self->works = calloc(config->slots_count, sizeof(*self->works)); /* of OWNER_WORK */
     self->owners = owners_open();
     if (!self->opens || !self->works || !self->owners ||
-        batch_init(&self->batch, config->small_max) < 0)
+        batch_init(&self->batch, config->small_max) < 0 ||
+        (config->source && config->small_max > 0 && carries_init(&self->carries) < 0))
         goto fail;
     sync_group_init(&self->group);
     if (!self->engine) {

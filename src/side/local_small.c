@@ -18,8 +18,10 @@
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/disk/budget.h"
+#include "haul/disk/slab.h"
 #include "haul/side/report.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +88,44 @@ static struct batch_file *batch_place(struct local *self, uint32_t job_number)
     return NULL;
 }
 
+/* ---- buffers ---- */
+
+/* Of these with the block behind it that says the end of the file, for a direct read. */
+enum { CARRY_BYTES = SMALL_POCKET_BYTES + PAGE_BYTES };
+
+int carries_init(struct carries *carries)
+{
+    carries->memory = slab_pockets(ENGINE_CALLS_MAX, CARRY_BYTES);
+    return carries->memory ? 0 : -ENOMEM;
+}
+
+void carries_close(struct carries *carries)
+{
+    assert(carries->taken == 0);
+    free(carries->memory);
+}
+
+static uint32_t carry_bit(const struct carries *carries, const uint8_t *buffer)
+{
+    return UINT32_C(1) << (uint32_t)((buffer - carries->memory) / CARRY_BYTES);
+}
+
+/* There is one for each call. */
+static uint8_t *carry_take(struct carries *carries)
+{
+    uint32_t taken = atomic_load(&carries->taken), bit;
+    do {
+        bit = ~taken & (taken + 1); /* the lowest that is free */
+    } while (!atomic_compare_exchange_weak(&carries->taken, &taken, taken | bit));
+    assert(bit < UINT32_C(1) << ENGINE_CALLS_MAX);
+    return carries->memory + (size_t)__builtin_ctz(bit) * CARRY_BYTES;
+}
+
+static void carry_give_back(struct carries *carries, const uint8_t *buffer)
+{
+    atomic_fetch_and(&carries->taken, ~carry_bit(carries, buffer));
+}
+
 static uint64_t pages_of(const struct batch_file *file)
 {
     return align_up(file->file.cached_bytes, PAGE_BYTES);
@@ -106,15 +146,16 @@ static struct side_report *small_report(const struct local *self, struct job *jo
 
 /* ---- TAKE ---- */
 
-static int take_from(struct local *source, const struct place *place, struct slot *slot)
+static int take_from(struct local *source, const struct place *place, struct slot *slot,
+                     uint8_t *buffer, uint32_t capacity)
 {
     struct job *job = slot->job;
     struct small_taken taken;
     const struct small_source wish = {
         .place = place,
         .path = job->source_path,
-        .buffer = slot->buffer,
-        .capacity = (uint32_t)min_u64(slot->capacity, slot->length),
+        .buffer = buffer,
+        .capacity = capacity,
         .known = &source->known,
     };
     int result = small_take(&taken, &wish);
@@ -124,7 +165,7 @@ static int take_from(struct local *source, const struct place *place, struct slo
     job->facts[SIDE_SOURCE] = taken.facts;
     local_name_owners(source, job);
     slot->count = taken.bytes;
-    slot->digest = digest_of(slot->buffer, taken.bytes);
+    slot->digest = digest_of(buffer, taken.bytes);
     struct side_report *report = small_report(source, job);
     report->resident_before_bytes = taken.before_bytes;
     report->resident_peak_bytes = taken.peak_bytes;
@@ -132,9 +173,15 @@ static int take_from(struct local *source, const struct place *place, struct slo
     return 0;
 }
 
+static uint32_t take_room(const struct slot *slot)
+{
+    return (uint32_t)min_u64(slot->capacity, slot->length);
+}
+
 int local_take(struct local *self, struct work *work)
 {
-    return take_from(self, work->place, work->slot);
+    struct slot *slot = work->slot;
+    return take_from(self, work->place, slot, slot->buffer, take_room(slot));
 }
 
 /* ---- PUT ---- */
@@ -155,7 +202,7 @@ static int put_refuse(const struct slot *slot)
                            slot->job->target_path);
 }
 
-static int put_bytes(struct local *self, struct work *work, uint32_t bytes)
+static int put_bytes(struct local *self, struct work *work, const uint8_t *data, uint32_t bytes)
 {
     struct slot *slot = work->slot;
     struct job *job = slot->job;
@@ -167,7 +214,7 @@ static int put_bytes(struct local *self, struct work *work, uint32_t bytes)
         .place = work->place,
         .path = job->target_path,
         .shown = work->small->shown,
-        .data = slot->buffer,
+        .data = data,
         .bytes = bytes,
         .create_mode = put_create_mode(job),
         .source = &job->facts[SIDE_SOURCE],
@@ -202,10 +249,10 @@ static int put_meets(const struct work *work)
 static int put_step(struct local *self, struct work *work)
 {
     int result = put_meets(work);
-    return result < 0 ? result : put_bytes(self, work, work->slot->length);
+    return result < 0 ? result : put_bytes(self, work, work->slot->buffer, work->slot->length);
 }
 
-static int carry_step(struct local *self, struct work *work)
+static int carry_by(struct local *self, struct work *work, uint8_t *buffer, uint32_t capacity)
 {
     struct local *source = (struct local *)self->config.source;
     struct slot *slot = work->slot;
@@ -215,9 +262,20 @@ static int carry_step(struct local *self, struct work *work)
         result = roots_hold(&source->roots, &slot->job->roots[SIDE_SOURCE], &place, slot->error);
     if (result < 0)
         return result;
-    result = take_from(source, place, slot);
+    result = take_from(source, place, slot, buffer, capacity);
     roots_release(&source->roots, place);
-    return result < 0 ? result : put_bytes(self, work, slot->count);
+    return result < 0 ? result : put_bytes(self, work, buffer, slot->count);
+}
+
+static int carry_step(struct local *self, struct work *work)
+{
+    const struct slot *slot = work->slot;
+    if (slot->buffer)
+        return carry_by(self, work, slot->buffer, take_room(slot));
+    uint8_t *buffer = carry_take(&self->carries);
+    int result = carry_by(self, work, buffer, CARRY_BYTES);
+    carry_give_back(&self->carries, buffer);
+    return result;
 }
 
 static void put_done(struct local *self, struct work *work, int result)

@@ -130,6 +130,12 @@ struct systems {
     } all[SYSTEMS_MAX];
 };
 
+/* What CARRY reads into where its slot has no buffer: one for each call that may run at once. */
+struct carries {
+    uint8_t *memory;        /* NULL: none */
+    _Atomic uint32_t taken; /* bits */
+};
+
 /* Small files: see local_small.c. */
 struct batch {
     enum owner owner;
@@ -159,6 +165,7 @@ struct local {
     struct tours tours;
     struct systems systems;
     struct batch batch;
+    struct carries carries;                 /* calls take from it */
     struct small_known known;               /* calls ask it */
     struct attributes_told *told, own_told; /* the run's, or our own */
     uint64_t opened;                        /* files, so far */
@@ -253,6 +260,9 @@ void sync_group_took(struct local *self, uint32_t files, uint64_t bytes, uint64_
 /* local_small.c: small files as a whole */
 int batch_init(struct batch *batch, uint32_t files_max);
 void batch_close(struct batch *batch); /* nothing is in flight */
+/* Where there may be a CARRY. */
+int carries_init(struct carries *carries);
+void carries_close(struct carries *carries);                                   /* the same */
 struct batch_file *batch_find(const struct batch *batch, uint32_t job_number); /* NULL: none */
 int local_take(struct local *self, struct work *work);                         /* a step */
 void local_put(struct local *self, struct work *work);

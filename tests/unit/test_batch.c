@@ -120,26 +120,71 @@ static void leave_file(const char *path, const char *content)
     assert_int_equal(write(fd, content, strlen(content)), strlen(content));
 }
 
-static void carry_takes_and_puts_what_is_not_there(void **state)
+/* The target with a source beside it. Skips the rest as put_all() does. */
+static struct side *open_beside(struct bench *bench)
 {
-    struct bench *bench = *state;
     struct side *source = NULL;
     struct error err = {.class = ERROR_NONE};
-    char folder[] = "/var/tmp/haul_carry_XXXXXX", paths[FILES][64], journal[128];
     const struct local_config config = {
         .role = SIDE_SOURCE,
         .engine = {.kind = ENGINE_SYNC},
         .slots_count = 1,
         .jobs_max = 1,
     };
-    assert_int_equal(local_open(&source, &config, &err), 0);
-    side_close(bench->target);
-    assert_int_equal(bench_open(bench, source), 0);
-    put_all(bench); /* or there is nothing to be tested here */
+    put_all(bench);
     for (uint32_t i = 0; i < FILES; i++) {
         assert_int_equal(all_of_one(bench, i, SIDE_ABANDON), 0);
         unlink(bench->paths[i]);
     }
+    assert_int_equal(local_open(&source, &config, &err), 0);
+    side_close(bench->target);
+    assert_int_equal(bench_open(bench, source), 0);
+    return source;
+}
+
+static void close_beside(struct bench *bench, struct side *source, const char *folder,
+                         char paths[FILES][64])
+{
+    for (uint32_t i = 0; i < FILES; i++)
+        unlink(paths[i]);
+    rmdir(folder);
+    side_close(bench->target);
+    side_close(source);
+    bench->target = NULL;
+}
+
+/* More at once than have a thread: each call has a buffer of its own. */
+static void carry_without_buffers_of_slots_takes_the_sides(void **state)
+{
+    struct bench *bench = *state;
+    char folder[] = "/var/tmp/haul_carry_XXXXXX", paths[FILES][64];
+    uint8_t *buffers[FILES];
+    struct side *source = open_beside(bench);
+    make_sources(bench, folder, paths);
+    assert_int_equal(truncate(paths[7], 32 * 1024), 0);
+    for (uint32_t i = 0; i < FILES; i++) {
+        buffers[i] = bench->slots[i].buffer;
+        bench->slots[i].buffer = NULL;
+        side_start(bench->target, &bench->slots[i], SIDE_CARRY);
+    }
+    assert_int_equal(reap(bench, FILES), 1);
+    assert_int_equal(bench->slots[7].result, -EAGAIN);
+    for (uint32_t i = 0; i < FILES; i++) {
+        bench->slots[i].buffer = buffers[i];
+        if (i == 7)
+            continue;
+        assert_int_equal(bench->slots[i].count, BYTES);
+        is_there(bench, i, false);
+        assert_int_equal(all_of_one(bench, i, SIDE_ABANDON), 0);
+    }
+    close_beside(bench, source, folder, paths);
+}
+
+static void carry_takes_and_puts_what_is_not_there(void **state)
+{
+    struct bench *bench = *state;
+    char folder[] = "/var/tmp/haul_carry_XXXXXX", paths[FILES][64], journal[128];
+    struct side *source = open_beside(bench);
     make_sources(bench, folder, paths);
     snprintf(journal, sizeof(journal), "%s/.%s.haul", bench->folder,
              strrchr(bench->paths[1], '/') + 1);
@@ -159,13 +204,8 @@ static void carry_takes_and_puts_what_is_not_there(void **state)
         assert_int_equal(all_of_one(bench, i, SIDE_ABANDON), 0);
     }
     assert_int_not_equal(access(bench->paths[1], F_OK), 0);
-    for (uint32_t i = 0; i < FILES; i++)
-        unlink(paths[i]);
     unlink(journal);
-    rmdir(folder);
-    side_close(bench->target);
-    side_close(source);
-    bench->target = NULL;
+    close_beside(bench, source, folder, paths);
 }
 
 /* Over files that are there: what is theirs stays until the new bytes are on the medium. */
@@ -299,6 +339,8 @@ int main(void)
                                         bench_teardown),
         cmocka_unit_test_setup_teardown(commit_without_press_ends, batch_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(carry_takes_and_puts_what_is_not_there, batch_setup,
+                                        bench_teardown),
+        cmocka_unit_test_setup_teardown(carry_without_buffers_of_slots_takes_the_sides, batch_setup,
                                         bench_teardown),
         cmocka_unit_test_setup_teardown(commit_one_lost_by_the_sync_is_named, batch_setup,
                                         bench_teardown),

@@ -26,6 +26,7 @@ enum {
     /* A step for each of them: commits share their syncs. */
     LANE_CONTROL_SLOTS = LANE_JOBS_MAX + LANE_SMALL_MAX,
     LANE_POCKETS = 64, /* of these have a small buffer, where a side is far away */
+    LANE_CARRIES = 32, /* else so many are for CARRY without one: threads find something to do */
     LANES_MAX = 8,
     LANES_AUTO_MAX = 4,
 };

@@ -218,6 +218,7 @@ struct life {
     uint64_t offset;           /* LISTING: where to go on in the journal */
     bool small;                /* it goes, or has gone, as a whole */
     uint32_t small_bytes;      /* PUTTING: so many */
+    bool unfit;                /* CARRYING: it was guessed to fit into a pocket, and has not */
     bool described[2];         /* by role: facts are there, or were told with it */
     bool target_absent;        /* told: there is no target, its folder is new */
     bool open[2];  /* by role: OPEN has ended well, no COMMIT or ABANDON was tried since */
@@ -358,6 +359,9 @@ static inline bool life_pipes(const struct life *life, enum side_role role)
 
 /* DONE or FAILED. */
 bool life_ended(const struct life *life);
+
+/* It is small, and no larger than SMALL_POCKET_BYTES, as is known or guessed. */
+bool life_fits_pocket(const struct life *life);
 
 /* It is small, all of it is at the target, and it waits for others to become durable with it. */
 bool life_is_batched(const struct life *life);

@@ -34,7 +34,8 @@ struct pump {
     struct side *sides[2]; /* by role */
     struct slot *slots;    /* slots_count with buffers, at least 2, then control_count without */
     uint32_t slots_count, control_count;
-    uint32_t pockets_count; /* of the latter, so many have small buffers, the first ones */
+    uint32_t pockets_count; /* of the latter, so many have small buffers, the first ones; or are for
+                               CARRY, which needs none of ours */
     struct control *control;
     uint64_t sync_every_bytes; /* a checkpoint of a file after so many bytes stored; 0: only where
                                   the journal has no more memory for notes */

@@ -17,7 +17,10 @@
 
 struct stat;
 
-enum { SMALL_BYTES_MAX = 256 * 1024 };
+enum {
+    SMALL_BYTES_MAX = 256 * 1024,
+    SMALL_POCKET_BYTES = 16 * 1024, /* most are no larger: there are small buffers for them */
+};
 
 /* What the last file system was like, and its device's number with it, in one so that any thread
  * may use it: most files of a run are on the same. All zeros in the beginning, and the caller's. */

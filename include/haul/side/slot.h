@@ -70,8 +70,9 @@ enum side_op {
     SIDE_PRESS,  /* target: its small files that wait for others need not: nothing else comes */
     SIDE_NAMES,  /* source, bytes in: the next names of a walk that is listed, as names.h packs
                     them; none: that was all */
-    SIDE_CARRY,  /* target, both sides being local: TAKE and PUT in one call. -EAGAIN: as these;
-                    -EEXIST: `conditional`, and there is something. Over a link it does not go */
+    SIDE_CARRY,  /* target, both sides being local: TAKE and PUT in one call. Without a buffer: in
+                    one of the side's, of SMALL_POCKET_BYTES at least. -EAGAIN: as these; -EEXIST:
+                    `conditional`, and there is something. Over a link it does not go */
 };
 #define SIDE_OPS_COUNT       (SIDE_NAMES + 1)    /* that may go over a link */
 #define SIDE_ERASE_BYTES_MAX ((uint32_t)1 << 30) /* of one ERASE */

@@ -7,6 +7,7 @@
 
 #include "haul/base/error.h"
 #include "haul/base/log.h"
+#include "haul/disk/small.h"
 #include "haul/side/slot.h"
 
 #include <stdbool.h>
@@ -23,9 +24,9 @@ enum {
     WIRE_CHUNK_BYTES_MIN = 512, /* journals may have such chunks; haul makes none under 64 KiB */
     WIRE_BUFFER_BYTES_MIN = 64 * 1024,
     WIRE_CHUNK_BYTES_MAX = WIRE_PAYLOAD_BYTES_MAX,
-    WIRE_POCKET_BYTES = 16 * 1024, /* of a control slot, for TAKE and PUT only */
-    WIRE_SLOTS_MAX = 1024,         /* of one session, those without a buffer included */
-    WIRE_JOBS_MAX = 512,           /* files open at the same time */
+    WIRE_POCKET_BYTES = SMALL_POCKET_BYTES, /* of a control slot, for TAKE and PUT only */
+    WIRE_SLOTS_MAX = 1024,                  /* of one session, those without a buffer included */
+    WIRE_JOBS_MAX = 512,                    /* files open at the same time */
     WIRE_LANES_MAX = 64,
     WIRE_PATH_BYTES_MAX = 24 * 1024, /* with its NUL; beneath a root they may exceed PATH_MAX */
     WIRE_ROOT_BYTES_MAX = 4096,      /* of one that stands by itself, as PATH_MAX */
