@@ -215,6 +215,8 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .takes_small = &copy->takes_small,
         .shares = &copy->shares,
         .carries = !copy_any_remote(copy) && copy->wish.chmod.count == 0 && !copy->wish.file.chown,
+        .delivers = copy_remote(copy, SIDE_TARGET) && copy->lanes[0] &&
+                    copy->lanes[0]->pockets_count == LANE_POCKETS_MAX,
         .targets_absent = &copy->targets_absent,
         .sources_fit = &copy->sources_fit,
     };

@@ -144,9 +144,15 @@ static uint32_t lane_take_part(struct lane_pool *pool, uint32_t lanes)
     return part;
 }
 
+/* Over a line an eighth of the memory that is for us, if all of them were full. */
+static uint32_t lane_pockets(const struct lane_config *config, bool far)
+{
+    uint64_t most = config->budget->limit_bytes / 8 / WIRE_POCKET_BYTES;
+    return far ? num_u32(clamp_u64(most, LANE_POCKETS_MIN, LANE_POCKETS_MAX)) : LANE_CARRIES;
+}
+
 static int lane_open_slots(struct lane *lane, const struct lane_config *config, struct error *err)
 {
-    bool far = lane->remote[SIDE_SOURCE] || lane->remote[SIDE_TARGET];
     uint32_t part_slots = config->budget->slots_count / config->lanes;
     struct lane_pool *pool = config->pool;
     if (!pool->slab.base) {
@@ -171,8 +177,9 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
         lane->slots[i].digests = lane->digests + (size_t)i * digests_bytes;
         lane->slots[i].set = lane->sets[i];
     }
+    bool far = lane->remote[SIDE_SOURCE] || lane->remote[SIDE_TARGET];
     if (lane->small_most > 0)
-        lane->pockets_count = far ? LANE_POCKETS : LANE_CARRIES;
+        lane->pockets_count = lane_pockets(config, far);
     lane->pockets = slab_pockets(far ? lane->pockets_count : 0, WIRE_POCKET_BYTES);
     for (uint32_t i = 0; far && lane->pockets && i < lane->pockets_count; i++) {
         struct slot *slot = &lane->slots[lane->slots_count + i];

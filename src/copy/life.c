@@ -694,6 +694,8 @@ static void life_put(struct life *life, const struct slot *slot)
     life_enter(life, LIFE_COMMITTING_TARGET);
 }
 
+static void life_committed(struct life *life);
+
 /* It is larger than those before it, or unusual. */
 static void life_carry_again(struct life *life)
 {
@@ -718,6 +720,8 @@ static void life_moved(struct life *life, const struct slot *slot)
         life_taken(life, slot);
     if (slot->result == 0 && put)
         life_put(life, slot);
+    if (slot->op == SIDE_DELIVER && life->state == LIFE_COMMITTING_TARGET)
+        life_committed(life);
 }
 
 bool life_fits_pocket(const struct life *life)
@@ -729,7 +733,8 @@ bool life_fits_pocket(const struct life *life)
 
 bool life_is_batched(const struct life *life)
 {
-    return life->small && life->state == LIFE_COMMITTING_TARGET && life->want == LIFE_WANTS_NOTHING;
+    bool commits = life->state == LIFE_COMMITTING_TARGET || life->op == SIDE_DELIVER;
+    return life->small && commits && life->want == LIFE_WANTS_NOTHING;
 }
 
 /* ---- open ---- */
@@ -1424,6 +1429,8 @@ void life_prepare(struct life *life, struct slot *slot)
         slot->conditional = !life->described[SIDE_TARGET];
     if (life->state == LIFE_PUTTING)
         slot->length = life->small_bytes;
+    if (life->state == LIFE_PUTTING && life->run->delivers && slot->capacity <= WIRE_POCKET_BYTES)
+        life->op = SIDE_DELIVER;
     if (life->state == LIFE_DIGESTING)
         life_digest_prepare(life, slot);
     life->want = LIFE_WANTS_NOTHING;

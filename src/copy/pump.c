@@ -563,12 +563,17 @@ static bool pump_is_bare(const struct slot *slot)
     return slot && !slot->buffer;
 }
 
+static bool pump_commits(enum side_op op)
+{
+    return op == SIDE_COMMIT || op == SIDE_DELIVER;
+}
+
 static void pump_step(struct pump *pump, struct life *life, struct slot *slot)
 {
     life_prepare(life, slot);
     if (life->op == SIDE_SYNC)
         pump_sync_begun(life);
-    if (life->op == SIDE_COMMIT)
+    if (pump_commits(life->op))
         pump->pressed = false;
     pump_start(pump, slot, SLOT_STEPPING, life->op);
 }
@@ -622,7 +627,7 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
     pump_free(pump, slot);
     if (slot == life->buffers[0])
         slot->state = SLOT_LENT;
-    if (slot->op == SIDE_COMMIT)
+    if (pump_commits(slot->op))
         pump->pressed = false;
     pump_unbatch(pump, life);
     life_returned(life, slot, lost);
@@ -657,7 +662,7 @@ static void pump_press(struct pump *pump)
 /* What is not done again after a link was lost. */
 static bool pump_makes(enum side_op op)
 {
-    return op == SIDE_SYNC || op == SIDE_COMMIT || op == SIDE_MAKE || op == SIDE_REMOVE;
+    return op == SIDE_SYNC || pump_commits(op) || op == SIDE_MAKE || op == SIDE_REMOVE;
 }
 
 /* After a failure a slot goes no further: what it did is not counted, its item is somebody else's.

@@ -33,6 +33,7 @@ static const char *const op_names[] = {
     [SIDE_DIFFER] = "compare a chunk",
     [SIDE_PRESS] = "wait no longer",
     [SIDE_NAMES] = "take the names of a list",
+    [SIDE_DELIVER] = "write it",
     [SIDE_CARRY] = "copy it as a whole",
 };
 

@@ -21,7 +21,7 @@
  * changes its place. */
 static_assert(ERROR_USAGE == 1 && ERROR_BUSY == 8 && ERROR_TIMEOUT == 16, "classes of errors");
 static_assert(SIDE_DESCRIBE == 0 && SIDE_STORE == 6 && SIDE_ADJUST == 12 && SIDE_DIFFER == 25 &&
-                  SIDE_PRESS == 26,
+                  SIDE_PRESS == 26 && SIDE_DELIVER == 28,
               "operations");
 static_assert(SIDE_SOURCE == 0 && SIDE_TARGET == 1, "roles");
 static_assert(FILE_NONE == 0 && FILE_REGULAR == 1 && FILE_OTHER == 4 && FILE_CHARACTER == 8,
@@ -179,7 +179,7 @@ static const struct field failure_fields[] = {
     TEXT(failure.words, ERROR_TEXT_BYTES),
 };
 
-static const struct field request_fields[] = {U8(op, SIDE_NAMES), ANY32(job.number)};
+static const struct field request_fields[] = {U8(op, SIDE_DELIVER), ANY32(job.number)};
 #define ROOT         ANY32(root.number), TEXT(root.path, WIRE_ROOT_BYTES_MAX)
 #define NAMES(names) WORDS(names.of[OWNERS_USER]), WORDS(names.of[OWNERS_GROUP])
 #define FILE_FIELDS                                                                                \
@@ -220,7 +220,7 @@ static const struct field store_fields[] = {
     RANGE, BOOL(slot.blank), BOOL(slot.partial), BOOL(slot.broken), SET(set), DIGEST(slot.digest)};
 static const struct field keep_fields[] = {RANGE, DIGEST(slot.digest)};
 
-static const struct field reply_fields[] = {U8(op, SIDE_NAMES), U8(status, WIRE_DAMAGED)};
+static const struct field reply_fields[] = {U8(op, SIDE_DELIVER), U8(status, WIRE_DAMAGED)};
 static const struct field described_fields[] = {FACTS(facts), NAMES(names),
                                                 BOOL(job.journal_present)};
 static const struct field opened_fields[] = {
@@ -261,7 +261,9 @@ static const struct field examined_fields[] = {
 static const struct field counted_fields[] = {COUNTED};
 static const struct field walked_fields[] = {ANY64(slot.extent_start), COUNTED};
 static const struct field taken_fields[] = {FACTS(facts), NAMES(names), COUNTED};
-static const struct field put_fields[] = {U64(job.kept_bytes, WIRE_OFFSET_MAX)};
+#define PUT U64(job.kept_bytes, WIRE_OFFSET_MAX)
+static const struct field put_fields[] = {PUT};
+static const struct field delivered_fields[] = {PUT, ANY64(job.seal)};
 static const struct field made_fields[] = {U8(job.made, JOB_CREATED), FACTS(facts)};
 static const struct field report_fields[] = {
     U8(report.policy, POLICY_BATCH),
@@ -362,6 +364,11 @@ static const struct {
                      .gives = true},
     [SIDE_PRESS] = {.reports = false},
     [SIDE_NAMES] = {.asked = TABLE(names_fields), .gives = true},
+    [SIDE_DELIVER] = {.asked = TABLE(putting_fields),
+                      .answered = TABLE(delivered_fields),
+                      .describes = true,
+                      .gives = true,
+                      .reports = true},
 };
 static_assert(COUNT_OF(ops) == SIDE_OPS_COUNT, "every operation has its fields");
 
@@ -372,7 +379,17 @@ bool codec_op_describes(enum side_op op)
 
 bool codec_op_begins(enum side_op op)
 {
-    return op == SIDE_OPEN || op == SIDE_TOUR || op == SIDE_PUT;
+    return op == SIDE_OPEN || op == SIDE_TOUR || op == SIDE_PUT || op == SIDE_DELIVER;
+}
+
+bool codec_op_is_whole(enum side_op op)
+{
+    return op == SIDE_TAKE || op == SIDE_PUT || op == SIDE_DELIVER;
+}
+
+bool codec_op_stores(enum side_op op)
+{
+    return op == SIDE_STORE || op == SIDE_KEEP || op == SIDE_PUT || op == SIDE_DELIVER;
 }
 
 bool codec_op_gives(enum side_op op)

@@ -108,11 +108,11 @@ static void peer_finish(struct peer *self, struct slot *slot, int result)
     struct peer_job *job = job_of(self, slot->job->number);
     slot->result = result;
     work_of(self, slot)->step = PEER_IDLE;
-    if (result == 0 && job &&
-        (slot->op == SIDE_STORE || slot->op == SIDE_KEEP || slot->op == SIDE_PUT))
+    if (result == 0 && job && codec_op_stores(slot->op))
         codec_tally_add(&job->tally, slot);
-    if (job && (slot->op == SIDE_ABANDON || (slot->op == SIDE_COMMIT && result == 0) ||
-                (codec_op_begins(slot->op) && result < 0)))
+    if (job &&
+        (slot->op == SIDE_ABANDON || slot->op == SIDE_DELIVER ||
+         (slot->op == SIDE_COMMIT && result == 0) || (codec_op_begins(slot->op) && result < 0)))
         job->used = false;
     queue_put(&self->ready, &slot->link);
 }
@@ -122,9 +122,12 @@ static const char *peer_check_commit(struct peer *self, const struct slot *slot,
                                      const struct wire_tally *tally)
 {
     const struct peer_job *job = job_of(self, slot->job->number);
-    if (slot->op != SIDE_COMMIT || !job)
+    if ((slot->op != SIDE_COMMIT && slot->op != SIDE_DELIVER) || !job)
         return NULL;
-    bool same = job->tally.bytes == tally->bytes && job->tally.sum == tally->sum;
+    struct wire_tally stored = job->tally;
+    if (slot->op == SIDE_DELIVER) /* all of it in this one */
+        codec_tally_add(&stored, slot);
+    bool same = stored.bytes == tally->bytes && stored.sum == tally->sum;
     return same ? NULL : "it commits something else than was stored";
 }
 
@@ -369,14 +372,15 @@ static void peer_note_idle(struct peer *self)
     self->idle_told = self->session.pongs_count;
 }
 
-/* Until nothing more is there, or a slot has its payload: where the link is faster than we are,
- * all slots would fill before the first is stored, and nothing be asked for meanwhile. */
+/* Until nothing more is there, or a slot has its payload and nothing is in memory behind it: where
+ * the link is faster than we are, all slots would fill before the first is stored, and nothing be
+ * asked for meanwhile. */
 static void peer_receive(struct peer *self)
 {
     struct wire_message message;
     struct error why = {.class = ERROR_NONE};
     int event = SESSION_MESSAGE;
-    while (!self->broken && event == SESSION_MESSAGE) {
+    while (!self->broken && (event == SESSION_MESSAGE || session_has_more(&self->session))) {
         struct slot *slot;
         event = session_get(&self->session, &message, &slot, &why);
         if (event == SESSION_MESSAGE)

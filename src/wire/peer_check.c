@@ -87,6 +87,7 @@ const char *peer_check(const struct slot *slot, enum side_role role,
                    ? "it tells the digests of another chunk"
                    : NULL;
     case SIDE_PUT:
+    case SIDE_DELIVER:
         return reply->job.kept_bytes > slot->length ? "it had more of a file than there is" : NULL;
     case SIDE_DETAIL:
         if (answer->extent_start != 0 && answer->extent_start <= slot->offset)

@@ -48,6 +48,7 @@ static const struct op_rule rules[] = {
     [SIDE_DIFFER] = {.source = true, .buffer = true, .chunk = true},
     [SIDE_PRESS] = {.target = true},
     [SIDE_NAMES] = {.source = true, .buffer = true},
+    [SIDE_DELIVER] = {.target = true, .buffer = true},
 };
 
 /* Says all of a job, which is not open before. */
@@ -265,6 +266,7 @@ static const char *check_order(const struct serve_job *job, enum side_op op, uin
     case SIDE_OPEN:
     case SIDE_TOUR:
     case SIDE_PUT:
+    case SIDE_DELIVER:
         return job ? "a file is opened twice" : NULL;
     case SIDE_WALK:
     case SIDE_NAMES:
@@ -309,8 +311,7 @@ static const char *check(const struct serve *self, const struct serve_slot *slot
         return wrong;
     if (!(self->agreed.role == SIDE_SOURCE ? rule->source : rule->target))
         return "an operation that this role does not have";
-    bool pocket = request->op == SIDE_TAKE || request->op == SIDE_PUT;
-    if (rule->buffer && !pocket && request->tag >= self->agreed.slots_count)
+    if (rule->buffer && !codec_op_is_whole(request->op) && request->tag >= self->agreed.slots_count)
         return "data in a slot without a buffer";
     if (codec_op_gives(request->op) && request->slot.length > slot->slot.capacity)
         return "more bytes than a buffer has room for";
@@ -353,8 +354,8 @@ static void serve_job_answered(struct serve_slot *slot)
         job->touring = done;
     if (slot->op == SIDE_COMMIT)
         job->open = false; /* one that failed waits to be abandoned */
-    if (job->name->passing || slot->op == SIDE_ABANDON || (codec_op_begins(slot->op) && !done) ||
-        (slot->op == SIDE_COMMIT && done))
+    if (job->name->passing || slot->op == SIDE_ABANDON || slot->op == SIDE_DELIVER ||
+        (codec_op_begins(slot->op) && !done) || (slot->op == SIDE_COMMIT && done))
         job->name->used = false;
     slot->job = NULL;
 }
@@ -431,10 +432,43 @@ static void serve_hold(struct serve_slot *slot)
         };
 }
 
+/* Too soon: others came behind it, or there is another one. */
+static void serve_press_no_more(struct serve *self)
+{
+    if (self->pressing)
+        serve_answer(self, self->pressing);
+    self->pressing = NULL;
+}
+
+/* A PRESS is about those that are put only now, too, so it waits for them. */
 static void serve_start(struct serve *self, struct serve_slot *slot)
 {
+    bool delivers = slot->op == SIDE_DELIVER, presses = slot->op == SIDE_PRESS;
     slot->step = SERVE_WORKING;
-    side_start(self->side, &slot->slot, slot->op);
+    if (delivers || presses)
+        serve_press_no_more(self);
+    self->putting_count += delivers;
+    if (presses && self->putting_count > 0)
+        self->pressing = slot;
+    else
+        side_start(self->side, &slot->slot, delivers ? SIDE_PUT : slot->op);
+}
+
+/* A part of a DELIVER is done. true: all of it, well or not; a COMMIT that fails has closed its
+ * file. */
+static bool serve_delivered(struct serve *self, struct serve_slot *slot)
+{
+    struct slot *done = &slot->slot;
+    if (done->op == SIDE_COMMIT)
+        return true;
+    self->putting_count--;
+    if (done->result == 0)
+        side_start(self->side, done, SIDE_COMMIT);
+    if (self->putting_count == 0 && self->pressing)
+        side_start(self->side, &self->pressing->slot, SIDE_PRESS);
+    if (self->putting_count == 0)
+        self->pressing = NULL;
+    return done->result < 0;
 }
 
 /* A file too many is the client's mistake about its limits, but a harmless one. */
@@ -520,8 +554,9 @@ void serve_payload(struct serve *self, struct slot *slot, bool damaged)
 static void serve_done(struct serve *self, struct serve_slot *slot)
 {
     struct slot *done = &slot->slot;
-    if (done->result == 0 &&
-        (slot->op == SIDE_STORE || slot->op == SIDE_KEEP || slot->op == SIDE_PUT)) {
+    if (slot->op == SIDE_DELIVER && !serve_delivered(self, slot))
+        return;
+    if (done->result == 0 && codec_op_stores(slot->op)) {
         codec_tally_add(&slot->job->tally, done);
     } else if (done->result == 0 && codec_op_counts(slot->op)) {
         done->digest = digest_of(done->buffer, done->count);

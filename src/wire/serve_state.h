@@ -76,11 +76,13 @@ struct serve {
     struct serve_name *names; /* of the jobs, by the same index */
     struct serve_job *jobs;
     uint32_t jobs_count;
-    uint8_t *digests;     /* of the slots with a buffer */
-    uint8_t *sets;        /* the same */
-    uint8_t *pockets;     /* of the others */
-    struct queue answers; /* slots */
-    bool bye;             /* the client has said it */
+    uint8_t *digests;            /* of the slots with a buffer */
+    uint8_t *sets;               /* the same */
+    uint8_t *pockets;            /* of the others */
+    struct queue answers;        /* slots */
+    uint32_t putting_count;      /* DELIVERs that are not at their COMMIT yet */
+    struct serve_slot *pressing; /* the PRESS behind them; NULL: none */
+    bool bye;                    /* the client has said it */
 };
 
 static inline struct serve_slot *serve_slot_of(struct slot *slot)

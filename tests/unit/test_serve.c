@@ -390,6 +390,48 @@ static void control_slots_have_room_for_small_files(void **state)
     rig_close(rig);
 }
 
+static bool is_finished(const struct rig *rig, const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mtim.tv_sec == rig->job.facts[SIDE_SOURCE].mtime_seconds;
+}
+
+/* A PRESS that overtakes the writes at the server is about their commits, too. */
+static void what_is_delivered_is_put_and_committed(void **state)
+{
+    enum { BYTES = 5000 };
+    struct rig *rig = rig_open(SIDE_TARGET);
+    char other[128];
+    (void)state;
+    pretend_source(rig, BYTES);
+    rig->job.wish.attributes[ATTRIBUTE_TIMES] = ATTRIBUTE_DEFAULT;
+    struct job second = rig->job;
+    second.number = 8;
+    snprintf(other, sizeof(other), "%s2", rig->target);
+    second.target_path = other;
+    rig->slots[1].job = &second;
+    for (uint32_t i = 0; i < 2; i++) {
+        chunk_of(rig, &rig->slots[i], 0, 3);
+        rig->slots[i].conditional = true;
+        side_start(rig->side, &rig->slots[i], SIDE_DELIVER);
+    }
+    side_start(rig->side, control(rig), SIDE_PRESS);
+    int result = drain(rig);
+    if (result != -EAGAIN && result != -EOPNOTSUPP) { /* this file system takes files as a whole */
+        assert_int_equal(result, 0);
+        assert_filled(rig->target, BYTES, 3);
+        assert_filled(other, BYTES, 3);
+        assert_true(is_finished(rig, rig->target) && is_finished(rig, other));
+        assert_int_equal(call(rig, &rig->slots[0], SIDE_DELIVER), -EEXIST);
+        assert_int_equal(unlink(other), 0);
+        rig->job.target_path = other;
+        must(rig, &rig->slots[0], SIDE_DELIVER); /* neither has left its number open */
+        assert_filled(other, BYTES, 3);
+    }
+    rig_close(rig);
+}
+
 static void limits_of_the_server_bound_its_memory(void **state)
 {
     struct rig *rig = rig_make();
@@ -457,6 +499,7 @@ int main(void)
         cmocka_unit_test(engines_of_every_kind_serve),
         cmocka_unit_test(limits_are_never_more_than_wished),
         cmocka_unit_test(control_slots_have_room_for_small_files),
+        cmocka_unit_test(what_is_delivered_is_put_and_committed),
         cmocka_unit_test(limits_of_the_server_bound_its_memory),
         cmocka_unit_test(hello_that_wishes_for_too_much_gets_what_there_is),
         cmocka_unit_test(hello_that_needs_too_much_memory_is_refused_in_words),

@@ -25,7 +25,10 @@ enum {
     LANE_SMALL_MAX = 288, /* ... and small ones, that go as a whole */
     /* A step for each of them: commits share their syncs. */
     LANE_CONTROL_SLOTS = LANE_JOBS_MAX + LANE_SMALL_MAX,
-    LANE_POCKETS = 64, /* of these have a small buffer, where a side is far away */
+    /* So many of these have a small buffer, where a side is far away: one for each file of a batch,
+     * but less where memory is scarce. */
+    LANE_POCKETS_MIN = 64,
+    LANE_POCKETS_MAX = LANE_SMALL_MAX,
     LANE_CARRIES = 32, /* else so many are for CARRY without one: threads find something to do */
     LANES_MAX = 8,
     LANES_AUTO_MAX = 4,

@@ -154,6 +154,9 @@ struct life_run {
     /* Both sides are here, and nothing is wished that has to be known of a small file before it is
      * written: it may be carried. */
     bool carries;
+    /* The target is far away, and there are small buffers for a batch of files: of one that has
+     * such a buffer PUT and COMMIT are one message. */
+    bool delivers;
     /* So many targets that were looked at last were not there: the next one, perhaps, is not,
      * either, and need not be looked at by itself. Kept by lives. NULL: nobody counts. */
     uint32_t *targets_absent;

@@ -63,18 +63,20 @@ enum side_op {
     SIDE_CANCEL,  /* both: what waits at this file for the other end of a pipe comes back with
                      -ECANCELED, now and from now on. Nothing else is affected */
     /* Of a chunk whose digests differ, in the same slot and of the same range: */
-    SIDE_BLOCKS, /* target, after an EXAMINE with `blocks`: -> digests */
-    SIDE_DIFFER, /* source, after a FETCH that was `sparing`: digests -> the buffer is the source's
-                    chunk, of which only the blocks in `set` were moved (partial), or all. What the
-                    buffer has of others is what EXAMINE has read */
-    SIDE_PRESS,  /* target: its small files that wait for others need not: nothing else comes */
-    SIDE_NAMES,  /* source, bytes in: the next names of a walk that is listed, as names.h packs
-                    them; none: that was all */
-    SIDE_CARRY,  /* target, both sides being local: TAKE and PUT in one call. Without a buffer: in
+    SIDE_BLOCKS,  /* target, after an EXAMINE with `blocks`: -> digests */
+    SIDE_DIFFER,  /* source, after a FETCH that was `sparing`: digests -> the buffer is the source's
+                     chunk, of which only the blocks in `set` were moved (partial), or all. What the
+                     buffer has of others is what EXAMINE has read */
+    SIDE_PRESS,   /* target: its small files that wait for others need not: nothing else comes */
+    SIDE_NAMES,   /* source, bytes in: the next names of a walk that is listed, as names.h packs
+                     them; none: that was all */
+    SIDE_DELIVER, /* target that is far away, bytes in: PUT and, where that succeeds, COMMIT: one
+                     message and one answer. It fails as either, and then the job is not open */
+    SIDE_CARRY,   /* target, both sides being local: TAKE and PUT in one call. Without a buffer: in
                     one of the side's, of SMALL_POCKET_BYTES at least. -EAGAIN: as these; -EEXIST:
                     `conditional`, and there is something. Over a link it does not go */
 };
-#define SIDE_OPS_COUNT       (SIDE_NAMES + 1)    /* that may go over a link */
+#define SIDE_OPS_COUNT       (SIDE_DELIVER + 1)  /* that may go over a link */
 #define SIDE_ERASE_BYTES_MAX ((uint32_t)1 << 30) /* of one ERASE */
 
 enum slot_state {

@@ -53,14 +53,20 @@ uint16_t codec_decode_preamble(const uint8_t preamble[WIRE_PREAMBLE_BYTES],
  * wire's and back. Nothing to do on little-endian machines. */
 void codec_entries(void *entries, uint32_t count);
 
-/* Adds one STORE or KEEP. */
+/* Adds what was settled by an operation that codec_op_stores(). */
 void codec_tally_add(struct wire_tally *tally, const struct slot *slot);
 
 /* Does the request describe a file? */
 bool codec_op_describes(enum side_op op);
 
-/* Does its job stay, when it is done, until COMMIT or ABANDON? */
+/* Does it begin a job that is open: until COMMIT or ABANDON, or until DELIVER is done? */
 bool codec_op_begins(enum side_op op);
+
+/* Is it about a whole small file, so that a pocket is buffer enough? */
+bool codec_op_is_whole(enum side_op op);
+
+/* Does the tally count what it has settled? */
+bool codec_op_stores(enum side_op op);
 
 /* Do bytes go with the request? How many, unless packed; and with the reply. */
 bool codec_op_gives(enum side_op op);

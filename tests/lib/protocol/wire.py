@@ -28,7 +28,7 @@ CLASS_FILE, CLASS_CHANGED, CLASS_VERIFICATION, CLASS_PROTOCOL = 2, 4, 6, 10
 
 (DESCRIBE, OPEN, MAP, RECALL, FETCH, EXAMINE, STORE, KEEP, ERASE, SYNC, COMMIT, ABANDON, ADJUST, TOUR, WALK, MAKE, DETAIL,
  DRESS, LIST, MISSING, REMOVE, TAKE, PUT, CANCEL,
- BLOCKS, DIFFER, PRESS, NAMES_OF_LIST) = range(28)
+ BLOCKS, DIFFER, PRESS, NAMES_OF_LIST, DELIVER) = range(29)
 
 (KIND_NONE, KIND_REGULAR, KIND_FOLDER, KIND_DEVICE, KIND_OTHER, KIND_LINK, KIND_FIFO, KIND_SOCKET,
  KIND_CHARACTER) = range(9)
@@ -99,7 +99,7 @@ ASKED = {
     DETAIL: [("file", FILE), ("offset", "u64")] + ROOM, DRESS: [("file", FILE)] + GIVEN, LIST: [("file", FILE), ("offset", "u64")] + ROOM,
     MISSING: [("file", FILE)] + GIVEN, REMOVE: [("file", FILE)], TAKE: [("file", FILE)] + ROOM, PUT: [("file", FILE), ("conditional", "bool")] + GIVEN,
     CANCEL: [], BLOCKS: RANGE, DIFFER: RANGE + [("digest", "digest")], PRESS: [],
-    NAMES_OF_LIST: GIVEN,
+    NAMES_OF_LIST: GIVEN, DELIVER: [("file", FILE), ("conditional", "bool")] + GIVEN,
 }
 ANSWERED = {
     DESCRIBE: [("facts", FACTS), *NAMES, ("journal", "bool")], OPEN: [("facts", FACTS), *NAMES, ("opened", OPENED)],
@@ -109,9 +109,9 @@ ANSWERED = {
     TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8"), ("facts", FACTS)], DETAIL: [("next", "u64")] + COUNTED, DRESS: [],
     LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [("kept", "u64")],
     CANCEL: [], BLOCKS: COUNTED, DIFFER: [("partial", "bool"), ("set", "set"), ("digest", "digest")], PRESS: [],
-    NAMES_OF_LIST: [],
+    NAMES_OF_LIST: [], DELIVER: [("kept", "u64"), ("seal", "u64")],
 }
-REPORTED = (COMMIT, ABANDON, ADJUST, MAKE, DRESS, TAKE)
+REPORTED = (COMMIT, ABANDON, ADJUST, MAKE, DRESS, TAKE, DELIVER)
 
 # Wishes for owner, group, mode and times; one that is not LEAVE is kept where that is possible.
 KEEP_IT, LEAVE, ARCHIVE, ASKED_FOR = range(4)
