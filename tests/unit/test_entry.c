@@ -1,4 +1,6 @@
 /* test_entry.c - entries of a walk: there and back, no room, and what is not believed. */
+#include "facts_tests.h"
+
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
 #include "haul/disk/entry.h"
@@ -82,7 +84,7 @@ static void what_is_packed_comes_back(void **state)
         assert_int_equal(entry.type, all[i].type);
         assert_text(entry.name, all[i].name);
         assert_text(entry.text, all[i].text);
-        assert_memory_equal(&entry.facts, &all[i].facts, sizeof(facts));
+        assert_same_facts(&entry.facts, &all[i].facts);
         assert_int_equal(entry.errnum, all[i].errnum);
         assert_int_equal(entry.id, all[i].id);
         assert_int_equal(entry.complete, all[i].complete);

@@ -1,5 +1,6 @@
 /* test_place.c - nothing outside of the folder is reached, by any path, link or race; both with
  * openat2(2) and by the walk that stands in for it. And what file.c makes of a place. */
+#include "facts_tests.h"
 #include "in_child.h"
 #include "swapping.h"
 
@@ -561,11 +562,11 @@ static void file_under_wo_tells_nothing(void **state)
     for (size_t i = 0; i < COUNT_OF(silent); i++) {
         assert_int_equal(file_describe_in(&rig->place, silent[i], &facts, &rig->error), 0);
         const struct facts nothing = {.kind = FILE_NONE};
-        assert_memory_equal(&facts, &nothing, sizeof(facts));
+        assert_same_facts(&facts, &nothing);
     }
     assert_int_equal(file_describe_in(&rig->place, "sub", &facts, &rig->error), 0);
     const struct facts folder = {.kind = FILE_FOLDER};
-    assert_memory_equal(&facts, &folder, sizeof(facts));
+    assert_same_facts(&facts, &folder);
     assert_int_equal(file_open_source_in(&file, &rig->place, "file", &rig->error), -EACCES);
 }
 

@@ -1,5 +1,6 @@
 /* test_serve_restrict.c - a server that is restricted to a folder, and clients that ask for more:
  * over a connected pair of links, as in test_serve.c. How paths are resolved is in test_place.c. */
+#include "facts_tests.h"
 #include "scratch.h"
 #include "served.h"
 
@@ -406,12 +407,12 @@ static void wo_tells_nothing_of_old_files(void **state)
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         rig_job(rig, names[i]);
         must(rig, SLOTS, SIDE_DESCRIBE);
-        assert_memory_equal(&rig->job.facts[SIDE_TARGET], &none, sizeof(none));
+        assert_same_facts(&rig->job.facts[SIDE_TARGET], &none);
         assert_false(rig->job.journal_present);
         if (strcmp(names[i], "secret") == 0)
             break;
         must(rig, SLOTS, SIDE_OPEN);
-        assert_memory_equal(&rig->job.facts[SIDE_TARGET], &opened, sizeof(opened));
+        assert_same_facts(&rig->job.facts[SIDE_TARGET], &opened);
         assert_false(rig->job.target_readable);
         assert_true(rig->job.target_fresh);
         assert_int_equal(rig->job.journal, JOURNAL_ABSENT);
@@ -457,7 +458,7 @@ static void wo_tells_nothing_to_a_lane_that_joins(void **state)
     assert_int_equal(ftruncate(lead.fd, SIZE), 0);
     join(rig, "inside");
     must(rig, SLOTS, SIDE_OPEN);
-    assert_memory_equal(&rig->job.facts[SIDE_TARGET], &opened, sizeof(opened));
+    assert_same_facts(&rig->job.facts[SIDE_TARGET], &opened);
     assert_true(rig->job.target_fresh);
     assert_false(rig->job.target_readable);
     range(rig, 0);

@@ -1,5 +1,6 @@
 /* test_walk.c - what a walk tells, in which order, with how much memory; and of what is not there
  * any more, or something else. */
+#include "facts_tests.h"
 #include "in_child.h"
 #include "swapping.h"
 #include "walk_tests.h"
@@ -123,7 +124,7 @@ static void walk_tells_the_facts(void **state)
     assert_int_equal(file_describe_in(&grove->root, "file", &facts, &grove->err), 0);
     facts.evidence.seen_ns = grove->facts.evidence.seen_ns;
     assert_int_equal(grove->facts.links, 2);
-    assert_memory_equal(&grove->facts, &facts, sizeof(facts));
+    assert_same_facts(&grove->facts, &facts);
 }
 
 static void walk_in_a_folder_tells_the_same_evidence(void **state)
@@ -136,7 +137,7 @@ static void walk_in_a_folder_tells_the_same_evidence(void **state)
     walk_until(grove, "/file\n");
     assert_int_equal(file_describe_in(&grove->root, "file", &facts, &grove->err), 0);
     facts.evidence.seen_ns = grove->facts.evidence.seen_ns;
-    assert_memory_equal(&grove->facts, &facts, sizeof(facts));
+    assert_same_facts(&grove->facts, &facts);
 }
 
 static void walk_tells_names_of_owners_once(void **state)
