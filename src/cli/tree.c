@@ -256,8 +256,7 @@ static bool event_matters(const struct tour_event *event, const struct receipt *
 {
     switch (event->kind) {
     case TOUR_FILE:
-        return outcome_good(&receipt->outcome) && !receipt_skipped(receipt) &&
-               (!receipt_up_to_date(receipt) || event->changes[0]);
+        return outcome_good(&receipt->outcome) && !receipt_skipped(receipt) && event->changes[0];
     case TOUR_MADE:
         return event->made != JOB_UNCHANGED;
     case TOUR_REMOVED:

@@ -36,7 +36,8 @@ void itemize(char out[ITEMIZE_BYTES], const struct itemize *about)
     bool regular = source->kind == FILE_REGULAR;
     bool size = regular && source->size_bytes != target->size_bytes;
     bool times =
-        wish[ATTRIBUTE_TIMES] != ATTRIBUTE_LEAVE && source->mtime_seconds != target->mtime_seconds;
+        wish[ATTRIBUTE_TIMES] != ATTRIBUTE_LEAVE &&
+        (source->mtime_seconds != target->mtime_seconds || source->mtime_ns != target->mtime_ns);
     bool mode = wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE && source->kind != FILE_LINK &&
                 source->mode != target->mode;
     bool owner = wish[ATTRIBUTE_OWNER] != ATTRIBUTE_LEAVE && differs(about, OWNERS_USER);

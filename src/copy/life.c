@@ -500,13 +500,26 @@ static void life_describe(struct life *life)
         life_described(life);
 }
 
-/* In a tree whatever is in the way of a file goes, a folder with something in it only where that
- * was asked for. */
+static bool life_is_skipped(struct life *life)
+{
+    const char *skip = life_skip(life);
+    if (!skip)
+        return false;
+    life->progress->bytes_total = 0; /* it is no part of the run */
+    life->outcome = outcome_skipped(skip);
+    life_end(life);
+    return true;
+}
+
+/* In a tree whatever is in the way of a file that is copied goes, a folder with something in it
+ * only where that was asked for. */
 static bool life_clears(struct life *life)
 {
     enum file_kind kind = life->job.facts[SIDE_TARGET].kind;
     if (life->job.roots[SIDE_TARGET].number == 0 || kind == FILE_NONE || kind == FILE_REGULAR)
         return false;
+    if (life_is_skipped(life))
+        return true;
     life->job.wish.dry = life->run->wish->dry_run;
     life_enter(life, LIFE_CLEARING);
     return true;
@@ -536,13 +549,7 @@ static bool life_is_left_out(struct life *life)
     life_attributes_want(life);
     if (life_failed(life, life_refuse(life, &err), &err))
         return true;
-    const char *skip = life_skip(life);
-    if (!skip)
-        return false;
-    life->progress->bytes_total = 0; /* it is no part of the run */
-    life->outcome = outcome_skipped(skip);
-    life_end(life);
-    return true;
+    return life->state != LIFE_CLEARING && life_is_skipped(life); /* it was asked before that */
 }
 
 static void life_described(struct life *life)
@@ -1280,6 +1287,8 @@ static void life_committed(struct life *life)
         bool whole = life->small || nothing;
         life->proof.complete = whole || plan_complete(life->plan);
         life->proof.options_kept = life_options_kept(life);
+        if (life->progress->bytes_kept == life->progress->bytes_total)
+            life_itemize_kept(life);
         life_itemize_changed(life, ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS));
         life_note_links(life);
         bool keeps = !life_pipes(life, SIDE_TARGET);

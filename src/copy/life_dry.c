@@ -3,6 +3,8 @@
 
 #include "haul/copy/itemize.h"
 
+#include <string.h>
+
 /* --dry-run: what would become of the target, behind "would". */
 const char *life_would(const struct life *life)
 {
@@ -35,6 +37,13 @@ void life_itemize(struct life *life)
                                .target = job->facts[SIDE_TARGET],
                                .names = job->names,
                            });
+}
+
+void life_itemize_kept(struct life *life)
+{
+    char *letters = life->changes;
+    if (letters[0] && strspn(letters + 2, ".") == strlen(letters + 2))
+        letters[0] = '.';
 }
 
 void life_itemize_changed(struct life *life, uint8_t looked)

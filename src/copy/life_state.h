@@ -48,6 +48,8 @@ struct outcome life_compared(struct life *life, struct error *err);
 
 /* life_dry.c: what differs by the facts, as rsync itemizes it, into life->changes. */
 void life_itemize(struct life *life);
+/* ... and that all of its content was there: with nothing else it is no change. */
+void life_itemize_kept(struct life *life);
 /* ... and what the target's report says of these attributes (bits), which was looked at there. */
 void life_itemize_changed(struct life *life, uint8_t looked);
 /* ... and what would become of the target, behind "would". */

@@ -91,17 +91,20 @@ static void folder_finished(struct tour *tour, struct tour_task *task)
 
 /* ---- what is made ---- */
 
+/* As rsync, what takes the place of another kind is new. */
 static void task_itemize(struct tour_task *task)
 {
-    itemize(task->changes, &(struct itemize){
-                               .update = (char)(task->hard         ? 'h'
-                                                : task->attributes ? '.'
-                                                                   : 'c'),
-                               .wish = task->life.job.wish.attributes,
-                               .times = true,
-                               .source = task->facts,
-                               .target = task->before,
-                           });
+    const struct facts none = {.kind = FILE_NONE};
+    itemize(task->changes,
+            &(struct itemize){
+                .update = (char)(task->hard         ? 'h'
+                                 : task->attributes ? '.'
+                                                    : 'c'),
+                .wish = task->life.job.wish.attributes,
+                .times = true,
+                .source = task->facts,
+                .target = task->before.kind == task->facts.kind ? task->before : none,
+            });
 }
 
 /* A folder on the way to it counts as changed: its time is another one now. */
@@ -171,7 +174,8 @@ static void task_dressed(struct tour *tour, struct tour_task *task)
         task->attributes = true;
     }
     task_made(tour, task);
-    if (task->made != JOB_UNCHANGED)
+    if (task->attributes) /* else it is another one, and what is told is how it differs from the old
+                           */
         itemize_changed(task->changes, task->facts.kind, folder_silent, report->attributes_changed);
 }
 
@@ -251,8 +255,10 @@ static void task_make_returned(struct tour *tour, struct tour_task *task)
         task_lost(tour, task);
         task_fail(tour, task, life->error);
     } else {
-        task->made = life->job.made;
-        task->before = life->job.facts[SIDE_TARGET];
+        bool root = task->own && !task->own->parent && task->path[0] == '\0';
+        task->made = root && tour->start.target_fresh ? JOB_CREATED : life->job.made;
+        if (task->made != JOB_CREATED)
+            task->before = life->job.facts[SIDE_TARGET];
         task_dress(tour, task);
     }
 }

@@ -277,6 +277,13 @@ again() { # ARGUMENT...
     grep -q '^\.d\.\.\.p\.\.\.\.\. empty/$' did
     copied -aHn source new
     [ ! -e new ]
+    ln -sfn x source/fifo
+    "$HAUL" -aH --itemize-changes source/ target >did
+    grep -qx 'cL+++++++++ fifo -> x' did
+    "$HAUL" -aHc --itemize-changes source/ target >did # read, and nothing differs, but perhaps where holes are
+    expect "lines" "$(grep -vE ' holes$|^[0-9]+ files:' did)" ""
+    "$HAUL" -aH --itemize-changes source/ new >did
+    grep -qx 'cd+++++++++ ./' did
 }
 
 @test "without -r, -l, -D what is no file is skipped and said; -r alone takes folders and files" {

@@ -18,7 +18,11 @@ tree() { # PATH
     ln -s a.c "$1/src/link.o"
 }
 
-# haul and rsync leave the same names with these arguments, in target, which old holds before.
+names() { # FOLDER
+    (cd "$1" && find . -printf '%p %y\n' | sort)
+}
+
+# haul and rsync leave the same names with these arguments, of the same kinds, in target, which old holds before.
 as_rsync() { # ARGS...
     local way
     rm -rf expected
@@ -33,7 +37,7 @@ as_rsync() { # ARGS...
         pull) copy "${far[@]}" -a "$@" "${sources[@]/#/h:$SCRATCH/}" target ;;
         esac
         expect_status 0
-        diff <(cd expected && find . | sort) <(cd target && find . | sort) || { echo "$way: $*"; show_run; return 1; }
+        diff <(names expected) <(names target) || { echo "$way: $*"; show_run; return 1; }
     done
 }
 
@@ -106,5 +110,17 @@ as_rsync() { # ARGS...
         # shellcheck disable=SC2086
         as_rsync $option
         diff -r --no-dereference expected target
+    done
+}
+
+@test "what is left out leaves what has its name at the target, whatever that is" {
+    local option
+    mkdir -p source old/folder/in
+    printf x | tee source/{link,fifo,folder} >/dev/null
+    ln -s nowhere old/link
+    mkfifo old/fifo
+    sources=(source/)
+    for option in --existing --ignore-existing --max-size=0 --min-size=50 --delete; do
+        as_rsync --force $option
     done
 }
