@@ -1,13 +1,13 @@
 /* tour_moved.c - --remove-source-files: what has left its source has its only copy at the target.
  * Where another source, or --delete, could come upon that name, it is noted before it is written,
- * for all tours of a run: by a digest of its path, in a temporary file. And as with rsync the first
- * source that has a name counts, whose tour is the last one: what others have under that name is
- * left out, and stays. */
+ * for all tours of a run: by a digest of its path, in a temporary file. And, moved or not, of
+ * several sources that have a name one counts, as with rsync: what the others have is left out. */
 #include "tour_state.h"
 
 #include "haul/base/hash.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
+#include "haul/base/rules.h"
 #include "haul/base/text.h"
 
 #include <errno.h>
@@ -86,19 +86,20 @@ void moved_begin(struct tour *tour)
     while (tour->source < start->sources_count &&
            start->sources[tour->source].root.number != start->roots[SIDE_SOURCE].number)
         tour->source++;
-    for (uint32_t i = tour->source + 1; i < start->sources_count; i++)
-        tour->shares |= start->path[0] == '\0' || source_brings(&start->sources[i], start->path);
+    for (uint32_t i = 0; i < start->sources_count; i++)
+        tour->shares |= i != tour->source &&
+                        (start->path[0] == '\0' || source_brings(&start->sources[i], start->path));
 }
 
-/* Of the sources that come later the next one that may bring this name; NULL: no more does. */
-static const struct job_root *later_source(const struct tour *tour, struct tour_task *task)
+/* The next of the other trees that may bring this name; NULL: no more does. */
+static const struct tour_source *other_source(const struct tour *tour, struct tour_task *task)
 {
     const struct tour_start *start = &tour->start;
-    for (uint32_t i = tour->source + 1 + task->asked; tour->shares && i < start->sources_count;
-         i++) {
-        task->asked++;
-        if (source_brings(&start->sources[i], task->path))
-            return &start->sources[i].root;
+    while (tour->shares && !task->own && task->asked < start->sources_count) {
+        const struct tour_source *source = &start->sources[task->asked++];
+        if (source->root.number != 0 && source->root.number != start->roots[SIDE_SOURCE].number &&
+            source_brings(source, task->path))
+            return source;
     }
     return NULL;
 }
@@ -121,7 +122,9 @@ static int moved_note(const struct tour *tour, const struct tour_task *task, str
 
 static void task_stays(struct tour *tour, struct tour_task *task, const struct job_root *other)
 {
-    log_note("%s: stays at the source: %s has this name, too, and counts", task->path, other->path);
+    if (tour->wish->tour.remove_source)
+        log_note("%s: stays at the source: %s has this name, too, and counts", task->path,
+                 other->path);
     task_lost(tour, task);
     task_end(tour, task);
 }
@@ -160,11 +163,11 @@ bool task_claim(struct tour *tour, struct tour_task *task)
     struct error err = {.class = ERROR_NONE};
     bool leaves = wish->remove_source && tour->config.moved && !task->own;
     bool noted = leaves && !tour->dry && (tour->shares || wish->delete || wish->force);
-    const struct job_root *later = leaves ? later_source(tour, task) : NULL;
-    if (later) {
+    const struct tour_source *other = other_source(tour, task);
+    if (other) {
         task->call = (struct life_call){.bytes = NULL};
         task_call(tour, task, STEP_YIELDING, SIDE_SOURCE, SIDE_DESCRIBE);
-        task->life.job.roots[SIDE_SOURCE] = *later;
+        task->life.job.roots[SIDE_SOURCE] = other->root;
         return false;
     }
     if (task_spoils(tour, task))
@@ -176,18 +179,22 @@ bool task_claim(struct tour *tour, struct tour_task *task)
     return false;
 }
 
+/* Of the sources that have a name the first one on the command line counts, whose tour is the last
+ * of theirs; but a folder before all that is none. */
 bool task_yields(struct tour *tour, struct tour_task *task)
 {
     const struct life *life = &task->life;
+    enum file_kind kind = life->result == 0 ? life->job.facts[SIDE_SOURCE].kind : FILE_NONE;
+    bool counts = task->asked - 1 > tour->source || kind == FILE_FOLDER;
     /* What is no folder there has nothing in it. */
-    if (life->result == -ENOTDIR ||
-        (life->result == 0 && life->job.facts[SIDE_SOURCE].kind == FILE_NONE))
-        return false;
-    if (life->result == 0) {
-        task_stays(tour, task, &life->job.roots[SIDE_SOURCE]);
+    if (life->result < 0 && life->result != -ENOTDIR && tour->wish->tour.remove_source) {
+        task_lost(tour, task);
+        task_fail(tour, task, life->error);
         return true;
     }
-    task_lost(tour, task);
-    task_fail(tour, task, life->error);
+    if (kind == FILE_NONE || !counts ||
+        rules_hide(tour->wish->tour.rules, task->path, kind == FILE_FOLDER))
+        return false;
+    task_stays(tour, task, &life->job.roots[SIDE_SOURCE]);
     return true;
 }

@@ -277,8 +277,13 @@ void folder_listed(struct tour *tour, struct tour_task *task)
     }
 }
 
-static bool source_is_named(const struct tour_start *start, const char *name)
+/* It brings that name, whatever it is, and is left out by no rule. */
+static bool source_is_named(const struct tour *tour, const char *name)
 {
+    const struct tour_start *start = &tour->start;
+    const struct rules *rules = tour->wish->tour.rules;
+    if (rules_hide(rules, name, false) && rules_hide(rules, name, true))
+        return false;
     for (uint32_t i = 0; i < start->sources_count; i++) {
         if (strcmp(start->sources[i].name, name) == 0)
             return true;
@@ -300,7 +305,7 @@ static uint32_t folder_leave_named(const struct tour *tour, struct tour_removal 
         return length;
     for (; entry_unpack(&in, &entry, &err) > 0; start = in.position) {
         size_t bytes = in.position - start;
-        if (source_is_named(&tour->start, entry.name))
+        if (source_is_named(tour, entry.name))
             continue;
         memmove(removal->bytes + left, removal->bytes + start, bytes);
         left += (uint32_t)bytes;

@@ -137,7 +137,7 @@ struct tour_task {
     struct facts before;    /* the target's */
     enum job_made made;
     bool attributes; /* all that was another one */
-    uint32_t asked;  /* sources that come later, whether they bring it, too */
+    uint32_t asked;  /* of all sources, whether they bring it, too */
     enum tour_event_kind event;
     enum file_kind gone_kind;
     char changes[12];
@@ -164,7 +164,7 @@ struct tour {
     enum tour_state state;
     bool dry, stopped;
     uint32_t source;    /* which of the run's it is */
-    bool shares;        /* one that comes later may bring the same names */
+    bool shares;        /* another one may bring the same names */
     bool broken;        /* something of the source is not known: nothing is deleted any more */
     bool broken_told;   /* that */
     uint64_t held_back; /* names that stay because of --max-delete */

@@ -379,14 +379,13 @@ same_names() {
     expect "there" "$(cat target/deep x/deep/inside)" againinside
 }
 
-# It is a folder that has nothing but its only copy.
+# It is a folder that has nothing but its only copy; and a folder counts before a file, as with rsync.
 @test "--remove-source-files: what leaves its source is not replaced by what another source has in the place of its folder" {
     mkdir -p a b/d/e target
     printf moved >b/d/e/x
     printf file >a/d
-    copy -a --force --delete --remove-source-files a/ b/ target/
-    expect_status 23
-    expect_words 'd: is left out: what is in a folder of this name at the target leaves another source'
+    copied -a --force --delete --remove-source-files a/ b/ target/
+    grep -q 'd: stays at the source: b/* has this name, too, and counts' err
     expect "there" "$(cat target/d/e/x a/d)" movedfile
     [ ! -e b/d/e/x ]
 }

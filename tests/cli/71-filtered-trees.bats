@@ -124,3 +124,25 @@ as_rsync() { # ARGS...
         as_rsync --force $option
     done
 }
+
+# With options that go by what is at the target an earlier source must not find there what a later one has brought.
+@test "of what several sources have under one name the first one counts, but a folder before a file; as rsync" {
+    local option
+    mkdir -p a b/folder c old
+    printf first >a/same && printf other >b/same && printf third >c/same && printf 4 >a/folder && printf 5 >b/folder/in
+    touch -d 2020-01-01 a/same
+    touch -d 2021-01-01 b/same
+    touch -d 2022-01-01 c/same
+    printf older >old/same && touch -d 2019-01-01 old/same
+    for option in --checksum --update --ignore-existing --existing --size-only --delete; do
+        for sources in "a/ b/" "b/ a/" "c/same a/" "a/ c/same b/" "b/same c/"; do
+            # shellcheck disable=SC2206
+            sources=($sources)
+            as_rsync $option
+            diff -r expected target
+        done
+    done
+    mkdir -p old/a
+    sources=(b/ a)
+    as_rsync --delete-excluded --exclude=/a
+}
