@@ -898,19 +898,18 @@ static void finish(struct options *options)
     link->settings_count = options->settings.count;
 }
 
-/* Each list has room for every word of the command line. */
+/* Each list has room for every word of the command line. All are in one piece of memory, so that of
+ * thousands of words no page is touched but those of the lists that they are in. */
 static int open_lists(struct options *options, int argc, struct error *err)
 {
+    const char ***const lists[] = {&options->operands, &options->words, &options->identities.items,
+                                   &options->settings.items, &options->ranges.items};
     size_t room = argc > 0 ? (size_t)argc : 1;
-    options->operands = calloc(room, sizeof(*options->operands));
-    options->identities.items = calloc(room, sizeof(*options->identities.items));
-    options->settings.items = calloc(room, sizeof(*options->settings.items));
-    options->filters = calloc(room, sizeof(*options->filters));
-    options->ranges.items = calloc(room, sizeof(*options->ranges.items));
-    options->words = calloc(room, sizeof(*options->words));
-    if (!options->operands || !options->words || !options->identities.items ||
-        !options->settings.items || !options->filters || !options->ranges.items)
+    options->filters = calloc(room, sizeof(*options->filters) + COUNT_OF(lists) * sizeof(**lists));
+    if (!options->filters)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        *lists[i] = (const char **)(void *)(options->filters + room) + i * room;
     return 0;
 }
 
@@ -1017,12 +1016,7 @@ void options_close(struct options *options)
 {
     if (!options)
         return;
-    free(options->operands);
-    free(options->words);
-    free(options->identities.items);
-    free(options->settings.items);
-    free(options->filters);
-    free(options->ranges.items);
+    free(options->filters); /* and all other lists */
     memset(options, 0, sizeof(*options));
 }
 
