@@ -72,10 +72,9 @@ int proc_lines_open(struct proc_lines *lines, const char *root, const char *path
 int proc_figure(const char *path, const char *key, uint64_t *value)
 {
     size_t key_length = strlen(key);
-    AUTO_PROC_LINES lines = {.fd = -1};
-    int rc = proc_lines_open(&lines, "", path);
-    if (rc)
-        return rc;
+    AUTO_PROC_LINES lines = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
+    if (lines.fd < 0)
+        return -errno;
     char *line = proc_lines_next(&lines);
     while (line && strncmp(line, key, key_length) != 0)
         line = proc_lines_next(&lines);

@@ -23,12 +23,13 @@ void beside_name(char out[BESIDE_NAME_BYTES], const char *name, const char *suff
     char digits[HASH_DIGITS + 1];
     const char *dash = suffix[0] ? "-" : "";
     size_t bytes = 1 + strlen(name) + MARK_BYTES + strlen(dash) + strlen(suffix);
-    hash_digits(digits, name);
-    if (bytes < BESIDE_NAME_BYTES)
+    if (bytes < BESIDE_NAME_BYTES) {
         snprintf(out, BESIDE_NAME_BYTES, ".%s" MARK "%s%s", name, dash, suffix);
-    else
-        snprintf(out, BESIDE_NAME_BYTES, HASHED "%s%s%.*s", digits, dash, BESIDE_SUFFIX_BYTES_MAX,
-                 suffix);
+        return;
+    }
+    hash_digits(digits, name);
+    snprintf(out, BESIDE_NAME_BYTES, HASHED "%s%s%.*s", digits, dash, BESIDE_SUFFIX_BYTES_MAX,
+             suffix);
 }
 
 /* "", or a dash and a suffix. */

@@ -73,11 +73,14 @@ bool ledger_lies(const struct place *place, const struct job *job)
     if (job->wish.journal_path)
         return access(job->wish.journal_path, F_OK) == 0 || !means_absent(errno);
     ledger_name(name, last, job);
-    char path[PATH_MAX];
-    int length = snprintf(path, sizeof(path), "%.*s%s", (int)(last - job->target_path),
-                          job->target_path, name);
-    if (!place && length < (int)sizeof(path)) /* most often, and in one call */
+    if (!place) { /* most often, and in one call */
+        size_t folder_bytes = (size_t)(last - job->target_path);
+        AUTO_FREE char *path = malloc(folder_bytes + sizeof(name)); /* stacks are small */
+        if (!path)
+            return true;
+        strcpy(mempcpy(path, job->target_path, folder_bytes), name);
         return lstat(path, &st) == 0 || !means_absent(errno);
+    }
     AUTO_CLOSE int fd = place_reach_folder(place, job->target_path, O_PATH);
     if (fd < 0)
         return !means_absent(-fd);
