@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -258,6 +259,16 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
         life_read(life);
 }
 
+/* false: there is no memory for it. */
+static bool life_note_source(struct life *life, const struct facts *source)
+{
+    if (!life->found)
+        life->found = calloc(1, sizeof(*life->found));
+    if (life->found)
+        life->found->source = *source;
+    return life->found;
+}
+
 void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
                const struct life_start *room)
 {
@@ -272,12 +283,12 @@ void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
     life_take_names(life, &lead->job);
     life->job.wish.join = true;
     life->job.sent_bytes = life->job.received_bytes = 0;
-    life->source_before = lead->job.facts[SIDE_SOURCE];
+    bool known = life_note_source(life, &lead->job.facts[SIDE_SOURCE]);
     life_enter(life, LIFE_OPENING_SOURCE);
-    if (chunk_bytes >= lead->job.chunk_bytes)
+    if (known && chunk_bytes >= lead->job.chunk_bytes)
         return;
-    error_set_class(&err, ERROR_MEMORY, ENOMEM,
-                    "there is no memory for another lane on the other side");
+    error_set_class(&err, ERROR_MEMORY, ENOMEM, "there is no memory for another lane%s",
+                    known ? " on the other side" : "");
     life_note_failure(life, -ENOMEM, &err, true);
     life_enter(life, LIFE_PARKED);
 }
@@ -335,6 +346,8 @@ void life_close(struct life *life)
     life_base_close(life);
     whole_close(life->whole);
     life->whole = NULL;
+    free(life->found);
+    life->found = NULL;
 }
 
 /* Nothing else is in the way of closing what is still open. */
@@ -758,11 +771,12 @@ static void life_joined(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
     struct facts *source = &life->job.facts[SIDE_SOURCE];
-    enum evidence_change change = evidence_compare(&life->source_before, source);
+    const struct facts *found = &life->found->source;
+    enum evidence_change change = evidence_compare(found, source);
     bool fuzzy = life->run->wish->fuzzy;
     if (fuzzy) /* as much of it as there was at the start */
-        *source = life->source_before;
-    source->mode = life->source_before.mode; /* as it is wanted */
+        *source = *found;
+    source->mode = found->mode; /* as it is wanted */
     if (change != EVIDENCE_CHANGED || fuzzy) {
         life_enter(life, LIFE_OPENING_TARGET);
         return;
@@ -1073,10 +1087,10 @@ static void life_compare_copied(struct life *life)
 static void life_count_repairs(struct life *life)
 {
     struct progress *progress = life->progress;
-    progress->bytes_repaired += progress->bytes_copied - life->copied_before_bytes;
-    progress->bytes_copied = life->copied_before_bytes;
-    progress->bytes_kept = life->kept_before_bytes;
-    progress->bytes_holes = life->holes_before_bytes;
+    progress->bytes_repaired += progress->bytes_copied - life->found->copied_bytes;
+    progress->bytes_copied = life->found->copied_bytes;
+    progress->bytes_kept = life->found->kept_bytes;
+    progress->bytes_holes = life->found->holes_bytes;
 }
 
 void life_copied(struct life *life)
@@ -1192,11 +1206,11 @@ static bool life_compares_again(struct life *life, const struct slot *slot)
 {
     bool touched = slot->result == -EAGAIN && slot->error->class == ERROR_CHANGED;
     if (life->kind != LIFE_COPY || !touched || life->compare_count == COMPARES_MAX ||
-        !life->job.target_readable || life->progress->bytes_unreadable > 0)
+        !life->job.target_readable || life->progress->bytes_unreadable > 0 ||
+        !life_note_source(life, &life->job.facts[SIDE_SOURCE]))
         return false;
     log_note("%s: comparing what was copied", slot->error->text);
     life->compare_count++;
-    life->source_before = life->job.facts[SIDE_SOURCE];
     life_enter(life, LIFE_LEAVING_SOURCE);
     return true;
 }
@@ -1219,16 +1233,17 @@ static void life_source_reopened(struct life *life)
     struct facts *source = &life->job.facts[SIDE_SOURCE];
     char shown[LIFE_SHOWN_BYTES];
     int result = 0;
-    bool changed = evidence_compare(&life->source_before, source) == EVIDENCE_CHANGED;
+    const struct facts *found = &life->found->source;
+    bool changed = evidence_compare(found, source) == EVIDENCE_CHANGED;
     if (changed && life->run->wish->fuzzy) {
-        *source = life->source_before;
+        *source = *found;
         life_lives_with_change(life);
         return;
     }
     if (changed)
         result = error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
                                  life_shown(life, SIDE_SOURCE, shown));
-    *source = life->source_before; /* the target gets the attributes that it was opened with */
+    *source = *found; /* the target gets the attributes that it was opened with */
     if (result == 0)
         result = life_make_compare_plan(life, &err);
     if (!life_failed(life, result, &err))

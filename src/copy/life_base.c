@@ -167,13 +167,13 @@ static int base_keep(void *argument, struct error *err)
     struct life *life = argument;
     const struct job *job = &life->job;
     int result = life_digest_finish(life, job->seal, err);
-    return result < 0 ? result : replace_end(&life->digesting.replace, err);
+    return result < 0 ? result : replace_end(&life->digesting->replace, err);
 }
 
 bool life_base_keep(struct life *life)
 {
     struct error err = {.class = ERROR_NONE};
-    if (!life->base || !life->digesting.manifest)
+    if (!life->base || !life->digesting || !life->digesting->manifest)
         return false;
     if (base_begin(life, BASE_KEEPING, base_keep, &err) == 0)
         return true;
@@ -184,7 +184,7 @@ bool life_base_keep(struct life *life)
 void life_base_lost(struct life *life, const struct error *err)
 {
     log_error("%s", err->text);
-    replace_undo(&life->digesting.replace);
+    replace_undo(&life->digesting->replace);
     life->manifest_made = false;
     life->base_lost = true;
 }

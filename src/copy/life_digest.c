@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static const struct digest unlisted;
@@ -35,7 +36,7 @@ static int digest_errand(struct life *life, int (*run)(void *argument, struct er
                          int (*then)(struct life *life, struct error *err), struct error *err)
 {
     life->want = LIFE_WANTS_NOTHING;
-    life->digesting.then = then;
+    life->digesting->then = then;
     return errand_begin(&life->errand, run, life, err);
 }
 
@@ -43,7 +44,7 @@ int life_digest_errand_ended(struct life *life, struct error *err)
 {
     int result = errand_end(life->errand, err);
     life->errand = NULL;
-    return result < 0 ? result : life->digesting.then(life, err);
+    return result < 0 ? result : life->digesting->then(life, err);
 }
 
 /* A batch of a manifest goes out at once: it is a record of what was synced, and is synced itself
@@ -73,7 +74,7 @@ static int manifest_write(struct journal *manifest)
 static const char *manifest_path(const struct life *life)
 {
     const struct copy_wish *wish = life->run->wish;
-    return wish->base_path ? life->digesting.replace.aside : wish->manifest_path;
+    return wish->base_path ? life->digesting->replace.aside : wish->manifest_path;
 }
 
 /* The manifest is bound to what the target will be after the commit: its inode, the source's size
@@ -83,8 +84,8 @@ static int manifest_open(void *argument, struct error *err)
     struct life *life = argument;
     const struct job *job = &life->job;
     const char *base = life->run->wish->base_path;
-    struct journal **manifest = &life->digesting.manifest;
-    if (base && replace_begin(&life->digesting.replace, base, err) < 0)
+    struct journal **manifest = &life->digesting->manifest;
+    if (base && replace_begin(&life->digesting->replace, base, err) < 0)
         return -err->errnum;
     const struct facts *source = &job->facts[SIDE_SOURCE];
     struct journal_header header = {
@@ -114,7 +115,7 @@ static int manifest_failed(const struct life *life, int result, struct error *er
 static int manifest_part(void *argument, struct error *err)
 {
     struct life *life = argument;
-    const struct life_digest *self = &life->digesting;
+    const struct life_digest *self = life->digesting;
     int result = 0;
     for (uint64_t i = 0; result == 0 && i < self->count; i++) {
         if (journal_noted(self->manifest) == JOURNAL_NOTES_MAX)
@@ -128,7 +129,7 @@ static int manifest_part(void *argument, struct error *err)
 static int manifest_end(void *argument, struct error *err)
 {
     struct life *life = argument;
-    struct journal *manifest = life->digesting.manifest;
+    struct journal *manifest = life->digesting->manifest;
     int result = manifest_write(manifest);
     if (result < 0)
         return manifest_failed(life, result, err);
@@ -139,7 +140,7 @@ static int manifest_end(void *argument, struct error *err)
 
 int life_digest_finish(struct life *life, uint64_t stamp, struct error *err)
 {
-    journal_stamp(life->digesting.manifest, stamp);
+    journal_stamp(life->digesting->manifest, stamp);
     return manifest_end(life, err);
 }
 
@@ -148,7 +149,7 @@ static int digest_ended(struct life *life, struct error *err)
 {
     (void)err;
     if (chunks_count(life) > 0) /* else the plan knows it */
-        life->digest = digest_fold_value(life->digesting.fold);
+        life->digest = digest_fold_value(life->digesting->fold);
     if (!life->run->wish->base_path)
         life_digest_close(life);
     return 1;
@@ -157,7 +158,7 @@ static int digest_ended(struct life *life, struct error *err)
 /* The next part, or the end. */
 static int digest_next(struct life *life, struct error *err)
 {
-    struct life_digest *self = &life->digesting;
+    struct life_digest *self = life->digesting;
     self->first += self->count;
     self->count = 0;
     life->offset = 0;
@@ -170,11 +171,12 @@ static int digest_next(struct life *life, struct error *err)
 
 int life_digest_begin(struct life *life, struct error *err)
 {
-    struct life_digest *self = &life->digesting;
     const struct copy_wish *wish = life->run->wish;
     life_digest_close(life); /* of a copy that is compared again */
-    *self = (struct life_digest){.fold = digest_fold_open()};
-    if (!self->fold)
+    life->digesting = calloc(1, sizeof(*life->digesting));
+    if (life->digesting)
+        life->digesting->fold = digest_fold_open();
+    if (!life->digesting || !life->digesting->fold)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a digest");
     return wish->manifest_path || wish->base_path
                ? digest_errand(life, manifest_open, digest_next, err)
@@ -184,7 +186,7 @@ int life_digest_begin(struct life *life, struct error *err)
 /* The part whose digests there is room for. */
 static void digest_begin_part(struct life *life, const struct slot *slot)
 {
-    struct life_digest *self = &life->digesting;
+    struct life_digest *self = life->digesting;
     uint64_t room = slot->capacity / sizeof(struct digest);
     self->count = min_u64(room, chunks_count(life) - self->first);
     self->index = self->data_start = 0;
@@ -194,7 +196,7 @@ static void digest_begin_part(struct life *life, const struct slot *slot)
 
 void life_digest_prepare(struct life *life, struct slot *slot)
 {
-    const struct life_digest *self = &life->digesting;
+    const struct life_digest *self = life->digesting;
     uint64_t size_bytes = life->job.facts[SIDE_SOURCE].size_bytes;
     if (life->op == SIDE_COMMIT)
         return;
@@ -214,7 +216,7 @@ void life_digest_prepare(struct life *life, struct slot *slot)
 /* Every chunk of the part has its digest. */
 static int digest_end_part(struct life *life, struct error *err)
 {
-    struct life_digest *self = &life->digesting;
+    struct life_digest *self = life->digesting;
     for (uint64_t i = 0; i < self->count; i++)
         digest_fold_add(self->fold, &digests_of(life)[i]);
     return self->manifest ? digest_errand(life, manifest_part, digest_next, err)
@@ -226,7 +228,7 @@ static int digest_end_part(struct life *life, struct error *err)
  * was damaged meanwhile. So what the target has there is compared with the source. */
 static int digest_look(struct life *life, struct error *err)
 {
-    struct life_digest *self = &life->digesting;
+    struct life_digest *self = life->digesting;
     struct digest *digests = digests_of(life);
     uint64_t size_bytes = life->job.facts[SIDE_SOURCE].size_bytes;
     for (; self->index < self->count; self->index++) {
@@ -243,7 +245,7 @@ static int digest_look(struct life *life, struct error *err)
 
 static int digest_mapped(struct life *life, const struct slot *slot, struct error *err)
 {
-    life->digesting.data_start = slot->extent_start;
+    life->digesting->data_start = slot->extent_start;
     if (slot->extent_start < slot->offset + slot->length)
         return digest_step(life, SIDE_TARGET, SIDE_EXAMINE);
     return digest_look(life, err);
@@ -251,7 +253,7 @@ static int digest_mapped(struct life *life, const struct slot *slot, struct erro
 
 static int digest_recalled(struct life *life, const struct slot *slot, struct error *err)
 {
-    const struct life_digest *self = &life->digesting;
+    const struct life_digest *self = life->digesting;
     const struct journal_entry *entries = (const void *)slot->buffer;
     for (uint32_t i = 0; i < slot->count; i++) {
         if (entries[i].chunk >= self->first && entries[i].chunk - self->first < self->count)
@@ -264,7 +266,7 @@ static int digest_recalled(struct life *life, const struct slot *slot, struct er
 /* If the source has changed meanwhile, that is what its COMMIT says. */
 static int digest_differs(const struct life *life, struct error *err)
 {
-    uint64_t chunk = life->digesting.first + life->digesting.index;
+    uint64_t chunk = life->digesting->first + life->digesting->index;
     return error_set_class(err, ERROR_MISMATCH, EIO,
                            "%s: byte %llu on is in no journal and not what the source has; run it "
                            "again",
@@ -274,7 +276,7 @@ static int digest_differs(const struct life *life, struct error *err)
 
 int life_digest_returned(struct life *life, struct slot *slot, struct error *err)
 {
-    struct life_digest *self = &life->digesting;
+    struct life_digest *self = life->digesting;
     switch (slot->op) {
     case SIDE_RECALL:
         return digest_recalled(life, slot, err);
@@ -313,15 +315,18 @@ int life_digest_undo(void *argument, struct error *err)
     const struct life *life = argument;
     if (!life->run->wish->base_path)
         return journal_remove(AT_FDCWD, life->run->wish->manifest_path, err);
-    replace_undo(&life->digesting.replace);
+    replace_undo(&life->digesting->replace);
     return 0;
 }
 
 void life_digest_close(struct life *life)
 {
-    digest_fold_close(life->digesting.fold);
-    journal_close(life->digesting.manifest);
-    replace_close(&life->digesting.replace);
-    life->digesting.fold = NULL;
-    life->digesting.manifest = NULL;
+    struct life_digest *self = life->digesting;
+    if (!self)
+        return;
+    digest_fold_close(self->fold);
+    journal_close(self->manifest);
+    replace_close(&self->replace);
+    free(self);
+    life->digesting = NULL;
 }

@@ -316,9 +316,9 @@ int life_make_compare_plan(struct life *life, struct error *err)
         .compare_bytes = source->size_bytes,
         .sparse = has_holes(source),
     };
-    life->copied_before_bytes = life->progress->bytes_copied;
-    life->kept_before_bytes = life->progress->bytes_kept;
-    life->holes_before_bytes = life->progress->bytes_holes;
+    life->found->copied_bytes = life->progress->bytes_copied;
+    life->found->kept_bytes = life->progress->bytes_kept;
+    life->found->holes_bytes = life->progress->bytes_holes;
     plan_close(life->plan);
     life->plan = NULL;
     if (life->whole)

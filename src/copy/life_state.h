@@ -55,6 +55,17 @@ void life_itemize_changed(struct life *life, uint8_t looked);
 /* ... and what would become of the target, behind "would". */
 const char *life_would(const struct life *life);
 
+/* The digest of digests from a journal: a part of the chunks after the other. */
+struct life_digest {
+    struct digest_fold *fold;
+    struct journal *manifest;
+    struct replace replace; /* --base-manifest: its names */
+    uint64_t first, count;  /* the part */
+    uint64_t index;         /* the chunk in it that is looked at */
+    uint64_t data_start;    /* where the source's next data begin, as far as it has told */
+    int (*then)(struct life *life, struct error *err); /* after the errand */
+};
+
 /* life_digest.c: what the journal knows of all chunks. Each call sets the next step (life->role,
  * life->op), which runs in buffers[0]; buffers[1] holds a part of the digests. */
 

@@ -165,17 +165,7 @@ struct life_run {
 };
 
 struct life;
-
-/* The digest of digests from a journal: a part of the chunks after the other. */
-struct life_digest {
-    struct digest_fold *fold;
-    struct journal *manifest;
-    struct replace replace; /* --base-manifest: its names */
-    uint64_t first, count;  /* the part */
-    uint64_t index;         /* the chunk in it that is looked at */
-    uint64_t data_start;    /* where the source's next data begin, as far as it has told */
-    int (*then)(struct life *life, struct error *err); /* after the errand */
-};
+struct life_digest;
 
 /* Bytes of this file that one lane has stored or kept, and how many of them are durable. */
 struct life_sync {
@@ -206,6 +196,12 @@ struct life_earlier {
     uint64_t repaired_bytes, chunks_repaired;
 };
 
+/* Before a copy is compared again. */
+struct life_found {
+    struct facts source; /* of HELP: as the lead has found it, and nothing else */
+    uint64_t copied_bytes, kept_bytes, holes_bytes;
+};
+
 struct life {
     struct job job; /* first: what the sides see of it, by slot->job */
     const struct life_run *run;
@@ -214,6 +210,22 @@ struct life {
     enum life_want want;
     enum side_role role;
     enum side_op op;
+    int result;            /* the first failure */
+    struct errand *errand; /* under way: a file of the client's own is read or written */
+
+    /* The pump's. Every turn looks at this, and at what stands before and behind it, of every file:
+     * it is near each other. */
+    struct life *next, *before;
+    uint32_t slots_count; /* in flight for it */
+    bool plan_ended;
+    bool batched; /* in that list of the pump's */
+    struct slot *buffers[2];
+    struct life_sync sync;
+
+    /* Whoever lets it run. */
+    bool admitted;           /* to be opened; until it has ended */
+    uint64_t admitted_bytes; /* of its source, as they were known then: opening finds out anew */
+    struct life **bin;       /* where it is put, by `next`, when it has ended; NULL: nowhere */
 
     struct life_call *call;    /* of CALL */
     struct plan *plan;         /* of HELP: the lead's */
@@ -232,14 +244,12 @@ struct life {
     bool
         cancelled[2]; /* by role: the pump has called back what waits for the other end of a pipe */
     bool helped;      /* further lanes were let at it: set by whoever did */
-    uint32_t compare_count;     /* how often the source was found touched */
-    bool source_changed;        /* while it was copied, which --fuzzy allows */
-    struct facts source_before; /* as it was then; of HELP: as the lead has found it */
-    uint64_t copied_before_bytes, kept_before_bytes, holes_before_bytes; /* the same */
+    uint32_t compare_count;   /* how often the source was found touched */
+    bool source_changed;      /* while it was copied, which --fuzzy allows */
+    struct life_found *found; /* ... and how everything was then. NULL: it was not found so */
     struct life_earlier earlier;
     uint64_t unreadable[2]; /* from, to: what was left out last, and not told yet */
-    struct errand *errand;  /* under way: a file of the client's own is read or written */
-    struct life_digest digesting;
+    struct life_digest *digesting;
     struct whole *whole;    /* COPY: its bytes, in order; NULL: nobody asks */
     bool manifest_made;     /* by this life: the file of that name is ours */
     struct life_base *base; /* --base-manifest; NULL: nobody asks */
@@ -252,8 +262,7 @@ struct life {
     bool undressed; /* details were asked for, and are not what they should be */
 
     /* What came of it. */
-    int result;               /* the first failure */
-    bool lost;                /* that: its side's link was lost, and another may be made */
+    bool lost;                /* `result`: its side's link was lost, and another may be made */
     struct progress counters; /* read by other threads */
     struct outcome outcome;
     struct outcome_proof proof;
@@ -266,19 +275,6 @@ struct life {
     uint32_t lanes;                    /* that had a part in it */
     uint64_t duration_ns;
     uint64_t started_ns;
-
-    /* Whoever lets it run. */
-    bool admitted;           /* to be opened; until it has ended */
-    uint64_t admitted_bytes; /* of its source, as they were known then: opening finds out anew */
-    struct life **bin;       /* where it is put, by `next`, when it has ended; NULL: nowhere */
-
-    /* The pump's. */
-    struct life_sync sync;
-    struct slot *buffers[2];
-    uint32_t slots_count; /* in flight for it */
-    bool plan_ended;
-    bool batched; /* in that list of the pump's */
-    struct life *next, *before;
 
     struct error *error; /* of `result`; the memory is the caller's */
 };
