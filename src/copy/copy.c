@@ -278,8 +278,7 @@ void copy_close(struct copy *copy)
 {
     if (!copy)
         return;
-    for (uint32_t i = 0; i < LANES_MAX; i++)
-        lane_close(copy->lanes[i]);
+    lane_close_all(copy->lanes);
     slab_close(&copy->pool.slab);
     while (copy->files_count > 0)
         copy_let_go(copy);

@@ -1,5 +1,5 @@
 /* lane_team.c - further lanes of one file: opened one after the other by a thread of its own, each
- * then run in its own thread. */
+ * then run in its own thread. And the end of all lanes. */
 #include "haul/copy/lane.h"
 
 #include "haul/base/clock.h"
@@ -313,4 +313,27 @@ void lane_team_finish(struct lane_team *team)
     lead->job.sent_bytes += team->closed.sent_bytes;
     lead->job.received_bytes += team->closed.received_bytes;
     free(team);
+}
+
+/* ---- the end of all lanes ---- */
+
+static void *team_part(void *lane)
+{
+    lane_close(lane);
+    return NULL;
+}
+
+void lane_close_all(struct lane **lanes)
+{
+    pthread_t threads[LANES_MAX];
+    bool running[LANES_MAX] = {false};
+    for (uint32_t i = 1; i < LANES_MAX; i++)
+        running[i] = lanes[i] && team_thread(&threads[i], team_part, lanes[i]) == 0;
+    for (uint32_t i = 0; i < LANES_MAX; i++) {
+        if (running[i])
+            pthread_join(threads[i], NULL);
+        else
+            lane_close(lanes[i]);
+        lanes[i] = NULL;
+    }
 }

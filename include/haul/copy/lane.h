@@ -124,6 +124,10 @@ int lane_redial(struct lane *lane, const struct lane_config *config, struct erro
 
 void lane_close(struct lane *lane); /* NULL is legal */
 
+/* All of them, LANES_MAX places: a goodbye takes some round trips, which go by for all at once.
+ * Blocks. */
+void lane_close_all(struct lane **lanes);
+
 /* ---- further lanes of one file ---- */
 
 /* Opens lanes one after the other (sshd's MaxStartups) and runs each in a thread of its own, while
