@@ -286,7 +286,7 @@ pulled() {
     server_start
     folders
     random_file here/file 3M
-    "${under[@]}" "$HAUL" --stats "${via[@]}" here/file "$FAR:$THERE/file" >out 2>err
+    "${under[@]}" "$HAUL" --stats "${via[@]}" here/file "$FAR:$THERE/file" >out 2>err || { cat err; return 1; }
     grep -q "$FAR" out
     cat out
     [ "$(grep -cE 'direct|window' out)" -ge 2 ]
