@@ -49,9 +49,10 @@ static bool local_withholds(const struct local *self, enum side_op op)
     return op == SIDE_MAP || op == SIDE_RECALL || op == SIDE_FETCH || op == SIDE_EXAMINE;
 }
 
-void local_cancel_all(struct side *side)
+void local_desert(struct side *side)
 {
     struct local *self = local_of(side);
+    atomic_store(&self->deserted, true);
     for (uint32_t i = 0; i < self->config.jobs_max; i++) {
         if (self->opens[i].used && self->opens[i].stream.used)
             local_stream_cancel(self, &self->opens[i]);

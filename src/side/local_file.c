@@ -213,6 +213,11 @@ static int local_open_target(struct local *self, struct work *work, struct job *
     int result = local_open_writing(work, job, err);
     if (result < 0)
         return result;
+    result = work_deserted(self, work); /* opening it may have taken long */
+    if (result < 0) {
+        local_undo(open, job);
+        return result;
+    }
     open->size_bytes = job->facts[SIDE_SOURCE].size_bytes;
     open->grows = piped && open->file.facts.kind == FILE_REGULAR;
     ledger_init(&open->ledger, &open->file, job);

@@ -12,6 +12,8 @@
 #include "haul/disk/small.h"
 #include "haul/side/side.h"
 
+#include <stdatomic.h>
+
 /* Who a request belongs to: the first member of every owner. */
 enum owner { OWNER_WORK = 0, OWNER_CACHE, OWNER_GROUP, OWNER_BATCH };
 
@@ -161,6 +163,7 @@ struct local {
     struct local_config config;
     struct cache_pool pool;
     struct sync_group group;
+    atomic_bool deserted; /* see local_desert(); calls ask it */
     struct roots roots;
     struct tours tours;
     struct systems systems;
@@ -188,11 +191,13 @@ void work_whole(struct local *self, struct work *work, enum request_kind kind, w
 /* Run `call` away from this thread. */
 void work_call(struct local *self, struct work *work, work_step *call, work_then *then);
 /* The same of a call that resolves the job's path, in work->place: the root of its tree is opened
- * for it. */
+ * for it. Not once nobody waits for it. */
 void work_call_placed(struct local *self, struct work *work, work_step *call, work_then *then);
 /* Ask `then` now and after each reap, with the same result, until it goes on: it unsets
  * work->waiting first. */
 void work_wait(struct local *self, struct work *work, work_then *then);
+/* Nobody waits for this any more: -ECANCELED, with words. Else 0. */
+int work_deserted(const struct local *self, const struct work *work);
 /* The operation is over; the slot is handed back. It may itself be what follows. */
 void work_finish(struct local *self, struct work *work, int result);
 /* The same of a failure that has no words yet. */

@@ -44,6 +44,14 @@ void work_whole(struct local *self, struct work *work, enum request_kind kind, w
     work_submit(self, work, then);
 }
 
+int work_deserted(const struct local *self, const struct work *work)
+{
+    if (!atomic_load(&self->deserted))
+        return 0;
+    return error_set_class(work->slot->error, ERROR_SOCKET, ECANCELED,
+                           "nobody waits for this any more");
+}
+
 static int work_run_call(void *argument)
 {
     struct work *work = argument;
@@ -52,7 +60,9 @@ static int work_run_call(void *argument)
     kernel_memory_look(work->self->config.kernel);
     if (!work->placed)
         return work->call(work->self, work);
-    int result = roots_hold(roots, &slot->job->roots[work->self->side.role], &work->place,
+    int result = work_deserted(work->self, work);
+    if (result == 0)
+        result = roots_hold(roots, &slot->job->roots[work->self->side.role], &work->place,
                             work->slot->error);
     if (result < 0)
         return result;

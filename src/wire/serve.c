@@ -317,8 +317,6 @@ static int serve_loop(struct serve *self, struct serve_notes *notes, struct erro
 static void serve_let_go(struct serve *self)
 {
     struct error ignored = {.class = ERROR_NONE};
-    if (self->side)
-        local_cancel_all(self->side);
     while (self->side && self->side->inflight > 0) {
         if (serve_reap(self, true, &ignored) < 0)
             break;
@@ -374,6 +372,8 @@ int serve_run(const struct serve_config *config, struct error *err)
     self->began_ns = clock_now_ns();
     int result = serve_session(self, &why);
     result = error_settle(&why, result, "the session failed");
+    if (self->side)
+        local_desert(self->side);
     if (result < 0) /* the client waits for a reason, and syncing may take long */
         session_say_bye(&self->session, &why, last_words_ns);
     serve_let_go(self);

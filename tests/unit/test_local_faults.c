@@ -356,6 +356,44 @@ static void engine_broken_is_told_by_reap(void **state)
     scripted->broken = false; /* so that close can drain */
 }
 
+/* The link was lost while OPEN waited for a slow disk; by another one the same copy has ended. */
+static void deserted_open_touches_nothing_that_another_has_finished(void **state)
+{
+    struct bench *bench = *state;
+    struct slot *done;
+    bench_source(bench, 2 * CHUNK);
+    bench_open_ends(bench, ENGINE_SYNC); /* a call is made by reap */
+    must(bench, bench->target, control(bench), SIDE_DESCRIBE);
+    bench->job.facts[SIDE_SOURCE].size_bytes = CHUNK; /* an older source was shorter */
+    side_start(bench->target, control(bench), SIDE_OPEN);
+    local_desert(bench->target);
+    write_file(bench->target_path, bench->content, bench->size_bytes, MODE);
+    struct stat before = stat_of(bench->target_path);
+    while (side_reap(bench->target, &done, 1, true) == 0)
+        ;
+    assert_int_equal(done->result, -ECANCELED);
+    assert_true(error_is_set(done->error));
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
+    assert_int_equal(stat_of(bench->target_path).st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+}
+
+static void deserted_what_is_open_is_ended_and_let_go(void **state)
+{
+    struct bench *bench = *state;
+    bench_source(bench, 3 * CHUNK);
+    bench_open_ends(bench, ENGINE_SYNC);
+    bench_open_files(bench);
+    copy_chunk(bench, &bench->slots[0], 0);
+    local_desert(bench->target);
+    must(bench, bench->target, control(bench), SIDE_ABANDON);
+    side_close(bench->target);
+    bench->target = bench_open_end(bench, SIDE_TARGET, ENGINE_SYNC, NULL);
+    must(bench, bench->target, control(bench), SIDE_OPEN);
+    copy_all(bench);
+    commit(bench);
+    assert_content(bench->target_path, bench->content, bench->size_bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +413,8 @@ int main(void)
         ON_BENCH(sync_beside_a_failing_writeback_is_never_durable),
         ON_BENCH(examine_writeback_failed_is_never_durable),
         ON_BENCH(engine_broken_is_told_by_reap),
+        ON_BENCH(deserted_open_touches_nothing_that_another_has_finished),
+        ON_BENCH(deserted_what_is_open_is_ended_and_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
