@@ -96,8 +96,8 @@ int local_open(struct side **out, const struct local_config *config, struct erro
 
 /* Nobody waits for what was begun any more, and perhaps somebody else does the same again: of that,
  * what resolves a path and has not begun fails instead, since what it would find may be another's
- * finished file by then; pipes are cancelled. What is open stays locked, and its steps go on. All of
- * it comes back by reap. */
+ * finished file by then; pipes are cancelled. What is open stays locked, and its steps go on. All
+ * of it comes back by reap. */
 void local_desert(struct side *side);
 
 #endif
