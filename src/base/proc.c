@@ -60,21 +60,30 @@ void proc_lines_close(struct proc_lines *lines)
     cleanup_close(&lines->fd);
 }
 
+static int lines_begin(struct proc_lines *lines, int fd)
+{
+    lines->fd = fd;
+    lines->start = lines->end = 0;
+    lines->too_long = false;
+    return fd < 0 ? -errno : 0;
+}
+
 int proc_lines_open(struct proc_lines *lines, const char *root, const char *path)
 {
     char full[PATH_MAX];
+    lines->fd = -1;
     if (!proc_join(full, root, path))
         return -ENAMETOOLONG;
-    lines->fd = open(full, O_RDONLY | O_CLOEXEC);
-    return lines->fd < 0 ? -errno : 0;
+    return lines_begin(lines, open(full, O_RDONLY | O_CLOEXEC));
 }
 
 int proc_figure(const char *path, const char *key, uint64_t *value)
 {
     size_t key_length = strlen(key);
-    AUTO_PROC_LINES lines = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
-    if (lines.fd < 0)
-        return -errno;
+    AUTO_PROC_LINES lines;
+    int rc = lines_begin(&lines, open(path, O_RDONLY | O_CLOEXEC));
+    if (rc)
+        return rc;
     char *line = proc_lines_next(&lines);
     while (line && strncmp(line, key, key_length) != 0)
         line = proc_lines_next(&lines);
@@ -107,7 +116,7 @@ uint64_t proc_figure_kb(const char *folder, const char *file, const char *key)
 /* "cpu  user nice system idle iowait ...", in ticks. */
 uint64_t proc_idle_ns(const char *root)
 {
-    AUTO_PROC_LINES lines = {.fd = -1};
+    AUTO_PROC_LINES lines;
     uint64_t idle, waiting;
     if (proc_lines_open(&lines, root, "/proc/stat") != 0)
         return NUM_UNKNOWN;

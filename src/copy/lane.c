@@ -165,7 +165,7 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
     lane->pool = pool;
     lane->slots_first = lane->part * part_slots;
     uint32_t digests_bytes = lane->chunk_bytes / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES;
-    lane->digests = calloc(lane->slots_count, digests_bytes);
+    lane->digests = malloc((size_t)lane->slots_count * digests_bytes);
     if (!lane->digests)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a lane");
     /* The rest is zeros, and a page of it is not touched before it is needed. */

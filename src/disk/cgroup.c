@@ -21,7 +21,7 @@ static bool list_has(const char *list, const char *word)
  * "4:cpu,memory:/a:b" or "0::/a:b"; only the first two colons separate (cgroups(7)). */
 static int own_path(const char *root, uint32_t version, char path[PATH_MAX])
 {
-    AUTO_PROC_LINES lines = {.fd = -1};
+    AUTO_PROC_LINES lines;
     int rc = proc_lines_open(&lines, root, "/proc/self/cgroup");
     if (rc)
         return rc;
@@ -123,10 +123,10 @@ static int find_version(struct cgroup *cgroup, uint32_t version)
 {
     const char *root = cgroup->root;
     char path[PATH_MAX];
-    AUTO_PROC_LINES lines = {.fd = -1};
     int rc = own_path(root, version, path);
     if (rc)
         return rc;
+    AUTO_PROC_LINES lines;
     rc = proc_lines_open(&lines, root, "/proc/self/mountinfo");
     if (rc)
         return rc;

@@ -26,7 +26,7 @@ static const uint64_t room_share = 8;
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=123": microseconds. */
 static uint64_t stalled_read(const char *root, const char *path)
 {
-    AUTO_PROC_LINES lines = {.fd = -1};
+    AUTO_PROC_LINES lines;
     int result = proc_lines_open(&lines, root, path);
     char *line;
     while (result == 0 && (line = proc_lines_next(&lines))) {

@@ -4,6 +4,7 @@
 #include "haul/disk/slab.h"
 
 #include "haul/base/num.h"
+#include "haul/base/proc.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -53,20 +54,20 @@ static void touch(struct slab *slab, size_t page_bytes)
  * and MADV_DONTFORK keep it from merging with others. 0 where /proc does not tell. */
 static uint64_t huge_bytes_between(uintptr_t start, uintptr_t end)
 {
-    FILE *smaps = fopen("/proc/self/smaps", "re");
-    if (!smaps)
+    AUTO_PROC_LINES lines;
+    if (proc_lines_open(&lines, "", "/proc/self/smaps") != 0)
         return 0;
-    char line[512];
+    const char key[] = "AnonHugePages:", *line;
     uint64_t total = 0;
     bool inside = false;
-    while (fgets(line, sizeof(line), smaps)) {
-        uint64_t from, to, kib; /* "%x" takes the A of AnonHugePages, but then finds no "-" */
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &from, &to) == 2)
-            inside = from >= start && to <= end;
-        else if (inside && sscanf(line, "AnonHugePages: %" SCNu64 " kB", &kib) == 1)
-            total += kib * KIB;
+    while ((line = proc_lines_next(&lines))) {
+        char *dash, *space; /* a number takes the A of AnonHugePages, but then there is no "-" */
+        uint64_t from = strtoull(line, &dash, 16);
+        if (*dash == '-')
+            inside = from >= start && strtoull(dash + 1, &space, 16) <= end && *space == ' ';
+        else if (inside && strncmp(line, key, sizeof(key) - 1) == 0)
+            total += strtoull(line + sizeof(key) - 1, NULL, 10) * KIB;
     }
-    fclose(smaps);
     return total;
 }
 

@@ -13,6 +13,9 @@
 #include "haul/net/dial.h"
 #include "haul/net/ssh_proxy.h"
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -30,7 +33,9 @@
 static bool cpu_has_aes(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
-    return __builtin_cpu_supports("aes");
+    /* Not __builtin_cpu_supports(), which comes with a constructor that looks in every run. */
+    unsigned int a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_AES) != 0;
 #elif defined(__aarch64__)
     return (getauxval(AT_HWCAP) & (1UL << 3)) != 0; /* HWCAP_AES */
 #elif defined(__arm__)

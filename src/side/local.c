@@ -237,10 +237,11 @@ static void local_close(struct side *side)
     struct local *self = local_of(side);
     engine_close(self->engine); /* drains: the kernel may own buffers */
     for (uint32_t i = 0; self->opens && i < self->config.jobs_max; i++) {
+        if (!self->opens[i].used) /* perhaps never: no page of it is touched now */
+            continue;
         ledger_close(&self->opens[i].ledger);
         cache_close(&self->opens[i].cache);
-        if (self->opens[i].used)
-            file_close(&self->opens[i].file);
+        file_close(&self->opens[i].file);
     }
     batch_close(&self->batch);
     carries_close(&self->carries);

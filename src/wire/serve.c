@@ -72,7 +72,7 @@ static int serve_make_slots(struct serve *self, struct error *err)
     self->names = calloc(self->jobs_count, sizeof(*self->names));
     self->jobs = calloc(self->jobs_count, sizeof(*self->jobs));
     uint32_t digests_bytes = agreed->chunk_bytes / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES;
-    self->digests = calloc(agreed->slots_count, digests_bytes);
+    self->digests = malloc((size_t)agreed->slots_count * digests_bytes);
     self->sets = calloc(agreed->slots_count, BLOCKS_SET_BYTES);
     self->pockets = slab_pockets(agreed->control_count, WIRE_POCKET_BYTES);
     if (!self->pockets || !self->slots || !self->errors || !self->names || !self->jobs ||

@@ -47,19 +47,20 @@ struct error {
  * err may be NULL. Returns -errnum, so that `return error_set(err, errno, "open %s", path);` works.
  */
 int error_set(struct error *err, int errnum, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4), cold));
 
 /* The same with a class, and without the errno's own words (the sentence says it all). Returns
  * -errnum. */
 int error_set_class(struct error *err, enum error_class class, int errnum, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5), cold));
 
 /* Put context in front of a recorded error: "CONTEXT: old text". No effect on an unset error. */
-void error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void error_prefix(struct error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3), cold));
 
 /* Take over `other` if err is unset. For failures only: where neither is set err gets words (EIO).
  * Returns -errno of err, never 0. */
-int error_take(struct error *err, const struct error *other);
+int error_take(struct error *err, const struct error *other) __attribute__((cold));
 
 /* As if nothing had been recorded. Of one that is not set no memory is written. */
 static inline void error_clear(struct error *err)

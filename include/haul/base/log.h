@@ -25,7 +25,8 @@ void log_range(enum log_range_kind kind, const char *path, unsigned long long of
                unsigned long long length);
 
 /* A line without a side, to the sink, when the level lets it through; any thread. */
-void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_line(enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3), cold));
 #define log_error(...)   log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define log_note(...)    log_line(LOG_NOTE, __VA_ARGS__)

@@ -19,7 +19,9 @@ struct proc_lines {
     char buffer[PROC_LINE_BYTES + 1];
 };
 
-/* `path` below `root` ("" or "/": as it is). 0 or -errno; proc_lines_close() follows either. */
+/* `path` below `root` ("" or "/": as it is). 0 or -errno; proc_lines_close() follows either.
+ * Nothing need be set before: of the buffer, which is on a stack, no page is touched that no line
+ * needs. */
 int proc_lines_open(struct proc_lines *lines, const char *root, const char *path);
 /* The next line without its newline, valid until the next call; NULL at the end. */
 char *proc_lines_next(struct proc_lines *lines);
