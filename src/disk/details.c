@@ -4,6 +4,7 @@
 
 #include "haul/base/bytes.h"
 #include "haul/base/cleanup.h"
+#include "haul/base/hash.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
 
@@ -534,6 +535,48 @@ static struct piece piece_of(const void *packed, uint32_t packed_bytes)
 bool details_go_on(const void *packed, uint32_t packed_bytes)
 {
     return piece_of(packed, packed_bytes).flags & PIECE_MORE;
+}
+
+/* Behind the name `from`; or within the value of a part, which comes next behind it. */
+static uint64_t row_place(const char *from, const struct record *part, uint32_t offset)
+{
+    uint64_t place = checksum_of(from, strlen(from), 1);
+    if (part && offset > 0) {
+        const uint32_t numbers[2] = {part->total, offset};
+        place = checksum_of(part->name, strlen(part->name), place);
+        place = checksum_of(numbers, sizeof(numbers), place);
+    }
+    return place;
+}
+
+/* Its names: where they begin has to be where those before have ended. */
+static bool row_takes_names(struct details_row *row, const struct piece *piece,
+                            const struct record *part)
+{
+    uint64_t wanted = row->seen & PIECE_XATTRS ? row->next : row_place("", NULL, 0);
+    uint64_t place = row_place(piece->from, part, part ? part->offset : 0);
+    uint32_t end = part ? part->offset + part->length : 0;
+    if (part && end < part->total)
+        row->next = row_place(piece->from, part, end);
+    else
+        row->next = piece->to[0] ? row_place(piece->to, NULL, 0) : 0;
+    return place == wanted && row->next != place;
+}
+
+bool details_follow(struct details_row *row, unsigned about, const void *packed,
+                    uint32_t packed_bytes)
+{
+    struct bytes bytes = bytes_reader(packed, packed_bytes);
+    const struct piece piece = piece_of(packed, packed_bytes);
+    const unsigned of = piece.flags & ~(unsigned)PIECE_MORE, lists = PIECE_ACCESS | PIECE_DEFAULT;
+    struct record first;
+    bool part = record_next(&bytes, &first) && first.kind == DETAIL_PART;
+    if (of == 0 || row->seen & of & lists ||
+        (of & PIECE_XATTRS && !row_takes_names(row, &piece, part ? &first : NULL)) ||
+        (of & lists && row->next != 0))
+        return false;
+    row->seen |= of;
+    return piece.flags & PIECE_MORE || (row->next == 0 && (row->seen & about) == about);
 }
 
 static bool is_about(const struct piece *piece, const char *name)

@@ -171,16 +171,17 @@ static void bent_tell(struct bent_link *bent, const struct lie *lie, struct wire
     }
 }
 
-/* Of details: one that cannot remain unsaid, as nobody but their source knows what they are. */
+/* Of details: one that cannot remain unsaid; what they are nobody but their source knows. Where the
+ * next piece is told to be: then one is left out, or comes twice. */
 static bool bent_is_told(const struct lie *lie)
 {
     const struct lie_field *field = lie_field_of(lie);
     bool whole = lie->deed == LIE_FAILED || lie->deed == LIE_STATUS || lie->deed == LIE_PAYLOAD ||
                  lie->deed == LIE_LENGTH || lie->deed == LIE_CUT;
-    bool ends = !lie->request && lie->op == SIDE_DETAIL && lie->value % 8 == 0 && field &&
+    bool next = !lie->request && lie->op == SIDE_DETAIL && field &&
                 field->offset == offsetof(struct wire_message, slot.extent_start);
     return whole || ((lie->deed == LIE_FIELD || lie->deed == LIE_FIELD_TOO) && field &&
-                     (!field->believed || ends));
+                     (!field->believed || next));
 }
 
 /* Is a whole answer of before one that nobody can find out? Those of a source are; a digest of

@@ -233,8 +233,10 @@ static void many_and_large(void **state)
 }
 
 /* The next piece in a buffer of that size, given to `to`; 0: that was the last one. */
-static uint64_t carry_piece(int from, int to, mode_t mode, size_t room, uint64_t position)
+static uint64_t carry_piece(int from, int to, mode_t mode, size_t room, uint64_t position,
+                            struct details_row *row)
 {
+    const unsigned about = PIECE_XATTRS | PIECE_ACCESS | PIECE_DEFAULT;
     struct details_wish wish = {.sets = DETAILS_XATTRS | DETAILS_ACLS, .position = position};
     uint8_t *small = malloc(room + 1); /* the sanitizer watches its end */
     struct bytes out = bytes_writer(small, room);
@@ -242,6 +244,9 @@ static uint64_t carry_piece(int from, int to, mode_t mode, size_t room, uint64_t
     const struct details piece = {.packed = small, .packed_bytes = (uint32_t)out.length};
     assert_true(details_good(small, (uint32_t)out.length));
     assert_int_equal(details_go_on(small, (uint32_t)out.length), wish.position > 0);
+    assert_true(details_follow(row, about, small, (uint32_t)out.length));
+    struct details_row again_row = *row; /* never twice */
+    assert_false(details_follow(&again_row, about, small, (uint32_t)out.length));
     for (int again = 0; again < 2; again++) {
         assert_int_equal(details_set(to, mode, DETAILS_XATTRS, &piece), 0);
         assert_int_equal(details_set(to, mode, DETAILS_ACLS, &piece), 0);
@@ -250,6 +255,26 @@ static uint64_t carry_piece(int from, int to, mode_t mode, size_t room, uint64_t
     }
     free(small);
     return wish.position;
+}
+
+/* Any one of them, by a source that goes on behind it; or the last ones. */
+static void assert_none_may_be_left_out(int fd, mode_t mode, size_t room, uint32_t count)
+{
+    const unsigned about = PIECE_XATTRS | PIECE_ACCESS | PIECE_DEFAULT;
+    uint8_t *small = malloc(room + 1);
+    for (uint32_t left_out = 0; left_out < count; left_out++) {
+        struct details_wish wish = {.sets = DETAILS_XATTRS | DETAILS_ACLS};
+        struct details_row row = {.next = 0};
+        bool follows = true;
+        for (uint32_t i = 0; i < count; i++) {
+            struct bytes out = bytes_writer(small, room);
+            assert_int_equal(details_read(fd, mode, &wish, &out), 0);
+            if (i != left_out)
+                follows = follows && details_follow(&row, about, small, (uint32_t)out.length);
+        }
+        assert_true(left_out + 1 == count ? follows : !follows); /* the last one is asked for */
+    }
+    free(small);
 }
 
 /* Whatever fits into one, with what was there before: other values, surplus between, before and
@@ -290,9 +315,11 @@ static void in_pieces(void **state)
         put(to, "user.large", large, 700);
         put(to, "user.zz", "surplus", 7);
         uint64_t position = 0;
+        struct details_row row = {.next = 0};
         do
-            position = carry_piece(from, to, st.st_mode, room, position);
+            position = carry_piece(from, to, st.st_mode, room, position, &row);
         while (position > 0 && ++count < 100);
+        assert_none_may_be_left_out(from, st.st_mode, room, (uint32_t)count + 1);
         assert_true(room > 2500 || count > 0);
         assert_int_equal(carry_over(rig, from, to), 0);
     }

@@ -39,6 +39,7 @@
 #include "haul/copy/copy.h"
 #include "haul/copy/errand.h"
 #include "haul/copy/plan.h"
+#include "haul/disk/details.h"
 #include "haul/disk/replace.h"
 #include "haul/side/side.h"
 
@@ -256,6 +257,7 @@ struct life {
     bool base_lost;         /* it could not be written */
     uint32_t details_bytes; /* DRESSING: in the buffer */
     uint64_t details_next;  /* DETAILING: from where on; DRESSING: where the next piece is, or 0 */
+    struct details_row details_row; /* of the pieces so far */
     struct life_dressed {
         uint8_t changed, lost, asked; /* as in the side's report: of the pieces so far */
     } dressed;

@@ -84,6 +84,18 @@ bool details_good(const void *packed, uint32_t packed_bytes);
 /* They are a piece, and not the last one. */
 bool details_go_on(const void *packed, uint32_t packed_bytes);
 
+/* How far the pieces of one file have come; all zeros: nothing has. */
+struct details_row {
+    uint64_t next; /* where the next one has to begin; 0: nowhere */
+    unsigned seen; /* what they were about, enum piece_flags */
+};
+
+/* Is it the piece that follows, and, if it is the last one, were all of them about `about` (enum
+ * piece_flags)? What goes all together is one, too. false: something between was left out, or has
+ * changed meanwhile. */
+bool details_follow(struct details_row *row, unsigned about, const void *packed,
+                    uint32_t packed_bytes);
+
 /* Has the file exactly these, of one set? What cannot be read is not right. */
 bool details_right(int fd, mode_t mode, enum details_set set, const struct details *wanted);
 
