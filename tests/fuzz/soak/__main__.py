@@ -82,7 +82,9 @@ def play(players, options):
 
 def main():
     options = options_of(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # nothing stays mounted
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     os.environ.update(LC_ALL="C.UTF-8", ASAN_OPTIONS="exitcode=99:detect_stack_use_after_return=1", UBSAN_OPTIONS="print_stacktrace=1",
                       TSAN_OPTIONS="exitcode=99 report_thread_leaks=0")  # a second signal ends at once
     for name in ("HAUL_RSH", "SSH_AUTH_SOCK"):

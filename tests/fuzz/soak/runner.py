@@ -234,7 +234,8 @@ class _Run:
                                           stderr=subprocess.DEVNULL, cwd=self.world.root)
             return True
         victims = {"client": lambda: [self.process.pid], "server": self.world.server_pids, "link": getattr(self.world, "link_pids", None)}
-        pids = victims[self.stop.victim]()
+        ours = _with_descendants([os.getpid()])  # one that has ended may have left its number to anybody
+        pids = [pid for pid in victims[self.stop.victim]() if pid in ours]
         for pid in pids * (2 if self.stop.twice else 1):
             try:
                 os.kill(pid, self.stop.signal)
