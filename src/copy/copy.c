@@ -14,6 +14,7 @@
 #include "haul/base/num.h"
 #include "haul/base/pack.h"
 #include "haul/base/text.h"
+#include "haul/disk/cache.h"
 #include "haul/disk/kernel_memory.h"
 #include "haul/disk/pipe.h"
 #include "haul/disk/pressure.h"
@@ -134,6 +135,16 @@ static struct budget_wish copy_memory_wish(const struct copy *copy, uint32_t lan
     };
 }
 
+/* --cache-max is for all lanes together. Where it leaves one of them two windows, the fewest, it
+ * leaves each as many. */
+static bool copy_windows_fit(const struct copy *copy, uint32_t lanes)
+{
+    const struct job_wish *file = &copy->wish.file;
+    uint64_t least = 2 * max_u64(CACHE_WINDOW_BYTES_MIN, copy->budget.chunk_bytes);
+    return !file->cache_max_set || file->cache_max_bytes < least ||
+           file->cache_max_bytes / lanes >= least;
+}
+
 /* As many as may be opened, but fewer where that leaves chunks that are worth the round trips. */
 static int copy_decide_lanes(struct copy *copy, uint32_t *lanes, struct error *err)
 {
@@ -152,11 +163,13 @@ static int copy_decide_lanes(struct copy *copy, uint32_t *lanes, struct error *e
         /* A wish of 0 is none, and one less than that the largest number. */
         bool good = result == 0 && copy->budget.chunk_bytes >=
                                        min_u64(LANE_CHUNK_BYTES_MIN, copy->wish.chunk_bytes - 1);
+        good = good && copy_windows_fit(copy, *lanes);
         if (good || fixed || *lanes == 1)
             break;
     }
     if (result < 0)
         return error_take(err, &why);
+    copy->wish.file.cache_max_bytes /= *lanes;
     log_verbose("memory: budget=%llu slots=%u chunk=%u window=%u lanes=%u limited_by=%s",
                 (unsigned long long)copy->budget.memory_bytes, copy->budget.slots_count,
                 copy->budget.chunk_bytes, copy->budget.window_bytes, *lanes,

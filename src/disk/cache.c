@@ -22,7 +22,6 @@ enum {
     /* Memory, offset and length are aligned to this or more everywhere but the tail. */
     BLOCK_BYTES = 4096,
     BLOCK_BYTES_MAX = 65536,
-    WINDOW_BYTES_MIN = 2 * 1024 * 1024,    /* of a large folio: dropping half of one does nothing */
     PLAIN_LOOK_BYTES = 1024 * 1024 * 1024, /* that much can be looked at without anybody waiting */
 };
 
@@ -33,7 +32,8 @@ static uint32_t choose_windows(const struct cache_pool *pool, const struct job *
                                uint32_t *windows_limit)
 {
     uint32_t window_bytes = (uint32_t)max_u64(pool->window_bytes, job->chunk_bytes);
-    uint32_t least = (uint32_t)min_u64(max_u64(WINDOW_BYTES_MIN, job->chunk_bytes), window_bytes);
+    uint32_t least =
+        (uint32_t)min_u64(max_u64(CACHE_WINDOW_BYTES_MIN, job->chunk_bytes), window_bytes);
     uint64_t most = job->wish.cache_max_set ? job->wish.cache_max_bytes : NUM_UNKNOWN;
     /* Being filled, being written back, being dropped. */
     *windows_limit = pool->windows_count ? pool->windows_count : 3;

@@ -114,6 +114,19 @@ in_lanes() { # WAY LANES
     done
 }
 
+# Two windows of 2 MiB are the fewest that a lane does with.
+@test "--cache-max is for all lanes together" {
+    server_start
+    sides push
+    copied -j 2 --strict --cache=window --cache-max=8M "${via[@]}" "$source" "$target"
+    rm "$target_file"
+    copy -j 4 --strict --cache=window --cache-max=8M "${via[@]}" "$source" "$target"
+    expect_status 42
+    copied --strict --cache=window --cache-max=8M "${via[@]}" "$source" "$target"
+    expect_under "lanes" "$(receipt .lanes)" 3
+    same "$source_file" "$target_file"
+}
+
 # Each of four lanes begins with four chunks, which is 1 MiB: it surely comes to the cut.
 lane_dies() { # WAY WHICH
     server_start

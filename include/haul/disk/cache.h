@@ -28,6 +28,7 @@ enum {
     CACHE_POOL_WINDOWS = 24, /* of all files */
     CACHE_EMPTIED_MAX = 8,   /* remembered: more than a file has open */
     CACHE_LINGERING_MAX = 2, /* of a file, beyond these, with pages that a drop has missed */
+    CACHE_WINDOW_BYTES_MIN = 2 * 1024 * 1024,  /* of a large folio: dropping half does nothing */
     CACHE_WINDOW_BYTES_MAX = 16 * 1024 * 1024, /* a chunk lies in one window */
     CACHE_WINDOW_PAGES_MAX = CACHE_WINDOW_BYTES_MAX / 4096,
     CACHE_HORIZON_BYTES = 16 * 1024 * 1024, /* further ahead than read-ahead reaches */
