@@ -59,6 +59,8 @@ static struct facts look(struct reserve *self, bool target, const char *path)
 {
     struct facts facts = {.kind = FILE_NONE};
     struct error ignored = {.class = ERROR_NONE};
+    if (target && self->operands->target_empty)
+        return facts;
     if (self->machines[target] == 0)
         file_recognise(path, &facts);
     if (self->machines[target] == 0 || !self->asks)

@@ -23,10 +23,12 @@
 #include "haul/copy/choice.h"
 #include "haul/copy/copy.h"
 #include "haul/copy/expand.h"
+#include "haul/disk/node.h"
 #include "haul/disk/pipe.h"
 #include "haul/disk/probe.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -193,7 +195,12 @@ static bool begin_one(struct transfer *transfer)
         fail(transfer, &err);
         return false;
     }
-    struct copy_part part = {.source_path = source, .target_path = path};
+    struct copy_part part = {
+        .source_path = source,
+        .target_path = path,
+        .unjournalled =
+            transfer->operands.target_empty && !transfer->options->wish.file.journal_path,
+    };
     if (transfer->units)
         units_part(transfer->units, &part);
     if (transfer->parts.count > 0) {
@@ -514,6 +521,8 @@ static int open_all(struct transfer *transfer, struct error *err)
         rc = find_trees_there(transfer, copy, err);
     if (rc == 0)
         rc = make_target(transfer, err);
+    operands->target_empty = operands->target_folder && operands->target.kind == ADDRESS_LOCAL &&
+                             node_folder_is_empty(AT_FDCWD, operands->target.path) == 0;
     return rc < 0 ? rc
                   : reserve_paths(copy, &transfer->operands, &transfer->options->wish,
                                   transfer->verify, err);

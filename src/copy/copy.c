@@ -796,6 +796,7 @@ bool copy_begin_part(struct copy *copy, const struct copy_part *part)
                                 .part_start = part->start,
                                 .part_end = part->end,
                                 .there = part->there,
+                                .unjournalled = part->unjournalled,
                             });
 }
 

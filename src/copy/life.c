@@ -220,6 +220,7 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
         .target_path = start->target_path,
         .chunk_bytes = start->chunk_bytes,
         .wish = life_wish(life, start),
+        .unjournalled = start->unjournalled,
         .names = start->names,
         .words = start->words,
     };

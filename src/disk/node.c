@@ -158,8 +158,7 @@ static int folder_open_up(int fd_folder, const char *name)
     return chmod(text_fd_link(link, fd), (now.st_mode & 07777) | S_IRWXU) == 0 ? 0 : -errno;
 }
 
-/* 0, or why it cannot be removed. */
-static int folder_is_empty(int fd_folder, const char *name)
+int node_folder_is_empty(int fd_folder, const char *name)
 {
     const struct dirent *entry;
     int fd = openat(fd_folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -169,11 +168,13 @@ static int folder_is_empty(int fd_folder, const char *name)
         cleanup_close(&fd);
         return result;
     }
-    while ((entry = readdir(folder)) &&
-           (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0))
-        continue;
+    do {
+        errno = 0;
+        entry = readdir(folder);
+    } while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+    int result = entry ? -ENOTEMPTY : -errno;
     closedir(folder);
-    return entry ? -ENOTEMPTY : 0;
+    return result;
 }
 
 /* One look and, where it is needed, one act. 1: it is there, and right; 0: look again; or -errno.
@@ -197,7 +198,7 @@ static int node_attempt(int fd_folder, const char *name, const struct node_wish 
     if (first)
         made->made = looked == 0 ? JOB_CHANGED : JOB_CREATED;
     if (dry) {
-        int room = looked == 0 && S_ISDIR(now.st_mode) ? folder_is_empty(fd_folder, name) : 0;
+        int room = looked == 0 && S_ISDIR(now.st_mode) ? node_folder_is_empty(fd_folder, name) : 0;
         return room < 0 ? room : 1;
     }
     if (looked == 0)

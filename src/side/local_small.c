@@ -241,8 +241,8 @@ static int put_bytes(struct local *self, struct work *work, const uint8_t *data,
 static int put_meets(const struct work *work)
 {
     const struct slot *slot = work->slot;
-    bool lies =
-        slot->conditional && place_may_read(work->place) && ledger_lies(work->place, slot->job);
+    bool lies = slot->conditional && !slot->job->unjournalled && place_may_read(work->place) &&
+                ledger_lies(work->place, slot->job);
     return lies ? put_refuse(slot) : 0;
 }
 

@@ -82,6 +82,19 @@ without_disk() {
     [ "$(grep -c 'syncfs(\|fsync(\|fdatasync(' "$SCRATCH/trace")" -le $((MANY / 4)) ]
 }
 
+@test "a journal is looked for beside each of them, but not where the folder was empty" {
+    without_disk
+    under=("${under[@]/trace=syncfs/trace=file,syncfs}")
+    copied many/* made
+    [ "$(grep -c '\.haul"' "$SCRATCH/trace")" -lt $((MANY / 2)) ]
+    rm made/*
+    echo >made/other
+    copied many/* made
+    [ "$(grep -c '\.haul"' "$SCRATCH/trace")" -ge "$MANY" ]
+    rm made/other
+    are_equal made
+}
+
 @test "what is unusual about some goes the ordinary way, and arrives as well" {
     random_file many/large $((300 * 1024)) 7
     truncate -s 200000 many/hole

@@ -204,6 +204,9 @@ static void carry_takes_and_puts_what_is_not_there(void **state)
         assert_int_equal(all_of_one(bench, i, SIDE_ABANDON), 0);
     }
     assert_int_not_equal(access(bench->paths[1], F_OK), 0);
+    bench->jobs[1].unjournalled = true; /* then nobody looks */
+    assert_int_equal(all_of_one(bench, 1, SIDE_CARRY), 0);
+    assert_int_equal(all_of_one(bench, 1, SIDE_ABANDON), 0);
     unlink(journal);
     close_beside(bench, source, folder, paths);
 }

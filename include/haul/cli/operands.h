@@ -26,6 +26,7 @@ struct operands {
     bool target_is_file;   /* -T */
     bool target_folder;    /* the files go inside, under their names */
     bool target_missing;   /* there is nothing; with -r the folder is made */
+    bool target_empty;     /* that folder is here, and there was nothing in it */
     uint32_t trees_count;  /* the last so many sources are trees; see trees_find() */
 };
 

@@ -116,6 +116,7 @@ struct copy_part {
                             is finished by a copy of all of it. end 0: all of it */
     bool there; /* all of them are, as somebody has proven: it is only committed. Where it looks
                    otherwise (a journal, a new target) it is compared all the same */
+    bool unjournalled; /* no journal lies beside the target */
 };
 
 /* The same with such a one. */

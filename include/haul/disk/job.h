@@ -149,6 +149,7 @@ struct job {
     enum job_made made;   /* MAKE */
     uint64_t seal; /* COMMIT of the target: evidence_seal() of what it is from now on; 0: nothing
                       proves it, or nobody has asked */
+    bool unjournalled; /* CARRY: no journal lies beside the target, as is known: does not travel */
     uint64_t kept_bytes; /* PUT, CARRY: of the file, that were there already */
     /* COMMIT, ABANDON, ADJUST, MAKE, DRESS. */
     struct side_report reports[2];

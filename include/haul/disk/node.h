@@ -36,4 +36,7 @@ struct node_made {
 int node_make(int fd_folder, const char *name, const struct node_wish *wish, bool dry,
               struct node_made *made);
 
+/* 0: there is nothing in this folder, which is no link; -ENOTEMPTY; or why that is not known. */
+int node_folder_is_empty(int fd_folder, const char *name);
+
 #endif
