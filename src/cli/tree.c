@@ -61,16 +61,12 @@ static struct facts look(struct copy *copy, const char *source)
     return facts;
 }
 
-/* A file goes as a tree only where others may be further names of it, or may have its name. */
-static bool takes(const struct operands *operands, const struct tour_wish *wish,
-                  const struct facts *facts)
+/* A file goes as a tree only where others may be further names of it. */
+static bool takes(const struct tour_wish *wish, const struct facts *facts, bool several)
 {
-    bool shares = wish->hard_links && operands->sources_count > 1 && facts->links > 1;
     switch (facts->kind) {
     case FILE_REGULAR:
-        for (uint32_t i = 0; wish->recursive && i < operands->sources_count; i++)
-            shares |= means_content(operands->sources[i]);
-        return shares;
+        return wish->hard_links && several && facts->links > 1;
     case FILE_FOLDER:
         return wish->recursive;
     case FILE_LINK:
@@ -93,8 +89,8 @@ static uint32_t place_of(char *const *trees, uint32_t count, const char *source)
 {
     bool content = means_content(source);
     for (uint32_t i = 0; i < count; i++) {
-        if (content || means_content(trees[i]) ||
-            strcmp(place_name(trees[i]), place_name(source)) == 0)
+        bool other = means_content(trees[i]);
+        if (other || (!content && strcmp(place_name(trees[i]), place_name(source)) == 0))
             return i;
     }
     return count;
@@ -117,7 +113,7 @@ int trees_find(struct operands *operands, const struct copy_wish *wish, struct c
     for (uint32_t i = 0; i < count; i++) {
         char *source = operands->sources[i];
         const struct facts facts = look(copy, source);
-        if (!takes(operands, &wish->tour, &facts)) {
+        if (!takes(&wish->tour, &facts, count > 1)) {
             operands->sources[files_count++] = source;
             continue;
         }

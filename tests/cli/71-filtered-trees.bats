@@ -128,14 +128,14 @@ as_rsync() { # ARGS...
 # With options that go by what is at the target an earlier source must not find there what a later one has brought.
 @test "of what several sources have under one name the first one counts, but a folder before a file; as rsync" {
     local option
-    mkdir -p a b/folder c old
+    mkdir -p a b/folder c old named/folder/in
     printf first >a/same && printf other >b/same && printf third >c/same && printf 4 >a/folder && printf 5 >b/folder/in
     touch -d 2020-01-01 a/same
     touch -d 2021-01-01 b/same
     touch -d 2022-01-01 c/same
     printf older >old/same && touch -d 2019-01-01 old/same
     for option in --checksum --update --ignore-existing --existing --size-only --delete; do
-        for sources in "a/ b/" "b/ a/" "c/same a/" "a/ c/same b/" "b/same c/"; do
+        for sources in "a/ b/" "b/ a/" "c/ b/ a/" "a/ named/folder b/"; do
             # shellcheck disable=SC2206
             sources=($sources)
             as_rsync $option
@@ -145,4 +145,8 @@ as_rsync() { # ARGS...
     mkdir -p old/a
     sources=(b/ a)
     as_rsync --delete-excluded --exclude=/a
+    sources=(c b/) # the target's folder itself is done when all is in it
+    touch -d 2018-01-01 b
+    as_rsync --times
+    expect "time of the folder" "$(stat -c %Y target)" "$(stat -c %Y b)"
 }
