@@ -620,10 +620,27 @@ static void life_source_described(struct life *life)
         life_enter(life, LIFE_WAITING);
 }
 
+/* In a tree a file that has other names at the target leaves them what they are, as with rsync and
+ * cp: another source may have one of them, or an older copy of the tree. What may be equal is
+ * compared where it is, and shared with them still. */
+static void life_leave_names(struct life *life)
+{
+    const struct job *job = &life->job;
+    const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
+    bool same = source->size_bytes == target->size_bytes &&
+                source->mtime_seconds == target->mtime_seconds &&
+                source->mtime_ns == target->mtime_ns;
+    if (job->roots[SIDE_TARGET].number > 0 && target->kind == FILE_REGULAR && target->links > 1 &&
+        !same && job->wish.part_end == 0 && !life->there)
+        life->job.wish.no_inplace = true;
+}
+
 static void life_target_described(struct life *life)
 {
-    if (life->kind == LIFE_COPY)
+    if (life->kind == LIFE_COPY) {
         row_add(life->run->targets_absent, life->job.facts[SIDE_TARGET].kind == FILE_NONE);
+        life_leave_names(life);
+    }
     if (life->kind == LIFE_LOOK)
         life_end(life);
     else
@@ -1297,7 +1314,7 @@ static void life_source_committed(struct life *life, const struct slot *slot)
     }
 }
 
-/* As cp and rsync --inplace, and unlike rsync without it. In a tree -H is about them. */
+/* As cp and rsync --inplace, and unlike rsync without it; and unlike a file of a tree. */
 static void life_note_links(const struct life *life)
 {
     const struct job *job = &life->job;

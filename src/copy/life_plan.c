@@ -196,8 +196,6 @@ static const char *road_of_wishes(const struct copy_wish *wish)
         return "how it is kept out of the cache was wished";
     if (file->journal_path || file->resume != RESUME_AUTO)
         return "its journal was wished";
-    if (file->no_inplace)
-        return "it is to be written beside its name";
     if (file->reflink == REFLINK_ALWAYS)
         return "it is to be had by reference";
     return wish->sparse ? "holes are to be made" : NULL;
@@ -219,6 +217,8 @@ const char *life_road(const struct life *life)
         return why;
     if (job->wish.part_end > 0)
         return "it is a part of a file";
+    if (job->wish.no_inplace)
+        return "it is to be written beside its name";
     if (life->run->wish->tour.rules && job->roots[SIDE_SOURCE].number == 0)
         return "a filter rule may leave it out";
     if (job->wish.reflink == REFLINK_AUTO && life->run->shares && *life->run->shares)

@@ -486,3 +486,35 @@ extra() { # FOLDER
     expect_status 23
     [ -e target/shut/x ] && [ -e target/shut/gone ] && [ ! -e target/open/gone ] && [ ! -e target/1 ] && [ ! -e target/gone ]
 }
+
+# Two files of the source whose names at the target are one, and an older copy of the tree by hard links.
+@test "a file that has other names at the target gets one of its own, and they stay what they were" {
+    local way size
+    far_is_here
+    for way in here push pull; do
+        for size in 5000 700000; do
+            rm -rf source target before kept
+            mkdir source target
+            random_file source/a $size 1
+            random_file source/b $size 2
+            random_file target/a $((size + 1)) 3
+            touch -d 2020-01-01 target/a
+            ln target/a target/b
+            cp -al target before
+            cp -a target kept
+            case $way in
+            here) copied -a source/ target ;;
+            push) copied "${far[@]}" -a source/ "far:$PWD/target" ;;
+            pull) copied "${far[@]}" -a "far:$PWD/source/" target ;;
+            esac
+            equal source target
+            equal kept before -H
+            again -a source/ target
+            expect "left" "$(ls -A target)" "$(printf 'a\nb')"
+            # With -H they are one again where the source's are.
+            ln -f source/a source/b
+            copied -aH source/ target
+            equal source target
+        done
+    done
+}
