@@ -49,6 +49,7 @@ static void folder_made(const struct tour *tour, struct tour_task *task)
     struct tour_folder *own = task->own;
     own->state = FOLDER_MADE;
     own->fresh = task->made == JOB_CREATED ||
+                 (task->made == JOB_CHANGED && !task->attributes) || /* something else was there */
                  (tour->start.target_fresh && !own->parent && own->name[0] == '\0');
     own->told = task->made != JOB_UNCHANGED;
     own->touched = own->told || task->attempts > 0 || tour_looks(tour);

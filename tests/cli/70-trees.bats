@@ -265,6 +265,8 @@ again() { # ARGUMENT...
     chmod 711 source/empty
     ln -sfn elsewhere source/dangling
     echo x >target/extra
+    mkdir -p source/turned/in
+    echo x | tee source/turned/in/file target/turned >/dev/null
     cp -a target before
     "$HAUL" -aHn --delete --itemize-changes source/ target >told
     equal before target
