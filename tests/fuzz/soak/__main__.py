@@ -1,13 +1,14 @@
 """The soak: random copies of the real program, told by a seed: /usr/bin/python3 tests/fuzz/soak [OPTIONS] BUILD
 
 Each seed is a story: of one file, here and there, with every option, device and kind of damage (copies.py), or of a tree that is
-killed and resumed (trees.py). After each run it is asked, without haul's code, whether bytes are wrong, whether something was
+killed and resumed (trees.py); with --only=beside of trees, options and operands that rsync is given, too (beside.py). After each run it is asked, without haul's code, whether bytes are wrong, whether something was
 called durable or up to date that is not, hangs, or is left: processes, journals, temporary names, descriptors, memory beyond
 the budget. A broken promise is printed with the line that replays it, the score at the end; the exit code is then 1.
 
   --seconds=N    how long (60)          --story=SEED   only this one, said step by step; --times=N repeats it
   --seed=N       the first seed (1); the next story has the next one. `random` takes a random one and prints it.
-  --only=KIND    copies or trees        --dir=FOLDER   where the files lie (a new folder below /var/tmp)
+  --only=KIND    copies, trees, beside  --dir=FOLDER   where the files lie (a new folder below /var/tmp)
+  --stories=N    so many, and not by time              --failures=N   end after so many broken ones (5)
 """
 import argparse
 import os
@@ -21,12 +22,12 @@ import time
 
 sys.dont_write_bytecode = True
 
+import beside  # noqa: E402
 import copies  # noqa: E402
 import runner  # noqa: E402
 import trees  # noqa: E402
 
-FAILURES_MAX = 5
-KINDS = {"copies": copies.Player, "trees": trees.Player}
+KINDS = {"copies": copies.Player, "trees": trees.Player, "beside": beside.Player}
 
 
 def kind_of(seed, only):
@@ -39,6 +40,8 @@ def options_of(arguments):
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--story", type=int)
+    parser.add_argument("--stories", type=int)
+    parser.add_argument("--failures", type=int, default=5)
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--only", choices=sorted(KINDS))
     parser.add_argument("--dir")
@@ -52,15 +55,15 @@ def seeds_of(options):
         return
     seed = random.SystemRandom().getrandbits(40) if options.seed == "random" else int(options.seed)
     print(f"from seed {seed} on", flush=True)
-    end = time.monotonic() + options.seconds
-    while time.monotonic() < end:
+    end, first = time.monotonic() + options.seconds, seed
+    while seed < first + options.stories if options.stories else time.monotonic() < end:
         yield seed
         seed += 1
 
 
 def report(seed, options, broken):
     only = f" --only={options.only}" if options.only else ""
-    print(f"BROKEN PROMISE in story {seed}:", *broken[:10], sep="\n  ")
+    print(f"BROKEN PROMISE in story {seed}:", *broken[:40], sep="\n  ")
     print(f"  replay: /usr/bin/python3 tests/fuzz/soak --story={seed}{only} {shlex.quote(options.build)}", flush=True)
 
 
@@ -73,7 +76,7 @@ def play(players, options):
         if broken:
             failures += 1
             report(seed, options, broken)
-        if failures == FAILURES_MAX:
+        if failures == options.failures:
             break
     print(*runner.score.lines(), sep="\n")
     print(f"{runner.score['runs']} runs, {failures} stories with a broken promise")
@@ -96,8 +99,8 @@ def main():
     os.makedirs(folder, exist_ok=True)
     players = {}
     try:
-        for kind, player in KINDS.items():
-            players[kind] = player(build, os.path.join(folder, kind), options.story is not None)
+        for kind in [options.only] if options.only else KINDS:
+            players[kind] = KINDS[kind](build, os.path.join(folder, kind), options.story is not None)
         runner.begin(os.path.join(build, "haul"))  # what the players have started is not haul's
         failures = play(players, options)
     finally:

@@ -1,0 +1,340 @@
+"""Stories told to haul and to rsync: the same random trees, an older target, one command. Of what is there afterwards, at the
+source and at the target, every difference is a broken promise, but for those that the manual tells (DOCUMENTED). So is a dry run
+that changes something or tells something else than what the run then does, and a second run that does something. A story that
+breaks a promise is told again with less, as long as it still does, and printed."""
+import os
+import random
+import re
+import shlex
+import stat
+import subprocess
+import time
+from dataclasses import dataclass, replace
+
+import command as commands
+import forest
+import runner
+
+SECONDS_MAX = 100
+THINNED_MAX = 200
+NOW = "now"
+FAR = """#!/bin/sh
+shift
+exec /bin/sh -c "exec $*"
+"""
+# What a run ends with, by its meaning.
+MEANINGS = {0: "good", 1: "refused", 3: "partly", 11: "partly", 23: "partly", 24: "partly", 25: "max-delete"}
+
+
+@dataclass
+class Run:
+    code: int
+    out: bytes
+    words: str
+
+    @property
+    def meaning(self):
+        return MEANINGS.get(self.code, f"exit code {self.code}")
+
+
+@dataclass
+class Case:
+    """One command beside the other."""
+    command: commands.Command
+    rsync: Run
+    haul: Run
+    began_ns: int
+    before: dict
+    of_rsync: dict
+    of_haul: dict
+
+
+@dataclass
+class Difference:
+    name: bytes
+    what: str
+    rsync: object
+    haul: object
+
+    def __str__(self):
+        return f"{self.name!r}: {self.what}: {self.haul!r}, with rsync {self.rsync!r}"
+
+
+# --- what is documented -----------------------------------------------------------------------------------------------
+
+def set_id(case, d):
+    "Set-user-ID and set-group-ID bits are taken from another machine ... only with -p or -a"
+    return d.what == "mode" and not case.command.perms and not (d.rsync ^ d.haul) & ~0o6000
+
+
+def size_only(case, d):
+    "--size-only: Their times stay"
+    return d.what == "mtime_ns" and case.command.has("--size-only")
+
+
+def no_times(case, d):
+    "--no-times: The next run then has to compare the contents"
+    return d.what == "mtime_ns" and case.command.has("--no-times")
+
+
+def not_recursive(case, d):
+    "With -r a SOURCE may be a folder ...; without, it is skipped with a message, exit code 23"
+    return d.what == "exit" and not case.command.has("-a", "-r") and d.rsync in ("good", "refused") and d.haul == "partly"
+
+
+def has_joined_files(look):
+    """A file of a tree that has other names at the target is replaced by haul; rsync then has to replace all files."""
+    return any(name.startswith(b"t/") and stat.S_ISREG(entry.kind) and len(entry.twins) > 1 for name, entry in look.items())
+
+
+def no_inplace(case, d):
+    "--no-inplace: its extended attributes and access control lists are only kept by -X and -A (and rsync without --inplace)"
+    replaced = case.command.has("--no-inplace") or has_joined_files(case.before)
+    return d.what in ("marks", "lists", "mode") and replaced and not case.command.has("-A" if d.what != "marks" else "-X")
+
+
+def named_file_in_place(case, d):
+    "In place all names of a target change, which one line notes; but (not) a file of a tree"
+    return d.what in ("twins", "content", "size", "mtime_ns", "mode", "owner") and has_joined_files(case.before) and \
+        "all of them have the new bytes" in case.haul.words
+
+
+def twins(case, d):
+    "No two files of a command may be one, by whatever name ... is refused before the first byte"
+    return case.haul.code == 1 and re.search("get the same name|are the same", case.haul.words) and case.of_haul == case.before
+
+
+def link_to_folder(case, d):
+    "--ignore-existing: Leave alone what is at the target already (rsync sets the time of a link that has the name of a folder)"
+    return d.what == "mtime_ns" and case.command.has("--ignore-existing") and case.of_haul[d.name] == case.before[d.name]
+
+
+def of_same_time(case, d):
+    "--update: Skip files whose target has a later modification time (rsync with --modify-window also one of the same time)"
+    return case.command.has("-u") and case.command.has("--modify-window")
+
+
+def existing(case, d):
+    "--existing: Make nothing new at the target (rsync makes the target's folder itself)"
+    return case.command.has("--existing") and d.name.rstrip(b"/") == os.fsencode(case.command.target.rstrip("/")) and \
+        d.name not in case.before
+
+
+def named_file_to_link(case, d):
+    "Of a symbolic link the file that it leads to (is written, where a file is named, as with cp)"
+    base = os.fsencode(case.command.target.rstrip("/")) + b"/"
+    links = [name for name, entry in case.before.items() if stat.S_ISLNK(entry.kind) and name.startswith(base)]
+    named = {base + os.path.basename(os.fsencode(source)) for source in case.command.sources}
+    return any(link in named for link in links)
+
+
+DOCUMENTED = [twins, link_to_folder, of_same_time, existing, named_file_to_link, set_id, size_only, no_times, not_recursive, no_inplace,
+              named_file_in_place]
+
+
+# --- what is compared -------------------------------------------------------------------------------------------------
+
+FIELDS = ["mode", "owner", "size", "link", "device", "content", "marks", "lists", "twins", "mtime_ns"]
+
+
+def differences(case):
+    for name in sorted(set(case.of_rsync) | set(case.of_haul)):
+        one, other = case.of_rsync.get(name), case.of_haul.get(name)
+        if not one or not other:
+            yield Difference(name, "is", one and stat.filemode(one.kind), other and stat.filemode(other.kind))
+        elif one.kind != other.kind:
+            yield Difference(name, "kind", stat.filemode(one.kind), stat.filemode(other.kind))
+        else:
+            for field in FIELDS:
+                a, b = getattr(one, field), getattr(other, field)
+                if field == "mtime_ns":
+                    a, b = (NOW if when >= case.began_ns else when for when in (a, b))
+                if a != b:
+                    yield Difference(name, field, a, b)
+
+
+def judge(case):
+    for difference in differences(case):
+        if not any(rule(case, difference) for rule in DOCUMENTED):
+            yield difference.what, str(difference)
+    ends = Difference(b"", "exit", case.rsync.meaning, case.haul.meaning)
+    if ends.rsync != ends.haul and not any(rule(case, ends) for rule in DOCUMENTED):
+        yield "exit", f"exit code {case.haul.code}, of rsync {case.rsync.code}"
+
+
+def escaped(name):
+    """As haul prints it."""
+    return b"".join(b"\\n" if byte == 10 else b"\\%o" % byte if byte > 127 else bytes([byte]) for byte in name)
+
+
+# --- told -------------------------------------------------------------------------------------------------------------
+
+class Story:
+    def __init__(self, seed, folder, haul, loud):
+        self.folder, self.haul, self.loud = folder, haul, loud
+        dice = random.Random(seed)
+        self.first = forest.grow(dice, b"s1", dice.choice([3, 10, 30]))
+        self.second = forest.grow(dice, b"s2", dice.choice([0, 3, 10]), self.first)
+        sources = self.first + self.second
+        self.command = commands.draw(dice, sources)
+        self.items = sources + self.draw_target(dice, sources)
+        self.looks_first, self.again = dice.random() < 0.4, dice.random() < 0.4
+
+    def draw_target(self, dice, sources):
+        if dice.random() < 0.2:
+            return []
+        folders = [os.fsencode(self.command.target.rstrip("/")).split(b"/")]
+        items = [replace(forest.draw_item(dice, b"/".join(folders[0][:n + 1]), "folder"), mode=0o755) for n in range(len(folders[0]))]
+        items += forest.age(dice, sources, lambda path: commands.lands(self.command, path))
+        tops = [item.path for item in items if item.kind == "folder"]
+        for _ in range(dice.randrange(6)):
+            items += forest.grow(dice, dice.choice(tops) + b"/" + dice.choice(forest.NAMES), dice.choice([0, 1, 4]), items)[dice.randrange(2):]
+        return items
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def run(self, words):
+        with open(self.path("out"), "wb") as out, open(self.path("err"), "wb") as err:
+            try:
+                code = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=SECONDS_MAX, check=False, cwd="/").returncode
+            except subprocess.TimeoutExpired:
+                code = -1
+        with open(self.path("out"), "rb") as out, open(self.path("err"), "rb") as err:
+            return Run(code, out.read(), err.read().decode(errors="replace"))
+
+    def prepare(self, command):
+        os.makedirs(self.folder, exist_ok=True)
+        with open(self.path("rsh"), "w", opener=lambda path, flags: os.open(path, flags, 0o755)) as file:
+            file.write(FAR)
+        with open(self.path("names"), "wb") as file:
+            file.write(b"".join(name + b"\0" for name in command.names))
+
+    def tell(self, command, items):
+        """What is broken: [(kind of difference, words)]."""
+        self.prepare(command)
+        one, other = self.path("rsync"), self.path("haul")
+        for root in (one, other):
+            forest.make(root, items)
+        before = forest.look(other)
+        began_ns = time.time_ns() - 10**7
+        rsync = commands.of_rsync(command, one, self.folder, True, not has_joined_files(before))
+        case = Case(command, self.run(rsync), None, began_ns, before, forest.look(one), None)
+        words = commands.of_haul(command, self.haul, other, self.folder, True)
+        told = None
+        if self.looks_first:
+            told = self.run(words[:1] + ["-n", "--itemize-changes"] + words[1:])
+            if forest.look(other) != before:
+                return [("dry", "a dry run has changed something")]
+        case.haul = self.run(words[:1] + ["--itemize-changes"] + words[1:])
+        case.of_haul = forest.look(other)
+        broken = list(judge(case))
+        if told:
+            broken += self.compare_dry(case, told)
+        if self.again and not broken and case.haul.code == 0:
+            broken += self.once_more(case, words)
+        if any(word in case.haul.words for word in runner.NOT_ITS_OWN) or case.haul.code < 0:
+            broken.append(("crash", f"crashed, or hangs: {case.haul.code} {case.haul.words[-2000:]}"))
+        self.case = case
+        return broken
+
+    def compare_dry(self, case, told):
+        """But for names of files that have several: what the first one gets the others have in the run."""
+        several = {escaped(name[name.index(b"t/") + 2:]) for looks in (case.before, case.of_haul) for name, entry in looks.items()
+                   if name.startswith(b"t/") and len(entry.twins) > 1}
+        def told_of(line):  # set-id bits go with an owner's change, before the mode is looked at
+            return line[:5] + b"." + line[6:] if line[6:8] != b".." and line[:1] != b"*" else line
+        lines = [sorted(told_of(line) for line in run.out.split(b"\n") if re.match(rb"[<>ch.*][fdLDSd]|\*deleting", line) and
+                        not any(line[12:].split(b" => ")[0].endswith(name[-100:]) for name in several)) for run in (told, case.haul)]
+        if len(case.command.sources) > 1:  # which of them makes the target's folder, and gives it its time
+            lines = [[line for line in each if not line.endswith(b" ./")] for each in lines]
+        for what, each, other in (("told, and not done", *lines), ("done, and not told", *reversed(lines))):
+            unread = case.command.has("-c", "-I") and each is lines[0]  # content is not read by -n, as the manual says
+            yield from (("dry", f"{what}: {line!r}") for line in each if line not in other and not (unread and line[2:11] == b"........."))
+        if told.meaning != case.haul.meaning:
+            yield "dry", f"exit code {told.code} told, then {case.haul.code}: {told.words[-300:]}"
+
+    def once_more(self, case, words):
+        run = self.run(words[:1] + ["--itemize-changes"] + words[1:])
+        after = forest.look(self.path("haul"))
+        if case.command.has("--remove-source-files", "--no-times"):
+            return
+        for name in sorted(set(after) | set(case.of_haul)):
+            if after.get(name) != case.of_haul.get(name):
+                yield "again", f"a second run changes {name!r}: {case.of_haul.get(name)}, then {after.get(name)}"
+        lines = [line for line in run.out.split(b"\n") if re.match(rb"[<>ch*][fdLDSd]", line)]
+        if (run.code or lines) and not case.command.has("-I", "--no-inplace"):
+            yield "again", f"a second run ends with {run.code}, and tells {lines}"
+
+    # --- thinned out ---
+
+    def breaks(self, command, items, kind):
+        return any(what == kind for what, _ in self.tell(command, items))
+
+    def thin(self, broken):
+        """As little as still breaks the first promise."""
+        kind, command, items = broken[0][0], self.command, self.items
+        left = THINNED_MAX
+        for flag in ("looks_first", "again"):
+            kept = getattr(self, flag)
+            setattr(self, flag, False)
+            if not self.breaks(command, items, kind):
+                setattr(self, flag, kept)
+        progress = True
+        while progress and left > 0:
+            progress = False
+            for simpler in list(command.thinned()):
+                left -= 1
+                if self.breaks(simpler, items, kind):
+                    command, progress = simpler, True
+                    break
+            if progress:
+                continue
+            size = max(1, len(items) // 2)
+            while size >= 1 and left > 0:
+                at = 0
+                while at < len(items) and left > 0:
+                    fewer = items[:at] + items[at + size:]
+                    left -= 1
+                    if {b"s1", b"s2"} <= {item.path for item in fewer} and self.breaks(command, fewer, kind):
+                        items, progress = fewer, True
+                    else:
+                        at += size
+                size //= 2
+            for at, item in enumerate(items):
+                for plain in ({"marks": ()}, {"owner": (0, 0)}, {"mode": 0o755 if item.kind == "folder" else 0o644}, {"hole": False},
+                              {"mtime_ns": forest.TIMES_NS[0]}, {"size": min(item.size, 100)}):
+                    simpler = replace(items[at], **plain)
+                    if simpler != items[at] and left > 0:
+                        left -= 1
+                        if self.breaks(command, items[:at] + [simpler] + items[at + 1:], kind):
+                            items = items[:at] + [simpler] + items[at + 1:]
+        return command, items
+
+    def play(self):
+        broken = self.tell(self.command, self.items)
+        if not broken:
+            return []
+        command, items = self.thin(broken)
+        broken = self.tell(command, items) or broken
+        return self.lines(command, items) + [words for _, words in broken]
+
+    def lines(self, command, items):
+        told = [item.line() for item in items]
+        told.append(shlex.join(commands.of_rsync(command, "W", "F", True, not has_joined_files(self.case.before))))
+        told.append(shlex.join(commands.of_haul(command, "haul", "W", "F", True)))
+        for run, name in ((self.case.rsync, "rsync"), (self.case.haul, "haul")):
+            told.append(f"{name}: {run.code}: {run.words.strip()[-600:]} | {run.out[-400:]!r}")
+        return told
+
+
+class Player:
+    def __init__(self, build, folder, loud):
+        self.haul, self.folder, self.loud = os.path.join(build, "haul"), folder, loud
+
+    def close(self):
+        pass
+
+    def play(self, seed):
+        runner.score.count("runs")
+        return Story(seed, os.path.join(self.folder, "story"), self.haul, self.loud).play()
