@@ -58,16 +58,14 @@ expect_goes_on() {
 }
 
 @test "a clock that jumps an hour at each look: times are the source's, and no time runs out" {
-    requires cc
     ! sanitized || skip "what is preloaded comes before the sanitizer"
-    cc -shared -fPIC -o jumps.so "$HAUL_ROOT/tests/lib/preload/clock_jumps.c"
     random_file source 2M
     touch -d '2001-01-01 00:00:00.123456789' source
     mkdir tree
     random_file tree/one 100
     random_file tree/two 1M
     far_is_here
-    under=(env LD_PRELOAD="$SCRATCH/jumps.so")
+    under=(env LD_PRELOAD="$TOOLS/preload/clock_jumps.so")
     copied --bwlimit=4M --sync-every=256K source target
     same source target
     expect "the time" "$(stat -c %.9Y target)" "$(stat -c %.9Y source)"

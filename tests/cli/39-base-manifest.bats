@@ -110,15 +110,13 @@ based() { # BYTES|read WAY...
 # What is written before that gets the source's time with all the rest, and nobody can tell.
 @test "lies: a target that others write to between its time and the end of its commit is not sealed" {
     local late option
-    requires cc
     ! sanitized || skip "what is preloaded comes before the sanitizer"
-    cc -shared -fPIC -o late.so "$HAUL_ROOT/tests/lib/preload/late_write.c"
     touch -d 2001-01-01 source
     for option in "" --no-inplace; do
         rm -f target base
         late=$SCRATCH/target
         [ -z "$option" ] || late=$SCRATCH/.target.haul-new
-        under=(env LATE_WRITE="$late" LD_PRELOAD="$SCRATCH/late.so")
+        under=(env LATE_WRITE="$late" LD_PRELOAD="$TOOLS/preload/late_write.so")
         copied $option "${options[@]}" source target
         under=()
         run cmp -s source target

@@ -1,7 +1,6 @@
 /* clock_jumps - to be preloaded: the wall clock is an hour ahead and an hour back in turns, at each
  * look, as far as the program under test sees it. CLOCK_MONOTONIC and the kernel's own stamps go on
  * as ever. */
-#define _GNU_SOURCE
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,7 +10,11 @@ enum { HOUR = 3600 };
 int clock_gettime(clockid_t id, struct timespec *out)
 {
     static _Atomic unsigned looks;
+#ifdef SYS_clock_gettime64 /* where seconds have 64 bits and the machine 32 */
+    int rc = (int)syscall(SYS_clock_gettime64, id, out);
+#else
     int rc = (int)syscall(SYS_clock_gettime, id, out);
+#endif
     if (rc == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) {
         out->tv_sec += looks++ % 2 ? -HOUR : HOUR;
     }

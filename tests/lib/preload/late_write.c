@@ -1,6 +1,5 @@
 /* late_write - to be preloaded: somebody writes a byte to the file LATE_WRITE between the moment in
  * which it is given its source's time, which is long ago, and the sync behind that; once. */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
