@@ -769,10 +769,17 @@ bool life_fits_pocket(const struct life *life)
     return !life->unfit && is_row(life->run->sources_fit);
 }
 
+bool life_is_away(const struct life *life)
+{
+    bool moves = life->state == LIFE_TAKING || life->state == LIFE_PUTTING ||
+                 life->state == LIFE_CARRYING || life->state == LIFE_COMMITTING_TARGET;
+    return life->small && moves && life->want == LIFE_WANTS_NOTHING;
+}
+
 bool life_is_batched(const struct life *life)
 {
     bool commits = life->state == LIFE_COMMITTING_TARGET || life->op == SIDE_DELIVER;
-    return life->small && commits && life->want == LIFE_WANTS_NOTHING;
+    return commits && life_is_away(life);
 }
 
 /* ---- open ---- */

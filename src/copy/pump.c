@@ -578,22 +578,25 @@ static void pump_step(struct pump *pump, struct life *life, struct slot *slot)
     pump_start(pump, slot, SLOT_STEPPING, life->op);
 }
 
-/* Files of a batch have nothing to do but to wait: nobody looks at them. */
-static void pump_batch(struct pump *pump, struct life *life)
+/* Small files that are with a side have nothing to do but to wait: nobody looks at them. */
+static void pump_send_away(struct pump *pump, struct life *life)
 {
     list_take(&pump->lives, life);
-    list_put(&pump->batched, life);
-    pump->batched_count++;
-    life->batched = true;
+    list_put(&pump->away, life);
+    pump->away_count++;
+    life->away = true;
+    life->batched = life_is_batched(life);
+    pump->batched_count += life->batched;
 }
 
-static void pump_unbatch(struct pump *pump, struct life *life)
+static void pump_bring_back(struct pump *pump, struct life *life)
 {
-    if (!life->batched)
+    if (!life->away)
         return;
-    life->batched = false;
-    pump->batched_count--;
-    list_take(&pump->batched, life);
+    pump->batched_count -= life->batched;
+    life->away = life->batched = false;
+    pump->away_count--;
+    list_take(&pump->away, life);
     list_put(&pump->lives, life);
 }
 
@@ -611,8 +614,8 @@ static void pump_steps(struct pump *pump)
             slot = life->buffers[0];
         if (slot)
             pump_step(pump, life, slot);
-        if (life_is_batched(life) && !life->batched)
-            pump_batch(pump, life);
+        if (life_is_away(life))
+            pump_send_away(pump, life);
     }
 }
 
@@ -629,7 +632,7 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
         slot->state = SLOT_LENT;
     if (pump_commits(slot->op))
         pump->pressed = false;
-    pump_unbatch(pump, life);
+    pump_bring_back(pump, life);
     life_returned(life, slot, lost);
     if (pump_is_bare(life->buffers[0]) || !pump_keeps_buffers(life))
         pump_take_back(life);
@@ -640,7 +643,7 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
  * for others: while nothing happens. */
 static void pump_press(struct pump *pump)
 {
-    const struct life *one = pump->batched.first;
+    const struct life *one = pump->away_count == pump->batched_count ? pump->away.first : NULL;
     for (const struct life *life = pump->lives.first; life && one; life = life->next) {
         if (life->state != LIFE_WAITING)
             one = NULL;
@@ -780,13 +783,13 @@ void pump_add(struct pump *pump, struct life *life)
 
 void pump_remove(struct pump *pump, struct life *life)
 {
-    assert(life->slots_count == 0 && !life->buffers[0] && !life->batched);
+    assert(life->slots_count == 0 && !life->buffers[0] && !life->away);
     list_take(&pump->lives, life);
 }
 
 bool pump_is_empty(const struct pump *pump)
 {
-    return !pump->lives.first && !pump->batched.first && pump->busy_count == 0;
+    return !pump->lives.first && !pump->away.first && pump->busy_count == 0;
 }
 
 /* A hole at its end. false: not all of it yet. */

@@ -219,7 +219,7 @@ struct life {
     struct life *next, *before;
     uint32_t slots_count; /* in flight for it */
     bool plan_ended;
-    bool batched; /* in that list of the pump's */
+    bool away, batched; /* in that list of the pump's; and so counted */
     struct slot *buffers[2];
     struct life_sync sync;
 
@@ -364,7 +364,10 @@ bool life_ended(const struct life *life);
 /* It is small, and no larger than SMALL_POCKET_BYTES, as is known or guessed. */
 bool life_fits_pocket(const struct life *life);
 
-/* It is small, all of it is at the target, and it waits for others to become durable with it. */
+/* It is small, and a step of it is under way: there is nothing to be done before that is over. */
+bool life_is_away(const struct life *life);
+
+/* The same, and it waits for others to become durable with it. */
 bool life_is_batched(const struct life *life);
 
 /* COPY, about to be copied: worth more than one lane. */

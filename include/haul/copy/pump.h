@@ -46,13 +46,14 @@ struct pump {
 
     _Atomic uint32_t lent_count; /* ... so many are left: theirs until lend_count is less */
     struct life_list lives;      /* in order of arrival */
-    struct life_list batched;    /* not among these: life_is_batched(), which are most of many */
-    uint32_t batched_count;
-    uint32_t busy_count; /* slots that are with a side */
-    bool pressed;        /* the target was told that nothing else comes behind its small files */
-    struct job pressing; /* one of these, for that */
-    bool broken[2];      /* by role: this side's engine gives nothing back any more */
-    uint64_t made_count; /* syncs, commits and the like that have succeeded */
+    struct life_list away;       /* not among these: life_is_away(), which are most of many */
+    uint32_t away_count;
+    uint32_t batched_count; /* of these: life_is_batched() */
+    uint32_t busy_count;    /* slots that are with a side */
+    bool pressed;           /* the target was told that nothing else comes behind its small files */
+    struct job pressing;    /* one of these, for that */
+    bool broken[2];         /* by role: this side's engine gives nothing back any more */
+    uint64_t made_count;    /* syncs, commits and the like that have succeeded */
 };
 
 /* A file joins; it leaves by itself once it has ended. */
