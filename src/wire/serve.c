@@ -372,6 +372,7 @@ int serve_run(const struct serve_config *config, struct error *err)
     self->began_ns = clock_now_ns();
     int result = serve_session(self, &why);
     result = error_settle(&why, result, "the session failed");
+    self->leaving = true;
     if (self->side)
         local_desert(self->side);
     if (result < 0) /* the client waits for a reason, and syncing may take long */

@@ -462,13 +462,14 @@ static bool serve_delivered(struct serve *self, struct serve_slot *slot)
     if (done->op == SIDE_COMMIT)
         return true;
     self->putting_count--;
-    if (done->result == 0)
+    bool goes_on = done->result == 0 && !self->leaving; /* else it is abandoned, as after a PUT */
+    if (goes_on)
         side_start(self->side, done, SIDE_COMMIT);
     if (self->putting_count == 0 && self->pressing)
         side_start(self->side, &self->pressing->slot, SIDE_PRESS);
     if (self->putting_count == 0)
         self->pressing = NULL;
-    return done->result < 0;
+    return !goes_on;
 }
 
 /* A file too many is the client's mistake about its limits, but a harmless one. */

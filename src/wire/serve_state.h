@@ -82,6 +82,7 @@ struct serve {
     struct queue answers;        /* slots */
     uint32_t putting_count;      /* DELIVERs that are not at their COMMIT yet */
     struct serve_slot *pressing; /* the PRESS behind them; NULL: none */
+    bool leaving;                /* nothing is begun any more */
     bool bye;                    /* the client has said it */
 };
 
