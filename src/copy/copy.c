@@ -323,7 +323,7 @@ bool copy_broken(const struct copy *copy)
 /* Those that live in a lane that this thread runs. */
 static struct life *copy_lane_lives(const struct copy *copy, uint32_t number)
 {
-    bool ours = copy->lanes[number] && (number == 0 || !copy->team);
+    bool ours = (number == 0 || !copy->team) && copy->lanes[number];
     return ours ? copy->lanes[number]->pump.lives.first : NULL;
 }
 
@@ -472,7 +472,7 @@ static bool copy_admit(struct copy *copy)
     struct copy_load load = {0};
     bool moved = false, full[2] = {false, false};
     for (uint32_t i = 0; i < LANES_MAX; i++) {
-        if (copy->lanes[i] && (i == 0 || !copy->team))
+        if ((i == 0 || !copy->team) && copy->lanes[i])
             load.small_count += copy->lanes[i]->pump.away_count;
         for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
             if (life->admitted && life->state != LIFE_WAITING)
@@ -749,7 +749,7 @@ static void copy_turn(struct copy *copy)
     moved |= copy->tour && tour_turn(copy->tour, &copy->lanes[0]->pump);
     moved |= copy_admit(copy);
     for (uint32_t i = 0; i < LANES_MAX; i++) {
-        if (copy->lanes[i] && (i == 0 || !copy->team))
+        if ((i == 0 || !copy->team) && copy->lanes[i])
             pumps[count++] = &copy->lanes[i]->pump;
     }
     for (uint32_t i = 1; i < count; i++)
