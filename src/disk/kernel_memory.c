@@ -332,16 +332,6 @@ static bool take_and_give_back(void)
     return huge;
 }
 
-/* Cold page cache may be a neighbour's. Where there is some the kernel takes it when it has to, and
- * nobody is killed: a huge page would take more of it than that. */
-static bool has_cold_pages(const struct kernel_memory *memory)
-{
-    struct budget_facts facts;
-    budget_read(&facts, &memory->cgroup);
-    uint64_t used = min_u64(facts.cgroup_usage_bytes, facts.cgroup_limit_bytes);
-    return facts.cgroup_limit_bytes - used >= room_bytes_least + room_bytes;
-}
-
 /* With the lock held. Only while names of ours are there in its place, and not again and again
  * where it does not help. */
 static void make_room(struct kernel_memory *memory, uint32_t number)
@@ -352,10 +342,6 @@ static void make_room(struct kernel_memory *memory, uint32_t number)
     if (names_bytes < room_bytes || number < memory->room_looks ||
         usage_read(memory) < memory->full_bytes)
         return;
-    if (has_cold_pages(memory)) {
-        memory->room_looks = number + MEASURE_LOOKS;
-        return;
-    }
     if (!take_and_give_back()) {
         memory->full_bytes = NUM_UNKNOWN;
         return;

@@ -4,7 +4,7 @@
  * About 1.3 KiB for each name and side. It is charged to our cgroup and can be reclaimed, but no
  * call drops one's own: the kernel does that when the cgroup's limit is hit. Shared cgroups are
  * never emptied: their pages are others'. But shortly before the limit, while names of ours are
- * what fills it and there is next to no cold page cache left, a little room is made.
+ * what fills it, a little room is made, as the kernel would, from where it can.
  *
  * Any thread may call what is here. */
 #ifndef HAUL_KERNEL_MEMORY_H
