@@ -516,7 +516,8 @@ void plan_based(struct plan *plan, const struct journal_entry *entries, uint32_t
     plan->base_ended = count == 0;
     plan->base_first = 0;
     plan->base_count = count;
-    memcpy(plan->base, entries, count * sizeof(*entries));
+    if (count > 0)
+        memcpy(plan->base, entries, count * sizeof(*entries));
     pthread_mutex_unlock(&plan->lock);
 }
 
