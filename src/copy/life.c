@@ -1187,16 +1187,6 @@ static void life_add_piece(struct life *life)
     report->attributes_asked = sum->asked |= report->attributes_asked;
 }
 
-/* What all pieces together have to be about. */
-static unsigned life_details_about(const struct life *life)
-{
-    const uint8_t *wish = life->job.wish.attributes;
-    enum file_kind kind = life->job.facts[SIDE_SOURCE].kind;
-    bool lists = wish[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE && kind != FILE_LINK;
-    return (wish[ATTRIBUTE_XATTRS] >= ATTRIBUTE_ARCHIVE ? PIECE_XATTRS : 0u) |
-           (lists ? PIECE_ACCESS : 0u) | (lists && kind == FILE_FOLDER ? PIECE_DEFAULT : 0u);
-}
-
 /* A piece says whether another follows, and where it begins and ends: else some of them could be
  * missing, and nobody told. */
 static int life_check_piece(struct life *life, const struct slot *slot)
@@ -1205,8 +1195,10 @@ static int life_check_piece(struct life *life, const struct slot *slot)
     bool more = details_go_on(slot->buffer, slot->count);
     if (slot->offset == 0)
         life->details_row = (struct details_row){.next = 0};
-    bool follows =
-        details_follow(&life->details_row, life_details_about(life), slot->buffer, slot->count);
+    const uint8_t *wish = life->job.wish.attributes;
+    unsigned sets = attributes_detail_sets(wish[ATTRIBUTE_XATTRS], wish[ATTRIBUTE_ACLS]);
+    unsigned about = attributes_detail_pieces(sets, life->job.facts[SIDE_SOURCE].kind);
+    bool follows = details_follow(&life->details_row, about, slot->buffer, slot->count);
     return follows && more == (slot->extent_start > 0)
                ? 0
                : error_set_class(slot->error, ERROR_PROTOCOL, EPROTO,

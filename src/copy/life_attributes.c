@@ -79,8 +79,7 @@ bool life_wants_details(const struct life *life)
 {
     const uint8_t *wish = life->job.wish.attributes;
     return life->kind == LIFE_COPY && life->job.facts[SIDE_SOURCE].kind == FILE_REGULAR &&
-           (wish[ATTRIBUTE_XATTRS] >= ATTRIBUTE_ARCHIVE ||
-            wish[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE);
+           attributes_detail_sets(wish[ATTRIBUTE_XATTRS], wish[ATTRIBUTE_ACLS]) != 0;
 }
 
 /* As far as it can be seen from here; the target's side looks again. */

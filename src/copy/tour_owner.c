@@ -71,7 +71,7 @@ void owner_close_all(struct tour *tour)
 bool tour_wants_details(const struct tour *tour)
 {
     const uint32_t *wish = tour->wish->attributes;
-    return wish[ATTRIBUTE_XATTRS] >= ATTRIBUTE_ARCHIVE || wish[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE;
+    return attributes_detail_sets(wish[ATTRIBUTE_XATTRS], wish[ATTRIBUTE_ACLS]) != 0;
 }
 
 bool tour_looks(const struct tour *tour)

@@ -88,8 +88,8 @@ enum tour_step {
     STEP_REMOVING,  /* ... go */
     STEP_MISSED,    /* ... did it, before a link was lost? */
     STEP_FINISHING, /* a folder gets its attributes */
-    STEP_YIELDING,  /* --remove-source-files: has a source that comes later this name, too? */
-    STEP_SETTLING,  /* the same: what it is at the target becomes durable ... */
+    STEP_YIELDING,  /* has another source this name, too, and counts? */
+    STEP_SETTLING,  /* --remove-source-files: what it is at the target becomes durable ... */
     STEP_LEAVING,   /* ... and the source goes */
     STEP_TELLING,   /* an event waits to be taken */
 };

@@ -23,6 +23,21 @@ enum {
     SYS_FCHMODAT2 = 452, /* glibc 2.39 */
 };
 
+/* ---- details ---- */
+
+unsigned attributes_detail_sets(uint32_t xattrs, uint32_t acls)
+{
+    return (xattrs >= ATTRIBUTE_ARCHIVE ? DETAILS_XATTRS : 0u) |
+           (acls >= ATTRIBUTE_ARCHIVE ? DETAILS_ACLS : 0u);
+}
+
+unsigned attributes_detail_pieces(unsigned sets, enum file_kind kind)
+{
+    bool lists = sets & DETAILS_ACLS && kind != FILE_LINK;
+    return (sets & DETAILS_XATTRS ? PIECE_XATTRS : 0u) | (lists ? PIECE_ACCESS : 0u) |
+           (lists && kind == FILE_FOLDER ? PIECE_DEFAULT : 0u);
+}
+
 /* ---- the table ---- */
 
 /* right: has it what is wanted? set: 0, or -1 with errno. */

@@ -140,12 +140,6 @@ int local_make(struct local *self, struct work *work)
 
 /* ---- DETAIL, DRESS ---- */
 
-static unsigned wanted_sets(const struct job_wish *wish)
-{
-    return (wish->attributes[ATTRIBUTE_XATTRS] >= ATTRIBUTE_ARCHIVE ? DETAILS_XATTRS : 0u) |
-           (wish->attributes[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE ? DETAILS_ACLS : 0u);
-}
-
 /* Of what is open; else by O_PATH, and the caller's. */
 static int entry_reach(const struct work *work, int *opened)
 {
@@ -179,7 +173,8 @@ int local_detail(struct local *self, struct work *work)
     int fd = entry_reach(work, &opened);
     struct bytes out = bytes_writer(slot->buffer, slot->length);
     struct details_wish wish = {
-        .sets = wanted_sets(&job->wish),
+        .sets = attributes_detail_sets(job->wish.attributes[ATTRIBUTE_XATTRS],
+                                       job->wish.attributes[ATTRIBUTE_ACLS]),
         .owners = job->wish.numeric_ids ? NULL : self->owners,
         .position = slot->offset,
     };

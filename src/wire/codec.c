@@ -382,6 +382,12 @@ bool codec_op_begins(enum side_op op)
     return op == SIDE_OPEN || op == SIDE_TOUR || op == SIDE_PUT || op == SIDE_DELIVER;
 }
 
+bool codec_op_ends(enum side_op op, bool done)
+{
+    return op == SIDE_ABANDON || op == SIDE_DELIVER || (op == SIDE_COMMIT && done) ||
+           (codec_op_begins(op) && !done);
+}
+
 bool codec_op_is_whole(enum side_op op)
 {
     return op == SIDE_TAKE || op == SIDE_PUT || op == SIDE_DELIVER;

@@ -110,9 +110,7 @@ static void peer_finish(struct peer *self, struct slot *slot, int result)
     work_of(self, slot)->step = PEER_IDLE;
     if (result == 0 && job && codec_op_stores(slot->op))
         codec_tally_add(&job->tally, slot);
-    if (job &&
-        (slot->op == SIDE_ABANDON || slot->op == SIDE_DELIVER ||
-         (slot->op == SIDE_COMMIT && result == 0) || (codec_op_begins(slot->op) && result < 0)))
+    if (job && codec_op_ends(slot->op, result == 0))
         job->used = false;
     queue_put(&self->ready, &slot->link);
 }

@@ -354,8 +354,7 @@ static void serve_job_answered(struct serve_slot *slot)
         job->touring = done;
     if (slot->op == SIDE_COMMIT)
         job->open = false; /* one that failed waits to be abandoned */
-    if (job->name->passing || slot->op == SIDE_ABANDON || slot->op == SIDE_DELIVER ||
-        (codec_op_begins(slot->op) && !done) || (slot->op == SIDE_COMMIT && done))
+    if (job->name->passing || codec_op_ends(slot->op, done))
         job->name->used = false;
     slot->job = NULL;
 }

@@ -228,6 +228,7 @@ static inline struct side *bench_open_end(struct bench *bench, enum side_role ro
         .window_bytes = WINDOW,
         .in_flight_bytes = (uint64_t)SLOTS * CHUNK,
         .jobs_max = 2,
+        .small_max = 2,
         .given = given ? &given->engine : NULL,
     };
     assert_int_equal(local_open(&side, &config, &bench->err), 0);

@@ -356,25 +356,42 @@ static void engine_broken_is_told_by_reap(void **state)
     scripted->broken = false; /* so that close can drain */
 }
 
-/* The link was lost while OPEN waited for a slow disk; by another one the same copy has ended. */
-static void deserted_open_touches_nothing_that_another_has_finished(void **state)
+/* The link was lost while a call waited for a slow disk; by another link the same copy has ended.
+ */
+static void deserted_what_goes_by_name_touches_nothing(void **state)
 {
     struct bench *bench = *state;
+    const enum side_op ops[] = {SIDE_OPEN, SIDE_PUT, SIDE_MAKE};
     struct slot *done;
-    bench_source(bench, 2 * CHUNK);
-    bench_open_ends(bench, ENGINE_SYNC); /* a call is made by reap */
-    must(bench, bench->target, control(bench), SIDE_DESCRIBE);
-    bench->job.facts[SIDE_SOURCE].size_bytes = CHUNK; /* an older source was shorter */
-    side_start(bench->target, control(bench), SIDE_OPEN);
-    local_desert(bench->target);
-    write_file(bench->target_path, bench->content, bench->size_bytes, MODE);
-    struct stat before = stat_of(bench->target_path);
-    while (side_reap(bench->target, &done, 1, true) == 0)
-        ;
-    assert_int_equal(done->result, -ECANCELED);
-    assert_true(error_is_set(done->error));
-    assert_content(bench->target_path, bench->content, bench->size_bytes);
-    assert_int_equal(stat_of(bench->target_path).st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+    for (size_t i = 0; i < COUNT_OF(ops); i++) {
+        struct slot *slot = ops[i] == SIDE_PUT ? &bench->slots[0] : control(bench);
+        bench_source(bench, 2 * CHUNK);
+        bench_open_ends(bench, ENGINE_SYNC); /* a call is made by reap */
+        must(bench, bench->target, control(bench), SIDE_DESCRIBE);
+        bench->job.facts[SIDE_SOURCE] = (struct facts){
+            .kind = ops[i] == SIDE_MAKE ? FILE_FIFO : FILE_REGULAR,
+            .size_bytes = CHUNK, /* an older source was shorter */
+        };
+        slot->length = ops[i] == SIDE_PUT ? CHUNK : 0;
+        side_start(bench->target, slot, ops[i]);
+        local_desert(bench->target);
+        write_file(bench->target_path, bench->content, bench->size_bytes, MODE);
+        struct stat before = stat_of(bench->target_path), after;
+        while (bench->target->inflight > 0)
+            assert_true(side_reap(bench->target, &done, 1, true) >= 0);
+        assert_true(slot->result == -ECANCELED ||
+                    (ops[i] == SIDE_PUT && slot->result == -EOPNOTSUPP)); /* not here at all */
+        assert_true(error_is_set(slot->error));
+        error_clear(slot->error);
+        after = stat_of(bench->target_path);
+        assert_int_equal(after.st_ino, before.st_ino);
+        assert_int_equal(after.st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+        assert_content(bench->target_path, bench->content, bench->size_bytes);
+        unlink(bench->target_path);
+        side_close(bench->source);
+        side_close(bench->target);
+        bench->source = bench->target = NULL;
+    }
 }
 
 static void deserted_what_is_open_is_ended_and_let_go(void **state)
@@ -413,7 +430,7 @@ int main(void)
         ON_BENCH(sync_beside_a_failing_writeback_is_never_durable),
         ON_BENCH(examine_writeback_failed_is_never_durable),
         ON_BENCH(engine_broken_is_told_by_reap),
-        ON_BENCH(deserted_open_touches_nothing_that_another_has_finished),
+        ON_BENCH(deserted_what_goes_by_name_touches_nothing),
         ON_BENCH(deserted_what_is_open_is_ended_and_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,14 @@ void attributes_count(uint64_t counts[ATTRIBUTES_COUNT], uint8_t lost);
 enum { ATTRIBUTES_TEXT_BYTES = 128 };
 const char *attributes_text(char out[ATTRIBUTES_TEXT_BYTES], uint8_t set);
 
+/* ---- details ---- */
+
+/* Which sets of details (details.h) are asked for, by how these two attributes are wished for. */
+unsigned attributes_detail_sets(uint32_t xattrs, uint32_t acls);
+
+/* What the pieces of these sets, of a file of that kind, are about together: enum piece_flags. */
+unsigned attributes_detail_pieces(unsigned sets, enum file_kind kind);
+
 /* ---- --chmod ---- */
 
 enum { MODE_CHANGES_MAX = 32 };

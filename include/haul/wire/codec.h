@@ -62,6 +62,9 @@ bool codec_op_describes(enum side_op op);
 /* Does it begin a job that is open: until COMMIT or ABANDON, or until DELIVER is done? */
 bool codec_op_begins(enum side_op op);
 
+/* Is its job no longer open behind it? `done`: it has succeeded. */
+bool codec_op_ends(enum side_op op, bool done);
+
 /* Is it about a whole small file, so that a pocket is buffer enough? */
 bool codec_op_is_whole(enum side_op op);
 

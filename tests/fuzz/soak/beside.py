@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import command as commands
 import forest
 import runner
+from looked import look
 
 SECONDS_MAX = 100
 THINNED_MAX = 200
@@ -216,18 +217,18 @@ class Story:
         one, other = self.path("rsync"), self.path("haul")
         for root in (one, other):
             forest.make(root, items)
-        before = forest.look(other)
+        before = look(other)
         began_ns = time.time_ns() - 10**7
         rsync = commands.of_rsync(command, one, self.folder, True, not has_joined_files(before))
-        case = Case(command, self.run(rsync), None, began_ns, before, forest.look(one), None)
+        case = Case(command, self.run(rsync), None, began_ns, before, look(one), None)
         words = commands.of_haul(command, self.haul, other, self.folder, True)
         told = None
         if self.looks_first:
             told = self.run(words[:1] + ["-n", "--itemize-changes"] + words[1:])
-            if forest.look(other) != before:
+            if look(other) != before:
                 return [("dry", "a dry run has changed something")]
         case.haul = self.run(words[:1] + ["--itemize-changes"] + words[1:])
-        case.of_haul = forest.look(other)
+        case.of_haul = look(other)
         broken = list(judge(case))
         if told:
             broken += self.compare_dry(case, told)
@@ -256,7 +257,7 @@ class Story:
 
     def once_more(self, case, words):
         run = self.run(words[:1] + ["--itemize-changes"] + words[1:])
-        after = forest.look(self.path("haul"))
+        after = look(self.path("haul"))
         if case.command.has("--remove-source-files", "--no-times"):
             return
         for name in sorted(set(after) | set(case.of_haul)):
@@ -312,6 +313,7 @@ class Story:
         return command, items
 
     def play(self):
+        runner.score.count("runs")
         broken = self.tell(self.command, self.items)
         if not broken:
             return []
@@ -328,13 +330,5 @@ class Story:
         return told
 
 
-class Player:
-    def __init__(self, build, folder, loud):
-        self.haul, self.folder, self.loud = os.path.join(build, "haul"), folder, loud
-
-    def close(self):
-        pass
-
-    def play(self, seed):
-        runner.score.count("runs")
-        return Story(seed, os.path.join(self.folder, "story"), self.haul, self.loud).play()
+class Player(runner.Player):
+    story = Story

@@ -1,5 +1,4 @@
-"""Trees as lists of items, which a seed draws, which can be thinned out, and which are made twice the same; and an exact look at
-what is there, without haul's code or rsync's."""
+"""Trees as lists of items, which a seed draws, which can be thinned out, and which are made twice the same."""
 import os
 import random
 import shutil
@@ -8,7 +7,7 @@ import struct
 import time
 from dataclasses import dataclass, replace
 
-from trees import content_of, walk
+from looked import ACCESS, DEFAULT
 
 NAMES = [b"a", b"b", b"c", b"d", b"a.o", b"b.o", b"keep.o", b"x.c", b"x[1]", b"*", b"-n", b" blank ", b"new\nline", b"\xff\xfe", b".hidden",
          b"core", b"a.o.o", b"tmp", "\u00e9".encode(), b"n" * 255]
@@ -18,7 +17,6 @@ TIMES_NS = [second * 10**9 + ns for second, ns in
 MODES = {"file": [0o644, 0o644, 0o600, 0o755, 0o400, 0o664, 0o4755, 0o2711, 0], "folder": [0o755, 0o755, 0o700, 0o555, 0o2775, 0o1777, 0o500]}
 OWNERS = [(0, 0), (0, 0), (65534, 65534), (1, 2), (12345, 54321)]
 MARKS = [((b"user.a", b"1"),), ((b"user.a", b"2"), (b"user.empty", b"")), ((b"user.large", b"\0x" * 700),), ((b"trusted.t", b"root's"),)]
-ACCESS, DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
 
 
 def access_list(*entries):
@@ -208,43 +206,3 @@ def _stamp(path, item):
 def remove_tree(root):
     if os.path.lexists(root):
         shutil.rmtree(root)
-
-
-# --- looked at --------------------------------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class Entry:
-    kind: int
-    mode: int
-    owner: tuple
-    mtime_ns: int
-    size: int
-    link: bytes
-    device: int
-    content: str
-    marks: tuple
-    lists: tuple
-    twins: tuple  # the names of the same file
-
-
-def look(root):
-    """All of it, by names beneath."""
-    root = os.fsencode(root)
-    facts = {os.path.relpath(path, root): os.lstat(path) for path in walk(root)}
-    twins, found = {}, {}
-    for name, st in facts.items():
-        if not stat.S_ISDIR(st.st_mode):
-            twins.setdefault(st.st_ino, []).append(name)
-    for name, st in facts.items():
-        path = os.path.join(root, name)
-        kind = stat.S_IFMT(st.st_mode)
-        regular, link = kind == stat.S_IFREG, kind == stat.S_IFLNK
-        names = sorted(map(os.fsencode, os.listxattr(path, follow_symlinks=False)))
-        marks = [(each, os.getxattr(path, each, follow_symlinks=False)) for each in names]
-        found[name] = Entry(kind, 0 if link else stat.S_IMODE(st.st_mode), (st.st_uid, st.st_gid), st.st_mtime_ns,
-                            st.st_size if regular else 0, os.readlink(path) if link else b"", st.st_rdev,
-                            content_of(path) if regular else "",
-                            tuple(mark for mark in marks if mark[0] not in (ACCESS, DEFAULT)),
-                            tuple(mark for mark in marks if mark[0] in (ACCESS, DEFAULT)),
-                            tuple(sorted(twins.get(st.st_ino, []))))
-    return found

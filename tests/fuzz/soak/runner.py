@@ -262,3 +262,17 @@ def run(arguments, world, stop=None):
                       one.rival.returncode if one.rival else None, one.memory_bytes, memory_allowed(arguments))
     score.take(outcome, stop)
     return outcome
+
+
+class Player:
+    """Plays stories of one kind, each from its seed in a folder of its own."""
+    story = None
+
+    def __init__(self, build, folder, loud):
+        self.haul, self.folder, self.loud = os.path.join(build, "haul"), folder, loud
+
+    def close(self):
+        pass
+
+    def play(self, seed):
+        return self.story(seed, os.path.join(self.folder, "story"), self.haul, self.loud).play()

@@ -2,7 +2,6 @@
 there, or lose their links (half of them dial again), and between them changes of the source. What looks finished after a kill, or was called durable, has to be finished; a
 last run has to make source and target equal, by a comparison that shares no code with haul, and leave nothing behind; one
 more has to copy nothing."""
-import hashlib
 import os
 import random
 import shlex
@@ -13,6 +12,7 @@ import time
 from dataclasses import dataclass
 
 import runner
+from looked import look, walk
 
 NAMES = [b"a", b"b", b"file", b"-n", b" blank ", b"new\nline", b"\xff\xfe", b"n" * 200, b"x" * 255, b".hidden", b"sub", b"other",
          b"old", b"late", b"early", b"*.o", b"d", b"e"]
@@ -101,12 +101,6 @@ class Grower:
             self.add()
 
 
-def walk(root):
-    for folder, folders, files in os.walk(root):
-        for name in folders + files:
-            yield os.path.join(folder, name)
-
-
 def remove(path):
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
@@ -115,48 +109,6 @@ def remove(path):
 
 
 # --- what is true of them ---------------------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class Entry:
-    kind: int
-    mode: int
-    owner: tuple
-    mtime_ns: int
-    size: int
-    link: bytes
-    content: str
-    attributes: tuple
-    twins: tuple  # the names of the same file
-
-
-def content_of(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else \
-            hashlib.sha256(file.read()).hexdigest()
-
-
-def attributes_of(path):
-    names = sorted(os.listxattr(path, follow_symlinks=False))
-    return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
-
-
-def look(root):
-    """All of a tree, by relative names."""
-    names, twins, found = [b""], {}, {}
-    names += [os.path.relpath(path, root) for path in walk(root)]
-    for name in names:
-        st = os.lstat(os.path.join(root, name))
-        if not stat.S_ISDIR(st.st_mode):
-            twins.setdefault(st.st_ino, []).append(name)
-    for name in names:
-        path = os.path.join(root, name)
-        st = os.lstat(path)
-        regular, link = stat.S_ISREG(st.st_mode), stat.S_ISLNK(st.st_mode)
-        found[name] = Entry(stat.S_IFMT(st.st_mode), 0 if link else stat.S_IMODE(st.st_mode), (st.st_uid, st.st_gid),
-                            st.st_mtime_ns, st.st_size if regular else 0, os.readlink(path) if link else b"",
-                            content_of(path) if regular else "", attributes_of(path), tuple(sorted(twins.get(st.st_ino, []))))
-    return found
-
 
 def is_ours(name):
     """What haul makes beside files for the time of a copy."""
@@ -292,7 +244,7 @@ class Story:
             outcome = self.run(Stop(self.dice.random() * self.slowest, number, victim))
             broken = list(self.promises(outcome))
             if os.path.isdir(self.target):
-                source, target = look(os.fsencode(self.source)), look(os.fsencode(self.target))
+                source, target = look(self.source, True), look(self.target, True)
                 broken += unfinished_that_look_finished(source, target)
                 broken += self.durable_that_are_not(outcome, source, target)
             if broken:
@@ -315,15 +267,15 @@ class Story:
         broken = list(self.promises(outcome))
         if outcome.code != 0:
             return broken + [f"exit code {outcome.code}: {outcome.words[-2000:]}"]
-        source = look(os.fsencode(self.source))
-        broken += differences(source, look(os.fsencode(self.target)), self.deletes)
+        source = look(self.source, True)
+        broken += differences(source, look(self.target, True), self.deletes)
         if broken:
             return broken
         outcome = self.run()
         broken = list(self.promises(outcome))
         if outcome.code != 0 or not outcome.receipt or outcome.receipt["bytes_copied"] != 0:
             broken.append(f"once more: {outcome.code}, {outcome.receipt and outcome.receipt['bytes_copied']} bytes copied")
-        return broken + list(differences(source, look(os.fsencode(self.target)), self.deletes))
+        return broken + list(differences(source, look(self.target, True), self.deletes))
 
 
 def copy_any(source, target):
@@ -334,12 +286,5 @@ def copy_any(source, target):
         shutil.copy2(source, target)
 
 
-class Player:
-    def __init__(self, build, folder, loud):
-        self.haul, self.folder, self.loud = os.path.join(build, "haul"), folder, loud
-
-    def close(self):
-        pass
-
-    def play(self, seed):
-        return Story(seed, os.path.join(self.folder, "story"), self.haul, self.loud).play()
+class Player(runner.Player):
+    story = Story
