@@ -11,7 +11,7 @@
 #   make dist       build/haul-VERSION.tar.gz; make deb: Debian packages; check-packages tries what packages bring
 #
 # Settings: CC, CFLAGS, LDFLAGS, PKG_CONFIG, SAN=address,undefined; WITH_SSH=0, WITH_URING=0, WITH_ZSTD=0 leave a library out;
-# WERROR=1 makes warnings errors, as `make check` does; V=1 shows the commands.
+# WERROR=1 makes warnings errors, as CI does (not everybody's `make check`: compilers to come know more of them); V=1 shows the commands.
 
 CC         ?= cc
 PREFIX     ?= /usr/local
@@ -176,7 +176,7 @@ demo: deps
 
 check: deps-test
 ifeq ($(ARCH),)
-	@+$(PARALLEL) tests-build agents-here WERROR=1
+	@+$(PARALLEL) tests-build agents-here
 	@tests/lib/check $(BUILD)
 else # programs of another kind of machine that this one runs, too, with the libraries of that one
 	@+$(PARALLEL) agents-here

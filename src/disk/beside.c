@@ -22,11 +22,9 @@ void beside_name(char out[BESIDE_NAME_BYTES], const char *name, const char *suff
 {
     char digits[HASH_DIGITS + 1];
     const char *dash = suffix[0] ? "-" : "";
-    size_t bytes = 1 + strlen(name) + MARK_BYTES + strlen(dash) + strlen(suffix);
-    if (bytes < BESIDE_NAME_BYTES) {
-        snprintf(out, BESIDE_NAME_BYTES, ".%s" MARK "%s%s", name, dash, suffix);
+    int bytes = snprintf(out, BESIDE_NAME_BYTES, ".%s" MARK "%s%s", name, dash, suffix);
+    if (bytes >= 0 && bytes < BESIDE_NAME_BYTES)
         return;
-    }
     hash_digits(digits, name);
     snprintf(out, BESIDE_NAME_BYTES, HASHED "%s%s%.*s", digits, dash, BESIDE_SUFFIX_BYTES_MAX,
              suffix);
