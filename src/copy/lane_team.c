@@ -6,6 +6,7 @@
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/base/proc.h"
+#include "haul/copy/lane_trial.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,14 +17,7 @@
 enum {
     TEAM_STACK_BYTES = 512 * 1024, /* libssh's handshake wants more than an engine's worker */
     TEAM_LOOK_MS = 50,             /* how soon the end of the copy is noticed */
-    TEAM_SETTLE_MS_MAX = 5000,
-    TEAM_MEASURE_MS = 250,              /* a rate is measured over so long */
-    TEAM_WORTH_SECONDS = 1,             /* no new lane for less work than this */
-    TEAM_ANSWERS_MAX = 20,              /* looks, until the other machine has answered */
-    IDLE_PERMILLE = 300,                /* of a processor: always enough to try a lane ... */
-    LANE_BYTES_A_PERMILLE = 330 * 1000, /* ... which takes 3 seconds of it a GB (measured) */
-    CHEAP_PERMILLE = 200, /* what takes less is not held up by processors, but by its line */
-    HELP_DIVISOR = 20,    /* a lane that brings less than this part is closed */
+    TEAM_ANSWERS_MAX = 20,         /* looks, until the other machine has answered */
 };
 
 struct team_member {
@@ -38,12 +32,10 @@ struct lane_team {
     struct lane_team_config config;
     pthread_t thread;
     atomic_bool finish;
-    uint64_t idle_permille[2]; /* of one processor, when last measured: here, far away */
     struct {
         uint32_t count;
         uint64_t sent_bytes, received_bytes;
     } closed;                       /* lanes, and what went over their links */
-    uint32_t settle_ms;             /* how long a new lane takes to get up to speed */
     _Atomic uint32_t running_count; /* threads, this one's included */
     struct team_member members[LANES_MAX];
 };
@@ -118,7 +110,6 @@ static bool team_add(struct lane_team *team, uint32_t number)
     struct team_member *member = &team->members[number];
     struct error err = {.class = ERROR_NONE};
     struct lane **lane = &config->lanes[number];
-    uint64_t started_ns = clock_now_ns();
     int result = 0;
     if (*lane && lane_lost(*lane)) { /* with an earlier file, or since */
         lane_close(*lane);
@@ -134,10 +125,6 @@ static bool team_add(struct lane_team *team, uint32_t number)
         int errnum = team_thread(&member->thread, team_member_run, member);
         member->running = errnum == 0;
         team->running_count -= errnum != 0;
-        /* A login takes some ten round trips, TCP's slow start about as many. Judged sooner, over
-         * 50 ms, a lane that would have doubled the rate was taken for useless. */
-        uint64_t login_ms = (clock_now_ns() - started_ns) / NS_PER_MS;
-        team->settle_ms = num_u32(clamp_u64(2 * login_ms, TEAM_MEASURE_MS, TEAM_SETTLE_MS_MAX));
         if (member->running) {
             config->lead->progress->lanes++;
             log_verbose("lane %u: running", number + 1);
@@ -170,56 +157,35 @@ static uint64_t team_far_idle(const struct lane_team *team, uint32_t answers_cou
     return NUM_UNKNOWN;
 }
 
-/* Bytes a second now, and how much of a processor nobody has used meanwhile; 0 when the copy ended
- * meanwhile. */
-static uint64_t team_rate(struct lane_team *team)
+/* What the copy does from now on. false: it is over. */
+static bool team_look(const struct lane_team *team, uint32_t look_ms, struct lane_sample *sample)
 {
-    uint64_t bytes = team_moved_bytes(team), started_ns = clock_now_ns();
+    struct lane *lead = team->config.lanes[0];
+    uint64_t before_bytes = team_moved_bytes(team), started_ns = clock_now_ns();
     uint64_t idle_ns = proc_idle_ns("");
-    uint32_t answers_count = lane_far_idle(team->config.lanes[0]).answers_count;
-    lane_look(team->config.lanes[0]);
-    if (!team_wait(team, (uint32_t)max_u64(TEAM_MEASURE_MS, team->settle_ms / 2)))
-        return 0;
-    uint64_t took_ns = clock_now_ns() - started_ns;
-    uint64_t rate = clock_rate(team_moved_bytes(team) - bytes, took_ns);
-    team->idle_permille[0] = NUM_UNKNOWN;
+    uint32_t answers_count = lane_far_idle(lead).answers_count;
+    *sample = (struct lane_sample){.idle_permille = {NUM_UNKNOWN, NUM_UNKNOWN}};
+    lane_look(lead);
+    if (!team_wait(team, look_ms))
+        return false;
+    sample->idle_permille[1] = team_far_idle(team, answers_count);
+    uint64_t moved_bytes = team_moved_bytes(team);
+    uint64_t total_bytes = team->config.lead->progress->bytes_total;
+    sample->took_ns = clock_now_ns() - started_ns;
+    sample->moved_bytes = moved_bytes - before_bytes;
+    sample->left_bytes = total_bytes - min_u64(total_bytes, moved_bytes);
     if (idle_ns != NUM_UNKNOWN)
-        team->idle_permille[0] = (proc_idle_ns("") - idle_ns) / (took_ns / 1000 + 1);
-    team->idle_permille[1] = team_far_idle(team, answers_count);
-    return rate;
+        sample->idle_permille[0] = (proc_idle_ns("") - idle_ns) / (sample->took_ns / 1000 + 1);
+    return !team_over(team);
 }
 
-/* Over a fast line a lane takes about as much as one processor gives, at either side. Where none is
- * idle it takes that from the others: with both sides on two processors a push by several made 0.77
- * of the rate of one. Where it is not known, or a lane is slow for another reason, the rate has to
- * tell. */
-static bool team_has_processor(const struct lane_team *team, uint64_t lane_rate)
-{
-    uint64_t permille = min_u64(team->idle_permille[0], team->idle_permille[1]);
-    uint64_t needed = min_u64(lane_rate / LANE_BYTES_A_PERMILLE, IDLE_PERMILLE);
-    if (permille >= needed || needed < CHEAP_PERMILLE)
-        return true;
-    log_verbose("no further lane: %u permille of a processor are idle %s, of %u",
-                (uint32_t)permille, permille == team->idle_permille[0] ? "here" : "there",
-                (uint32_t)needed);
-    return false;
-}
-
-static bool team_worth_it(const struct lane_team *team, uint64_t rate)
-{
-    const struct progress *progress = team->config.lead->progress;
-    uint64_t total = progress->bytes_total, moved = team_moved_bytes(team);
-    return total > moved && (total - moved) / TEAM_WORTH_SECONDS > rate;
-}
-
-/* A lane more can cost more than it brings: with both sides of two on four processors a push made
- * 0.87 of the rate of one. What it has stored becomes durable, and its slots go back. One that has
- * failed stays until the copy hears of it. */
+/* What it has stored becomes durable, and its slots go back. One that has failed stays until the
+ * copy hears of it. */
 static void team_close(struct lane_team *team, uint32_t number)
 {
     struct team_member *member = &team->members[number];
     struct lane **lane = &team->config.lanes[number];
-    log_verbose("lane %u: closed, it did not help", number + 1);
+    log_verbose("lane %u: closed, the copy was faster without it", number + 1);
     (*lane)->pump.retired = true;
     pthread_join(member->thread, NULL);
     member->running = false;
@@ -235,34 +201,37 @@ static void team_close(struct lane_team *team, uint32_t number)
     (void)team_lend(team);
 }
 
-/* As many as were wished; automatic: while each more brings a tenth. */
+static void team_try(struct lane_team *team, uint32_t most)
+{
+    struct lane_trial trial;
+    struct lane_sample sample;
+    lane_trial_begin(&trial, most);
+    while (team_look(team, trial.look_ms, &sample)) {
+        enum lane_move move = lane_trial_next(&trial, &sample);
+        uint64_t started_ns = clock_now_ns();
+        if (move == LANE_CLOSE)
+            team_close(team, trial.lanes - 1);
+        if (move == LANE_CLOSE || move == LANE_REST)
+            return;
+        if (move == LANE_OPEN && !team_add(team, trial.lanes))
+            return;
+        if (move == LANE_OPEN)
+            lane_trial_opened(&trial, (clock_now_ns() - started_ns) / NS_PER_MS);
+    }
+}
+
 static void team_grow(struct lane_team *team)
 {
-    uint32_t wish = team->config.lanes_wish;
-    uint32_t most = wish ? wish : LANES_AUTO_MAX, given = team->config.lanes[0]->lanes_most;
+    uint32_t wish = team->config.lanes_wish, given = team->config.lanes[0]->lanes_most;
     if (wish > given)
         log_note("there is memory for %u lanes, not for %u", given, wish);
-    most = (uint32_t)min_u64(most, given);
-    uint64_t before = 0;
-    while (wish == 0 && before == 0 &&
-           !team_over(team)) /* over a long line the first bytes take their time */
-        before = team_rate(team);
-    for (uint32_t number = 1; number < most && !team_over(team); number++) {
-        if (wish == 0 && (before == 0 || !team_worth_it(team, before) ||
-                          !team_has_processor(team, before / number)))
-            break;
+    if (wish == 0) {
+        team_try(team, (uint32_t)min_u64(LANES_AUTO_MAX, given));
+        return;
+    }
+    for (uint32_t number = 1; number < min_u64(wish, given) && !team_over(team); number++) {
         if (!team_add(team, number))
-            break;
-        if (wish > 0)
-            continue;
-        if (!team_wait(team, team->settle_ms))
-            break;
-        uint64_t after = team_rate(team);
-        if (after > 0 && after < before + before / HELP_DIVISOR)
-            team_close(team, number);
-        if (after < before + before / 10)
-            break;
-        before = after;
+            return;
     }
 }
 

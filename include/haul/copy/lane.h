@@ -138,8 +138,7 @@ struct lane_team_config {
     const struct lane_config *lane;
     struct lane **lanes; /* LANES_MAX places; [0] is the first lane; open ones are used again for
                             the next file */
-    uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, while each more helps by a tenth; one that
-                            does not help is closed */
+    uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, as lane_trial.h decides */
     struct life *lead;   /* COPYING in the first lane */
 };
 

@@ -1,0 +1,116 @@
+/* lane_trial.c - how many lanes an automatic number of them is. */
+#include "haul/copy/lane_trial.h"
+
+#include "haul/base/clock.h"
+#include "haul/base/log.h"
+#include "haul/base/num.h"
+
+#include <assert.h>
+
+enum {
+    START_MS = 50,    /* buffers fill, and nothing has arrived */
+    MEASURE_MS = 250, /* a rate is measured over so long */
+    SETTLE_MS_MAX = 5000,
+    DOUBT_MS = 1000,               /* or over so long, while it could be one or the other */
+    DOUBT_PERMILLE = 60,           /* of the rate before: so far apart rates are by chance */
+    WORSE_PERMILLE = 15,           /* what was opened for a good reason stays, with less */
+    WORTH_MS = 1000,               /* no new lane for less work than this, ... */
+    WORTH_LOGINS = 4,              /* ... or than so many logins take */
+    IDLE_PERMILLE = 300,           /* of a processor: always enough to try a lane ... */
+    BYTES_A_PERMILLE = 330 * 1000, /* ... which takes 3 seconds of it a GB (measured) */
+    CHEAP_PERMILLE = 200, /* what takes less is not held up by processors, but by its line */
+};
+
+void lane_trial_begin(struct lane_trial *trial, uint32_t lanes_most)
+{
+    *trial = (struct lane_trial){
+        .lanes = 1, .lanes_most = lanes_most, .look_ms = START_MS, .settling = true};
+}
+
+static uint64_t trial_rate(const struct lane_trial *trial)
+{
+    return clock_rate(trial->moved_bytes, trial->took_ns);
+}
+
+/* A login takes some ten round trips, TCP's slow start about as many. Judged sooner, over 50 ms, a
+ * lane that would have doubled the rate was taken for useless. */
+void lane_trial_opened(struct lane_trial *trial, uint64_t login_ms)
+{
+    trial->before_rate = trial_rate(trial);
+    trial->lanes++;
+    trial->login_ms = num_u32(min_u64(login_ms, SETTLE_MS_MAX));
+    trial->look_ms = num_u32(clamp_u64(2 * login_ms, MEASURE_MS, SETTLE_MS_MAX));
+    trial->settling = true;
+    trial->took_ns = trial->moved_bytes = 0;
+}
+
+/* Over a fast line a lane takes about as much as one processor gives, at either side. Where none is
+ * idle it takes that from the others: with both sides on two processors a push by several made 0.77
+ * of the rate of one. Where it is not known, or a lane is slow for another reason, the rate has to
+ * tell. */
+static bool trial_has_processor(const struct lane_trial *trial, const struct lane_sample *sample)
+{
+    uint64_t permille = min_u64(sample->idle_permille[0], sample->idle_permille[1]);
+    uint64_t lane_rate = trial_rate(trial) / trial->lanes;
+    uint64_t needed = min_u64(lane_rate / BYTES_A_PERMILLE, IDLE_PERMILLE);
+    if (permille >= needed || needed < CHEAP_PERMILLE)
+        return true;
+    log_verbose("no further lane: %u permille of a processor are idle %s, of %u",
+                (uint32_t)permille, permille == sample->idle_permille[0] ? "here" : "there",
+                (uint32_t)needed);
+    return false;
+}
+
+static bool trial_is_worth_it(const struct lane_trial *trial, const struct lane_sample *sample)
+{
+    uint64_t least_ms = max_u64(WORTH_MS, (uint64_t)WORTH_LOGINS * trial->login_ms);
+    return sample->left_bytes / least_ms > trial_rate(trial) / 1000;
+}
+
+/* The last lane has brought at least a third of what it would if nothing but lanes were scarce.
+ * Where it has not, processors, the line or a disk are, and the next one brings still less. */
+static bool trial_goes_on(const struct lane_trial *trial)
+{
+    uint64_t share = trial->before_rate / (trial->lanes - 1);
+    return trial_rate(trial) >= trial->before_rate + share / 3;
+}
+
+static enum lane_move trial_one_more(const struct lane_trial *trial,
+                                     const struct lane_sample *sample)
+{
+    bool more = trial->lanes < trial->lanes_most && trial_is_worth_it(trial, sample) &&
+                trial_has_processor(trial, sample);
+    return more ? LANE_OPEN : LANE_REST;
+}
+
+/* A lane more can cost more than it brings: with both sides of two on four processors a push made
+ * 0.87 of the rate of one. But rates of a quarter of a second are apart by a tenth without any
+ * reason, and a lane was closed that made the copy faster by as much. */
+static enum lane_move trial_judge(struct lane_trial *trial, const struct lane_sample *sample)
+{
+    uint64_t rate = trial_rate(trial), before = trial->before_rate;
+    uint64_t doubt = before / 1000 * DOUBT_PERMILLE, worse = before / 1000 * WORSE_PERMILLE;
+    bool sure = trial->took_ns >= DOUBT_MS * NS_PER_MS || rate < before - doubt;
+    if (rate < before + doubt && !sure)
+        return LANE_LOOK;
+    if (rate < before - worse)
+        return LANE_CLOSE;
+    return trial_goes_on(trial) ? trial_one_more(trial, sample) : LANE_REST;
+}
+
+enum lane_move lane_trial_next(struct lane_trial *trial, const struct lane_sample *sample)
+{
+    assert(trial->lanes >= 1 && trial->lanes <= trial->lanes_most);
+    if (trial->settling) {
+        trial->settling = false;
+        trial->look_ms = num_u32(max_u64(MEASURE_MS, trial->look_ms / 2));
+        return LANE_LOOK;
+    }
+    trial->took_ns += sample->took_ns;
+    trial->moved_bytes += sample->moved_bytes;
+    if (trial->moved_bytes == 0) { /* over a long line the first bytes take their time */
+        trial->took_ns = 0;
+        return LANE_LOOK;
+    }
+    return trial->before_rate > 0 ? trial_judge(trial, sample) : trial_one_more(trial, sample);
+}
