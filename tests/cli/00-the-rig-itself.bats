@@ -204,12 +204,14 @@ wait_until() { # COMMAND...
 }
 
 @test "TERM to a check ends all that it started, wherever that went, and the tests undo what they have mounted" {
-    requires root
+    requires root ssh-keygen
+    [ -x /usr/sbin/sshd ] || skip "needs /usr/sbin/sshd"
     # shellcheck disable=SC2016
     tree_make tree '
         mkdir mnt && mount -t tmpfs haul-test mnt
         setsid sleep 1000 3>&- & echo $! >pids
         timeout 1000 sleep 1000 3>&- & echo $! >>pids
+        bash "'"$HAUL_ROOT"'/tests/lib/sshd.bash" start "$PWD/ssh" 3>&- && cat ssh/pid >>pids
         touch begun && sleep 1000'
     check_tree tree 3>&- &
     local check=$! pid code=0

@@ -180,3 +180,13 @@ sessions_there() {
     ssh -F "$server_config" "$FAR" "$AGENT"
     [ "$(agent_figure failcnt)" -gt 0 ]
 }
+
+@test "a server ends with its test, however that ends, and when another is started in its place" {
+    server_start
+    local first=$SSHD_PID
+    server_start
+    [ "$first" != "$SSHD_PID" ]
+    process_ended "$first"
+    (sshd_start "$SCRATCH/other" 3>&- && kill -KILL "$BASHPID") || :
+    waits_until 10 process_ended "$(cat other/pid)"
+}

@@ -128,15 +128,9 @@ default_within() { # MIB push|pull
     random_file here/file $SIZE
     AGENT_CGROUP=$(cgroup_make "haul-agent.$$.$RANDOM" $(($(limit_mib 64) * MIB)))
     cleanup_fn cgroup_remove "$AGENT_CGROUP"
-    sshd_in_cgroup
+    # shellcheck disable=SC2016
+    sshd_under=(sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$AGENT_CGROUP")
+    server_start
     copied -j 1 "${via[@]}" here/file "$FAR:$THERE/file"
     judged "sshd's and the agent's" agent_figure
-}
-
-sshd_in_cgroup() {
-    cgroup_exec "$AGENT_CGROUP" bash "$HAUL_ROOT/tests/lib/sshd.bash" start "$SSH" 3>&-
-    cleanup_fn sshd_stop "$SSH"
-    SSHD_PORT=$(cat "$SSH/port") SSHD_PID=$(cat "$SSH/pid")
-    server_config=$SSH/ssh_config
-    via_libssh
 }

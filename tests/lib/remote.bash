@@ -21,7 +21,7 @@ REMOTE_MIB=${REMOTE_MIB:-64}
 SEED=${SEED:-1}
 
 setup() {
-    requires root setsid ssh ssh-keygen
+    requires root setsid setpriv ssh ssh-keygen
     [ -x /usr/sbin/sshd ] || skip "needs /usr/sbin/sshd"
     remote_open
 }
@@ -42,8 +42,8 @@ remote_open() {
 
 server_start() {
     # fd 3 is bats' own: a server that holds it open would make bats wait for ever.
-    sshd_start "$SSH" "$@" 3>&- || return 1
     cleanup_fn sshd_stop "$SSH"
+    sshd_start "$SSH" "$@" 3>&- || return 1
     server_config=$SSH/ssh_config
     via_libssh
 }
@@ -173,12 +173,9 @@ line_start() {
     LINE_PID=$!
     cleanup_fn proxy_stop "$LINE_PID"
     waits_until 5 test -e "$SCRATCH/line.ready"
-    nsenter --net="/run/netns/$FAR_NETNS" bash "$HAUL_ROOT/tests/lib/sshd.bash" start "$SSH" \
-        "ListenAddress 10.99.0.2" 3>&- || return 1
-    cleanup_fn sshd_stop "$SSH"
-    SSHD_PORT=$(cat "$SSH/port") SSHD_PID=$(cat "$SSH/pid")
+    sshd_under=(nsenter --net="/run/netns/$FAR_NETNS")
+    server_start "ListenAddress 10.99.0.2" || return 1
     FAR=10.99.0.2
-    via_kind=libssh
     server_also_at "$FAR" "$SSHD_PORT"
     near=(nsenter --net="/run/netns/$NEAR_NETNS")
     under=("${near[@]}" env "$TEST_ID")

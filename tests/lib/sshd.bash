@@ -2,7 +2,8 @@
 #
 # Sourced by bats files:
 #   load ../lib/sshd                      (or: source tests/lib/sshd.bash)
-#   sshd_start DIR [CONFIG-LINE...]       starts it; sets SSHD_PORT, SSHD_PID; the files are below
+#   sshd_start DIR [CONFIG-LINE...]       starts it; sets SSHD_PORT, SSHD_PID; the files are below. It ends with whoever has
+#                                         sourced this, whatever that dies of; words in the array sshd_under go before it
 #   sshd_stop DIR                         ends it and its sessions
 #   sshd_change_host_key DIR              a new host key; takes effect with the next sshd_start
 #   sshd_user_add NAME PASSWORD           a throw-away local user (root only); sshd_user_del NAME
@@ -13,7 +14,16 @@
 # In DIR: host_key[.pub], user_key[.pub], known_hosts (right), authorized_keys, sshd_config, ssh_config
 # (for the client's -F: port, keys and known_hosts), port, pid, sshd.log. CONFIG-LINEs come first and so
 # win: "MaxStartups 2", "PasswordAuthentication yes", "AuthenticationMethods password".
-# Everything in DIR stays until the test removes it. A second start in DIR keeps keys and port.
+# Everything in DIR stays until the test removes it. A second start in DIR ends the first one, and keeps keys and port.
+
+# Where this is run and not sourced the process that starts it does not stay.
+sshd_ends_with_us=()
+[ "${BASH_SOURCE[0]}" = "$0" ] || sshd_ends_with_us=(setpriv --pdeathsig TERM)
+
+# sshd writes its title over its environment, where tests/lib/check looks for what it has started: so it is in the title.
+sshd_config_file() { # DIR
+    echo "$1/sshd_config${HAUL_CHECK:+.HAUL_CHECK=$HAUL_CHECK}"
+}
 
 sshd_keys() { # DIR
     local dir=$1
@@ -49,7 +59,7 @@ MaxStartups 100
 MaxSessions 100
 Subsystem sftp internal-sftp
 CONFIG
-    } >"$dir/sshd_config"
+    } >"$(sshd_config_file "$dir")"
     cat >"$dir/ssh_config" <<CONFIG
 Host *
     Port $port
@@ -71,25 +81,26 @@ sshd_known_hosts() { # DIR PORT
 sshd_try() { # DIR PORT: start, and wait until it listens; 1: the port is taken or it failed
     local dir=$1 pid
     : >"$dir/sshd.log"
-    setsid /usr/sbin/sshd -D -e -f "$dir/sshd_config" </dev/null >/dev/null 2>"$dir/sshd.log" &
+    setsid "${sshd_ends_with_us[@]}" "${sshd_under[@]}" /usr/sbin/sshd -D -e -f "$(sshd_config_file "$dir")" </dev/null >/dev/null 2>"$dir/sshd.log" &
     pid=$!
+    echo "$pid" >"$dir/pid"
     for _ in $(seq 1500); do
         if grep -q 'Server listening on 127' "$dir/sshd.log"; then
             sleep 0.02 # "Address already in use" for the other family would come now
-            kill -0 "$pid" 2>/dev/null || return 1
-            echo "$pid" >"$dir/pid"
+            kill -0 "$pid" 2>/dev/null || break
             return 0
         fi
-        kill -0 "$pid" 2>/dev/null || return 1
+        kill -0 "$pid" 2>/dev/null || break
         sleep 0.02
     done
-    kill "$pid" 2>/dev/null
+    sshd_stop "$dir"
     return 1
 }
 
 sshd_start() { # DIR [CONFIG-LINE...]
     local dir=$1 port try
     shift
+    sshd_stop "$dir"
     mkdir -p /run/sshd 2>/dev/null # the privilege separation directory, when root
     sshd_keys "$dir" || return
     for try in $(seq 20); do
