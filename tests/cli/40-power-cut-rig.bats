@@ -133,3 +133,17 @@ cuts_fail() {
     powercut_loop_detach
     [[ $(losetup -n -O BACK-FILE "$device" 2>/dev/null) != "$POWERCUT_DIR"/* ]]
 }
+
+# As a container or a chroot that is started meanwhile has it, and keeps it for as long as it runs.
+copied_mounts() {
+    mkdir "$SCRATCH/bound"
+    # shellcheck disable=SC2016
+    unshare -m sh -c 'mount --rbind "$0" bound && touch there && exec sleep 1000' "${POWERCUT_DIR%/*}" 3>&- &
+    cleanup_fn kill $!
+    waits_until 10 test -e there
+}
+
+@test "a disk that somebody has a copy of, in a mount namespace of his own, is closed all the same" {
+    requires unshare nsenter lsns
+    powercut_record ext4 64 copied_mounts
+}

@@ -178,13 +178,34 @@ powercut_retry() {
 }
 
 powercut_unmount() {
-    ! mountpoint -q "$1" || powercut_retry umount "$1"
+    ! mountpoint -q "$1" || powercut_retry umount "$1" && return 0
+    echo "powercut: who has something of $1:"
+    find /proc/[0-9]*/cwd /proc/[0-9]*/root /proc/[0-9]*/fd -lname "$1*" -printf '%p %l\n' 2>/dev/null
+    return 1
 }
 
-# A mount namespace that somebody has made meanwhile has a copy of the mount, and the filesystem goes on writing until a
-# moment after that ends: until then it claims the device.
+# The filesystem goes on writing until a moment after its last mount has gone: until then it claims the device.
 powercut_quiet() {
-    powercut_retry python3 -c 'import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)' "$POWERCUT_LOOP"
+    powercut_retry powercut_unclaimed
+}
+
+powercut_unclaimed() {
+    python3 -c 'import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)' "$POWERCUT_LOOP" && return 0
+    powercut_unmount_elsewhere
+    return 1
+}
+
+# A mount namespace that somebody has made meanwhile (a container, a chroot for an hour) has copies of our mounts, at their
+# places and wherever else it has bound these.
+powercut_unmount_elsewhere() {
+    local pid
+    for pid in $(lsns -n -t mnt -o PID); do
+        # shellcheck disable=SC2016
+        [ "/proc/$pid/ns/mnt" -ef /proc/self/ns/mnt ] || nsenter -m -t "$pid" sh -c '
+            for at in $(cut -d" " -f2 /proc/self/mounts | tac); do
+                case $at in */"$1"/*) umount -l "$at" ;; esac
+            done' sh "${POWERCUT_DIR##*/}"
+    done
 }
 
 # Whoever looks at the device keeps it for as long, although losetup has said that it is detached; and when it is gone,
@@ -200,7 +221,9 @@ powercut_loop_ours() {
 
 powercut_loop_gone() {
     ! powercut_loop_ours || losetup --detach "$POWERCUT_LOOP" || return 1
-    ! powercut_loop_ours
+    powercut_loop_ours || return 0
+    powercut_unmount_elsewhere
+    return 1
 }
 
 # Who stands on whom, from the top.
