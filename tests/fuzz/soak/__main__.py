@@ -11,6 +11,7 @@ the budget. A broken promise is printed with the line that replays it, the score
   --stories=N    so many, and not by time              --failures=N   end after so many broken ones (5)
 """
 import argparse
+import contextlib
 import os
 import random
 import shlex
@@ -97,18 +98,13 @@ def main():
         sys.exit(f"{build}/haul is not there: make build")
     folder = options.dir or tempfile.mkdtemp(prefix="haul-soak.", dir="/var/tmp")
     os.makedirs(folder, exist_ok=True)
-    players = {}
-    try:
-        for kind in [options.only] if options.only else KINDS:
-            players[kind] = KINDS[kind](build, os.path.join(folder, kind), options.story is not None)
-        runner.begin(os.path.join(build, "haul"))  # what the players have started is not haul's
-        failures = play(players, options)
-    finally:
-        for player in players.values():
-            player.close()
+    with contextlib.ExitStack() as undone:
         if not options.dir:
-            shutil.rmtree(folder, ignore_errors=True)
-    return 1 if failures else 0
+            undone.callback(shutil.rmtree, folder, ignore_errors=True)
+        players = {kind: KINDS[kind](build, os.path.join(folder, kind), options.story is not None, undone)
+                   for kind in ([options.only] if options.only else KINDS)}
+        runner.begin(os.path.join(build, "haul"))  # what the players have started is not haul's
+        return 1 if play(players, options) else 0
 
 
 sys.exit(main())

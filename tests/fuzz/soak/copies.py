@@ -10,15 +10,14 @@ import story as stories
 import world as worlds
 
 
-class Player:
-    def __init__(self, build, folder, loud):
-        self.haul, self.folder, self.loud = os.path.join(build, "haul"), folder, loud
-        self.devices = worlds.Devices(folder)
-        self.sick = worlds.SickDisk(build, folder)
-
-    def close(self):
-        self.devices.close()
-        self.sick.close()
+class Player(runner.Player):
+    def __init__(self, build, folder, loud, undone):
+        super().__init__(build, folder, loud, undone)
+        self.devices = worlds.Devices(folder, undone)
+        self.sick = worlds.SickDisk(build, folder, undone)
+        for what, there in (("loop devices", self.devices.paths), ("disk with bad places", self.sick.mounted)):
+            if not there:
+                print(f"no {what} here: stories go without", flush=True)
 
     def play(self, seed):
         """The broken promises of one story. The first run that breaks one ends it."""

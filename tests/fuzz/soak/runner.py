@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -265,14 +266,14 @@ def run(arguments, world, stop=None):
 
 
 class Player:
-    """Plays stories of one kind, each from its seed in a folder of its own."""
+    """Plays stories of one kind, each from its seed in a folder of its own, which is made anew. What the player attaches or
+    mounts goes on the stack `undone` as soon as it is there."""
     story = None
 
-    def __init__(self, build, folder, loud):
+    def __init__(self, build, folder, loud, undone):
         self.haul, self.folder, self.loud = os.path.join(build, "haul"), folder, loud
-
-    def close(self):
-        pass
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
 
     def play(self, seed):
         return self.story(seed, os.path.join(self.folder, "story"), self.haul, self.loud).play()

@@ -23,8 +23,9 @@ exec /bin/sh -c "exec $*"
 class Devices:
     """A few loop devices for all stories; none where that is not possible."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, undone):
         self.paths = {}
+        undone.callback(self.close)
         try:
             for use in ("source", "target"):
                 for name, size in DEVICE_BYTES.items():
@@ -51,7 +52,7 @@ class Devices:
 class SickDisk:
     """A file system with bad places, for all stories; none where that is not possible."""
 
-    def __init__(self, build, folder):
+    def __init__(self, build, folder, undone):
         self.top, self.below, self.bad = (os.path.join(folder, name) for name in ("sick", "sick-below", "bad"))
         for name in (self.top, self.below):
             os.makedirs(name)
@@ -60,15 +61,13 @@ class SickDisk:
         words = [program, "--uncached", "--file=source", f"--bad={self.bad}", self.below, self.top]
         done = os.access(program, os.X_OK) and subprocess.run(words, capture_output=True, check=False)
         self.mounted = bool(done) and done.returncode == 0
+        if self.mounted:
+            undone.callback(subprocess.run, ["umount", self.top], check=False)
 
     def change(self, places):
         self.places = tuple(places)
         with open(self.bad, "w") as file:
             file.writelines(f"{offset} {length}\n" for offset, length in places)
-
-    def close(self):
-        if self.mounted:
-            subprocess.run(["umount", self.top], check=False)
 
 
 @dataclass
