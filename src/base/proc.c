@@ -29,11 +29,11 @@ char *proc_lines_next(struct proc_lines *lines)
         lines->end -= lines->start;
         memmove(lines->buffer, line, lines->end);
         lines->start = 0;
-        if (lines->end == PROC_LINE_BYTES) {
+        if (lines->end == lines->room) {
             lines->too_long = true;
             lines->end = 0;
         }
-        ssize_t got = read(lines->fd, lines->buffer + lines->end, PROC_LINE_BYTES - lines->end);
+        ssize_t got = read(lines->fd, lines->buffer + lines->end, lines->room - lines->end);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
@@ -60,28 +60,33 @@ void proc_lines_close(struct proc_lines *lines)
     cleanup_close(&lines->fd);
 }
 
-static int lines_begin(struct proc_lines *lines, int fd)
+static int lines_begin(struct proc_lines *lines, int folder_fd, const char *path)
 {
-    lines->fd = fd;
+    proc_lines_close(lines);
     lines->start = lines->end = 0;
     lines->too_long = false;
-    return fd < 0 ? -errno : 0;
+    lines->fd = openat(folder_fd, path, O_RDONLY | O_CLOEXEC);
+    return lines->fd < 0 ? -errno : 0;
+}
+
+/* By a descriptor: a path of both would take a page of the stack. */
+static int root_open(const char *root)
+{
+    int fd = open(root[0] ? root : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }
 
 int proc_lines_open(struct proc_lines *lines, const char *root, const char *path)
 {
-    char full[PATH_MAX];
-    lines->fd = -1;
-    if (!proc_join(full, root, path))
-        return -ENAMETOOLONG;
-    return lines_begin(lines, open(full, O_RDONLY | O_CLOEXEC));
+    AUTO_CLOSE int fd = root_open(root);
+    return fd < 0 ? fd : lines_begin(lines, fd, path + strspn(path, "/"));
 }
 
-int proc_figure(const char *path, const char *key, uint64_t *value)
+static int figure_at(int folder_fd, const char *path, const char *key, uint64_t *value)
 {
     size_t key_length = strlen(key);
-    AUTO_PROC_LINES lines;
-    int rc = lines_begin(&lines, open(path, O_RDONLY | O_CLOEXEC));
+    AUTO_PROC_LINES(lines, PROC_SHORT_BYTES);
+    int rc = lines_begin(&lines, folder_fd, path);
     if (rc)
         return rc;
     char *line = proc_lines_next(&lines);
@@ -98,12 +103,17 @@ int proc_figure(const char *path, const char *key, uint64_t *value)
     return num_parse_u64(number, value) ? 0 : -EINVAL;
 }
 
+int proc_figure(const char *path, const char *key, uint64_t *value)
+{
+    return figure_at(AT_FDCWD, path, key, value);
+}
+
 uint64_t proc_figure_in(const char *folder, const char *file, const char *key, uint64_t otherwise)
 {
-    char path[PATH_MAX];
     uint64_t value = otherwise;
-    if (proc_join(path, folder, file))
-        (void)proc_figure(path, key, &value);
+    AUTO_CLOSE int fd = root_open(folder);
+    if (fd >= 0)
+        (void)figure_at(fd, file + strspn(file, "/"), key, &value);
     return value;
 }
 
@@ -116,7 +126,7 @@ uint64_t proc_figure_kb(const char *folder, const char *file, const char *key)
 /* "cpu  user nice system idle iowait ...", in ticks. */
 uint64_t proc_idle_ns(const char *root)
 {
-    AUTO_PROC_LINES lines;
+    AUTO_PROC_LINES(lines, PROC_SHORT_BYTES);
     uint64_t idle, waiting;
     if (proc_lines_open(&lines, root, "/proc/stat") != 0)
         return NUM_UNKNOWN;

@@ -95,14 +95,13 @@ static bool level_take(struct budget_facts *facts, uint64_t limit, uint64_t usag
 
 /* v1 knows the least limit of all ancestors, even of those that we cannot see, and tells it in each
  * cgroup; ours may be hidden, then the nearest one that is not. It is also the judge of which
- * ancestors count: without use_hierarchy they do not. NUM_UNKNOWN: not told. */
-static uint64_t hierarchical_limit(const struct cgroup *cgroup)
+ * ancestors count: without use_hierarchy they do not. NUM_UNKNOWN: not told. `folder` is the
+ * cgroup's, and shortened. */
+static uint64_t hierarchical_limit(char *folder, const struct cgroup *cgroup)
 {
-    char folder[PATH_MAX];
     uint64_t limit = NUM_UNKNOWN;
     if (cgroup->version != 1)
         return NUM_UNKNOWN;
-    memcpy(folder, cgroup->path, strlen(cgroup->path) + 1);
     for (;;) {
         limit = proc_figure_in(folder, "/memory.stat", "hierarchical_memory_limit ", NUM_UNKNOWN);
         char *slash = strrchr(folder + cgroup->mount_length, '/');
@@ -121,7 +120,8 @@ static void cgroup_read(struct budget_facts *facts, const struct cgroup *ours)
     uint64_t limit_least = NUM_UNKNOWN;
     if (cgroup.version == 0)
         return;
-    uint64_t floor = hierarchical_limit(&cgroup);
+    uint64_t floor = hierarchical_limit(cgroup.path, ours);
+    cgroup = *ours;
     bool told = floor != NUM_UNKNOWN;
     for (;;) {
         level_read(cgroup.path, cgroup.version, &limit, &usage);

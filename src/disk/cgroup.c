@@ -19,13 +19,13 @@ static bool list_has(const char *list, const char *word)
 
 /* Our path in the hierarchy that has the memory controller, as /proc/self/cgroup tells it:
  * "4:cpu,memory:/a:b" or "0::/a:b"; only the first two colons separate (cgroups(7)). */
-static int own_path(const char *root, uint32_t version, char path[PATH_MAX])
+static int own_path(struct proc_lines *lines, const char *root, uint32_t version,
+                    char path[PATH_MAX])
 {
-    AUTO_PROC_LINES lines;
-    int rc = proc_lines_open(&lines, root, "/proc/self/cgroup");
+    int rc = proc_lines_open(lines, root, "/proc/self/cgroup");
     if (rc)
         return rc;
-    for (char *line = proc_lines_next(&lines); line; line = proc_lines_next(&lines)) {
+    for (char *line = proc_lines_next(lines); line; line = proc_lines_next(lines)) {
         char *controllers = strchr(line, ':');
         char *found = controllers ? strchr(controllers + 1, ':') : NULL;
         if (!found || found[1] != '/' || strlen(found + 1) >= PATH_MAX)
@@ -123,10 +123,10 @@ static int find_version(struct cgroup *cgroup, uint32_t version)
 {
     const char *root = cgroup->root;
     char path[PATH_MAX];
-    int rc = own_path(root, version, path);
+    AUTO_PROC_LINES(lines, PROC_LINE_BYTES);
+    int rc = own_path(&lines, root, version, path);
     if (rc)
         return rc;
-    AUTO_PROC_LINES lines;
     rc = proc_lines_open(&lines, root, "/proc/self/mountinfo");
     if (rc)
         return rc;
@@ -142,13 +142,12 @@ static int find_version(struct cgroup *cgroup, uint32_t version)
         size_t length = strlen(mount.root);
         if (!rest || (cgroup->own && !own) || (cgroup->own == own && length >= best_length))
             continue;
-        char folder[PATH_MAX];
-        if (!proc_join(folder, root, mount.point) || strlen(folder) + strlen(rest) >= PATH_MAX)
+        if (strlen(root) + strlen(mount.point) + strlen(rest) >= PATH_MAX ||
+            !proc_join(cgroup->path, root, mount.point))
             continue;
         cgroup->own = own;
         best_length = length;
-        cgroup->mount_length = strlen(folder);
-        memcpy(cgroup->path, folder, cgroup->mount_length);
+        cgroup->mount_length = strlen(cgroup->path);
         memcpy(cgroup->path + cgroup->mount_length, rest, strlen(rest) + 1);
     }
     return best_length == SIZE_MAX ? -ENOENT : 0;

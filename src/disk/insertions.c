@@ -263,7 +263,7 @@ void insertions_close(struct insertions *insertions)
  */
 static uint64_t mounted_device(uint64_t mount_id)
 {
-    AUTO_PROC_LINES lines;
+    AUTO_PROC_LINES(lines, PROC_LINE_BYTES);
     const char *line;
     if (proc_lines_open(&lines, "", "/proc/self/mountinfo") != 0)
         return INSERTIONS_ANY_DEVICE;

@@ -201,7 +201,7 @@ static bool is_ours(const struct kernel_memory *memory, uint64_t process)
  * none. */
 static uint64_t stranger(const struct kernel_memory *memory)
 {
-    AUTO_PROC_LINES lines;
+    AUTO_PROC_LINES(lines, PROC_SHORT_BYTES);
     char *line;
     if (proc_lines_open(&lines, memory->cgroup.path, "/cgroup.procs") < 0)
         return NUM_UNKNOWN;

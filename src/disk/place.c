@@ -184,13 +184,13 @@ const char *place_name(const char *path)
 /* On the whole machine: "/" stays what it is. */
 static int place_open_folder(const char *path, size_t length, int flags)
 {
-    char folder[PATH_MAX] = ".";
+    char folder[PATH_MAX];
     if (length >= sizeof(folder))
         return -ENAMETOOLONG;
-    if (length > 0) {
-        memcpy(folder, path, length);
-        folder[length] = '\0';
-    }
+    if (length == 0)
+        return place_reach(NULL, ".", flags | O_DIRECTORY);
+    memcpy(folder, path, length);
+    folder[length] = '\0';
     return place_reach(NULL, folder, flags | O_DIRECTORY);
 }
 

@@ -26,7 +26,7 @@ static const uint64_t room_share = 8;
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=123": microseconds. */
 static uint64_t stalled_read(const char *root, const char *path)
 {
-    AUTO_PROC_LINES lines;
+    AUTO_PROC_LINES(lines, PROC_SHORT_BYTES);
     int result = proc_lines_open(&lines, root, path);
     char *line;
     while (result == 0 && (line = proc_lines_next(&lines))) {
@@ -39,11 +39,9 @@ static uint64_t stalled_read(const char *root, const char *path)
 
 static uint64_t cgroup_stalled_read(const struct pressure *pressure)
 {
-    char path[PATH_MAX];
-    if (pressure->cgroup->version == 0 ||
-        !proc_join(path, pressure->cgroup->path, "/memory.pressure"))
-        return NUM_UNKNOWN;
-    return stalled_read("", path);
+    return pressure->cgroup->version == 0
+               ? NUM_UNKNOWN
+               : stalled_read(pressure->cgroup->path, "/memory.pressure");
 }
 
 static uint64_t hits_read(const struct pressure *pressure)

@@ -54,7 +54,7 @@ static void touch(struct slab *slab, size_t page_bytes)
  * and MADV_DONTFORK keep it from merging with others. 0 where /proc does not tell. */
 static uint64_t huge_bytes_between(uintptr_t start, uintptr_t end)
 {
-    AUTO_PROC_LINES lines;
+    AUTO_PROC_LINES(lines, PROC_LINE_BYTES);
     if (proc_lines_open(&lines, "", "/proc/self/smaps") != 0)
         return 0;
     const char key[] = "AnonHugePages:", *line;

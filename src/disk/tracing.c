@@ -233,7 +233,8 @@ static bool add_lost(int instance_fd, uint32_t processor, uint64_t *lost)
     static const char *const keys[] = {"overrun: ", "commit overrun: ", "dropped events: "};
     char path[64], *line;
     snprintf(path, sizeof(path), "per_cpu/cpu%" PRIu32 "/stats", processor);
-    AUTO_PROC_LINES lines = {.fd = openat(instance_fd, path, O_RDONLY | O_CLOEXEC)};
+    AUTO_PROC_LINES(lines, PROC_SHORT_BYTES);
+    lines.fd = openat(instance_fd, path, O_RDONLY | O_CLOEXEC);
     bool told = false;
     while (lines.fd >= 0 && (line = proc_lines_next(&lines))) {
         told = true;
