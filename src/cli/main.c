@@ -96,7 +96,7 @@ static void settle_memory(void)
 int main(int argc, char **argv)
 {
     struct options options;
-    struct error err = {0};
+    ERROR_UNSET(err);
     int code;
     settle_memory();
     if (output_guard() < 0)

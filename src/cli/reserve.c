@@ -58,7 +58,7 @@ static void ask_ahead(struct reserve *self)
 static struct facts look(struct reserve *self, bool target, const char *path)
 {
     struct facts facts = {.kind = FILE_NONE};
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     if (target && self->operands->target_empty)
         return facts;
     if (self->machines[target] == 0)
@@ -145,7 +145,7 @@ static int check_manifest(const char *path, struct error *err)
 {
     struct journal_reader *reader = NULL;
     struct journal_header header;
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     int result = journal_check_replaceable(AT_FDCWD, path, err);
     if (result == 0)
         result = probe_folder(NULL, path, err);

@@ -189,7 +189,7 @@ static bool begin_one(struct transfer *transfer)
     const char *source = source_of(transfer, number);
     char **target_path = &transfer->target_paths[number % COPY_FILES_MAX];
     char *path = operands_target(&transfer->operands, source);
-    struct error err = {0};
+    ERROR_UNSET(err);
     if (!path) {
         error_set_class(&err, ERROR_MEMORY, ENOMEM, "%s: no memory for the target's name", source);
         fail(transfer, &err);
@@ -227,7 +227,7 @@ static bool plans(const struct transfer *transfer)
 static void collect_one(struct transfer *transfer, uint32_t number)
 {
     struct receipt one;
-    struct error err = {0};
+    ERROR_UNSET(err);
     copy_collect(transfer->copy, &one, &err);
     if (transfer->left && outcome_good(&one.outcome))
         transfer->left[number] = copy_leaves(transfer->copy);
@@ -261,7 +261,7 @@ static void collect_one(struct transfer *transfer, uint32_t number)
 static void tree_event(struct transfer *transfer, const struct tour_event *event,
                        const struct receipt *receipt)
 {
-    struct error err = {0};
+    ERROR_UNSET(err);
     bool failed = event->kind == TOUR_FAILED ||
                   (event->kind == TOUR_FILE && !outcome_good(&receipt->outcome));
     tree_print(transfer->options, event, receipt);
@@ -300,7 +300,7 @@ static void copy_tree(struct transfer *transfer, const struct trees *trees, uint
     bool broken = transfer->tally.failed_count > transfer->vanished_count;
     struct tour_event event = {.kind = TOUR_OVER};
     struct receipt receipt;
-    struct error err = {0};
+    ERROR_UNSET(err);
     transfer->tree_begun |= transfer->ended_count > 0 || transfer->tally.failed_count > 0;
     if (trees_begin(trees, at, broken, &err) < 0 ||
         (plans(transfer) && units_plan_tree(transfer->units, trees->sources[at].root.path,
@@ -332,7 +332,7 @@ static void keep_files(struct transfer *transfer, const struct trees *trees)
 {
     for (uint32_t i = 0; transfer->left && i < turns_count(transfer); i++) {
         struct copy_left *left = &transfer->left[i];
-        struct error err = {0};
+        ERROR_UNSET(err);
         if ((left->kind != OUTCOME_DURABLE && left->kind != OUTCOME_UP_TO_DATE) ||
             copy_will_leave(transfer->copy, trees->sources[i].name, i, &err) == 0)
             continue;
@@ -346,7 +346,7 @@ static void copy_trees(struct transfer *transfer)
     const struct operands *operands = &transfer->operands;
     uint32_t first = operands->sources_count - operands->trees_count;
     struct trees trees;
-    struct error err = {0};
+    ERROR_UNSET(err);
     int result = trees_open(&trees, transfer->copy, operands, &transfer->options->wish, &err);
     if (result < 0)
         fail(transfer, &err);
@@ -374,7 +374,7 @@ static void copy_trees(struct transfer *transfer)
 /* Against a manifest there is no source. */
 static void verify_manifest(struct transfer *transfer)
 {
-    struct error err = {0};
+    ERROR_UNSET(err);
     show_file(transfer, 1, transfer->operands.target.path);
     (void)copy_begin(transfer->copy, true, NULL, transfer->operands.target.path);
     copy_collect(transfer->copy, &transfer->sum, &err);
@@ -441,7 +441,7 @@ static int expand_there(struct transfer *transfer, struct error *err)
     for (uint32_t i = 0; i < operands->sources_count && found >= 0; i++) {
         struct expanded expanded = {.paths = NULL};
         struct facts facts = {.kind = FILE_NONE};
-        struct error ignored = {.class = ERROR_NONE};
+        ERROR_UNSET(ignored);
         const char *source = operands->sources[i];
         if (!expand_is_pattern(source) ||
             (copy_describe(transfer->copy, false, source, &facts, &ignored) == 0 &&
@@ -555,7 +555,7 @@ static bool leaves_open(struct transfer *transfer, struct error *err)
 static void leave_sources(struct transfer *transfer)
 {
     for (uint32_t i = 0; transfer->left && i < turns_count(transfer); i++) {
-        struct error err = {0};
+        ERROR_UNSET(err);
         const char *source = source_of(transfer, i);
         AUTO_FREE char *target = operands_target(&transfer->operands, source);
         if (transfer->left[i].kind == OUTCOME_NONE) /* it has failed */
@@ -579,7 +579,7 @@ static void leave_sources(struct transfer *transfer)
 static void copy_all(void *argument)
 {
     struct transfer *transfer = argument;
-    struct error err = {0};
+    ERROR_UNSET(err);
     if (open_all(transfer, &err) < 0) {
         fail(transfer, &err);
         return;
@@ -669,7 +669,7 @@ static int end_proof(struct transfer *transfer, int code)
 {
     enum { LINES_MAX = 10 };
     const struct options *options = transfer->options;
-    struct error err = {0};
+    ERROR_UNSET(err);
     int result = proof_end(transfer->proof, options->json,
                            options->verbose > 0 ? UINT32_MAX
                            : options->quiet     ? 0
@@ -687,7 +687,7 @@ static int end_proof(struct transfer *transfer, int code)
 /* What of it is written down: only what is done. */
 static int end_units(struct transfer *transfer, int code)
 {
-    struct error err = {0};
+    ERROR_UNSET(err);
     bool complete = transfer->begun && !transfer->interrupted && !copy_broken(transfer->copy);
     bool done = code == EXIT_CODE_DONE || code == exit_code(ERROR_VANISHED);
     int result = 0;
@@ -752,7 +752,7 @@ static int refuse_there(const struct operands *operands, const struct copy_wish 
 /* It is durable: so is the list. */
 static void write_digest(struct transfer *transfer)
 {
-    struct error err = {0};
+    ERROR_UNSET(err);
     const struct copy_wish *wish = &transfer->options->wish;
     const struct receipt *sum = &transfer->sum;
     if (wish->digest_path && sum->whole_text[0] && outcome_good(&sum->outcome) &&
@@ -880,7 +880,7 @@ static int resolve_all(struct transfer *transfer, struct options *own, struct er
 static int transfer_run(struct transfer *transfer, const struct options *given)
 {
     struct options own = *given, *options = &own;
-    struct error err = {0};
+    ERROR_UNSET(err);
     transfer->options = options;
     receipt_init(&transfer->sum);
     transfer->sum.dry_run = options->wish.dry_run;
@@ -941,7 +941,7 @@ int transfer_prove(const struct options *options)
     struct options rest = options_rest(options);
     const struct job_wish *wish = &options->wish.file;
     struct proof proof;
-    struct error err = {0};
+    ERROR_UNSET(err);
     /* Who counts is in our cgroup, too. */
     const char *against = options->wish.dry_run      ? ": leave out --dry-run"
                           : options->wish.own_cgroup ? ": leave out --own-cgroup"
@@ -960,7 +960,7 @@ int transfer_verify(const struct options *options)
 {
     struct transfer transfer = {.verify = true};
     struct options rest = options_rest(options);
-    struct error err = {0};
+    ERROR_UNSET(err);
     uint32_t wanted = options->wish.manifest_path ? 1 : 2;
     rest.wish.tour = (struct tour_wish){.recursive = false}; /* files only */
     if (rest.operands_count != wanted)

@@ -41,7 +41,7 @@ static struct facts look(struct copy *copy, const char *source)
     AUTO_FREE char *folder = NULL;
     AUTO_FREE char *name = NULL;
     struct facts facts = {.kind = FILE_NONE};
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     bool content = means_content(source);
     if (content) {
         if (copy)

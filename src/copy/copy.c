@@ -46,8 +46,7 @@ struct copy_file {
     struct lane *lane;   /* it has begun in */
     uint32_t attempts;   /* that were before this one */
     bool stranded;       /* its link was lost: it begins again with the next one */
-    struct life_start start;
-    char changes[12]; /* of the target as it was found */
+    char changes[12];    /* of the target as it was found */
     struct life life;
     struct error *error, *first; /* its failure, and that of the first attempt */
 };
@@ -89,7 +88,8 @@ struct copy {
     char *shown[2];                               /* by role: paths of its last event */
     struct error errors[2 * COPY_FILES_MAX];      /* of the files; no page before a failure */
     struct side_words words[2 * COPY_FILES_MAX];  /* the same of small ones */
-    struct owner_names names[2 * COPY_FILES_MAX]; /* the same where both sides are here */
+    struct owner_names names[2 * COPY_FILES_MAX]; /* the same where both sides are here ... */
+    struct life_start starts[COPY_FILES_MAX];     /* ... and how they begin with another link */
 };
 
 static bool copy_remote(const struct copy *copy, enum side_role role)
@@ -287,6 +287,13 @@ static void copy_let_go(struct copy *copy)
     copy->files_count--;
 }
 
+static void copy_close_trees(struct copy *copy)
+{
+    tour_close(copy->tour);
+    tour_links_close(copy->links);
+    tour_moved_close(copy->moved);
+}
+
 void copy_close(struct copy *copy)
 {
     if (!copy)
@@ -295,12 +302,12 @@ void copy_close(struct copy *copy)
     slab_close(&copy->pool.slab);
     while (copy->files_count > 0)
         copy_let_go(copy);
-    tour_close(copy->tour);
-    tour_links_close(copy->links);
-    tour_moved_close(copy->moved);
+    if (copy->tour || copy->links || copy->moved) /* else their code is not in memory, either */
+        copy_close_trees(copy);
     free(copy->shown[SIDE_SOURCE]);
     free(copy->shown[SIDE_TARGET]);
-    ask_memory_close(copy->memory);
+    if (copy->memory)
+        ask_memory_close(copy->memory);
     kernel_memory_close(&copy->kernel);
     free(copy);
 }
@@ -354,7 +361,7 @@ static void copy_hand_over(struct copy *copy, struct life *life, uint32_t number
 /* No lane runs any more. Any that is whole can commit, when every chunk is done. */
 static void copy_gather(struct copy *copy, struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     bool complete = plan_ended(life->plan), whole = life->result == 0;
     uint32_t number = life->job.number;
     for (uint32_t i = 0; i < LANES_MAX; i++) {
@@ -410,7 +417,7 @@ static void copy_release(struct copy *copy, const struct life *life)
 
 static void copy_start_team(struct copy *copy, struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     const struct lane_team_config config = {
         .lane = &copy->lane_config,
         .lanes = copy->lanes,
@@ -575,8 +582,9 @@ static void copy_again(struct copy *copy, struct copy_file *file)
         *file->first = *life->error;
     file->attempts++;
     file->stranded = false;
-    life_count_attempt(life, &file->start.earlier);
-    copy_live(copy, file, &file->start);
+    struct life_start *start = &copy->starts[file - copy->files];
+    life_count_attempt(life, &start->earlier);
+    copy_live(copy, file, start);
 }
 
 /* Its life has ended: for good, or is there another lane for it? */
@@ -629,7 +637,7 @@ static const char *copy_lost_words(const struct copy *copy)
 static bool copy_redial(struct copy *copy)
 {
     struct lane *lane = copy->lanes[0];
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     uint32_t *count = &copy->dials_count, most = copy->wish.retries;
     *count = lane->pump.made_count > 0 ? 0 : *count;
     lane->pump.made_count = 0;
@@ -768,7 +776,8 @@ static bool copy_start(struct copy *copy, const struct life_start *start)
     file->role = start->role;
     file->attempts = 0;
     file->stranded = false;
-    file->start = *start;
+    if (copy_any_remote(copy))
+        copy->starts[file - copy->files] = *start;
     file->error = &copy->errors[2 * (file - copy->files)];
     file->first = file->error + 1;
     error_clear(file->first);

@@ -193,7 +193,7 @@ static int expand_walk(struct expansion *self, struct error *err)
     const struct job_root root = {.number = copy_root_number(self->copy), .path = self->folder};
     uint32_t job = copy_job_number(self->copy);
     struct bytes wish = bytes_writer(self->bytes, WALK_BYTES);
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     bytes_put_u32(&wish, TOUR_RECURSIVE | TOUR_LINKS | TOUR_DEVICES | TOUR_SPECIALS);
     rules_pack(self->rules, &wish);
     if (wish.failed)
@@ -232,7 +232,7 @@ int expand_source(struct copy *copy, const char *pattern, struct expanded *out, 
     self->copy = copy;
     self->bytes = bytes;
     self->out = out;
-    struct error lost = {.class = ERROR_NONE};
+    ERROR_UNSET(lost);
     int result = expand_rules(self, err);
     if (result == 0)
         result = expand_walk(self, &lost);

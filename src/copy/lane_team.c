@@ -108,7 +108,7 @@ static bool team_add(struct lane_team *team, uint32_t number)
 {
     const struct lane_team_config *config = &team->config;
     struct team_member *member = &team->members[number];
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     struct lane **lane = &config->lanes[number];
     int result = 0;
     if (*lane && lane_lost(*lane)) { /* with an earlier file, or since */

@@ -199,12 +199,11 @@ static void life_end(struct life *life);
 /* The header is all that is known of the source. */
 static void life_read(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
     life_enter(life, LIFE_READING);
-    int result = errand_begin(&life->errand, life_read_manifest, life, &err);
+    int result = errand_begin(&life->errand, life_read_manifest, life, life->error);
     if (result == 0)
         return;
-    life_note_failure(life, result, &err, false);
+    life_note_failure(life, result, life->error, false);
     life_enter(life, LIFE_WAITING);
 }
 
@@ -273,7 +272,6 @@ static bool life_note_source(struct life *life, const struct facts *source)
 void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
                const struct life_start *room)
 {
-    struct error err = {.class = ERROR_NONE};
     life_clear(life, lead->run, LIFE_HELP, room->error);
     life->progress = lead->progress;
     life->plan = lead->plan;
@@ -288,9 +286,9 @@ void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
     life_enter(life, LIFE_OPENING_SOURCE);
     if (known && chunk_bytes >= lead->job.chunk_bytes)
         return;
-    error_set_class(&err, ERROR_MEMORY, ENOMEM, "there is no memory for another lane%s",
+    error_set_class(life->error, ERROR_MEMORY, ENOMEM, "there is no memory for another lane%s",
                     known ? " on the other side" : "");
-    life_note_failure(life, -ENOMEM, &err, true);
+    life_note_failure(life, -ENOMEM, life->error, true);
     life_enter(life, LIFE_PARKED);
 }
 
@@ -388,7 +386,7 @@ static void life_save(struct life *life)
 /* It has failed, and nothing of it is in flight. */
 static void life_let_go(struct life *life)
 {
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     bool undoes = life->manifest_made; /* what else has that name stays */
     life->manifest_made = false;
     if (undoes && !life->errand &&
@@ -430,7 +428,7 @@ static bool life_failed(struct life *life, int result, const struct error *err)
 
 void life_interrupt(struct life *life)
 {
-    struct error cause = {.class = ERROR_NONE};
+    ERROR_UNSET(cause);
     char shown[LIFE_SHOWN_BYTES];
     bool copying = life->state == LIFE_COPYING;
     bool between = life->want != LIFE_WANTS_NOTHING &&
@@ -559,21 +557,19 @@ static void life_adjusted(struct life *life)
  * Whatever way a file goes, this is asked; true: that was its end. */
 static bool life_is_left_out(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
     life_attributes_want(life);
-    if (life_failed(life, life_refuse(life, &err), &err))
+    if (life_failed(life, life_refuse(life, life->error), life->error))
         return true;
     return life->state != LIFE_CLEARING && life_is_skipped(life); /* it was asked before that */
 }
 
 static void life_described(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
     if (life_clears(life))
         return;
     for (int role = 0; role < 2; role++)
         life->piped[role] = pipe_is_kind(life->job.facts[role].kind);
-    if (life_is_left_out(life) || life_failed(life, life_fit_part(life, &err), &err))
+    if (life_is_left_out(life) || life_failed(life, life_fit_part(life, life->error), life->error))
         return;
     life_tell_size(life);
     if (life_up_to_date(life)) {
@@ -594,7 +590,7 @@ static void life_described(struct life *life)
     }
     life->would = life_would(life);
     if (life->target_absent) { /* nor is its folder: there is nothing to look at */
-        life->outcome = outcome_dry(&err);
+        life->outcome = outcome_dry(life->error);
         life_end(life);
         return;
     }
@@ -606,7 +602,6 @@ static void life_described(struct life *life)
 static void life_source_described(struct life *life)
 {
     const struct job *job = &life->job;
-    struct error err = {.class = ERROR_NONE};
     if (life->kind == LIFE_COPY)
         row_add(life->run->sources_fit,
                 job->facts[SIDE_SOURCE].kind == FILE_REGULAR &&
@@ -616,7 +611,7 @@ static void life_source_described(struct life *life)
     else if (life->kind == LIFE_COPY)
         life_describe(life);
     else if (job->facts[SIDE_SOURCE].kind != FILE_FOLDER ||
-             !life_failed(life, life_refuse(life, &err), &err))
+             !life_failed(life, life_refuse(life, life->error), life->error))
         life_enter(life, LIFE_WAITING);
 }
 
@@ -722,8 +717,7 @@ static void life_taken(struct life *life, const struct slot *slot)
 
 static void life_put(struct life *life, const struct slot *slot)
 {
-    struct error err = {.class = ERROR_NONE};
-    if (life_failed(life, life_digest_small(life, &slot->digest, &err), &err))
+    if (life_failed(life, life_digest_small(life, &slot->digest, life->error), life->error))
         return;
     life->proof.source_unchanged = true; /* TAKE has looked */
     life->progress->bytes_kept = life->job.kept_bytes;
@@ -794,7 +788,6 @@ bool life_wants_team(const struct life *life)
 /* A further lane looks at the same file, and may not find the same. */
 static void life_joined(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
     struct facts *source = &life->job.facts[SIDE_SOURCE];
     const struct facts *found = &life->found->source;
     enum evidence_change change = evidence_compare(found, source);
@@ -807,9 +800,9 @@ static void life_joined(struct life *life)
         return;
     }
     char shown[LIFE_SHOWN_BYTES];
-    error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
+    error_set_class(life->error, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
                     life_shown(life, SIDE_SOURCE, shown));
-    life_note_failure(life, -ESTALE, &err, true);
+    life_note_failure(life, -ESTALE, life->error, true);
     life_let_go(life);
 }
 
@@ -817,14 +810,14 @@ static void life_joined(struct life *life)
 static void life_source_opened(struct life *life)
 {
     struct job *job = &life->job;
-    struct error err = {.class = ERROR_NONE};
     if (life->kind == LIFE_HELP) {
         life_joined(life);
         return;
     }
-    if (job->source_path && life_failed(life, life_check_pipe(life, SIDE_SOURCE, &err), &err))
+    if (job->source_path &&
+        life_failed(life, life_check_pipe(life, SIDE_SOURCE, life->error), life->error))
         return;
-    if (life->kind == LIFE_COPY && life_failed(life, life_fit_part(life, &err), &err))
+    if (life->kind == LIFE_COPY && life_failed(life, life_fit_part(life, life->error), life->error))
         return;
     if (life->kind == LIFE_COPY) {
         life_attributes_want(life);
@@ -880,7 +873,6 @@ static void life_target_opened(struct life *life)
 {
     const struct copy_wish *wish = life->run->wish;
     const struct job *job = &life->job;
-    struct error err = {.class = ERROR_NONE};
     char shown[LIFE_SHOWN_BYTES];
     int result = 0;
     life->deltas = life_has_deltas(life);
@@ -890,12 +882,12 @@ static void life_target_opened(struct life *life)
     }
     if (life->kind == LIFE_COPY && !job->target_readable &&
         (wish->verify || wish->manifest_path || wish->base_path))
-        result = error_set_class(&err, ERROR_FILE, EACCES,
+        result = error_set_class(life->error, ERROR_FILE, EACCES,
                                  "%s: may not be read back, so neither --verify nor a manifest is "
                                  "possible",
                                  life_shown(life, SIDE_TARGET, shown));
     if (result == 0)
-        result = life_check_pipe(life, SIDE_TARGET, &err);
+        result = life_check_pipe(life, SIDE_TARGET, life->error);
     life->there = life_is_there(life);
     if (result == 0 && life->kind == LIFE_COPY && (job->target_cloned || life->there)) {
         life_cloned(life);
@@ -905,14 +897,14 @@ static void life_target_opened(struct life *life)
         *life->run->shares = false;
     life->resumed = life->kind == LIFE_COPY && job->journal == JOURNAL_FITS;
     if (result == 0 && life->kind == LIFE_COPY && wish->digest_path)
-        result = whole_open(&life->whole, wish->digest, &err);
+        result = whole_open(&life->whole, wish->digest, life->error);
     if (result == 0)
-        result = life_make_plan(life, &err);
-    if (life_failed(life, result, &err))
+        result = life_make_plan(life, life->error);
+    if (life_failed(life, result, life->error))
         return;
     life_tell_size(life); /* of a manifest, too */
-    result = life_base_begin(life, &err);
-    if (life_failed(life, result, &err))
+    result = life_base_begin(life, life->error);
+    if (life_failed(life, result, life->error))
         return;
     if (result > 0)
         life_enter(life, LIFE_BASING);
@@ -932,11 +924,10 @@ static void life_opened(struct life *life)
 
 static void life_listed(struct life *life, const struct slot *slot)
 {
-    struct error err = {.class = ERROR_NONE};
     int result = plan_listed(life->plan, (const struct journal_entry *)(const void *)slot->buffer,
-                             slot->count, &err);
+                             slot->count, life->error);
     life->offset = slot->extent_start;
-    if (life_failed(life, result, &err))
+    if (life_failed(life, result, life->error))
         return;
     if (slot->extent_start > 0)
         life_enter(life, LIFE_LISTING);
@@ -964,25 +955,23 @@ static void life_digested(struct life *life, int result, const struct error *err
 /* That of the manifest's header, or the one that has removed it: which may fail. */
 static void life_manifest_ended(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
-    int result = errand_end(life->errand, &err);
+    int result = errand_end(life->errand, life->error);
     life->errand = NULL;
     if (life->state == LIFE_UNDOING) {
         life_save(life);
         return;
     }
     if (result < 0)
-        life_note_failure(life, result, &err, false);
+        life_note_failure(life, result, life->error, false);
     life_enter(life, LIFE_WAITING);
 }
 
 void life_errand_ended(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
     if (life->state == LIFE_READING || life->state == LIFE_UNDOING)
         life_manifest_ended(life);
     else if (!life_base_errand_ended(life))
-        life_digested(life, life_digest_errand_ended(life, &err), &err);
+        life_digested(life, life_digest_errand_ended(life, life->error), life->error);
     else if (life->state == LIFE_BASING)
         life_copy(life);
     else if (life->state == LIFE_KEEPING)
@@ -1055,13 +1044,12 @@ static void life_complete(struct life *life)
 
 static void life_synced(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
     if (life->kind == LIFE_HELP) {
         life_enter(life, LIFE_PARKED);
         return;
     }
     life_enter(life, LIFE_DIGESTING);
-    life_digested(life, life_digest_begin(life, &err), &err);
+    life_digested(life, life_digest_begin(life, life->error), life->error);
 }
 
 void life_take_over(struct life *life, struct life *helper)
@@ -1095,14 +1083,13 @@ void life_gathered(struct life *life, int result, const struct error *cause)
 
 static void life_compare_copied(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
     bool complete = plan_complete(life->plan);
     life->proof.complete = complete;
     if (!complete && !life->job.source_path) {
-        error_set_class(&err, ERROR_FILE, EBADMSG,
+        error_set_class(life->error, ERROR_FILE, EBADMSG,
                         "%s: does not list every chunk in order; it cannot be used",
                         life->run->wish->manifest_path);
-        life_fail(life, -EBADMSG, &err);
+        life_fail(life, -EBADMSG, life->error);
         return;
     }
     life_complete(life);
@@ -1120,7 +1107,6 @@ static void life_count_repairs(struct life *life)
 
 void life_copied(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
     char shown[LIFE_SHOWN_BYTES];
     assert(life->state == LIFE_COPYING && life->slots_count == 0);
     if (life->compare_count > 0)
@@ -1138,9 +1124,9 @@ void life_copied(struct life *life)
         life_complete(life);
     else
         life_fail(life,
-                  error_set(&err, EIO, "%s: not every chunk of it was copied",
+                  error_set(life->error, EIO, "%s: not every chunk of it was copied",
                             life_shown(life, SIDE_TARGET, shown)),
-                  &err);
+                  life->error);
 }
 
 void life_released(struct life *life)
@@ -1262,7 +1248,6 @@ static void life_lives_with_change(struct life *life)
 
 static void life_source_reopened(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
     struct facts *source = &life->job.facts[SIDE_SOURCE];
     char shown[LIFE_SHOWN_BYTES];
     int result = 0;
@@ -1274,12 +1259,13 @@ static void life_source_reopened(struct life *life)
         return;
     }
     if (changed)
-        result = error_set_class(&err, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
-                                 life_shown(life, SIDE_SOURCE, shown));
+        result =
+            error_set_class(life->error, ERROR_CHANGED, ESTALE, "%s: changed while it was copied",
+                            life_shown(life, SIDE_SOURCE, shown));
     *source = *found; /* the target gets the attributes that it was opened with */
     if (result == 0)
-        result = life_make_compare_plan(life, &err);
-    if (!life_failed(life, result, &err))
+        result = life_make_compare_plan(life, life->error);
+    if (!life_failed(life, result, life->error))
         life_copy(life);
 }
 
@@ -1297,10 +1283,9 @@ static void life_source_again(struct life *life)
 
 static void life_source_committed(struct life *life, const struct slot *slot)
 {
-    struct error err = {.class = ERROR_NONE};
-    int result = slot->result == 0 ? life_is_broken(life, &err) : 0;
+    int result = slot->result == 0 ? life_is_broken(life, life->error) : 0;
     if (result < 0) {
-        life_fail(life, result, &err);
+        life_fail(life, result, life->error);
     } else if (slot->result == 0) {
         life->proof.source_unchanged = true;
         life_enter(life, LIFE_COMMITTING_TARGET);
@@ -1401,7 +1386,6 @@ static void life_step_failed(struct life *life, const struct slot *slot, bool lo
 
 void life_returned(struct life *life, struct slot *slot, bool lost)
 {
-    struct error err = {.class = ERROR_NONE};
     life_note_open(life, slot);
     if (slot->result < 0 && !life_takes_failure(life, lost)) {
         life_step_failed(life, slot, lost);
@@ -1439,7 +1423,7 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
         life_synced(life);
         break;
     case LIFE_DIGESTING:
-        life_digested(life, life_digest_returned(life, slot, &err), &err);
+        life_digested(life, life_digest_returned(life, slot, life->error), life->error);
         break;
     case LIFE_DETAILING:
     case LIFE_DRESSING:

@@ -131,7 +131,7 @@ static int base_read(void *argument, struct error *err)
 
 void life_feed(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     if (!life->base || !life->base->fits || life->errand || life->result < 0 ||
         !plan_wants_base(life->plan))
         return;
@@ -172,7 +172,7 @@ static int base_keep(void *argument, struct error *err)
 
 bool life_base_keep(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     if (!life->base || !life->digesting || !life->digesting->manifest)
         return false;
     if (base_begin(life, BASE_KEEPING, base_keep, &err) == 0)
@@ -191,7 +191,7 @@ void life_base_lost(struct life *life, const struct error *err)
 
 bool life_base_errand_ended(struct life *life)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     enum base_errand errand = life->base ? life->base->errand : BASE_IDLE;
     if (errand == BASE_IDLE)
         return false;

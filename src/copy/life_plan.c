@@ -43,10 +43,30 @@ static const char *plan_name(const struct life *life, enum side_role role,
     return out;
 }
 
-/* What cannot be done with a pipe, since it is read or written once and in order. */
-static int refuse_with_pipe(const struct life *life, const char *source_name,
-                            const char *target_name, struct error *err)
+/* Its name in front of the words. Names of both sides are as long as two pages of the stack: nobody
+ * else has room for them, who is asked of every file. */
+static int refuse(const struct life *life, enum side_role role, enum error_class class, int errnum,
+                  const char *words, struct error *err)
 {
+    char name[LIFE_SHOWN_BYTES];
+    return error_set_class(err, class, errnum, "%s: %s", plan_name(life, role, name), words);
+}
+
+static int refuse_same(const struct life *life, struct error *err)
+{
+    char source_name[LIFE_SHOWN_BYTES], target_name[LIFE_SHOWN_BYTES];
+    const struct facts *facts = life->job.facts;
+    bool device = facts[SIDE_SOURCE].kind == FILE_DEVICE || facts[SIDE_TARGET].kind == FILE_DEVICE;
+    return error_set_class(err, ERROR_USAGE, EINVAL, "%s and %s are the same %s",
+                           plan_name(life, SIDE_SOURCE, source_name),
+                           plan_name(life, SIDE_TARGET, target_name),
+                           device ? "disk, or parts of it" : "file");
+}
+
+/* What cannot be done with a pipe, since it is read or written once and in order. */
+static int refuse_with_pipe(const struct life *life, struct error *err)
+{
+    char words[128];
     const struct copy_wish *wish = life->run->wish;
     bool source = life_pipes(life, SIDE_SOURCE), target = life_pipes(life, SIDE_TARGET);
     const char *given = wish->checksum                              ? "-c"
@@ -57,33 +77,29 @@ static int refuse_with_pipe(const struct life *life, const char *source_name,
                         : wish->verify && target                    ? "--verify"
                                                                     : NULL;
     if (wish->file.size_bytes > 0 && !source)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "%s: has a size of its own; --size is for pipes", source_name);
+        return refuse(life, SIDE_SOURCE, ERROR_USAGE, EINVAL,
+                      "has a size of its own; --size is for pipes", err);
     if (!given || !(source || target))
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "%s: is a pipe, which goes by once; %s is not possible with it",
-                           source ? source_name : target_name, given);
+    snprintf(words, sizeof(words), "is a pipe, which goes by once; %s is not possible with it",
+             given);
+    return refuse(life, source ? SIDE_SOURCE : SIDE_TARGET, ERROR_USAGE, EINVAL, words, err);
 }
 
 int life_refuse(const struct life *life, struct error *err)
 {
     const struct facts *facts = life->job.facts;
     const struct facts *source = &facts[SIDE_SOURCE], *target = &facts[SIDE_TARGET];
-    char source_text[LIFE_SHOWN_BYTES], target_text[LIFE_SHOWN_BYTES];
-    const char *source_name = plan_name(life, SIDE_SOURCE, source_text);
-    const char *target_name = plan_name(life, SIDE_TARGET, target_text);
     switch (source->kind) {
     case FILE_NONE:
-        return error_set_class(err, ERROR_VANISHED, ENOENT, "%s: there is no such file",
-                               source_name);
+        return refuse(life, SIDE_SOURCE, ERROR_VANISHED, ENOENT, "there is no such file", err);
     case FILE_FOLDER:
-        return error_set_class(err, ERROR_FILE, EISDIR,
-                               "%s: skipped, it is a folder (-r copies it)", source_name);
+        return refuse(life, SIDE_SOURCE, ERROR_FILE, EISDIR,
+                      "skipped, it is a folder (-r copies it)", err);
     case FILE_OTHER:
     case FILE_LINK:
-        return error_set_class(err, ERROR_FILE, EINVAL,
-                               "%s: is neither a regular file nor a block device", source_name);
+        return refuse(life, SIDE_SOURCE, ERROR_FILE, EINVAL,
+                      "is neither a regular file nor a block device", err);
     case FILE_FIFO:
     case FILE_SOCKET:
     case FILE_CHARACTER:
@@ -92,22 +108,18 @@ int life_refuse(const struct life *life, struct error *err)
         break;
     }
     if (target->kind == FILE_FOLDER)
-        return error_set_class(err, ERROR_FILE, EISDIR, "%s: is a folder", target_name);
+        return refuse(life, SIDE_TARGET, ERROR_FILE, EISDIR, "is a folder", err);
     bool same = address_same_machine(&life->run->addresses[SIDE_SOURCE],
                                      &life->run->addresses[SIDE_TARGET]) &&
                 target->kind != FILE_NONE && source->device == target->device &&
                 source->inode == target->inode;
     if (same || evidence_overlap(source, target))
-        return error_set_class(
-            err, ERROR_USAGE, EINVAL, "%s and %s are the same %s", source_name, target_name,
-            source->kind == FILE_DEVICE || target->kind == FILE_DEVICE ? "disk, or parts of it"
-                                                                       : "file");
+        return refuse_same(life, err);
     if (life->run->wish->file.no_inplace && target->kind != FILE_NONE &&
         target->kind != FILE_REGULAR)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "%s: is no regular file, and --no-inplace is for those",
-                               target_name);
-    return refuse_with_pipe(life, source_name, target_name, err);
+        return refuse(life, SIDE_TARGET, ERROR_USAGE, EINVAL,
+                      "is no regular file, and --no-inplace is for those", err);
+    return refuse_with_pipe(life, err);
 }
 
 int life_fit_part(struct life *life, struct error *err)

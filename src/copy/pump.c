@@ -196,7 +196,7 @@ static void pump_cancel(struct pump *pump, struct life *life)
 /* A pipe tells only now how much of the chunk there is. false: nothing; the slot is free. */
 static bool pump_arrived(struct pump *pump, struct slot *slot)
 {
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     struct life *life = life_of(slot);
     int result = plan_arrived(life->plan, &slot->item, slot->count, &why);
     if (result < 0) {
@@ -282,7 +282,7 @@ static void pump_kept(struct pump *pump, struct slot *slot)
 
 static void pump_mismatch(const struct slot *slot)
 {
-    struct error cause = {.class = ERROR_NONE};
+    ERROR_UNSET(cause);
     error_set_class(&cause, ERROR_MISMATCH, EBADMSG,
                     "%s: bytes %llu to %llu read back differently from what was written",
                     slot->job->target_path, (unsigned long long)slot->offset,

@@ -359,7 +359,7 @@ int reservation_add_output(struct reservation *self, int fd, const char *what, s
     char name[] = "standard output";
     const struct file file = {.fd = fd, .path = name};
     struct reservation_entry entry = {.use = RESERVATION_OUTPUT, .what = what};
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     if (file_facts(&file, &entry.facts, &ignored) < 0)
         return 0;
     if (entry.facts.kind != FILE_REGULAR && entry.facts.kind != FILE_DEVICE)

@@ -167,7 +167,7 @@ static void tour_fail(struct tour *tour, const struct error *err)
 
 static void tour_begin(struct tour *tour)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     uint32_t length;
     tour->state = TOUR_WALKING;
     tour->walk_lists = false; /* it is told from its beginning */
@@ -281,7 +281,7 @@ static bool tour_fits(const struct tour *tour, const struct entry *entry)
 
 static bool tour_take_entry(struct tour *tour)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     struct entry entry;
     if (!tour_take_in_hand(tour))
         return false;
@@ -346,7 +346,7 @@ static bool tour_is_drained(const struct tour *tour)
 
 static void tour_settle(struct tour *tour)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     bool lacking = tour->outcome.lacking;
     const struct outcome_proof proof = {true, true, true, true};
     if (tour->touched && tour->walk.result < 0)

@@ -519,7 +519,7 @@ static void task_block(struct tour *tour, struct tour_task *task)
 
 static void task_refuse_itself(struct tour *tour, struct tour_task *task)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     AUTO_FREE char *shown = text_join_path(tour->start.roots[SIDE_SOURCE].path, task->path);
     error_set_class(&err, ERROR_FILE, EINVAL, "%s: is the target itself, and left out",
                     shown ? shown : task->path);
@@ -570,7 +570,7 @@ static void task_fail_there(struct tour *tour, struct tour_task *task, const str
     const struct address *address = &tour->config.run->addresses[SIDE_SOURCE];
     bool far = address->kind == ADDRESS_REMOTE;
     char peer[ADDRESS_TEXT_BYTES];
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     AUTO_FREE char *shown = text_join_path(tour->start.roots[SIDE_SOURCE].path, task->path);
     /* What a unit lists was there when it was planned. */
     bool gone = entry->complete || (tour->wish->tour.leaves_folders && entry->errnum == ENOENT);

@@ -134,7 +134,7 @@ static void task_stays(struct tour *tour, struct tour_task *task, const struct j
 static bool task_spoils(struct tour *tour, struct tour_task *task)
 {
     const struct tour_start *start = &tour->start;
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     uint32_t source = 0;
     int result = moved_find(tour, task->path, &source);
     bool folder = source == moved_on_the_way;
@@ -160,7 +160,7 @@ static bool task_spoils(struct tour *tour, struct tour_task *task)
 bool task_claim(struct tour *tour, struct tour_task *task)
 {
     const struct tour_wish *wish = &tour->wish->tour;
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     bool leaves = wish->remove_source && tour->config.moved && !task->own;
     bool noted = leaves && !tour->dry && (tour->shares || wish->delete || wish->force);
     const struct tour_source *other = other_source(tour, task);

@@ -42,7 +42,7 @@ static bool folder_holds_back(struct tour *tour, struct tour_removal *removal)
 /* The step is about this path. false: there is no memory, and that is told. */
 static bool folder_about(struct tour *tour, struct tour_task *task, char *path)
 {
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     free(task->gone);
     task->gone = path;
     if (path)
@@ -297,7 +297,7 @@ static uint32_t folder_leave_named(const struct tour *tour, struct tour_removal 
                                    uint32_t length)
 {
     struct bytes in = bytes_reader(removal->bytes, length);
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     struct entry entry;
     uint32_t left = 0;
     size_t start = 0;
@@ -318,7 +318,7 @@ static uint32_t folder_leave_named(const struct tour *tour, struct tour_removal 
 void folder_missed(struct tour *tour, struct tour_task *task)
 {
     struct tour_removal *removal = task->removal;
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     struct entry entry;
     uint32_t left = task->call.count;
     if (task->life.result < 0) {
@@ -362,7 +362,7 @@ void folder_remove_next(struct tour *tour, struct tour_task *task)
 {
     struct tour_removal *removal = task->removal;
     struct entry entry;
-    struct error err = {.class = ERROR_NONE};
+    ERROR_UNSET(err);
     if (!folder_may_remove(tour)) {
         task_end(tour, task);
         return;

@@ -19,7 +19,7 @@ static bool is_transfer(const struct request *request)
 
 static int open_auto(struct engine **out, const struct engine_config *config, struct error *err)
 {
-    struct error refused = {0};
+    ERROR_UNSET(refused);
     if (engine_uring_open(out, config, &refused) == 0)
         return 0;
     /* Whatever the reason is (seccomp, sysctl, memlock, an old kernel): threads need none of it. */

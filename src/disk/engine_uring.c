@@ -182,7 +182,7 @@ static void part_free(struct uring *uring, struct part *part)
 /* false: there are no threads for calls, and none can be had. */
 static bool has_pool(struct uring *uring)
 {
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     uint32_t most =
         num_u32(clamp_u64(uring->engine.depth / CALL_THREAD_SLOTS, CALL_THREADS, ENGINE_CALLS_MAX));
     if (!uring->pool && !uring->pool_refused)

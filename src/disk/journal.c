@@ -260,7 +260,7 @@ static int begin_file(int fd, const uint8_t *header, const char *path, struct er
  * tells. */
 static int create_nameless(int fd_folder, const char *path, const uint8_t *header)
 {
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     char link[TEXT_NUMBER_BYTES];
     AUTO_CLOSE int fd_parent = open_folder(fd_folder, path, &ignored);
     AUTO_CLOSE int fd = -1;

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,12 +38,11 @@ static void ledger_name(char out[BESIDE_NAME_BYTES], const char *name, const str
 /* It lies beside the target, or where --journal says. */
 void ledger_init(struct ledger *ledger, const struct file *file, const struct job *job)
 {
-    *ledger = (struct ledger){
-        .file = file,
-        .fd_folder = file->fd_folder,
-        .named = !file->created && !file->shared, /* somebody else may just have made it */
-        .marks = pipe_is_kind(job->facts[SIDE_SOURCE].kind),
-    };
+    memset(ledger, 0, offsetof(struct ledger, path));
+    ledger->file = file;
+    ledger->fd_folder = file->fd_folder;
+    ledger->named = !file->created && !file->shared; /* somebody else may just have made it */
+    ledger->marks = pipe_is_kind(job->facts[SIDE_SOURCE].kind);
     if (job->wish.journal_path) {
         ledger->fd_folder = AT_FDCWD;
         snprintf(ledger->path, sizeof(ledger->path), "%s", job->wish.journal_path);
@@ -108,7 +108,7 @@ int ledger_probe(const struct place *place, const struct job *job, struct error 
     char name[BESIDE_NAME_BYTES];
     struct journal_reader *reader = NULL;
     struct journal_header header;
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     const char *path = job->wish.journal_path ? job->wish.journal_path : name;
     if (!ledger_wanted(place, job))
         return 0;
@@ -363,7 +363,7 @@ bool ledger_on_disk(const struct ledger *ledger)
 /* It syncs its folder, which is the target's, too, where it lies beside it. */
 static void ledger_create(struct ledger *ledger)
 {
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     if (journal_create(ledger->journal, ledger->fd_folder, ledger->path, &why) < 0)
         ledger_give_up(ledger, &why);
     else
@@ -395,7 +395,7 @@ int ledger_join(struct ledger *ledger, const struct place *place, const struct j
 {
     struct journal_header header;
     struct journal_reader *reader = NULL;
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     if (!ledger_wanted(place, job))
         return 0;
     ledger->needed = true;
@@ -453,7 +453,7 @@ int ledger_find(struct ledger *ledger, const struct place *place, struct job *jo
 {
     struct journal_header header;
     struct journal_reader *reader = NULL;
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     job->journal = JOURNAL_ABSENT;
     if (!ledger_wanted(place, job))
         return 0;
@@ -511,7 +511,7 @@ void ledger_seal(struct ledger *ledger)
 static uint64_t ledger_stamp(const struct ledger *ledger, bool quiet)
 {
     struct facts now;
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     if (ledger->doubted || !quiet || file_facts(ledger->file, &now, &ignored) < 0 ||
         !evidence_settle(&now, STAMP_PATIENCE_NS))
         return 0;
@@ -549,7 +549,7 @@ bool ledger_prove(struct ledger *ledger, struct request *request, bool quiet)
 
 bool ledger_record(struct ledger *ledger, struct request *request, int *result, struct error *err)
 {
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     *result = request->result;
     if (request->kind == REQUEST_WRITE && *result == 0) {
         *request = (struct request){
@@ -630,7 +630,7 @@ int ledger_remove(struct ledger *ledger, struct error *err)
 /* It says nothing of a target that could not be opened. */
 void ledger_undo(struct ledger *ledger, const struct job *job)
 {
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     bool begun = ledger->journal && journal_fd(ledger->journal) >= 0 && !job->wish.join;
     if (begun && job->journal != JOURNAL_FITS)
         (void)journal_remove(ledger->fd_folder, ledger->path, &ignored);

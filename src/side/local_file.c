@@ -12,8 +12,10 @@
 #include "haul/side/report.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,12 +70,11 @@ static struct open_file *local_place(struct local *self, const struct job *job)
         if (open->used)
             continue;
         self->opens_count++;
-        *open = (struct open_file){
-            .owner = OWNER_CACHE,
-            .opened = ++self->opened,
-            .used = true,
-            .job_number = job->number,
-        };
+        memset(open, 0, offsetof(struct open_file, ledger.path));
+        open->owner = OWNER_CACHE;
+        open->opened = ++self->opened;
+        open->used = true;
+        open->job_number = job->number;
         file_init(&open->file);
         return open;
     }
@@ -162,7 +163,7 @@ static int local_empty(struct open_file *open, struct job *job, struct error *er
 /* The target gets the source's blocks where that is wished, else room for its own. */
 static int local_lay_out(struct open_file *open, struct job *job, struct error *err)
 {
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     enum reflink_wish wish = job->wish.reflink;
     if (open->file.shared)
         return file_grow(&open->file, open->size_bytes, !job->wish.preallocate, err);
@@ -370,7 +371,7 @@ static int local_settle_names(struct local *self, struct work *work)
 static bool local_see_finished(const struct work *work, struct facts *finished)
 {
     const struct job *job = work->slot->job;
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     bool timed = job->wish.attributes[ATTRIBUTE_TIMES] != ATTRIBUTE_LEAVE;
     return job->wish.seals && file_facts(&work->open->file, finished, &ignored) == 0 &&
            (!timed || evidence_same_time(&job->facts[SIDE_SOURCE], finished));
@@ -382,7 +383,7 @@ static bool local_see_finished(const struct work *work, struct facts *finished)
 static uint64_t local_seal(const struct file *file, const struct facts *finished)
 {
     struct facts then, now;
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     if (file_facts(file, &then, &ignored) < 0 || !evidence_settle(&then, EVIDENCE_PATIENCE_NS) ||
         file_facts(file, &now, &ignored) < 0)
         return 0;

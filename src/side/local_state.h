@@ -46,8 +46,8 @@ struct open_file {
     uint64_t opened;       /* this one was opened after those with a lower number */
     uint32_t barren_count; /* chunks, the last ones in a row, of which nothing could be read */
     int lost_result; /* below 0: something that was stored is lost, and no sync may claim it */
-    struct ledger ledger;
     struct attributes_outcome attributes; /* of DRESS and of the commit */
+    struct ledger ledger;
 };
 
 /* A small file at a target, from its PUT to its COMMIT or ABANDON. */
@@ -156,15 +156,15 @@ struct batch {
     struct request request;
 };
 
+/* The large parts are first and last, since few of their pages are touched. */
 struct local {
     struct side side;
+    struct cache_pool pool;
     struct engine *engine;
     struct owners *owners; /* names of this machine */
     struct local_config config;
-    struct cache_pool pool;
     struct sync_group group;
     atomic_bool deserted; /* see local_desert(); calls ask it */
-    struct roots roots;
     struct tours tours;
     struct systems systems;
     struct batch batch;
@@ -179,6 +179,7 @@ struct local {
     bool waits;                             /* some work may: see work_wait() */
     struct queue refused;                   /* requests of works that the engine did not take */
     struct queue held; /* slots that wait for a window to close, or for a file to grow */
+    struct roots roots;
 };
 
 /* work.c: the requests of an operation, one after another, and its outcome. What the engine does

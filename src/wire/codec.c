@@ -48,9 +48,10 @@ static const uint64_t seeds[] = {
 
 /* ---- wishes that are a choice of few: bits of one u64 ---- */
 
-/* A new one takes the next bits. The names are for the one who wished it. */
+/* A new one takes the next bits. The names are for the one who wished it. They are arrays, here and
+ * below, so that nothing of these tables is relocated, and touched, where both sides are here. */
 struct choice {
-    const char *name;
+    char name[32];
     uint16_t offset; /* in struct job_wish */
     uint8_t memory_bytes, shift, bits;
 };
@@ -101,7 +102,7 @@ enum form {
 };
 
 struct field {
-    const char *name;
+    char name[48];
     uint16_t offset, memory_bytes; /* in struct wire_message */
     enum form form;
     uint8_t wire_bytes;   /* of a number */

@@ -135,7 +135,7 @@ static const char *peer_check_commit(struct peer *self, const struct slot *slot,
  * file" does; most often, during the greeting, that there is no haul, or no login. */
 static void peer_explain(struct peer *self, struct error *why)
 {
-    struct error ended = {.class = ERROR_NONE};
+    ERROR_UNSET(ended);
     bool greeting = !self->session.agreed;
     bool look = why->class == ERROR_SOCKET || (greeting && why->class == ERROR_PROTOCOL);
     if (!look || self->session.told)
@@ -184,14 +184,14 @@ static void peer_break(struct peer *self, const struct error *why)
 
 static void peer_violated(struct peer *self, const char *what)
 {
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     stream_violation(&self->session.stream, &why, "%s", what);
     peer_break(self, &why);
 }
 
 static void peer_ended(struct peer *self, const struct wire_failure *bye)
 {
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     if (bye->class == ERROR_NONE)
         error_set_class(&why, ERROR_PROTOCOL, EPROTO, "%s: ended before it was asked to",
                         link_of(self)->peer);
@@ -376,7 +376,7 @@ static void peer_note_idle(struct peer *self)
 static void peer_receive(struct peer *self)
 {
     struct wire_message message;
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     int event = SESSION_MESSAGE;
     while (!self->broken && (event == SESSION_MESSAGE || session_has_more(&self->session))) {
         struct slot *slot;
@@ -412,7 +412,7 @@ static void peer_watch_stop(struct peer *self)
 {
     const struct link *link = link_of(self);
     uint64_t now_ns = clock_now_ns(), bytes = link->sent_bytes + link->received_bytes;
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     if (bytes - self->moved_bytes >= WIRE_SIGN_BYTES) {
         self->moved_bytes = bytes;
         self->moved_ns = now_ns;
@@ -432,7 +432,7 @@ static void peer_watch_stop(struct peer *self)
 
 static void peer_watch(struct peer *self)
 {
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     if (!self->broken && self->side.inflight > 0 &&
         session_watch(&self->session, self->asked_ns, self->config.timeout_ns, &why) < 0)
         peer_break(self, &why);
@@ -445,7 +445,7 @@ static bool peer_turn(struct peer *self)
 {
     const struct link *link = link_of(self);
     uint64_t before_bytes = link->sent_bytes + link->received_bytes;
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     if (!self->broken) {
         int sent = peer_send(self, &why);
         peer_receive(self); /* after a failed send, too: it may have said why it ends */
@@ -655,7 +655,7 @@ static int peer_greet(struct peer *self, struct error *err)
 int peer_open(struct side **out, const struct peer_config *config, struct error *err)
 {
     struct peer *self = calloc(1, sizeof(*self));
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     *out = NULL;
     if (!self)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");

@@ -124,7 +124,7 @@ static int serve_open_end(struct serve *self, struct error *err)
 /* Where it is not ours alone the client is told, and goes on. */
 static bool serve_owns_cgroup(struct serve *self, const struct wire_hello *hello)
 {
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     if (!(hello->capabilities & WIRE_OWN_CGROUP))
         return false;
     if (kernel_memory_own(&self->kernel, &why) == 0)
@@ -146,7 +146,8 @@ static int serve_prepare(struct serve *self, const struct wire_hello *hello, str
     if (hello->control_count > SERVE_CONTROL_MAX || hello->engine == ENGINE_SIM)
         return stream_violation(&self->session.stream, err, "wishes that cannot be met");
     self->agreed = *hello;
-    self->agreed.capabilities &= (pack_version() ? WIRE_CAN_PACK : 0) |
+    bool packs = (hello->capabilities & WIRE_CAN_PACK) && pack_version();
+    self->agreed.capabilities &= (packs ? WIRE_CAN_PACK : 0) |
                                  (serve_owns_cgroup(self, hello) ? WIRE_OWN_CGROUP : 0) |
                                  (place_may_read(self->config->place) ? WIRE_TELLS : 0);
     self->agreed.choices = codec_choices_known();
@@ -316,7 +317,7 @@ static int serve_loop(struct serve *self, struct serve_notes *notes, struct erro
 /* Nothing in flight is left behind, and the journal tells what the disk has. */
 static void serve_let_go(struct serve *self)
 {
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     while (self->side && self->side->inflight > 0) {
         if (serve_reap(self, true, &ignored) < 0)
             break;
@@ -363,7 +364,7 @@ static int serve_session(struct serve *self, struct error *err)
 int serve_run(const struct serve_config *config, struct error *err)
 {
     struct serve *self = calloc(1, sizeof(*self));
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     if (!self)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     self->config = config;

@@ -590,7 +590,7 @@ int serve_reap(struct serve *self, bool wait, struct error *err)
 static void serve_abandon(struct serve *self, struct serve_job *job)
 {
     struct slot *slot = &self->slots[0].slot;
-    struct error ignored = {.class = ERROR_NONE};
+    ERROR_UNSET(ignored);
     slot->job = &job->job;
     if (job->open && self->agreed.role == SIDE_TARGET && !job->job.wish.compare_only)
         (void)side_call(self->side, slot, SIDE_SYNC, &ignored);

@@ -199,7 +199,7 @@ uint64_t stream_alive_ns(const struct stream *stream)
 
 static int stream_take_frame(struct stream *stream, struct wire_message *message, struct error *err)
 {
-    struct error why = {.class = ERROR_NONE};
+    ERROR_UNSET(why);
     int result = codec_decode(stream->in + stream->in_start, stream->in_length, other(stream->side),
                               message, &stream->texts, &why);
     stream->in_start += stream->in_length;

@@ -43,6 +43,12 @@ struct error {
     char text[ERROR_TEXT_BYTES];
 };
 
+/* Declares one in which nothing is recorded. It is not set to zeros: that would touch two pages of
+ * the stack for words that are hardly ever there. */
+#define ERROR_UNSET(name)                                                                          \
+    struct error name;                                                                             \
+    (name).class = ERROR_NONE, (name).errnum = 0, (name).text[0] = '\0'
+
 /* Record an error of class ERROR_FILE: "TEXT: strerror(errnum)". Keeps the first one.
  * err may be NULL. Returns -errnum, so that `return error_set(err, errno, "open %s", path);` works.
  */

@@ -98,6 +98,14 @@ struct cache_window {
 /* The windows of a side, and how large they may be. All files of the side that are open share it,
  * and it outlives them. */
 struct cache_pool {
+    /* Hardly touched, and first, so that what is touched of a side is near each other. */
+    struct cache_window windows[CACHE_POOL_WINDOWS];
+    struct cache_ahead {
+        const struct cache *cache; /* NULL: free */
+        struct cache_pages pages;
+    } ahead[CACHE_AHEAD_MAX]; /* of windows not opened yet */
+    uint32_t ahead_next;      /* the place that is filled next */
+
     uint32_t window_bytes;
     uint32_t windows_count;   /* of one file, open at a time; 0: 3 */
     bool windows_do_not_fit;  /* into the memory there is: a file that needs them is refused */
@@ -106,12 +114,6 @@ struct cache_pool {
     uint64_t most_bytes; /* in windows at a time: what the largest file so far may have */
     uint64_t open_bytes; /* in windows now, lingering ones apart */
     uint32_t windows_open;
-    struct cache_window windows[CACHE_POOL_WINDOWS];
-    struct cache_ahead {
-        const struct cache *cache; /* NULL: free */
-        struct cache_pages pages;
-    } ahead[CACHE_AHEAD_MAX]; /* of windows not opened yet */
-    uint32_t ahead_next;      /* the place that is filled next */
 };
 
 /* Direct I/O of one direction, and what speaks for and against its being direct. */

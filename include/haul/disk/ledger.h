@@ -13,7 +13,6 @@
 struct ledger {
     const struct file *file; /* the target; a source's, where a manifest is compared with */
     int fd_folder;           /* where `path` begins */
-    char path[4096];
     struct journal *journal; /* NULL: none is kept */
     bool named;              /* the target's name survives a power cut, too */
     bool due;                /* the next ledger_make() is to make the journal's file */
@@ -28,6 +27,7 @@ struct ledger {
     struct journal_proof proof; /* of the sync under way */
     struct journal_reader *reader;
     uint64_t recalled_count;
+    char path[4096]; /* behind all that is set to zeros */
 };
 
 /* ---- without an open file ---- */
