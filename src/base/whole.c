@@ -4,6 +4,7 @@
 
 #include "haul/base/cleanup.h"
 #include "haul/base/hash.h"
+#include "haul/base/library.h"
 #include "haul/base/num.h"
 
 #include <assert.h>
@@ -11,9 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if WITH_SSH /* what is loaded at run time can be left out */
-#include <dlfcn.h>
-#endif
 
 enum { FILL_STEP_BYTES = 4 * 1024 * 1024, ZEROS_BYTES = 4096, SHA256_BYTES = 32 };
 
@@ -35,43 +33,23 @@ struct whole {
     void *context;
 };
 
-#if WITH_SSH
 static int crypto_load(struct crypto *crypto, struct error *err)
 {
-    static const char *const names[] = {"libcrypto.so.3", "libcrypto.so.1.1"};
-    static const struct {
-        const char *name;
-        size_t offset;
-    } functions[] = {
+    static const char *const names[] = {"libcrypto.so.3", "libcrypto.so.1.1", NULL};
+    static const struct library_function functions[] = {
 #define ENTRY(name) {#name, offsetof(struct crypto, name)}
         ENTRY(EVP_MD_CTX_new),    ENTRY(EVP_MD_CTX_free),  ENTRY(EVP_sha256),
         ENTRY(EVP_DigestInit_ex), ENTRY(EVP_DigestUpdate), ENTRY(EVP_DigestFinal_ex),
 #undef ENTRY
     };
-    void *library = NULL, *address = NULL;
-    for (size_t i = 0; !library && i < COUNT_OF(names); i++)
-        library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    for (size_t i = 0; library && i < COUNT_OF(functions); i++) {
-        address = dlsym(library, functions[i].name);
-        if (!address)
-            break;
-        memcpy((char *)crypto + functions[i].offset, &address, sizeof(address));
-    }
-    if (address)
+    char why[LIBRARY_WHY_BYTES];
+    if (library_load(names, functions, COUNT_OF(functions), crypto, why))
         return 0;
     return error_set_class(err, ERROR_USAGE, ENOTSUP,
-                           "sha256 needs OpenSSL's libcrypto.so.3 or .1.1, which is not here: "
-                           "install it, or take --digest=xxh128");
+                           "sha256 needs OpenSSL's libcrypto (%s): install it, or take "
+                           "--digest=xxh128",
+                           why);
 }
-#else
-static int crypto_load(struct crypto *crypto, struct error *err)
-{
-    (void)crypto;
-    return error_set_class(err, ERROR_USAGE, ENOTSUP,
-                           "this haul was built to load no libraries, and sha256 is one's: take "
-                           "--digest=xxh128");
-}
-#endif
 
 static int no_memory(struct error *err)
 {

@@ -872,7 +872,8 @@ static int check_built_in(const struct options *options, struct error *err)
     if (!options->wish.compress || pack_version() || options->help || options->version > 0)
         return 0;
     return error_set_class(err, ERROR_USAGE, ENOTSUP,
-                           "-z: this haul was built without zstd: leave it out");
+                           "-z needs zstd (libzstd.so.1), which is not here, or not built in: "
+                           "install it, or leave it out");
 }
 
 /* When every word is read: the lists, and what the environment says. */

@@ -23,12 +23,13 @@ const char *link_ssh_version(void)
 
 #include "haul/base/cleanup.h"
 #include "haul/base/clock.h"
+#include "haul/base/library.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 
-#include <dlfcn.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,14 +52,14 @@ static struct ssh_link *of(struct link *link)
 
 const char *link_ssh_version(void)
 {
-    void *library = dlopen(SSH_LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    __typeof__(ssh_version) *version = NULL;
-    void *address = library ? dlsym(library, "ssh_version") : NULL;
-
-    if (!address)
+    static const char *const names[] = {SSH_LIBRARY, NULL};
+    static const struct library_function function = {"ssh_version",
+                                                     offsetof(struct ssh_api, ssh_version)};
+    struct ssh_api api;
+    char why[LIBRARY_WHY_BYTES];
+    if (!library_load(names, &function, 1, &api, why))
         return NULL;
-    memcpy(&version, &address, sizeof(address));
-    return version(0); /* a constant of the library, which stays */
+    return api.ssh_version(0); /* a constant of the library, which stays */
 }
 
 /* ---- the channel ---- */
@@ -264,8 +265,6 @@ static void ssh_link_close(struct link *link)
     child_close(&ssh->proxy, NS_PER_SECOND);
     if (ssh->scratch)
         munmap(ssh->scratch, ssh->window_bytes);
-    if (ssh->library)
-        dlclose(ssh->library);
     ssh_config_close(&ssh->config);
     ask_wipe(ssh, sizeof(*ssh));
     free(ssh);

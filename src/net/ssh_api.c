@@ -5,9 +5,9 @@
 
 #include "haul/base/cleanup.h"
 #include "haul/base/clock.h"
+#include "haul/base/library.h"
 #include "haul/base/text.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -31,28 +31,18 @@ static void keep_buffers_apart(void)
 
 int ssh_api_load(struct ssh_link *ssh, struct error *err)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } functions[] = {
+    static const char *const names[] = {SSH_LIBRARY, NULL};
+    static const struct library_function functions[] = {
 #define ENTRY(name) {#name, offsetof(struct ssh_api, name)},
         SSH_FUNCTIONS(ENTRY)
 #undef ENTRY
     };
 
-    /* NODELETE: OpenSSL below it leaves exit handlers and thread data that must stay mapped. */
-    ssh->library = dlopen(SSH_LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (!ssh->library)
+    char why[LIBRARY_WHY_BYTES];
+    if (!library_load(names, functions, COUNT_OF(functions), &ssh->api, why))
         return error_set_class(err, ERROR_START, ENOTSUP, "%s; install libssh-4, or use -e ssh",
-                               dlerror());
+                               why);
     keep_buffers_apart();
-    for (size_t i = 0; i < COUNT_OF(functions); i++) {
-        void *address = dlsym(ssh->library, functions[i].name);
-        if (!address)
-            return error_set_class(err, ERROR_START, ENOTSUP, SSH_LIBRARY " has no %s; use -e ssh",
-                                   functions[i].name);
-        memcpy((char *)&ssh->api + functions[i].offset, &address, sizeof(address));
-    }
     return 0;
 }
 

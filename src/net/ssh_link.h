@@ -93,7 +93,6 @@ struct ssh_api {
 
 struct ssh_link {
     struct link base;
-    void *library;
     struct ssh_api api;
     ssh_session session;
     ssh_channel channel;

@@ -12,7 +12,7 @@
 
 struct pack;
 
-/* For chunks of at most chunk_bytes. NULL: no memory. Close accepts NULL. */
+/* For chunks of at most chunk_bytes. NULL: no memory, or no library. Close accepts NULL. */
 struct pack *pack_open(uint32_t chunk_bytes);
 void pack_close(struct pack *pack);
 
@@ -30,7 +30,8 @@ void *pack_incoming(struct pack *pack);
  * unspecified. */
 bool pack_expand(struct pack *pack, uint32_t packed, void *out, uint32_t length);
 
-/* The library's version. NULL: this haul was built without it, and packs nothing. */
+/* The library's version; it is loaded for that. NULL: it is not here, or this haul was built
+ * without it, and packs nothing. */
 const char *pack_version(void);
 
 #endif
