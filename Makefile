@@ -56,13 +56,13 @@ OBJECTS    := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY    := $(BUILD)/libhaul.a
 # In the program what most runs need comes first, then what only remote ones do, then what few need: where a page is needed
 # the kernel maps the 64 KiB around, and they count as memory.
-SELDOM     := base/blocks base/glob base/pack base/rules_text base/text_columns cli/digest_file cli/doctor cli/inspect \
-              cli/list cli/plan% cli/prove cli/units cli/version copy/expand copy/tour_% disk/descent disk/details \
+SELDOM     := base/blocks base/glob base/library base/pack base/rules_text base/text_columns cli/digest_file cli/doctor cli/inspect \
+              cli/elsewhere cli/list cli/plan% cli/prove cli/server cli/units cli/version copy/expand copy/tour% disk/descent disk/details \
               disk/device disk/engine_sync disk/engine_threads disk/entry disk/insertions disk/listing disk/node disk/probe \
-              disk/removal disk/small disk/snapshot disk/spill disk/tracing disk/walk% side/local_entry side/local_probe \
+              disk/removal disk/replace disk/small disk/snapshot disk/spill disk/tracing disk/walk% side/local_entry side/local_probe \
               side/local_salvage side/local_stream
 REMOTE     := net/% wire/%
-ALWAYS     := copy/tour_link net/address net/ask
+ALWAYS     := net/address
 late        = $(filter $(1:%=$(BUILD)/src/%.o),$(filter-out $(ALWAYS:%=$(BUILD)/src/%.o),$(OBJECTS)))
 ORDERED    := $(call late,$(REMOTE)) $(call late,$(SELDOM))
 ORDERED    := $(filter-out $(ORDERED),$(OBJECTS)) $(ORDERED)
@@ -105,7 +105,7 @@ $(LIBRARY): $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 	$(call say,AR)$(AR) rcs $@ $^
 
 $(BUILD)/haul: $(ORDERED)
-	$(call say,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) -Wl,-z,now $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIBRARY)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
