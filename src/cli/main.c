@@ -10,6 +10,7 @@
 #include "haul/cli/server.h"
 #include "haul/cli/transfer.h"
 #include "haul/cli/version.h"
+#include "haul/disk/budget.h"
 
 #include <malloc.h>
 #include <stdbool.h>
@@ -99,6 +100,7 @@ int main(int argc, char **argv)
     ERROR_UNSET(err);
     int code;
     settle_memory();
+    budget_raise_files();
     if (output_guard() < 0)
         return exit_code(ERROR_FILE);
     log_init(LOG_NOTE, output_log);

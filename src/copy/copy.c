@@ -181,7 +181,7 @@ static int copy_decide_lanes(struct copy *copy, uint32_t *lanes, struct error *e
  * fifth of them are for files in chunks. */
 static void copy_limit_files(struct copy *copy)
 {
-    const struct budget_files own = budget_files();
+    const struct budget_files own = budget_files(copy_any_remote(copy));
     const struct lane *lane = copy->lanes[0];
     uint32_t most = lane->jobs_most;
     uint64_t small = min_u64(own.small, lane->small_most);
@@ -228,8 +228,7 @@ static int copy_open_lead(struct copy *copy, struct error *err)
         .takes_small = &copy->takes_small,
         .shares = &copy->shares,
         .carries = !copy_any_remote(copy) && copy->wish.chmod.count == 0 && !copy->wish.file.chown,
-        .delivers = copy_remote(copy, SIDE_TARGET) && copy->lanes[0] &&
-                    copy->lanes[0]->pockets_count == LANE_POCKETS_MAX,
+        .delivers = copy_remote(copy, SIDE_TARGET),
         .targets_absent = &copy->targets_absent,
         .sources_fit = &copy->sources_fit,
     };

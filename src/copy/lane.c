@@ -19,10 +19,17 @@ static uint32_t lane_jobs_max(const struct lane_config *config)
     return config->wish->alone ? LANE_JOBS_ALONE : LANE_JOBS_MAX;
 }
 
-/* ... and what goes as a whole needs windows. */
-static uint32_t lane_small_most(const struct lane_config *config)
+static bool lane_is_far(const struct lane *lane)
 {
-    return config->wish->many && config->budget->windows_fit ? LANE_SMALL_MAX : 0;
+    return lane->remote[SIDE_SOURCE] || lane->remote[SIDE_TARGET];
+}
+
+/* ... and what goes as a whole needs windows. */
+static uint32_t lane_small_most(const struct lane *lane, const struct lane_config *config)
+{
+    if (!config->wish->many || !config->budget->windows_fit)
+        return 0;
+    return lane_is_far(lane) ? LANE_SMALL_MAX : LANE_SMALL_HERE;
 }
 
 static const uint64_t sync_every_bytes_default = 256 * MIB;
@@ -144,13 +151,6 @@ static uint32_t lane_take_part(struct lane_pool *pool, uint32_t lanes)
     return part;
 }
 
-/* Over a line an eighth of the memory that is for us, if all of them were full. */
-static uint32_t lane_pockets(const struct lane_config *config, bool far)
-{
-    uint64_t most = config->budget->limit_bytes / 8 / WIRE_POCKET_BYTES;
-    return far ? num_u32(clamp_u64(most, LANE_POCKETS_MIN, LANE_POCKETS_MAX)) : LANE_CARRIES;
-}
-
 static int lane_open_slots(struct lane *lane, const struct lane_config *config, struct error *err)
 {
     uint32_t part_slots = config->budget->slots_count / config->lanes;
@@ -177,16 +177,10 @@ static int lane_open_slots(struct lane *lane, const struct lane_config *config, 
         lane->slots[i].digests = lane->digests + (size_t)i * digests_bytes;
         lane->slots[i].set = lane->sets[i];
     }
-    bool far = lane->remote[SIDE_SOURCE] || lane->remote[SIDE_TARGET];
-    if (lane->small_most > 0)
-        lane->pockets_count = lane_pockets(config, far);
-    lane->pockets = slab_pockets(far ? lane->pockets_count : 0, WIRE_POCKET_BYTES);
-    for (uint32_t i = 0; far && lane->pockets && i < lane->pockets_count; i++) {
-        struct slot *slot = &lane->slots[lane->slots_count + i];
-        slot->buffer = lane->pockets + (size_t)i * WIRE_POCKET_BYTES;
-        slot->capacity = WIRE_POCKET_BYTES;
-    }
-    return lane->pockets ? 0 : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a lane");
+    uint32_t pockets = lane->small_most > 0 && lane_is_far(lane) ? LANE_POCKETS : 0;
+    return pockets_open(&lane->pockets, pockets, WIRE_POCKET_BYTES) == 0
+               ? 0
+               : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a lane");
 }
 
 /* Peers first: what they can hold decides how large our own slots are. */
@@ -213,7 +207,9 @@ static void lane_set_pump(struct lane *lane, const struct lane_config *config)
     pump->slots = lane->slots;
     pump->slots_count = lane->slots_count;
     pump->control_count = lane->control_count;
-    pump->pockets_count = lane->pockets_count;
+    pump->carries_count = lane->small_most > 0 && !lane_is_far(lane) ? LANE_CARRIES : 0;
+    pump->pockets = lane->pockets.free_count > 0 ? &lane->pockets : NULL;
+    pump->source_lends = lane->remote[SIDE_SOURCE];
     pump->control = config->control;
     pump->sync_every_bytes =
         wish->sync_every_set ? wish->sync_every_bytes : sync_every_bytes_default;
@@ -230,7 +226,7 @@ int lane_open(struct lane **out, const struct lane_config *config, struct error 
         lane->remote[role] = address && address->kind == ADDRESS_REMOTE;
     }
     lane->lanes_most = config->lanes;
-    lane->small_most = lane_small_most(config);
+    lane->small_most = lane_small_most(lane, config);
     lane->control_count = lane->jobs_most = lane_jobs_max(config) + lane->small_most;
     lane->slots_count = lane_slots_most(config);
     lane->chunk_bytes = config->chunk_bytes ? config->chunk_bytes : config->budget->chunk_bytes;
@@ -254,7 +250,7 @@ void lane_close(struct lane *lane)
     if (lane->pool)
         lane->pool->taken[lane->part] = false;
     free(lane->digests);
-    free(lane->pockets);
+    pockets_close(&lane->pockets);
     free(lane);
 }
 

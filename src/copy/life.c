@@ -491,6 +491,11 @@ static void row_add(uint32_t *count, bool so)
         *count = so ? (uint32_t)min_u64(*count + 1, LIFE_ROW_COUNT) : 0;
 }
 
+void life_note_folder(const struct life_run *run, bool absent)
+{
+    row_add(run->targets_absent, absent);
+}
+
 /* Both sides are asked what is there, but small files are taken, and put, without asking where that
  * tells what they are. */
 static void life_describe(struct life *life)

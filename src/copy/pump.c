@@ -4,6 +4,7 @@
 #include "haul/base/clock.h"
 #include "haul/base/control.h"
 #include "haul/base/num.h"
+#include "haul/side/pockets.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -115,12 +116,21 @@ static void pump_share(struct pump *pump)
     pump->lent_count = lend_count;
 }
 
-/* What needs no buffer leaves pockets to others. */
+/* Those for CARRY are the last that others take. Most are taken in a row, and come back so. */
 static struct slot *pump_control(struct pump *pump)
 {
-    uint32_t pockets = pump->pockets_count;
-    struct slot *slot = pump_find(pump, pump->slots_count + pockets, pump->control_count - pockets);
-    return slot ? slot : pump_find(pump, pump->slots_count, pockets);
+    uint32_t first = pump->slots_count + pump->carries_count;
+    uint32_t end = pump->slots_count + pump->control_count;
+    uint32_t next = pump->control_next < first || pump->control_next >= end ? first
+                                                                          : pump->control_next;
+    struct slot *slot = pump_find(pump, next, end - next);
+    if (!slot)
+        slot = pump_find(pump, first, next - first);
+    if (!slot)
+        slot = pump_find(pump, pump->slots_count, pump->carries_count);
+    if (slot)
+        pump->control_next = (uint32_t)(slot - pump->slots) + 1;
+    return slot;
 }
 
 /* ---- checkpoints ---- */
@@ -509,9 +519,12 @@ static bool pump_has_buffers(const struct life *life)
 static void pump_take_back(struct life *life)
 {
     for (int i = 0; i < 2; i++) {
-        if (life->buffers[i] && life->buffers[i]->state == SLOT_LENT)
-            life->buffers[i]->state = SLOT_FREE;
+        struct slot *slot = life->buffers[i];
         life->buffers[i] = NULL;
+        if (!slot || slot->state != SLOT_LENT)
+            continue;
+        slot->state = SLOT_FREE;
+        pocket_give_back(slot);
     }
 }
 
@@ -528,10 +541,18 @@ static void pump_claim(struct life *first)
  * are under way as there are buffers for, and where both sides are here more than have a thread. */
 static struct slot *pump_pocket(struct pump *pump, const struct life *life)
 {
-    const struct slot *first = &pump->slots[pump->slots_count];
-    bool fits = pump->pockets_count > 0 && life->want == LIFE_WANTS_WHOLE &&
-                (first->buffer || life->op == SIDE_CARRY) && life_fits_pocket(life);
-    return fits ? pump_find(pump, pump->slots_count, pump->pockets_count) : NULL;
+    if (life->want != LIFE_WANTS_WHOLE || !life_fits_pocket(life))
+        return NULL;
+    if (life->op == SIDE_CARRY)
+        return pump_find(pump, pump->slots_count, pump->carries_count);
+    struct slot *slot = pump->pockets ? pump_control(pump) : NULL;
+    if (!slot)
+        return NULL;
+    pockets_offer(pump->pockets, slot);
+    if ((life->op == SIDE_TAKE && pump->source_lends) || pocket_lend(slot))
+        return slot;
+    pocket_give_back(slot);
+    return NULL;
 }
 
 /* Two slots with buffers for the files that need them, one for a call or a small file, the first

@@ -30,11 +30,12 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     tour->config.progress->bytes_total = NUM_UNKNOWN;
     tour->blocked_end = &tour->blocked;
     tour->told_end = &tour->told;
-    tour->tasks = calloc(TOUR_TASKS_MAX, sizeof(*tour->tasks));
-    tour->errors = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->errors));
-    tour->words = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->words));
+    const size_t most = tour->tasks_most = tour_is_far(tour) ? TOUR_TASKS_MAX : TOUR_TASKS_HERE;
+    tour->tasks = calloc(most, sizeof(*tour->tasks));
+    tour->errors = calloc(2 * most, sizeof(*tour->errors));
+    tour->words = calloc(2 * most, sizeof(*tour->words));
     if (tour_maps_owners(tour))
-        tour->names = calloc(2 * (size_t)TOUR_TASKS_MAX, sizeof(*tour->names));
+        tour->names = calloc(2 * most, sizeof(*tour->names));
     for (int i = 0; i < 2; i++)
         tour->bytes[i] = malloc(TOUR_BYTES);
     if (!config->links)
@@ -47,7 +48,7 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     }
     links_begin(tour->links);
     moved_begin(tour);
-    for (uint32_t i = TOUR_TASKS_MAX; i-- > 0;) {
+    for (uint32_t i = tour->tasks_most; i-- > 0;) {
         tour->tasks[i].error = &tour->errors[2 * i];
         tour->tasks[i].life_error = &tour->errors[2 * i + 1];
         tour->tasks[i].next = tour->free;
@@ -60,7 +61,7 @@ void tour_close(struct tour *tour)
 {
     if (!tour)
         return;
-    for (uint32_t i = 0; tour->tasks && i < TOUR_TASKS_MAX; i++) {
+    for (uint32_t i = 0; tour->tasks && i < tour->tasks_most; i++) {
         struct tour_task *task = &tour->tasks[i];
         if (task->step == STEP_FREE)
             continue;
@@ -97,7 +98,7 @@ static void tour_measure(struct tour *tour)
         return;
     tour->measured_ns = now_ns;
     progress_add(&sum, &tour->counted);
-    for (uint32_t i = 0; i < TOUR_TASKS_MAX; i++) {
+    for (uint32_t i = 0; i < tour->tasks_most; i++) {
         if (tour->tasks[i].step == STEP_COPYING)
             progress_add(&sum, &tour->tasks[i].life.counters);
     }
@@ -486,7 +487,7 @@ bool tour_turn(struct tour *tour, struct pump *pump)
     folder_remove_waiting(tour);
     settle_look(tour);
     /* One stays free for what is no name's. */
-    while (tour->tasks_count + 1 < TOUR_TASKS_MAX && !tour->astray && tour_take_entry(tour)) {
+    while (tour->tasks_count + 1 < tour->tasks_most && !tour->astray && tour_take_entry(tour)) {
         moved = true;
         task_unblock(tour);
     }

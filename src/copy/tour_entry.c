@@ -48,6 +48,8 @@ static void folder_made(const struct tour *tour, struct tour_task *task)
 {
     struct tour_folder *own = task->own;
     own->state = FOLDER_MADE;
+    if (tour_sends_ahead(tour))
+        life_note_folder(tour->config.run, task->made == JOB_CREATED);
     own->fresh = task->made == JOB_CREATED ||
                  (task->made == JOB_CHANGED && !task->attributes) || /* something else was there */
                  (tour->start.target_fresh && !own->parent && own->name[0] == '\0');
@@ -63,10 +65,11 @@ void folder_finish_due(struct tour *tour)
         if (!task)
             return;
         tour->due = folder->next;
-        folder->pending = 1;
+        folder->pending++;
         task->own = folder;
         task->facts = folder->facts;
         task_adjust(tour, task, STEP_FINISHING);
+        folder_send_ahead(tour, folder->parent, task);
     }
 }
 
@@ -193,6 +196,10 @@ static void task_make(struct tour *tour, struct tour_task *task)
         return;
     }
     task_call(tour, task, STEP_MAKING, SIDE_TARGET, SIDE_MAKE);
+    if (task->own && tour_sends_ahead(tour)) {
+        task->own->state = FOLDER_COMING;
+        tour->unblock = true;
+    }
 }
 
 /* --existing, --ignore-existing: what is at the target decides, and a folder that is left out is so
@@ -327,6 +334,7 @@ static void task_go(struct tour *tour, struct tour_task *task)
         task_end(tour, task);
         return;
     }
+    task->early = task->folder && task->folder->state == FOLDER_COMING;
     if (task_claim(tour, task))
         task_start_now(tour, task);
 }
@@ -343,8 +351,38 @@ static void task_left(struct tour *tour, struct tour_task *task)
     task_end(tour, task);
 }
 
+static void task_block(struct tour *tour, struct tour_task *task);
+
+/* It began before its folder was there: not before it is. */
+static void task_wait_for_folder(struct tour *tour, struct tour_task *task)
+{
+    task->early = false;
+    task->late = true;
+    if (task->own)
+        task->own->state = FOLDER_MAKING;
+    if (task->leads)
+        task->link->state = LINK_NOWHERE;
+    task_block(tour, task);
+}
+
+/* It has failed, perhaps only since its folder could not be made, or was not there yet. */
+static bool task_was_early(struct tour *tour, struct tour_task *task)
+{
+    const struct life *life = &task->life;
+    bool good = task->step == STEP_COPYING ? outcome_good(&life->outcome) : life->result == 0;
+    if (!task->early || task->step == STEP_YIELDING)
+        return false;
+    task->early = false;
+    if (good || tour->stopped)
+        return false;
+    task_wait_for_folder(tour, task);
+    return true;
+}
+
 void task_returned(struct tour *tour, struct tour_task *task)
 {
+    if (task_was_early(tour, task))
+        return;
     switch (task->step) {
     case STEP_COPYING:
         task_copied(tour, task);
@@ -407,9 +445,14 @@ void task_restart(struct tour *tour, struct tour_task *task)
         task->folder->touched = true;
     if (task->own)
         task->own->touched = true;
+    if (task->step == STEP_COPYING)
+        life_count_attempt(&task->life, &task->earlier);
+    if (task->early) {
+        task_wait_for_folder(tour, task);
+        return;
+    }
     switch (task->step) {
     case STEP_COPYING:
-        life_count_attempt(&task->life, &task->earlier);
         task_copy(tour, task);
         break;
     case STEP_LOOKING:
@@ -476,7 +519,9 @@ void task_told(struct tour *tour, struct tour_task *task)
 static bool task_waits(struct tour_task *task)
 {
     struct tour_link *link = task->link;
-    if (task->folder && task->folder->state == FOLDER_MAKING)
+    const struct tour_folder *folder = task->folder;
+    if (folder &&
+        (folder->state == FOLDER_MAKING || (folder->state == FOLDER_COMING && task->late)))
         return true;
     if (!link || (task->folder && task->folder->state == FOLDER_LOST))
         return false;

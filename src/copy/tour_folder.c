@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- paths ---- */
 
@@ -79,16 +80,23 @@ static void folder_free(struct tour *tour, struct tour_folder *folder)
         folder_release(tour, parent);
 }
 
-/* All in it is done. */
-static void folder_complete(struct tour *tour, struct tour_folder *folder)
+static bool folder_needs_nothing(const struct tour *tour, const struct tour_folder *folder)
 {
     bool seen = folder->told || folder->fresh || !tour_looks(tour);
-    bool nothing = folder->state == FOLDER_LOST || !folder->touched || tour->stopped ||
-                   (tour->dry && seen) || tour->wish->tour.leaves_folders;
-    if (folder->finished || nothing) {
-        folder_free(tour, folder);
+    return folder->finished || folder->state == FOLDER_LOST || !folder->touched || tour->stopped ||
+           (tour->dry && seen) || tour->wish->tour.leaves_folders;
+}
+
+/* Is all in it done, or does it need not wait for the rest? */
+static void folder_look(struct tour *tour, struct tour_folder *folder)
+{
+    if (!folder->left || folder->pending > folder->ahead)
         return;
-    }
+    bool nothing = folder_needs_nothing(tour, folder);
+    if (nothing && folder->pending == 0)
+        folder_free(tour, folder);
+    if (nothing)
+        return;
     folder->finished = true;
     folder->next = tour->due;
     tour->due = folder;
@@ -96,8 +104,26 @@ static void folder_complete(struct tour *tour, struct tour_folder *folder)
 
 void folder_release(struct tour *tour, struct tour_folder *folder)
 {
-    if (--folder->pending == 0 && folder->left)
-        folder_complete(tour, folder);
+    folder->pending--;
+    folder_look(tour, folder);
+}
+
+/* Over a line that would be a round trip for each level, at the end of a run. Who may not search it
+ * any more when it is finished does not reach what is in it. */
+void folder_send_ahead(struct tour *tour, struct tour_folder *folder, struct tour_task *task)
+{
+    if (!folder || !tour_sends_ahead(tour) || !(folder->facts.mode & S_IXUSR))
+        return;
+    task->ahead = true;
+    folder->ahead += 2; /* it, and its folder */
+    folder_look(tour, folder);
+}
+
+void folder_catch_up(struct tour_folder *folder, struct tour_task *task)
+{
+    if (task->ahead)
+        folder->ahead -= 2;
+    task->ahead = false;
 }
 
 void folder_leave(struct tour *tour)
@@ -105,6 +131,5 @@ void folder_leave(struct tour *tour)
     struct tour_folder *folder = tour->folder;
     tour->folder = folder->parent;
     folder->left = true;
-    if (folder->pending == 0)
-        folder_complete(tour, folder);
+    folder_look(tour, folder);
 }

@@ -9,10 +9,7 @@
 
 bool tour_maps_owners(const struct tour *tour)
 {
-    const struct address *addresses = tour->config.run->addresses;
-    bool far = addresses[SIDE_SOURCE].kind == ADDRESS_REMOTE ||
-               addresses[SIDE_TARGET].kind == ADDRESS_REMOTE;
-    return far && !tour->wish->file.numeric_ids;
+    return tour_is_far(tour) && !tour->wish->file.numeric_ids;
 }
 
 static const char *owner_name(const struct tour *tour, enum owners_kind kind, uint32_t id)

@@ -2,7 +2,7 @@
  * becomes durable before --remove-source-files takes its source: one sync for many names. */
 #include "tour_state.h"
 
-enum { SETTLE_MANY = TOUR_TASKS_MAX / 2 };
+enum { SETTLE_MANY = TOUR_TASKS_HERE / 2 };
 
 void settle_add(struct tour *tour, struct tour_task *task)
 {

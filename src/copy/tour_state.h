@@ -21,9 +21,12 @@ struct tour_folder {
     struct tour_folder *parent; /* NULL: it lies in the root, or is it */
     char *name;                 /* owned */
     struct facts facts;         /* the source's */
-    uint32_t pending;           /* tasks and folders in it that have not ended */
+    uint32_t pending;           /* tasks and folders in it that have not ended ... */
+    uint32_t ahead;             /* ... and of these, so many that it need not wait for */
     enum {
         FOLDER_MAKING,
+        FOLDER_COMING, /* a side that is far away is asked to make it: what is in it may be sent
+                          behind that */
         FOLDER_MADE,
         FOLDER_LOST, /* it could not be made, and is left out with all that is in it */
     } state;
@@ -130,6 +133,9 @@ struct tour_task {
     struct tour_folder *own;    /* of a folder: itself */
     struct tour_link *link;     /* one of several names, with -H; leads: the first */
     bool leads, hard;           /* hard: becomes a link to link->path */
+    bool early;                 /* its folder was COMING as it began ... */
+    bool late;                  /* ... and it has failed so: now that has to be MADE */
+    bool ahead;                 /* its folder does not wait for it: folder_send_ahead() */
     struct tour_removal *removal;
     char *path, *link_text; /* owned */
     char *gone;             /* owned: what is being removed */
@@ -204,7 +210,8 @@ struct tour {
     bool in_hand;               /* there is one */
     struct tour_folder *folder; /* that we are in; NULL: none */
 
-    struct tour_task *tasks;   /* TOUR_TASKS_MAX */
+    struct tour_task *tasks; /* tasks_most */
+    uint32_t tasks_most;
     struct error *errors;      /* of theirs, two each; no page before a failure */
     struct side_words *words;  /* the same of small ones */
     struct owner_names *names; /* the same; NULL: numbers count */
@@ -229,6 +236,20 @@ struct tour {
     uint64_t measured_ns;
 };
 
+/* A side is: then more is on its way at one time. */
+static inline bool tour_is_far(const struct tour *tour)
+{
+    const struct address *addresses = tour->config.run->addresses;
+    return addresses[SIDE_SOURCE].kind == ADDRESS_REMOTE ||
+           addresses[SIDE_TARGET].kind == ADDRESS_REMOTE;
+}
+
+/* The target is: what depends on something is sent behind it, and the far side keeps that order. */
+static inline bool tour_sends_ahead(const struct tour *tour)
+{
+    return tour->config.run->addresses[SIDE_TARGET].kind == ADDRESS_REMOTE && !tour->dry;
+}
+
 /* tour_folder.c: folders, as a list of what is in them */
 
 /* The path of `name` in a folder, to be freed; NULL: no memory. */
@@ -238,6 +259,9 @@ struct tour_folder *folder_enter(struct tour *tour, const struct entry *entry);
 void folder_leave(struct tour *tour);
 /* One thing less is under way in it; the last one makes it due to be finished. */
 void folder_release(struct tour *tour, struct tour_folder *folder);
+/* A folder in it is being finished, by a task: nothing of that depends on what is done to it. */
+void folder_send_ahead(struct tour *tour, struct tour_folder *folder, struct tour_task *task);
+void folder_catch_up(struct tour_folder *folder, struct tour_task *task); /* that has ended */
 
 /* tour_link.c: files with several names */
 

@@ -25,7 +25,7 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->path = path;
     task->own = NULL;
     task->link = NULL;
-    task->leads = task->hard = false;
+    task->leads = task->hard = task->early = task->late = task->ahead = false;
     task->removal = NULL;
     task->link_text = task->gone = NULL;
     task->before = (struct facts){.kind = FILE_NONE};
@@ -60,6 +60,7 @@ void task_end(struct tour *tour, struct tour_task *task)
     task->next = tour->free;
     tour->free = task;
     tour->tasks_count--;
+    folder_catch_up(folder, task);
     if (own)
         folder_release(tour, own);
     if (folder)

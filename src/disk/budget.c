@@ -17,6 +17,7 @@
 enum {
     FILE_DESCRIPTORS = 8,   /* of one that is open at both sides, and a little */
     OTHER_DESCRIPTORS = 64, /* links, engines, the log */
+    DESCRIPTORS_WANTED = 2048,
 };
 
 static const uint64_t lately_ns = NS_PER_SECOND / 10;
@@ -371,15 +372,25 @@ uint32_t budget_lanes(const struct budget_facts *facts, uint64_t slots_bytes,
 }
 
 /* A third of the descriptors is for small files. */
-struct budget_files budget_files(void)
+void budget_raise_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : DESCRIPTORS_WANTED;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* else there are fewer files at a time */
+}
+
+struct budget_files budget_files(bool far)
 {
     struct rlimit limit;
     uint64_t room = UINT32_MAX;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < room)
         room = limit.rlim_cur > OTHER_DESCRIPTORS ? limit.rlim_cur - OTHER_DESCRIPTORS : 0;
-    uint64_t small = room / 3;
+    uint64_t small = far ? room * 3 / 5 : room / 3;
     return (struct budget_files){
-        .open = (uint32_t)max_u64((room - small) / FILE_DESCRIPTORS, 1),
+        .open =
+            (uint32_t)max_u64((room - small) / (far ? FILE_DESCRIPTORS / 2u : FILE_DESCRIPTORS), 1),
         .small = (uint32_t)small,
     };
 }

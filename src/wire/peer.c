@@ -7,6 +7,7 @@
 
 #include "haul/base/clock.h"
 #include "haul/base/num.h"
+#include "haul/side/pockets.h"
 #include "haul/wire/session.h"
 
 #include <assert.h>
@@ -47,7 +48,9 @@ struct peer {
     struct wire_hello agreed;
     struct peer_work *works; /* by slot index */
     uint32_t works_count;
-    struct peer_job *jobs;     /* agreed.jobs_max */
+    struct peer_job *jobs;     /* agreed.jobs_max ... */
+    uint32_t jobs_end;         /* ... of which those behind this were never used */
+    struct pockets *pockets;   /* for what comes; NULL: nobody has offered any */
     struct queue queue, ready; /* slots */
     bool broken;               /* nothing is sent or received any more */
     struct error why;
@@ -83,7 +86,7 @@ static struct peer_work *work_of(struct peer *self, const struct slot *slot)
 
 static struct peer_job *job_of(struct peer *self, uint32_t number)
 {
-    for (uint32_t i = 0; i < self->agreed.jobs_max; i++) {
+    for (uint32_t i = 0; i < self->jobs_end; i++) {
         if (self->jobs[i].used && self->jobs[i].number == number)
             return &self->jobs[i];
     }
@@ -96,16 +99,23 @@ static bool job_begin(struct peer *self, uint32_t number)
     for (uint32_t i = 0; i < self->agreed.jobs_max; i++) {
         if (!self->jobs[i].used) {
             self->jobs[i] = (struct peer_job){.used = true, .number = number};
+            self->jobs_end = (uint32_t)max_u64(self->jobs_end, i + 1);
             return true;
         }
     }
     return false;
 }
 
+/* What a DELIVER opens is closed by its answer, and nobody else asks about it. */
+static bool peer_opens(enum side_op op)
+{
+    return codec_op_begins(op) && op != SIDE_DELIVER;
+}
+
 /* The slot is done. */
 static void peer_finish(struct peer *self, struct slot *slot, int result)
 {
-    struct peer_job *job = job_of(self, slot->job->number);
+    struct peer_job *job = slot->op != SIDE_DELIVER ? job_of(self, slot->job->number) : NULL;
     slot->result = result;
     work_of(self, slot)->step = PEER_IDLE;
     if (result == 0 && job && codec_op_stores(slot->op))
@@ -119,12 +129,14 @@ static void peer_finish(struct peer *self, struct slot *slot, int result)
 static const char *peer_check_commit(struct peer *self, const struct slot *slot,
                                      const struct wire_tally *tally)
 {
-    const struct peer_job *job = job_of(self, slot->job->number);
-    if ((slot->op != SIDE_COMMIT && slot->op != SIDE_DELIVER) || !job)
+    const struct peer_job *job = slot->op == SIDE_COMMIT ? job_of(self, slot->job->number) : NULL;
+    if (slot->op != SIDE_DELIVER && !job)
         return NULL;
-    struct wire_tally stored = job->tally;
+    struct wire_tally stored = {.bytes = 0};
     if (slot->op == SIDE_DELIVER) /* all of it in this one */
         codec_tally_add(&stored, slot);
+    else
+        stored = job->tally;
     bool same = stored.bytes == tally->bytes && stored.sum == tally->sum;
     return same ? NULL : "it commits something else than was stored";
 }
@@ -244,6 +256,8 @@ static void peer_put_request(struct peer *self, struct slot *slot)
         return;
     }
     result = session_put(&self->session, &message, slot);
+    if (result == 0 && slot->op == SIDE_DELIVER) /* the answer takes long, others want it */
+        pocket_give_back(slot);
     if (result == 0)
         work_of(self, slot)->step = PEER_ASKED;
     else if (result < 0)
@@ -278,6 +292,12 @@ static void peer_again(struct peer *self, struct slot *slot)
     unsigned long long first = slot->offset, last = slot->offset + slot->length - 1;
     /* What went on there, or was overwritten here, is not asked for twice. */
     bool once = slot->op == SIDE_WALK || slot->op == SIDE_MISSING;
+    if (slot->op == SIDE_DELIVER && !slot->buffer) {
+        error_set_class(slot->error, ERROR_PROTOCOL, EAGAIN, "%s: %s arrived damaged",
+                        link_of(self)->peer, slot->job->target_path);
+        peer_finish(self, slot, -EAGAIN);
+        return;
+    }
     if (once || work->resends == WIRE_RESENDS_MAX) {
         error_set_class(
             slot->error, ERROR_PROTOCOL, EBADMSG,
@@ -312,6 +332,8 @@ static void peer_done(struct peer *self, struct slot *slot, const struct wire_me
     if (!wrong)
         peer_take(slot, self->side.role, reply);
     if (!wrong && reply->payload_bytes > 0) {
+        if (!slot->buffer && slot->pockets)
+            (void)pocket_lend(slot); /* peer_has_room() */
         work_of(self, slot)->step = PEER_RECEIVING;
         wrong = session_receive(&self->session, slot, reply->payload_bytes);
     } else if (!wrong) {
@@ -370,6 +392,13 @@ static void peer_note_idle(struct peer *self)
     self->idle_told = self->session.pongs_count;
 }
 
+/* Without a pocket nothing is taken that may need one: what has come before is on its way to the
+ * other side. */
+static bool peer_has_room(const struct peer *self)
+{
+    return !self->pockets || self->pockets->free_count > 0 || self->session.receiving;
+}
+
 /* Until nothing more is there, or a slot has its payload and nothing is in memory behind it: where
  * the link is faster than we are, all slots would fill before the first is stored, and nothing be
  * asked for meanwhile. */
@@ -378,7 +407,8 @@ static void peer_receive(struct peer *self)
     struct wire_message message;
     ERROR_UNSET(why);
     int event = SESSION_MESSAGE;
-    while (!self->broken && (event == SESSION_MESSAGE || session_has_more(&self->session))) {
+    while (!self->broken && peer_has_room(self) &&
+           (event == SESSION_MESSAGE || session_has_more(&self->session))) {
         struct slot *slot;
         event = session_get(&self->session, &message, &slot, &why);
         if (event == SESSION_MESSAGE)
@@ -461,7 +491,8 @@ static bool peer_turn(struct peer *self)
 
 static unsigned int peer_wanted(const struct peer *self)
 {
-    return session_wanted(&self->session, self->queue.first != NULL);
+    unsigned int wanted = session_wanted(&self->session, self->queue.first != NULL);
+    return peer_has_room(self) ? wanted : wanted & ~(unsigned int)LINK_RECV;
 }
 
 static void peer_wait(struct peer *self)
@@ -479,11 +510,13 @@ static void peer_start(struct side *side, struct slot *slot)
     struct peer_work *work = work_of(self, slot);
     assert(work->step == PEER_IDLE);
     *work = (struct peer_work){.slot = slot, .step = PEER_QUEUED};
+    if (slot->pockets && !slot->buffer)
+        self->pockets = slot->pockets;
     if (side->inflight == 1)
         self->asked_ns = clock_now_ns(); /* silence counts from the first question on */
     if (self->broken) {
         peer_finish(self, slot, error_take(slot->error, &self->why));
-    } else if (codec_op_begins(slot->op) && !job_begin(self, slot->job->number)) {
+    } else if (peer_opens(slot->op) && !job_begin(self, slot->job->number)) {
         error_set(slot->error, EMFILE, "%s: too many files at once", link_of(self)->peer);
         peer_finish(self, slot, -EMFILE);
     } else {
@@ -511,9 +544,14 @@ static int peer_wait_fd(struct side *side, short *events)
 {
     struct peer *self = peer_of(side);
     *events = POLLIN;
-    if (self->ready.first || self->broken || session_has_more(&self->session))
+    if (self->ready.first || self->broken)
         return -1;
-    return link_wait_fd(link_of(self), peer_wanted(self), events);
+    if (peer_has_room(self) && session_has_more(&self->session))
+        return -1;
+    int fd = link_wait_fd(link_of(self), peer_wanted(self), events);
+    if (!peer_has_room(self))
+        *events &= ~POLLIN;
+    return fd;
 }
 
 static bool peer_drained(const struct peer *self)

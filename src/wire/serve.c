@@ -14,7 +14,7 @@
 
 enum {
     SERVE_JOBS_MAX = WIRE_JOBS_MAX, /* each takes memory only when it is opened */
-    SERVE_CONTROL_MAX = 512,
+    SERVE_CONTROL_MAX = 960,
     SERVE_RESERVED_BYTES = 1024 * 1024, /* frames, pipes, stacks */
 };
 
@@ -74,8 +74,8 @@ static int serve_make_slots(struct serve *self, struct error *err)
     uint32_t digests_bytes = agreed->chunk_bytes / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES;
     self->digests = malloc((size_t)agreed->slots_count * digests_bytes);
     self->sets = calloc(agreed->slots_count, BLOCKS_SET_BYTES);
-    self->pockets = slab_pockets(agreed->control_count, WIRE_POCKET_BYTES);
-    if (!self->pockets || !self->slots || !self->errors || !self->names || !self->jobs ||
+    int pockets = pockets_open(&self->pockets, agreed->control_count, WIRE_POCKET_BYTES);
+    if (pockets < 0 || !self->slots || !self->errors || !self->names || !self->jobs ||
         !self->digests || !self->sets)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     for (uint32_t i = 0; i < self->slots_total; i++)
@@ -87,11 +87,8 @@ static int serve_make_slots(struct serve *self, struct error *err)
         self->slots[i].slot.digests = self->digests + (size_t)i * digests_bytes;
         self->slots[i].slot.set = self->sets + (size_t)i * BLOCKS_SET_BYTES;
     }
-    for (uint32_t i = 0; i < agreed->control_count; i++) {
-        struct slot *slot = &self->slots[agreed->slots_count + i].slot;
-        slot->buffer = self->pockets + (size_t)i * WIRE_POCKET_BYTES;
-        slot->capacity = WIRE_POCKET_BYTES;
-    }
+    for (uint32_t i = 0; i < agreed->control_count; i++)
+        self->slots[agreed->slots_count + i].slot.capacity = WIRE_POCKET_BYTES;
     return 0;
 }
 
@@ -136,7 +133,7 @@ static bool serve_owns_cgroup(struct serve *self, const struct wire_hello *hello
 /* As many as there are descriptors for, and a walk. */
 static uint32_t serve_jobs_max(void)
 {
-    const struct budget_files files = budget_files();
+    const struct budget_files files = budget_files(true);
     return (uint32_t)min_u64((uint64_t)files.open + files.small + 1, SERVE_JOBS_MAX);
 }
 
@@ -201,7 +198,7 @@ static int serve_send(struct serve *self, struct serve_notes *notes, struct erro
             ;
         int result = session_send(&self->session, &sent, err);
         if (sent)
-            serve_answer_sent(sent);
+            serve_answer_sent(self, sent);
         if (result <= 0)
             return result;
         if (!self->answers.first && !serve_put_note(self, notes) &&
@@ -340,7 +337,7 @@ static void serve_free(struct serve *self)
     free(self->jobs);
     free(self->digests);
     free(self->sets);
-    free(self->pockets);
+    pockets_close(&self->pockets);
     free(self);
 }
 

@@ -404,13 +404,27 @@ bool serve_put_answer(struct serve *self)
     assert(result >= 0); /* every text of ours is short enough */
     serve_job_answered(slot);
     if (result == 0)
-        serve_answer_sent(answer);
+        serve_answer_sent(self, answer);
     return true;
 }
 
-void serve_answer_sent(struct slot *slot)
+/* Into a pocket. Answers may wait long for a line: what is read for them is bounded. */
+static void serve_take(struct serve *self, struct serve_slot *slot)
 {
+    if (self->agreed.control_count - self->pockets.free_count >= SERVE_TAKES_MAX) {
+        queue_put(&self->lacking, &slot->slot.link);
+        return;
+    }
+    (void)pocket_lend(&slot->slot);
+    side_start(self->side, &slot->slot, slot->op);
+}
+
+void serve_answer_sent(struct serve *self, struct slot *slot)
+{
+    pocket_give_back(slot);
     serve_slot_of(slot)->step = SERVE_IDLE;
+    if (self->lacking.first)
+        serve_take(self, serve_slot_of(queue_take(&self->lacking)));
 }
 
 /* ---- start and completion ---- */
@@ -439,6 +453,29 @@ static void serve_press_no_more(struct serve *self)
     self->pressing = NULL;
 }
 
+/* The MAKE of the folder that a name of a tree is in, if that is under way; else NULL. */
+static struct serve_slot *serve_folder_of(const struct serve *self, const struct serve_slot *slot)
+{
+    const struct job *job = &slot->job->job;
+    const char *path = job->target_path;
+    if (job->roots[SIDE_TARGET].number == 0 || !op_names_file(slot->op) || path[0] == '\0')
+        return NULL;
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+    for (struct serve_slot *at = self->making; at; at = at->making) {
+        const struct job *folder = &at->job->job;
+        if (at != slot && folder->roots[SIDE_TARGET].number == job->roots[SIDE_TARGET].number &&
+            strncmp(folder->target_path, path, length) == 0 && folder->target_path[length] == '\0')
+            return at;
+    }
+    return NULL;
+}
+
+static void serve_go(struct serve *self, struct serve_slot *slot)
+{
+    side_start(self->side, &slot->slot, slot->op == SIDE_DELIVER ? SIDE_PUT : slot->op);
+}
+
 /* A PRESS is about those that are put only now, too, so it waits for them. */
 static void serve_start(struct serve *self, struct serve_slot *slot)
 {
@@ -447,10 +484,18 @@ static void serve_start(struct serve *self, struct serve_slot *slot)
     if (delivers || presses)
         serve_press_no_more(self);
     self->putting_count += delivers;
+    slot->behind = serve_folder_of(self, slot);
+    self->behind_count += slot->behind != NULL;
+    if (slot->op == SIDE_MAKE) {
+        slot->making = self->making;
+        self->making = slot;
+    }
     if (presses && self->putting_count > 0)
         self->pressing = slot;
-    else
-        side_start(self->side, &slot->slot, delivers ? SIDE_PUT : slot->op);
+    else if (slot->op == SIDE_TAKE && slot->slot.pockets)
+        serve_take(self, slot);
+    else if (!slot->behind)
+        serve_go(self, slot);
 }
 
 /* A part of a DELIVER is done. true: all of it, well or not; a COMMIT that fails has closed its
@@ -461,6 +506,7 @@ static bool serve_delivered(struct serve *self, struct serve_slot *slot)
     if (done->op == SIDE_COMMIT)
         return true;
     self->putting_count--;
+    pocket_give_back(done);
     bool goes_on = done->result == 0 && !self->leaving; /* else it is abandoned, as after a PUT */
     if (goes_on)
         side_start(self->side, done, SIDE_COMMIT);
@@ -504,6 +550,7 @@ static void slot_take(struct slot *slot, const struct wire_message *request, str
     uint32_t capacity = slot->capacity;
     uint8_t *buffer = slot->buffer, *digests = slot->digests;
     codec_slot(slot, &request->slot);
+    slot->pockets = NULL;
     slot->digests = digests;
     slot->index = request->tag;
     slot->buffer = buffer;
@@ -529,6 +576,10 @@ const char *serve_request(struct serve *self, const struct wire_message *request
         return "more than there is memory for";
     slot->op = request->op;
     slot_take(&slot->slot, request, &slot->job->job);
+    if (codec_op_is_whole(slot->op) && !slot->slot.buffer)
+        pockets_offer(&self->pockets, &slot->slot);
+    if (slot->slot.pockets && slot->op != SIDE_TAKE)
+        (void)pocket_lend(&slot->slot); /* there is one for each */
     if (slot->op == SIDE_RECALL || codec_op_counts(slot->op))
         slot->slot.length = num_u32(min_u64(slot->slot.length, slot->slot.capacity));
     slot->damaged = false;
@@ -551,11 +602,39 @@ void serve_payload(struct serve *self, struct slot *slot, bool damaged)
         serve_start(self, own);
 }
 
+static void serve_done(struct serve *self, struct serve_slot *slot);
+
+/* What was asked for in this folder begins, or fails with it. */
+static void serve_made(struct serve *self, const struct serve_slot *folder)
+{
+    struct serve_slot **at = &self->making;
+    while (*at != folder)
+        at = &(*at)->making;
+    *at = folder->making;
+    for (uint32_t i = 0; self->behind_count > 0 && i < self->slots_total; i++) {
+        struct serve_slot *slot = &self->slots[i];
+        if (slot->behind != folder)
+            continue;
+        slot->behind = NULL;
+        self->behind_count--;
+        if (folder->slot.result == 0) {
+            serve_go(self, slot);
+            continue;
+        }
+        slot->slot.result =
+            error_set(slot->slot.error, -folder->slot.result,
+                      "%s: the folder that it is in could not be made", slot->job->job.target_path);
+        serve_done(self, slot);
+    }
+}
+
 static void serve_done(struct serve *self, struct serve_slot *slot)
 {
     struct slot *done = &slot->slot;
     if (slot->op == SIDE_DELIVER && !serve_delivered(self, slot))
         return;
+    if (slot->op == SIDE_MAKE)
+        serve_made(self, slot);
     if (done->result == 0 && codec_op_stores(slot->op)) {
         codec_tally_add(&slot->job->tally, done);
     } else if (done->result == 0 && codec_op_counts(slot->op)) {

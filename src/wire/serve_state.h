@@ -7,6 +7,7 @@
 #include "haul/disk/kernel_memory.h"
 #include "haul/disk/pressure.h"
 #include "haul/disk/slab.h"
+#include "haul/side/pockets.h"
 #include "haul/side/side.h"
 #include "haul/wire/serve.h"
 #include "haul/wire/session.h"
@@ -56,9 +57,11 @@ struct serve_slot {
     struct serve_job *job;
     struct serve_held held;
     bool damaged;
+    struct serve_slot *making; /* MAKE: the next of those under way */
+    struct serve_slot *behind; /* that MAKE is of the folder that this is in: it begins then */
 };
 
-enum { SERVE_NOTES_MAX = 16, SERVE_REAP_MAX = 16 };
+enum { SERVE_NOTES_MAX = 16, SERVE_REAP_MAX = 16, SERVE_TAKES_MAX = 64 };
 
 struct serve {
     const struct serve_config *config;
@@ -78,10 +81,13 @@ struct serve {
     uint32_t jobs_count;
     uint8_t *digests;            /* of the slots with a buffer */
     uint8_t *sets;               /* the same */
-    uint8_t *pockets;            /* of the others */
+    struct pockets pockets;      /* for the others, one each; few of them are in use */
+    struct queue lacking;        /* slots: TAKEs that wait for one */
     struct queue answers;        /* slots */
     uint32_t putting_count;      /* DELIVERs that are not at their COMMIT yet */
     struct serve_slot *pressing; /* the PRESS behind them; NULL: none */
+    struct serve_slot *making;   /* MAKEs under way, and those that wait for one; by `making` */
+    uint32_t behind_count;       /* slots that wait for one */
     bool leaving;                /* nothing is begun any more */
     bool bye;                    /* the client has said it */
 };
@@ -101,7 +107,7 @@ void serve_payload(struct serve *self, struct slot *slot, bool damaged);
 int serve_reap(struct serve *self, bool wait, struct error *err);
 /* The next reply becomes a frame; false: there is none. It has been sent. */
 bool serve_put_answer(struct serve *self);
-void serve_answer_sent(struct slot *slot);
+void serve_answer_sent(struct serve *self, struct slot *slot);
 /* Nothing is in flight at the end any more: sync and abandon what is open. */
 void serve_abandon_all(struct serve *self);
 

@@ -386,15 +386,18 @@ static void files_follow_the_limit_on_descriptors(void **state)
 {
     static const struct {
         rlim_t descriptors;
+        bool far;
         struct budget_files files;
-    } rows[] = {{20, {1, 0}}, {64, {1, 0}}, {128, {5, 21}}, {1024, {80, 320}}};
+    } rows[] = {{20, false, {1, 0}},      {64, false, {1, 0}}, {128, false, {5, 21}},
+                {1024, false, {80, 320}}, {20, true, {1, 0}},  {128, true, {6, 38}},
+                {1024, true, {96, 576}}};
     struct rlimit before, limit;
     (void)state;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         limit = (struct rlimit){rows[i].descriptors, before.rlim_max};
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-        struct budget_files files = budget_files();
+        struct budget_files files = budget_files(rows[i].far);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         assert_int_equal(files.open, rows[i].files.open);
         assert_int_equal(files.small, rows[i].files.small);

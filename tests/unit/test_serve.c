@@ -432,6 +432,49 @@ static void what_is_delivered_is_put_and_committed(void **state)
     rig_close(rig);
 }
 
+/* Sent together: the server sees what is in a folder before that is made, or cannot be. */
+static void what_is_in_a_folder_waits_for_its_making(void **state)
+{
+    struct rig *rig = rig_open(SIDE_TARGET);
+    (void)state;
+    for (int missing = 0; missing < 2; missing++) {
+        struct job jobs[3];
+        for (uint32_t i = 0; i < 3; i++) {
+            static const char *const paths[2][3] = {{"a", "a/b", "a/b/file"},
+                                                    {"none/a", "none/a/b", "none/a/b/file"}};
+            pretend_source(rig, 5000);
+            rig->job.wish.attributes[ATTRIBUTE_TIMES] = ATTRIBUTE_DEFAULT;
+            jobs[i] = rig->job;
+            jobs[i].number = 20 + i;
+            jobs[i].roots[SIDE_TARGET] = (struct job_root){.number = 1, .path = rig->folder};
+            jobs[i].target_path = paths[missing][i];
+            jobs[i].facts[SIDE_SOURCE].kind = i < 2 ? FILE_FOLDER : FILE_REGULAR;
+            jobs[i].facts[SIDE_SOURCE].mode = i < 2 ? 0755 : 0644;
+            rig->slots[i].job = &jobs[i];
+        }
+        chunk_of(rig, &rig->slots[2], 0, 3);
+        rig->slots[2].conditional = true;
+        rig->slots[0].length = rig->slots[1].length = 0;
+        side_start(rig->side, &rig->slots[0], SIDE_MAKE);
+        side_start(rig->side, &rig->slots[1], SIDE_MAKE);
+        side_start(rig->side, &rig->slots[2], SIDE_DELIVER);
+        (void)drain(rig);
+        assert_int_equal(rig->slots[0].result, missing ? -ENOENT : 0);
+        assert_int_equal(rig->slots[1].result, missing ? -ENOENT : 0);
+        if (missing)
+            assert_non_null(strstr(rig->slots[2].error->text, "could not be made"));
+        else if (rig->slots[2].result != -EAGAIN && rig->slots[2].result != -EOPNOTSUPP)
+            assert_int_equal(rig->slots[2].result, 0);
+    }
+    char path[128];
+    const char *const made[] = {"a/b/file", "a/b", "a"};
+    for (size_t i = 0; i < COUNT_OF(made); i++) {
+        snprintf(path, sizeof(path), "%s/%s", rig->folder, made[i]);
+        (void)remove(path);
+    }
+    rig_close(rig);
+}
+
 static void limits_of_the_server_bound_its_memory(void **state)
 {
     struct rig *rig = rig_make();
@@ -500,6 +543,7 @@ int main(void)
         cmocka_unit_test(limits_are_never_more_than_wished),
         cmocka_unit_test(control_slots_have_room_for_small_files),
         cmocka_unit_test(what_is_delivered_is_put_and_committed),
+        cmocka_unit_test(what_is_in_a_folder_waits_for_its_making),
         cmocka_unit_test(limits_of_the_server_bound_its_memory),
         cmocka_unit_test(hello_that_wishes_for_too_much_gets_what_there_is),
         cmocka_unit_test(hello_that_needs_too_much_memory_is_refused_in_words),

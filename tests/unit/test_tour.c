@@ -56,6 +56,9 @@ struct world {
     enum side_role cut_role;      /* ... or of the target ... */
     bool cut_done;                /* ... and what the last one has done is not told */
     uint32_t stop_after;          /* operations in all we are to stop; 0: we are not */
+    bool far;                     /* the target: what is asked of it before its folder is there
+                                     fails, as there is no order here */
+    uint32_t early_count;         /* ... and so many were */
     struct tour_links *links;     /* of several tours; or NULL */
     const char *there[NAMES_MAX]; /* at the target */
     uint32_t there_count;
@@ -250,6 +253,17 @@ static bool fake_is_cut(struct fake *fake, struct slot *slot)
     return true;
 }
 
+static bool fake_is_early(struct world *world, const struct slot *slot)
+{
+    char made[512];
+    const char *path = slot->job->target_path, *slash = strrchr(path, '/');
+    snprintf(made, sizeof(made), "make %.*s", slash ? (int)(slash - path) : 0, path);
+    bool early = world->far && slash && (slot->op == SIDE_MAKE || slot->op == SIDE_OPEN) &&
+                 !said(world, made);
+    world->early_count += early;
+    return early;
+}
+
 static void fake_do(struct fake *fake, struct slot *slot)
 {
     struct world *world = fake->world;
@@ -266,6 +280,8 @@ static void fake_do(struct fake *fake, struct slot *slot)
         if (strcmp(world->fails[i], line) == 0)
             slot->result = error_set(slot->error, world->fail_errno, "%s", line);
     }
+    if (target && slot->result == 0 && fake_is_early(world, slot))
+        slot->result = error_set(slot->error, ENOENT, "%s", line);
     if (target && slot->op != SIDE_DESCRIBE && slot->op != SIDE_OPEN)
         note(world,
              slot->result < 0 ? "failed"
@@ -505,6 +521,12 @@ static void world_run(struct world *world, const char *path)
     assert_null(world->pump.lives.first);
 }
 
+static void world_go_far(struct world *world)
+{
+    world->far = true;
+    world->addresses[SIDE_TARGET].kind = ADDRESS_REMOTE;
+}
+
 enum { SEEDS = 40 };
 
 /* ---- the tests ---- */
@@ -582,6 +604,65 @@ static void a_folder_that_cannot_be_made_is_left_out(void **state)
         assert_int_equal(world->failed_count, 1); /* and nothing of what is in it */
         assert_int_equal(world->files_count, 1);
         assert_false(said(world, "make a/bad/deeper"));
+        world_close(world);
+    }
+}
+
+static void tell_nested(struct world *world)
+{
+    tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+    tell(world, ENTRY_FOUND, "link", FILE_LINK);
+    tell_linked(world, "n0", 7, 2);
+    tell(world, ENTRY_ENTER, "b", FILE_FOLDER);
+    tell_linked(world, "n1", 7, 2);
+    tell(world, ENTRY_ENTER, "c", FILE_FOLDER);
+    tell(world, ENTRY_FOUND, "deep", FILE_REGULAR);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+    tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+}
+
+/* Over a line it is sent behind its folder's MAKE, and where that has not been done yet once more.
+ * Every third time the link is lost on the way. */
+static void what_is_in_a_folder_does_not_wait_for_a_far_side(void **state)
+{
+    uint32_t early_count = 0;
+    (void)state;
+    for (unsigned int seed = 0; seed < 6 * SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        world_go_far(world);
+        tell_nested(world);
+        world->walk_bytes = seed % 2 == 0 ? 1 : 4096;
+        world->cut_role = SIDE_TARGET;
+        world->cut_after = seed % 3 == 0 ? 1 + seed % 18 : 0;
+        world_run(world, "a");
+        assert_before(world, "make a/b/c", "commit a/b/c/deep");
+        assert_before(world, "commit a/b/c/deep", "adjust a/b/c");
+        assert_true(said(world, "make a/link"));
+        assert_true(said(world, "link a/b/n1") || said(world, "link a/n0"));
+        assert_int_equal(world->files_count, 2);
+        assert_int_equal(world->failed_count, 0);
+        early_count += world->early_count;
+        world_close(world);
+    }
+    assert_true(early_count > SEEDS);
+}
+
+static void a_far_folder_that_cannot_be_made_is_left_out(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        world_go_far(world);
+        tell_nested(world);
+        world->walk_bytes = 4096;
+        world->fails[0] = "make a/b";
+        world->fail_count = 1;
+        world->fail_errno = EACCES;
+        world_run(world, "a");
+        assert_true(said(world, "! error a/b"));
+        assert_int_equal(world->failed_count, 1); /* and nothing of what is in it */
+        assert_int_equal(world->files_count, 1);
         world_close(world);
     }
 }
@@ -1140,6 +1221,8 @@ int main(void)
         cmocka_unit_test(folders_come_first_and_are_finished_last),
         cmocka_unit_test(what_is_there_already_is_left_alone),
         cmocka_unit_test(a_folder_that_cannot_be_made_is_left_out),
+        cmocka_unit_test(what_is_in_a_folder_does_not_wait_for_a_far_side),
+        cmocka_unit_test(a_far_folder_that_cannot_be_made_is_left_out),
         cmocka_unit_test(what_fails_is_told_and_the_others_go_on),
         cmocka_unit_test(names_of_one_file_become_links_to_the_first),
         cmocka_unit_test(names_of_one_file_that_are_moved_become_links),

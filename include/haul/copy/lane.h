@@ -13,6 +13,7 @@
 #include "haul/disk/budget.h"
 #include "haul/disk/slab.h"
 #include "haul/net/address.h"
+#include "haul/side/pockets.h"
 #include "haul/side/side.h"
 #include "haul/wire/peer.h"
 
@@ -20,15 +21,15 @@
 #include <stdint.h>
 
 enum {
-    LANE_JOBS_MAX = 64,   /* files open at the same time ... */
-    LANE_JOBS_ALONE = 8,  /* ... where there is one: what is asked before it is copied, its syncs */
-    LANE_SMALL_MAX = 288, /* ... and small ones, that go as a whole */
+    LANE_JOBS_MAX = 64,  /* files open at the same time ... */
+    LANE_JOBS_ALONE = 8, /* ... where there is one: what is asked before it is copied, its syncs */
+    LANE_SMALL_HERE = 288, /* ... and small ones, that go as a whole: a batch, and a little ... */
+    LANE_SMALL_MAX = 832,  /* ... but where a side is far away the next one is on its way while one
+                              becomes durable */
     /* A step for each of them: commits share their syncs. */
     LANE_CONTROL_SLOTS = LANE_JOBS_MAX + LANE_SMALL_MAX,
-    /* So many of these have a small buffer, where a side is far away: one for each file of a batch,
-     * but less where memory is scarce. */
-    LANE_POCKETS_MIN = 64,
-    LANE_POCKETS_MAX = LANE_SMALL_MAX,
+    LANE_POCKETS = 64, /* small buffers, where a side is far away: for what is to be sent, or has
+                          come; on the way it needs none */
     LANE_CARRIES = 32, /* else so many are for CARRY without one: threads find something to do */
     LANES_MAX = 8,
     LANES_AUTO_MAX = 4,
@@ -67,10 +68,9 @@ struct lane {
     uint32_t slots_first;                              /* in the pool */
     struct slot slots[SLOTS_MAX + LANE_CONTROL_SLOTS]; /* the control slots are the last in use */
     uint8_t sets[SLOTS_MAX][BLOCKS_SET_BYTES];         /* of blocks: for each slot with a buffer */
-    uint8_t *pockets;
+    struct pockets pockets;
     uint8_t *digests; /* of the blocks of chunks: some for each slot with a buffer */
     uint32_t slots_count;
-    uint32_t pockets_count;
     uint32_t control_count; /* a file each ... */
     uint32_t small_most;    /* ... of these so many that go as a whole */
     uint32_t chunk_bytes;   /* the most that both sides take */

@@ -155,8 +155,7 @@ struct life_run {
     /* Both sides are here, and nothing is wished that has to be known of a small file before it is
      * written: it may be carried. */
     bool carries;
-    /* The target is far away, and there are small buffers for a batch of files: of one that has
-     * such a buffer PUT and COMMIT are one message. */
+    /* The target is far away: of a file in a small buffer PUT and COMMIT are one message. */
     bool delivers;
     /* So many targets that were looked at last were not there: the next one, perhaps, is not,
      * either, and need not be looked at by itself. Kept by lives. NULL: nobody counts. */
@@ -309,6 +308,9 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
 
 /* It has ended, and begins again with another link. */
 void life_count_attempt(const struct life *life, struct life_earlier *earlier);
+
+/* A folder was made, or was there: what is in one that is made next is guessed from it. */
+void life_note_folder(const struct life_run *run, bool absent);
 
 /* The same for a further lane of `lead`, which is COPYING and stays so until this one is parked.
  * `room`: names, words and error as above, of its own. */

@@ -34,8 +34,10 @@ struct pump {
     struct side *sides[2]; /* by role */
     struct slot *slots;    /* slots_count with buffers, at least 2, then control_count without */
     uint32_t slots_count, control_count;
-    uint32_t pockets_count; /* of the latter, so many have small buffers, the first ones; or are for
-                               CARRY, which needs none of ours */
+    uint32_t carries_count;  /* of the latter, so many are for CARRY, the first ones */
+    struct pockets *pockets; /* small buffers for the latter; NULL: none */
+    bool source_lends;       /* these, when something comes */
+    uint32_t control_next;   /* of the latter, the one to be looked at first */
     struct control *control;
     uint64_t sync_every_bytes; /* a checkpoint of a file after so many bytes stored; 0: only where
                                   the journal has no more memory for notes */

@@ -3,7 +3,8 @@
  * removed.
  *
  * Nothing of it waits: whoever runs the pump gives a tour its turn, and takes its events, of which
- * each holds up to one of TOUR_TASKS_MAX places until it is taken. So memory depends neither on how
+ * each holds up to one of TOUR_TASKS_MAX places, or of TOUR_TASKS_HERE where no side is far away,
+ * until it is taken. So memory depends neither on how
  * many names there are nor on how many are in one folder; the folders above the one that is walked
  * are kept, and those in which something is still under way.
  *
@@ -18,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TOUR_TASKS_MAX = 320, TOUR_BYTES = 256 * 1024 };
+enum { TOUR_TASKS_HERE = 320, TOUR_TASKS_MAX = 896, TOUR_BYTES = 256 * 1024 };
 
 /* A source of the run that brings something into the same folder of the target: what it has is not
  * taken away by the tour of another. */

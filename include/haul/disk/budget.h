@@ -79,11 +79,15 @@ uint32_t budget_lanes(const struct budget_facts *facts, uint64_t slots_bytes,
                       uint64_t reserved_bytes, uint32_t most);
 
 /* How many files this process may have open at the same time, by its limit on descriptors: those
- * that are copied in chunks, at least one, and small ones that go as a whole and need one each. */
+ * that are copied in chunks, at least one, and small ones that go as a whole and need one each. Of
+ * those more are under way where a side is far away, and one of both is in this process. */
 struct budget_files {
     uint32_t open, small;
 };
-struct budget_files budget_files(void);
+struct budget_files budget_files(bool far);
+
+/* More of them, as far as this process may: as many as over a line are under way at one time. */
+void budget_raise_files(void);
 
 /* Peak resident memory of this process so far (VmHWM), bytes; NUM_UNKNOWN when /proc does not tell.
  * The kernel counts by CPU and folds lazily: a later call may give some 100 KiB less (Linux 6.18).

@@ -65,7 +65,7 @@ struct engine_config {
     size_t slab_bytes;
 };
 
-enum { ENGINE_DEPTH_MAX = 1024, ENGINE_ATTEMPTS_MAX = 1000 };
+enum { ENGINE_DEPTH_MAX = 2048, ENGINE_ATTEMPTS_MAX = 1000 };
 
 /* Calls of one engine that run at the same time, at most. More threads only wait for the same disk:
  * depth 4-16 saturates it (measured). */

@@ -55,7 +55,8 @@ enum side_op {
                      target itself (facts[SIDE_SOURCE].kind FILE_NONE) it has none */
     SIDE_REMOVE,  /* target: target_path goes, a folder with all in it. source: source_path, if it
                      still is facts[SIDE_SOURCE] */
-    SIDE_TAKE,    /* source, bytes out: a whole small file and its facts; -EAGAIN: it is none */
+    SIDE_TAKE,    /* source, bytes out: a whole small file and its facts; -EAGAIN: it is none. A
+                     source that is far away lends a pocket when the bytes come */
     SIDE_PUT,     /* target, bytes in: the whole file is written, a new one or over a small one, of
                      which only what differs -> kept_bytes; it is open until COMMIT. -EAGAIN: what
                      is there is none, or no file can be made; -EEXIST: `conditional`, and there is
@@ -71,13 +72,17 @@ enum side_op {
     SIDE_NAMES,   /* source, bytes in: the next names of a walk that is listed, as names.h packs
                      them; none: that was all */
     SIDE_DELIVER, /* target that is far away, bytes in: PUT and, where that succeeds, COMMIT: one
-                     message and one answer. It fails as either, and then the job is not open */
+                     message and one answer. It fails as either, and then the job is not open. A
+                     buffer that is a pocket is given back as soon as the bytes are on their way;
+                     -EAGAIN: they have not arrived as they were */
     SIDE_CARRY,   /* target, both sides being local: TAKE and PUT in one call. Without a buffer: in
                     one of the side's, of SMALL_POCKET_BYTES at least. -EAGAIN: as these; -EEXIST:
                     `conditional`, and there is something. Over a link it does not go */
 };
 #define SIDE_OPS_COUNT       (SIDE_DELIVER + 1)  /* that may go over a link */
 #define SIDE_ERASE_BYTES_MAX ((uint32_t)1 << 30) /* of one ERASE */
+
+struct pockets;
 
 enum slot_state {
     SLOT_FREE,       /* nobody's; the plan may use it */
@@ -117,6 +122,7 @@ struct slot {
     uint32_t index;  /* among all slots of the lane, control slots included: the tag on the wire */
     uint8_t *buffer; /* NULL for control slots */
     uint32_t capacity;
+    struct pockets *pockets; /* that its buffer is lent from, now or later; NULL: it is its own */
     uint8_t *digests; /* of the blocks of a target's chunk: room for those of capacity bytes */
     uint8_t *set; /* of blocks, see partial and broken: BLOCKS_SET_BYTES; NULL without a buffer */
 

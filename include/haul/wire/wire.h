@@ -26,7 +26,7 @@ enum {
     WIRE_CHUNK_BYTES_MAX = WIRE_PAYLOAD_BYTES_MAX,
     WIRE_POCKET_BYTES = SMALL_POCKET_BYTES, /* of a control slot, for TAKE and PUT only */
     WIRE_SLOTS_MAX = 1024,                  /* of one session, those without a buffer included */
-    WIRE_JOBS_MAX = 512,                    /* files open at the same time */
+    WIRE_JOBS_MAX = 960,                    /* files open at the same time */
     WIRE_LANES_MAX = 64,
     WIRE_PATH_BYTES_MAX = 24 * 1024, /* with its NUL; beneath a root they may exceed PATH_MAX */
     WIRE_ROOT_BYTES_MAX = 4096,      /* of one that stands by itself, as PATH_MAX */
