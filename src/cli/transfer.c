@@ -427,6 +427,8 @@ static int settle_there(struct transfer *transfer, int expanded, struct error *e
         rc = file_describe(operands->target.path, &facts, err);
     else
         return 0;
+    if (there && rc == 0)
+        operands->target_facts = facts;
     return rc < 0 ? rc : operands_settle(operands, &facts, err);
 }
 
@@ -469,6 +471,7 @@ static int make_target(struct transfer *transfer, struct error *err)
     AUTO_FREE char *folder = NULL;
     AUTO_FREE char *name = NULL;
     const char *path = operands->target.path;
+    struct facts facts;
     if (!operands->target_missing || operands->sources_count == operands->trees_count)
         return 0;
     if (!operands->target_folder && !wish->tour.mkpath)
@@ -476,7 +479,7 @@ static int make_target(struct transfer *transfer, struct error *err)
     if (!text_split_path(path, &folder, &name))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
     int rc = copy_make_folder(transfer->copy, operands->target_folder ? path : folder,
-                              wish->tour.mkpath, err);
+                              wish->tour.mkpath, &facts, err);
     return rc < 0 ? rc : 0;
 }
 

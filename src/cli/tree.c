@@ -179,7 +179,10 @@ int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct erro
 {
     struct copy *copy = trees->copy;
     const char *target = trees->operands->target.path;
-    int made = copy_make_folder(copy, target, trees->wish->tour.mkpath, err), result = made;
+    struct facts facts = trees->operands->target_facts;
+    int made = 0, result = 0;
+    if (facts.kind != FILE_FOLDER) /* as it was when the run began */
+        made = result = copy_make_folder(copy, target, trees->wish->tour.mkpath, &facts, err);
     struct tour_start start = {
         .roots = {trees->sources[at].root, {.number = copy_root_number(copy), .path = target}},
         .path = trees->sources[at].name,
@@ -188,8 +191,9 @@ int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct erro
         .broken = broken,
         .sources = trees->sources,
         .sources_count = trees->count,
+        .target = facts,
     };
-    if (made >= 0 && !start.target_absent)
+    if (made > 0 && !start.target_absent)
         result = copy_describe(copy, true, target, &start.target, err);
     return result < 0 ? result : copy_tour(copy, &start, err);
 }

@@ -224,7 +224,7 @@ static void take_roots(struct units *units, struct copy *copy)
 static int run_begin(struct units *units, struct copy *copy, struct error *err)
 {
     const struct plan_header *header = &units->plan->header;
-    struct facts now;
+    struct facts now, folder;
     if (units->plan->unit.kind == UNIT_FILES)
         return 0;
     int result = take_file(units, err);
@@ -232,7 +232,7 @@ static int run_begin(struct units *units, struct copy *copy, struct error *err)
         result = check_source(units, copy, &now, err);
     if (result < 0 || !header->tree || units->dry)
         return result;
-    result = copy_make_folder(copy, header->to, true, err);
+    result = copy_make_folder(copy, header->to, true, &folder, err);
     if (result >= 0)
         result = copy_make_way(copy, &units->roots[SIDE_TARGET], units->name, err);
     return result < 0 ? result : 0;

@@ -1096,22 +1096,23 @@ int copy_make_way(struct copy *copy, const struct job_root *root, const char *pa
     return result;
 }
 
-int copy_make_folder(struct copy *copy, const char *path, bool parents, struct error *err)
+int copy_make_folder(struct copy *copy, const char *path, bool parents, struct facts *facts,
+                     struct error *err)
 {
     AUTO_FREE char *folder = NULL;
     AUTO_FREE char *name = NULL;
-    struct facts facts;
-    int result = copy_describe(copy, true, path, &facts, err);
-    if (result < 0 || facts.kind == FILE_FOLDER)
+    struct facts above;
+    int result = copy_describe(copy, true, path, facts, err);
+    if (result < 0 || facts->kind == FILE_FOLDER)
         return result;
-    if (facts.kind != FILE_NONE)
+    if (facts->kind != FILE_NONE)
         return error_set_class(err, ERROR_FILE, ENOTDIR, "%s: is not a folder", path);
     if (!text_split_path(path, &folder, &name))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
-    result = copy_describe(copy, true, folder, &facts, err);
-    if (result == 0 && facts.kind == FILE_NONE && parents)
-        result = copy_make_folder(copy, folder, true, err);
-    else if (result == 0 && facts.kind != FILE_FOLDER)
+    result = copy_describe(copy, true, folder, &above, err);
+    if (result == 0 && above.kind == FILE_NONE && parents)
+        result = copy_make_folder(copy, folder, true, &above, err);
+    else if (result == 0 && above.kind != FILE_FOLDER)
         result = error_set_class(err, ERROR_FILE, ENOENT,
                                  "%s: no such folder (--mkpath makes all of them)", folder);
     if (result < 0 || copy->wish.dry_run)

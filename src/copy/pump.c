@@ -121,8 +121,8 @@ static struct slot *pump_control(struct pump *pump)
 {
     uint32_t first = pump->slots_count + pump->carries_count;
     uint32_t end = pump->slots_count + pump->control_count;
-    uint32_t next = pump->control_next < first || pump->control_next >= end ? first
-                                                                          : pump->control_next;
+    uint32_t next =
+        pump->control_next < first || pump->control_next >= end ? first : pump->control_next;
     struct slot *slot = pump_find(pump, next, end - next);
     if (!slot)
         slot = pump_find(pump, first, next - first);
@@ -541,8 +541,6 @@ static void pump_claim(struct life *first)
  * are under way as there are buffers for, and where both sides are here more than have a thread. */
 static struct slot *pump_pocket(struct pump *pump, const struct life *life)
 {
-    if (life->want != LIFE_WANTS_WHOLE || !life_fits_pocket(life))
-        return NULL;
     if (life->op == SIDE_CARRY)
         return pump_find(pump, pump->slots_count, pump->carries_count);
     struct slot *slot = pump->pockets ? pump_control(pump) : NULL;
@@ -561,6 +559,7 @@ static struct slot *pump_pocket(struct pump *pump, const struct life *life)
 static bool pump_lend(struct pump *pump, struct life *life)
 {
     int count = pump_buffers_count(life);
+    bool fits = life->want == LIFE_WANTS_WHOLE && life_fits_pocket(life);
     if ((life->op == SIDE_TAKE || life->op == SIDE_CARRY) && control_wait_ns(pump->control) > 0)
         return false;
     if (count == 2)
@@ -568,8 +567,8 @@ static bool pump_lend(struct pump *pump, struct life *life)
     for (int i = 0; i < count; i++) {
         if (life->buffers[i])
             continue;
-        life->buffers[i] = pump_pocket(pump, life);
-        if (!life->buffers[i])
+        life->buffers[i] = fits ? pump_pocket(pump, life) : NULL;
+        if (!life->buffers[i] && !(fits && pump->pockets)) /* where there are some it waits */
             life->buffers[i] = pump_find(pump, 0, pump_own_count(pump));
         if (!life->buffers[i])
             return false;

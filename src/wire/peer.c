@@ -575,6 +575,7 @@ static void peer_goodbye(struct peer *self)
         if (!said && peer_drained(self)) {
             said = true;
             session_say_bye(&self->session, NULL, deadline_ns - now_ns);
+            (void)link_of(self)->ops->send_eof(link_of(self), NULL); /* one round trip less */
         }
         if (!peer_turn(self))
             peer_wait(self);

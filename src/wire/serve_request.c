@@ -618,6 +618,8 @@ static void serve_made(struct serve *self, const struct serve_slot *folder)
         slot->behind = NULL;
         self->behind_count--;
         if (folder->slot.result == 0) {
+            if (folder->job->job.made == JOB_CREATED)
+                slot->slot.conditional = false; /* nothing is in it */
             serve_go(self, slot);
             continue;
         }

@@ -21,13 +21,14 @@ struct operands {
     bool trees;            /* -r, or another option that takes what is no file: some may be trees */
     struct address source; /* of the first; its machine is everybody's */
     struct address target;
-    uint64_t source_bytes; /* by zero:SIZE; else 0 */
-    bool nameless;         /* a source of pipes.h: its target has to be named */
-    bool target_is_file;   /* -T */
-    bool target_folder;    /* the files go inside, under their names */
-    bool target_missing;   /* there is nothing; with -r the folder is made */
-    bool target_empty;     /* that folder is here, and there was nothing in it */
-    uint32_t trees_count;  /* the last so many sources are trees; see trees_find() */
+    uint64_t source_bytes;     /* by zero:SIZE; else 0 */
+    bool nameless;             /* a source of pipes.h: its target has to be named */
+    bool target_is_file;       /* -T */
+    bool target_folder;        /* the files go inside, under their names */
+    bool target_missing;       /* there is nothing; with -r the folder is made */
+    bool target_empty;         /* that folder is here, and there was nothing in it */
+    struct facts target_facts; /* of that folder, where it was looked at there; else of nothing */
+    uint32_t trees_count;      /* the last so many sources are trees; see trees_find() */
 };
 
 /* Look at the operands before anything is touched; a target on this machine is settled, too.

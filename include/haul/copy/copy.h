@@ -158,9 +158,10 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
 void copy_tour_next(struct copy *copy, struct tour_event *event, struct receipt *receipt);
 
 /* Make a folder at the target's side, and with `parents` those above it that are not there; the
- * dry run says only whether there is one. 1: it was made (or would be); 0: it is there; -errno with
- * words. */
-int copy_make_folder(struct copy *copy, const char *path, bool parents, struct error *err);
+ * dry run says only whether there is one. 1: it was made (or would be); 0: it is there, and has
+ * these facts; -errno with words. */
+int copy_make_folder(struct copy *copy, const char *path, bool parents, struct facts *facts,
+                     struct error *err);
 
 /* The folders on the way to a name beneath a root of the target's side, which only their owner may
  * enter until somebody gives them what they are to have. */
