@@ -119,6 +119,9 @@ const char *life_state_name(enum life_state state)
 
 /* ---- the beginning ---- */
 
+/* Hundreds are under way at once: what few of them need has memory of its own. */
+static_assert(sizeof(void *) > 8 || sizeof(struct life) <= 1408, "a life is small");
+
 const struct side_report life_no_report = {
     .resident_before_bytes = NUM_UNKNOWN,
     .resident_peak_bytes = NUM_UNKNOWN,

@@ -5,6 +5,9 @@
 #include "haul/base/proc.h"
 #include "haul/disk/kernel_memory.h"
 
+#include <pthread.h>
+#include <sys/mman.h>
+
 #define V1 "/sys/fs/cgroup/memory/a"
 #define V2 "/sys/fs/cgroup/a"
 
@@ -241,6 +244,51 @@ static void room_is_made_while_names_fill_the_cgroup(void **state)
     assert_int_equal(rooms_when(*state, 15 * MIB + 1, 2 * MIB), 0);
 }
 
+static void *look_in_thread(void *memory)
+{
+    if (memory)
+        look_often(memory);
+    return NULL;
+}
+
+/* Bytes of a thread's stack that anybody has touched. */
+static size_t stack_taken(struct kernel_memory *memory)
+{
+    enum { STACK_BYTES = 256 * 1024, PAINT = 0xa5 };
+    pthread_attr_t attributes;
+    pthread_t thread;
+    size_t untouched = 0;
+    uint8_t *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    assert_true(stack != MAP_FAILED);
+    memset(stack, PAINT, STACK_BYTES);
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    assert_int_equal(pthread_attr_setstack(&attributes, stack, STACK_BYTES), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, look_in_thread, memory), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    pthread_attr_destroy(&attributes);
+    while (untouched < STACK_BYTES && stack[untouched] == PAINT)
+        untouched++;
+    munmap(stack, STACK_BYTES);
+    return STACK_BYTES - untouched;
+}
+
+/* Each thread that copies small files looks. */
+static void a_look_takes_little_of_the_stack(void **state)
+{
+    struct kernel_memory memory;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) /* their frames are larger */
+    skip();
+#endif
+    put_v2(*state);
+    put_number(*state, V2 "/memory.max", 16 * MIB);
+    kernel_memory_open(&memory, *state);
+    look_often(&memory); /* names of functions are looked up, once */
+    size_t bytes = stack_taken(&memory) - stack_taken(NULL);
+    assert_true(bytes > 0 && bytes < 4096);
+    kernel_memory_close(&memory);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tree_setup, tree_teardown)
@@ -255,6 +303,7 @@ int main(void)
         TEST(own_ends_when_others_come),
         TEST(own_is_refused_without_a_cgroup_or_a_way),
         TEST(room_is_made_while_names_fill_the_cgroup),
+        TEST(a_look_takes_little_of_the_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
