@@ -4,6 +4,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/cli/pipes.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +132,28 @@ int operands_settle(struct operands *operands, const struct facts *target, struc
     return 0;
 }
 
+/* Freed in the end; NULL: there is no memory for it. */
+static const char *own(struct operands *operands, char *path)
+{
+    size_t room = (size_t)operands->owned_count + 1;
+    char **owned = path ? realloc(operands->owned, room * sizeof(*owned)) : NULL;
+    if (!owned) {
+        free(path);
+        return NULL;
+    }
+    operands->owned = owned;
+    owned[operands->owned_count++] = path;
+    return path;
+}
+
+/* Of thousands of names none is there twice: the path is the word, or what is behind the host. */
+static const char *path_of(struct operands *operands, const char *word, const char *path)
+{
+    size_t word_length = strlen(word), length = strlen(path);
+    const char *tail = word_length >= length ? word + word_length - length : "";
+    return strcmp(tail, path) == 0 ? tail : own(operands, strdup(path));
+}
+
 static int take_sources(struct operands *operands, const char *const *words, struct error *err)
 {
     struct address other;
@@ -144,7 +167,7 @@ static int take_sources(struct operands *operands, const char *const *words, str
             return rc;
         if (!same_machine(&operands->source, address))
             return refuse_mixed(&operands->source, address, err);
-        operands->sources[i] = strdup(address->path);
+        operands->sources[i] = path_of(operands, words[i], address->path);
         if (!operands->sources[i])
             break;
     }
@@ -217,18 +240,23 @@ int operands_resolve(struct operands *operands, const struct options *options, s
 int operands_replace(struct operands *operands, uint32_t at, char **paths, uint32_t count,
                      struct error *err)
 {
+    assert(at < operands->sources_count);
     uint32_t behind = operands->sources_count - at - 1;
     size_t room = (size_t)operands->sources_count + count;
-    char **sources = realloc(operands->sources, room * sizeof(*sources));
+    const char **sources = realloc(operands->sources, room * sizeof(*sources));
     if (!sources)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
-    free(sources[at]);
     memmove(sources + at + count, sources + at + 1, behind * sizeof(*sources));
-    memcpy(sources + at, paths, count * sizeof(*sources));
-    memset(paths, 0, count * sizeof(*paths));
     operands->sources = sources;
     operands->sources_count += count - 1;
-    return 0;
+    bool complete = true;
+    for (uint32_t i = 0; i < count; i++) {
+        sources[at + i] = own(operands, paths[i]);
+        complete = complete && sources[at + i];
+        paths[i] = NULL;
+    }
+    return complete ? 0
+                    : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
 }
 
 char *operands_target(const struct operands *operands, const char *source)
@@ -259,9 +287,11 @@ void operands_close(struct operands *operands)
 {
     if (!operands)
         return;
-    for (uint32_t i = 0; operands->sources && i < operands->sources_count; i++)
-        free(operands->sources[i]);
+    for (uint32_t i = 0; i < operands->owned_count; i++)
+        free(operands->owned[i]);
+    free(operands->owned);
     free(operands->sources);
+    operands->owned = NULL;
     operands->sources = NULL;
-    operands->sources_count = 0;
+    operands->sources_count = operands->owned_count = 0;
 }

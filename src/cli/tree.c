@@ -85,7 +85,7 @@ static bool takes(const struct tour_wish *wish, const struct facts *facts, bool 
  * with rsync the first one's counts; and the target's folder itself is finished when all is in it.
  * The place of one more among those that are there: before those it shares with, and behind the
  * others. */
-static uint32_t place_of(char *const *trees, uint32_t count, const char *source)
+static uint32_t place_of(const char *const *trees, uint32_t count, const char *source)
 {
     bool content = means_content(source);
     for (uint32_t i = 0; i < count; i++) {
@@ -107,11 +107,11 @@ int trees_find(struct operands *operands, const struct copy_wish *wish, struct c
         operands->trees_count = count;
         return 0;
     }
-    AUTO_FREE char **trees = calloc(count, sizeof(*trees));
+    AUTO_FREE const char **trees = calloc(count, sizeof(*trees));
     if (!trees)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
     for (uint32_t i = 0; i < count; i++) {
-        char *source = operands->sources[i];
+        const char *source = operands->sources[i];
         const struct facts facts = look(copy, source);
         if (!takes(&wish->tour, &facts, count > 1)) {
             operands->sources[files_count++] = source;

@@ -94,13 +94,12 @@ static int place(struct operands *operands, const char *from, const char *to, co
                  struct error *err)
 {
     AUTO_FREE char *target = text_join_path(to, name);
-    char *source = text_join_path(from, name);
-    if (!target || !source) {
-        free(source);
+    AUTO_FREE char *source = text_join_path(from, name);
+    if (!target || !source)
         return no_memory(err);
-    }
-    free(operands->sources[0]);
-    operands->sources[0] = source;
+    int result = operands_replace(operands, 0, &source, 1, err);
+    if (result < 0)
+        return result;
     if (strlen(target) >= sizeof(operands->target.path))
         return error_set_class(err, ERROR_FILE, ENAMETOOLONG, "%s", target);
     strcpy(operands->target.path, target);

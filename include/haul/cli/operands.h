@@ -16,8 +16,9 @@
 #include <stdint.h>
 
 struct operands {
-    char **sources; /* paths on the sources' machine */
-    uint32_t sources_count;
+    const char **sources; /* paths on the sources' machine, most of them in the words of options */
+    uint32_t sources_count, owned_count;
+    char **owned;          /* those that are in no word */
     bool trees;            /* -r, or another option that takes what is no file: some may be trees */
     struct address source; /* of the first; its machine is everybody's */
     struct address target;
@@ -34,7 +35,7 @@ struct operands {
 /* Look at the operands before anything is touched; a target on this machine is settled, too.
  * Errors (ERROR_USAGE unless said): what is no address (address.h), those of pipes.h, "-" twice,
  * sources of several machines, several sources with -T, two of one name, and those of
- * operands_settle(); ERROR_MEMORY. The caller closes in either case. */
+ * operands_settle(); ERROR_MEMORY. The words stay the caller's, who closes in either case. */
 int operands_resolve(struct operands *operands, const struct options *options, struct error *err);
 
 /* What the target is decides where the files go. Errors: several sources without a folder
