@@ -43,49 +43,62 @@ int batch_init(struct batch *batch, uint32_t files_max)
     batch->owner = OWNER_BATCH;
     batch->files_max = files_max;
     batch->files = calloc(files_max, sizeof(*batch->files));
-    batch->keys = calloc(files_max, sizeof(*batch->keys));
-    return batch->files && batch->keys ? 0 : -ENOMEM;
+    batch->rows = calloc(files_max, sizeof(*batch->rows));
+    return batch->files && batch->rows ? 0 : -ENOMEM;
+}
+
+static uint32_t *batch_row(const struct batch *batch, uint32_t job_number)
+{
+    return &batch->rows[job_number % batch->files_max];
 }
 
 static void batch_forget(struct batch *batch, struct batch_file *file)
 {
+    const uint32_t self = (uint32_t)(file - batch->files) + 1;
+    uint32_t *link = batch_row(batch, file->number);
+    while (*link != self)
+        link = &batch->files[*link - 1].next;
+    *link = file->next;
+    file->next = batch->left;
+    batch->left = self;
     small_close(&file->file);
     free(file->shown);
-    batch->keys[file - batch->files] = 0;
-    batch->used_count--;
 }
 
 void batch_close(struct batch *batch)
 {
-    for (uint32_t i = 0; batch->files && batch->keys && i < batch->files_max; i++) {
-        if (batch->keys[i])
-            batch_forget(batch, &batch->files[i]);
+    for (uint32_t i = 0; batch->files && batch->rows && i < batch->files_max; i++) {
+        while (batch->rows[i])
+            batch_forget(batch, &batch->files[batch->rows[i] - 1]);
     }
     free(batch->files);
-    free(batch->keys);
+    free(batch->rows);
 }
 
 struct batch_file *batch_find(const struct batch *batch, uint32_t job_number)
 {
-    for (uint32_t i = 0; batch->used_count > 0 && i < batch->files_max; i++) {
-        if (batch->keys[i] == (uint64_t)job_number + 1)
-            return &batch->files[i];
-    }
-    return NULL;
+    uint32_t next = batch->used_most > 0 ? *batch_row(batch, job_number) : 0;
+    while (next && batch->files[next - 1].number != job_number)
+        next = batch->files[next - 1].next;
+    return next ? &batch->files[next - 1] : NULL;
 }
 
 static struct batch_file *batch_place(struct local *self, uint32_t job_number)
 {
     struct batch *batch = &self->batch;
-    for (uint32_t i = 0; i < batch->files_max; i++) {
-        if (batch->keys[i])
-            continue;
-        batch->keys[i] = (uint64_t)job_number + 1;
-        batch->used_count++;
-        batch->files[i] = (struct batch_file){.opened = ++self->opened, .file = {.fd = -1}};
-        return &batch->files[i];
-    }
-    return NULL;
+    uint32_t place = batch->left;
+    if (place)
+        batch->left = batch->files[place - 1].next;
+    else if (batch->used_most < batch->files_max)
+        place = ++batch->used_most;
+    else
+        return NULL;
+    uint32_t *row = batch_row(batch, job_number);
+    struct batch_file *file = &batch->files[place - 1];
+    *file = (struct batch_file){
+        .number = job_number, .next = *row, .opened = ++self->opened, .file = {.fd = -1}};
+    *row = place;
+    return file;
 }
 
 /* ---- buffers ---- */

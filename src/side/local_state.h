@@ -53,8 +53,9 @@ struct open_file {
 /* A small file at a target, from its PUT to its COMMIT or ABANDON. */
 struct batch_file {
     struct small_file file;
-    char *shown;     /* owned: its path, in words */
-    uint64_t opened; /* as of an open_file */
+    uint32_t number, next; /* of its job; the one behind it in its row, or among those left */
+    char *shown;           /* owned: its path, in words */
+    uint64_t opened;       /* as of an open_file */
     /* small_settle() was tried, and its time set; a sync came before that; its pages are gone; one
      * sync at the end. */
     bool settled, flushed, dropped, synced;
@@ -141,9 +142,10 @@ struct carries {
 /* Small files: see local_small.c. */
 struct batch {
     enum owner owner;
-    struct batch_file *files; /* files_max */
-    uint64_t *keys;           /* of them: number of the job + 1; 0: free */
-    uint32_t files_max, used_count;
+    struct batch_file *files; /* files_max, of which so many were ever used */
+    uint32_t files_max, used_most;
+    uint32_t *rows; /* files_max: the first of those whose number leaves that; an index + 1 */
+    uint32_t left;  /* the first that is used no more; the same */
     struct queue waiting, riding; /* requests of works: of the next round, of this one */
     uint32_t waiting_count;
     uint64_t unsettled_bytes;          /* of the waiting ... */
