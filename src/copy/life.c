@@ -725,8 +725,7 @@ static void life_taken(struct life *life, const struct slot *slot)
 
 static void life_put(struct life *life, const struct slot *slot)
 {
-    if (life_failed(life, life_digest_small(life, &slot->digest, life->error), life->error))
-        return;
+    life_digest_small(life, &slot->digest);
     life->proof.source_unchanged = true; /* TAKE has looked */
     life->progress->bytes_kept = life->job.kept_bytes;
     life->progress->bytes_copied = life->small_bytes - life->job.kept_bytes;

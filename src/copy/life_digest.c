@@ -296,18 +296,10 @@ int life_digest_returned(struct life *life, struct slot *slot, struct error *err
     }
 }
 
-int life_digest_small(struct life *life, const struct digest *digest, struct error *err)
+void life_digest_small(struct life *life, const struct digest *digest)
 {
-    struct digest_fold *fold = digest_fold_open();
-    if (!fold)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its digest",
-                               life->job.target_path);
-    if (life->small_bytes > 0)
-        digest_fold_add(fold, digest);
-    life->digest = digest_fold_value(fold);
+    life->digest = digest_of(digest->bytes, life->small_bytes > 0 ? DIGEST_BYTES : 0);
     life->digest_known = true;
-    digest_fold_close(fold);
-    return 0;
 }
 
 int life_digest_undo(void *argument, struct error *err)

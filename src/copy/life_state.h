@@ -74,8 +74,8 @@ int life_digest_begin(struct life *life, struct error *err);
 void life_digest_prepare(struct life *life, struct slot *slot);
 int life_digest_returned(struct life *life, struct slot *slot, struct error *err);
 int life_digest_errand_ended(struct life *life, struct error *err);
-/* Of a small file: of its one chunk. -ENOMEM with words. */
-int life_digest_small(struct life *life, const struct digest *digest, struct error *err);
+/* Of a small file: of its one chunk. */
+void life_digest_small(struct life *life, const struct digest *digest);
 /* --base-manifest, behind the commit: the last batch, with that stamp, and a sync. Blocks. */
 int life_digest_finish(struct life *life, uint64_t stamp, struct error *err);
 /* An errand: the copy has failed after all, and the manifest that it has made would be a lie. */
