@@ -266,10 +266,13 @@ char *operands_target(const struct operands *operands, const char *source)
         return strdup(target);
     size_t length;
     const char *name = last_part(source, &length);
-    bool slash = target[strlen(target) - 1] == '/';
-    char *path = NULL;
-    if (asprintf(&path, "%s%s%.*s", target, slash ? "" : "/", (int)length, name) < 0)
+    size_t target_length = strlen(target);
+    bool slash = target[target_length - 1] == '/';
+    char *path = malloc(target_length + length + 2);
+    if (!path)
         return NULL;
+    char *end = stpcpy(stpcpy(path, target), slash ? "" : "/");
+    *(char *)mempcpy(end, name, length) = '\0';
     return path;
 }
 

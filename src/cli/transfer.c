@@ -537,7 +537,7 @@ static void begin_more(struct transfer *transfer)
     while (transfer->begun_count < turns_count(transfer)) {
         bool stop = atomic_load(&transfer->watch.control.stop);
         transfer->interrupted |= stop && transfer->begun_count > 0;
-        if (transfer->interrupted || !begin_one(transfer))
+        if (transfer->interrupted || copy_is_full(transfer->copy) || !begin_one(transfer))
             break;
     }
 }

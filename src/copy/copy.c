@@ -73,6 +73,7 @@ struct copy {
     struct lane_team *team;                 /* while it is there the other lanes are its threads' */
     struct copy_file files[COPY_FILES_MAX]; /* ring, in the order in which they were begun */
     uint32_t files_first, files_count;
+    bool stranded;                        /* one of them may be */
     struct life *ended;                   /* of them: has come back, and copy_end() is to see it */
     uint32_t open_max;                    /* files that may be open ... */
     uint32_t small_max;                   /* ... and small ones, that go as a whole */
@@ -599,6 +600,7 @@ static void copy_end(struct copy *copy, struct copy_file *file)
         return;
     }
     file->stranded = copy_is_stranded(copy, file);
+    copy->stranded |= file->stranded;
     file->ended = !file->stranded;
     copy_promote(copy);
 }
@@ -699,12 +701,11 @@ static void copy_give_up(const struct copy *copy, struct copy_file *file)
  * failed. true: that. */
 static bool copy_reconnect(struct copy *copy)
 {
-    bool stranded = copy->tour && tour_is_cut_off(copy->tour), lost[2];
-    for (uint32_t i = 0; i < copy->files_count; i++)
-        stranded |= copy_file(copy, i)->stranded;
-    if (!stranded || !copy_is_idle(copy))
+    bool cut_off = copy->tour && tour_is_cut_off(copy->tour), lost[2];
+    if ((!copy->stranded && !cut_off) || !copy_is_idle(copy))
         return false;
     copy_connect(copy, lost);
+    copy->stranded = false;
     for (uint32_t i = 0; i < copy->files_count; i++) {
         struct copy_file *file = copy_file(copy, i);
         if (file->stranded && copy->redials)
@@ -767,9 +768,14 @@ static void copy_turn(struct copy *copy)
         pump_wait(pumps, count);
 }
 
+bool copy_is_full(const struct copy *copy)
+{
+    return copy->files_count == COPY_FILES_MAX;
+}
+
 static bool copy_start(struct copy *copy, const struct life_start *start)
 {
-    if (copy->files_count == COPY_FILES_MAX)
+    if (copy_is_full(copy))
         return false;
     struct copy_file *file = copy_file(copy, copy->files_count++);
     file->role = start->role;
@@ -915,7 +921,7 @@ int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err)
 
 bool copy_ask(struct copy *copy, bool target, const char *path)
 {
-    char *own = copy->files_count < COPY_FILES_MAX ? strdup(path) : NULL;
+    char *own = copy_is_full(copy) ? NULL : strdup(path);
     if (!own)
         return false;
     (void)copy_start(copy, &(struct life_start){

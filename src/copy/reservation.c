@@ -114,11 +114,12 @@ static uint64_t key_of_folder_here(struct reservation *self, const char *folder)
 /* The folder of a path on this machine is looked at; elsewhere its name has to do. */
 static uint64_t key_of_folder(struct reservation *self, const struct reservation_entry *entry)
 {
-    char folder[PATH_MAX] = ".";
+    char folder[PATH_MAX]; /* most of it is not touched */
     const char *name = place_name(entry->path);
     size_t length = (size_t)(name - entry->path);
     if (length >= sizeof(folder))
         return 0;
+    strcpy(folder, ".");
     if (length > 0) {
         memcpy(folder, entry->path, length);
         folder[length] = '\0';

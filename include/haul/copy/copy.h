@@ -108,6 +108,9 @@ enum { COPY_FILES_MAX = 288 }; /* begun and not collected */
  * ERROR_MISMATCH. false: as many are begun as there is room for, collect one first. */
 bool copy_begin(struct copy *copy, bool verify, const char *source_path, const char *target_path);
 
+/* Would copy_begin() say false? */
+bool copy_is_full(const struct copy *copy);
+
 /* One file of a plan, or a part of one, whose texts stay the caller's until it is collected. */
 struct copy_part {
     struct job_root roots[2]; /* by role: the paths are beneath them; number 0: they are not */
