@@ -65,7 +65,6 @@ void folder_finish_due(struct tour *tour)
         if (!task)
             return;
         tour->due = folder->next;
-        folder->pending++;
         task->own = folder;
         task->facts = folder->facts;
         task_adjust(tour, task, STEP_FINISHING);

@@ -98,6 +98,7 @@ static void folder_look(struct tour *tour, struct tour_folder *folder)
     if (nothing)
         return;
     folder->finished = true;
+    folder->pending++; /* what finishes it */
     folder->next = tour->due;
     tour->due = folder;
 }

@@ -379,7 +379,7 @@ static void tell(struct world *world, enum entry_type type, const char *name, en
         .errnum = EACCES,
         .complete = type != ENTRY_ERROR,
         .facts = {.kind = kind,
-                  .mode = 0644,
+                  .mode = kind == FILE_FOLDER ? 0755 : 0644,
                   .mtime_seconds = 1,
                   .links = 1,
                   .inode = 1000 + world->told.length},
@@ -622,8 +622,8 @@ static void tell_nested(struct world *world)
     tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
 }
 
-/* Over a line it is sent behind its folder's MAKE, and where that has not been done yet once more.
- * Every third time the link is lost on the way. */
+/* Over a line it is sent behind its folder's MAKE, and where that has not been done yet once more;
+ * and a folder is finished beside the one in it. Every third time the link is lost on the way. */
 static void what_is_in_a_folder_does_not_wait_for_a_far_side(void **state)
 {
     uint32_t early_count = 0;
