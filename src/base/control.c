@@ -26,6 +26,11 @@ uint64_t control_wait_ns(const struct control *control)
     return allowed_ns > now_ns ? allowed_ns - now_ns : 0;
 }
 
+uint64_t control_share(const struct control *control, uint64_t count, uint64_t least)
+{
+    return max_u64(count >> control->slots_halved, min_u64(count, least));
+}
+
 void control_far_halve(struct control *control, uint32_t before, uint32_t now)
 {
     if (before == now)

@@ -465,11 +465,13 @@ static void copy_load_add(struct copy_load *load, const struct life *life, uint6
  * that go as a whole are bounded by the target's batch. */
 static bool copy_has_room(const struct copy *copy, struct copy_load load, const struct life *life)
 {
+    const struct control *control = copy->control;
     copy_load_add(&load, life, copy_size(life));
     if (life->small)
-        return load.small_count <= copy->small_max;
+        return load.small_count <= control_share(control, copy->small_max, 1);
     return load.open_count == 1 ||
-           (load.open_count <= copy->open_max && load.open_bytes <= copy->budget.memory_bytes);
+           (load.open_count <= control_share(control, copy->open_max, 1) &&
+            load.open_bytes <= control_share(control, copy->budget.memory_bytes, 1));
 }
 
 /* In their order, those that are open and those that go as a whole each by itself. true: one more.

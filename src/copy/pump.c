@@ -101,7 +101,7 @@ static struct slot *pump_find(struct pump *pump, uint32_t first, uint32_t count)
 static uint32_t pump_own_count(const struct pump *pump)
 {
     uint32_t own = pump->slots_count - (uint32_t)max_u64(pump->lend_count, pump->lent_count);
-    return (uint32_t)max_u64(own >> pump->control->slots_halved, min_u64(own, 2));
+    return (uint32_t)control_share(pump->control, own, 2);
 }
 
 /* Another lane wants buffers of ours, or has given them back. */
@@ -541,8 +541,9 @@ static void pump_claim(struct life *first)
  * are under way as there are buffers for, and where both sides are here more than have a thread. */
 static struct slot *pump_pocket(struct pump *pump, const struct life *life)
 {
+    uint32_t carries_count = (uint32_t)control_share(pump->control, pump->carries_count, 1);
     if (life->op == SIDE_CARRY)
-        return pump_find(pump, pump->slots_count, pump->carries_count);
+        return pump_find(pump, pump->slots_count, carries_count);
     struct slot *slot = pump->pockets ? pump_control(pump) : NULL;
     if (!slot)
         return NULL;

@@ -68,9 +68,22 @@ end_all() { # CGROUP
 @test "--nice: 10 nicer than its shell and the lowest best-effort priority, in each thread that does input and output" {
     requires strace
     random_file source 8M
-    ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -o trace -e trace=ioprio_set,setpriority "$HAUL" --nice --json source target >out
+    ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -o trace -e trace=ioprio_set,setpriority,sched_setscheduler "$HAUL" --nice --json source target >out
     grep -q 'ioprio_set(IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7)) = 0' trace
     grep -q "setpriority(PRIO_PROCESS, 0, $(($(nice) + 10))) *= 0" trace
+    grep -q 'sched_setscheduler([0-9]*, SCHED_BATCH, \[0\]) *= 0' trace
     expect_receipt .pressure null
     same source target
+}
+
+# Those that are under way are put between two syncs, at most: 144 of 288.
+@test "--nice: half as many small files are under way" {
+    local i
+    requires strace
+    case $(stat -f -c %T .) in ext2/ext3 | xfs | btrfs) ;; *) skip "small files go as a whole on ext4, xfs and btrfs" ;; esac
+    mkdir tiny
+    for ((i = 0; i < 600; i++)); do echo "$i" >"tiny/$i"; done
+    ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -qq -o trace -e trace=syncfs,openat,openat2 "$HAUL" --nice --json -r tiny/ made >out
+    diff -r tiny made
+    awk '/syncfs\(/ { n = 0 } /O_EXCL/ && ++n > most { most = n } END { print most; exit most < 1 || most > 144 }' trace
 }

@@ -80,6 +80,22 @@ static void pump_turn_leaves_slots_unused_while_memory_is_scarce(void **state)
     assert_all_right(world);
 }
 
+static void control_share_is_half_so_many_times_and_some_always(void **state)
+{
+    struct control control = {.nice = 1};
+    (void)state;
+    assert_int_equal(control_share(&control, 288, 1), 288);
+    control.slots_halved = 1;
+    assert_int_equal(control_share(&control, 288, 1), 144);
+    assert_int_equal(control_share(&control, 3, 2), 2);
+    assert_int_equal(control_share(&control, 1, 2), 1);
+    assert_int_equal(control_share(&control, 0, 1), 0);
+    control.slots_halved = CONTROL_HALVED_MAX + 1;
+    assert_int_equal(control_share(&control, 288, 1), 18);
+    assert_int_equal(control_share(&control, UINT64_C(1) << 40, 1), UINT64_C(1) << 36);
+    assert_int_equal(control_share(&control, 8, 1), 1);
+}
+
 static void pump_turn_has_two_slots_however_scarce_memory_is(void **state)
 {
     struct world *world = *state;
@@ -348,6 +364,7 @@ int main(void)
         IN_WORLD(pump_turn_retired_begins_nothing_more),
         IN_WORLD(pump_turn_lends_what_is_free_and_takes_it_back),
         IN_WORLD(pump_turn_leaves_slots_unused_while_memory_is_scarce),
+        IN_WORLD(control_share_is_half_so_many_times_and_some_always),
         IN_WORLD(pump_turn_has_two_slots_however_scarce_memory_is),
         cmocka_unit_test(pump_run_failure_anywhere_drains_and_can_go_on),
         IN_WORLD(pump_run_two_failures_the_first_is_told),

@@ -22,7 +22,7 @@ struct control {
     _Atomic uint64_t slots_bytes; /* of all lanes together; 0: not known yet */
     /* The servers that want it halved so many times over: there may be several on a machine. */
     _Atomic uint32_t far_halved[CONTROL_HALVED_MAX + 1];
-    _Atomic uint32_t slots_halved;  /* leave half of them unused, so many times over */
+    _Atomic uint32_t slots_halved;  /* see control_share() */
     _Atomic uint32_t halved_most;   /* of all times */
     _Atomic(const char *) pressure; /* why it was last done, a constant; NULL: it was not */
 };
@@ -33,6 +33,11 @@ void control_spend(struct control *control, uint32_t length);
 
 /* How long nothing more may be fetched; 0: go on. */
 uint64_t control_wait_ns(const struct control *control);
+
+/* Of so many things that may be in flight so many are, now: half of them, so many times over, but
+ * `least` always, as far as there are as many. The one place that knows: whoever starts something
+ * asks it each time. */
+uint64_t control_share(const struct control *control, uint64_t count, uint64_t least);
 
 /* A server wants it halved so many times over now, instead of before: 0 is nothing. */
 void control_far_halve(struct control *control, uint32_t before, uint32_t now);
