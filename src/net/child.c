@@ -228,18 +228,35 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\0';
 }
 
+/* ssh's last line, behind the one that says why. */
+static bool is_farewell(const char *line)
+{
+    static const char words[] = "Disconnected from ";
+    return strncmp(line, words, sizeof(words) - 1) == 0;
+}
+
+/* The last line before `end` that is not blank: where it begins; *end: where it ends. */
+static size_t words_line(const struct child_words *words, size_t *end)
+{
+    while (*end > 0 && is_blank(words->text[*end - 1]))
+        (*end)--;
+    size_t begin = *end;
+    while (begin > 0 && words->text[begin - 1] != '\n')
+        begin--;
+    while (begin < *end && is_blank(words->text[begin]))
+        begin++;
+    return begin;
+}
+
 const char *child_words_last(struct child_words *words)
 {
     char line[200];
-    size_t end = words->length;
+    size_t end = words->length, begin = words_line(words, &end), before = begin;
 
-    while (end > 0 && is_blank(words->text[end - 1]))
-        end--;
-    size_t begin = end;
-    while (begin > 0 && words->text[begin - 1] != '\n')
-        begin--;
-    while (begin < end && is_blank(words->text[begin]))
-        begin++;
+    if (end > 0 && is_farewell(words->text + begin) && words_line(words, &before) < before) {
+        end = begin;
+        begin = words_line(words, &end);
+    }
     size_t kept = (size_t)min_u64(end - begin, sizeof(line) - 1);
     memcpy(line, words->text + begin, kept);
     line[kept] = '\0';

@@ -197,7 +197,8 @@ static int await_status(struct link *link, int *status, uint64_t deadline_ns)
 /* ssh's words for a login or a key that will not be better the next time. */
 static bool is_refusal(const char *words)
 {
-    return strstr(words, "Permission denied") || strstr(words, "Host key verification failed");
+    return strstr(words, "Permission denied") || strstr(words, "Host key verification failed") ||
+           strstr(words, "Too many authentication failures");
 }
 
 /* What an exit status means, in one line. */

@@ -90,7 +90,6 @@ static int start_command(struct ssh_link *ssh, struct error *err)
                                ssh->base.peer, ssh->base.program, ssh_link_reason(ssh, words));
     ssh->api.ssh_set_blocking(ssh->session, 0);
     ssh->recv_mark = ssh->send_mark = MARK_NONE;
-    ssh->api.ssh_set_counters(ssh->session, &ssh->socket, &ssh->packets);
     return 0;
 }
 

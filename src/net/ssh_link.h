@@ -117,6 +117,7 @@ struct ssh_link {
     char answer_key[512]; /* of the last answer, to be remembered if it works */
     char answer[ASK_SECRET_BYTES];
     bool asked;            /* somebody was asked for a passphrase in this try */
+    uint64_t login_mark;   /* packets.in_packets when the login began to wait last */
     struct error refused;  /* why a question could not be put: no method goes on */
     struct error unusable; /* what is wrong with a key that the server would have taken */
 };

@@ -43,6 +43,7 @@ static bool login_wait(struct ssh_link *ssh, uint64_t deadline_ns)
         return false;
     if (ssh->api.ssh_get_status(ssh->session) & SSH_WRITE_PENDING)
         item.events |= POLLOUT;
+    ssh->login_mark = ssh->packets.in_packets;
     if (poll(&item, 1, (int)min_u64(div_ceil(deadline_ns - now_ns, NS_PER_MS), INT32_MAX)) >= 0)
         return true;
     error_set_class(&ssh->refused, ERROR_INTERRUPTED, errno, "%s: interrupted at login",
@@ -504,18 +505,29 @@ static const char *hint(const struct ssh_link *ssh)
     return "";
 }
 
-static int login_error(struct ssh_link *ssh, int result, const char *tried, struct error *err)
+/* Did the host say that it is over? That is a packet: the last thing that came. Libssh's own words
+ * for it may be others by then, those of the socket's end. Without one the line is lost, whoever
+ * has cut it, and the next login may go well. */
+static int login_ended(const struct ssh_link *ssh, const char *tried, struct error *err)
 {
+    bool said = ssh->packets.in_packets > ssh->login_mark;
     char words[256];
 
+    return error_set_class(
+        err, ERROR_SOCKET, said ? EACCES : ECONNRESET, "%s: %s as %s (%s): %s%s", ssh->base.peer,
+        said ? "the host ended the login" : "the connection was lost at the login", ssh->user,
+        tried[0] ? tried : "no method", ssh_link_reason(ssh, words),
+        tried[0] ? "; where an agent has many keys, IdentitiesOnly=yes offers only those that are "
+                   "named"
+                 : "");
+}
+
+static int login_error(struct ssh_link *ssh, int result, const char *tried, struct error *err)
+{
     if (ssh->refused.class == ERROR_INTERRUPTED)
         return error_take(err, &ssh->refused);
     if (!ssh->api.ssh_is_connected(ssh->session))
-        return error_set_class(
-            err, ERROR_SOCKET, EACCES,
-            "%s: the host ended the login as %s (%s): %s; where an agent has many keys, "
-            "IdentitiesOnly=yes offers only those that are named",
-            ssh->base.peer, ssh->user, tried[0] ? tried : "no method", ssh_link_reason(ssh, words));
+        return login_ended(ssh, tried, err);
     if (result == SSH_AUTH_AGAIN)
         return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT, "%s: the host is silent at login",
                                ssh->base.peer);
@@ -552,6 +564,7 @@ int ssh_login(struct ssh_link *ssh, struct error *err)
     char tried[128] = "";
 
     ssh->api.ssh_set_blocking(ssh->session, 0);
+    ssh->api.ssh_set_counters(ssh->session, &ssh->socket, &ssh->packets);
     int result = AWAIT(ssh, ssh->api.ssh_userauth_none(ssh->session, NULL));
     show_banner(ssh);
     for (int round = 0; round < LOGIN_ROUNDS_MAX && !error_is_set(&ssh->refused); round++) {

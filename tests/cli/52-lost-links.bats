@@ -315,3 +315,31 @@ second_source_changed() {
     grep -q 'refused' "$SCRATCH/err" || { show_run; return 1; }
     ! grep -q '2 of' "$SCRATCH/err"
 }
+
+# Whatever of that login has passed by then: see 54-login. A host that says that it is over is another matter.
+@test "a link that is lost once more in the next login is dialled again, by libssh and by ssh" {
+    local kind at places="1800 1900"
+    at_length eval 'places=$(seq 1000 50 2600)'
+    server_start
+    folders
+    random_file "$HERE/file" $((2 * MIB)) 1
+    sed -i '1i KexAlgorithms curve25519-sha256' "$SSH/ssh_config"
+    for kind in libssh ssh; do
+        for at in $places; do
+            server_config=$SSH/ssh_config
+            via_kind=$kind
+            proxy_start --cut-down=$at --only=2 "${HELD[@]}"
+            retried
+            copy_start "${via[@]}" --restart --bwlimit=4M "$HERE/file" "$FAR:$THERE/file"
+            lost_after :
+            copy_wait
+            proxy_stop
+            [ "$status" = 0 ] || { echo "$kind, cut after $at bytes"; show_run; return 1; }
+            grep -q '2 of' "$SCRATCH/err" || { show_run; return 1; }
+            same "$HERE/file" "$THERE/file"
+            cat "$SCRATCH/err" >>"$SCRATCH/said"
+        done
+    done
+    grep -q 'the connection was lost at the login' "$SCRATCH/said" || { cat "$SCRATCH/said"; return 1; }
+    nothing_left
+}

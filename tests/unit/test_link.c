@@ -98,6 +98,11 @@ static void shutdown_exit_status_says_what_happened(void **state)
     (void)state;
     check_status("exit 0", 0, ERROR_NONE, NULL);
     check_status("no-such-haul --server", -ENOENT, ERROR_NOT_FOUND, "no-such-haul");
+    check_status("echo Received disconnect from far:2: Too many authentication failures >&2; "
+                 "echo Disconnected from far port 22 >&2; exit 255",
+                 -EACCES, ERROR_SOCKET, "Too many authentication failures");
+    check_status("echo Disconnected from far port 22 >&2; exit 255", -ECONNRESET, ERROR_SOCKET,
+                 "Disconnected from far");
     check_status("echo first >&2; echo no route >&2; exit 255", -ECONNRESET, ERROR_SOCKET,
                  "no route");
     check_status("printf \"bad \\033[1m\" >&2; exit 7", -ECHILD, ERROR_START, "bad \\033[1m");

@@ -44,7 +44,8 @@ int child_open(struct child *child, const char *const *argv, enum child_stream s
 /* Take what is on stderr now; whole lines go to the verbose log as "name: line" (NULL: to none). */
 void child_listen(struct child *child, const char *name);
 
-/* Add to the words / the last line that is not blank, escaped for a terminal. */
+/* Add to the words / the last line that is not blank, escaped for a terminal; where it only says
+ * goodbye, the one before it. */
 void child_words_add(struct child_words *words, const char *data, size_t length, const char *name);
 const char *child_words_last(struct child_words *words);
 
