@@ -47,6 +47,8 @@ static const uint8_t folder_silent =
 static void folder_made(const struct tour *tour, struct tour_task *task)
 {
     struct tour_folder *own = task->own;
+    uint32_t mode = task->life.job.facts[SIDE_TARGET].mode;
+    bool opened = !tour->dry && (mode & 0700) != 0700; /* node_make() may have done so */
     own->state = FOLDER_MADE;
     if (tour_sends_ahead(tour))
         life_note_folder(tour->config.run, task->made == JOB_CREATED);
@@ -54,7 +56,9 @@ static void folder_made(const struct tour *tour, struct tour_task *task)
                  (task->made == JOB_CHANGED && !task->attributes) || /* something else was there */
                  (tour->start.target_fresh && !own->parent && own->name[0] == '\0');
     own->told = task->made != JOB_UNCHANGED;
-    own->touched = own->told || task->attempts > 0 || tour_looks(tour);
+    own->touched = own->told || opened || task->attempts > 0 || tour_looks(tour);
+    if (folder_keeps_mode(tour))
+        own->facts.mode = mode;
 }
 
 void folder_finish_due(struct tour *tour)

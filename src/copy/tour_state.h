@@ -20,7 +20,7 @@ enum {
 struct tour_folder {
     struct tour_folder *parent; /* NULL: it lies in the root, or is it */
     char *name;                 /* owned */
-    struct facts facts;         /* the source's */
+    struct facts facts;         /* the source's; without -p its mode is the target's own */
     uint32_t pending;           /* tasks and folders in it that have not ended ... */
     uint32_t ahead;             /* ... and of these, so many that it need not wait for */
     enum {
@@ -254,6 +254,9 @@ static inline bool tour_sends_ahead(const struct tour *tour)
 
 /* The path of `name` in a folder, to be freed; NULL: no memory. */
 char *folder_path(const struct tour_folder *folder, const char *name);
+/* Without -p: folders are open for us until all in them is done, and have their own mode again
+ * then, that MAKE has told of one that was there, or of what a new one is given. */
+bool folder_keeps_mode(const struct tour *tour);
 /* The walk enters a folder, in the one that it is in (NULL: no memory), and leaves it. */
 struct tour_folder *folder_enter(struct tour *tour, const struct entry *entry);
 void folder_leave(struct tour *tour);

@@ -143,4 +143,6 @@ void task_adjust(struct tour *tour, struct tour_task *task, enum tour_step step)
 {
     task->call = (struct life_call){.bytes = NULL};
     task_call(tour, task, step, SIDE_TARGET, tour_wants_details(tour) ? SIDE_DRESS : SIDE_ADJUST);
+    if (task->own && folder_keeps_mode(tour)) /* it gets its own one back */
+        task->life.job.wish.attributes[ATTRIBUTE_MODE] = ATTRIBUTE_DEFAULT;
 }

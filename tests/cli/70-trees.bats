@@ -520,3 +520,32 @@ extra() { # FOLDER
         done
     done
 }
+
+# They are open for us as long as something is done in them.
+@test "a folder at the target has its own mode again without -p, and the source's with it, however closed" {
+    local way name
+    become_nobody
+    far_is_here
+    for way in here push; do
+        rm -rf source target
+        mkdir -p source/{closed,sticky,new} target/{closed,sticky}
+        for name in closed sticky new; do random_file source/$name/file 3000; done
+        echo old | tee target/closed/old >target/sticky/old
+        chmod 2550 source/new
+        chmod 500 target/closed
+        chmod 1577 target/sticky
+        chown -R 65534:65534 .
+        case $way in
+        here) copied -a --no-perms source/ target ;;
+        push) copied "${far[@]}" -a --no-perms source/ "far:$PWD/target" ;;
+        esac
+        diff source/closed/file target/closed/file
+        expect "modes" "$(cd target && stat -c %a closed sticky new | xargs)" "500 1577 550"
+        chmod 500 source/closed source/sticky
+        copied -a source/ target
+        expect "modes" "$(cd target && stat -c %a closed sticky new | xargs)" "500 500 2550"
+        copied -a source/ target # nothing is to be done
+        expect "modes" "$(cd target && stat -c %a closed sticky new | xargs)" "500 500 2550"
+        chmod -R u+w source target
+    done
+}
