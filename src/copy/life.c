@@ -323,6 +323,8 @@ void life_count_attempt(const struct life *life, struct life_earlier *earlier)
 /* Every way out leads here. */
 static void life_end(struct life *life)
 {
+    if (life->weighed) /* for whoever asks what has failed */
+        life->kind = LIFE_COPY;
     life_count_earlier(life);
     life->outcome = outcome_settle(life->outcome, life->result, life->error);
     /* Of the lane that has committed. */
@@ -554,6 +556,18 @@ static void life_adjust(struct life *life)
         life_end(life);
 }
 
+static void life_is_up_to_date(struct life *life, const char *proof)
+{
+    life->outcome = outcome_up_to_date(proof);
+    life->progress->bytes_kept = life->progress->bytes_total;
+    life_itemize(life);
+    life->job.wish.dry = life->run->wish->dry_run;
+    if (life_wants_details(life))
+        life_enter(life, LIFE_DETAILING);
+    else
+        life_adjust(life);
+}
+
 static void life_adjusted(struct life *life)
 {
     if (life->kind == LIFE_COPY)
@@ -571,6 +585,62 @@ static bool life_is_left_out(struct life *life)
     return life->state != LIFE_CLEARING && life_is_skipped(life); /* it was asked before that */
 }
 
+/* As a copy that is to write, or one that only compares first. */
+static void life_wish_again(struct life *life, enum life_kind kind)
+{
+    const struct job *job = &life->job;
+    const struct life_start start = {.kind = kind, .source_path = job->source_path};
+    life->kind = kind;
+    life->job.wish = life_wish(life, &start);
+}
+
+/* In a tree a file that has other names at the target leaves them what they are, as with rsync and
+ * cp: another source may have one of them, or an older copy of the tree. So it is written beside
+ * its name. But what has the source's size and time may be equal, and is shared with them still
+ * then: nothing is written before it was compared. Nowhere else is that decided; what goes as a
+ * whole has one name (small.c). */
+static void life_leave_names(struct life *life)
+{
+    const struct job *job = &life->job;
+    const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
+    bool same = source->size_bytes == target->size_bytes &&
+                source->mtime_seconds == target->mtime_seconds &&
+                source->mtime_ns == target->mtime_ns && !job->journal_present;
+    bool shared = job->roots[SIDE_TARGET].number > 0 && target->kind == FILE_REGULAR &&
+                  target->links > 1 && job->wish.part_end == 0 && !life->there;
+    if (!shared)
+        return;
+    life->small = false;
+    life->job.wish.no_inplace = !same;
+    life->weighed = same && !life->run->wish->dry_run;
+    if (life->weighed)
+        life_wish_again(life, LIFE_COMPARE);
+}
+
+/* It has other names, and is equal or not. What is to be read again, or listed, is so where it is.
+ */
+static void life_weighed(struct life *life)
+{
+    const struct copy_wish *wish = life->run->wish;
+    const struct progress *progress = life->progress;
+    bool equal = progress->bytes_differing == 0 && progress->bytes_unreadable == 0;
+    bool again = wish->verify || wish->manifest_path || wish->digest_path || wish->base_path;
+    plan_close(life->plan);
+    life->plan = NULL;
+    life->weighed = life->digest_known = false;
+    life->proof = (struct outcome_proof){.complete = false};
+    life->sync = (struct life_sync){.synced_at_ns = clock_now_ns()};
+    life_wish_again(life, LIFE_COPY);
+    life_reset_progress(life->progress);
+    life_tell_size(life);
+    life_attributes_want(life);
+    life->job.wish.no_inplace = !equal;
+    if (equal && !again)
+        life_is_up_to_date(life, "content");
+    else
+        life_enter(life, LIFE_WAITING);
+}
+
 static void life_described(struct life *life)
 {
     if (life_clears(life))
@@ -581,17 +651,11 @@ static void life_described(struct life *life)
         return;
     life_tell_size(life);
     if (life_up_to_date(life)) {
-        life->outcome = outcome_up_to_date("size and modification time");
-        life->progress->bytes_kept = life->progress->bytes_total;
-        life_itemize(life);
-        life->job.wish.dry = life->run->wish->dry_run;
-        if (life_wants_details(life))
-            life_enter(life, LIFE_DETAILING);
-        else
-            life_adjust(life);
+        life_is_up_to_date(life, "size and modification time");
         return;
     }
     life_itemize(life);
+    life_leave_names(life);
     if (!life->run->wish->dry_run) {
         life_enter(life, LIFE_WAITING);
         return;
@@ -623,27 +687,10 @@ static void life_source_described(struct life *life)
         life_enter(life, LIFE_WAITING);
 }
 
-/* In a tree a file that has other names at the target leaves them what they are, as with rsync and
- * cp: another source may have one of them, or an older copy of the tree. What may be equal is
- * compared where it is, and shared with them still. */
-static void life_leave_names(struct life *life)
-{
-    const struct job *job = &life->job;
-    const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
-    bool same = source->size_bytes == target->size_bytes &&
-                source->mtime_seconds == target->mtime_seconds &&
-                source->mtime_ns == target->mtime_ns;
-    if (job->roots[SIDE_TARGET].number > 0 && target->kind == FILE_REGULAR && target->links > 1 &&
-        !same && job->wish.part_end == 0 && !life->there)
-        life->job.wish.no_inplace = true;
-}
-
 static void life_target_described(struct life *life)
 {
-    if (life->kind == LIFE_COPY) {
+    if (life->kind == LIFE_COPY)
         row_add(life->run->targets_absent, life->job.facts[SIDE_TARGET].kind == FILE_NONE);
-        life_leave_names(life);
-    }
     if (life->kind == LIFE_LOOK)
         life_end(life);
     else
@@ -1016,7 +1063,7 @@ static int life_is_broken(const struct life *life, struct error *err)
 {
     char shown[LIFE_SHOWN_BYTES];
     uint64_t bytes = life->progress->bytes_unreadable;
-    if (bytes == 0 || life->result < 0)
+    if (bytes == 0 || life->result < 0 || life->weighed)
         return 0;
     return error_set_class(err, ERROR_PARTIAL, EIO,
                            "%s: %llu bytes could not be read and are left out%s; run it again to "
@@ -1320,6 +1367,10 @@ static void life_note_links(const struct life *life)
 static void life_committed(struct life *life)
 {
     life->proof.target_committed = true;
+    if (life->weighed) {
+        life_weighed(life);
+        return;
+    }
     if (life->kind == LIFE_COMPARE) {
         life->outcome = life_compared(life, life->error);
     } else {

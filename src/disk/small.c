@@ -252,8 +252,8 @@ static bool is_plain(const struct small_file *file, const struct facts *facts)
 {
     uint64_t cached_bytes;
     return facts->kind == FILE_REGULAR && facts->size_bytes <= SMALL_BYTES_MAX &&
-           facts->allocated_bytes >= facts->size_bytes && !(facts->mode & (S_ISUID | S_ISGID)) &&
-           file_lock_whole(file->fd) &&
+           facts->links == 1 && facts->allocated_bytes >= facts->size_bytes &&
+           !(facts->mode & (S_ISUID | S_ISGID)) && file_lock_whole(file->fd) &&
            residency_once(file->fd, facts->size_bytes, &cached_bytes) == 0 && cached_bytes == 0;
 }
 

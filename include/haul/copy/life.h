@@ -5,6 +5,8 @@
  *                                         -A or -X DETAILING source, DRESSING target] -> DONE
  *                                      -> in a tree: [CLEARING the target]
  *                                      -> dry run: PROBING source, target -> DONE
+ *                                      -> a name of several, perhaps equal: as compare,
+ *                                         then up to date, or WAITING
  *            -> WAITING -> OPENING source, target -> [--base-manifest: BASING]
  *            -> [a journal: LISTING] -> COPYING
  *            -> [further lanes: GATHERING] -> [a journal: SYNCING -> DIGESTING]
@@ -239,6 +241,7 @@ struct life {
     bool open[2];  /* by role: OPEN has ended well, no COMMIT or ABANDON was tried since */
     bool held[2];  /* the same, but a COMMIT that failed: has to be abandoned */
     bool there;    /* what is open needs no copy, only its commit */
+    bool weighed;  /* COPY, and COMPARE for now: whether it is to be copied at all */
     bool deltas;   /* of a chunk that differs only the blocks that do go to the target */
     bool piped[2]; /* by role, as described: it has an order and no places */
     bool
