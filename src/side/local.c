@@ -57,6 +57,7 @@ void local_desert(struct side *side)
         if (self->opens[i].used && self->opens[i].stream.used)
             local_stream_cancel(self, &self->opens[i]);
     }
+    work_look(self); /* who waits for a sign of it need not */
 }
 
 static void local_cancel(struct local *self, struct work *work)

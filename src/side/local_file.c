@@ -3,6 +3,7 @@
 #include "local_state.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
@@ -205,20 +206,14 @@ static int local_open_writing(const struct work *work, const struct job *job, st
     return file_open_target(&work->open->file, path, &wish, err);
 }
 
-static int local_open_target(struct local *self, struct work *work, struct job *job,
-                             struct error *err)
+/* It is ours: what it is becomes known, and it gets its size. */
+static int local_settle_target(struct local *self, struct work *work, struct job *job,
+                               struct error *err)
 {
     const struct place *place = work->place;
     struct open_file *open = work->open;
     bool piped = pipe_is_kind(job->facts[SIDE_SOURCE].kind);
-    int result = local_open_writing(work, job, err);
-    if (result < 0)
-        return result;
-    result = work_deserted(self, work); /* opening it may have taken long */
-    if (result < 0) {
-        local_undo(open, job);
-        return result;
-    }
+    int result = 0;
     open->size_bytes = job->facts[SIDE_SOURCE].size_bytes;
     open->grows = piped && open->file.facts.kind == FILE_REGULAR;
     ledger_init(&open->ledger, &open->file, job);
@@ -242,6 +237,45 @@ static int local_open_target(struct local *self, struct work *work, struct job *
     return result;
 }
 
+/* It is open, and locked, after so long that the client may be lost without our knowing it, and
+ * have had it written and finished through another link meanwhile: nothing is done to it before a
+ * sign of the client, given after it was locked, says that nobody has. */
+static const int locked_late = 1;
+
+static int local_open_target(struct local *self, struct work *work, struct job *job,
+                             struct error *err)
+{
+    struct open_file *open = work->open;
+    int result = local_open_writing(work, job, err);
+    if (result < 0)
+        return result;
+    result = work_deserted(self, work); /* opening it may have taken long */
+    if (result < 0)
+        local_undo(open, job);
+    bool late = self->config.doubt_ns > 0 && !job->wish.join &&
+                clock_now_ns() - open->asked_ns >= self->config.doubt_ns;
+    if (result == 0 && late)
+        return locked_late;
+    return result < 0 ? result : local_settle_target(self, work, job, err);
+}
+
+/* The same, once there was that sign; or nobody waits for it. */
+static int local_settle_step(struct local *self, struct work *work)
+{
+    struct slot *slot = work->slot;
+    const struct job_root *root = &slot->job->roots[SIDE_TARGET];
+    int result = work_deserted(self, work);
+    if (result == 0)
+        result = roots_hold(&self->roots, root, &work->place, slot->error);
+    if (result < 0) {
+        local_undo(work->open, slot->job);
+        return result;
+    }
+    result = local_settle_target(self, work, slot->job, slot->error);
+    roots_release(&self->roots, work->place);
+    return result;
+}
+
 static int local_open_step(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
@@ -251,8 +285,36 @@ static int local_open_step(struct local *self, struct work *work)
                                : local_open_target(self, work, job, work->slot->error);
 }
 
+static void local_opened(struct local *self, struct work *work, int result);
+
+static void local_doubted(struct local *self, struct work *work, int result)
+{
+    (void)result;
+    work->waiting = work->open->doubt > self->assured && !atomic_load(&self->deserted);
+    if (!work->waiting)
+        work_call(self, work, local_settle_step, local_opened);
+}
+
+uint32_t local_doubts(const struct side *side)
+{
+    const struct local *self = (const struct local *)side;
+    return self->doubts > self->assured ? self->doubts : 0;
+}
+
+void local_assure(struct side *side, uint32_t doubts)
+{
+    struct local *self = (struct local *)side;
+    self->assured = doubts;
+    work_look(self);
+}
+
 static void local_opened(struct local *self, struct work *work, int result)
 {
+    if (result == locked_late) {
+        work->open->doubt = ++self->doubts;
+        work_wait(self, work, local_doubted);
+        return;
+    }
     work->open->opening = false;
     if (result < 0)
         local_forget(self, work->open);
@@ -270,6 +332,7 @@ void local_open_job(struct local *self, struct work *work)
         return;
     }
     work->open->opening = true;
+    work->open->asked_ns = clock_now_ns();
     work->open->reading = self->side.role == SIDE_SOURCE || job->wish.compare_only;
     work_call_placed(self, work, local_open_step, local_opened);
 }

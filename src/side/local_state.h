@@ -32,7 +32,9 @@ struct local_stream {
 struct open_file {
     enum owner owner; /* of the cache's requests */
     bool used;
-    bool opening; /* a call has it: nobody else touches it */
+    bool opening;      /* a call has it: nobody else touches it */
+    uint64_t asked_ns; /* to be opened */
+    uint32_t doubt;    /* its number, see local_doubts() */
     uint32_t job_number;
     struct file file;
     struct cache cache;
@@ -166,7 +168,8 @@ struct local {
     struct owners *owners; /* names of this machine */
     struct local_config config;
     struct sync_group group;
-    atomic_bool deserted; /* see local_desert(); calls ask it */
+    atomic_bool deserted;     /* see local_desert(); calls ask it */
+    uint32_t doubts, assured; /* see local_doubts() */
     struct tours tours;
     struct systems systems;
     struct batch batch;

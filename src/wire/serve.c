@@ -20,6 +20,8 @@ enum {
 
 static const uint64_t last_words_ns = 5 * NS_PER_SECOND;
 static const uint64_t wait_ns_max = NS_PER_SECOND;
+/* Whoever has lost a link dials the next one after a second. */
+static const uint64_t doubt_ns_default = NS_PER_SECOND;
 
 /* ---- the greeting ---- */
 
@@ -112,6 +114,7 @@ static int serve_open_end(struct serve *self, struct error *err)
         .small_max = agreed->jobs_max,
         .place = self->config->place,
         .kernel = &self->kernel,
+        .doubt_ns = self->config->doubt_ns ? self->config->doubt_ns : doubt_ns_default,
         .is_server = true,
         .given = self->config->given,
     };
@@ -278,9 +281,25 @@ static void serve_ease(struct serve *self)
     log_verbose("%s: 1/%u of the slots are asked for", pressure->why, 1u << pressure->halved);
 }
 
+/* Is the client there? The answer to a question from now. */
+static void serve_assure(struct serve *self)
+{
+    struct session *session = &self->session;
+    if (self->doubts > 0 && session->pongs_count != self->doubts_pongs) {
+        local_assure(self->side, self->doubts);
+        self->doubts = 0;
+    }
+    if (self->doubts > 0)
+        return;
+    self->doubts = local_doubts(self->side);
+    self->doubts_pongs = session->pongs_count;
+    session->ping_due |= self->doubts > 0;
+}
+
 static int serve_watch(struct serve *self, struct error *err)
 {
     serve_ease(self);
+    serve_assure(self);
     if (self->config->stop && *self->config->stop)
         return error_set_class(err, ERROR_INTERRUPTED, EINTR, "the server was told to stop");
     return session_watch(&self->session, 0, serve_silence_ns(self), err);

@@ -70,6 +70,7 @@ struct serve {
     struct kernel_memory kernel;
     struct pressure pressure; /* looked at from the second second on */
     uint64_t began_ns;
+    uint32_t doubts, doubts_pongs; /* that the client was asked about; so many PONGs before */
     struct budget budget;
     struct slab slab;
     struct side *side;

@@ -158,6 +158,7 @@ struct bench {
     struct owner_names names[2];
     struct side_words words[2];
     struct side *source, *target;
+    uint64_t doubt_ns; /* of sides that are opened */
     struct error err;
 };
 
@@ -229,6 +230,7 @@ static inline struct side *bench_open_end(struct bench *bench, enum side_role ro
         .in_flight_bytes = (uint64_t)SLOTS * CHUNK,
         .jobs_max = 2,
         .small_max = 2,
+        .doubt_ns = bench->doubt_ns,
         .given = given ? &given->engine : NULL,
     };
     assert_int_equal(local_open(&side, &config, &bench->err), 0);

@@ -411,6 +411,55 @@ static void deserted_what_is_open_is_ended_and_let_go(void **state)
     assert_content(bench->target_path, bench->content, bench->size_bytes);
 }
 
+/* Reaped until nothing is under way any more, or so many times. */
+static bool comes_back(struct bench *bench)
+{
+    struct slot *done;
+    for (int i = 0; i < 100 && bench->target->inflight > 0; i++)
+        assert_true(side_reap(bench->target, &done, 1, false) >= 0);
+    return bench->target->inflight == 0;
+}
+
+/* The link is lost, and nobody has told this side. Opening has taken long, and meanwhile another
+ * session has finished the target: who is asked for a sign, and gives none, has it touched no more.
+ */
+static void open_that_took_long_waits_for_a_sign_of_the_client(void **state)
+{
+    struct bench *bench = *state;
+    bench->doubt_ns = 1;
+    for (int lost = 0; lost < 2; lost++) {
+        bench_source(bench, 2 * CHUNK);
+        bench_open_ends(bench, ENGINE_SYNC);
+        write_file(bench->target_path, bench->content, bench->size_bytes, MODE);
+        bench->job.facts[SIDE_SOURCE] = (struct facts){.kind = FILE_REGULAR, .size_bytes = CHUNK};
+        struct stat before = stat_of(bench->target_path);
+        assert_int_equal(local_doubts(bench->target), 0);
+        side_start(bench->target, control(bench), SIDE_OPEN);
+        assert_false(comes_back(bench));
+        uint32_t doubts = local_doubts(bench->target);
+        assert_int_equal(doubts, 1);
+        local_assure(bench->target, doubts - 1); /* a sign from before */
+        assert_false(comes_back(bench));
+        assert_int_equal(stat_of(bench->target_path).st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+        if (lost)
+            local_desert(bench->target);
+        else
+            local_assure(bench->target, doubts);
+        assert_true(comes_back(bench));
+        assert_int_equal(control(bench)->result, lost ? -ECANCELED : 0);
+        error_clear(control(bench)->error);
+        assert_int_equal(local_doubts(bench->target), lost ? doubts : 0);
+        if (lost)
+            assert_content(bench->target_path, bench->content, bench->size_bytes);
+        else
+            must(bench, bench->target, control(bench), SIDE_ABANDON);
+        unlink(bench->target_path);
+        side_close(bench->source);
+        side_close(bench->target);
+        bench->source = bench->target = NULL;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +481,7 @@ int main(void)
         ON_BENCH(engine_broken_is_told_by_reap),
         ON_BENCH(deserted_what_goes_by_name_touches_nothing),
         ON_BENCH(deserted_what_is_open_is_ended_and_let_go),
+        ON_BENCH(open_that_took_long_waits_for_a_sign_of_the_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -475,6 +475,22 @@ static void what_is_in_a_folder_waits_for_its_making(void **state)
     rig_close(rig);
 }
 
+/* It might have been lost meanwhile: see local_doubts(). */
+static void open_that_took_long_goes_on_with_a_sign_of_the_client(void **state)
+{
+    struct rig *rig = rig_make();
+    (void)state;
+    rig->served.config.doubt_ns = 1;
+    rig_begin(rig, SIDE_TARGET);
+    for (uint64_t chunks = 3; chunks > 0; chunks--) {
+        int result = push(rig, chunks * CHUNK, chunks);
+        if (result != 0)
+            fail_msg("%s", rig->error.text);
+        assert_filled(rig->target, chunks * CHUNK, chunks);
+    }
+    rig_close(rig);
+}
+
 static void limits_of_the_server_bound_its_memory(void **state)
 {
     struct rig *rig = rig_make();
@@ -544,6 +560,7 @@ int main(void)
         cmocka_unit_test(control_slots_have_room_for_small_files),
         cmocka_unit_test(what_is_delivered_is_put_and_committed),
         cmocka_unit_test(what_is_in_a_folder_waits_for_its_making),
+        cmocka_unit_test(open_that_took_long_goes_on_with_a_sign_of_the_client),
         cmocka_unit_test(limits_of_the_server_bound_its_memory),
         cmocka_unit_test(hello_that_wishes_for_too_much_gets_what_there_is),
         cmocka_unit_test(hello_that_needs_too_much_memory_is_refused_in_words),

@@ -22,6 +22,7 @@ struct serve_config {
     uint64_t memory_bytes;     /* most for the slots, whatever the client wishes; 0: automatic */
     uint64_t hello_timeout_ns; /* 0: WIRE_HELLO_MS */
     uint64_t silence_ns;       /* 0: WIRE_SILENCE_MS */
+    uint64_t doubt_ns;         /* see local_doubts(); 0: a second */
     bool notes; /* lines of the log go to the client: takes over the log's sink, and leaves none */
     const atomic_bool *stop; /* set from a signal: sync, let go, end. May be NULL */
     struct engine *given;    /* the tests' engine, closed with the side; else NULL */
