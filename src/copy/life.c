@@ -278,13 +278,13 @@ void life_help(struct life *life, const struct life *lead, uint32_t chunk_bytes,
     life_clear(life, lead->run, LIFE_HELP, room->error);
     life->progress = lead->progress;
     life->plan = lead->plan;
-    life->job = lead->job;
+    /* But for the last ones, which the lead's lane goes on counting: they are zeros here. */
+    memcpy(&life->job, &lead->job, offsetof(struct job, sent_bytes));
     life->job.names = lead->job.names ? room->names : NULL;
     life->job.words = room->words;
     life_unsay(room->words);
     life_take_names(life, &lead->job);
     life->job.wish.join = true;
-    life->job.sent_bytes = life->job.received_bytes = 0;
     bool known = life_note_source(life, &lead->job.facts[SIDE_SOURCE]);
     life_enter(life, LIFE_OPENING_SOURCE);
     if (known && chunk_bytes >= lead->job.chunk_bytes)

@@ -156,7 +156,7 @@ struct job {
     /* By role, with the reports. NULL: nobody asks. The memory is the job's owner's, and untouched
      * where nothing is to be said. */
     struct side_words *words;
-    /* Payloads that went over links for it, as they went. */
+    /* Payloads that went over links for it, as they went: the last, see life_help(). */
     uint64_t sent_bytes, received_bytes;
 };
 
