@@ -918,7 +918,8 @@ static int transfer_run(struct transfer *transfer, const struct options *given)
     copy_close(transfer->copy);
     operands_close(&transfer->operands);
     rules_close(transfer->rules);
-    names_close(transfer->names);
+    if (transfer->names)
+        names_close(transfer->names);
     parts_close(&transfer->parts);
     for (size_t i = 0; i < COUNT_OF(transfer->target_paths); i++)
         free(transfer->target_paths[i]);

@@ -346,9 +346,11 @@ void life_close(struct life *life)
     life->plan = NULL;
     (void)errand_end(life->errand, NULL);
     life->errand = NULL;
-    life_digest_close(life);
+    if (life->digesting) /* the code of what was never open is not in memory, either */
+        life_digest_close(life);
     life_base_close(life);
-    whole_close(life->whole);
+    if (life->whole)
+        whole_close(life->whole);
     life->whole = NULL;
     free(life->found);
     life->found = NULL;
@@ -1388,7 +1390,7 @@ static void life_committed(struct life *life)
         if (keeps)
             life->progress->bytes_durable = life->progress->bytes_total;
     }
-    if (life_base_keep(life))
+    if (life->base && life_base_keep(life))
         life_enter(life, LIFE_KEEPING);
     else
         life_end(life);

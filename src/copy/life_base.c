@@ -173,7 +173,7 @@ static int base_keep(void *argument, struct error *err)
 bool life_base_keep(struct life *life)
 {
     ERROR_UNSET(err);
-    if (!life->base || !life->digesting || !life->digesting->manifest)
+    if (!life->digesting || !life->digesting->manifest)
         return false;
     if (base_begin(life, BASE_KEEPING, base_keep, &err) == 0)
         return true;

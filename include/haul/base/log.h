@@ -30,7 +30,9 @@ void log_line(enum log_level level, const char *format, ...)
 #define log_error(...)   log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define log_note(...)    log_line(LOG_NOTE, __VA_ARGS__)
-#define log_verbose(...) log_line(LOG_VERBOSE, __VA_ARGS__)
-#define log_debug(...)   log_line(LOG_DEBUG, __VA_ARGS__)
+/* What is said of each copy is asked for first: else no run would do without code that is cold, and
+ * in memory by 64 KiB. */
+#define log_verbose(...) (log_level() < LOG_VERBOSE ? (void)0 : log_line(LOG_VERBOSE, __VA_ARGS__))
+#define log_debug(...)   (log_level() < LOG_DEBUG ? (void)0 : log_line(LOG_DEBUG, __VA_ARGS__))
 
 #endif
