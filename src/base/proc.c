@@ -69,6 +69,18 @@ static int lines_begin(struct proc_lines *lines, int folder_fd, const char *path
     return lines->fd < 0 ? -errno : 0;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static const char *beneath(const char *path)
+{
+    while (*path == '/')
+        path++;
+    return path;
+}
+
 /* By a descriptor: a path of both would take a page of the stack. */
 static int root_open(const char *root)
 {
@@ -79,7 +91,7 @@ static int root_open(const char *root)
 int proc_lines_open(struct proc_lines *lines, const char *root, const char *path)
 {
     AUTO_CLOSE int fd = root_open(root);
-    return fd < 0 ? fd : lines_begin(lines, fd, path + strspn(path, "/"));
+    return fd < 0 ? fd : lines_begin(lines, fd, beneath(path));
 }
 
 static int figure_at(int folder_fd, const char *path, const char *key, uint64_t *value)
@@ -94,8 +106,13 @@ static int figure_at(int folder_fd, const char *path, const char *key, uint64_t 
         line = proc_lines_next(&lines);
     if (!line)
         return -ENODATA;
-    char *number = line + key_length + strspn(line + key_length, " \t");
-    number[strcspn(number, " \t")] = '\0';
+    char *number = line + key_length;
+    while (is_blank(*number))
+        number++;
+    char *end = number;
+    while (*end && !is_blank(*end))
+        end++;
+    *end = '\0';
     if (strcmp(number, "max") == 0) {
         *value = NUM_UNKNOWN;
         return 0;
@@ -113,7 +130,7 @@ uint64_t proc_figure_in(const char *folder, const char *file, const char *key, u
     uint64_t value = otherwise;
     AUTO_CLOSE int fd = root_open(folder);
     if (fd >= 0)
-        (void)figure_at(fd, file + strspn(file, "/"), key, &value);
+        (void)figure_at(fd, beneath(file), key, &value);
     return value;
 }
 

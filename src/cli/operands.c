@@ -89,6 +89,8 @@ static int compare_names(const void *a, const void *b)
 int operands_refuse_twins(const struct operands *operands, struct error *err)
 {
     uint32_t count = operands->sources_count - operands->trees_count;
+    if (count < 2)
+        return 0;
     AUTO_FREE const char **sorted = calloc(operands->sources_count, sizeof(*sorted));
     if (!sorted)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");

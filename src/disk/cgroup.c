@@ -65,23 +65,32 @@ struct mount {
     char *point;
 };
 
+/* What is before the next space; NULL: nothing is left. */
+static char *field_next(char **rest)
+{
+    char *field = *rest, *space = field ? strchr(field, ' ') : NULL;
+    if (space)
+        *space = '\0';
+    *rest = space ? space + 1 : NULL;
+    return field;
+}
+
 /* Take a line apart; true when it mounts the hierarchy that has the memory controller. */
 static bool mount_parse(char *line, uint32_t version, struct mount *mount)
 {
     enum { FIELD_ROOT = 3, FIELD_POINT = 4, FIELDS_MAX = 64 };
-    char *saved = NULL;
     mount->root = mount->point = NULL;
-    char *field = strtok_r(line, " ", &saved);
+    char *field = field_next(&line);
     for (uint32_t i = 0; field && i < FIELDS_MAX && strcmp(field, "-") != 0; i++) {
         if (i == FIELD_ROOT)
             mount->root = field;
         if (i == FIELD_POINT)
             mount->point = field;
-        field = strtok_r(NULL, " ", &saved);
+        field = field_next(&line);
     }
-    char *type = strtok_r(NULL, " ", &saved);
-    char *device = type ? strtok_r(NULL, " ", &saved) : NULL;
-    char *options = device ? strtok_r(NULL, " ", &saved) : NULL;
+    char *type = field_next(&line);
+    (void)field_next(&line); /* the device */
+    char *options = field_next(&line);
     if (!mount->point || !type || strcmp(type, version == 1 ? "cgroup" : "cgroup2") != 0)
         return false;
     if (version == 1 && (!options || !list_has(options, "memory")))

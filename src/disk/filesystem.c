@@ -2,6 +2,7 @@
 #include "haul/disk/filesystem.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/num.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -80,7 +81,11 @@ bool filesystem_orders(uint64_t type, uint64_t device)
 bool filesystem_kernel_tells(void)
 {
     struct utsname name;
-    unsigned major = 0, minor = 0;
-    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 5 || (major == 5 && minor >= 8));
+    const char *at = name.release;
+    if (uname(&name) != 0)
+        return false;
+    uint64_t major = num_take(&at, 10);
+    if (*at++ != '.')
+        return false;
+    return major > 5 || (major == 5 && num_take(&at, 10) >= 8);
 }

@@ -61,12 +61,15 @@ static uint64_t huge_bytes_between(uintptr_t start, uintptr_t end)
     uint64_t total = 0;
     bool inside = false;
     while ((line = proc_lines_next(&lines))) {
-        char *dash, *space; /* a number takes the A of AnonHugePages, but then there is no "-" */
-        uint64_t from = strtoull(line, &dash, 16);
-        if (*dash == '-')
-            inside = from >= start && strtoull(dash + 1, &space, 16) <= end && *space == ' ';
-        else if (inside && strncmp(line, key, sizeof(key) - 1) == 0)
-            total += strtoull(line + sizeof(key) - 1, NULL, 10) * KIB;
+        const char *at = line;
+        uint64_t from = num_take(&at, 16);
+        if (*at++ == '-') {
+            inside = from >= start && num_take(&at, 16) <= end && *at == ' ';
+        } else if (inside && strncmp(line, key, sizeof(key) - 1) == 0) {
+            for (at = line + sizeof(key) - 1; *at == ' '; at++)
+                ;
+            total += num_take(&at, 10) * KIB;
+        }
     }
     return total;
 }

@@ -120,6 +120,33 @@ static void parse_of_anything_else_refuses_and_keeps_out(void **state)
     }
 }
 
+static void takes_digits_and_stops_behind_them(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t base;
+        uint64_t value;
+        const char *rest;
+    } cases[] = {
+        {"", 10, 0, ""},
+        {"x1", 10, 0, "x1"},
+        {"12.3", 10, 12, ".3"},
+        {"12a", 10, 12, "a"},
+        {"7f0fd5-80", 16, 0x7f0fd5, "-80"},
+        {"Anon", 16, 0, "Anon"},
+        {"fg", 16, 15, "g"},
+        {"18446744073709551614 kB", 10, UINT64_MAX - 1, " kB"},
+        {"18446744073709551616 kB", 10, NUM_UNKNOWN, " kB"},
+        {"fffffffffffffffff0", 16, NUM_UNKNOWN, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *at = cases[i].text;
+        assert_int_equal(num_take(&at, cases[i].base), cases[i].value);
+        assert_string_equal(at, cases[i].rest);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +158,7 @@ int main(void)
         cmocka_unit_test(num_conversions_at_their_largest_keep_the_value),
         cmocka_unit_test(parse_of_whole_decimals_gives_their_value),
         cmocka_unit_test(parse_of_anything_else_refuses_and_keeps_out),
+        cmocka_unit_test(takes_digits_and_stops_behind_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,4 +104,9 @@ static inline uint32_t num_u32(uint64_t value)
 /* The whole of `text` as a decimal number without sign or blanks. false: not one, or too large. */
 bool num_parse_u64(const char *text, uint64_t *out);
 
+/* The digits at *at, of base 10 or 16 (small letters), and *at behind them. NUM_UNKNOWN: they are
+ * more than that. Each of the C library's ways to do that is 64 KiB of it in memory, as is each to
+ * divide a line: what every run does goes by this. */
+uint64_t num_take(const char **at, uint32_t base);
+
 #endif
