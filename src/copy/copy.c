@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -1074,11 +1075,19 @@ int copy_leave(struct copy *copy, const struct copy_left *left, const char *sour
     return copy_call(copy, &remove, &root, name, &left->source, err);
 }
 
-/* With the mode that any new folder gets; MAKE leaves it closed for others. */
+/* With the mode that any new folder gets, MAKE leaves it closed for others; and with its time, as
+ * nothing may come into it. */
 static int copy_make_one(struct copy *copy, const char *folder, const char *name, struct error *err)
 {
     const struct job_root root = {.number = copy_root_number(copy), .path = folder};
-    const struct facts facts = {.kind = FILE_FOLDER, .mode = 0777 & ~copy->wish.umask_bits};
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct facts facts = {
+        .kind = FILE_FOLDER,
+        .mode = 0777 & ~copy->wish.umask_bits,
+        .mtime_seconds = now.tv_sec,
+        .mtime_ns = (uint32_t)now.tv_nsec,
+    };
     struct life_call make = {.role = SIDE_TARGET, .op = SIDE_MAKE};
     struct life_call adjust = {.role = SIDE_TARGET, .op = SIDE_ADJUST};
     int result = copy_call(copy, &make, &root, name, &facts, err);

@@ -95,6 +95,20 @@ from_list() { # WAY ARGS... (source/ to target/)
     [ -L target/behind ] && [ -e target/top ] && [ -e target/c/gone ] && [ ! -e target/none ]
 }
 
+@test "a target's folder that nothing comes into has the time at which it was made" {
+    mkdir there
+    : >began
+    echo none >names
+    copy --files-from=names there/ new
+    expect_status 23
+    copy -r none-of-it nor-this newer
+    expect_status 23
+    copied --files-from=/dev/null there/ newest
+    for folder in new newer newest; do
+        [ -d $folder ] && [ ! $folder -ot began ] || { stat $folder; return 1; }
+    done
+}
+
 @test "from standard input, with zero bytes, and a second run copies nothing" {
     tree source
     mkdir "source/new"$'\n'"line"
