@@ -24,7 +24,7 @@ enum {
 void lane_trial_begin(struct lane_trial *trial, uint32_t lanes_most)
 {
     *trial = (struct lane_trial){
-        .lanes = 1, .lanes_most = lanes_most, .look_ms = START_MS, .settling = true};
+        .lanes = 1, .lanes_most = lanes_most, .look_ms = START_MS, .settle_ms = START_MS};
 }
 
 static uint64_t trial_rate(const struct lane_trial *trial)
@@ -39,8 +39,8 @@ void lane_trial_opened(struct lane_trial *trial, uint64_t login_ms)
     trial->before_rate = trial_rate(trial);
     trial->lanes++;
     trial->login_ms = num_u32(min_u64(login_ms, SETTLE_MS_MAX));
-    trial->look_ms = num_u32(clamp_u64(2 * login_ms, MEASURE_MS, SETTLE_MS_MAX));
-    trial->settling = true;
+    trial->settle_ms = num_u32(clamp_u64(2 * login_ms, MEASURE_MS, SETTLE_MS_MAX));
+    trial->look_ms = MEASURE_MS;
     trial->took_ns = trial->moved_bytes = 0;
 }
 
@@ -98,14 +98,26 @@ static enum lane_move trial_judge(struct lane_trial *trial, const struct lane_sa
     return trial_goes_on(trial) ? trial_one_more(trial, sample) : LANE_REST;
 }
 
+/* A lane that already brings most of what lanes can has nothing to be waited for. */
+static bool trial_is_settled(struct lane_trial *trial, const struct lane_sample *sample)
+{
+    uint64_t share = trial->before_rate / max_u64(trial->lanes - 1, 1);
+    uint64_t rate = clock_rate(sample->moved_bytes, sample->took_ns);
+    if (share > 0 && rate >= trial->before_rate + share / 3 * 2) {
+        trial->settle_ms = 0;
+        return true;
+    }
+    trial->settle_ms -= (uint32_t)min_u64(trial->settle_ms, sample->took_ns / NS_PER_MS);
+    if (trial->settle_ms == 0)
+        trial->look_ms = num_u32(clamp_u64(trial->login_ms, MEASURE_MS, SETTLE_MS_MAX / 2));
+    return false;
+}
+
 enum lane_move lane_trial_next(struct lane_trial *trial, const struct lane_sample *sample)
 {
     assert(trial->lanes >= 1 && trial->lanes <= trial->lanes_most);
-    if (trial->settling) {
-        trial->settling = false;
-        trial->look_ms = num_u32(max_u64(MEASURE_MS, trial->look_ms / 2));
+    if (trial->settle_ms > 0 && !trial_is_settled(trial, sample))
         return LANE_LOOK;
-    }
     trial->took_ns += sample->took_ns;
     trial->moved_bytes += sample->moved_bytes;
     if (trial->moved_bytes == 0) { /* over a long line the first bytes take their time */

@@ -27,7 +27,7 @@ struct lane_trial {
     uint32_t lanes, lanes_most;
     uint32_t look_ms;              /* of the next sample */
     uint32_t login_ms;             /* of the last lane; 0: none was opened */
-    bool settling;                 /* the next sample is of a lane that gets up to speed */
+    uint32_t settle_ms;            /* so long it still gets up to speed */
     uint64_t before_rate;          /* with one lane less, bytes a second; 0: there is none */
     uint64_t took_ns, moved_bytes; /* by so many lanes, as far as they count */
 };
