@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -31,9 +30,11 @@ static uint64_t stalled_read(const char *root, const char *path)
     int result = proc_lines_open(&lines, root, path);
     char *line;
     while (result == 0 && (line = proc_lines_next(&lines))) {
-        const char *total = strncmp(line, "some ", 5) == 0 ? strstr(line, "total=") : NULL;
-        if (total)
-            return strtoull(total + 6, NULL, 10);
+        const char *total = strncmp(line, "some ", 5) == 0 ? strrchr(line, ' ') : NULL;
+        if (total && strncmp(total, " total=", 7) == 0) {
+            total += 7;
+            return num_take(&total, 10);
+        }
     }
     return NUM_UNKNOWN;
 }
