@@ -1,6 +1,7 @@
 /* test_session.c - a session, from both of its sides: who greets, damage, cuts, silence. */
 #include "fake_server.h"
 
+#include "haul/side/pockets.h"
 #include "haul/wire/session.h"
 
 /* ---- somebody else is there ---- */
@@ -179,6 +180,33 @@ static void fetched_payload_with_a_flipped_bit_is_sent_again_once(void **state)
 {
     (void)state;
     flip_once(SIDE_SOURCE);
+}
+
+/* It has been given back when the answer comes: what is in it then is another file's. */
+static void what_is_delivered_from_a_pocket_is_not_sent_again(void **state)
+{
+    enum { BYTES = 9000 };
+    struct rig *rig = rig_open(SIDE_TARGET);
+    struct slot *slot = control(rig);
+    struct pockets pockets = {.memory = NULL};
+    (void)state;
+    assert_int_equal(pockets_open(&pockets, 2, WIRE_POCKET_BYTES), 0);
+    pretend_source(rig, BYTES);
+    for (int damaged = 1; damaged >= 0; damaged--) {
+        pockets_offer(&pockets, slot);
+        assert_true(pocket_lend(slot));
+        chunk_of(rig, slot, 0, 5);
+        slot->conditional = true;
+        if (damaged) /* past the message itself */
+            rig->links[0]->flip_at = rig->links[0]->sent + BYTES * 2 / 3;
+        int result = call(rig, slot, SIDE_DELIVER);
+        assert_true(damaged ? result == -EAGAIN : result != -EEXIST);
+        assert_true(!damaged || strstr(rig->error.text, "damaged"));
+        assert_null(slot->buffer);
+        assert_int_equal(pockets.free_count, 2);
+    }
+    rig_close(rig);
+    pockets_close(&pockets);
 }
 
 static void payload_that_is_always_damaged_ends_with_that_slot(void **state)
@@ -601,6 +629,7 @@ int main(void)
         cmocka_unit_test(packed_payload_waits_alone_until_it_is_sent),
         cmocka_unit_test(stored_payload_with_a_flipped_bit_is_sent_again_once),
         cmocka_unit_test(fetched_payload_with_a_flipped_bit_is_sent_again_once),
+        cmocka_unit_test(what_is_delivered_from_a_pocket_is_not_sent_again),
         cmocka_unit_test(payload_that_is_always_damaged_ends_with_that_slot),
         cmocka_unit_test(flipped_bit_outside_of_payloads_ends_the_session),
         cmocka_unit_test(link_cut_at_every_byte_ends_both_sides_in_order),
