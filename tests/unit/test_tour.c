@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { SLOTS = 4, CONTROLS = 32, CHUNK_BYTES = 64 * 1024, LINES_MAX = 16384, NAMES_MAX = 64 };
+enum { SLOTS = 4, CONTROLS = 32, CHUNK_BYTES = 64 * 1024, LINES_MAX = 32768, NAMES_MAX = 64 };
 
 struct world;
 
@@ -648,6 +648,35 @@ static void what_is_in_a_folder_does_not_wait_for_a_far_side(void **state)
     assert_true(early_count > SEEDS);
 }
 
+/* More of them than there are places: what is in one ends while that waits for a place, too. */
+static void far_folders_are_finished_once_each(void **state)
+{
+    enum { PAIRS = 2 * TOUR_TASKS_MAX };
+    char name[16];
+    (void)state;
+    for (unsigned int seed = 0; seed < 3; seed++) {
+        struct world *world = world_open(seed);
+        world_go_far(world);
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        for (uint32_t i = 0; i < PAIRS; i++) {
+            snprintf(name, sizeof(name), "p%u", i);
+            tell(world, ENTRY_ENTER, name, FILE_FOLDER);
+            tell(world, ENTRY_ENTER, "c", FILE_FOLDER);
+            tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+            tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        }
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        world->walk_bytes = 4096;
+        world_run(world, "a");
+        uint32_t adjusted_count = 0;
+        for (uint32_t i = 0; i < world->lines_count; i++)
+            adjusted_count += strncmp(world->lines[i], "adjust ", 7) == 0;
+        assert_int_equal(adjusted_count, 2 * PAIRS + 1);
+        assert_int_equal(world->failed_count, 0);
+        world_close(world);
+    }
+}
+
 static void a_far_folder_that_cannot_be_made_is_left_out(void **state)
 {
     (void)state;
@@ -1222,6 +1251,7 @@ int main(void)
         cmocka_unit_test(what_is_there_already_is_left_alone),
         cmocka_unit_test(a_folder_that_cannot_be_made_is_left_out),
         cmocka_unit_test(what_is_in_a_folder_does_not_wait_for_a_far_side),
+        cmocka_unit_test(far_folders_are_finished_once_each),
         cmocka_unit_test(a_far_folder_that_cannot_be_made_is_left_out),
         cmocka_unit_test(what_fails_is_told_and_the_others_go_on),
         cmocka_unit_test(names_of_one_file_become_links_to_the_first),
