@@ -453,6 +453,13 @@ static void serve_press_no_more(struct serve *self)
     self->pressing = NULL;
 }
 
+/* Of the folder in a path. */
+static size_t folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) : 0;
+}
+
 /* The MAKE of the folder that a name of a tree is in, if that is under way; else NULL. */
 static struct serve_slot *serve_folder_of(const struct serve *self, const struct serve_slot *slot)
 {
@@ -460,8 +467,7 @@ static struct serve_slot *serve_folder_of(const struct serve *self, const struct
     const char *path = job->target_path;
     if (job->roots[SIDE_TARGET].number == 0 || !op_names_file(slot->op) || path[0] == '\0')
         return NULL;
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) : 0;
+    size_t length = folder_length(path);
     for (struct serve_slot *at = self->making; at; at = at->making) {
         const struct job *folder = &at->job->job;
         if (at != slot && folder->roots[SIDE_TARGET].number == job->roots[SIDE_TARGET].number &&
@@ -471,8 +477,41 @@ static struct serve_slot *serve_folder_of(const struct serve *self, const struct
     return NULL;
 }
 
+static uint64_t fresh_key(const struct job *job, size_t length)
+{
+    return checksum_of(job->target_path, length, job->roots[SIDE_TARGET].number) | 1; /* 0: none */
+}
+
+/* A folder was made; or it was there, and something may be in it. */
+static void serve_note_folder(struct serve *self, const struct job *job)
+{
+    uint64_t key = fresh_key(job, strlen(job->target_path));
+    if (job->roots[SIDE_TARGET].number == 0 || job->facts[SIDE_SOURCE].kind != FILE_FOLDER)
+        return;
+    for (uint32_t i = 0; i < SERVE_FRESH_MAX; i++)
+        self->fresh[i] = self->fresh[i] == key ? 0 : self->fresh[i];
+    if (job->made == JOB_CREATED)
+        self->fresh[self->fresh_next++ % SERVE_FRESH_MAX] = key;
+}
+
+/* Whoever has sent it behind the folder's MAKE could not know that nothing is in that. */
+static bool serve_is_fresh(const struct serve *self, const struct slot *slot)
+{
+    const struct job *job = slot->job;
+    if ((slot->op != SIDE_DELIVER && slot->op != SIDE_PUT) || !slot->conditional ||
+        job->roots[SIDE_TARGET].number == 0)
+        return false;
+    uint64_t key = fresh_key(job, folder_length(job->target_path));
+    for (uint32_t i = 0; i < SERVE_FRESH_MAX; i++) {
+        if (self->fresh[i] == key)
+            return true;
+    }
+    return false;
+}
+
 static void serve_go(struct serve *self, struct serve_slot *slot)
 {
+    slot->slot.conditional &= !serve_is_fresh(self, &slot->slot);
     side_start(self->side, &slot->slot, slot->op == SIDE_DELIVER ? SIDE_PUT : slot->op);
 }
 
@@ -611,6 +650,8 @@ static void serve_made(struct serve *self, const struct serve_slot *folder)
     while (*at != folder)
         at = &(*at)->making;
     *at = folder->making;
+    if (folder->slot.result == 0)
+        serve_note_folder(self, &folder->job->job);
     for (uint32_t i = 0; self->behind_count > 0 && i < self->slots_total; i++) {
         struct serve_slot *slot = &self->slots[i];
         if (slot->behind != folder)
@@ -618,8 +659,6 @@ static void serve_made(struct serve *self, const struct serve_slot *folder)
         slot->behind = NULL;
         self->behind_count--;
         if (folder->slot.result == 0) {
-            if (folder->job->job.made == JOB_CREATED)
-                slot->slot.conditional = false; /* nothing is in it */
             serve_go(self, slot);
             continue;
         }

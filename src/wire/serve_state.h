@@ -61,7 +61,7 @@ struct serve_slot {
     struct serve_slot *behind; /* that MAKE is of the folder that this is in: it begins then */
 };
 
-enum { SERVE_NOTES_MAX = 16, SERVE_REAP_MAX = 16, SERVE_TAKES_MAX = 64 };
+enum { SERVE_NOTES_MAX = 16, SERVE_REAP_MAX = 16, SERVE_TAKES_MAX = 64, SERVE_FRESH_MAX = 64 };
 
 struct serve {
     const struct serve_config *config;
@@ -80,17 +80,19 @@ struct serve {
     struct serve_name *names; /* of the jobs, by the same index */
     struct serve_job *jobs;
     uint32_t jobs_count;
-    uint8_t *digests;            /* of the slots with a buffer */
-    uint8_t *sets;               /* the same */
-    struct pockets pockets;      /* for the others, one each; few of them are in use */
-    struct queue lacking;        /* slots: TAKEs that wait for one */
-    struct queue answers;        /* slots */
-    uint32_t putting_count;      /* DELIVERs that are not at their COMMIT yet */
-    struct serve_slot *pressing; /* the PRESS behind them; NULL: none */
-    struct serve_slot *making;   /* MAKEs under way, and those that wait for one; by `making` */
-    uint32_t behind_count;       /* slots that wait for one */
-    bool leaving;                /* nothing is begun any more */
-    bool bye;                    /* the client has said it */
+    uint8_t *digests;                /* of the slots with a buffer */
+    uint8_t *sets;                   /* the same */
+    struct pockets pockets;          /* for the others, one each; few of them are in use */
+    struct queue lacking;            /* slots: TAKEs that wait for one */
+    struct queue answers;            /* slots */
+    uint32_t putting_count;          /* DELIVERs that are not at their COMMIT yet */
+    struct serve_slot *pressing;     /* the PRESS behind them; NULL: none */
+    struct serve_slot *making;       /* MAKEs under way, and those that wait for one; by `making` */
+    uint32_t behind_count;           /* slots that wait for one */
+    uint64_t fresh[SERVE_FRESH_MAX]; /* folders that were made last, and were not there before */
+    uint32_t fresh_next;
+    bool leaving; /* nothing is begun any more */
+    bool bye;     /* the client has said it */
 };
 
 static inline struct serve_slot *serve_slot_of(struct slot *slot)
