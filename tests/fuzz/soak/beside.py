@@ -1,11 +1,13 @@
 """Stories told to haul and to rsync: the same random trees, an older target, one command. Of what is there afterwards, at the
 source and at the target, every difference is a broken promise, but for those that the manual tells (DOCUMENTED). So is a dry run
-that changes something or tells something else than what the run then does, and a second run that does something. A story that
-breaks a promise is told again with less, as long as it still does, and printed."""
+that changes something or tells something else than what the run then does, a second run that does something, and one that comes
+to another end when it is killed, and told again. A story that breaks a promise is told again with less, as long as it still does,
+and printed."""
 import os
 import random
 import re
 import shlex
+import signal
 import stat
 import subprocess
 import time
@@ -14,14 +16,22 @@ from dataclasses import dataclass, replace
 import command as commands
 import forest
 import runner
+import trees
 from looked import look
 
 SECONDS_MAX = 100
+ENDS = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 THINNED_MAX = 200
 NOW = "now"
 FAR = """#!/bin/sh
+echo $$ >>{pids}
 shift
 exec /bin/sh -c "exec $*"
+"""
+# As with command= in the line of a key.
+JAIL = """#!/bin/sh
+echo $$ >>{pids}
+exec {haul} --server --restrict={root}
 """
 # What a run ends with, by its meaning.
 MEANINGS = {0: "good", 1: "refused", 3: "partly", 11: "partly", 23: "partly", 24: "partly", 25: "max-delete"}
@@ -79,8 +89,64 @@ def no_times(case, d):
 
 
 def not_recursive(case, d):
-    "With -r a SOURCE may be a folder ...; without, it is skipped with a message, exit code 23"
-    return d.what == "exit" and not case.command.has("-a", "-r") and d.rsync in ("good", "refused") and d.haul == "partly"
+    "With -r a SOURCE may be a folder ...; without, it is skipped with a message, exit code 23 (rsync makes the target's folder first)"
+    if case.command.has("-a", "-r"):
+        return False
+    return d.what == "exit" and d.rsync in ("good", "refused") and d.haul == "partly" or is_target_made(case, d, "haul")
+
+
+def is_target_made(case, d, without):
+    """By one of the two alone; the folder that it is in has another time then."""
+    target = os.fsencode(case.command.target.rstrip("/"))
+    looks = {"haul": case.of_haul, "rsync": case.of_rsync}
+    return target not in case.before and target not in looks[without] and \
+        (d.name == target and d.what == "is" or d.name == os.path.dirname(target) and d.what == "mtime_ns")
+
+
+def folder_of_nothing(case, d):
+    "several SOURCEs go into a folder (which rsync does not make where none of them is there, or all are left out)"
+    base = os.fsencode(case.command.target.rstrip("/")) + b"/"
+    return is_target_made(case, d, "rsync") and not any(name.startswith(base) for name in case.of_haul)
+
+
+def file_over_folder(case, d):
+    "a folder in the place of a file that was named is an error, -T or not (rsync removes an empty one, and knows no -T)"
+    return case.haul.code in (11, 23) and ": is a folder" in case.haul.words
+
+
+def replaced_node(case, d):
+    "--no-perms: a new one gets the source's (a node that is made anew is one; rsync gives it what the old one had)"
+    was = case.before.get(d.name)
+    return d.what == "mode" and not case.command.perms and was and not stat.S_ISREG(case.of_haul[d.name].kind) and d.rsync == was.mode
+
+
+def link_with_slash(case, d):
+    "--files-from: a symbolic link is not followed (also where a slash is behind it, which rsync takes away)"
+    return case.haul.code == 23 and "a symbolic link is not followed" in case.haul.words and \
+        (d.what in ("exit", "mtime_ns") or d.what == "is" and not d.haul) and any(name.endswith(b"/") for name in case.command.names)
+
+
+def chown_of_the_way(case, d):
+    "--chown: owner and group of all that is made (rsync leaves the target's own folder, where no source is it)"
+    return d.what == "owner" and case.command.has("--chown") and d.name == os.fsencode(case.command.target.rstrip("/")) and \
+        d.name not in case.before
+
+
+def jail_devices(case, d):
+    "--restrict: Devices ... are refused"
+    return case.command.jailed and (d.what == "exit" and d.haul == "partly" or d.what in ("is", "kind", "mtime_ns")) and \
+        any(stat.S_ISCHR(entry.kind) or stat.S_ISBLK(entry.kind) for entry in case.of_rsync.values())
+
+
+def jail_set_id(case, d):
+    "--restrict: set-id bits are not set"
+    return d.what == "mode" and case.command.jailed and not (d.rsync ^ d.haul) & ~0o6000
+
+
+def jail_marks(case, d):
+    "-X: those ... of a --restricted server, user. only"
+    return d.what == "marks" and case.command.jailed and \
+        [mark for mark in d.rsync if mark[0].startswith(b"user.")] == [mark for mark in d.haul if mark[0].startswith(b"user.")]
 
 
 def has_joined_files(look):
@@ -88,10 +154,31 @@ def has_joined_files(look):
     return any(name.startswith(b"t/") and stat.S_ISREG(entry.kind) and len(entry.twins) > 1 for name, entry in look.items())
 
 
+def is_replaced(case):
+    return case.command.has("--no-inplace") or has_joined_files(case.before)
+
+
 def no_inplace(case, d):
     "--no-inplace: its extended attributes and access control lists are only kept by -X and -A (and rsync without --inplace)"
-    replaced = case.command.has("--no-inplace") or has_joined_files(case.before)
-    return d.what in ("marks", "lists", "mode") and replaced and not case.command.has("-A" if d.what != "marks" else "-X")
+    return d.what in ("marks", "lists", "mode") and is_replaced(case) and not case.command.has("-A" if d.what != "marks" else "-X")
+
+
+def no_inplace_owner(case, d):
+    "--no-inplace: The new file gets the ... owner and group of the old one as far as none are copied (rsync's gets its maker's)"
+    was = case.before.get(d.name)
+    return d.what == "owner" and is_replaced(case) and was and all(now in pair for now, pair in zip(d.haul, zip(d.rsync, was.owner)))
+
+
+def named_file_of_same_time(case, d):
+    "A file of a tree that has several (names) there, and another size or time, is always written so (beside its name)"
+    was = case.before.get(d.name)
+    return d.what == "twins" and was and was.twins == d.haul and case.command.has("-I", "-c")
+
+
+def folder_of_a_rename(case, d):
+    "--no-inplace: write all ... under another name ..., and what is equal is written, too (which changes the folder's time, where none is copied)"
+    was = case.before.get(d.name)
+    return d.what == "mtime_ns" and is_replaced(case) and was and {NOW, was.mtime_ns} == {d.rsync, d.haul} and stat.S_ISDIR(was.kind)
 
 
 def named_file_in_place(case, d):
@@ -130,7 +217,9 @@ def named_file_to_link(case, d):
 
 
 DOCUMENTED = [twins, link_to_folder, of_same_time, existing, named_file_to_link, set_id, size_only, no_times, not_recursive, no_inplace,
-              named_file_in_place]
+              no_inplace_owner, named_file_in_place,
+              named_file_of_same_time, folder_of_a_rename, folder_of_nothing, chown_of_the_way, file_over_folder, replaced_node, link_with_slash,
+              jail_devices, jail_set_id, jail_marks]
 
 
 # --- what is compared -------------------------------------------------------------------------------------------------
@@ -155,6 +244,8 @@ def differences(case):
 
 
 def judge(case):
+    if case.rsync.code == 2:  # protocol incompatibility: its own, with hard links that filters leave out
+        return
     for difference in differences(case):
         if not any(rule(case, difference) for rule in DOCUMENTED):
             yield difference.what, str(difference)
@@ -164,8 +255,26 @@ def judge(case):
 
 
 def escaped(name):
-    """As haul prints it."""
-    return b"".join(b"\\n" if byte == 10 else b"\\%o" % byte if byte > 127 else bytes([byte]) for byte in name)
+    """As haul prints it: what is UTF-8 as it is."""
+    text = name.decode(errors="surrogateescape").replace("\n", "\\n")
+    return b"".join(b"\\%o" % (ord(c) - 0xdc00) if 0xdc80 <= ord(c) <= 0xdcff else c.encode() for c in text)
+
+
+def untrue_after_an_end(command, outcome, root, before):
+    """What was called durable has to be there, and what looks finished has to be. Sources may be gone: they were looked at before."""
+    after, base = look(root), os.fsencode(root) + b"/"
+    for event in outcome.events:
+        if event["event"] == "file" and event["durable"]:
+            source, target = (os.fsencode(event[side]["path"]).removeprefix(base) for side in ("source", "target"))
+            of, there = before.get(source), after.get(target)
+            if of and stat.S_ISREG(of.kind) and (not there or there.content != of.content):  # of names that are no UTF-8 it is not told
+                yield f"{target!r} was called durable, and is not what {source!r} is"
+    for name, of in before.items() if len(command.sources) == 1 else ():
+        target = commands.lands(command, name)
+        there = after.get(target)
+        if there and there.size == of.size and there.mtime_ns == of.mtime_ns and there.content != of.content and \
+                before.get(target) != there:
+            yield f"{target!r} has the size and time of its source, and other bytes"
 
 
 # --- told -------------------------------------------------------------------------------------------------------------
@@ -180,6 +289,8 @@ class Story:
         self.command = commands.draw(dice, sources)
         self.items = sources + self.draw_target(dice, sources)
         self.looks_first, self.again = dice.random() < 0.4, dice.random() < 0.4
+        self.ends = dice.random() < 0.5 and [(dice.random(), dice.choice(["client", "client", "server"]), dice.choice(ENDS))
+                                             for _ in range(dice.choice([1, 1, 2]))]
 
     def draw_target(self, dice, sources):
         if dice.random() < 0.2:
@@ -195,6 +306,10 @@ class Story:
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def write_program(self, name, text):
+        with open(self.path(name), "w", opener=lambda path, flags: os.open(path, flags, 0o755)) as file:
+            file.write(text)
+
     def run(self, words):
         with open(self.path("out"), "wb") as out, open(self.path("err"), "wb") as err:
             try:
@@ -206,8 +321,10 @@ class Story:
 
     def prepare(self, command):
         os.makedirs(self.folder, exist_ok=True)
-        with open(self.path("rsh"), "w", opener=lambda path, flags: os.open(path, flags, 0o755)) as file:
-            file.write(FAR)
+        self.write_program("rsh", FAR.format(pids=shlex.quote(self.path("pids"))))
+        for root in ("haul", "ended"):
+            self.write_program(f"jail-{root}", JAIL.format(pids=shlex.quote(self.path("pids")), haul=shlex.quote(self.haul),
+                                                           root=shlex.quote(self.path(root))))
         with open(self.path("names"), "wb") as file:
             file.write(b"".join(name + b"\0" for name in command.names))
 
@@ -227,13 +344,17 @@ class Story:
             told = self.run(words[:1] + ["-n", "--itemize-changes"] + words[1:])
             if look(other) != before:
                 return [("dry", "a dry run has changed something")]
+        began = time.monotonic()
         case.haul = self.run(words[:1] + ["--itemize-changes"] + words[1:])
+        took = time.monotonic() - began
         case.of_haul = look(other)
         broken = list(judge(case))
         if told:
             broken += self.compare_dry(case, told)
         if self.again and not broken and case.haul.code == 0:
             broken += self.once_more(case, words)
+        if self.ends and not broken:
+            broken += self.killed_and_resumed(case, items, took)
         if any(word in case.haul.words for word in runner.NOT_ITS_OWN) or case.haul.code < 0:
             broken.append(("crash", f"crashed, or hangs: {case.haul.code} {case.haul.words[-2000:]}"))
         self.case = case
@@ -241,8 +362,11 @@ class Story:
 
     def compare_dry(self, case, told):
         """But for names of files that have several: what the first one gets the others have in the run."""
-        several = {escaped(name[name.index(b"t/") + 2:]) for looks in (case.before, case.of_haul) for name, entry in looks.items()
-                   if name.startswith(b"t/") and len(entry.twins) > 1}
+        if "haul is restricted" in case.haul.words:  # what is refused there is not asked by -n
+            return
+        base = os.fsencode(case.command.target.rstrip("/")) + b"/"
+        several = {escaped(name.removeprefix(base).removeprefix(b"t/")) for looks in (case.before, case.of_haul)
+                   for name, entry in looks.items() if name.startswith(b"t/") and len(entry.twins) > 1}
         def told_of(line):  # set-id bits go with an owner's change, before the mode is looked at
             return line[:5] + b"." + line[6:] if line[6:8] != b".." and line[:1] != b"*" else line
         lines = [sorted(told_of(line) for line in run.out.split(b"\n") if re.match(rb"[<>ch.*][fdLDSd]|\*deleting", line) and
@@ -258,7 +382,7 @@ class Story:
     def once_more(self, case, words):
         run = self.run(words[:1] + ["--itemize-changes"] + words[1:])
         after = look(self.path("haul"))
-        if case.command.has("--remove-source-files", "--no-times"):
+        if case.command.has("--remove-source-files", "--no-times") or is_replaced(case) and case.command.has("-c", "-I"):
             return
         for name in sorted(set(after) | set(case.of_haul)):
             if after.get(name) != case.of_haul.get(name):
@@ -266,6 +390,45 @@ class Story:
         lines = [line for line in run.out.split(b"\n") if re.match(rb"[<>ch*][fdLDSd]", line)]
         if (run.code or lines) and not case.command.has("-I", "--no-inplace"):
             yield "again", f"a second run ends with {run.code}, and tells {lines}"
+
+    # What runner.py asks of a world.
+    @property
+    def root(self):
+        return self.folder
+
+    def server_pids(self):
+        try:
+            with open(self.path("pids")) as file:
+                return [int(line) for line in file]
+        except FileNotFoundError:
+            return []
+
+    def journal_has_entries(self):
+        return True
+
+    def killed_and_resumed(self, case, items, took):
+        """The same once more from the start, ended at some moments, on either side, and then left alone."""
+        moves = case.command.has("--remove-source-files")
+        if case.command.has("--max-delete") or moves and (case.command.has("--delete", "--delete-excluded") or len(case.command.sources) > 1):
+            return []  # what the first run did counts: names that are gone, and sources that are
+        root = self.path("ended")
+        forest.make(root, items)
+        began_ns = time.time_ns() - 10**7
+        words = commands.of_haul(case.command, self.haul, root, self.folder, True)
+        for part, victim, number in self.ends:
+            open(self.path("pids"), "w").close()
+            before = look(root)
+            outcome = runner.run(words[:1] + ["--json"] + words[1:], self, trees.Stop(part * took, number, victim))
+            broken = list(runner.promises(outcome)) + list(untrue_after_an_end(case.command, outcome, root, before))
+            if broken:
+                return [("ended", what) for what in broken]
+        last = self.run(words)
+        ended = Case(case.command, case.haul, last, min(case.began_ns, began_ns), case.before, case.of_haul, look(root))
+        broken = [("ended", f"{d.name!r}: {d.what}: {d.haul!r}, and {d.rsync!r} undisturbed; ends: {self.ends}, of {took:.3f} s")
+                  for d in differences(ended) if not (case.command.has("--remove-source-files") and d.what == "mtime_ns")]
+        if last.meaning != case.haul.meaning:
+            broken.append(("ended", f"exit code {last.code} in place of {case.haul.code}: {last.words[-600:]}"))
+        return broken
 
     # --- thinned out ---
 
@@ -275,8 +438,10 @@ class Story:
     def thin(self, broken):
         """As little as still breaks the first promise."""
         kind, command, items = broken[0][0], self.command, self.items
+        if kind == "ended":  # whether it comes again is up to moments
+            return command, items
         left = THINNED_MAX
-        for flag in ("looks_first", "again"):
+        for flag in ("looks_first", "again", "ends"):
             kept = getattr(self, flag)
             setattr(self, flag, False)
             if not self.breaks(command, items, kind):
@@ -318,8 +483,8 @@ class Story:
         if not broken:
             return []
         command, items = self.thin(broken)
-        broken = self.tell(command, items) or broken
-        return self.lines(command, items) + [words for _, words in broken]
+        broken = broken[0][0] != "ended" and self.tell(command, items) or broken
+        return [words for _, words in broken] + self.lines(command, items)
 
     def lines(self, command, items):
         told = [item.line() for item in items]

@@ -17,6 +17,7 @@ PATTERNS = ["*.o", "a", "a/", "/a", "/a/", "b/***", "**/c", "/s1/a", "a/b", ".*"
 KINDS = ["--exclude={}", "--exclude={}", "--include={}", "--filter=- {}", "--filter=+ {}", "--filter=P {}", "--filter=R {}", "--filter=H {}",
          "--filter=S {}", "--filter=-! {}", "--filter=-s {}", "--filter=-r {}", "--filter=-p {}", "--filter=protect {}", "--filter=exclude,s {}"]
 WAYS = ["here", "here", "here", "push", "pull", "both"]
+FROM_THERE, TO_THERE = ("pull", "both", "jail-pull"), ("push", "both", "jail-push")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Command:
 
     def has(self, *options):
         return any(option.partition("=")[0] in options for option in self.options)
+
+    @property
+    def jailed(self):
+        """To or from a server that is restricted to the world."""
+        return self.way.startswith("jail-")
 
     @property
     def perms(self):
@@ -89,7 +95,10 @@ def draw(dice, items):
         target = "t/to/it"
     if len(sources) == 1 and not names and dice.random() < 0.05:
         options.append("-T")
-    return Command(tuple(options), tuple(sources), target, dice.choice(WAYS), names)
+    way = dice.choice(WAYS)
+    if way in ("push", "pull") and dice.random() < 0.4:
+        way = "jail-" + way
+    return Command(tuple(options), tuple(sources), target, way, names)
 
 
 def lands(command, path):
@@ -125,7 +134,9 @@ def of_haul(command, haul, root, folder, as_root):
     words = [option.replace("{root}", root) for option in command.options]
     words += [f"--files-from={folder}/names", "-0"] if command.names else []
     if command.way != "here":
-        words += [f"--rsh={folder}/rsh", f"--remote-path={haul}", "--retries=0"]
-    from_there = "one:" if command.way in ("pull", "both") else ""
-    to_there = "two:" if command.way in ("push", "both") else ""
-    return [haul, *words, "--", *[f"{from_there}{root}/{source}" for source in command.sources], f"{to_there}{root}/{command.target}"]
+        program = f"jail-{os.path.basename(root)}" if command.jailed else "rsh"
+        words += [f"--rsh={folder}/{program}", f"--remote-path={haul}", "--retries=0"]
+    there = "" if command.jailed else f"{root}/"
+    from_there = f"one:{there}" if command.way in FROM_THERE else f"{root}/"
+    to_there = f"two:{there}" if command.way in TO_THERE else f"{root}/"
+    return [haul, *words, "--", *[f"{from_there}{source}" for source in command.sources], f"{to_there}{command.target}"]
