@@ -308,7 +308,7 @@ static int make_verify_plan(struct life *life, struct error *err)
         .chunk_bytes = job->chunk_bytes,
         .compare_bytes = job->facts[SIDE_TARGET].size_bytes,
         .resume = job->source_path == NULL,
-        .compare_only = job->target_path,
+        .compare_only = life->weighed ? "" : job->target_path,
     };
     return plan_open(&life->plan, &config, life->progress, life->run->control, err);
 }

@@ -181,7 +181,7 @@ static void bit_set(uint8_t *bits, uint64_t index)
 
 static void plan_tell_difference(struct plan *plan)
 {
-    if (plan->differs_end > plan->differs_start)
+    if (plan->differs_end > plan->differs_start && plan->config.compare_only[0])
         log_range(LOG_DIFFERS, plan->config.compare_only, plan->differs_start,
                   plan->differs_end - plan->differs_start);
     plan->differs_start = plan->differs_end = 0;

@@ -544,6 +544,7 @@ extra() { # FOLDER
                 esac
                 equal source target
                 cmp kept/a before/a
+                expect "told of what differs" "$(cat out err | grep -c 'differ\>\|"difference"')" 0
                 expect "names" "$(stat -c %h target/a before/a target/b | xargs)" "1 1 2"
                 expect "left" "$(ls -A target)" "$(printf 'a\nb')"
             done

@@ -55,8 +55,8 @@ struct plan_config {
     bool resume;  /* a journal fits: only what is not listed is copied, the rest is audited */
     bool trust;   /* resume: no audit (--append) */
     bool against_source;      /* resume: audit against the source, too (--append-verify) */
-    const char *compare_only; /* haul verify: the target's name for messages; nothing is stored.
-                                 Else NULL */
+    const char *compare_only; /* haul verify: the target's name for messages ("": none); nothing is
+                                 stored. Else NULL */
     bool verify;
     uint32_t
         verify_lag; /* chunks that verification stays behind the writer, below PLAN_VERIFY_MAX */
