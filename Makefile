@@ -181,7 +181,7 @@ ifeq ($(ARCH),)
 else # programs of another kind of machine that this one runs, too, with the libraries of that one
 	@+$(PARALLEL) agents-here
 	@mkdir -p build/$(ARCH) && cp build/haul-agent* build/$(ARCH)/
-	@+cross=$$(src/cross build $(ARCH) libssh-dev++ libcmocka-dev++ libfuse3-dev++) && eval "$$cross" && \
+	@+cross=$$(src/cross build $(ARCH) libssh-dev++ libzstd-dev++ libcmocka-dev++ libfuse3-dev++) && eval "$$cross" && \
 	  $(MAKE) --no-print-directory check ARCH= AGENTS_HERE= BUILD=build/$(ARCH) \
 	  CC="$$CC -Wl,--dynamic-linker=$$LOADER -Wl,-rpath=$$LIBRARIES -Wl,--disable-new-dtags"
 endif
