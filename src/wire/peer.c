@@ -285,6 +285,14 @@ static int peer_send(struct peer *self, struct error *err)
 
 /* ---- receiving ---- */
 
+/* What has come comes once more: until then others, which may be before it, have its pocket. */
+static void peer_lay_down(struct slot *slot)
+{
+    struct pockets *pockets = slot->pockets;
+    pocket_give_back(slot);
+    pockets_offer(pockets, slot);
+}
+
 /* A payload was damaged on its way, in either direction. */
 static void peer_again(struct peer *self, struct slot *slot)
 {
@@ -307,6 +315,8 @@ static void peer_again(struct peer *self, struct slot *slot)
         peer_finish(self, slot, -EBADMSG);
         return;
     }
+    if (slot->op == SIDE_TAKE && slot->pockets)
+        peer_lay_down(slot);
     work->resends++;
     self->resent++;
     slot->partial = false; /* a STORE; and perhaps the other side's buffer is what is wrong */
@@ -463,6 +473,8 @@ static void peer_watch_stop(struct peer *self)
 static void peer_watch(struct peer *self)
 {
     ERROR_UNSET(why);
+    if (!peer_has_room(self)) /* who does not listen hears no silence */
+        self->asked_ns = clock_now_ns();
     if (!self->broken && self->side.inflight > 0 &&
         session_watch(&self->session, self->asked_ns, self->config.timeout_ns, &why) < 0)
         peer_break(self, &why);
