@@ -15,6 +15,7 @@
 enum {
     SERVE_JOBS_MAX = WIRE_JOBS_MAX, /* each takes memory only when it is opened */
     SERVE_CONTROL_MAX = 960,
+    SERVE_POCKETS_MIN = 64,
     SERVE_RESERVED_BYTES = 1024 * 1024, /* frames, pipes, stacks */
 };
 
@@ -133,11 +134,14 @@ static bool serve_owns_cgroup(struct serve *self, const struct wire_hello *hello
     return false;
 }
 
-/* As many as there are descriptors for, and a walk. */
-static uint32_t serve_jobs_max(void)
+/* As many as there are descriptors for, and a walk. While the disk is slow each small one has its
+ * pocket: of these there are few where there is little memory. */
+static uint32_t serve_jobs_max(const struct serve *self)
 {
     const struct budget_files files = budget_files(true);
-    return (uint32_t)min_u64((uint64_t)files.open + files.small + 1, SERVE_JOBS_MAX);
+    uint64_t pockets = SERVE_POCKETS_MIN + self->budget.limit_bytes / 4 / WIRE_POCKET_BYTES;
+    uint64_t most = min_u64((uint64_t)files.open + files.small + 1, SERVE_JOBS_MAX);
+    return (uint32_t)min_u64(most, pockets);
 }
 
 /* What the client wishes becomes what it gets. */
@@ -151,8 +155,8 @@ static int serve_prepare(struct serve *self, const struct wire_hello *hello, str
                                  (serve_owns_cgroup(self, hello) ? WIRE_OWN_CGROUP : 0) |
                                  (place_may_read(self->config->place) ? WIRE_TELLS : 0);
     self->agreed.choices = codec_choices_known();
-    self->agreed.jobs_max = num_u32(min_u64(hello->jobs_max, serve_jobs_max()));
     int result = serve_memory(self, hello, err);
+    self->agreed.jobs_max = num_u32(min_u64(hello->jobs_max, serve_jobs_max(self)));
     if (result == 0)
         result = serve_make_slots(self, err);
     if (result == 0)

@@ -498,6 +498,7 @@ static void limits_of_the_server_bound_its_memory(void **state)
     (void)state;
     config.hello.slots_count = 0;
     config.hello.chunk_bytes = 0;
+    config.hello.jobs_max = WIRE_JOBS_MAX;
     rig->served.config.memory_bytes = 1024 * 1024;
     served_start(&rig->served, rig->links[1]);
     assert_int_equal(peer_open(&rig->side, &config, &rig->error), 0);
@@ -505,6 +506,7 @@ static void limits_of_the_server_bound_its_memory(void **state)
     assert_true(rig->limits.slots_count >= 2);
     assert_true(rig->limits.memory_bytes <= 1024 * 1024);
     assert_true((uint64_t)rig->limits.slots_count * rig->limits.chunk_bytes <= 1024 * 1024);
+    assert_true((uint64_t)rig->limits.jobs_max * WIRE_POCKET_BYTES <= 2 * 1024 * 1024);
     rig_close(rig);
 }
 
