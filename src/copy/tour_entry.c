@@ -365,6 +365,7 @@ static void task_wait_for_folder(struct tour *tour, struct tour_task *task)
         task->own->state = FOLDER_MAKING;
     if (task->leads)
         task->link->state = LINK_NOWHERE;
+    task->leads = false; /* the next one may */
     task_block(tour, task);
 }
 

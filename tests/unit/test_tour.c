@@ -696,6 +696,32 @@ static void a_far_folder_that_cannot_be_made_is_left_out(void **state)
     }
 }
 
+/* The first name of a file began to lead before its folder was lost, and the next one has since. */
+static void a_name_in_a_far_folder_that_is_lost_leads_nobody(void **state)
+{
+    (void)state;
+    for (unsigned int seed = 0; seed < 4 * SEEDS; seed++) {
+        struct world *world = world_open(seed);
+        world_go_far(world);
+        tell(world, ENTRY_ENTER, "a", FILE_FOLDER);
+        tell(world, ENTRY_ENTER, "b", FILE_FOLDER);
+        tell_linked(world, "n0", 7, 3);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        tell_linked(world, "n1", 7, 3);
+        tell_linked(world, "n2", 7, 3);
+        tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
+        world->walk_bytes = 4096;
+        world->fails[0] = "make a/b";
+        world->fail_count = 1;
+        world->fail_errno = EACCES;
+        world_run(world, "a");
+        assert_int_equal(world->failed_count, 1);
+        assert_int_equal(world->files_count, 1);
+        assert_true(said(world, "link a/n1") || said(world, "link a/n2"));
+        world_close(world);
+    }
+}
+
 static void what_fails_is_told_and_the_others_go_on(void **state)
 {
     struct world *world = world_open(3);
@@ -1253,6 +1279,7 @@ int main(void)
         cmocka_unit_test(what_is_in_a_folder_does_not_wait_for_a_far_side),
         cmocka_unit_test(far_folders_are_finished_once_each),
         cmocka_unit_test(a_far_folder_that_cannot_be_made_is_left_out),
+        cmocka_unit_test(a_name_in_a_far_folder_that_is_lost_leads_nobody),
         cmocka_unit_test(what_fails_is_told_and_the_others_go_on),
         cmocka_unit_test(names_of_one_file_become_links_to_the_first),
         cmocka_unit_test(names_of_one_file_that_are_moved_become_links),
