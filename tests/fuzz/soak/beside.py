@@ -123,7 +123,7 @@ def replaced_node(case, d):
 def link_with_slash(case, d):
     "--files-from: a symbolic link is not followed (also where a slash is behind it, which rsync takes away)"
     return case.haul.code == 23 and "a symbolic link is not followed" in case.haul.words and \
-        (d.what in ("exit", "mtime_ns") or d.what == "is" and not d.haul) and any(name.endswith(b"/") for name in case.command.names)
+        (d.what in ("exit", "mtime_ns", "kind") or d.what == "is" and not d.haul) and any(name.endswith(b"/") for name in case.command.names)
 
 
 def chown_of_the_way(case, d):
@@ -189,7 +189,7 @@ def named_file_in_place(case, d):
 
 def twins(case, d):
     "No two files of a command may be one, by whatever name ... is refused before the first byte"
-    return case.haul.code == 1 and re.search("get the same name|are the same", case.haul.words) and case.of_haul == case.before
+    return case.haul.code == 1 and re.search("get the same name|are the same|are one file", case.haul.words) and case.of_haul == case.before
 
 
 def link_to_folder(case, d):
@@ -198,8 +198,10 @@ def link_to_folder(case, d):
 
 
 def of_same_time(case, d):
-    "--update: Skip files whose target has a later modification time (rsync with --modify-window also one of the same time)"
-    return case.command.has("-u") and case.command.has("--modify-window")
+    "--update: Skip files whose target has a later modification time (of rsync's only seconds count; with --modify-window also the same)"
+    was, second = case.before.get(d.name), 10**9
+    return case.command.has("-u") and (case.command.has("--modify-window") or was and was.content == getattr(case.of_haul.get(d.name), "content", None) and
+                                       was.mtime_ns // second == case.of_rsync[d.name].mtime_ns // second)
 
 
 def existing(case, d):
@@ -244,7 +246,8 @@ def differences(case):
 
 
 def judge(case):
-    if case.rsync.code == 2:  # protocol incompatibility: its own, with hard links that filters leave out
+    # protocol incompatibility: its own, with hard links that filters leave out; and what it does not take without -r
+    if case.rsync.code == 2 or "does not work without --recursive" in case.rsync.words:
         return
     for difference in differences(case):
         if not any(rule(case, difference) for rule in DOCUMENTED):
@@ -374,7 +377,7 @@ class Story:
         if len(case.command.sources) > 1:  # which of them makes the target's folder, and gives it its time
             lines = [[line for line in each if not line.endswith(b" ./")] for each in lines]
         for what, each, other in (("told, and not done", *lines), ("done, and not told", *reversed(lines))):
-            unread = case.command.has("-c", "-I") and each is lines[0]  # content is not read by -n, as the manual says
+            unread = case.command.has("-c", "-I", "--no-times") and each is lines[0]  # content is not read by -n, as the manual says
             yield from (("dry", f"{what}: {line!r}") for line in each if line not in other and not (unread and line[2:11] == b"........."))
         if told.meaning != case.haul.meaning:
             yield "dry", f"exit code {told.code} told, then {case.haul.code}: {told.words[-300:]}"

@@ -163,7 +163,7 @@ def _make_all(root, items, made):
         folder = os.path.dirname(item.path)
         if item.path in made or folder and getattr(made.get(folder), "kind", "") != "folder":
             continue
-        if item.kind == "hard" and item.text not in made:
+        if item.kind == "hard" and getattr(made.get(item.text), "kind", "folder") == "folder":
             item = replace(item, kind="file", size=10)
         _make_one(root, item)
         made[item.path] = item
