@@ -10,7 +10,11 @@ static _Atomic uint64_t later_seconds;
 
 int clock_gettime(clockid_t clock, struct timespec *out)
 {
+#ifdef SYS_clock_gettime64 /* where seconds have 64 bits and the machine 32 */
+    int result = (int)syscall(SYS_clock_gettime64, clock, out);
+#else
     int result = (int)syscall(SYS_clock_gettime, clock, out);
+#endif
     out->tv_sec += (time_t)later_seconds;
     return result;
 }
