@@ -75,12 +75,16 @@ static bool trial_goes_on(const struct lane_trial *trial)
     return trial_rate(trial) >= trial->before_rate + share / 3;
 }
 
+/* Within a quarter of a second the kernel counts some 50 ticks: that processors are busy is
+ * believed when they have been so for a second. */
 static enum lane_move trial_one_more(const struct lane_trial *trial,
                                      const struct lane_sample *sample)
 {
-    bool more = trial->lanes < trial->lanes_most && trial_is_worth_it(trial, sample) &&
-                trial_has_processor(trial, sample);
-    return more ? LANE_OPEN : LANE_REST;
+    if (trial->lanes == trial->lanes_most || !trial_is_worth_it(trial, sample))
+        return LANE_REST;
+    if (trial_has_processor(trial, sample))
+        return LANE_OPEN;
+    return trial->took_ns < DOUBT_MS * NS_PER_MS ? LANE_LOOK : LANE_REST;
 }
 
 /* A lane more can cost more than it brings: with both sides of two on four processors a push made

@@ -41,16 +41,36 @@ static void begin_at(struct lane_trial *trial, uint64_t mb_a_second, uint64_t id
     assert_int_equal(lane_trial_next(trial, &first), LANE_LOOK);
 }
 
-static void next_of_busy_processors_opens_none(void **state)
+/* Three samples of processors that are busy, at one side. */
+static struct lane_sample busy_for_a_while(struct lane_trial *trial, int side)
+{
+    struct lane_sample sample = sample_of(600, 2000);
+    lane_trial_begin(trial, LANES_MOST);
+    assert_int_equal(lane_trial_next(trial, &sample), LANE_LOOK);
+    sample.idle_permille[side] = 200;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(lane_trial_next(trial, &sample), LANE_LOOK);
+    return sample;
+}
+
+static void next_of_processors_busy_for_a_second_opens_none(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
         struct lane_trial trial;
-        struct lane_sample sample = sample_of(600, 2000);
-        lane_trial_begin(&trial, LANES_MOST);
-        assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
-        sample.idle_permille[side] = 200;
+        struct lane_sample sample = busy_for_a_while(&trial, side);
         assert_int_equal(lane_trial_next(&trial, &sample), LANE_REST);
+    }
+}
+
+static void next_of_processors_busy_for_a_moment_opens_one(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct lane_trial trial;
+        struct lane_sample sample = busy_for_a_while(&trial, side);
+        sample.idle_permille[side] = 300;
+        assert_int_equal(lane_trial_next(&trial, &sample), LANE_OPEN);
     }
 }
 
@@ -420,7 +440,8 @@ static void copies_are_as_fast_as_with_the_best_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(next_of_busy_processors_opens_none),
+        cmocka_unit_test(next_of_processors_busy_for_a_second_opens_none),
+        cmocka_unit_test(next_of_processors_busy_for_a_moment_opens_one),
         cmocka_unit_test(next_of_slow_line_opens_whatever_processors_do),
         cmocka_unit_test(next_of_unknown_processors_lets_the_rate_tell),
         cmocka_unit_test(next_near_the_end_opens_none),
