@@ -145,10 +145,13 @@ make_agents = MAKE="$(MAKE)" CC=$(call quoted,$(CC)) src/agent $(BUILD)
 agent: build
 	@+$(make_agents) $(AGENTS)
 
-# Debian packages, of what was committed; haul-agents holds what 'make agent' has built, else the one of this machine.
+# Debian packages, of what was committed; haul-agents holds what 'make agent' has built, made anew where it is older than that,
+# else the one of this machine.
 DEB := $(BUILD)/deb/haul-$(VERSION)
+AGENTS_BUILT = $(patsubst $(BUILD)/haul-agent-%,%,$(wildcard $(BUILD)/haul-agent-*))
 deb: dist
 	@$(ASKED) tests/lib/deps deb
+	@+$(if $(AGENTS_BUILT),$(MAKE) --no-print-directory agent AGENTS="$(AGENTS_BUILT)")
 	@rm -rf $(BUILD)/deb && mkdir -p $(DEB)
 	@cp $(BUILD)/haul-$(VERSION).tar.gz $(BUILD)/deb/haul_$(VERSION).orig.tar.gz
 	@tar -xf $(BUILD)/haul-$(VERSION).tar.gz -C $(BUILD)/deb && cp -r $(DEB)/.packages/debian $(DEB)/debian
