@@ -521,6 +521,14 @@ static void world_run(struct world *world, const char *path)
     assert_null(world->pump.lives.first);
 }
 
+/* Whatever does that ("make PATH") fails so, besides what was said before. */
+static void world_fails(struct world *world, const char *line, int errnum)
+{
+    assert_true(world->fail_count < NAMES_MAX);
+    world->fails[world->fail_count++] = line;
+    world->fail_errno = errnum;
+}
+
 static void world_go_far(struct world *world)
 {
     world->far = true;
@@ -596,9 +604,7 @@ static void a_folder_that_cannot_be_made_is_left_out(void **state)
         tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
         tell(world, ENTRY_FOUND, "good", FILE_REGULAR);
         tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
-        world->fails[0] = "make a/bad";
-        world->fail_count = 1;
-        world->fail_errno = EACCES;
+        world_fails(world, "make a/bad", EACCES);
         world_run(world, "a");
         assert_true(said(world, "! error a/bad"));
         assert_int_equal(world->failed_count, 1); /* and nothing of what is in it */
@@ -685,9 +691,7 @@ static void a_far_folder_that_cannot_be_made_is_left_out(void **state)
         world_go_far(world);
         tell_nested(world);
         world->walk_bytes = 4096;
-        world->fails[0] = "make a/b";
-        world->fail_count = 1;
-        world->fail_errno = EACCES;
+        world_fails(world, "make a/b", EACCES);
         world_run(world, "a");
         assert_true(said(world, "! error a/b"));
         assert_int_equal(world->failed_count, 1); /* and nothing of what is in it */
@@ -711,9 +715,7 @@ static void a_name_in_a_far_folder_that_is_lost_leads_nobody(void **state)
         tell_linked(world, "n2", 7, 3);
         tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
         world->walk_bytes = 4096;
-        world->fails[0] = "make a/b";
-        world->fail_count = 1;
-        world->fail_errno = EACCES;
+        world_fails(world, "make a/b", EACCES);
         world_run(world, "a");
         assert_int_equal(world->failed_count, 1);
         assert_int_equal(world->files_count, 1);
@@ -732,9 +734,7 @@ static void what_fails_is_told_and_the_others_go_on(void **state)
     tell(world, ENTRY_FOUND, "s2", FILE_REGULAR);
     tell(world, ENTRY_PAST, "fifo", FILE_FIFO);
     tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
-    world->fails[0] = "open a/s1";
-    world->fail_count = 1;
-    world->fail_errno = EACCES;
+    world_fails(world, "open a/s1", EACCES);
     world_run(world, "a");
     assert_true(said(world, "! error a/shut") && said(world, "! failed a/s1"));
     assert_true(said(world, "! past a/fifo") && said(world, "! file a/s2"));
@@ -910,10 +910,7 @@ static void when_the_first_name_fails_the_next_one_leads(void **state)
         tell_linked(world, "n1", 7, 3);
         tell_linked(world, "n2", 7, 3);
         tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
-        world->fails[0] = "open a/n0";
-        world->fails[1] = "link a/n2";
-        world->fail_count = 1;
-        world->fail_errno = EIO;
+        world_fails(world, "open a/n0", EIO);
         world_run(world, "a");
         assert_before(world, "commit a/n1", "link a/n2");
         assert_int_equal(world->failed_count, 1);
@@ -929,9 +926,7 @@ static void what_cannot_be_linked_is_copied(void **state)
     tell_linked(world, "n0", 7, 2);
     tell_linked(world, "n1", 7, 2);
     tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
-    world->fails[0] = "make n1";
-    world->fail_count = 1;
-    world->fail_errno = EMLINK;
+    world_fails(world, "make n1", EMLINK);
     world_run(world, "");
     assert_int_equal(world->failed_count, 0);
     assert_int_equal(world->files_count, 2);
@@ -1058,9 +1053,7 @@ static void the_source_goes_only_after_the_commit(void **state)
     (void)state;
     tell(world, ENTRY_FOUND, "s1", FILE_REGULAR);
     world->wish.tour.remove_source = true;
-    world->fails[0] = "remove s1";
-    world->fail_count = 1;
-    world->fail_errno = EBUSY;
+    world_fails(world, "remove s1", EBUSY);
     world_run(world, "s1");
     assert_before(world, "commit s1", "! error s1");
     world_close(world);
@@ -1079,10 +1072,8 @@ static void links_go_from_the_source_after_a_sync(void **state)
     }
     tell(world, ENTRY_LEAVE, NULL, FILE_NONE);
     world->wish.tour.remove_source = true;
-    world->fails[0] = "remove a/l0";
-    world->fails[1] = "remove a/l255";
-    world->fail_count = 2;
-    world->fail_errno = EBUSY;
+    world_fails(world, "remove a/l0", EBUSY);
+    world_fails(world, "remove a/l255", EBUSY);
     world_run(world, "a");
     assert_before(world, "make a/l0", "sync ");
     assert_before(world, "sync ", "! error a/l0");

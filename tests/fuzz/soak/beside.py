@@ -400,11 +400,7 @@ class Story:
         return self.folder
 
     def server_pids(self):
-        try:
-            with open(self.path("pids")) as file:
-                return [int(line) for line in file]
-        except FileNotFoundError:
-            return []
+        return runner.pids_in(self.path("pids"))
 
     def journal_has_entries(self):
         return True

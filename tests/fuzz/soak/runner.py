@@ -107,6 +107,15 @@ def memory_of(pid):
         return 0
 
 
+def pids_in(path):
+    """Those that programs have written into a file, a line each."""
+    try:
+        with open(path) as file:
+            return [int(line) for line in file]
+    except OSError:
+        return []
+
+
 def _children():
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         return [int(pid) for pid in file.read().split()]

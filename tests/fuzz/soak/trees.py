@@ -179,17 +179,10 @@ class Story:
         return os.path.join(self.root, name)
 
     def server_pids(self):
-        return self.pids("pids")
+        return runner.pids_in(self.path("pids"))
 
     def link_pids(self):
-        return self.pids("links")
-
-    def pids(self, name):
-        try:
-            with open(self.path(name)) as file:
-                return [int(line) for line in file]
-        except OSError:
-            return []
+        return runner.pids_in(self.path("links"))
 
     def journal_has_entries(self):
         return True

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 import content
+import runner
 from story import DEVICE_BYTES
 
 NAME = "target"
@@ -202,11 +203,7 @@ class World:
     # --- for the runner and the model ---
 
     def server_pids(self):
-        try:
-            with open(self.path("pids")) as file:
-                return [int(line) for line in file]
-        except FileNotFoundError:
-            return []
+        return runner.pids_in(self.path("pids"))
 
     def change_source(self):
         """While it is copied. Its time moves, as for any program that writes."""
