@@ -180,9 +180,11 @@ demo: deps
 check: deps-test
 ifeq ($(ARCH),)
 	@+$(PARALLEL) tests-build agents-here
-	@tests/lib/check $(BUILD)
+	@HAUL_QEMU=$$(tests/lib/emulator $(BUILD)) tests/lib/check $(BUILD)
 else # programs of another kind of machine that this one runs, too, with the libraries of that one
 	@+$(PARALLEL) agents-here
+	@[ ! -e build/haul-agent-$(ARCH) ] || build/haul-agent-$(ARCH) -V >/dev/null || \
+	  { echo "haul: this kernel does not run programs of $(ARCH), so nothing can be checked with them" >&2; exit 1; }
 	@mkdir -p build/$(ARCH) && cp build/haul-agent* build/$(ARCH)/
 	@+cross=$$(src/cross build $(ARCH) libssh-dev++ libzstd-dev++ libcmocka-dev++ libfuse3-dev++) && eval "$$cross" && \
 	  $(MAKE) --no-print-directory check ARCH= AGENTS_HERE= BUILD=build/$(ARCH) \

@@ -42,9 +42,28 @@ far_program() { # NAME LINE...
     chmod 755 "bin/$1"
 }
 
+# The other machine is one of those. Where this kernel does not run their programs, qemu-user is the interpreter for them, in a
+# user namespace of the far side's own.
 far_is() { # MACHINE
     [ -e "$HAUL_BUILD/haul-agent-$1" ] || skip "needs the agent for $1, hence a way to Debian's archive"
     far_program uname "echo $1"
+    kernel_runs "$1" || far_emulates "$1"
+}
+
+far_emulates() { # MACHINE
+    local zeros ones header
+    [ -n "${HAUL_QEMU:-}" ] || skip "needs qemu-user: this kernel runs no programs of $1"
+    case $1 in # the class and the number of its programs' headers
+    i386) header=('\x01' '\x03') ;;
+    aarch64) header=('\x02' '\xb7') ;;
+    esac
+    zeros=$(printf '\\x00%.0s' {1..9}) ones=$(printf '\\xff%.0s' {1..8})
+    printf '%s' ":haul:M::\\x7fELF${header[0]}\\x01\\x01$zeros\\x02\\x00${header[1]}\\x00:" \
+        "$ones\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:$HAUL_QEMU/qemu-$1-static:F" >binfmt
+    printf '#!/bin/sh\n%q -t binfmt_misc x /proc/sys/fs/binfmt_misc && cat %q >/proc/sys/fs/binfmt_misc/register && exec "$@"\n' \
+        "$(command -v mount)" "$SCRATCH/binfmt" >emulated
+    chmod 755 emulated
+    sed -i "s|^exec |exec $(command -v unshare) -U -r -m $SCRATCH/emulated |" far
 }
 
 agents_there() {

@@ -85,6 +85,11 @@ become_nobody() {
     "${under[@]}" timeout 60 "$HAUL" -V >/dev/null 2>&1 || [ $? != 126 ] || skip "needs $HAUL_BUILD where others reach it"
 }
 
+# A kernel may have no 32-bit programs: those of another kind of machine are tried, by the agent for it.
+kernel_runs() { # MACHINE
+    "$HAUL_BUILD/haul-agent-$1" -V >/dev/null 2>&1 || [ $? != 126 ]
+}
+
 # A line for the person who reads the test's output, also when it passes.
 note() {
     echo "# $*" >&3
