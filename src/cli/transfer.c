@@ -81,6 +81,14 @@ static void fail(struct transfer *transfer, struct error *err)
     (void)error_take(&transfer->err, err);
 }
 
+/* The link is lost, and who has just had his turn, with so many failures before, has told that. It
+ * may have ended behind all that was asked for so far: then whoever comes next dials again, or says
+ * so, rather than nobody. */
+static bool is_over(const struct transfer *transfer, uint32_t failed_before)
+{
+    return transfer->tally.failed_count > failed_before && copy_broken(transfer->copy);
+}
+
 /* A file has had its turn. Whatever is no success is told, and counts, as a failure. */
 static void ended(struct transfer *transfer, const struct outcome *outcome, struct error *err)
 {
@@ -353,10 +361,13 @@ static void copy_trees(struct transfer *transfer)
     else if (operands->trees_count > 0)
         keep_files(transfer, &trees);
     for (uint32_t i = first; result == 0 && i < operands->sources_count; i++) {
-        if (transfer->interrupted || copy_broken(transfer->copy))
+        uint32_t failed_before = transfer->tally.failed_count;
+        if (transfer->interrupted)
             break;
         show_file(transfer, i + 1, operands->sources[i]);
         copy_tree(transfer, &trees, i);
+        if (is_over(transfer, failed_before))
+            break;
     }
     trees_close(&trees);
     if (transfer->held_back == 0)
@@ -559,6 +570,7 @@ static void leave_sources(struct transfer *transfer)
 {
     for (uint32_t i = 0; transfer->left && i < turns_count(transfer); i++) {
         ERROR_UNSET(err);
+        uint32_t failed_before = transfer->tally.failed_count;
         const char *source = source_of(transfer, i);
         AUTO_FREE char *target = operands_target(&transfer->operands, source);
         if (transfer->left[i].kind == OUTCOME_NONE) /* it has failed */
@@ -573,7 +585,7 @@ static void leave_sources(struct transfer *transfer)
             (void)copy_leave(transfer->copy, &transfer->left[i], source, target, &err);
         if (error_is_set(&err))
             fail(transfer, &err);
-        if (copy_broken(transfer->copy))
+        if (is_over(transfer, failed_before))
             return;
     }
 }
@@ -599,20 +611,18 @@ static void copy_all(void *argument)
     if (transfer->operands.sources_count == 0)
         verify_manifest(transfer);
     transfer->started_ns = clock_now_ns();
-    for (uint32_t i = 0; i < turns_count(transfer); i++) {
-        uint32_t failed_count = transfer->tally.failed_count;
+    bool over = false;
+    for (uint32_t i = 0; !over && i < turns_count(transfer); i++) {
+        uint32_t failed_before = transfer->tally.failed_count;
         begin_more(transfer);
         if (i == transfer->begun_count)
             break;
         show_file(transfer, i + 1, source_of(transfer, i));
         collect_one(transfer, i);
-        /* The connection may have ended after all of this file was there: then the next one says
-         * so, rather than nobody. */
-        bool failed = transfer->tally.failed_count > failed_count;
-        if (failed && copy_broken(transfer->copy))
-            break;
+        over = is_over(transfer, failed_before);
     }
-    copy_trees(transfer);
+    if (!over)
+        copy_trees(transfer);
     leave_sources(transfer);
     if (transfer->units && transfer->tally.failed_count == 0 && !transfer->interrupted &&
         units_end(transfer->units, transfer->copy, &err) < 0)
@@ -636,13 +646,14 @@ static int run(struct transfer *transfer, struct error *err)
 
 /* How to go on, and from where: of a copy that has lost the other side only the last checkpoint is
  * certain. */
-static void print_resume(const struct transfer *transfer)
+static void print_resume(const struct transfer *transfer, int code)
 {
     const struct receipt *receipt = &transfer->sum;
     char there[TEXT_NUMBER_BYTES], total[TEXT_NUMBER_BYTES];
     uint64_t bytes = receipt->bytes_durable + receipt->bytes_holes;
     bool lost = transfer->copy && copy_broken(transfer->copy);
-    if (transfer->verify || plans(transfer) || !transfer->copy || !(transfer->interrupted || lost))
+    bool rest = code != EXIT_CODE_DONE && (transfer->interrupted || lost);
+    if (transfer->verify || plans(transfer) || !transfer->copy || !rest)
         return;
     if (receipt->piped) {
         log_note("a pipe cannot be gone on with: the same command begins again");
@@ -718,7 +729,7 @@ static void print_end(struct transfer *transfer, int code)
     bool begun = single(transfer) && sum->outcome.kind != OUTCOME_NONE;
     if (failed && !begun && (single(transfer) || options->json))
         sum->outcome = transfer->outcome;
-    print_resume(transfer);
+    print_resume(transfer, code);
     if (options->json)
         receipt_json(stdout, sum, "receipt", code, error_words(&sum->outcome, &transfer->err));
     else if (single(transfer) && !failed)

@@ -126,11 +126,13 @@ static bool is_wished(const struct walk_wish *wish, enum file_kind kind)
     }
 }
 
-/* A folder; whole: with all that is in it, which follows. */
+/* A folder; whole: with all that is in it, which follows. Where it lies tells whether it is the
+ * target, by whatever host that was named. */
 static void tell_enter(struct walk *walk, const char *name, const struct stat *st, bool whole)
 {
     struct entry entry = {.type = ENTRY_ENTER, .name = name, .complete = whole};
     file_facts_from_stat(&entry.facts, st);
+    evidence_take_place(&entry.facts, st);
     tell_owners(walk, &entry.facts);
     tell(walk, entry);
 }

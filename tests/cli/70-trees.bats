@@ -299,15 +299,29 @@ again() { # ARGUMENT...
     same source/d/large target/d/large
 }
 
+# Also where one machine has two names.
 @test "a tree is never copied into itself" {
-    mkdir -p source/in
-    echo x >source/file
-    copy -a source source/in
-    expect_status 23
-    expect_words 'source/in: .*itself'
-    [ -e source/in/source/file ] && [ ! -e source/in/source/in/source ]
-    copy -a source/ source
-    expect_status 23
+    local way there target
+    far_is_here
+    for way in here push pull; do
+        case $way in
+        here) there='' target='' ;;
+        push) there='' target=far:$PWD/ ;;
+        pull) there=far:$PWD/ target='' ;;
+        esac
+        rm -rf source && mkdir -p source/in
+        echo x >source/file
+        copy "${far[@]}" -a "${there}source" "${target}source/in"
+        expect_status 23
+        expect_words 'source/in: .*itself'
+        [ -e source/in/source/file ] && [ ! -e source/in/source/in ] || { echo "$way"; return 1; }
+        copy "${far[@]}" -a "${there}source/" "${target}source/new"
+        expect_status 23
+        expect_words 'source/new: .*itself'
+        [ ! -e source/new/new ] || { echo "$way"; return 1; }
+        copy "${far[@]}" -a "${there}source/" "${target}source"
+        expect_status 23
+    done
 }
 
 @test "--remove-source-files takes what is durable, and leaves folders" {
@@ -403,6 +417,25 @@ same_names() {
     copied -a --delete --remove-source-files source/ target/
     diff -r kept target
     [ -z "$(find source -type f)" ]
+}
+
+# The removal of the first one takes a second, and the far side ends within it.
+@test "--remove-source-files takes all that is durable, also when the link is lost behind the last file" {
+    requires strace
+    local name status=0
+    printf '#!/bin/sh\necho $$ >%q\nexec %q --server\n' "$SCRATCH/pid" "$HAUL" >here
+    chmod 755 here
+    mkdir target
+    for name in a b c; do random_file "$name" 5000; done
+    env ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -qq -o trace -e trace=unlinkat -e inject=unlinkat:delay_exit=1000000 \
+        "$HAUL" -q -e "$SCRATCH/here" --remove-source-files a b c "far:$PWD/target/" 2>err 3>&- &
+    waits_until 60 eval '[ ! -e a ]'
+    kill -9 "$(cat pid)"
+    wait $! || status=$?
+    expect_status 0
+    expect "what is at the source" "$(ls a b c 2>/dev/null)" ""
+    expect "what is at the target" "$(ls target | xargs)" "a b c"
+    expect "what was said" "$(cat err)" ""
 }
 
 # Here, there, and from there: renamed, several in a folder, and what is up to date.
