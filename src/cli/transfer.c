@@ -208,6 +208,7 @@ static bool begin_one(struct transfer *transfer)
         .target_path = path,
         .unjournalled =
             transfer->operands.target_empty && !transfer->options->wish.file.journal_path,
+        .target_absent = transfer->operands.target_made && transfer->options->wish.dry_run,
     };
     if (transfer->units)
         units_part(transfer->units, &part);
@@ -266,6 +267,13 @@ static void collect_one(struct transfer *transfer, uint32_t number)
 
 /* ---- trees ---- */
 
+/* What came of it, or of a part of it. */
+static void add_tree(struct transfer *transfer, struct outcome outcome)
+{
+    transfer->outcome = transfer->tree_begun ? outcome_add(transfer->outcome, outcome) : outcome;
+    transfer->tree_begun = true;
+}
+
 static void tree_event(struct transfer *transfer, const struct tour_event *event,
                        const struct receipt *receipt)
 {
@@ -297,9 +305,7 @@ static void tree_event(struct transfer *transfer, const struct tour_event *event
     }
     if (outcome_good(&receipt->outcome))
         receipt_add(&transfer->sum, receipt);
-    transfer->outcome =
-        transfer->tree_begun ? outcome_add(transfer->outcome, receipt->outcome) : receipt->outcome;
-    transfer->tree_begun = true;
+    add_tree(transfer, receipt->outcome);
 }
 
 static void copy_tree(struct transfer *transfer, const struct trees *trees, uint32_t at)
@@ -310,10 +316,15 @@ static void copy_tree(struct transfer *transfer, const struct trees *trees, uint
     struct receipt receipt;
     ERROR_UNSET(err);
     transfer->tree_begun |= transfer->ended_count > 0 || transfer->tally.failed_count > 0;
-    if (trees_begin(trees, at, broken, &err) < 0 ||
-        (plans(transfer) && units_plan_tree(transfer->units, trees->sources[at].root.path,
-                                            transfer->operands.target.path, &err) < 0)) {
+    int begun = trees_begin(trees, at, broken, &err);
+    if (begun > 0 && plans(transfer) &&
+        units_plan_tree(transfer->units, trees->sources[at].root.path,
+                        transfer->operands.target.path, &err) < 0)
+        begun = -EIO;
+    if (begun < 0) {
         fail(transfer, &err);
+    } else if (begun == 0) {
+        add_tree(transfer, outcome_skipped("there is no such target (--existing)"));
     } else {
         atomic_store(&transfer->watch.progress, copy_progress(transfer->copy));
         do {
@@ -477,13 +488,14 @@ static int expand_there(struct transfer *transfer, struct error *err)
  * folders of the only one, too. */
 static int make_target(struct transfer *transfer, struct error *err)
 {
-    const struct operands *operands = &transfer->operands;
+    struct operands *operands = &transfer->operands;
     const struct copy_wish *wish = &transfer->options->wish;
     AUTO_FREE char *folder = NULL;
     AUTO_FREE char *name = NULL;
     const char *path = operands->target.path;
     struct facts facts;
-    if (!operands->target_missing || operands->sources_count == operands->trees_count)
+    if (!operands->target_missing || operands->sources_count == operands->trees_count ||
+        wish->choice.existing) /* then none of them is copied, either */
         return 0;
     if (!operands->target_folder && !wish->tour.mkpath)
         return 0;
@@ -491,6 +503,7 @@ static int make_target(struct transfer *transfer, struct error *err)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", path);
     int rc = copy_make_folder(transfer->copy, operands->target_folder ? path : folder,
                               wish->tour.mkpath, &facts, err);
+    operands->target_made = rc > 0;
     return rc < 0 ? rc : 0;
 }
 
@@ -557,7 +570,7 @@ static bool leaves_open(struct transfer *transfer, struct error *err)
 {
     const struct copy_wish *wish = &transfer->options->wish;
     uint32_t count = turns_count(transfer);
-    if (!wish->tour.remove_source || wish->dry_run || count == 0)
+    if (!wish->tour.remove_source || count == 0)
         return true;
     transfer->left = calloc(count, sizeof(*transfer->left));
     if (!transfer->left)

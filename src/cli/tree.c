@@ -181,6 +181,13 @@ int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct erro
     const char *target = trees->operands->target.path;
     struct facts facts = trees->operands->target_facts;
     int made = 0, result = 0;
+    if (facts.kind != FILE_FOLDER && trees->wish->choice.existing) {
+        result = copy_describe(copy, true, target, &facts, err);
+        if (result == 0 && facts.kind == FILE_NONE)
+            log_verbose("%s: there is no such target (--existing)", target);
+        if (result < 0 || facts.kind == FILE_NONE)
+            return result;
+    }
     if (facts.kind != FILE_FOLDER) /* as it was when the run began */
         made = result = copy_make_folder(copy, target, trees->wish->tour.mkpath, &facts, err);
     struct tour_start start = {
@@ -188,6 +195,8 @@ int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct erro
         .path = trees->sources[at].name,
         .target_absent = made > 0 && trees->wish->dry_run,
         .target_fresh = made > 0,
+        .target_made = made > 0 || trees->operands->target_made,
+        .nearest = made > 0 ? copy_nearest(copy) : NULL,
         .broken = broken,
         .sources = trees->sources,
         .sources_count = trees->count,
@@ -195,7 +204,9 @@ int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct erro
     };
     if (made > 0 && !start.target_absent)
         result = copy_describe(copy, true, target, &start.target, err);
-    return result < 0 ? result : copy_tour(copy, &start, err);
+    if (result >= 0)
+        result = copy_tour(copy, &start, err);
+    return result < 0 ? result : 1;
 }
 
 /* ---- what is said ---- */

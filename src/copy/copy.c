@@ -84,8 +84,10 @@ struct copy {
     bool redials;         /* a lost link is dialled again ... */
     uint32_t dials_count; /* ... and was, so often since something was made last */
     struct tour *tour;
-    struct tour_links *links; /* -H: of all tours */
-    struct tour_moved *moved; /* --remove-source-files: of all sources, where that matters */
+    struct tour_links *links;    /* -H: of all tours */
+    struct tour_moved *moved;    /* --remove-source-files: of all sources, where that matters */
+    struct tour_shared *shared;  /* of all sources, where there are several */
+    struct life_nearest nearest; /* -n: what would be made first; its path is owned, or NULL */
     struct progress tour_progress;
     char *shown[2];                               /* by role: paths of its last event */
     struct error errors[2 * COPY_FILES_MAX];      /* of the files; no page before a failure */
@@ -293,6 +295,7 @@ static void copy_close_trees(struct copy *copy)
     tour_close(copy->tour);
     tour_links_close(copy->links);
     tour_moved_close(copy->moved);
+    tour_shared_close(copy->shared);
 }
 
 void copy_close(struct copy *copy)
@@ -303,10 +306,12 @@ void copy_close(struct copy *copy)
     slab_close(&copy->pool.slab);
     while (copy->files_count > 0)
         copy_let_go(copy);
-    if (copy->tour || copy->links || copy->moved) /* else their code is not in memory, either */
+    /* Else their code is not in memory, either. */
+    if (copy->tour || copy->links || copy->moved || copy->shared)
         copy_close_trees(copy);
     free(copy->shown[SIDE_SOURCE]);
     free(copy->shown[SIDE_TARGET]);
+    free((char *)copy->nearest.path);
     if (copy->memory)
         ask_memory_close(copy->memory);
     kernel_memory_close(&copy->kernel);
@@ -814,6 +819,8 @@ bool copy_begin_part(struct copy *copy, const struct copy_part *part)
                                 .part_end = part->end,
                                 .there = part->there,
                                 .unjournalled = part->unjournalled,
+                                .target_absent = part->target_absent,
+                                .nearest = part->target_absent ? copy_nearest(copy) : NULL,
                             });
 }
 
@@ -1008,6 +1015,7 @@ static int copy_call(struct copy *copy, struct life_call *call, const struct job
 {
     struct life_start start = {
         .kind = LIFE_CALL,
+        .dry = copy->wish.dry_run,
         .role = call->role,
         .source_path = name,
         .target_path = name,
@@ -1065,7 +1073,8 @@ int copy_leave(struct copy *copy, const struct copy_left *left, const char *sour
                  pipe_shown(source_path));
         return 0;
     }
-    int result = left->kind == OUTCOME_UP_TO_DATE ? copy_settle(copy, left, target_path, err) : 0;
+    bool settles = left->kind == OUTCOME_UP_TO_DATE && !copy->wish.dry_run;
+    int result = settles ? copy_settle(copy, left, target_path, err) : 0;
     if (result == 0 && !text_split_path(source_path, &folder, &name))
         result =
             error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", source_path);
@@ -1091,9 +1100,25 @@ static int copy_make_one(struct copy *copy, const char *folder, const char *name
     struct life_call make = {.role = SIDE_TARGET, .op = SIDE_MAKE};
     struct life_call adjust = {.role = SIDE_TARGET, .op = SIDE_ADJUST};
     int result = copy_call(copy, &make, &root, name, &facts, err);
-    if (result == 0)
+    if (result == 0 && !copy->wish.dry_run)
         result = copy_call(copy, &adjust, &root, name, &facts, err);
     return result < 0 ? result : 1;
+}
+
+const struct life_nearest *copy_nearest(const struct copy *copy)
+{
+    return copy->nearest.path ? &copy->nearest : NULL;
+}
+
+/* What is to be in it is asked about by its name, once it could be made. */
+static int copy_note_nearest(struct copy *copy, const char *folder, const char *name,
+                             struct error *err)
+{
+    free((char *)copy->nearest.path);
+    copy->nearest.path = text_join_path(folder, name);
+    return copy->nearest.path
+               ? 0
+               : error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", name);
 }
 
 int copy_make_way(struct copy *copy, const struct job_root *root, const char *path,
@@ -1132,9 +1157,11 @@ int copy_make_folder(struct copy *copy, const char *path, bool parents, struct f
     else if (result == 0 && above.kind != FILE_FOLDER)
         result = error_set_class(err, ERROR_FILE, ENOENT,
                                  "%s: no such folder (--mkpath makes all of them)", folder);
-    if (result < 0 || copy->wish.dry_run)
-        return result < 0 ? result : 1;
-    return copy_make_one(copy, folder, name, err);
+    if (result < 0 || (result > 0 && copy->wish.dry_run)) /* nor is the one that it would be in */
+        return result;
+    if (copy->wish.dry_run)
+        result = copy_note_nearest(copy, folder, name, err);
+    return result < 0 ? result : copy_make_one(copy, folder, name, err);
 }
 
 static struct tour_moved *copy_notes_moved(struct copy *copy)
@@ -1159,12 +1186,15 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
     if (wish->remove_source && (wish->delete || wish->force || start->sources_count > 1) &&
         !copy_notes_moved(copy))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with a tree");
+    if (start->sources_count > 1 && !copy->shared)
+        copy->shared = tour_shared_open();
     const struct tour_config config = {
         .run = &copy->run,
         .chunk_bytes = copy->lanes[0]->chunk_bytes,
         .numbers = &copy->jobs_count,
         .links = copy->links,
         .moved = copy->moved,
+        .shared = copy->shared,
         .removed_count = &copy->removed_count,
         .progress = &copy->tour_progress,
         .redials = &copy->redials,

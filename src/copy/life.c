@@ -239,6 +239,7 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
     }
     if (start->kind == LIFE_CALL) {
         life->call = start->call;
+        life->job.wish.dry = start->dry;
         life_enter(life, LIFE_CALLING);
         life->role = start->call->role;
         life->op = start->call->op;
@@ -254,6 +255,7 @@ void life_begin(struct life *life, const struct life_run *run, const struct life
         life->started_ns = start->earlier.started_ns;
     life->described[SIDE_SOURCE] = start->source != NULL;
     life->described[SIDE_TARGET] = life->target_absent = start->target_absent;
+    life->nearest = start->nearest;
     if (start->kind == LIFE_COPY)
         life_describe(life);
     else if (start->source_path || target)
@@ -564,16 +566,22 @@ static void life_is_up_to_date(struct life *life, const char *proof)
     life->progress->bytes_kept = life->progress->bytes_total;
     life_itemize(life);
     life->job.wish.dry = life->run->wish->dry_run;
+    life->job.wish.attributes[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE; /* they are those that it has */
     if (life_wants_details(life))
         life_enter(life, LIFE_DETAILING);
     else
         life_adjust(life);
 }
 
+static const uint8_t details_bits = ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS);
+
+/* Of what is copied the facts have told the rest. */
 static void life_adjusted(struct life *life)
 {
+    bool dry = life->outcome.kind == OUTCOME_DRY;
+    uint8_t looked = dry ? details_bits : (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES);
     if (life->kind == LIFE_COPY)
-        life_itemize_changed(life, (uint8_t)~ATTRIBUTE_BIT(ATTRIBUTE_TIMES));
+        life_itemize_changed(life, looked);
     life_end(life);
 }
 
@@ -663,11 +671,6 @@ static void life_described(struct life *life)
         return;
     }
     life->would = life_would(life);
-    if (life->target_absent) { /* nor is its folder: there is nothing to look at */
-        life->outcome = outcome_dry(life->error);
-        life_end(life);
-        return;
-    }
     life->job.wish.dry = true;
     life->job.wish.preallocate = life_preallocates(life);
     life_enter(life, LIFE_PROBING_SOURCE);
@@ -714,17 +717,36 @@ static void life_looked(struct life *life)
     }
 }
 
+/* Is there anything to look at? */
+static bool life_probes_target(struct life *life)
+{
+    if (life->result < 0 || (life->target_absent && !life->nearest))
+        return false;
+    if (life->nearest && !life->found)
+        life->found = calloc(1, sizeof(*life->found));
+    if (life->nearest && !life->found)
+        life_note_failure(life, error_set_class(life->error, ERROR_MEMORY, ENOMEM, "no memory"),
+                          life->error, false);
+    return life->result == 0;
+}
+
 /* -n: what a run would begin with, an error perhaps. */
 static void life_probed(struct life *life, const struct slot *slot)
 {
     if (slot->result < 0)
         life_note_failure(life, slot->result, slot->error, false);
-    if (life->result == 0 && life->state == LIFE_PROBING_SOURCE) {
+    if (life->state == LIFE_PROBING_SOURCE && life_probes_target(life)) {
         life_enter(life, LIFE_PROBING_TARGET);
         return;
     }
     life->outcome = outcome_dry(life->error);
-    life_end(life);
+    bool old = life->job.facts[SIDE_TARGET].kind == FILE_REGULAR && !life->job.wish.no_inplace;
+    if (life->result < 0 || !old) /* a new one has nothing that could be another one */
+        life_end(life);
+    else if (life_wants_details(life))
+        life_enter(life, LIFE_DETAILING);
+    else
+        life_enter(life, LIFE_ADJUSTING);
 }
 
 void life_admit(struct life *life)
@@ -1382,7 +1404,7 @@ static void life_committed(struct life *life)
         life->proof.options_kept = life_options_kept(life);
         if (life->progress->bytes_kept == life->progress->bytes_total)
             life_itemize_kept(life);
-        life_itemize_changed(life, ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS));
+        life_itemize_changed(life, details_bits);
         life_note_links(life);
         bool keeps = !life_pipes(life, SIDE_TARGET);
         life->outcome = keeps ? outcome_durable(&life->proof, life->error)
@@ -1397,6 +1419,21 @@ static void life_committed(struct life *life)
 }
 
 /* ---- the switch ---- */
+
+/* Its own place is not there yet; and back. */
+static void life_swap_nearest(struct life *life)
+{
+    struct job *job = &life->job;
+    bool asks = life->kind != LIFE_CALL && life->state == LIFE_PROBING_TARGET && life->nearest;
+    if (!asks)
+        return;
+    struct life_nearest *own = &life->found->own;
+    const struct life_nearest *to = own->path ? own : life->nearest, was = *to;
+    *own = own->path ? (struct life_nearest){.path = NULL}
+                     : (struct life_nearest){job->roots[SIDE_TARGET], job->target_path};
+    job->roots[SIDE_TARGET] = was.root;
+    job->target_path = was.path;
+}
 
 /* What is open and what has to be closed, after this operation. */
 static void life_note_open(struct life *life, const struct slot *slot)
@@ -1446,6 +1483,7 @@ static void life_step_failed(struct life *life, const struct slot *slot, bool lo
 
 void life_returned(struct life *life, struct slot *slot, bool lost)
 {
+    life_swap_nearest(life);
     life_note_open(life, slot);
     if (slot->result < 0 && !life_takes_failure(life, lost)) {
         life_step_failed(life, slot, lost);
@@ -1514,6 +1552,7 @@ void life_returned(struct life *life, struct slot *slot, bool lost)
 void life_prepare(struct life *life, struct slot *slot)
 {
     slot->job = &life->job;
+    life_swap_nearest(life);
     if (life->kind == LIFE_CALL && life->state == LIFE_CALLING) {
         life_call_prepare(life, slot);
         return;

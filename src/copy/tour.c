@@ -73,7 +73,7 @@ void tour_close(struct tour *tour)
     while (tour->folder) { /* others are left only where a run was broken off */
         struct tour_folder *folder = tour->folder;
         tour->folder = folder->parent;
-        free(folder->name);
+        folder_free_texts(folder);
         free(folder);
     }
     tour_links_close(tour->own_links);

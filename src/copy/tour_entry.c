@@ -15,6 +15,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- what a dry run does not find ---- */
+
+/* It is not there, nor is the folder that it is in, which the run would make. */
+static bool task_is_absent(const struct tour *tour, const struct tour_task *task)
+{
+    return task->folder ? task->folder->fresh && tour->dry : tour->start.target_absent;
+}
+
+/* NULL: there is none, or nobody can be asked. */
+static const struct life_nearest *task_nearest(const struct tour *tour,
+                                               const struct tour_task *task)
+{
+    return task->folder ? task->folder->nearest : tour->start.nearest;
+}
+
+/* What takes the place of something else is not asked about: that would be met. */
+static void folder_note_nearest(const struct tour *tour, const struct tour_task *task)
+{
+    struct tour_folder *own = task->own;
+    own->nearest = task_nearest(tour, task);
+    if (!tour->dry || own->nearest || task->made != JOB_CREATED)
+        return;
+    own->first = (struct life_nearest){tour->start.roots[SIDE_TARGET], strdup(task->path)};
+    own->nearest = own->first.path ? &own->first : NULL;
+}
+
 /* ---- files ---- */
 
 static void task_copy(struct tour *tour, struct tour_task *task)
@@ -25,6 +51,7 @@ static void task_copy(struct tour *tour, struct tour_task *task)
     start.target_absent = task->attempts == 0 &&
                           (task->folder ? task->folder->fresh
                                         : tour->start.target_fresh || tour->start.target_absent);
+    start.nearest = task_is_absent(tour, task) ? task_nearest(tour, task) : NULL;
     life_begin(&task->life, tour->config.run, &start);
     owner_names_of(tour, &task->facts, task->life.job.names);
     task_live(tour, task, STEP_COPYING);
@@ -52,11 +79,20 @@ static void folder_made(const struct tour *tour, struct tour_task *task)
     own->state = FOLDER_MADE;
     if (tour_sends_ahead(tour))
         life_note_folder(tour->config.run, task->made == JOB_CREATED);
+    bool root = !own->parent && own->name[0] == '\0';
     own->fresh = task->made == JOB_CREATED ||
-                 (task->made == JOB_CHANGED && !task->attributes) || /* something else was there */
-                 (tour->start.target_fresh && !own->parent && own->name[0] == '\0');
-    own->told = task->made != JOB_UNCHANGED;
-    own->touched = own->told || opened || task->attempts > 0 || tour_looks(tour);
+                 (task->made == JOB_CHANGED && !task->attributes); /* something else was there */
+    if (root && tour->start.target_made) /* for others, which have put something into it */
+        own->fresh = tour->start.target_fresh;
+    folder_note_nearest(tour, task);
+    bool changed = task->made != JOB_UNCHANGED;
+    bool before = shared_was_told(tour, task->path);
+    own->told = changed || before;
+    if (before)
+        task->made = JOB_UNCHANGED; /* as for who hears of it */
+    else if (changed)
+        shared_tell(tour, task->path);
+    own->touched = changed || opened || task->attempts > 0 || tour_looks(tour);
     if (folder_keeps_mode(tour))
         own->facts.mode = mode;
 }
@@ -87,6 +123,7 @@ static void folder_finished(struct tour *tour, struct tour_task *task)
     tour->touched |= changed != 0;
     changed &= folder_silent;
     if (!task->own->told && changed) { /* all that is another one */
+        shared_tell(tour, task->path);
         task->made = JOB_CHANGED;
         task->attributes = true;
         itemize_changed(task->changes, FILE_FOLDER, folder_silent, changed);
@@ -132,9 +169,12 @@ static void task_made(struct tour *tour, struct tour_task *task)
         folder_made(tour, task);
     if (task->leads && (task->link->path = strdup(task->path)))
         task->link->state = LINK_THERE;
+    if (task->leads)
+        task->link->anew = tour->dry && task->made == JOB_CHANGED && !task->attributes;
     tour->unblock |= task->own || task->leads;
-    bool leaves = tour->wish->tour.remove_source && !task->own && !tour->dry;
-    task_tell(tour, task, TOUR_MADE, task->own ? STEP_LISTING : leaves ? STEP_SETTLING : STEP_FREE);
+    bool leaves = tour->wish->tour.remove_source && !task->own;
+    enum tour_step leaving = tour->dry ? STEP_LEAVING : STEP_SETTLING;
+    task_tell(tour, task, TOUR_MADE, task->own ? STEP_LISTING : leaves ? leaving : STEP_FREE);
 }
 
 /* As far as it can be seen from here; the target's side looks again. */
@@ -186,11 +226,13 @@ static void task_dressed(struct tour *tour, struct tour_task *task)
         itemize_changed(task->changes, task->facts.kind, folder_silent, report->attributes_changed);
 }
 
-/* In a dry run nothing can be looked at in a folder that is not there. */
+/* In a dry run nothing can be looked at in a folder that is not there; but whether it could be made
+ * can be, in the nearest one that is. */
 static void task_make(struct tour *tour, struct tour_task *task)
 {
-    bool absent = task->folder ? task->folder->fresh && tour->dry : tour->start.target_absent;
-    if (absent) {
+    bool absent = task_is_absent(tour, task);
+    const struct life_nearest *nearest = absent ? task_nearest(tour, task) : NULL;
+    if (absent && (task->own || task->hard || !nearest)) {
         task->made = JOB_CREATED;
         life_begin(&task->life, tour->config.run,
                    &(struct life_start){
@@ -199,6 +241,10 @@ static void task_make(struct tour *tour, struct tour_task *task)
         return;
     }
     task_call(tour, task, STEP_MAKING, SIDE_TARGET, SIDE_MAKE);
+    if (nearest) {
+        task->life.job.roots[SIDE_TARGET] = nearest->root;
+        task->life.job.target_path = nearest->path;
+    }
     if (task->own && tour_sends_ahead(tour)) {
         task->own->state = FOLDER_COMING;
         tour->unblock = true;
@@ -267,7 +313,10 @@ static void task_make_returned(struct tour *tour, struct tour_task *task)
         task_fail(tour, task, life->error);
     } else {
         bool root = task->own && !task->own->parent && task->path[0] == '\0';
-        task->made = root && tour->start.target_fresh ? JOB_CREATED : life->job.made;
+        bool new = (root && tour->start.target_made) || task_is_absent(tour, task);
+        task->made = new ? JOB_CREATED : life->job.made;
+        if (task->hard && task->link->anew && task->made == JOB_UNCHANGED)
+            task->made = JOB_CHANGED;
         if (task->made != JOB_CREATED)
             task->before = life->job.facts[SIDE_TARGET];
         task_dress(tour, task);
@@ -280,14 +329,14 @@ static void task_make_returned(struct tour *tour, struct tour_task *task)
  * file system of the root that is not known to be durable, and stays. */
 static enum tour_step task_leaves(const struct tour *tour, const struct life *life)
 {
-    if (!tour->wish->tour.remove_source || tour->dry)
+    if (!tour->wish->tour.remove_source)
         return STEP_FREE;
-    if (life->outcome.kind == OUTCOME_DURABLE)
+    if (life->outcome.kind == OUTCOME_DURABLE || life->outcome.kind == OUTCOME_DRY)
         return STEP_LEAVING;
     if (life->outcome.kind != OUTCOME_UP_TO_DATE)
         return STEP_FREE;
     if (life->job.facts[SIDE_TARGET].device == tour->start.target.device)
-        return STEP_SETTLING;
+        return tour->dry ? STEP_LEAVING : STEP_SETTLING;
     log_note("%s: stays at the source: it was at the target, on another file system than the "
              "folder, and is not known to be durable",
              life->job.source_path);
@@ -316,6 +365,7 @@ static void task_copied(struct tour *tour, struct tour_task *task)
         task_lost(tour, task);
     } else if (task->leads && (task->link->path = strdup(task->path))) {
         task->link->state = LINK_THERE;
+        task->link->anew = life->outcome.kind == OUTCOME_DRY && life->job.wish.no_inplace;
         tour->unblock = true;
     }
     if (life->outcome.kind != OUTCOME_UP_TO_DATE && !skipped)
@@ -349,7 +399,7 @@ static void task_left(struct tour *tour, struct tour_task *task)
         task_fail(tour, task, task->life.error);
         return;
     }
-    if (tour->wish->tour.names)
+    if (tour->wish->tour.names && !tour->dry)
         names_leave_out(tour->wish->tour.names, task->path);
     task_end(tour, task);
 }

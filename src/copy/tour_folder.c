@@ -78,10 +78,16 @@ struct tour_folder *folder_enter(struct tour *tour, const struct entry *entry)
     return folder;
 }
 
+void folder_free_texts(struct tour_folder *folder)
+{
+    free((char *)folder->first.path);
+    free(folder->name);
+}
+
 static void folder_free(struct tour *tour, struct tour_folder *folder)
 {
     struct tour_folder *parent = folder->parent;
-    free(folder->name);
+    folder_free_texts(folder);
     free(folder);
     tour->folders_count--;
     if (parent)

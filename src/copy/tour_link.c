@@ -58,6 +58,7 @@ static int link_put(struct tour_links *links, const struct tour_link *link)
     bytes_put_u32(&out, link->left);
     bytes_put_u32(&out, link->before);
     bytes_put_u32(&out, link->led);
+    bytes_put_u32(&out, link->anew);
     if (link->path)
         bytes_put_raw(&out, link->path, strlen(link->path) + 1);
     return out.failed ? -EMSGSIZE : spill_put(links->spill, key, bytes, (uint32_t)out.length);
@@ -79,6 +80,7 @@ static int link_get(struct tour_links *links, const struct facts *facts, struct 
     link->left = bytes_get_u32(&in);
     link->before = bytes_get_u32(&in);
     link->led = bytes_get_u32(&in) != 0;
+    link->anew = bytes_get_u32(&in) != 0;
     if (in.failed || (uint32_t)length == in.position)
         return in.failed ? -EIO : 0;
     link->path = strdup((const char *)bytes + in.position);

@@ -190,10 +190,7 @@ static void folder_take(struct tour *tour, struct tour_task *task, enum file_kin
     ++*tour->config.removed_count;
     task->gone_kind = kind;
     task->call = (struct life_call){.bytes = NULL};
-    if (tour->dry)
-        task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
-    else
-        task_call(tour, task, STEP_REMOVING, SIDE_TARGET, SIDE_REMOVE);
+    task_call(tour, task, STEP_REMOVING, SIDE_TARGET, SIDE_REMOVE);
 }
 
 /* All names of this folder have had their turn. */
@@ -396,20 +393,23 @@ void folder_removed(struct tour *tour, struct tour_task *task)
     int result = task->life.result;
     if (result < 0 && result != -ENOENT) {
         --*tour->config.removed_count;
-        now->kept++;
+        now->kept += !tour->dry; /* as all are */
         now->keeps = true;
         *task->error = *task->life.error;
         task_tell(tour, task, TOUR_FAILED, STEP_REMOVING);
         return;
     }
-    tour->touched = task->own->touched = now->thinned = true;
+    if (!tour->dry)
+        tour->touched = task->own->touched = now->thinned = true;
     task_tell(tour, task, TOUR_REMOVED, STEP_REMOVING);
 }
 
 /* What was removed, and what was not, is counted once. In a dry run all is as it was listed. */
 void folder_restart(struct tour *tour, struct tour_task *task)
 {
-    if (task->step == STEP_REMOVING || task->step == STEP_MISSED)
+    if (task->step == STEP_REMOVING && tour->dry)
+        task_call(tour, task, STEP_REMOVING, SIDE_TARGET, SIDE_REMOVE);
+    else if (task->step == STEP_REMOVING || task->step == STEP_MISSED)
         task_call(tour, task, STEP_MISSED, SIDE_TARGET, SIDE_DESCRIBE);
     else if (tour->dry && task->step != STEP_SHARING)
         folder_list(tour, task);

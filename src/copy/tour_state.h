@@ -38,6 +38,8 @@ struct tour_folder {
     bool finished;            /* its attributes are under way, or there is nothing to be done */
     bool holds;               /* something in it leaves its source, and that was noted */
     struct tour_folder *next; /* of those that wait for a task to be finished by */
+    const struct life_nearest *nearest; /* -n: it is not there; who is asked about what is in it */
+    struct life_nearest first; /* that, if it is the first that is not; its path is owned */
 };
 
 /* A file with several names. */
@@ -56,6 +58,7 @@ struct tour_link {
         LINK_THERE,   /* the others become links to `path` */
     } state;
     char *path;   /* owned */
+    bool anew;    /* -n: in a run it would be another file than the one that has its names now */
     bool spilled; /* it was in the spill, and is there still, as it was then */
 };
 
@@ -262,6 +265,7 @@ struct tour_folder *folder_enter(struct tour *tour, const struct entry *entry);
 void folder_leave(struct tour *tour);
 /* One thing less is under way in it; the last one makes it due to be finished. */
 void folder_release(struct tour *tour, struct tour_folder *folder);
+void folder_free_texts(struct tour_folder *folder);
 /* A folder in it is being finished, by a task: nothing of that depends on what is done to it. */
 void folder_send_ahead(struct tour *tour, struct tour_folder *folder, struct tour_task *task);
 void folder_catch_up(struct tour_folder *folder, struct tour_task *task); /* that has ended */
@@ -346,6 +350,12 @@ bool moved_holds(const struct tour *tour, const char *path);
 bool task_claim(struct tour *tour, struct tour_task *task);
 /* Which has it, so this one stays; or that is not known, and it has failed. false: go on. */
 bool task_yields(struct tour *tour, struct tour_task *task);
+
+/* tour_shared.c: folders that several sources bring */
+
+/* An earlier tour has told what became of it; this one tells it. */
+bool shared_was_told(const struct tour *tour, const char *path);
+void shared_tell(const struct tour *tour, const char *path);
 
 /* tour_settle.c: one sync for many names */
 

@@ -14,12 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
     SET_ID_BITS = S_ISUID | S_ISGID,
     GROUPS_MAX = 65536,
+    /* statx(2) as the kernel lays it out: not every C library has it. */
+    STATX_BYTES = 256,
+    STATX_ATTRIBUTES_AT = 0x08,
+    STATX_IMMUTABLE = 0x10,
+    STATX_APPEND = 0x20,
     SYS_FCHMODAT2 = 452, /* glibc 2.39 */
 };
 
@@ -250,6 +256,53 @@ static bool asked_for(enum attribute attribute, const struct attributes *wanted)
     return wanted->wish[attribute] >= ATTRIBUTE_ARCHIVE;
 }
 
+/* A read-only mount, or what chattr(1) has fixed: no call changes anything there. */
+static int fixed(int fd)
+{
+    _Alignas(8) uint8_t raw[STATX_BYTES] = {0};
+    struct statvfs fs;
+    uint64_t attributes;
+    if (fstatvfs(fd, &fs) == 0 && fs.f_flag & ST_RDONLY)
+        return EROFS;
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, raw) != 0)
+        return 0;
+    memcpy(&attributes, raw + STATX_ATTRIBUTES_AT, sizeof(attributes));
+    return attributes & (STATX_IMMUTABLE | STATX_APPEND) ? EPERM : 0;
+}
+
+/* Would the call be refused? 0, or its error. */
+static int refused(int fd, enum attribute attribute, const struct attributes *wanted,
+                   const struct stat *now)
+{
+    char link[TEXT_NUMBER_BYTES];
+    bool root = geteuid() == 0, ours = root || now->st_uid == geteuid();
+    int errnum = fixed(fd);
+    if (errnum)
+        return errnum;
+    switch (attribute) {
+    case ATTRIBUTE_OWNER:
+        return root ? 0 : EPERM;
+    case ATTRIBUTE_GROUP:
+        return root || (ours && in_group(wanted->facts.gid)) ? 0 : EPERM;
+    case ATTRIBUTE_XATTRS:
+        return ours || faccessat(AT_FDCWD, text_fd_link(link, fd), W_OK, 0) == 0 ? 0 : errno;
+    default:
+        return ours ? 0 : EPERM;
+    }
+}
+
+/* What setting it does, without doing it: another owner's program is not one that runs as him. */
+static void pretend(struct stat *now, enum attribute attribute, const struct attributes *wanted)
+{
+    bool owner = attribute == ATTRIBUTE_OWNER, group = attribute == ATTRIBUTE_GROUP;
+    if (owner)
+        now->st_uid = wanted->facts.uid;
+    if (group)
+        now->st_gid = wanted->facts.gid;
+    if ((owner || group) && S_ISREG(now->st_mode))
+        now->st_mode &= ~(mode_t)(S_ISUID | (now->st_mode & S_IXGRP ? S_ISGID : 0));
+}
+
 /* A file that is being given its attributes. */
 struct attribute_file {
     int fd;
@@ -285,11 +338,17 @@ static int attribute_apply(struct attribute_file *file, enum attribute attribute
     bool near = row->right(fd, now, &wanted), lost = false;
     if (!near ||
         (!file->look && attribute == ATTRIBUTE_TIMES && !times_exact(now, &wanted.facts))) {
-        int errnum = file->look || row->set(fd, now, &wanted) == 0 ? 0 : errno;
+        int errnum = 0;
+        if (given->foretells)
+            errnum = refused(fd, attribute, &wanted, now);
+        else if (!file->look && row->set(fd, now, &wanted) != 0)
+            errnum = errno;
         int result = file->look ? 0 : look_at(file, err);
         if (result < 0)
             return result;
-        bool right = file->look || row->right(fd, now, &wanted);
+        if (file->look && errnum == 0)
+            pretend(&file->now, attribute, &wanted);
+        bool right = file->look ? errnum == 0 : row->right(fd, now, &wanted);
         if (right && !near)
             outcome->changed |= ATTRIBUTE_BIT(attribute);
         if (!right && outcome->lost == 0)

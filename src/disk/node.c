@@ -177,6 +177,24 @@ int node_folder_is_empty(int fd_folder, const char *name)
     return result;
 }
 
+/* What the act would meet, as far as that can be seen: 1, or -errno. */
+static int node_would(int fd_folder, const char *name, const struct node_row *row,
+                      const struct node_wish *wish, bool in_the_way)
+{
+    struct stat folder, leader;
+    bool device = row->type == S_IFBLK || row->type == S_IFCHR;
+    int room = in_the_way ? node_folder_is_empty(fd_folder, name) : 0;
+    if (room < 0)
+        return room;
+    if (faccessat(fd_folder, ".", W_OK | X_OK, 0) != 0)
+        return -errno;
+    if (device && geteuid() != 0)
+        return -EPERM;
+    bool apart = row == &hard_link && fstat(fd_folder, &folder) == 0 &&
+                 fstat(wish->fd_leader_folder, &leader) == 0 && folder.st_dev != leader.st_dev;
+    return apart ? -EXDEV : 1;
+}
+
 /* One look and, where it is needed, one act. 1: it is there, and right; 0: look again; or -errno.
  */
 static int node_attempt(int fd_folder, const char *name, const struct node_wish *wish, bool dry,
@@ -197,10 +215,8 @@ static int node_attempt(int fd_folder, const char *name, const struct node_wish 
         return 1;
     if (first)
         made->made = looked == 0 ? JOB_CHANGED : JOB_CREATED;
-    if (dry) {
-        int room = looked == 0 && S_ISDIR(now.st_mode) ? node_folder_is_empty(fd_folder, name) : 0;
-        return room < 0 ? room : 1;
-    }
+    if (dry)
+        return node_would(fd_folder, name, row, wish, looked == 0 && S_ISDIR(now.st_mode));
     if (looked == 0)
         return node_replace(fd_folder, name, row, wish, &now);
     return row->make(fd_folder, name, wish) == 0 || errno == EEXIST ? 0 : -errno;

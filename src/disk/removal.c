@@ -7,6 +7,7 @@
 #include "haul/base/text.h"
 #include "haul/disk/descent.h"
 #include "haul/disk/listing.h"
+#include "haul/disk/node.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -196,6 +197,36 @@ static int removal_begin(struct removal *removal, const char *path)
     (void)removal_try(removal, removal->fd_above, name, S_ISDIR(st.st_mode));
     removal_run(removal);
     return removal->result;
+}
+
+/* May names in this folder be removed? One of our own that is closed would be opened. */
+static int removal_may(int fd_folder, const char *name)
+{
+    struct stat st;
+    if (faccessat(fd_folder, name, W_OK | X_OK, 0) == 0)
+        return 0;
+    int result = -errno;
+    bool ours = fstatat(fd_folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == geteuid();
+    return result == -EACCES && ours && strcmp(name, ".") != 0 ? 0 : result;
+}
+
+int removal_probe(const struct place *root, const char *path, struct error *err)
+{
+    struct stat st, above;
+    const char *name = place_name(path);
+    AUTO_CLOSE int fd = place_reach_folder(root, path, O_PATH | O_DIRECTORY);
+    int result = fd < 0 ? fd : removal_may(fd, ".");
+    if (fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        result = -errno;
+    bool sticky = result == 0 && fstat(fd, &above) == 0 && above.st_mode & S_ISVTX;
+    uid_t user = geteuid();
+    if (sticky && user != 0 && user != above.st_uid && user != st.st_uid)
+        result = -EPERM;
+    if (result == 0 && S_ISDIR(st.st_mode) && node_folder_is_empty(fd, name) == -ENOTEMPTY)
+        result = removal_may(fd, name);
+    if (result < 0 && result != -ENOENT)
+        return error_set(err, -result, "%s%s: cannot be removed", place_prefix(root), path);
+    return 0;
 }
 
 int removal_of(const struct place *root, const char *path, struct error *err)

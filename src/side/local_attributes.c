@@ -189,9 +189,10 @@ static int local_adjust_to(const struct local *self, struct work *work, const ch
         local_system_changes(work->self, fd);
     }
     wanted.details = details;
+    wanted.foretells = job->wish.dry;
     if (details && details_go_on(details->packed, details->packed_bytes)) /* behind all pieces */
         wanted.wish[ATTRIBUTE_MODE] = wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE;
-    if (regular)
+    if (regular && !job->wish.dry) /* else they were asked for: it would be copied */
         wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE; /* they are what said that it is finished */
     if (regular || job->wish.dry)
         result = attributes_apply(fd, path, &wanted, true, &outcome, err);

@@ -101,12 +101,13 @@ static int entry_make(struct local *self, struct work *work, const char *path)
     AUTO_CLOSE int fd = place_reach_folder(work->place, job->target_path, flags);
     AUTO_CLOSE int fd_leader =
         job->hard_link ? place_reach_folder(work->place, wish.link_text, flags) : -1;
-    if (fd < 0 || (job->hard_link && fd_leader < 0))
+    bool to_come = job->wish.dry && fd_leader == -ENOENT; /* a run would have made it by now */
+    if (fd < 0 || (job->hard_link && fd_leader < 0 && !to_come))
         return error_set(work->slot->error, fd < 0 ? -fd : -fd_leader,
                          "%s: its folder cannot be opened", path);
     if (job->hard_link) {
-        wish.fd_leader_folder = fd_leader;
-        wish.leader_name = place_name(wish.link_text);
+        wish.fd_leader_folder = to_come ? fd : fd_leader;
+        wish.leader_name = to_come ? "" : place_name(wish.link_text);
     }
     local_system_changes(self, fd);
     int result = node_make(fd, place_name(job->target_path), &wish, job->wish.dry, &made);
@@ -132,7 +133,7 @@ int local_make(struct local *self, struct work *work)
     if (work->place && job->target_path[0] == '\0')
         return entry_is_root(work, path);
     result = entry_make(self, work, path);
-    if (result != -ENOTEMPTY || !job->wish.replace_folders)
+    if (result != -ENOTEMPTY || !job->wish.replace_folders || job->wish.dry)
         return result;
     result = local_remove(self, work);
     return result < 0 ? result : entry_make(self, work, path);

@@ -483,6 +483,8 @@ int local_remove(struct local *self, struct work *work)
             place_prefix(work->place), source ? job->source_path : job->target_path);
     if (result < 0)
         return result;
+    if (job->wish.dry)
+        return removal_probe(work->place, source ? job->source_path : job->target_path, err);
     local_system_changes(self, work->place->fd);
     return source ? remove_source(work) : removal_of(work->place, job->target_path, err);
 }

@@ -67,6 +67,22 @@ taken() { # ARGS...
     taken --existing
 }
 
+@test "--existing does not make the folder that the target names, either" {
+    local operands
+    mkdir tree
+    echo a >tree/file
+    for operands in "tree new" "tree/ new/" "-T tree new" "tree/file new/" "tree/file tree new" "--mkpath tree new/er" \
+        "--mkpath tree/file new/er/"; do
+        # shellcheck disable=SC2086
+        copied -a --existing $operands
+        [ ! -e new ]
+    done
+    mkdir -p new/tree
+    copied -a --existing -T tree new
+    copied -a --existing tree new
+    [ -z "$(find new -type f)" ]
+}
+
 @test "--max-size and --min-size leave out what is larger, and smaller" {
     skipped "larger" --max-size=68K
     skipped "smaller" --min-size=69K

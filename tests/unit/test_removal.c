@@ -5,6 +5,7 @@
 
 #include "haul/disk/removal.h"
 
+#include <grp.h>
 #include <sys/resource.h>
 
 static int removed(struct grove *grove, const char *path)
@@ -50,6 +51,49 @@ static void removal_of_what_may_not_go_is_an_error(void **state)
     for (size_t i = 0; i < COUNT_OF(paths); i++)
         assert_true(removed(grove, paths[i]) < 0);
     assert_true(is_there("outside/file") && is_there("root/link"));
+}
+
+static int probed(struct grove *grove, const char *path)
+{
+    grove->err.class = ERROR_NONE;
+    int result = removal_probe(&grove->root, path, &grove->err);
+    assert_int_equal(result < 0, error_is_set(&grove->err));
+    return result;
+}
+
+static int probe_as_nobody(struct grove *grove)
+{
+    CHECK(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
+    CHECK(probed(grove, "open/file") == 0);
+    CHECK(probed(grove, "open/empty") == 0);
+    CHECK(probed(grove, "open/none") == 0);
+    CHECK(probed(grove, "open/full") == -EACCES);
+    CHECK(probed(grove, "closed/file") == -EACCES);
+    CHECK(probed(grove, "sticky/file") == -EPERM);
+    return 0;
+}
+
+static void probe_of_what_may_not_go_says_so_and_changes_nothing(void **state)
+{
+    struct grove *grove = *state;
+    const char *const folders[] = {"root/open", "root/closed", "root/sticky", "root/open/empty",
+                                   "root/open/full"};
+    const char *const files[] = {"root/open/file", "root/open/full/file", "root/closed/file",
+                                 "root/sticky/file"};
+    for (size_t i = 0; i < COUNT_OF(folders); i++)
+        make_folder(folders[i]);
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        touch(files[i]);
+    assert_int_equal(chmod("root", 0755) | chmod("root/open", 0777) |
+                         chmod("root/open/full", 0755) | chmod("root/closed", 0755) |
+                         chmod("root/sticky", 01777),
+                     0);
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        assert_int_equal(probed(grove, files[i] + strlen("root/")), 0);
+    if (geteuid() == 0)
+        IN_CHILD(probe_as_nobody(grove));
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        assert_true(is_there(files[i]));
 }
 
 /* More than is read at once, in folders that are gone through again. */
@@ -185,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_GROVE(removal_of_anything_leaves_what_links_lead_to),
         IN_GROVE(removal_of_what_may_not_go_is_an_error),
+        IN_GROVE(probe_of_what_may_not_go_says_so_and_changes_nothing),
         IN_GROVE(removal_of_many_names_leaves_none),
         IN_GROVE(removal_of_many_levels_holds_some_of_them),
         IN_GROVE(removal_goes_on_behind_what_cannot_be_removed),

@@ -284,9 +284,11 @@ static void fake_do(struct fake *fake, struct slot *slot)
         slot->result = error_set(slot->error, ENOENT, "%s", line);
     if (target && slot->op != SIDE_DESCRIBE && slot->op != SIDE_OPEN)
         note(world,
-             slot->result < 0 ? "failed"
-             : job->hard_link ? "link"
-                              : op_word(slot->op),
+             slot->result < 0                           ? "failed"
+             : job->wish.dry && slot->op == SIDE_MAKE   ? "would make"
+             : job->wish.dry && slot->op == SIDE_REMOVE ? "would remove"
+             : job->hard_link                           ? "link"
+                                                        : op_word(slot->op),
              job->target_path);
     if (slot->result < 0)
         return;
@@ -310,9 +312,9 @@ static void fake_do(struct fake *fake, struct slot *slot)
             job->facts[SIDE_TARGET].kind = FILE_NONE;
         break;
     case SIDE_REMOVE:
-        if (target)
+        if (target && !job->wish.dry)
             fake_remove(world, job->target_path);
-        else
+        else if (!target)
             assert_non_null(world->gone[world->gone_count++] = strdup(job->source_path));
         break;
     case SIDE_DESCRIBE:
@@ -1041,8 +1043,12 @@ static void a_dry_run_makes_and_removes_nothing(void **state)
     world_run(world, "");
     assert_true(said(world, "! removed old") && said(world, "! made new/link"));
     assert_true(said(world, "! file new/file"));
+    assert_true(said(world, "would remove old"));
+    assert_true(
+        said(world, "would make new")); /* of the link in it: there is no place for it yet */
     assert_false(said(world, "remove old") || said(world, "make new/link") ||
-                 said(world, "sync ") || said(world, "adjust "));
+                 said(world, "would make new/link") || said(world, "sync ") ||
+                 said(world, "adjust "));
     assert_int_equal(world->outcome.kind, OUTCOME_DRY);
     world_close(world);
 }

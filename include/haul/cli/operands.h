@@ -27,6 +27,8 @@ struct operands {
     bool target_is_file;       /* -T */
     bool target_folder;        /* the files go inside, under their names */
     bool target_missing;       /* there is nothing; with -r the folder is made */
+    bool target_made;          /* the run has made that folder, or the one of the only file; a dry
+                                  run would */
     bool target_empty;         /* that folder is here, and there was nothing in it */
     struct facts target_facts; /* of that folder, where it was looked at there; else of nothing */
     uint32_t trees_count;      /* the last so many sources are trees; see trees_find() */

@@ -27,7 +27,8 @@ int trees_open(struct trees *trees, struct copy *copy, const struct operands *op
 void trees_close(struct trees *trees);
 
 /* Begin with that one of them; its target's folder is made where it is not there. broken: an error
- * came before it, so that it removes nothing. */
+ * came before it, so that it removes nothing. 1: it has begun; 0: it is left out, as nothing is
+ * there (--existing); -errno with words. */
 int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct error *err);
 
 /* What is said about an event of it: as JSON, or with -v or -i in words. Failures are the caller's

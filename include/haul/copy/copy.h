@@ -119,7 +119,8 @@ struct copy_part {
                             is finished by a copy of all of it. end 0: all of it */
     bool there; /* all of them are, as somebody has proven: it is only committed. Where it looks
                    otherwise (a journal, a new target) it is compared all the same */
-    bool unjournalled; /* no journal lies beside the target */
+    bool unjournalled;  /* no journal lies beside the target */
+    bool target_absent; /* a dry run: nor is its folder, which copy_make_folder() would have made */
 };
 
 /* The same with such a one. */
@@ -140,7 +141,8 @@ struct copy_left {
 struct copy_left copy_leaves(const struct copy *copy);
 
 /* Take the source away, if it is durable at the target and still what was copied; what is no file,
- * or was not copied, stays. No file may be begun meanwhile. -errno with words: it stays, too. */
+ * or was not copied, stays. A dry run looks whether it could go. No file may be begun meanwhile.
+ * -errno with words: it stays, too. */
 int copy_leave(struct copy *copy, const struct copy_left *left, const char *source_path,
                const char *target_path, struct error *err);
 
@@ -160,11 +162,14 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
  * call. */
 void copy_tour_next(struct copy *copy, struct tour_event *event, struct receipt *receipt);
 
-/* Make a folder at the target's side, and with `parents` those above it that are not there; the
- * dry run says only whether there is one. 1: it was made (or would be); 0: it is there, and has
- * these facts; -errno with words. */
+/* Make a folder at the target's side, and with `parents` those above it that are not there; a dry
+ * run only looks whether that could be, and keeps which one would be the first. 1: it was made (or
+ * would be); 0: it is there, and has these facts; -errno with words. */
 int copy_make_folder(struct copy *copy, const char *path, bool parents, struct facts *facts,
                      struct error *err);
+
+/* That one, for what would be in it (life_start). NULL: there is none. */
+const struct life_nearest *copy_nearest(const struct copy *copy);
 
 /* The folders on the way to a name beneath a root of the target's side, which only their owner may
  * enter until somebody gives them what they are to have. */

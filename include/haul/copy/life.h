@@ -198,10 +198,19 @@ struct life_earlier {
     uint64_t repaired_bytes, chunks_repaired;
 };
 
-/* Before a copy is compared again. */
+/* A dry run makes no folder that others could be looked at in. What the run would meet there it
+ * meets in the nearest folder that is there: by the name of the first that would be made.
+ * root.number 0: it is a whole path. */
+struct life_nearest {
+    struct job_root root;
+    const char *path;
+};
+
+/* What was so before. */
 struct life_found {
-    struct facts source; /* of HELP: as the lead has found it, and nothing else */
-    uint64_t copied_bytes, kept_bytes, holes_bytes;
+    struct facts source; /* a copy is compared again; of HELP: as the lead has found it, ... */
+    uint64_t copied_bytes, kept_bytes, holes_bytes; /* ... and nothing else */
+    struct life_nearest own; /* PROBING_TARGET is about another one; else without a path */
 };
 
 struct life {
@@ -229,7 +238,10 @@ struct life {
     uint64_t admitted_bytes; /* of its source, as they were known then: opening finds out anew */
     struct life **bin;       /* where it is put, by `next`, when it has ended; NULL: nowhere */
 
-    struct life_call *call;    /* of CALL */
+    union {
+        struct life_call *call;             /* of CALL */
+        const struct life_nearest *nearest; /* else: PROBING_TARGET is about this; or NULL */
+    };
     struct plan *plan;         /* of HELP: the lead's */
     struct progress *progress; /* the next one; of HELP: the lead's */
     uint64_t offset;           /* LISTING: where to go on in the journal */
@@ -249,7 +261,7 @@ struct life {
     bool helped;      /* further lanes were let at it: set by whoever did */
     uint32_t compare_count;   /* how often the source was found touched */
     bool source_changed;      /* while it was copied, which --fuzzy allows */
-    struct life_found *found; /* ... and how everything was then. NULL: it was not found so */
+    struct life_found *found; /* NULL: nothing was otherwise */
     struct life_earlier earlier;
     uint64_t unreadable[2]; /* from, to: what was left out last, and not told yet */
     struct life_digest *digesting;
@@ -291,6 +303,7 @@ extern const struct side_report life_no_report;
  * need not be initialised; what an ended life holds is freed by life_close(). */
 struct life_start {
     bool numbered; /* else it gets a number */
+    bool dry;      /* CALL: only what it would do is asked */
     enum life_kind kind;
     enum side_role role; /* LOOK: at which side */
     uint32_t number;
@@ -304,8 +317,9 @@ struct life_start {
     struct side_words *words;      /* room for job->words; NULL: nobody asks */
     const struct facts *source;    /* as a walk has told them; NULL: the source is asked */
     bool target_absent;
-    struct life_earlier earlier; /* all zeros: none */
-    struct life_call *call;      /* CALL */
+    const struct life_nearest *nearest; /* see there; outlives the life; NULL: nobody is asked */
+    struct life_earlier earlier;        /* all zeros: none */
+    struct life_call *call;             /* CALL */
 };
 void life_begin(struct life *life, const struct life_run *run, const struct life_start *start);
 

@@ -33,8 +33,10 @@ struct tour_start {
     struct job_root roots[2]; /* by role; the target's folder is there, unless target_absent */
     const char *path;         /* beneath both of them; "": the source's root itself */
     bool target_absent;       /* --dry-run: a run would make it */
-    bool target_fresh;        /* it was made for this */
-    bool broken;              /* an error of the source came before it: nothing is deleted */
+    bool target_fresh;        /* it was made for this, and nothing is in it */
+    bool target_made;         /* by this run, for this source or others */
+    const struct life_nearest *nearest; /* target_absent: who is asked about what is in it */
+    bool broken; /* an error of the source came before it: nothing is deleted */
     const struct tour_source *sources; /* all of the run, its own too */
     uint32_t sources_count;
     struct facts target; /* of the target's root, where it is there: it is never copied into
@@ -78,6 +80,12 @@ struct tour_moved;
 struct tour_moved *tour_moved_open(void);
 void tour_moved_close(struct tour_moved *moved);
 
+/* Folders that several sources bring, and that a tour of the run has told of. NULL: no memory; NULL
+ * is legal. */
+struct tour_shared;
+struct tour_shared *tour_shared_open(void);
+void tour_shared_close(struct tour_shared *shared);
+
 /* This is one, of that source. Beneath its folder; with folders on the way it is a tour's to tell.
  * -errno with words: its source has to stay. */
 int tour_moved_add(struct tour_moved *moved, const char *path, uint32_t source, struct error *err);
@@ -88,12 +96,13 @@ struct tour;
 struct tour_config {
     const struct life_run *run;
     uint32_t chunk_bytes;
-    uint32_t *numbers;         /* of jobs: the next one */
-    struct tour_links *links;  /* NULL: the tour's own */
-    struct tour_moved *moved;  /* NULL: nothing leaves its source that others could come upon */
-    uint64_t *removed_count;   /* names that --delete has taken from the target, of all tours */
-    struct progress *progress; /* live figures of all its files */
-    const bool *redials;       /* a lost link is dialled again; NULL: it is not */
+    uint32_t *numbers;          /* of jobs: the next one */
+    struct tour_links *links;   /* NULL: the tour's own */
+    struct tour_moved *moved;   /* NULL: nothing leaves its source that others could come upon */
+    struct tour_shared *shared; /* NULL: there is one source */
+    uint64_t *removed_count;    /* names that --delete has taken from the target, of all tours */
+    struct progress *progress;  /* live figures of all its files */
+    const bool *redials;        /* a lost link is dialled again; NULL: it is not */
 };
 struct tour *tour_open(const struct tour_config *config, const struct tour_start *start);
 

@@ -53,6 +53,7 @@ struct attributes {
     struct owners *owners;           /* with names: those of this machine */
     const struct details *details;   /* what XATTRS and ACLS are to be; NULL: they are left */
     const struct stat *seen; /* what fstat has just told of the file; NULL: it is asked first */
+    bool foretells; /* with `look`: what may not be set, as far as that can be seen, is lost */
 };
 
 struct attributes_outcome {

@@ -31,8 +31,9 @@ struct node_made {
 
 /* Make it so. A folder is left readable and writable for its owner, who may not be able to use it
  * else; a mode has to be given afterwards. With `dry` nothing is done, and `made` says what would
- * be. 0 or -errno. -ENOTEMPTY: a folder with something in it stands in the way. Of hard links
- * -EMLINK, -EXDEV, -EPERM, -EOPNOTSUPP: it cannot be linked, but may be copied. */
+ * be; it fails where that can be seen to fail. 0 or -errno. -ENOTEMPTY: a folder with something in
+ * it stands in the way. Of hard links -EMLINK, -EXDEV, -EPERM, -EOPNOTSUPP: it cannot be linked,
+ * but may be copied. */
 int node_make(int fd_folder, const char *name, const struct node_wish *wish, bool dry,
               struct node_made *made);
 

@@ -12,4 +12,8 @@
  * is made so. Not durable. Blocks for long. */
 int removal_of(const struct place *root, const char *path, struct error *err);
 
+/* Could it? The folder that it is in is looked at, and of a folder that has something in it that
+ * itself; not what is deeper. Nothing is changed. -errno with the same words. */
+int removal_probe(const struct place *root, const char *path, struct error *err);
+
 #endif

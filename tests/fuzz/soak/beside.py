@@ -205,9 +205,12 @@ def of_same_time(case, d):
 
 
 def existing(case, d):
-    "--existing: Make nothing new at the target (rsync makes the target's folder itself)"
-    return case.command.has("--existing") and d.name.rstrip(b"/") == os.fsencode(case.command.target.rstrip("/")) and \
-        d.name not in case.before
+    "--existing: Make nothing new at the target, not even the folder that it names, which rsync makes"
+    target, above = os.fsencode(case.command.target.rstrip("/")) + b"/", os.path.dirname
+    if not case.command.has("--existing") or case.of_haul.keys() != case.before.keys():
+        return False
+    return d.what == "is" and not d.haul and target.startswith(d.name + b"/") or \
+        d.what == "mtime_ns" and any(above(name) == d.name for name in case.of_rsync if name not in case.of_haul)
 
 
 def named_file_to_link(case, d):
@@ -365,17 +368,13 @@ class Story:
 
     def compare_dry(self, case, told):
         """But for names of files that have several: what the first one gets the others have in the run."""
-        if "haul is restricted" in case.haul.words:  # what is refused there is not asked by -n
+        if "haul is restricted" in case.haul.words and "set-user-ID" in case.haul.words:  # of what is not there yet -n does not ask
             return
         base = os.fsencode(case.command.target.rstrip("/")) + b"/"
         several = {escaped(name.removeprefix(base).removeprefix(b"t/")) for looks in (case.before, case.of_haul)
                    for name, entry in looks.items() if name.startswith(b"t/") and len(entry.twins) > 1}
-        def told_of(line):  # set-id bits go with an owner's change, before the mode is looked at
-            return line[:5] + b"." + line[6:] if line[6:8] != b".." and line[:1] != b"*" else line
-        lines = [sorted(told_of(line) for line in run.out.split(b"\n") if re.match(rb"[<>ch.*][fdLDSd]|\*deleting", line) and
+        lines = [sorted(line for line in run.out.split(b"\n") if re.match(rb"[<>ch.*][fdLDSd]|\*deleting", line) and
                         not any(line[12:].split(b" => ")[0].endswith(name[-100:]) for name in several)) for run in (told, case.haul)]
-        if len(case.command.sources) > 1:  # which of them makes the target's folder, and gives it its time
-            lines = [[line for line in each if not line.endswith(b" ./")] for each in lines]
         for what, each, other in (("told, and not done", *lines), ("done, and not told", *reversed(lines))):
             unread = case.command.has("-c", "-I", "--no-times") and each is lines[0]  # content is not read by -n, as the manual says
             yield from (("dry", f"{what}: {line!r}") for line in each if line not in other and not (unread and line[2:11] == b"........."))

@@ -1,0 +1,340 @@
+#!/usr/bin/env bats
+# Goal: what -n tells is what the run then does: the same lines of --itemize-changes, the same exit code; and nothing has
+# changed before. By many sets of options, operands and ways, each with and without -n.
+load ../lib/common
+
+setup() {
+    scratch_open
+    chmod 755 .
+    mkdir w
+}
+
+# A source with something of every kind, s, another with some of the same names, s2, and an older target, t.
+grow() {
+    chmod -R u+rwX w 2>/dev/null || true
+    rm -rf w
+    mkdir -p w/s/{new/deep,old,same,closed,sub/a,sub/b,file} w/s2/old w/t/{old,same,closed,extra/deep,link,sub}
+    (
+        cd w || exit 1
+        for name in s/{equal,newer,longer,mode,new/file,new/deep/file,old/file,sub/a/x,sub/b/y,closed/file,file/in,own}; do
+            echo "$name" >"$name"
+        done
+        cp -a s/{equal,newer,longer,mode,own} t/
+        cp -a s/old/file t/old/
+        cp -a s/closed/file t/closed/
+        touch -d 2001-01-01 t/newer
+        echo changed >>s/longer
+        chmod 600 t/mode
+        ln -s equal s/symlink
+        ln -s other t/symlink
+        ln -s nowhere s/new/symlink
+        mkfifo s/fifo s/new/fifo
+        echo a >t/extra/deep/file
+        echo b >t/extra-file
+        echo c >t/file # is a folder in s
+        echo d >s/link # is a folder in t
+        echo two >s2/old/two
+        echo two >s2/equal
+        ln s/sub/a/x s/sub/x
+        ln s/sub/a/x s/new/x
+        chmod 500 s/closed t/closed
+        chmod 700 t/same
+        touch -d 2002-02-02 s/same s/old s s2/old
+        touch -d 2003-03-03 t/old t
+    )
+}
+
+# What there is, its times and sizes, but for the access times.
+state() {
+    find w -printf '%p %i %s %T@ %C@ %M %U:%G\n' | sort
+}
+
+letters() { # FILE
+    grep -aE '^([<>ch.][fdLDS]|\*deleting)' "$1" | sort
+}
+
+# ARGS with -n, and then without.
+foretold() { # ARGS...
+    local told=0 done=0
+    state >before
+    (cd w && "${under[@]}" timeout 100 "$HAUL" -n --itemize-changes "$@") >out.told 2>err.told || told=$?
+    state >after
+    diff before after || { echo "a dry run has changed something: $*"; return 1; }
+    (cd w && "${under[@]}" timeout 100 "$HAUL" --itemize-changes "$@") >out.done 2>err.done || done=$?
+    if [ "$told" != "$done" ] || ! diff <(letters out.told) <(letters out.done); then
+        echo "told: $told, done: $done: $*"
+        cat err.told
+        echo ---
+        cat err.done
+        return 1
+    fi
+}
+
+# Every one of them from the same beginning; all that are untrue are told.
+all_foretold() { # lines of ARGS on standard input
+    local line untrue=0
+    while IFS= read -r line; do
+        [ -n "$line" ] || continue
+        grow
+        [ "$(type -t after_grow)" != function ] || after_grow
+        # shellcheck disable=SC2086
+        foretold "${ways[@]}" $line || untrue=$((untrue + 1))
+    done
+    [ "$untrue" = 0 ] || { echo "$untrue untrue"; return 1; }
+}
+
+options() {
+    cat <<'END'
+-a
+-r
+-rl
+-rlD
+-aH
+-a --delete
+-a --delete --force
+-aH --delete --no-inplace
+-a --force
+-a --max-delete=1 --delete
+-a --existing
+-a --ignore-existing
+-a -u
+-a --size-only
+-a --max-size=5
+-a --min-size=8
+-a --chmod=go-rwx
+-a --chmod=Du+w,F640
+-a --no-perms
+-a --no-times --size-only
+-a --no-owner --no-group
+-a --no-inplace
+-a --exclude=sub --delete
+-a --exclude=*e --delete-excluded
+-a --restart
+-a --modify-window=1
+-a --mkpath
+-aA
+-aX
+-aAX
+-aS
+-ax
+END
+}
+
+@test "of every set of options -n tells the run" {
+    options | sed 's,$, s/ t,' | all_foretold
+}
+
+@test "and so it does where the target, or the folder that it is in, is made first" {
+    all_foretold <<'END'
+-a s new
+-a s/ new
+-a s/ new/
+-a -T s new
+-a s/equal new
+-a s/equal new/
+-a s/equal new/file
+-a --mkpath s/equal new/er/
+-a --mkpath s/equal new/er/file
+-a --mkpath s/ new/er
+-a s/ new/er
+-a s/equal s/newer new
+-a s/equal s/newer new/
+-a s/equal s/old new/
+-a s/equal s/old/ new/
+-a s/old s/same new/
+-a s/old/ s2/old/ new/
+-a s/ s2/ new
+-a s/ s2/ t
+-a s2/ s/ t
+-a s2 s t
+-a s/equal s/ t
+-a s/fifo new/
+-a s/symlink s/fifo new/
+-r s/symlink s/equal new/
+-a --existing s new
+-a --existing s/ new
+-a --existing -T s new
+-a --existing s/equal new
+-a --existing s/equal new/
+-a --existing s/equal s/newer new/
+-a --ignore-existing s new
+-a --existing s/ t
+-a --chmod=a-x s/equal new/
+-aH s/ new
+-aX s/ new/
+END
+}
+
+@test "-n tells what may be refused of others: owners, modes, closed folders" {
+    become_nobody
+    after_grow() {
+        chmod -R a+rX w
+        chmod 777 w
+        chown -R nobody: w/t w/s/own
+        rm w/t/own && cp -a w/s/own w/t/own
+        chown root: w/t/mode w/t/newer w/t/longer
+        chmod 666 w/t/longer w/t/newer
+        chmod 600 w/s/new/file
+        chmod 755 w/s/new
+        mkdir w/t/readonly w/t/readonly/sub w/s/readonly w/s/readonly/made
+        echo x >w/t/readonly/gone
+        echo x >w/s/readonly/new
+        ln -s x w/s/readonly/symlink
+        chmod 755 w/t/readonly
+        chown root: w/t/readonly w/t/extra
+        mkdir w/locked
+    }
+    all_foretold <<'END'
+-a s/ t
+-r s/ t
+-a --delete s/ t
+-a --delete --max-delete=100 s/ t
+-a --no-times --size-only s/ t
+-a --no-perms s/ t
+-a --no-inplace s/ t
+-a s/ new
+-a s/new new2
+-a s/new/ new2/
+-a s/new/file s/equal new2/
+-a s/equal locked/new/
+-a s/ locked/new
+-a --mkpath s/ locked/new/er
+-a --mkpath s/equal locked/new/er/
+-a --remove-source-files s/ t
+-a --remove-source-files s/ new
+-a --remove-source-files s/equal s/own new/
+END
+}
+
+@test "-n tells set-id bits, devices, other owners" {
+    requires root mknod
+    after_grow() {
+        mknod w/s/device c 1 3
+        mknod w/s/new/device c 1 3
+        mknod w/s/other c 1 3
+        mknod w/t/other c 1 5
+        cp -a w/s/own w/s/set && chmod 6755 w/s/set && cp -a w/s/set w/t/set
+        chown 1:2 w/s/set w/s/mode
+        chown 3 w/t/equal
+    }
+    all_foretold <<'END'
+-a s/ t
+-a s/ new
+-rlpt s/ t
+-a --chown=1:1 s/ t
+-a --chown=1:1 s/ new
+-a --chown=nosuchuser s/ t
+-a --chown=nosuchuser s/ new
+-a --chown=nosuchuser s/equal new/
+-a --delete s/ t
+-aH s/ t
+END
+}
+
+@test "-n tells extended attributes and lists that differ, whatever else does" {
+    requires setfattr setfacl
+    after_grow() {
+        setfattr -n user.new -v new w/s/equal w/s/longer w/s/newer w/s/old w/s/new/file
+        setfattr -n user.old -v old w/t/equal w/t/mode w/t/longer w/t/old
+        setfacl -m u:1:r w/s/newer w/s/mode w/s/longer
+        setfacl -m u:2:r w/t/newer w/t/equal
+    }
+    all_foretold <<'END'
+-aX s/ t
+-aA s/ t
+-aAX s/ t
+-aAX --no-inplace s/ t
+-aX s/longer t
+-aX s/newer s/longer s/equal t
+-rX s/ t
+-aAX s/ new
+END
+}
+
+@test "-n tells what becomes of files with several names" {
+    after_grow() {
+        ln w/s/equal w/s/equal2
+        ln w/t/equal w/t/equal2
+        ln w/s/longer w/s/longer2
+        ln w/t/longer w/t/longer2
+        ln w/s/longer w/s/new/longer3
+        cp -a w/s/sub/x w/t/sub/x
+        mkdir w/t/sub/a
+        ln w/t/sub/x w/t/sub/a/x
+        ln w/t/newer w/t/newer2
+    }
+    all_foretold <<'END'
+-aH s/ t
+-aH --delete s/ t
+-aH --no-inplace s/ t
+-aH s/ new
+-aH s new
+END
+}
+
+@test "-n tells it of other machines, and of a server that is restricted" {
+    requires root mknod
+    far_is_here
+    ways=("${far[@]}")
+    after_grow() {
+        mknod w/s/device c 1 3
+        mknod w/s/new/device c 1 3
+        mkdir w/s/only && mknod w/s/only/device b 7 200
+    }
+    all_foretold <<END
+-a s/ h:$SCRATCH/w/t
+-aHX --delete s/ h:$SCRATCH/w/t
+-a s/ h:$SCRATCH/w/new
+-a s/equal h:$SCRATCH/w/new/
+-a --mkpath s/equal h:$SCRATCH/w/new/er/
+-a --mkpath s/ h:$SCRATCH/w/new/er
+-a s/equal s/old h:$SCRATCH/w/new/
+-a h:$SCRATCH/w/s/ t
+-a h:$SCRATCH/w/s/equal new/
+-a h:$SCRATCH/w/s/equal h:$SCRATCH/w/s/old new/
+END
+    printf '#!/bin/sh\nexec "%s" --server --restrict="%s"\n' "$HAUL" "$SCRATCH/w" >here
+    all_foretold <<END
+-a s/ h:t
+-a s/ h:new
+-a s/new h:new
+-a s/new/ h:new/
+-a s/new h:t
+-a s/only h:new
+-a --delete s/ h:t
+-a s/equal h:new/
+-aX s/ h:t
+-a h:s/ t
+END
+    printf '#!/bin/sh\nexec "%s" --server --restrict="%s,ro"\n' "$HAUL" "$SCRATCH/w" >here
+    all_foretold <<END
+-a s/ h:t
+-a s/ h:new
+-a s/equal h:new/
+-a --delete s/ h:t
+END
+}
+
+@test "-n tells what is read-only, and what has no room" {
+    requires root unshare
+    after_grow() {
+        mkdir w/ro
+        cp -a w/t w/ro/t
+    }
+    under=("$HAUL_ROOT/tests/lib/own_mounts" 'mount --bind ro ro && mount -o remount,bind,ro ro')
+    all_foretold <<'END'
+-a s/ ro/t
+-a --delete s/ ro/t
+-a s/ ro/new
+-a s/equal ro/new/
+-a --mkpath s/ ro/new/er
+-a s/mode ro/t
+-aX s/ ro/t
+END
+    under=(prlimit --fsize=6)
+    all_foretold <<'END'
+-a s/ t
+-a s/ new
+-a s/equal new/
+END
+}
