@@ -4,6 +4,7 @@
 #include "haul/disk/removal.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
 #include "haul/base/text.h"
 #include "haul/disk/descent.h"
 #include "haul/disk/listing.h"
@@ -26,8 +27,10 @@ struct removal_level {
 
 struct removal {
     const struct place *root;
+    const struct removal_leave *leave;
     struct error *err; /* of the first failure */
     int result;
+    int stopped;            /* REMOVAL_LATE, -ECANCELED: nothing else is removed */
     int fd_above;           /* the folder in which it begins */
     uint64_t device, mount; /* no others are entered */
     bool lost;              /* the listing is not that of the folder on top */
@@ -163,11 +166,22 @@ static bool removal_next(struct removal *removal, struct listing_name *found)
     return false;
 }
 
+/* May it go on? */
+static bool removal_may_go_on(struct removal *removal)
+{
+    const struct removal_leave *leave = removal->leave;
+    if (atomic_load(leave->over))
+        removal->stopped = -ECANCELED;
+    else if (leave->until_ns > 0 && clock_now_ns() >= leave->until_ns)
+        removal->stopped = REMOVAL_LATE;
+    return removal->stopped == 0;
+}
+
 static void removal_run(struct removal *removal)
 {
     struct listing_name found;
     struct descent *descent = &removal->descent;
-    while (descent->depth > 0) {
+    while (descent->depth > 0 && removal_may_go_on(removal)) {
         if (!removal_next(removal, &found)) {
             removal_leave(removal);
             continue;
@@ -196,7 +210,7 @@ static int removal_begin(struct removal *removal, const char *path)
         return errno == ENOENT ? 0 : -errno;
     (void)removal_try(removal, removal->fd_above, name, S_ISDIR(st.st_mode));
     removal_run(removal);
-    return removal->result;
+    return removal->stopped ? removal->stopped : removal->result;
 }
 
 /* May names in this folder be removed? One of our own that is closed would be opened. */
@@ -229,7 +243,8 @@ int removal_probe(const struct place *root, const char *path, struct error *err)
     return 0;
 }
 
-int removal_of(const struct place *root, const char *path, struct error *err)
+int removal_of(const struct place *root, const char *path, const struct removal_leave *leave,
+               struct error *err)
 {
     AUTO_CLOSE int fd = place_reach_folder(root, path, O_PATH | O_DIRECTORY);
     if (fd == -ENOENT)
@@ -238,6 +253,7 @@ int removal_of(const struct place *root, const char *path, struct error *err)
     int result = fd < 0 ? fd : -ENOMEM;
     if (removal) {
         removal->root = root;
+        removal->leave = leave;
         removal->err = err;
         removal->fd_above = fd;
         removal->listing.capacity = LISTING_BYTES;

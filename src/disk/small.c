@@ -3,6 +3,7 @@
 #include "haul/disk/small.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/disk/filesystem.h"
@@ -207,6 +208,22 @@ static bool begin(struct small_file *file, const struct small_wish *wish)
     return place_may_read(wish->place) && place_may_write(wish->place);
 }
 
+static bool is_late(const struct small_wish *wish)
+{
+    return wish->until_ns > 0 && clock_now_ns() >= wish->until_ns;
+}
+
+/* It is new, and ours. */
+static int fill(struct small_file *file, const struct small_wish *wish, const struct facts *facts,
+                struct error *err)
+{
+    evidence_settle_target(wish->source, facts);
+    int result = write_range(file->fd, wish, 0, wish->bytes, err);
+    if (result == 0)
+        write_back(file->fd);
+    return result;
+}
+
 int small_put(struct small_file *file, const struct small_wish *wish, struct error *err)
 {
     struct facts facts;
@@ -221,12 +238,8 @@ int small_put(struct small_file *file, const struct small_wish *wish, struct err
     if (result == 0 && facts.size_bytes > 0)
         result = -EAGAIN;
     bool ours = result != -EAGAIN;
-    if (result == 0) {
-        evidence_settle_target(wish->source, &facts);
-        result = write_range(file->fd, wish, 0, wish->bytes, err);
-    }
     if (result == 0)
-        write_back(file->fd);
+        result = is_late(wish) ? SMALL_LATE : fill(file, wish, &facts, err);
     if (result < 0 && ours)
         take_away(wish);
     if (result < 0)
@@ -316,6 +329,16 @@ static int write_over(struct small_file *file, const struct small_wish *wish, ui
     return result;
 }
 
+static int replace(struct small_file *file, const struct small_wish *wish,
+                   const struct facts *facts, struct error *err)
+{
+    file->cached_bytes = (uint32_t)max_u64(wish->bytes, facts->size_bytes);
+    evidence_settle_target(wish->source, facts);
+    int result = write_over(file, wish, facts->size_bytes, err);
+    write_back(file->fd);
+    return result;
+}
+
 int small_replace(struct small_file *file, const struct small_wish *wish, struct error *err)
 {
     struct facts facts;
@@ -328,14 +351,31 @@ int small_replace(struct small_file *file, const struct small_wish *wish, struct
     int result = claim(file, wish, &facts);
     if (result == 0 && !is_plain(file, &facts))
         result = -EAGAIN;
-    if (result == 0) {
-        file->cached_bytes = (uint32_t)max_u64(wish->bytes, facts.size_bytes);
-        evidence_settle_target(wish->source, &facts);
-        result = write_over(file, wish, facts.size_bytes, err);
-        write_back(file->fd);
-    }
+    if (result == 0)
+        result = is_late(wish) ? SMALL_LATE : replace(file, wish, &facts, err);
     if (result < 0)
         small_close(file);
+    return result;
+}
+
+void small_let_go(struct small_file *file, const struct small_wish *wish)
+{
+    if (!file->replaced)
+        take_away(wish);
+    small_close(file);
+}
+
+/* Nobody else has it, but time has gone by. */
+int small_go_on(struct small_file *file, const struct small_wish *wish, struct error *err)
+{
+    struct facts facts;
+    int result = claim(file, wish, &facts);
+    if (result == 0 && (file->replaced ? !is_plain(file, &facts) : facts.size_bytes > 0))
+        result = -EAGAIN;
+    if (result == 0)
+        result = file->replaced ? replace(file, wish, &facts, err) : fill(file, wish, &facts, err);
+    if (result < 0)
+        small_let_go(file, wish);
     return result;
 }
 

@@ -4,6 +4,7 @@
 #include "local_state.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/clock.h"
 #include "haul/base/num.h"
 
 #include <errno.h>
@@ -101,6 +102,8 @@ static void local_start(struct side *side, struct slot *slot)
     assert(!work->busy);
     work->busy = true;
     work->slot = slot;
+    work->asked_ns = slot->asked_ns ? slot->asked_ns : clock_now_ns();
+    work->goes_on = NULL;
     work->open = local_find(self, slot->job);
     work->small = batch_find(&self->batch, slot->job->number);
     if (local_start_small(self, work))

@@ -136,7 +136,7 @@ int local_make(struct local *self, struct work *work)
     if (result != -ENOTEMPTY || !job->wish.replace_folders || job->wish.dry)
         return result;
     result = local_remove(self, work);
-    return result < 0 ? result : entry_make(self, work, path);
+    return result != 0 ? result : entry_make(self, work, path);
 }
 
 /* ---- DETAIL, DRESS ---- */

@@ -3,7 +3,6 @@
 #include "local_state.h"
 
 #include "haul/base/cleanup.h"
-#include "haul/base/clock.h"
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
@@ -237,11 +236,9 @@ static int local_settle_target(struct local *self, struct work *work, struct job
     return result;
 }
 
-/* It is open, and locked, after so long that the client may be lost without our knowing it, and
- * have had it written and finished through another link meanwhile: nothing is done to it before a
- * sign of the client, given after it was locked, says that nobody has. */
-static const int locked_late = 1;
+static int local_settle_step(struct local *self, struct work *work);
 
+/* Once it is locked, who comes later finds that: so the sign may take its time. */
 static int local_open_target(struct local *self, struct work *work, struct job *job,
                              struct error *err)
 {
@@ -252,10 +249,10 @@ static int local_open_target(struct local *self, struct work *work, struct job *
     result = work_deserted(self, work); /* opening it may have taken long */
     if (result < 0)
         local_undo(open, job);
-    bool late = self->config.doubt_ns > 0 && !job->wish.join &&
-                clock_now_ns() - open->asked_ns >= self->config.doubt_ns;
-    if (result == 0 && late)
-        return locked_late;
+    if (result == 0 && !job->wish.join && work_is_late(work)) {
+        work->goes_on = local_settle_step;
+        return WORK_LATE;
+    }
     return result < 0 ? result : local_settle_target(self, work, job, err);
 }
 
@@ -285,36 +282,22 @@ static int local_open_step(struct local *self, struct work *work)
                                : local_open_target(self, work, job, work->slot->error);
 }
 
-static void local_opened(struct local *self, struct work *work, int result);
-
-static void local_doubted(struct local *self, struct work *work, int result)
-{
-    (void)result;
-    work->waiting = work->open->doubt > self->assured && !atomic_load(&self->deserted);
-    if (!work->waiting)
-        work_call(self, work, local_settle_step, local_opened);
-}
-
 uint32_t local_doubts(const struct side *side)
 {
     const struct local *self = (const struct local *)side;
     return self->doubts > self->assured ? self->doubts : 0;
 }
 
-void local_assure(struct side *side, uint32_t doubts)
+void local_assure(struct side *side, uint32_t doubts, uint64_t alive_ns)
 {
     struct local *self = (struct local *)side;
     self->assured = doubts;
+    self->alive_ns = alive_ns;
     work_look(self);
 }
 
 static void local_opened(struct local *self, struct work *work, int result)
 {
-    if (result == locked_late) {
-        work->open->doubt = ++self->doubts;
-        work_wait(self, work, local_doubted);
-        return;
-    }
     work->open->opening = false;
     if (result < 0)
         local_forget(self, work->open);
@@ -332,7 +315,6 @@ void local_open_job(struct local *self, struct work *work)
         return;
     }
     work->open->opening = true;
-    work->open->asked_ns = clock_now_ns();
     work->open->reading = self->side.role == SIDE_SOURCE || job->wish.compare_only;
     work_call_placed(self, work, local_open_step, local_opened);
 }

@@ -215,15 +215,12 @@ static int put_refuse(const struct slot *slot)
                            slot->job->target_path);
 }
 
-static int put_bytes(struct local *self, struct work *work, const uint8_t *data, uint32_t bytes)
+static struct small_wish put_wish(struct local *self, const struct work *work, const uint8_t *data,
+                                  uint32_t bytes)
 {
-    struct slot *slot = work->slot;
-    struct job *job = slot->job;
-    struct stat seen;
-    work->small->shown = place_shown(work->place, job->target_path);
-    if (!work->small->shown)
-        return error_set_class(slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
-    const struct small_wish wish = {
+    const struct job *job = work->slot->job;
+    const uint64_t doubt_ns = self->config.doubt_ns;
+    return (struct small_wish){
         .place = work->place,
         .path = job->target_path,
         .shown = work->small->shown,
@@ -232,8 +229,57 @@ static int put_bytes(struct local *self, struct work *work, const uint8_t *data,
         .create_mode = put_create_mode(job),
         .source = &job->facts[SIDE_SOURCE],
         .known = &self->known,
-        .seen = &seen,
+        .until_ns = doubt_ns > 0 ? work->asked_ns + doubt_ns : 0,
     };
+}
+
+static int put_told(const struct work *work, int result)
+{
+    const struct batch_file *small = work->small;
+    const struct slot *slot = work->slot;
+    slot->job->kept_bytes = small->file.kept_bytes;
+    if (result < 0 && !error_is_set(slot->error))
+        error_set_class(slot->error, ERROR_FILE, -result, "%s: is not put as a whole",
+                        small->shown);
+    return result;
+}
+
+/* It is made, or open, and locked: who comes now finds that, so the sign may take its time. */
+static int put_settle_step(struct local *self, struct work *work)
+{
+    const struct slot *slot = work->slot;
+    struct small_file *file = &work->small->file;
+    struct stat seen;
+    int result =
+        roots_hold(&self->roots, &slot->job->roots[SIDE_TARGET], &work->place, slot->error);
+    if (result < 0) {
+        small_close(file);
+        return result;
+    }
+    struct small_wish wish = put_wish(self, work, slot->buffer, slot->length);
+    wish.seen = &seen;
+    result = work_deserted(self, work);
+    if (result < 0)
+        small_let_go(file, &wish);
+    else
+        result = small_go_on(file, &wish, slot->error);
+    if (result == 0 && !file->replaced)
+        result = local_put_attributes(self, work, &seen, slot->error);
+    roots_release(&self->roots, work->place);
+    return put_told(work, result);
+}
+
+static int put_bytes(struct local *self, struct work *work, const uint8_t *data, uint32_t bytes)
+{
+    struct slot *slot = work->slot;
+    struct job *job = slot->job;
+    struct stat seen;
+    free(work->small->shown);
+    work->small->shown = place_shown(work->place, job->target_path);
+    if (!work->small->shown)
+        return error_set_class(slot->error, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    struct small_wish wish = put_wish(self, work, data, bytes);
+    wish.seen = &seen;
     int result = small_put(&work->small->file, &wish, slot->error);
     if (result == 0)
         result = local_put_attributes(self, work, &seen, slot->error);
@@ -243,11 +289,11 @@ static int put_bytes(struct local *self, struct work *work, const uint8_t *data,
         result = ledger_lies(work->place, job)
                      ? -EAGAIN
                      : small_replace(&work->small->file, &wish, slot->error);
-    job->kept_bytes = work->small->file.kept_bytes;
-    if (result < 0 && !error_is_set(slot->error))
-        error_set_class(slot->error, ERROR_FILE, -result, "%s: is not put as a whole",
-                        work->small->shown);
-    return result;
+    if (result == SMALL_LATE) {
+        work->goes_on = put_settle_step;
+        return WORK_LATE;
+    }
+    return put_told(work, result);
 }
 
 /* Its journal, before anything is made beside it. */

@@ -32,9 +32,7 @@ struct local_stream {
 struct open_file {
     enum owner owner; /* of the cache's requests */
     bool used;
-    bool opening;      /* a call has it: nobody else touches it */
-    uint64_t asked_ns; /* to be opened */
-    uint32_t doubt;    /* its number, see local_doubts() */
+    bool opening; /* a call has it: nobody else touches it */
     uint32_t job_number;
     struct file file;
     struct cache cache;
@@ -90,8 +88,12 @@ struct work {
     bool placed;        /* the call has a place: where the job's path is resolved; NULL: on the
                            whole machine */
     const struct place *place;
-    uint64_t cursor; /* next byte of the file to store, or to salvage ... */
-    uint32_t piece;  /* ... of which so much is asked for at once */
+    uint64_t asked_ns;    /* it counts from then, see work_is_late() */
+    uint32_t doubt;       /* its number, see local_doubts() */
+    work_step *goes_on;   /* a late call: what follows a sign; NULL: the same call again */
+    work_then *late_then; /* and what follows that */
+    uint64_t cursor;      /* next byte of the file to store, or to salvage ... */
+    uint32_t piece;       /* ... of which so much is asked for at once */
     work_then *salvaged;
     struct cache_transfer transfer;
 };
@@ -169,7 +171,8 @@ struct local {
     struct local_config config;
     struct sync_group group;
     atomic_bool deserted;     /* see local_desert(); calls ask it */
-    uint32_t doubts, assured; /* see local_doubts() */
+    uint32_t doubts, assured; /* see local_doubts() ... */
+    uint64_t alive_ns;        /* ... and local_assure() */
     struct tours tours;
     struct systems systems;
     struct batch batch;
@@ -199,6 +202,12 @@ void work_call(struct local *self, struct work *work, work_step *call, work_then
 /* The same of a call that resolves the job's path, in work->place: the root of its tree is opened
  * for it. Not once nobody waits for it. */
 void work_call_placed(struct local *self, struct work *work, work_step *call, work_then *then);
+/* Whatever is changed by a path is so by a call that asks this before it does that: has it come so
+ * late that nobody may be there any more? Then it changes nothing and returns WORK_LATE, and what
+ * is to be done goes on, by work->goes_on where it holds something, once the client has given a
+ * sign; or comes back as deserted. */
+bool work_is_late(const struct work *work);
+enum { WORK_LATE = 1 };
 /* Ask `then` now and after each reap, with the same result, until it goes on: it unsets
  * work->waiting first. */
 void work_wait(struct local *self, struct work *work, work_then *then);

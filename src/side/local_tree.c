@@ -470,6 +470,18 @@ static int remove_source(struct work *work)
     return 0;
 }
 
+/* What takes long may be somebody else's by its end. */
+static int remove_target(const struct local *self, struct work *work)
+{
+    const uint64_t doubt_ns = self->config.doubt_ns;
+    const struct removal_leave leave = {
+        .over = &self->deserted,
+        .until_ns = doubt_ns > 0 ? work->asked_ns + doubt_ns : 0,
+    };
+    int result = removal_of(work->place, work->slot->job->target_path, &leave, work->slot->error);
+    return result == REMOVAL_LATE ? WORK_LATE : result;
+}
+
 int local_remove(struct local *self, struct work *work)
 {
     struct error *err = work->slot->error;
@@ -486,7 +498,7 @@ int local_remove(struct local *self, struct work *work)
     if (job->wish.dry)
         return removal_probe(work->place, source ? job->source_path : job->target_path, err);
     local_system_changes(self, work->place->fd);
-    return source ? remove_source(work) : removal_of(work->place, job->target_path, err);
+    return source ? remove_source(work) : remove_target(self, work);
 }
 
 /* ---- durable ---- */

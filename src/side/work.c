@@ -2,6 +2,8 @@
  * operation is, its caller knows. */
 #include "local_state.h"
 
+#include "haul/base/clock.h"
+
 #include <errno.h>
 
 void work_finish(struct local *self, struct work *work, int result)
@@ -52,6 +54,29 @@ int work_deserted(const struct local *self, const struct work *work)
                            "nobody waits for this any more");
 }
 
+bool work_is_late(const struct work *work)
+{
+    uint64_t doubt_ns = work->self->config.doubt_ns;
+    return doubt_ns > 0 && clock_now_ns() - work->asked_ns >= doubt_ns;
+}
+
+/* By the name, with no lock on anything. An open locks first. */
+static bool work_changes_path(const struct work *work)
+{
+    const struct slot *slot = work->slot;
+    switch (slot->op) {
+    case SIDE_PUT:
+    case SIDE_MAKE:
+    case SIDE_REMOVE:
+        return !slot->job->wish.dry;
+    case SIDE_ADJUST:
+    case SIDE_DRESS:
+        return !slot->job->wish.dry && !work->open;
+    default:
+        return false;
+    }
+}
+
 static int work_run_call(void *argument)
 {
     struct work *work = argument;
@@ -61,6 +86,8 @@ static int work_run_call(void *argument)
     if (!work->placed)
         return work->call(work->self, work);
     int result = work_deserted(work->self, work);
+    if (result == 0 && work_changes_path(work) && work_is_late(work))
+        return WORK_LATE;
     if (result == 0)
         result = roots_hold(roots, &slot->job->roots[work->self->side.role], &work->place,
                             work->slot->error);
@@ -103,9 +130,29 @@ void work_wait(struct local *self, struct work *work, work_then *then)
     then(self, work, work->request.result);
 }
 
+/* The sign has come, or never will: then the call says so. */
+static void work_doubted(struct local *self, struct work *work, int result)
+{
+    work_step *goes_on = work->goes_on;
+    (void)result;
+    work->waiting = work->doubt > self->assured && !atomic_load(&self->deserted);
+    if (work->waiting)
+        return;
+    work->goes_on = NULL;
+    work->asked_ns = self->alive_ns;
+    work->placed = !goes_on;
+    work_submit_call(self, work, goes_on ? goes_on : work->call, work->late_then);
+}
+
 void work_completed(struct local *self, struct work *work)
 {
-    work->then(self, work, work->request.result);
+    if (work->request.kind != REQUEST_CALL || work->request.result != WORK_LATE) {
+        work->then(self, work, work->request.result);
+        return;
+    }
+    work->late_then = work->then;
+    work->doubt = ++self->doubts;
+    work_wait(self, work, work_doubted);
 }
 
 void work_look(struct local *self)
@@ -120,7 +167,7 @@ void work_look(struct local *self)
     for (uint32_t i = 0; waits && i < self->config.slots_count; i++) {
         struct work *work = &self->works[i];
         if (work->waiting)
-            work_completed(self, work);
+            work->then(self, work, work->request.result);
         self->waits |= work->waiting;
     }
 }

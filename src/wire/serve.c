@@ -220,6 +220,8 @@ static int serve_message(struct serve *self, const struct wire_message *message,
     if (message->type == WIRE_REQUEST)
         wrong = serve_request(self, message);
     self->bye = message->type == WIRE_BYE;
+    if (self->round_ns == UINT64_MAX) /* the first answer to our hello */
+        self->round_ns = clock_now_ns() - self->hello_ns;
     return wrong ? stream_violation(&self->session.stream, err, "%s", wrong) : 0;
 }
 
@@ -285,19 +287,23 @@ static void serve_ease(struct serve *self)
     log_verbose("%s: 1/%u of the slots are asked for", pressure->why, 1u << pressure->halved);
 }
 
-/* Is the client there? The answer to a question from now. */
+/* Is the client there? The answer to a question from now. It was there when that had arrived: so
+ * long after it was asked as the way there and back takes at least. */
 static void serve_assure(struct serve *self)
 {
     struct session *session = &self->session;
-    if (self->doubts > 0 && session->pongs_count != self->doubts_pongs) {
-        local_assure(self->side, self->doubts);
+    uint64_t now_ns = clock_now_ns();
+    if (self->doubts > 0 && session_is_answered(session)) {
+        self->round_ns = min_u64(self->round_ns, now_ns - self->asked_ns);
+        local_assure(self->side, self->doubts, self->asked_ns + self->round_ns);
         self->doubts = 0;
     }
     if (self->doubts > 0)
         return;
     self->doubts = local_doubts(self->side);
-    self->doubts_pongs = session->pongs_count;
-    session->ping_due |= self->doubts > 0;
+    self->asked_ns = now_ns;
+    if (self->doubts > 0)
+        session_ask(session);
 }
 
 static int serve_watch(struct serve *self, struct error *err)
@@ -375,6 +381,7 @@ static int serve_session(struct serve *self, struct error *err)
         result = serve_prepare(self, &hello, err);
     if (result == 0)
         result = session_say_hello(&self->session, &self->agreed, last_words_ns, err);
+    self->hello_ns = clock_now_ns();
     if (result == 0)
         result = serve_loop(self, notes, err);
     serve_notes_close(notes);
@@ -391,6 +398,7 @@ int serve_run(const struct serve_config *config, struct error *err)
     session_init(&self->session, config->link, WIRE_SERVER);
     kernel_memory_open(&self->kernel, "/");
     self->began_ns = clock_now_ns();
+    self->round_ns = UINT64_MAX;
     int result = serve_session(self, &why);
     result = error_settle(&why, result, "the session failed");
     self->leaving = true;

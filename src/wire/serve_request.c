@@ -5,6 +5,7 @@
  * granted is checked here first. */
 #include "serve_state.h"
 
+#include "haul/base/clock.h"
 #include "haul/base/num.h"
 #include "haul/disk/journal.h"
 #include "haul/disk/pipe.h"
@@ -520,6 +521,7 @@ static void serve_start(struct serve *self, struct serve_slot *slot)
 {
     bool delivers = slot->op == SIDE_DELIVER, presses = slot->op == SIDE_PRESS;
     slot->step = SERVE_WORKING;
+    slot->slot.asked_ns = clock_now_ns(); /* whatever it waits for here */
     if (delivers || presses)
         serve_press_no_more(self);
     self->putting_count += delivers;

@@ -70,7 +70,10 @@ struct serve {
     struct kernel_memory kernel;
     struct pressure pressure; /* looked at from the second second on */
     uint64_t began_ns;
-    uint32_t doubts, doubts_pongs; /* that the client was asked about; so many PONGs before */
+    uint32_t doubts;   /* that the client was asked about ... */
+    uint64_t asked_ns; /* ... then */
+    uint64_t hello_ns; /* we have said it */
+    uint64_t round_ns; /* the shortest way there and back; UINT64_MAX: not known yet */
     struct budget budget;
     struct slab slab;
     struct side *side;

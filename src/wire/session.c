@@ -191,6 +191,20 @@ static void session_put_alive(struct session *session, enum wire_type type)
     int result = stream_put(&session->stream, &message, (struct stream_payload){.data = NULL});
     assert(result == 0); /* it has no text */
     (void)result;
+    if (type != WIRE_PING || !session->asking)
+        return;
+    session->asking = false;
+    session->asked_bytes = session->stream.put_bytes;
+}
+
+void session_ask(struct session *session)
+{
+    session->asking = session->ping_due = true;
+}
+
+bool session_is_answered(const struct session *session)
+{
+    return !session->asking && session->stream.told_bytes >= session->asked_bytes;
 }
 
 int session_send(struct session *session, struct slot **sent, struct error *err)

@@ -183,8 +183,9 @@ static int stream_told(struct stream *stream, const struct wire_message *message
         stream_delivered(stream, stream->delivered_bytes);
     if (message->type != WIRE_PING && message->type != WIRE_PONG)
         return 0;
-    if (told_bytes > stream->put_bytes || told_bytes < stream->delivered_bytes)
+    if (told_bytes > stream->put_bytes || told_bytes < stream->told_bytes)
         return stream_violation(stream, err, "it counts other bytes than were sent");
+    stream->told_bytes = told_bytes;
     if (told_bytes >= stream->wanted_bytes ||
         told_bytes - stream->delivered_bytes >= WIRE_SIGN_BYTES)
         stream_delivered(stream, told_bytes);

@@ -1,6 +1,8 @@
 /* test_local_faults.c - local files when something is refused or fails. */
 #include "local_tests.h"
 
+#include "haul/base/clock.h"
+
 /* ---- strict ---- */
 
 static void open_strict_memory_filesystem_is_refused_and_nothing_left(void **state)
@@ -438,13 +440,13 @@ static void open_that_took_long_waits_for_a_sign_of_the_client(void **state)
         assert_false(comes_back(bench));
         uint32_t doubts = local_doubts(bench->target);
         assert_int_equal(doubts, 1);
-        local_assure(bench->target, doubts - 1); /* a sign from before */
+        local_assure(bench->target, doubts - 1, clock_now_ns()); /* a sign from before */
         assert_false(comes_back(bench));
         assert_int_equal(stat_of(bench->target_path).st_ctim.tv_nsec, before.st_ctim.tv_nsec);
         if (lost)
             local_desert(bench->target);
         else
-            local_assure(bench->target, doubts);
+            local_assure(bench->target, doubts, clock_now_ns());
         assert_true(comes_back(bench));
         assert_int_equal(control(bench)->result, lost ? -ECANCELED : 0);
         error_clear(control(bench)->error);
@@ -460,9 +462,79 @@ static void open_that_took_long_waits_for_a_sign_of_the_client(void **state)
     }
 }
 
+/* What an operation of a name finds there, and what it makes of it. */
+static void old_target(struct bench *bench)
+{
+    write_file(bench->target_path, bench->content, bench->size_bytes / 2, 0600);
+    const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    assert_int_equal(utimensat(AT_FDCWD, bench->target_path, times, 0), 0);
+    AUTO_CLOSE int fd = open(bench->target_path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fdatasync(fd) | posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+}
+
+static bool is_old(const struct bench *bench)
+{
+    struct stat st;
+    return lstat(bench->target_path, &st) == 0 && S_ISREG(st.st_mode) && st.st_mtim.tv_sec == 1 &&
+           (uint64_t)st.st_size == bench->size_bytes / 2 && (st.st_mode & 07777) == 0600;
+}
+
+/* The same of all that changes what is at a name of the target without having it open before. */
+static void one_comes_late(struct bench *bench, enum side_op op, bool lost)
+{
+    struct slot *slot = op == SIDE_PUT || op == SIDE_DRESS ? &bench->slots[0] : control(bench);
+    bench_source(bench, 1000);
+    bench_open_ends(bench, ENGINE_SYNC);
+    old_target(bench);
+    bench->job.roots[SIDE_TARGET] = (struct job_root){1, bench->folder};
+    bench->job.target_path = "target";
+    bench->job.facts[SIDE_SOURCE] = (struct facts){
+        .kind = op == SIDE_MAKE ? FILE_FOLDER : FILE_REGULAR, .size_bytes = 1000, .mode = 0640};
+    bench->job.wish.attributes[ATTRIBUTE_MODE] = ATTRIBUTE_ASKED;
+    memcpy(bench->slots[0].buffer, bench->content, bench->size_bytes);
+    slot->length = op == SIDE_PUT ? (uint32_t)bench->size_bytes : 0;
+    slot->conditional = false;
+    slot->asked_ns = 1; /* so long ago */
+    side_start(bench->target, slot, op);
+    assert_false(comes_back(bench));
+    const uint32_t doubts = local_doubts(bench->target);
+    assert_int_equal(doubts, 1);
+    local_assure(bench->target, doubts - 1, clock_now_ns());
+    assert_false(comes_back(bench));
+    assert_true(is_old(bench));
+    if (lost)
+        local_desert(bench->target);
+    else
+        local_assure(bench->target, doubts, clock_now_ns());
+    assert_true(comes_back(bench));
+    slot->asked_ns = 0;
+    bool nowhere = op == SIDE_PUT && slot->result == -EOPNOTSUPP; /* on this file system */
+    assert_int_equal(slot->result, lost ? -ECANCELED : nowhere ? -EOPNOTSUPP : 0);
+    assert_int_equal(is_old(bench), lost || nowhere);
+    if (op == SIDE_PUT && slot->result == 0)
+        must(bench, bench->target, slot, SIDE_ABANDON);
+    error_clear(slot->error);
+    side_close(bench->source);
+    side_close(bench->target);
+    bench->source = bench->target = NULL;
+    (void)(op == SIDE_MAKE && !lost ? rmdir(bench->target_path) : unlink(bench->target_path));
+}
+
+static void what_comes_late_to_a_name_waits_for_a_sign_of_the_client(void **state)
+{
+    static const enum side_op ops[] = {SIDE_PUT, SIDE_MAKE, SIDE_ADJUST, SIDE_DRESS, SIDE_REMOVE};
+    struct bench *bench = *state;
+    bench->doubt_ns = 3600 * NS_PER_SECOND;
+    for (size_t i = 0; i < COUNT_OF(ops); i++) {
+        one_comes_late(bench, ops[i], false);
+        one_comes_late(bench, ops[i], true);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        ON_BENCH(what_comes_late_to_a_name_waits_for_a_sign_of_the_client),
         ON_BENCH(open_strict_memory_filesystem_is_refused_and_nothing_left),
         ON_BENCH(store_strict_cache_grows_beyond_the_budget_is_refused),
         ON_BENCH(direct_refused_at_work_goes_on_in_windows),

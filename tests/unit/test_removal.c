@@ -8,10 +8,13 @@
 #include <grp.h>
 #include <sys/resource.h>
 
+static atomic_bool unwanted;
+static const struct removal_leave for_ever = {.over = &unwanted};
+
 static int removed(struct grove *grove, const char *path)
 {
     grove->err.class = ERROR_NONE;
-    int result = removal_of(&grove->root, path, &grove->err);
+    int result = removal_of(&grove->root, path, &for_ever, &grove->err);
     assert_int_equal(result < 0, error_is_set(&grove->err));
     return result;
 }
@@ -51,6 +54,24 @@ static void removal_of_what_may_not_go_is_an_error(void **state)
     for (size_t i = 0; i < COUNT_OF(paths); i++)
         assert_true(removed(grove, paths[i]) < 0);
     assert_true(is_there("outside/file") && is_there("root/link"));
+}
+
+/* Between two names; what is left goes the next time. */
+static void removal_that_is_late_or_unwanted_stops(void **state)
+{
+    struct grove *grove = *state;
+    atomic_bool over = true;
+    const struct removal_leave late = {.over = &unwanted, .until_ns = 1};
+    const struct removal_leave gone = {.over = &over};
+    make_folder("root/folder");
+    touch("root/folder/file");
+    assert_int_equal(removal_of(&grove->root, "folder", &late, &grove->err), REMOVAL_LATE);
+    assert_false(error_is_set(&grove->err));
+    assert_true(is_there("root/folder/file"));
+    assert_int_equal(removal_of(&grove->root, "folder", &gone, &grove->err), -ECANCELED);
+    assert_true(is_there("root/folder/file"));
+    assert_int_equal(removed(grove, "folder"), 0);
+    assert_false(is_there("root/folder"));
 }
 
 static int probed(struct grove *grove, const char *path)
@@ -213,7 +234,7 @@ static void removal_in_a_race_touches_nothing_outside(void **state)
             AUTO_CLOSE int fd_file = openat(fd, "sub/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
             assert_true(fd_file >= 0);
             struct error err = {.class = ERROR_NONE};
-            swapping_saw(&swapping, removal_of(&grove->root, "a/sub", &err) == 0);
+            swapping_saw(&swapping, removal_of(&grove->root, "a/sub", &for_ever, &err) == 0);
         }
         swapping_stop(&swapping);
         if (readlink("root/a", (char[8]){0}, 8) > 0)
@@ -229,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_GROVE(removal_of_anything_leaves_what_links_lead_to),
         IN_GROVE(removal_of_what_may_not_go_is_an_error),
+        IN_GROVE(removal_that_is_late_or_unwanted_stops),
         IN_GROVE(probe_of_what_may_not_go_says_so_and_changes_nothing),
         IN_GROVE(removal_of_many_names_leaves_none),
         IN_GROVE(removal_of_many_levels_holds_some_of_them),

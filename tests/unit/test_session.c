@@ -573,6 +573,46 @@ static void busy_server_asks_what_has_arrived(void **state)
     rig_free(rig);
 }
 
+static void hear_what_is_there(struct session *session)
+{
+    struct wire_message message;
+    struct slot *slot;
+    struct error err = {.class = ERROR_NONE};
+    assert_int_equal(link_wait(session->stream.link, LINK_RECV, PATIENCE_NS, &err), 0);
+    assert_int_equal(session_get(session, &message, &slot, &err), SESSION_LATER);
+}
+
+/* However long an answer to an earlier one was on its way. */
+static void question_is_answered_only_by_who_has_heard_it(void **state)
+{
+    struct rig *rig = rig_make();
+    struct wire_message pong = {.type = WIRE_PONG, .tag = WIRE_TAG_NONE}, message;
+    struct error err = {.class = ERROR_NONE};
+    struct session session;
+    struct stream client;
+    struct slot *sent;
+    (void)state;
+    session_init(&session, &rig->links[0]->link, WIRE_SERVER);
+    stream_init(&client, &rig->links[1]->link, WIRE_CLIENT);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(stream_send_now(&client, &pong, PATIENCE_NS, &err), 0);
+        session_ask(&session);
+        assert_false(session_is_answered(&session));
+        assert_int_equal(session_send(&session, &sent, &err), 1);
+        hear_what_is_there(&session);
+        assert_false(session_is_answered(&session));
+        assert_int_equal(stream_recv_now(&client, &message, PATIENCE_NS, &err), STREAM_MESSAGE);
+        assert_int_equal(message.type, WIRE_PING);
+        assert_int_equal(stream_send_now(&client, &pong, PATIENCE_NS, &err), 0);
+        hear_what_is_there(&session);
+        assert_true(session_is_answered(&session));
+    }
+    session_close(&session);
+    link_close(&rig->links[0]->link);
+    link_close(&rig->links[1]->link);
+    rig_free(rig);
+}
+
 /* As a copy that --bwlimit holds back between two chunks. */
 static int idle_client(uint64_t silence_ns)
 {
@@ -639,6 +679,7 @@ int main(void)
         cmocka_unit_test(no_more_than_a_trickle_is_a_timeout),
         cmocka_unit_test(silent_server_is_left_alone_after_a_request_to_stop),
         cmocka_unit_test(server_that_nothing_arrives_at_is_a_timeout),
+        cmocka_unit_test(question_is_answered_only_by_who_has_heard_it),
         cmocka_unit_test(slow_server_that_says_ping_is_waited_for),
         cmocka_unit_test(silent_client_is_given_up),
         cmocka_unit_test(busy_server_asks_what_has_arrived),

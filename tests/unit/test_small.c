@@ -222,6 +222,40 @@ static void put_leaves_alone_what_is_there(void **state)
     assert_int_not_equal(access("/var/tmp/haul-nowhere", F_OK), 0);
 }
 
+/* It is made, or locked, and changed no more before somebody says so. */
+static void late_ones_are_held_and_go_on_or_are_let_go_of(void **state)
+{
+    (void)state;
+    require_told();
+    for (int i = 0; i < 4; i++) {
+        bool old = i & 1, goes_on = i & 2;
+        struct small_file file;
+        struct error err = {.class = ERROR_NONE};
+        struct stat st;
+        struct small_wish wish = wish_of(data, 5000);
+        wish.until_ns = 1;
+        if (old)
+            make(3, false);
+        int result = old ? small_replace(&file, &wish, &err) : small_put(&file, &wish, &err);
+        assert_int_equal(result, SMALL_LATE);
+        AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), -1);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_size, old ? 3 : 0);
+        if (goes_on)
+            assert_int_equal(small_go_on(&file, &wish, &err), 0);
+        else
+            small_let_go(&file, &wish);
+        assert_int_equal(stat(path, &st) == 0, old || goes_on);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_size, goes_on ? 5000 : old ? 3 : 0);
+        if (goes_on)
+            small_close(&file);
+        assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), 0);
+        unlink(path);
+    }
+}
+
 /* Over what is there; data with one byte in every `stride` another one, from `first` on. */
 static int replace(struct small_file *file, uint32_t bytes, uint32_t first, uint32_t stride)
 {
@@ -333,6 +367,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(put_makes_a_new_file_and_locks_it, folder_setup,
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(put_leaves_alone_what_is_there, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(late_ones_are_held_and_go_on_or_are_let_go_of, folder_setup,
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(replace_writes_only_what_differs, folder_setup,
                                         folder_teardown),

@@ -264,6 +264,18 @@ static bool fake_is_early(struct world *world, const struct slot *slot)
     return early;
 }
 
+static const char *done_word(const struct slot *slot)
+{
+    const struct job *job = slot->job;
+    if (slot->result < 0)
+        return "failed";
+    if (job->wish.dry && slot->op == SIDE_MAKE)
+        return "would make";
+    if (job->wish.dry && slot->op == SIDE_REMOVE)
+        return "would remove";
+    return job->hard_link ? "link" : op_word(slot->op);
+}
+
 static void fake_do(struct fake *fake, struct slot *slot)
 {
     struct world *world = fake->world;
@@ -283,13 +295,7 @@ static void fake_do(struct fake *fake, struct slot *slot)
     if (target && slot->result == 0 && fake_is_early(world, slot))
         slot->result = error_set(slot->error, ENOENT, "%s", line);
     if (target && slot->op != SIDE_DESCRIBE && slot->op != SIDE_OPEN)
-        note(world,
-             slot->result < 0                           ? "failed"
-             : job->wish.dry && slot->op == SIDE_MAKE   ? "would make"
-             : job->wish.dry && slot->op == SIDE_REMOVE ? "would remove"
-             : job->hard_link                           ? "link"
-                                                        : op_word(slot->op),
-             job->target_path);
+        note(world, done_word(slot), job->target_path);
     if (slot->result < 0)
         return;
     switch (slot->op) {

@@ -73,6 +73,7 @@ struct small_wish {
     const struct facts *source;
     struct small_known *known;
     struct stat *seen; /* out: the new file as it was made, the older one as it was */
+    uint64_t until_ns; /* of the clock: not one byte is written later; 0: for ever */
 };
 
 /* Make a file that is not there, write all of it, and begin to write it back; not before the clock
@@ -87,6 +88,13 @@ int small_put(struct small_file *file, const struct small_wish *wish, struct err
  * nothing was changed. Else -errno with words: parts of it may be new, and its time is that of the
  * write. */
 int small_replace(struct small_file *file, const struct small_wish *wish, struct error *err);
+
+/* Either of them has said SMALL_LATE: it is made, or is the older one, locked, and not changed yet.
+ * Write it now, whatever the time is, or let go of it, so that nothing is left of a new one. Both
+ * know it by `wish`. */
+enum { SMALL_LATE = 1 };
+int small_go_on(struct small_file *file, const struct small_wish *wish, struct error *err);
+void small_let_go(struct small_file *file, const struct small_wish *wish);
 
 /* Wait until its data have left the page cache, so that a sync of the file system puts them on the
  * medium before what is changed of the file from now on: its times. *seen: as it was then. -errno

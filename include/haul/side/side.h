@@ -88,7 +88,7 @@ struct local_config {
     struct side *source;
     struct kernel_memory *kernel; /* the run's; NULL: nobody asks what names cost */
     struct attributes_told *told; /* the run's; NULL: the side's own */
-    /* A server's: see local_doubts(); so long an open takes without one. 0: there are none. */
+    /* A server's: see local_doubts(); so long an operation takes without one. 0: there are none. */
     uint64_t doubt_ns;
     bool is_server; /* our own standard input and output are a link, and no pipes to be copied */
     struct engine
@@ -102,12 +102,14 @@ int local_open(struct side **out, const struct local_config *config, struct erro
  * of it comes back by reap. */
 void local_desert(struct side *side);
 
-/* Targets that were locked after so long that the client may be lost, though nobody has told us,
- * and somebody else have finished them meanwhile. Nothing is done to them before the client has
- * given a sign that it has not had before: it was there when they were locked, and who comes now
- * finds the lock. 0: there are none; else the number of the last one, which is told to
- * local_assure() with the sign that was asked for then. */
+/* Operations that change what is at a path of the target, and come to that so long after they were
+ * asked for that the client may be lost, though nobody has told us, and somebody else have written
+ * and finished the same meanwhile. Nothing is changed before the client has given a sign that it
+ * has not had before. What is locked by then is found so by who comes later; what has no lock is
+ * changed in time, counted from that sign, or asks again. 0: there are none; else the number of the
+ * last one, which is told to local_assure() with the sign that was asked for then, and when the
+ * client has lived at least. */
 uint32_t local_doubts(const struct side *side);
-void local_assure(struct side *side, uint32_t doubts);
+void local_assure(struct side *side, uint32_t doubts, uint64_t alive_ns);
 
 #endif

@@ -130,11 +130,12 @@ struct slot {
     enum slot_state state;
     enum side_op op;
     struct job *job;
-    uint64_t offset;  /* bytes, a multiple of the chunk size; MAP: any; RECALL: entries */
-    uint32_t length;  /* bytes, at most capacity where there is a buffer, but for ERASE */
-    bool conditional; /* FETCH, EXAMINE: see expected; SYNC of a root: of earlier sessions, too */
-    bool from_medium; /* EXAMINE: not from the page cache */
-    bool blocks;      /* EXAMINE: BLOCKS may follow, where it has not matched */
+    uint64_t asked_ns; /* of a server: it came then; 0: now */
+    uint64_t offset;   /* bytes, a multiple of the chunk size; MAP: any; RECALL: entries */
+    uint32_t length;   /* bytes, at most capacity where there is a buffer, but for ERASE */
+    bool conditional;  /* FETCH, EXAMINE: see expected; SYNC of a root: of earlier sessions, too */
+    bool from_medium;  /* EXAMINE: not from the page cache */
+    bool blocks;       /* EXAMINE: BLOCKS may follow, where it has not matched */
     bool sparing; /* FETCH: if it differs, DIFFER follows: whoever is far away need not send it */
     bool
         partial; /* STORE: only the blocks in `set`; the buffer is the whole chunk. Set by DIFFER */

@@ -19,6 +19,8 @@ struct session {
     bool agreed; /* HELLO has been exchanged */
     bool pong_due;
     bool ping_due;         /* PING however much else is said: what PONG tells is wanted */
+    bool asking;           /* the next PING is the question of session_ask() ... */
+    uint64_t asked_bytes;  /* ... which ends there, among the bytes that we have put */
     struct wire_idle idle; /* of the last PONG */
     uint32_t pongs_count;
     uint8_t halved, far_halved; /* for scarce memory: told by our PONGs; as the last PONG told */
@@ -58,6 +60,11 @@ bool session_has_room(const struct session *session);
  * may be NULL, is not needed any more; 1: it is with the session until *sent; or -ENAMETOOLONG:
  * nothing has changed. */
 int session_put(struct session *session, struct wire_message *message, struct slot *slot);
+
+/* Is the other side there? A question from now on, which is PING; and whether it was answered: not
+ * by what was said before it had arrived there, however late that comes. */
+void session_ask(struct session *session);
+bool session_is_answered(const struct session *session);
 
 /* There is nothing else to say: say PING if nothing has been said for long, or nothing was heard
  * for long of what has arrived there; who replies all the time is not told by what else comes.

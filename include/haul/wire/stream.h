@@ -36,6 +36,7 @@ struct stream {
     uint64_t heard_ns,
         heard_bytes;          /* a whole frame, or WIRE_SIGN_BYTES, arrived; then so many had */
     uint64_t delivered_ns;    /* the other side has got what it was sent by then */
+    uint64_t told_bytes;      /* of ours have arrived there, it has said last */
     uint64_t delivered_bytes; /* it said then that so many had arrived ... */
     uint64_t put_bytes, arrived_bytes; /* ours up to now, the other's */
     uint64_t wanted_bytes;             /* ... and has to say so many to be alive */
