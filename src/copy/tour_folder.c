@@ -34,12 +34,9 @@ char *folder_path(const struct tour_folder *folder, const char *name)
 
 /* ---- from ENTER to LEAVE and on ---- */
 
-/* A list's mask is a part of the mode, and comes with the list. */
 bool folder_keeps_mode(const struct tour *tour)
 {
-    const uint32_t *wish = tour->wish->attributes;
-    return wish[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE && wish[ATTRIBUTE_ACLS] < ATTRIBUTE_ARCHIVE &&
-           !tour->dry;
+    return tour->wish->attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE && !tour->dry;
 }
 
 /* It is never copied into itself, whatever the names say. */

@@ -251,6 +251,14 @@ static uint32_t mode_wanted(int fd, const struct attributes *wanted, const struc
     return wanted->facts.mode & ~(all ? 0 : SET_ID_BITS & ~now->st_mode);
 }
 
+/* Nobody has asked for this mode: it is the one that the file has itself, and its list, which comes
+ * before it, has brought another one. */
+static bool mode_is_the_lists(int fd, const struct attributes *wanted)
+{
+    return wanted->wish[ATTRIBUTE_MODE] == ATTRIBUTE_DEFAULT &&
+           wanted->wish[ATTRIBUTE_ACLS] >= ATTRIBUTE_ARCHIVE && details_has_list(fd);
+}
+
 static bool asked_for(enum attribute attribute, const struct attributes *wanted)
 {
     return wanted->wish[attribute] >= ATTRIBUTE_ARCHIVE;
@@ -328,6 +336,8 @@ static int attribute_apply(struct attribute_file *file, enum attribute attribute
     int fd = file->fd;
     bool owner = attribute == ATTRIBUTE_OWNER || attribute == ATTRIBUTE_GROUP;
     if ((owner && row->right(fd, now, given)) || !attempted(attribute, given, now))
+        return 0;
+    if (attribute == ATTRIBUTE_MODE && mode_is_the_lists(fd, given))
         return 0;
     struct attributes wanted = *given;
     if (attribute == ATTRIBUTE_MODE)

@@ -751,6 +751,11 @@ bool details_right(int fd, mode_t mode, enum details_set set, const struct detai
     return settle(fd, mode, set, wanted, true) == 1;
 }
 
+bool details_has_list(int fd)
+{
+    return xattr_get(fd, ACCESS_NAME, NULL, 0) > 0;
+}
+
 int details_set(int fd, mode_t mode, enum details_set set, const struct details *wanted)
 {
     int result = settle(fd, mode, set, wanted, false);

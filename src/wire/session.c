@@ -217,7 +217,7 @@ int session_send(struct session *session, struct slot **sent, struct error *err)
         if (session->sending)
             *sent = session->sending;
         session->sending = NULL;
-        if (!session->pong_due && !session->ping_due)
+        if (session->left || (!session->pong_due && !session->ping_due))
             return 1;
         session_put_alive(session, session->pong_due ? WIRE_PONG : WIRE_PING);
         if (session->pong_due)
@@ -273,7 +273,7 @@ static uint64_t session_ping_at_ns(const struct session *session)
 bool session_keep_alive(struct session *session)
 {
     uint64_t now_ns = clock_now_ns();
-    if (now_ns < session_ping_at_ns(session))
+    if (session->left || now_ns < session_ping_at_ns(session))
         return false;
     session->pinged_ns = now_ns;
     session_put_alive(session, WIRE_PING);
@@ -293,6 +293,7 @@ void session_say_bye(struct session *session, const struct error *why, uint64_t 
         (void)link_wait(stream->link, LINK_SEND, timeout_ns, NULL);
     if (sent > 0)
         (void)stream_send_now(stream, &message, timeout_ns, NULL);
+    session->left = true;
 }
 
 /* ---- waiting ---- */
@@ -309,15 +310,15 @@ int session_watch(const struct session *session, uint64_t since_ns, uint64_t sil
 
 unsigned int session_wanted(const struct session *session, bool more)
 {
-    bool sending =
-        stream_sending(&session->stream) || session->pong_due || session->ping_due || more;
+    bool due = !session->left && (session->pong_due || session->ping_due);
+    bool sending = stream_sending(&session->stream) || due || more;
     return LINK_RECV | (sending ? LINK_SEND : 0u);
 }
 
 uint64_t session_wait_ns(const struct session *session, uint64_t most_ns)
 {
     uint64_t now_ns = clock_now_ns(), ping_at_ns = session_ping_at_ns(session);
-    if (stream_sending(&session->stream)) /* a ping has to wait, too */
+    if (stream_sending(&session->stream) || session->left) /* a ping has to wait, too */
         return most_ns;
     return ping_at_ns > now_ns ? min_u64(ping_at_ns - now_ns, most_ns) : 0;
 }

@@ -613,3 +613,44 @@ extra() { # FOLDER
         chmod -R u+w source target
     done
 }
+
+# A list's mask is a part of the mode, and comes with it.
+@test "a folder has its own mode with -A and without -p, but for what a list brings" {
+    requires setfacl getfacl
+    local who
+    for who in root nobody; do
+        [ "$who" = root ] || become_nobody
+        rm -rf source target
+        mkdir -p source/{new,closed,listed} target/closed
+        for name in new closed listed; do random_file source/$name/file 300; done
+        setfacl -m u:1:rwx source/listed || skip "needs access control lists"
+        chmod 500 source/new target/closed
+        chown -R "$(id -u $who)" .
+        copied -a --no-perms -A source/ target
+        expect "modes" "$(cd target && stat -c %a closed new | xargs)" "500 500"
+        diff <(cd source && getfacl -cn listed) <(cd target && getfacl -cn listed)
+        copied -a --no-perms -A source/ target
+        expect "modes" "$(cd target && stat -c %a closed new | xargs)" "500 500"
+        diff <(cd source && getfacl -cn listed) <(cd target && getfacl -cn listed)
+    done
+}
+
+@test "a folder that a killed run has left open has the source's mode after the next one" {
+    become_nobody
+    mkdir -p source/{closed,new} target/closed
+    random_file source/closed/file 400000
+    random_file source/new/file 400000
+    chmod 550 source/closed source/new
+    chmod 500 target/closed
+    chown -R 65534 .
+    "${under[@]}" "$HAUL" -a --bwlimit=100K source/ target 3>&- &
+    local pid=$!
+    cleanup_fn kill -KILL "$pid"
+    waits_until 60 test -s target/new/file
+    kill -KILL "$pid"
+    wait "$pid" || true
+    [ "$(stat -c %a target/new)" != 550 ]
+    copied -a source/ target
+    expect "modes" "$(cd target && stat -c %a closed new | xargs)" "550 550"
+    diff -r source target
+}

@@ -613,6 +613,37 @@ static void question_is_answered_only_by_who_has_heard_it(void **state)
     rig_free(rig);
 }
 
+/* Whoever has said it hears on, and is asked: he says nothing more. */
+static void behind_goodbye_nothing_is_said(void **state)
+{
+    struct rig *rig = rig_make();
+    struct wire_message ping = {.type = WIRE_PING, .tag = WIRE_TAG_NONE}, message;
+    struct error err = {.class = ERROR_NONE};
+    struct session session;
+    struct stream server;
+    struct slot *sent;
+    (void)state;
+    session_init(&session, &rig->links[0]->link, WIRE_CLIENT);
+    stream_init(&server, &rig->links[1]->link, WIRE_SERVER);
+    session_say_bye(&session, NULL, PATIENCE_NS);
+    assert_int_equal(stream_send_now(&server, &ping, PATIENCE_NS, &err), 0);
+    hear_what_is_there(&session);
+    assert_true(session.pong_due);
+    session.ping_due = true;
+    session.ping_ns = 0;
+    assert_false(session_keep_alive(&session));
+    assert_int_equal(session_wanted(&session, false), LINK_RECV);
+    assert_int_equal(session_wait_ns(&session, 5), 5);
+    assert_int_equal(session_send(&session, &sent, &err), 1);
+    link_close(&rig->links[0]->link);
+    assert_int_equal(stream_recv_now(&server, &message, PATIENCE_NS, &err), STREAM_MESSAGE);
+    assert_int_equal(message.type, WIRE_BYE);
+    assert_int_equal(stream_recv_now(&server, &message, PATIENCE_NS, &err), LINK_EOF);
+    session_close(&session);
+    link_close(&rig->links[1]->link);
+    rig_free(rig);
+}
+
 /* As a copy that --bwlimit holds back between two chunks. */
 static int idle_client(uint64_t silence_ns)
 {
@@ -679,6 +710,7 @@ int main(void)
         cmocka_unit_test(no_more_than_a_trickle_is_a_timeout),
         cmocka_unit_test(silent_server_is_left_alone_after_a_request_to_stop),
         cmocka_unit_test(server_that_nothing_arrives_at_is_a_timeout),
+        cmocka_unit_test(behind_goodbye_nothing_is_said),
         cmocka_unit_test(question_is_answered_only_by_who_has_heard_it),
         cmocka_unit_test(slow_server_that_says_ping_is_waited_for),
         cmocka_unit_test(silent_client_is_given_up),

@@ -99,6 +99,9 @@ bool details_follow(struct details_row *row, unsigned about, const void *packed,
 /* Has the file exactly these, of one set? What cannot be read is not right. */
 bool details_right(int fd, mode_t mode, enum details_set set, const struct details *wanted);
 
+/* Has it a list whose mask is a part of its mode? */
+bool details_has_list(int fd);
+
 /* Give it what it lacks of one set and take what is too much, as far as that goes. 0, or -errno of
  * the first that could not be. */
 int details_set(int fd, mode_t mode, enum details_set set, const struct details *wanted);

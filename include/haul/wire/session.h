@@ -25,6 +25,7 @@ struct session {
     uint32_t pongs_count;
     uint8_t halved, far_halved; /* for scarce memory: told by our PONGs; as the last PONG told */
     bool told;                  /* the other side has said BYE */
+    bool left;                  /* we have: nothing comes behind it */
     struct slot *sending, *receiving; /* whose message, whose payload is under way */
     uint32_t receiving_bytes;         /* of that payload; less than the chunk: it is packed */
     uint64_t talk_ns, talk_count;     /* notes and pings since the last request or reply */

@@ -165,8 +165,10 @@ def no_inplace(case, d):
 
 def no_inplace_owner(case, d):
     "--no-inplace: The new file gets the ... owner and group of the old one as far as none are copied (rsync's gets its maker's)"
-    was = case.before.get(d.name)
-    return d.what == "owner" and is_replaced(case) and was and all(now in pair for now, pair in zip(d.haul, zip(d.rsync, was.owner)))
+    if d.what != "owner" or not is_replaced(case):
+        return False
+    olds = [case.before[name] for name in (d.name, *case.of_haul[d.name].twins) if name in case.before]  # a new name has what the old one has
+    return any(all(now in pair for now, pair in zip(d.haul, zip(d.rsync, was.owner))) for was in olds)
 
 
 def named_file_of_same_time(case, d):
