@@ -17,7 +17,8 @@
 enum {
     TEAM_STACK_BYTES = 512 * 1024, /* libssh's handshake wants more than an engine's worker */
     TEAM_LOOK_MS = 50,             /* how soon the end of the copy is noticed */
-    TEAM_ANSWERS_MAX = 20,         /* looks, until the other machine has answered */
+    TEAM_ANSWER_MS = 10,           /* the same of the other machine's answer, ... */
+    TEAM_ANSWERS_MAX = 100,        /* ... which so many looks wait for */
 };
 
 struct team_member {
@@ -60,7 +61,7 @@ static bool team_wait(const struct lane_team *team, uint32_t duration_ms)
 {
     for (uint32_t waited_ms = 0; waited_ms < duration_ms && !team_over(team);
          waited_ms += TEAM_LOOK_MS)
-        (void)poll(NULL, 0, TEAM_LOOK_MS);
+        (void)poll(NULL, 0, (int)min_u64(TEAM_LOOK_MS, duration_ms));
     return !team_over(team);
 }
 
@@ -151,7 +152,7 @@ static uint64_t team_far_idle(const struct lane_team *team, uint32_t answers_cou
         struct peer_idle idle = lane_far_idle(lead);
         if (idle.answers_count - answers_count >= 2)
             return idle.permille;
-        if (!team_wait(team, TEAM_LOOK_MS))
+        if (!team_wait(team, TEAM_ANSWER_MS))
             break;
     }
     return NUM_UNKNOWN;

@@ -47,7 +47,7 @@ static struct lane_sample busy_for_a_while(struct lane_trial *trial, int side)
     struct lane_sample sample = sample_of(600, 2000);
     lane_trial_begin(trial, LANES_MOST);
     assert_int_equal(lane_trial_next(trial, &sample), LANE_LOOK);
-    sample.idle_permille[side] = 200;
+    sample.idle_permille[side] = 150;
     for (int i = 0; i < 3; i++)
         assert_int_equal(lane_trial_next(trial, &sample), LANE_LOOK);
     return sample;
@@ -69,7 +69,7 @@ static void next_of_processors_busy_for_a_moment_opens_one(void **state)
     for (int side = 0; side < 2; side++) {
         struct lane_trial trial;
         struct lane_sample sample = busy_for_a_while(&trial, side);
-        sample.idle_permille[side] = 300;
+        sample.idle_permille[side] = 200;
         assert_int_equal(lane_trial_next(&trial, &sample), LANE_OPEN);
     }
 }
@@ -229,6 +229,28 @@ static const struct machine machines[] = {
         .idle = {0, 400, 300, 250, 200},
         .login_ms = 120,
         .login_permille = 150,
+        .size_mb = 4295,
+        .loss_permille = 35,
+        .lanes_least = 1,
+        .lanes_more = 2,
+    },
+    {
+        .name = "both sides on two processors, little of them is idle and it helps",
+        .rate = {0, 608, 690, 660, 640},
+        .idle = {0, 220, 60, 30, 20},
+        .login_ms = 120,
+        .login_permille = 200,
+        .size_mb = 4295,
+        .loss_permille = 20,
+        .lanes_least = 2,
+        .lanes_more = 2,
+    },
+    {
+        .name = "both sides on two processors, little of them is idle and it harms",
+        .rate = {0, 600, 520, 500, 480},
+        .idle = {0, 220, 60, 30, 20},
+        .login_ms = 120,
+        .login_permille = 200,
         .size_mb = 4295,
         .loss_permille = 35,
         .lanes_least = 1,
