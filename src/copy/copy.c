@@ -72,6 +72,7 @@ struct copy {
     struct life_run run;
     struct lane *lanes[LANES_MAX];          /* files live in the first one */
     struct lane_team *team;                 /* while it is there the other lanes are its threads' */
+    struct lane_trial trial;                /* ... and so is this */
     struct copy_file files[COPY_FILES_MAX]; /* ring, in the order in which they were begun */
     uint32_t files_first, files_count;
     bool stranded;                        /* one of them may be */
@@ -421,6 +422,17 @@ static void copy_release(struct copy *copy, const struct life *life)
     }
 }
 
+/* In files that wait until the one that is copied has ended, and are large enough for lanes. */
+static uint64_t copy_waiting_bytes(const struct copy *copy)
+{
+    uint64_t sum_bytes = 0;
+    for (struct life *life = copy_lane_lives(copy, 0); life; life = life->next) {
+        if (life->state == LIFE_WAITING && life_wants_team(life))
+            sum_bytes += min_u64(life->job.facts[SIDE_SOURCE].size_bytes, INT64_MAX - sum_bytes);
+    }
+    return sum_bytes;
+}
+
 static void copy_start_team(struct copy *copy, struct life *life)
 {
     ERROR_UNSET(err);
@@ -428,6 +440,8 @@ static void copy_start_team(struct copy *copy, struct life *life)
         .lane = &copy->lane_config,
         .lanes = copy->lanes,
         .lanes_wish = copy->wish.lanes,
+        .trial = &copy->trial,
+        .waiting_bytes = copy_waiting_bytes(copy),
         .lead = life,
     };
     int result = lane_team_start(&copy->team, &config, &err);

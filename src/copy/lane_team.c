@@ -172,9 +172,11 @@ static bool team_look(const struct lane_team *team, uint32_t look_ms, struct lan
     sample->idle_permille[1] = team_far_idle(team, answers_count);
     uint64_t moved_bytes = team_moved_bytes(team);
     uint64_t total_bytes = team->config.lead->progress->bytes_total;
-    sample->took_ns = clock_now_ns() - started_ns;
+    sample->ended_ns = clock_now_ns();
+    sample->took_ns = sample->ended_ns - started_ns;
     sample->moved_bytes = moved_bytes - before_bytes;
-    sample->left_bytes = total_bytes - min_u64(total_bytes, moved_bytes);
+    sample->left_bytes =
+        total_bytes - min_u64(total_bytes, moved_bytes) + team->config.waiting_bytes;
     if (idle_ns != NUM_UNKNOWN)
         sample->idle_permille[0] = (proc_idle_ns("") - idle_ns) / (sample->took_ns / 1000 + 1);
     return !team_over(team);
@@ -204,20 +206,22 @@ static void team_close(struct lane_team *team, uint32_t number)
 
 static void team_try(struct lane_team *team, uint32_t most)
 {
-    struct lane_trial trial;
+    struct lane_trial *trial = team->config.trial;
     struct lane_sample sample;
-    lane_trial_begin(&trial, most);
-    while (team_look(team, trial.look_ms, &sample)) {
-        enum lane_move move = lane_trial_next(&trial, &sample);
+    lane_trial_begin(trial, most, clock_now_ns());
+    for (uint32_t number = 1; number < trial->lanes; number++) {
+        if (!team_add(team, number))
+            return;
+    }
+    while (!trial->decided && team_look(team, trial->look_ms, &sample)) {
+        enum lane_move move = lane_trial_next(trial, &sample);
         uint64_t started_ns = clock_now_ns();
         if (move == LANE_CLOSE)
-            team_close(team, trial.lanes - 1);
-        if (move == LANE_CLOSE || move == LANE_REST)
-            return;
-        if (move == LANE_OPEN && !team_add(team, trial.lanes))
+            team_close(team, trial->lanes);
+        if (move == LANE_REST || (move == LANE_OPEN && !team_add(team, trial->lanes)))
             return;
         if (move == LANE_OPEN)
-            lane_trial_opened(&trial, (clock_now_ns() - started_ns) / NS_PER_MS);
+            lane_trial_opened(trial, (clock_now_ns() - started_ns) / NS_PER_MS);
     }
 }
 

@@ -21,10 +21,19 @@ enum {
     CHEAP_PERMILLE = 200, /* what takes less is not held up by processors, but by its line */
 };
 
-void lane_trial_begin(struct lane_trial *trial, uint32_t lanes_most)
+static const uint64_t holds_ns = 60 * NS_PER_SECOND;
+
+/* Each file by itself would begin with one lane, and of files that take less than a second each
+ * none would have more. */
+void lane_trial_begin(struct lane_trial *trial, uint32_t lanes_most, uint64_t now_ns)
 {
-    *trial = (struct lane_trial){
-        .lanes = 1, .lanes_most = lanes_most, .look_ms = START_MS, .settle_ms = START_MS};
+    if (trial->lanes == 0 || trial->lanes > lanes_most || now_ns - trial->asof_ns > holds_ns)
+        *trial = (struct lane_trial){.lanes = 1, .asof_ns = now_ns};
+    trial->lanes_most = lanes_most;
+    trial->look_ms = START_MS;
+    trial->settle_ms = START_MS;
+    if (trial->before_rate > 0)
+        trial->settle_ms = num_u32(clamp_u64(2 * trial->login_ms, START_MS, SETTLE_MS_MAX));
 }
 
 static uint64_t trial_rate(const struct lane_trial *trial)
@@ -77,14 +86,15 @@ static bool trial_goes_on(const struct lane_trial *trial)
 
 /* Within a quarter of a second the kernel counts some 50 ticks: that processors are busy is
  * believed when they have been so for a second. */
-static enum lane_move trial_one_more(const struct lane_trial *trial,
-                                     const struct lane_sample *sample)
+static enum lane_move trial_one_more(struct lane_trial *trial, const struct lane_sample *sample)
 {
-    if (trial->lanes == trial->lanes_most || !trial_is_worth_it(trial, sample))
+    trial->decided = trial->lanes == trial->lanes_most;
+    if (trial->decided || !trial_is_worth_it(trial, sample))
         return LANE_REST;
     if (trial_has_processor(trial, sample))
         return LANE_OPEN;
-    return trial->took_ns < DOUBT_MS * NS_PER_MS ? LANE_LOOK : LANE_REST;
+    trial->decided = trial->took_ns >= DOUBT_MS * NS_PER_MS;
+    return trial->decided ? LANE_REST : LANE_LOOK;
 }
 
 /* A lane more can cost more than it brings: with both sides of two on four processors a push made
@@ -97,9 +107,13 @@ static enum lane_move trial_judge(struct lane_trial *trial, const struct lane_sa
     bool sure = trial->took_ns >= DOUBT_MS * NS_PER_MS || rate < before - doubt;
     if (rate < before + doubt && !sure)
         return LANE_LOOK;
-    if (rate < before - worse)
-        return LANE_CLOSE;
-    return trial_goes_on(trial) ? trial_one_more(trial, sample) : LANE_REST;
+    if (trial_goes_on(trial))
+        return trial_one_more(trial, sample);
+    trial->decided = true;
+    if (rate >= before - worse)
+        return LANE_REST;
+    trial->lanes--;
+    return LANE_CLOSE;
 }
 
 /* A lane that already brings most of what lanes can has nothing to be waited for. */
@@ -119,7 +133,8 @@ static bool trial_is_settled(struct lane_trial *trial, const struct lane_sample 
 
 enum lane_move lane_trial_next(struct lane_trial *trial, const struct lane_sample *sample)
 {
-    assert(trial->lanes >= 1 && trial->lanes <= trial->lanes_most);
+    assert(trial->lanes >= 1 && trial->lanes <= trial->lanes_most && !trial->decided);
+    trial->asof_ns = sample->ended_ns;
     if (trial->settle_ms > 0 && !trial_is_settled(trial, sample))
         return LANE_LOOK;
     trial->took_ns += sample->took_ns;

@@ -90,6 +90,18 @@ in_lanes() { # WAY LANES
     [ "$(sessions_ever)" -le 4 ]
 }
 
+# Of a slow line, which a further lane is always tried for. None of them takes two seconds.
+@test "files that are over soon have lanes together" {
+    local i
+    server_start
+    folders
+    for i in 1 2 3 4; do random_file here/$i 33M $i; done
+    copied -v --bwlimit=32M "${via[@]}" here/* "$FAR:$THERE/"
+    for i in 1 2 3 4; do same here/$i there/$i; done
+    expect_words 'lane 2: running'
+    nothing_left
+}
+
 @test "a small file takes one lane, and no more logins than that" {
     server_start
     folders

@@ -34,7 +34,7 @@ static void begin_at(struct lane_trial *trial, uint64_t mb_a_second, uint64_t id
 {
     const struct lane_sample first = sample_of(mb_a_second / 10, 2000);
     const struct lane_sample next = sample_of(mb_a_second, idle_permille);
-    lane_trial_begin(trial, LANES_MOST);
+    lane_trial_begin(trial, LANES_MOST, 0);
     assert_int_equal(lane_trial_next(trial, &first), LANE_LOOK);
     assert_int_equal(lane_trial_next(trial, &next), LANE_OPEN);
     lane_trial_opened(trial, 100);
@@ -45,7 +45,7 @@ static void begin_at(struct lane_trial *trial, uint64_t mb_a_second, uint64_t id
 static struct lane_sample busy_for_a_while(struct lane_trial *trial, int side)
 {
     struct lane_sample sample = sample_of(600, 2000);
-    lane_trial_begin(trial, LANES_MOST);
+    lane_trial_begin(trial, LANES_MOST, 0);
     assert_int_equal(lane_trial_next(trial, &sample), LANE_LOOK);
     sample.idle_permille[side] = 150;
     for (int i = 0; i < 3; i++)
@@ -57,7 +57,7 @@ static void next_of_processors_busy_for_a_second_opens_none(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct lane_trial trial;
+        struct lane_trial trial = {0};
         struct lane_sample sample = busy_for_a_while(&trial, side);
         assert_int_equal(lane_trial_next(&trial, &sample), LANE_REST);
     }
@@ -67,7 +67,7 @@ static void next_of_processors_busy_for_a_moment_opens_one(void **state)
 {
     (void)state;
     for (int side = 0; side < 2; side++) {
-        struct lane_trial trial;
+        struct lane_trial trial = {0};
         struct lane_sample sample = busy_for_a_while(&trial, side);
         sample.idle_permille[side] = 200;
         assert_int_equal(lane_trial_next(&trial, &sample), LANE_OPEN);
@@ -78,23 +78,23 @@ static void next_of_processors_busy_for_a_moment_opens_one(void **state)
 static void next_of_slow_line_opens_whatever_processors_do(void **state)
 {
     (void)state;
-    struct lane_trial trial;
+    struct lane_trial trial = {0};
     begin_at(&trial, 50, 0);
 }
 
 static void next_of_unknown_processors_lets_the_rate_tell(void **state)
 {
     (void)state;
-    struct lane_trial trial;
+    struct lane_trial trial = {0};
     begin_at(&trial, 600, NUM_UNKNOWN);
 }
 
 static void next_near_the_end_opens_none(void **state)
 {
     (void)state;
-    struct lane_trial trial;
+    struct lane_trial trial = {0};
     struct lane_sample sample = sample_of(600, 2000);
-    lane_trial_begin(&trial, LANES_MOST);
+    lane_trial_begin(&trial, LANES_MOST, 0);
     sample.left_bytes = 500 * MB;
     assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
     assert_int_equal(lane_trial_next(&trial, &sample), LANE_REST);
@@ -103,9 +103,9 @@ static void next_near_the_end_opens_none(void **state)
 static void next_of_nothing_moved_looks_again(void **state)
 {
     (void)state;
-    struct lane_trial trial;
+    struct lane_trial trial = {0};
     struct lane_sample sample = sample_of(0, 2000);
-    lane_trial_begin(&trial, LANES_MOST);
+    lane_trial_begin(&trial, LANES_MOST, 0);
     for (int i = 0; i < 50; i++)
         assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
     sample = sample_of(40, 2000);
@@ -117,9 +117,9 @@ static void next_of_nothing_moved_looks_again(void **state)
 static void next_of_one_lane_allowed_rests(void **state)
 {
     (void)state;
-    struct lane_trial trial;
+    struct lane_trial trial = {0};
     const struct lane_sample sample = sample_of(600, 2000);
-    lane_trial_begin(&trial, 1);
+    lane_trial_begin(&trial, 1, 0);
     assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
     assert_int_equal(lane_trial_next(&trial, &sample), LANE_REST);
 }
@@ -144,7 +144,7 @@ static void next_of_second_lane_judges_by_its_rate(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct lane_trial trial;
+        struct lane_trial trial = {0};
         begin_at(&trial, 600, 500);
         for (int j = 0; j < 4 && (j == 0 || cases[i].rates[j] > 0 || cases[i].rates[0] == 0); j++) {
             const struct lane_sample sample = sample_of(cases[i].rates[j], 500);
@@ -161,9 +161,9 @@ static void next_of_second_lane_judges_by_its_rate(void **state)
 static void opened_of_slow_login_gives_time(void **state)
 {
     (void)state;
-    struct lane_trial trial;
+    struct lane_trial trial = {0};
     const struct lane_sample sample = sample_of(50, 1900);
-    lane_trial_begin(&trial, LANES_MOST);
+    lane_trial_begin(&trial, LANES_MOST, 0);
     assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
     assert_int_equal(lane_trial_next(&trial, &sample), LANE_OPEN);
     lane_trial_opened(&trial, 500);
@@ -178,14 +178,72 @@ static void opened_of_slow_login_gives_time(void **state)
 static void next_of_lane_that_is_up_to_speed_opens_another(void **state)
 {
     (void)state;
-    struct lane_trial trial;
+    struct lane_trial trial = {0};
     const struct lane_sample before = sample_of(50, 1900), after = sample_of(90, 1900);
-    lane_trial_begin(&trial, LANES_MOST);
+    lane_trial_begin(&trial, LANES_MOST, 0);
     assert_int_equal(lane_trial_next(&trial, &before), LANE_LOOK);
     assert_int_equal(lane_trial_next(&trial, &before), LANE_OPEN);
     lane_trial_opened(&trial, 500);
     assert_int_equal(lane_trial_next(&trial, &before), LANE_LOOK);
     assert_int_equal(lane_trial_next(&trial, &after), LANE_OPEN);
+}
+
+/* What one file has shown is true of the next one, for a minute. */
+static void begin_goes_on_with_what_was_found(void **state)
+{
+    (void)state;
+    struct lane_trial trial = {0};
+    struct lane_sample sample = sample_of(700, 500);
+    begin_at(&trial, 600, 500);
+    sample.ended_ns = 5 * NS_PER_SECOND;
+    assert_int_equal(lane_trial_next(&trial, &sample), LANE_REST);
+    assert_true(trial.decided);
+    lane_trial_begin(&trial, LANES_MOST, 65 * NS_PER_SECOND);
+    assert_true(trial.decided);
+    assert_int_equal(trial.lanes, 2);
+    lane_trial_begin(&trial, LANES_MOST, 66 * NS_PER_SECOND);
+    assert_false(trial.decided);
+    assert_int_equal(trial.lanes, 1);
+}
+
+static void begin_counts_what_was_closed_no_more(void **state)
+{
+    (void)state;
+    struct lane_trial trial = {0};
+    const struct lane_sample sample = sample_of(500, 500);
+    begin_at(&trial, 600, 500);
+    assert_int_equal(lane_trial_next(&trial, &sample), LANE_CLOSE);
+    lane_trial_begin(&trial, LANES_MOST, 0);
+    assert_true(trial.decided);
+    assert_int_equal(trial.lanes, 1);
+}
+
+/* That this file is not worth a login says nothing of the next one. */
+static void begin_after_short_file_measures_on(void **state)
+{
+    (void)state;
+    struct lane_trial trial = {0};
+    struct lane_sample sample = sample_of(600, 500);
+    lane_trial_begin(&trial, LANES_MOST, 0);
+    assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
+    sample.left_bytes = MB;
+    assert_int_equal(lane_trial_next(&trial, &sample), LANE_REST);
+    lane_trial_begin(&trial, LANES_MOST, 0);
+    assert_false(trial.decided);
+    assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
+    sample.left_bytes = 2000 * MB;
+    assert_int_equal(lane_trial_next(&trial, &sample), LANE_OPEN);
+}
+
+/* The other side has memory for fewer now. */
+static void begin_with_fewer_lanes_begins_anew(void **state)
+{
+    (void)state;
+    struct lane_trial trial = {0};
+    begin_at(&trial, 600, 500);
+    lane_trial_begin(&trial, 1, 0);
+    assert_int_equal(trial.lanes, 1);
+    assert_int_equal(trial.before_rate, 0);
 }
 
 /* ---- whole copies ---- */
@@ -194,7 +252,7 @@ struct machine {
     const char *name;
     uint32_t rate[LANES_MOST + 1], idle[LANES_MOST + 1]; /* MB/s, permille; by lanes */
     uint32_t login_ms, login_permille; /* so long, and so much of the rate goes meanwhile */
-    uint32_t size_mb;
+    uint32_t size_mb, files;           /* 0: one */
     uint32_t loss_permille; /* of time, against the best fixed number; at most, in the mean */
     uint32_t lanes_least, lanes_more; /* in the end, of nine copies in ten */
 };
@@ -311,14 +369,41 @@ static const struct machine machines[] = {
         .lanes_least = 1,
         .lanes_more = 2,
     },
+    {
+        .name = "forty files, two machines of many processors",
+        .rate = {0, 400, 790, 1150, 1500},
+        .idle = {0, 6000, 5000, 4000, 3000},
+        .login_ms = 150,
+        .login_permille = 20,
+        .size_mb = 500,
+        .files = 40,
+        .loss_permille = 60,
+        .lanes_least = 3,
+        .lanes_more = 4,
+    },
+    {
+        .name = "ten files, both sides on two processors, little of them is idle and it helps",
+        .rate = {0, 608, 690, 660, 640},
+        .idle = {0, 220, 60, 30, 20},
+        .login_ms = 120,
+        .login_permille = 200,
+        .size_mb = 450,
+        .files = 10,
+        .loss_permille = 20,
+        .lanes_least = 2,
+        .lanes_more = 2,
+    },
 };
 
 /* A copy, in simulated time. */
 struct ride {
     const struct machine *machine;
-    double moved_mb;
-    double noise, drift; /* within tenths of a second, within seconds */
-    uint32_t now_ms, lanes, opened, closed;
+    double moved_mb;         /* of the file */
+    uint32_t files_left;     /* behind it */
+    double noise, drift;     /* within tenths of a second, within seconds */
+    uint32_t now_ms, lanes;  /* which take part */
+    uint32_t open;           /* those that have logged in */
+    uint32_t opened, closed; /* ever */
 };
 
 enum { SLICE_MS = 50, SEEDS = 300 };
@@ -332,7 +417,7 @@ static double noise_of(void)
     return 2 * sum - 3;
 }
 
-/* false: the copy is over. As measured: rates of a quarter of a second are apart by a tenth, and
+/* false: the file is over. As measured: rates of a quarter of a second are apart by a tenth, and
  * those of whole copies by a twentieth. */
 static bool ride_on(struct ride *ride, uint32_t duration_ms, uint32_t permille)
 {
@@ -350,11 +435,15 @@ static bool ride_on(struct ride *ride, uint32_t duration_ms, uint32_t permille)
     return true;
 }
 
-static bool ride_login(struct ride *ride)
+/* The first one, or one more: one that is open only has to open the file. */
+static bool ride_add(struct ride *ride)
 {
-    bool on = ride_on(ride, ride->machine->login_ms, ride->machine->login_permille);
+    bool login = ride->lanes == ride->open;
+    bool on = login ? ride_on(ride, ride->machine->login_ms, ride->machine->login_permille)
+                    : ride_on(ride, SLICE_MS, 0);
     ride->lanes++;
-    ride->opened++;
+    ride->open += login;
+    ride->opened += login;
     return on;
 }
 
@@ -362,7 +451,7 @@ static void ride_fixed(struct ride *ride, uint32_t lanes)
 {
     bool on = true;
     while (on && ride->lanes < lanes)
-        on = ride_login(ride);
+        on = ride_add(ride);
     while (on)
         on = ride_on(ride, 1000, 0);
 }
@@ -375,39 +464,63 @@ static bool ride_sample(struct ride *ride, uint32_t look_ms, struct lane_sample 
         return false;
     uint64_t idle = machine->idle[ride->lanes];
     *sample = (struct lane_sample){
+        .ended_ns = ride->now_ms * NS_PER_MS,
         .took_ns = look_ms * NS_PER_MS,
         .moved_bytes = (uint64_t)((ride->moved_mb - before_mb) * 1e6),
-        .left_bytes = (uint64_t)((machine->size_mb - ride->moved_mb) * 1e6),
+        .left_bytes = (uint64_t)((machine->size_mb - ride->moved_mb) * 1e6) +
+                      ride->files_left * machine->size_mb * MB,
         /* Told in ticks of 10 ms a processor. */
         .idle_permille = {idle + (uint64_t)random() % 81 - min_u64(idle, 40), idle},
     };
     return true;
 }
 
-static void ride_auto(struct ride *ride)
+static void ride_auto(struct ride *ride, struct lane_trial *trial)
 {
-    struct lane_trial trial;
     struct lane_sample sample;
     enum lane_move move = LANE_LOOK;
-    lane_trial_begin(&trial, LANES_MOST);
-    while (move != LANE_REST && move != LANE_CLOSE) {
-        if (!ride_sample(ride, trial.look_ms, &sample))
+    lane_trial_begin(trial, LANES_MOST, ride->now_ms * NS_PER_MS);
+    while (ride->lanes < trial->lanes) {
+        if (!ride_add(ride))
             return;
-        move = lane_trial_next(&trial, &sample);
-        if (move == LANE_OPEN && !ride_login(ride))
+    }
+    while (move != LANE_REST && !trial->decided) {
+        if (!ride_sample(ride, trial->look_ms, &sample))
+            return;
+        move = lane_trial_next(trial, &sample);
+        if (move == LANE_OPEN && !ride_add(ride))
             return;
         if (move == LANE_OPEN)
-            lane_trial_opened(&trial, ride->machine->login_ms);
+            lane_trial_opened(trial, ride->machine->login_ms);
     }
-    ride->closed = move == LANE_CLOSE;
-    ride->lanes -= ride->closed;
+    ride->closed += move == LANE_CLOSE;
+    ride->open -= move == LANE_CLOSE;
+    ride->lanes -= move == LANE_CLOSE;
     ride_fixed(ride, ride->lanes);
 }
 
-static struct ride ride_begin(const struct machine *machine, unsigned seed)
+/* All files, by so many lanes; 0: by an automatic number. */
+static struct ride ride_of(const struct machine *machine, unsigned seed, uint32_t lanes)
 {
+    struct lane_trial trial = {0};
     srandom(seed);
-    return (struct ride){.machine = machine, .noise = noise_of(), .drift = noise_of(), .lanes = 1};
+    struct ride ride = {
+        .machine = machine,
+        .noise = noise_of(),
+        .drift = noise_of(),
+        .open = 1,
+        .files_left = (uint32_t)max_u64(machine->files, 1),
+    };
+    while (ride.files_left > 0) {
+        ride.files_left--;
+        ride.lanes = 1;
+        ride.moved_mb = 0;
+        if (lanes > 0)
+            ride_fixed(&ride, lanes);
+        else
+            ride_auto(&ride, &trial);
+    }
+    return ride;
 }
 
 /* By seed, and whatever the compiler's library makes of it: more of them by SEEDS. */
@@ -422,11 +535,8 @@ static double best_fixed_ms(const struct machine *machine)
     double best_ms = 1e18;
     for (uint32_t lanes = 1; lanes <= LANES_MOST; lanes *= 2) {
         double sum_ms = 0;
-        for (unsigned seed = 1; seed <= seeds_count(); seed++) {
-            struct ride ride = ride_begin(machine, seed);
-            ride_fixed(&ride, lanes);
-            sum_ms += ride.now_ms;
-        }
+        for (unsigned seed = 1; seed <= seeds_count(); seed++)
+            sum_ms += ride_of(machine, seed, lanes).now_ms;
         best_ms = sum_ms / seeds_count() < best_ms ? sum_ms / seeds_count() : best_ms;
     }
     return best_ms;
@@ -437,8 +547,7 @@ static void check_machine(const struct machine *machine)
     uint32_t within = 0, ends[LANES_MOST + 1] = {0};
     double sum_ms = 0;
     for (unsigned seed = 1; seed <= seeds_count(); seed++) {
-        struct ride ride = ride_begin(machine, seed);
-        ride_auto(&ride);
+        const struct ride ride = ride_of(machine, seed, 0);
         sum_ms += ride.now_ms;
         ends[ride.lanes]++;
         within += ride.lanes >= machine->lanes_least && ride.lanes <= machine->lanes_more;
@@ -472,6 +581,10 @@ int main(void)
         cmocka_unit_test(next_of_second_lane_judges_by_its_rate),
         cmocka_unit_test(opened_of_slow_login_gives_time),
         cmocka_unit_test(next_of_lane_that_is_up_to_speed_opens_another),
+        cmocka_unit_test(begin_goes_on_with_what_was_found),
+        cmocka_unit_test(begin_counts_what_was_closed_no_more),
+        cmocka_unit_test(begin_after_short_file_measures_on),
+        cmocka_unit_test(begin_with_fewer_lanes_begins_anew),
         cmocka_unit_test(copies_are_as_fast_as_with_the_best_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include "haul/base/control.h"
 #include "haul/copy/copy.h"
+#include "haul/copy/lane_trial.h"
 #include "haul/copy/life.h"
 #include "haul/copy/pump.h"
 #include "haul/disk/budget.h"
@@ -138,8 +139,10 @@ struct lane_team_config {
     const struct lane_config *lane;
     struct lane **lanes; /* LANES_MAX places; [0] is the first lane; open ones are used again for
                             the next file */
-    uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, as lane_trial.h decides */
-    struct life *lead;   /* COPYING in the first lane */
+    uint32_t lanes_wish; /* 0: from 1 to LANES_AUTO_MAX, as this decides: */
+    struct lane_trial *trial;
+    uint64_t waiting_bytes; /* in files behind this one, as far as they are known */
+    struct life *lead;      /* COPYING in the first lane */
 };
 
 /* Start the threads. -errno with err: none runs. */
