@@ -121,7 +121,7 @@ hog_reports() { # REGEX
     expect "first line" "$line" ready
     kill -USR1 "$pid"
     read -r line <&"${hog[0]}"
-    [[ $line =~ ^resident=2048\ total=2048\ least=2048\ reads=[0-9]+\ missed=0\ p50_ns=[0-9]+\ p99_ns=[0-9]+$ ]] || { echo "$line"; false; }
+    [[ $line =~ ^resident=2048\ total=2048\ least=2048\ reads=[0-9]+\ missed=0\ p50_ns=[0-9]+\ p99_ns=[0-9]+\ queued_permille=[0-9]+$ ]] || { echo "$line"; false; }
     pages --evict hot
     hog_reports 'missed=[1-9]'
 }

@@ -12,9 +12,10 @@
  *
  * --random: as a database would, it reads single pages at random places by read calls, 50,000 a
  * second, and maps nothing. The report has then, of what was since the report before,
- *   resident=R total=T least=L reads=N missed=M p50_ns=P p99_ns=P
+ *   resident=R total=T least=L reads=N missed=M p50_ns=P p99_ns=P queued_permille=Q
  * L being the fewest resident pages at any look, five a second, M the reads that had to wait for
- * the disk, and P what half and 99 % of the reads took at most, to a thirty-second of it. */
+ * the disk, P what half and 99 % of the reads took at most, to a thirty-second of it, and Q how
+ * much of the time hog wanted a processor and had none, of which a read feels a part only. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -42,6 +43,7 @@ enum { CLASS_BITS = 5, CLASSES_COUNT = 40 << CLASS_BITS };
 /* --random, since the last report. */
 struct reads {
     uint64_t count, missed, times[CLASSES_COUNT];
+    uint64_t began_ns, queued_ns; /* the last report's clock, and what was queued until then */
     size_t resident_least;
 };
 
@@ -55,6 +57,33 @@ struct hog {
     uint64_t seed;
     struct reads reads;
 };
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* All of it since the start; 0 where the kernel does not count it. */
+static uint64_t queued_ns(void)
+{
+    uintmax_t ns = 0;
+    FILE *file = fopen("/proc/self/schedstat", "re");
+    if (file && fscanf(file, "%*u %ju", &ns) != 1) {
+        ns = 0;
+    }
+    if (file) {
+        fclose(file);
+    }
+    return ns;
+}
+
+static struct reads reads_since_now(const struct hog *hog)
+{
+    return (struct reads){
+        .resident_least = hog->pages, .began_ns = now_ns(), .queued_ns = queued_ns()};
+}
 
 static int load(struct hog *hog, const char *path)
 {
@@ -79,7 +108,7 @@ static int load(struct hog *hog, const char *path)
     posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM); /* what is read now brings nothing else along */
     hog->fd = fd;
     hog->seed = 88172645463325252;
-    hog->reads.resident_least = hog->pages;
+    hog->reads = reads_since_now(hog);
     return hog->page_bytes <= PAGE_BYTES_MAX ? 0 : -ENOSYS;
 }
 
@@ -103,13 +132,6 @@ static void touch(const struct hog *hog)
 }
 
 /* ---- --random ---- */
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static unsigned class_of(uint64_t ns)
 {
@@ -182,10 +204,12 @@ static void report(struct hog *hog)
     printf("resident=%zu total=%zu ", resident(hog), hog->pages);
     if (hog->random) {
         look(hog);
-        printf("least=%zu reads=%ju missed=%ju p50_ns=%ju p99_ns=%ju\n", reads->resident_least,
-               (uintmax_t)reads->count, (uintmax_t)reads->missed, (uintmax_t)percentile(reads, 50),
-               (uintmax_t)percentile(reads, 99));
-        *reads = (struct reads){.resident_least = hog->pages};
+        printf("least=%zu reads=%ju missed=%ju p50_ns=%ju p99_ns=%ju queued_permille=%ju\n",
+               reads->resident_least, (uintmax_t)reads->count, (uintmax_t)reads->missed,
+               (uintmax_t)percentile(reads, 50), (uintmax_t)percentile(reads, 99),
+               (uintmax_t)((queued_ns() - reads->queued_ns) * 1000 /
+                           (now_ns() - reads->began_ns + 1)));
+        *reads = reads_since_now(hog);
     } else {
         printf("lost=%ju\n", (uintmax_t)hog->lost);
     }
