@@ -108,9 +108,9 @@ void pressure_be_nice(void)
      * the highest one it is that. */
     const int nicer = 10;
     (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + nicer);
-    /* Threads that wait for a disk wake up thousands of times a second, and a low weight alone does
-     * not keep them from taking the processor from whoever is at work (measured: the reads of a
-     * neighbour, 99th percentile, 6 times as slow beside a tree with it, 1.0 times with both). */
+    /* Threads that read a disk wake up thousands of times a second. The policy protects whoever is
+     * within its slice, the weight does behind it: on 6.18 eight of them took a neighbour's
+     * processor 998 times, with the policy 920, with the weight 132 (by sched_switch). */
     struct sched_param none;
     int policy, errnum = pthread_getschedparam(pthread_self(), &policy, &none);
     if (errnum == 0 && policy == SCHED_OTHER)

@@ -34,8 +34,8 @@ void pressure_open(struct pressure *pressure, const struct cgroup *cgroup, uint6
 bool pressure_look(struct pressure *pressure, uint64_t in_flight_bytes, uint64_t now_ns);
 
 /* This thread, and those that it starts from now on, let others go first: at the processors as with
- * nice(1), and without taking one from whoever is at work (SCHED_BATCH); and at a disk whose
- * scheduler knows priorities. */
+ * nice(1), and without taking one from whoever is within its slice of time (SCHED_BATCH); and at a
+ * disk whose scheduler knows priorities. */
 void pressure_be_nice(void);
 
 #endif
