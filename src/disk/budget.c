@@ -357,7 +357,7 @@ const char *budget_limited_by(const struct budget *budget, const struct budget_f
     if (wish->memory_bytes > 0 && wish->memory_bytes <= budget->limit_bytes)
         return "--memory";
     if (slots - slots % lanes > budget->slots_count || budget->limit_bytes == limit_bytes_max)
-        return "what helps (more is never used without --memory)";
+        return "haul's own choice: more makes no copy faster (--memory allows it)";
     return facts->limited_by;
 }
 

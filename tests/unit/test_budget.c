@@ -329,7 +329,7 @@ static void limited_by_names_what_decides(void **state)
     struct budget_wish wish = any_wish();
     struct budget_facts facts = machine_facts(NUM_UNKNOWN, 0);
     struct budget budget = decided(&facts, &wish);
-    assert_non_null(strstr(budget_limited_by(&budget, &facts, &wish), "what helps"));
+    assert_non_null(strstr(budget_limited_by(&budget, &facts, &wish), "own choice"));
     wish.memory_bytes = 8 * MIB;
     budget = decided(&facts, &wish);
     assert_string_equal(budget_limited_by(&budget, &facts, &wish), "--memory");
