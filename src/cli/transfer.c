@@ -308,7 +308,7 @@ static void tree_event(struct transfer *transfer, const struct tour_event *event
     add_tree(transfer, receipt->outcome);
 }
 
-static void copy_tree(struct transfer *transfer, const struct trees *trees, uint32_t at)
+static void copy_tree(struct transfer *transfer, struct trees *trees, uint32_t at)
 {
     /* What only vanished while a tree was walked is missing nowhere. */
     bool broken = transfer->tally.failed_count > transfer->vanished_count;

@@ -175,7 +175,7 @@ void trees_close(struct trees *trees)
     free(trees->sources);
 }
 
-int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct error *err)
+int trees_begin(struct trees *trees, uint32_t at, bool broken, struct error *err)
 {
     struct copy *copy = trees->copy;
     const char *target = trees->operands->target.path;
@@ -190,12 +190,13 @@ int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct erro
     }
     if (facts.kind != FILE_FOLDER) /* as it was when the run began */
         made = result = copy_make_folder(copy, target, trees->wish->tour.mkpath, &facts, err);
+    trees->made |= made > 0;
     struct tour_start start = {
         .roots = {trees->sources[at].root, {.number = copy_root_number(copy), .path = target}},
         .path = trees->sources[at].name,
         .target_absent = made > 0 && trees->wish->dry_run,
         .target_fresh = made > 0,
-        .target_made = made > 0 || trees->operands->target_made,
+        .target_made = trees->made || trees->operands->target_made,
         .nearest = made > 0 ? copy_nearest(copy) : NULL,
         .broken = broken,
         .sources = trees->sources,

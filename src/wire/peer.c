@@ -20,6 +20,7 @@ static const uint64_t explain_timeout_ns = 3 * NS_PER_SECOND;
 static const uint64_t wait_ns_max = NS_PER_SECOND / 5; /* how soon a request to stop is noticed */
 /* When we are to stop, a side that neither takes nor says anything for so long is left alone: it
  * finds the end of the link and makes its journal right by itself. */
+static const uint64_t full_ns_max = WIRE_SILENCE_MS / 4 * NS_PER_MS;
 static const uint64_t stop_silence_ns = NS_PER_SECOND, stop_ping_ns = NS_PER_SECOND / 4;
 
 enum peer_step {
@@ -33,6 +34,7 @@ struct peer_work {
     struct slot *slot;
     enum peer_step step;
     uint32_t resends;
+    bool laid_down; /* what comes for it finds no pocket, and is asked for once more */
 };
 
 struct peer_job {
@@ -51,6 +53,9 @@ struct peer {
     struct peer_job *jobs;     /* agreed.jobs_max ... */
     uint32_t jobs_end;         /* ... of which those behind this were never used */
     struct pockets *pockets;   /* for what comes; NULL: nobody has offered any */
+    uint64_t full_ns;          /* since when none of these is free; 0: one is */
+    uint8_t *aside;            /* takes what comes when that has been long */
+    struct queue laid;         /* slots: it has */
     struct queue queue, ready; /* slots */
     bool broken;               /* nothing is sent or received any more */
     struct error why;
@@ -116,8 +121,11 @@ static bool peer_opens(enum side_op op)
 static void peer_finish(struct peer *self, struct slot *slot, int result)
 {
     struct peer_job *job = slot->op != SIDE_DELIVER ? job_of(self, slot->job->number) : NULL;
+    struct peer_work *work = work_of(self, slot);
     slot->result = result;
-    work_of(self, slot)->step = PEER_IDLE;
+    if (work->laid_down)
+        slot->buffer = NULL; /* it was ours */
+    *work = (struct peer_work){.slot = slot, .step = PEER_IDLE};
     if (result == 0 && job && codec_op_stores(slot->op))
         codec_tally_add(&job->tally, slot);
     if (job && codec_op_ends(slot->op, result == 0))
@@ -185,7 +193,7 @@ static void peer_break(struct peer *self, const struct error *why)
     if (self->session.agreed && why->class == ERROR_PROTOCOL && !self->session.told)
         session_say_bye(&self->session, why, 0);
     peer_explain(self, &self->why);
-    self->queue.first = NULL;
+    self->queue.first = self->laid.first = NULL;
     error_take(&self->side.error, &self->why);
     for (uint32_t i = 0; i < self->works_count; i++) {
         struct slot *slot = self->works[i].slot;
@@ -269,6 +277,8 @@ static int peer_send(struct peer *self, struct error *err)
 {
     if (atomic_exchange(&self->idle_wanted, false))
         self->session.ping_due = true;
+    while (self->laid.first && self->pockets->free_count > 0)
+        queue_put(&self->queue, queue_take(&self->laid));
     for (;;) {
         struct slot *sent;
         while (self->queue.first && session_has_room(&self->session))
@@ -291,6 +301,16 @@ static void peer_lay_down(struct slot *slot)
     struct pockets *pockets = slot->pockets;
     pocket_give_back(slot);
     pockets_offer(pockets, slot);
+}
+
+/* There is no pocket for it, and perhaps none for long: it is asked for once there is one. */
+static void peer_lay_aside(struct peer *self, struct slot *slot)
+{
+    struct peer_work *work = work_of(self, slot);
+    slot->buffer = NULL;
+    work->laid_down = false;
+    work->step = PEER_QUEUED;
+    queue_put(&self->laid, &slot->link);
 }
 
 /* A payload was damaged on its way, in either direction. */
@@ -342,9 +362,11 @@ static void peer_done(struct peer *self, struct slot *slot, const struct wire_me
     if (!wrong)
         peer_take(slot, self->side.role, reply);
     if (!wrong && reply->payload_bytes > 0) {
-        if (!slot->buffer && slot->pockets)
-            (void)pocket_lend(slot); /* peer_has_room() */
-        work_of(self, slot)->step = PEER_RECEIVING;
+        struct peer_work *work = work_of(self, slot);
+        work->laid_down = !slot->buffer && slot->pockets && !pocket_lend(slot);
+        if (work->laid_down)
+            slot->buffer = self->aside;
+        work->step = PEER_RECEIVING;
         wrong = session_receive(&self->session, slot, reply->payload_bytes);
     } else if (!wrong) {
         peer_finish(self, slot, 0);
@@ -378,6 +400,10 @@ static void peer_message(struct peer *self, const struct wire_message *message)
 
 static void peer_payload(struct peer *self, struct slot *slot)
 {
+    if (work_of(self, slot)->laid_down) {
+        peer_lay_aside(self, slot);
+        return;
+    }
     if (slot->op == SIDE_RECALL)
         codec_entries(slot->buffer, slot->count);
     peer_finish(self, slot, 0);
@@ -403,10 +429,22 @@ static void peer_note_idle(struct peer *self)
 }
 
 /* Without a pocket nothing is taken that may need one: what has come before is on its way to the
- * other side. */
+ * other side. But not for long: who does not listen cannot tell that what is said arrives, and is
+ * given up. */
 static bool peer_has_room(const struct peer *self)
 {
-    return !self->pockets || self->pockets->free_count > 0 || self->session.receiving;
+    bool full = self->pockets && self->pockets->free_count == 0;
+    return !full || self->session.receiving ||
+           (self->full_ns > 0 && clock_now_ns() - self->full_ns >= full_ns_max);
+}
+
+static void peer_note_pockets(struct peer *self)
+{
+    bool full = self->pockets && self->pockets->free_count == 0;
+    if (!full)
+        self->full_ns = 0;
+    else if (self->full_ns == 0)
+        self->full_ns = clock_now_ns();
 }
 
 /* Until nothing more is there, or a slot has its payload and nothing is in memory behind it: where
@@ -425,6 +463,8 @@ static void peer_receive(struct peer *self)
             peer_message(self, &message);
         else if (event == SESSION_PAYLOAD)
             peer_payload(self, slot);
+        else if (event == SESSION_DAMAGED && work_of(self, slot)->laid_down)
+            peer_lay_aside(self, slot);
         else if (event == SESSION_DAMAGED)
             peer_again(self, slot);
         else if (event < 0)
@@ -489,6 +529,7 @@ static bool peer_turn(struct peer *self)
     uint64_t before_bytes = link->sent_bytes + link->received_bytes;
     ERROR_UNSET(why);
     if (!self->broken) {
+        peer_note_pockets(self);
         int sent = peer_send(self, &why);
         peer_receive(self); /* after a failed send, too: it may have said why it ends */
         if (sent < 0)
@@ -599,6 +640,7 @@ static void peer_goodbye(struct peer *self)
 static void peer_free(struct peer *self)
 {
     session_close(&self->session);
+    free(self->aside);
     free(self->works);
     free(self->jobs);
     free(self);
@@ -668,7 +710,8 @@ static int peer_agree(struct peer *self, const struct wire_hello *given, struct 
     self->works_count = given->slots_count + given->control_count;
     self->works = calloc(self->works_count, sizeof(*self->works));
     self->jobs = calloc(given->jobs_max, sizeof(*self->jobs));
-    if (!self->works || !self->jobs)
+    self->aside = malloc(WIRE_POCKET_BYTES); /* no page of it before it is needed */
+    if (!self->works || !self->jobs || !self->aside)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     return session_agree(&self->session, &self->agreed, err);
 }

@@ -144,6 +144,8 @@ END
 -a s/old s/same new/
 -a s/old/ s2/old/ new/
 -a s/ s2/ new
+-a s2/ s new
+-a s2 s/ new
 -a s/ s2/ t
 -a s2/ s/ t
 -a s2 s t

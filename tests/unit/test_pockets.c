@@ -103,11 +103,43 @@ static void who_does_not_listen_hears_no_silence(void **state)
     end(rig, &pockets);
 }
 
+/* So long that the other side would give us up: what comes is heard, and asked for once more. */
+static void who_has_no_pocket_for_long_listens_all_the_same(void **state)
+{
+    struct rig *rig = rig_open(SIDE_SOURCE);
+    struct pockets pockets = {.memory = NULL};
+    struct job second;
+    struct slot *first = NULL;
+    (void)state;
+    begin(rig, &pockets, &second);
+    while (side_reap(rig->side, &first, 1, true) == 0)
+        ;
+    if (first->result == 0) {
+        struct slot *asked = control(rig), *done = NULL;
+        for (int i = 0; i < 4; i++) { /* in steps that are no silence */
+            later_seconds += 10;
+            assert_int_equal(side_reap(rig->side, &done, 1, false), 0);
+        }
+        side_start(rig->side, asked, SIDE_DESCRIBE); /* answered behind what has no pocket */
+        for (int i = 0; i < 12000 && !done; i++) {
+            assert_true(side_reap(rig->side, &done, 1, false) >= 0);
+            poll(NULL, 0, 5);
+        }
+        assert_ptr_equal(done, asked);
+        assert_false(peer_broken(rig->side));
+        pocket_give_back(first);
+        assert_true(take(rig));
+        assert_int_equal(peer_resent(rig->side), 0);
+    }
+    end(rig, &pockets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_came_damaged_keeps_no_pocket),
         cmocka_unit_test(who_does_not_listen_hears_no_silence),
+        cmocka_unit_test(who_has_no_pocket_for_long_listens_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

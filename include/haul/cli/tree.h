@@ -21,6 +21,7 @@ struct trees {
     const struct copy_wish *wish;
     struct tour_source *sources; /* in the order of the operands; owned, as are their texts */
     uint32_t count;
+    bool made; /* the target's folder, for one of them */
 };
 int trees_open(struct trees *trees, struct copy *copy, const struct operands *operands,
                const struct copy_wish *wish, struct error *err);
@@ -29,7 +30,7 @@ void trees_close(struct trees *trees);
 /* Begin with that one of them; its target's folder is made where it is not there. broken: an error
  * came before it, so that it removes nothing. 1: it has begun; 0: it is left out, as nothing is
  * there (--existing); -errno with words. */
-int trees_begin(const struct trees *trees, uint32_t at, bool broken, struct error *err);
+int trees_begin(struct trees *trees, uint32_t at, bool broken, struct error *err);
 
 /* What is said about an event of it: as JSON, or with -v or -i in words. Failures are the caller's
  * to tell. */

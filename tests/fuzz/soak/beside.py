@@ -132,6 +132,11 @@ def chown_of_the_way(case, d):
         d.name not in case.before
 
 
+def lists_and_perms(case, d):
+    "--no-perms: Leave an existing target's permissions as they are, with -A, too (which brings -p back with rsync)"
+    return d.what == "mode" and case.command.has("-A") and not case.command.perms
+
+
 def jail_devices(case, d):
     "--restrict: Devices ... are refused"
     return case.command.jailed and (d.what == "exit" and d.haul == "partly" or d.what in ("is", "kind", "mtime_ns")) and \
@@ -226,7 +231,7 @@ def named_file_to_link(case, d):
 DOCUMENTED = [twins, link_to_folder, of_same_time, existing, named_file_to_link, set_id, size_only, no_times, not_recursive, no_inplace,
               no_inplace_owner, named_file_in_place,
               named_file_of_same_time, folder_of_a_rename, folder_of_nothing, chown_of_the_way, file_over_folder, replaced_node, link_with_slash,
-              jail_devices, jail_set_id, jail_marks]
+              lists_and_perms, jail_devices, jail_set_id, jail_marks]
 
 
 # --- what is compared -------------------------------------------------------------------------------------------------
@@ -409,6 +414,8 @@ class Story:
     def killed_and_resumed(self, case, items, took):
         """The same once more from the start, ended at some moments, on either side, and then left alone."""
         moves = case.command.has("--remove-source-files")
+        if case.command.has("-u") and case.command.has("--no-times"):
+            return []  # what the first run has finished is newer than its source, and skipped
         if case.command.has("--max-delete") or moves and (case.command.has("--delete", "--delete-excluded") or len(case.command.sources) > 1):
             return []  # what the first run did counts: names that are gone, and sources that are
         root = self.path("ended")
