@@ -35,7 +35,7 @@ static void folder_note_nearest(const struct tour *tour, const struct tour_task 
 {
     struct tour_folder *own = task->own;
     own->nearest = task_nearest(tour, task);
-    if (!tour->dry || own->nearest || task->made != JOB_CREATED)
+    if (!tour->dry || own->nearest || task->made != JOB_CREATED || task_is_absent(tour, task))
         return;
     own->first = (struct life_nearest){tour->start.roots[SIDE_TARGET], strdup(task->path)};
     own->nearest = own->first.path ? &own->first : NULL;

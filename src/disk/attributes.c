@@ -309,6 +309,8 @@ static void pretend(struct stat *now, enum attribute attribute, const struct att
         now->st_gid = wanted->facts.gid;
     if ((owner || group) && S_ISREG(now->st_mode))
         now->st_mode &= ~(mode_t)(S_ISUID | (now->st_mode & S_IXGRP ? S_ISGID : 0));
+    if (attribute == ATTRIBUTE_ACLS)
+        now->st_mode = details_mode(now->st_mode, wanted->details);
 }
 
 /* A file that is being given its attributes. */

@@ -756,6 +756,25 @@ bool details_has_list(int fd)
     return xattr_get(fd, ACCESS_NAME, NULL, 0) > 0;
 }
 
+/* As in linux/posix_acl_xattr.h. The mask is in the place of the group's rights. */
+mode_t details_mode(mode_t mode, const struct details *wanted)
+{
+    enum { USER_OBJ = 0x01, GROUP_OBJ = 0x04, MASK = 0x10, OTHER = 0x20 };
+    AUTO_ACL struct acl list;
+    uint32_t rights[OTHER + 1] = {0};
+    bool masked = false;
+    if (acl_wanted(wanted, DETAIL_ACCESS, &list) < 0 || list.count == 0)
+        return mode;
+    for (uint32_t i = 0; i < list.count; i++) {
+        const struct acl_entry *entry = &list.entries[i];
+        masked |= entry->tag == MASK;
+        if (entry->tag <= OTHER)
+            rights[entry->tag] = entry->rights & 7u;
+    }
+    uint32_t group = rights[masked ? MASK : GROUP_OBJ];
+    return (mode & ~(mode_t)0777) | rights[USER_OBJ] << 6 | group << 3 | rights[OTHER];
+}
+
 int details_set(int fd, mode_t mode, enum details_set set, const struct details *wanted)
 {
     int result = settle(fd, mode, set, wanted, false);

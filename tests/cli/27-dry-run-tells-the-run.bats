@@ -13,10 +13,10 @@ setup() {
 grow() {
     chmod -R u+rwX w 2>/dev/null || true
     rm -rf w
-    mkdir -p w/s/{new/deep,old,same,closed,sub/a,sub/b,file} w/s2/old w/t/{old,same,closed,extra/deep,link,sub}
+    mkdir -p w/s/{new/deep,old,same,closed,sub/a,sub/b,file/deep} w/s2/old w/t/{old,same,closed,extra/deep,link,sub}
     (
         cd w || exit 1
-        for name in s/{equal,newer,longer,mode,new/file,new/deep/file,old/file,sub/a/x,sub/b/y,closed/file,file/in,own}; do
+        for name in s/{equal,newer,longer,mode,new/file,new/deep/file,old/file,sub/a/x,sub/b/y,closed/file,file/in,file/deep/in,own}; do
             echo "$name" >"$name"
         done
         cp -a s/{equal,newer,longer,mode,own} t/
@@ -240,6 +240,8 @@ END
         setfattr -n user.old -v old w/t/equal w/t/mode w/t/longer w/t/old
         setfacl -m u:1:r w/s/newer w/s/mode w/s/longer
         setfacl -m u:2:r w/t/newer w/t/equal
+        setfacl -m u:1:rwx w/s/own # whose mask is in the mode
+        touch -r w/s/own w/t/own
     }
     all_foretold <<'END'
 -aX s/ t

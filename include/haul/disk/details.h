@@ -102,6 +102,9 @@ bool details_right(int fd, mode_t mode, enum details_set set, const struct detai
 /* Has it a list whose mask is a part of its mode? */
 bool details_has_list(int fd);
 
+/* The mode that a file of this mode would have with the list that is wanted. */
+mode_t details_mode(mode_t mode, const struct details *wanted);
+
 /* Give it what it lacks of one set and take what is too much, as far as that goes. 0, or -errno of
  * the first that could not be. */
 int details_set(int fd, mode_t mode, enum details_set set, const struct details *wanted);

@@ -216,6 +216,8 @@ def existing(case, d):
     target, above = os.fsencode(case.command.target.rstrip("/")) + b"/", os.path.dirname
     if not case.command.has("--existing") or case.of_haul.keys() != case.before.keys():
         return False
+    if d.what == "exit":  # where the folder above it is missing, too
+        return d.haul == "good" and "mkdir" in case.rsync.words
     return d.what == "is" and not d.haul and target.startswith(d.name + b"/") or \
         d.what == "mtime_ns" and any(above(name) == d.name for name in case.of_rsync if name not in case.of_haul)
 
