@@ -491,7 +491,7 @@ static void one_comes_late(struct bench *bench, enum side_op op, bool lost)
     bench->job.facts[SIDE_SOURCE] = (struct facts){
         .kind = op == SIDE_MAKE ? FILE_FOLDER : FILE_REGULAR, .size_bytes = 1000, .mode = 0640};
     bench->job.wish.attributes[ATTRIBUTE_MODE] = ATTRIBUTE_ASKED;
-    memcpy(bench->slots[0].buffer, bench->content, bench->size_bytes);
+    memcpy(bench->slots[0].buffer, bench->content, (size_t)bench->size_bytes);
     slot->length = op == SIDE_PUT ? (uint32_t)bench->size_bytes : 0;
     slot->conditional = false;
     slot->asked_ns = 1; /* so long ago */
