@@ -379,6 +379,12 @@ int small_go_on(struct small_file *file, const struct small_wish *wish, struct e
     return result;
 }
 
+static int refuse_gone(const char *shown, struct error *err)
+{
+    return error_set_class(err, ERROR_FILE, ESTALE,
+                           "%s: was removed or replaced while it was written; run it again", shown);
+}
+
 int small_settle(const struct small_file *file, const char *shown, struct stat *seen,
                  struct error *err)
 {
@@ -389,15 +395,36 @@ int small_settle(const struct small_file *file, const char *shown, struct stat *
     if (fstat(file->fd, seen) != 0)
         return error_set(err, errno, "%s: cannot be looked at", shown);
     if (seen->st_nlink == 0)
-        return error_set_class(err, ERROR_FILE, ESTALE,
-                               "%s: was removed or replaced while it was written; run it again",
-                               shown);
+        return refuse_gone(shown, err);
     if ((uint64_t)seen->st_size == file->bytes)
         return 0;
     return error_set_class(err, ERROR_FILE, ESTALE,
                            "%s: its size was changed while it was written, to %llu bytes; run it "
                            "again",
                            shown, (unsigned long long)seen->st_size);
+}
+
+void small_remember(struct small_file *file)
+{
+    struct stat st;
+    if (fstat(file->fd, &st) == 0)
+        file->changed = st.st_ctim;
+}
+
+bool small_is_touched(const struct small_file *file, const struct stat *seen)
+{
+    return seen->st_ctim.tv_sec != file->changed.tv_sec ||
+           seen->st_ctim.tv_nsec != file->changed.tv_nsec;
+}
+
+/* As file_check_in_place(). */
+int small_find(const struct small_file *file, const struct small_wish *wish, struct error *err)
+{
+    struct stat named;
+    int looked = place_look(wish->place, wish->path, &named);
+    bool other = looked == 0 &&
+                 (named.st_ino != wish->seen->st_ino || (uint64_t)named.st_dev != file->device);
+    return looked == -ENOENT || other ? refuse_gone(wish->shown, err) : 0;
 }
 
 void small_drop(struct small_file *file)

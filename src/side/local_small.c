@@ -235,9 +235,11 @@ static struct small_wish put_wish(struct local *self, const struct work *work, c
 
 static int put_told(const struct work *work, int result)
 {
-    const struct batch_file *small = work->small;
+    struct batch_file *small = work->small;
     const struct slot *slot = work->slot;
     slot->job->kept_bytes = small->file.kept_bytes;
+    if (result == 0)
+        small_remember(&small->file);
     if (result < 0 && !error_is_set(slot->error))
         error_set_class(slot->error, ERROR_FILE, -result, "%s: is not put as a whole",
                         small->shown);
@@ -438,13 +440,29 @@ static void round_finish(const struct local *self, struct work *work, const stru
     small_drop(&small->file);
 }
 
-static void round_settle(const struct local *self, struct work *work)
+/* Whoever has it open does not see that it was renamed, but that something was done to it. */
+static int round_find(struct local *self, struct work *work, struct stat *seen)
+{
+    const struct job *job = work->slot->job;
+    struct error *err = work->slot->error;
+    struct small_wish wish = {.path = job->target_path, .shown = work->small->shown, .seen = seen};
+    int result = roots_hold(&self->roots, &job->roots[SIDE_TARGET], &wish.place, err);
+    if (result < 0)
+        return result;
+    result = small_find(&work->small->file, &wish, err);
+    roots_release(&self->roots, wish.place);
+    return result;
+}
+
+static void round_settle(struct local *self, struct work *work)
 {
     struct batch_file *small = work->small;
     struct stat seen;
     if (small->settled)
         return;
     small->result = small_settle(&small->file, small->shown, &seen, work->slot->error);
+    if (small->result == 0 && small_is_touched(&small->file, &seen))
+        small->result = round_find(self, work, &seen);
     if (small->file.ordered || small->result < 0)
         round_finish(self, work, &seen);
 }

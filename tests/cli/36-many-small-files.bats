@@ -229,6 +229,32 @@ lost_are_named() { # SOURCES
 
 # What the client could hold open, not what the other machine could, used to decide: "Too many open files" there for most of
 # them, and 23.
+# Whoever writes is stopped behind the wait for the data, before it looks at the file again.
+renamed_meanwhile() { # HAUL-ARGUMENT...
+    local pid
+    rm -rf made trace && mkdir made
+    status=0
+    env ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -qq -o trace -e trace=sync_file_range -e inject=sync_file_range:signal=STOP:when=2 \
+        "$HAUL" -q --engine=sync -r many/ "$@" 2>err 3>&- &
+    waits_until 60 grep -qs 'stopped by SIGSTOP' trace
+    mv made/one made/other
+    pid=$(awk '/stopped by SIGSTOP/ {print $1; exit}' trace)
+    kill -CONT "$pid"
+    wait $! || status=$?
+}
+
+@test "one that is renamed before it is durable is no copy" {
+    requires strace
+    rm -rf many && mkdir many
+    random_file many/one 5000
+    renamed_meanwhile made/
+    expect_status 23
+    grep -q 'made/one: was removed or replaced while it was written' err || { cat err; return 1; }
+    renamed_meanwhile "${far[@]}" "far:$PWD/made/" # which was sent ahead of its folder, and so is tried again
+    expect_status 0
+    same many/one made/one
+}
+
 @test "few descriptors, here or there: slower, and all of them" {
     local i limit where way under=()
     mkdir -p source/sub

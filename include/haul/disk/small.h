@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 
+struct place;
 struct stat;
 
 enum {
@@ -62,6 +63,7 @@ struct small_file {
     uint64_t device;
     bool ordered;        /* see filesystem_orders(); else a sync has to be between data and times */
     uint64_t left_bytes; /* of it in the page cache, after small_drop(); NUM_UNKNOWN: not known */
+    struct timespec changed; /* its status, last, when it had been put; zeros: not known */
 };
 
 struct small_wish {
@@ -101,6 +103,15 @@ void small_let_go(struct small_file *file, const struct small_wish *wish);
  * with words: they are lost, or the file is not what was put. */
 int small_settle(const struct small_file *file, const char *shown, struct stat *seen,
                  struct error *err);
+
+/* It has been put, and nobody is to change it any more but by what follows. */
+void small_remember(struct small_file *file);
+
+/* The same, as it is `seen` now: somebody has changed it, its bytes, mode or name. */
+bool small_is_touched(const struct small_file *file, const struct stat *seen);
+
+/* Does it have its name still? 0 or -ESTALE with words. */
+int small_find(const struct small_file *file, const struct small_wish *wish, struct error *err);
 
 /* Its pages go, and are counted. */
 void small_drop(struct small_file *file);
