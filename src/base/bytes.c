@@ -1,11 +1,11 @@
 /* bytes.c - bounded reading and writing of fields.
  *
  * A failure sticks: every later call does nothing too, so that no field is ever coded or decoded
- * at the place of another one. Byte order is spelled out with shifts; gcc 12 and clang 14 make one
- * load or store of them. */
+ * at the place of another one. */
 #include "haul/base/bytes.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
 
 struct bytes bytes_writer(void *data, size_t capacity)
@@ -48,12 +48,32 @@ static const uint8_t *advance(struct bytes *bytes, size_t count)
     return at;
 }
 
+/* One load or store for each size that there is: a message has more than 50 numbers. */
+static void copy_number(void *to, const void *from, size_t count)
+{
+    switch (count) {
+    case sizeof(uint8_t):
+        memcpy(to, from, sizeof(uint8_t));
+        break;
+    case sizeof(uint16_t):
+        memcpy(to, from, sizeof(uint16_t));
+        break;
+    case sizeof(uint32_t):
+        memcpy(to, from, sizeof(uint32_t));
+        break;
+    default:
+        assert(count == sizeof(uint64_t));
+        memcpy(to, from, sizeof(uint64_t));
+    }
+}
+
 void bytes_put_number(struct bytes *bytes, uint64_t value, size_t count)
 {
     uint8_t *at = extend(bytes, count);
+    value = htole64(value); /* its lowest bytes are the first ones */
 
-    for (size_t i = 0; at && i < count; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
+    if (at)
+        copy_number(at, &value, count);
 }
 
 uint64_t bytes_get_number(struct bytes *bytes, size_t count)
@@ -61,9 +81,9 @@ uint64_t bytes_get_number(struct bytes *bytes, size_t count)
     const uint8_t *at = advance(bytes, count);
     uint64_t value = 0;
 
-    for (size_t i = 0; at && i < count; i++)
-        value |= (uint64_t)at[i] << (8 * i);
-    return value;
+    if (at)
+        copy_number(&value, at, count);
+    return le64toh(value);
 }
 
 void bytes_put_u8(struct bytes *bytes, uint8_t value)

@@ -74,12 +74,13 @@ static int serve_make_slots(struct serve *self, struct error *err)
     self->errors = calloc(self->slots_total, sizeof(*self->errors)); /* no page before a failure */
     self->names = calloc(self->jobs_count, sizeof(*self->names));
     self->jobs = calloc(self->jobs_count, sizeof(*self->jobs));
+    self->rows = calloc(self->jobs_count, sizeof(*self->rows));
     uint32_t digests_bytes = agreed->chunk_bytes / BLOCKS_SIZE * BLOCKS_DIGEST_BYTES;
     self->digests = malloc((size_t)agreed->slots_count * digests_bytes);
     self->sets = calloc(agreed->slots_count, BLOCKS_SET_BYTES);
     int pockets = pockets_open(&self->pockets, agreed->control_count, WIRE_POCKET_BYTES);
     if (pockets < 0 || !self->slots || !self->errors || !self->names || !self->jobs ||
-        !self->digests || !self->sets)
+        !self->rows || !self->digests || !self->sets)
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a session");
     for (uint32_t i = 0; i < self->slots_total; i++)
         self->slots[i].slot.error = &self->errors[i];
@@ -364,6 +365,7 @@ static void serve_free(struct serve *self)
     free(self->errors);
     free(self->names);
     free(self->jobs);
+    free(self->rows);
     free(self->digests);
     free(self->sets);
     pockets_close(&self->pockets);

@@ -67,14 +67,18 @@ static bool op_is_exclusive(enum side_op op)
 
 /* ---- jobs ---- */
 
-static struct serve_job *job_find(struct serve *self, uint32_t number)
+/* Of small files there are hundreds at a time, and each is asked for. */
+static uint32_t *job_row(const struct serve *self, uint32_t number)
 {
-    for (uint32_t i = 0; i < self->jobs_count; i++) {
-        const struct serve_name *name = &self->names[i];
-        if (name->used && !name->passing && name->number == number)
-            return &self->jobs[i];
-    }
-    return NULL;
+    return &self->rows[number % self->jobs_count];
+}
+
+static struct serve_job *job_find(const struct serve *self, uint32_t number)
+{
+    uint32_t next = *job_row(self, number);
+    while (next && self->names[next - 1].number != number)
+        next = self->names[next - 1].next;
+    return next ? &self->jobs[next - 1] : NULL;
 }
 
 static const struct side_report nothing_known = {
@@ -88,15 +92,24 @@ static const struct side_report nothing_known = {
 /* Always finds a place: there are as many as slots and open files together. */
 static struct serve_job *job_place(struct serve *self, uint32_t number, bool passing)
 {
-    uint32_t i = 0;
-    while (self->names[i].used)
-        i++;
-    assert(i < self->jobs_count);
-    struct serve_job *job = &self->jobs[i];
+    uint32_t place = self->jobs_left;
+    if (place)
+        self->jobs_left = self->names[place - 1].next;
+    else
+        place = ++self->jobs_end;
+    assert(place <= self->jobs_count);
+    struct serve_job *job = &self->jobs[place - 1];
+    struct serve_name *name = &self->names[place - 1];
     free(job->texts);
     memset(job, 0, sizeof(*job));
-    self->names[i] = (struct serve_name){.number = number, .used = true, .passing = passing};
-    job->name = &self->names[i];
+    *name = (struct serve_name){.number = number, .used = true, .passing = passing};
+    if (!passing) {
+        uint32_t *row = job_row(self, number);
+        name->next = *row;
+        *row = place;
+        self->jobs_open++;
+    }
+    job->name = name;
     job->job.number = number;
     job->job.names = job->names;
     job->job.words = job->words;
@@ -105,12 +118,20 @@ static struct serve_job *job_place(struct serve *self, uint32_t number, bool pas
     return job;
 }
 
-static uint32_t jobs_open(const struct serve *self)
+/* Its texts stay, for who still reads them, until the place is taken again. */
+static void job_leave(struct serve *self, struct serve_name *name)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < self->jobs_count; i++)
-        count += self->names[i].used && !self->names[i].passing;
-    return count;
+    const uint32_t place = (uint32_t)(name - self->names) + 1;
+    uint32_t *link = job_row(self, name->number);
+    while (!name->passing && *link != place)
+        link = &self->names[*link - 1].next;
+    if (!name->passing) {
+        *link = name->next;
+        self->jobs_open--;
+    }
+    name->used = false;
+    name->next = self->jobs_left;
+    self->jobs_left = place;
 }
 
 static size_t text_bytes(const char *text)
@@ -340,7 +361,7 @@ static void serve_answer(struct serve *self, struct serve_slot *slot)
 }
 
 /* The reply is a frame now, which has copies of everything. */
-static void serve_job_answered(struct serve_slot *slot)
+static void serve_job_answered(struct serve *self, struct serve_slot *slot)
 {
     struct serve_job *job = slot->job;
     bool done = slot->slot.result == 0;
@@ -356,7 +377,7 @@ static void serve_job_answered(struct serve_slot *slot)
     if (slot->op == SIDE_COMMIT)
         job->open = false; /* one that failed waits to be abandoned */
     if (job->name->passing || codec_op_ends(slot->op, done))
-        job->name->used = false;
+        job_leave(self, job->name);
     slot->job = NULL;
 }
 
@@ -403,7 +424,7 @@ bool serve_put_answer(struct serve *self)
         answer_done(&message, answer);
     int result = session_put(&self->session, &message, answer);
     assert(result >= 0); /* every text of ours is short enough */
-    serve_job_answered(slot);
+    serve_job_answered(self, slot);
     if (result == 0)
         serve_answer_sent(self, answer);
     return true;
@@ -561,7 +582,7 @@ static bool serve_delivered(struct serve *self, struct serve_slot *slot)
 /* A file too many is the client's mistake about its limits, but a harmless one. */
 static bool serve_refuse_open(struct serve *self, struct serve_slot *slot)
 {
-    if (!codec_op_begins(slot->op) || jobs_open(self) <= self->agreed.jobs_max)
+    if (!codec_op_begins(slot->op) || self->jobs_open <= self->agreed.jobs_max)
         return false;
     slot->slot.result = -EMFILE;
     error_set(slot->slot.error, EMFILE, "%s: too many files at once", slot->job->texts);

@@ -22,8 +22,9 @@ enum serve_step {
 /* What is searched, apart from what is large. */
 struct serve_name {
     uint32_t number; /* of the job, for the client */
+    uint32_t next;   /* its place + 1, in the same row, or of those that were left; 0: none */
     bool used;
-    bool passing; /* goes with its reply */
+    bool passing; /* goes with its reply, and is in no row */
 };
 
 /* A file, from its OPEN to its COMMIT or ABANDON; or what a DESCRIBE is about (passing). */
@@ -83,12 +84,16 @@ struct serve {
     struct serve_name *names; /* of the jobs, by the same index */
     struct serve_job *jobs;
     uint32_t jobs_count;
-    uint8_t *digests;                /* of the slots with a buffer */
-    uint8_t *sets;                   /* the same */
-    struct pockets pockets;          /* for the others, one each; few of them are in use */
-    struct queue lacking;            /* slots: TAKEs that wait for one */
-    struct queue answers;            /* slots */
-    uint32_t putting_count;          /* DELIVERs that are not at their COMMIT yet */
+    uint32_t jobs_end;      /* those behind this were never used */
+    uint32_t jobs_left;     /* the last one that was let go of: as serve_name.next */
+    uint32_t jobs_open;     /* that are not passing */
+    uint32_t *rows;         /* of these, by number % jobs_count: the first one, in the same way */
+    uint8_t *digests;       /* of the slots with a buffer */
+    uint8_t *sets;          /* the same */
+    struct pockets pockets; /* for the others, one each; few of them are in use */
+    struct queue lacking;   /* slots: TAKEs that wait for one */
+    struct queue answers;   /* slots */
+    uint32_t putting_count; /* DELIVERs that are not at their COMMIT yet */
     struct serve_slot *pressing;     /* the PRESS behind them; NULL: none */
     struct serve_slot *making;       /* MAKEs under way, and those that wait for one; by `making` */
     uint32_t behind_count;           /* slots that wait for one */
