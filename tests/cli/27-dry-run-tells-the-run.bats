@@ -49,8 +49,21 @@ state() {
     find w -printf '%p %i %s %T@ %C@ %M %U:%G\n' | sort
 }
 
+# Of a file with several names the one that comes first is copied, and the others are made of it: which one that is depends on
+# what was ready first, so of them it is told that they are one.
 letters() { # FILE
-    grep -aE '^([<>ch.][fdLDS]|\*deleting)' "$1" | sort
+    grep -aE '^([<>ch.][fdLDS]|\*deleting)' "$1" | awk '
+        $3 == "=>" { others[$4] = others[$4] " " $2; next }
+        { line[$2] = line[$2] (line[$2] ? "\n" : "") $0 }
+        END {
+            for (first in others) {
+                count = split(first others[first], names, " ")
+                least = first
+                for (i = 1; i <= count; i++) if (names[i] < least) least = names[i]
+                for (i = 1; i <= count; i++) { print "one with " least ": " names[i]; delete line[names[i]] }
+            }
+            for (name in line) print line[name]
+        }' | sort
 }
 
 # ARGS with -n, and then without.
