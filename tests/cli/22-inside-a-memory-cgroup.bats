@@ -84,17 +84,17 @@ copied_on() { # FILESYSTEM LIMIT-MIB PEAK-MIB OPTIONS
 }
 
 # Where the kernel may not reclaim inodes to make room for another one, a full cgroup would be the end of us.
-@test "10 MiB, a tree of 4,500 small files: room for names is made before the limit is hit" {
+@test "16 MiB, a tree of 6,000 small files: room for names is made before the limit is hit" {
     requires cgroup python3
     sanitized && skip "the sanitizers' own memory does not fit"
     grep -q '\[always\]\|\[madvise\]' /sys/kernel/mm/transparent_hugepage/enabled || skip "there are no huge pages"
-    small_tree tree 4500
+    small_tree tree 6000
     status=0
-    in_cgroup $((${SMALL_LIMIT_MIB:-10} * MIB)) "$HAUL" --json -a tree/ target >out 2>err || status=$?
+    in_cgroup $((${SMALL_LIMIT_MIB:-16} * MIB)) "$HAUL" --json -a tree/ target >out 2>err || status=$?
     events out
     expect_status 0
     [ "$(cgroup_figure failcnt)" -lt 500 ] || { echo "failcnt $(cgroup_figure failcnt)"; return 1; }
-    expect_receipt .files 4500
+    expect_receipt .files 6000
 }
 
 @test "--own-cgroup: refused where another process is in the cgroup" {
