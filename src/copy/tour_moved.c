@@ -33,7 +33,7 @@ void tour_moved_close(struct tour_moved *moved)
     free(moved);
 }
 
-static void moved_key(const char *path, uint64_t key[2])
+void tour_key(const char *path, uint64_t key[2])
 {
     const struct digest digest = digest_of(path, strlen(path));
     memcpy(key, digest.bytes, sizeof(digest.bytes));
@@ -43,7 +43,7 @@ int tour_moved_add(struct tour_moved *moved, const char *path, uint32_t source, 
 {
     uint64_t key[2];
     int result = moved->spill ? 0 : spill_open(&moved->spill);
-    moved_key(path, key);
+    tour_key(path, key);
     if (result == 0)
         result = spill_put(moved->spill, key, &source, sizeof(source));
     return result == 0 ? 0
@@ -60,7 +60,7 @@ static int moved_find(const struct tour *tour, const char *path, uint32_t *sourc
     uint64_t key[2];
     if (!moved || !moved->spill)
         return 0;
-    moved_key(path, key);
+    tour_key(path, key);
     int result = spill_get(moved->spill, key, source, sizeof(*source));
     return result > 0 ? 1 : result;
 }

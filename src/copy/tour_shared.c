@@ -3,10 +3,7 @@
  * digest of its path. A dry run so tells of what another tour of it would have made. */
 #include "tour_state.h"
 
-#include "haul/base/hash.h"
-
 #include <stdlib.h>
-#include <string.h>
 
 struct tour_shared {
     struct spill *spill; /* NULL: nothing was noted yet, or that is not possible */
@@ -24,18 +21,12 @@ void tour_shared_close(struct tour_shared *shared)
     free(shared);
 }
 
-static void shared_key(const char *path, uint64_t key[2])
-{
-    const struct digest digest = digest_of(path, strlen(path));
-    memcpy(key, digest.bytes, sizeof(digest.bytes));
-}
-
 bool shared_was_told(const struct tour *tour, const char *path)
 {
     const struct tour_shared *shared = tour->config.shared;
     uint64_t key[2];
     uint8_t mark;
-    shared_key(path, key);
+    tour_key(path, key);
     return tour->shares && shared && shared->spill &&
            spill_get(shared->spill, key, &mark, sizeof(mark)) > 0;
 }
@@ -47,6 +38,6 @@ void shared_tell(const struct tour *tour, const char *path)
     uint64_t key[2];
     if (!tour->shares || !shared || (!shared->spill && spill_open(&shared->spill) < 0))
         return;
-    shared_key(path, key);
+    tour_key(path, key);
     (void)spill_put(shared->spill, key, &mark, sizeof(mark));
 }

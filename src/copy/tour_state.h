@@ -353,6 +353,9 @@ bool task_yields(struct tour *tour, struct tour_task *task);
 
 /* tour_shared.c: folders that several sources bring */
 
+/* What a path is noted by in a spill (tour_moved.c). */
+void tour_key(const char *path, uint64_t key[2]);
+
 /* An earlier tour has told what became of it; this one tells it. */
 bool shared_was_told(const struct tour *tour, const char *path);
 void shared_tell(const struct tour *tour, const char *path);
