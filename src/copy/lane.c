@@ -79,8 +79,8 @@ static int lane_open_peer(struct lane *lane, const struct lane_config *config, e
                 .chunk_bytes = lane->chunk_bytes,
             },
         .timeout_ns = wish->timeout_ns,
-        .hello_timeout_ns =
-            wish->link.connect_timeout_ns ? wish->link.connect_timeout_ns : wish->timeout_ns,
+        /* starting a program on a busy machine is no silence: it is a part of connecting */
+        .hello_timeout_ns = wish->link.connect_timeout_ns,
         .progress = config->progress,
         .control = config->control,
     };

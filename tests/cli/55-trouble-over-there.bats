@@ -116,6 +116,12 @@ expect_receipt_memory() {
     nothing_left
 }
 
+@test "a far side that is slow to start is not silent: --timeout counts from its greeting on" {
+    agent_make before="sh -c 'sleep 12; exec \"\$@\"' -"
+    copied "${via[@]}" --timeout=10 --retries=0 here/file "$FAR:$THERE/file"
+    same here/file there/file
+}
+
 @test "silence in the middle of a push and of a pull: 30, within --timeout" {
     agent_make before="$TOOLS/filter --stall-out=500"
     copy "${via[@]}" --timeout=2 here/file "$FAR:$THERE/file"

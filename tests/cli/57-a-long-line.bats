@@ -91,17 +91,17 @@ stands_still() { # PID: all threads
 @test "the line goes away: --timeout, and the same command goes on when it is back" {
     line_start --delay=25
     random_file here/file $((REMOTE_MIB * MIB))
-    copy_start -j 1 --timeout=3 --sync-every=4M --bwlimit=16M "${via[@]}" here/file "$FAR:$THERE/file"
+    copy_start -j 1 --timeout=10 --sync-every=4M --bwlimit=16M "${via[@]}" here/file "$FAR:$THERE/file"
     running=$CLIENT JOURNAL=there/.file.haul wait_for_journal $((8 * MIB))
     kill -STOP "$LINE_PID"
-    copy_wait 60
+    copy_wait 120
     kill -CONT "$LINE_PID"
     [[ " 30 10 " == *" $status "* ]] || expect_status 30
     expect_clear_error
     waits_until 60 no_agent
     local durable
     durable=$(durable_bytes there/file)
-    copied --timeout=20 "${via[@]}" here/file "$FAR:$THERE/file"
+    copied --timeout=120 "${via[@]}" here/file "$FAR:$THERE/file"
     same here/file there/file
     [ "$(receipt .bytes_kept)" -ge "$durable" ]
     nothing_left 30
