@@ -319,6 +319,16 @@ struct peer_idle lane_far_idle(const struct lane *lane)
     return least;
 }
 
+uint64_t lane_round_trip_ns(const struct lane *lane)
+{
+    uint64_t longer_ns = 0;
+    for (int role = 0; role < 2; role++) {
+        if (lane->remote[role])
+            longer_ns = max_u64(longer_ns, peer_round_trip_ns(lane->pump.sides[role]));
+    }
+    return longer_ns;
+}
+
 bool lane_helps(const struct lane *lane, uint32_t number)
 {
     return lane && lane->helper.kind == LIFE_HELP && !life_ended(&lane->helper) &&

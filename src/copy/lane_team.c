@@ -221,7 +221,8 @@ static void team_try(struct lane_team *team, uint32_t most)
         if (move == LANE_REST || (move == LANE_OPEN && !team_add(team, trial->lanes)))
             return;
         if (move == LANE_OPEN)
-            lane_trial_opened(trial, (clock_now_ns() - started_ns) / NS_PER_MS);
+            lane_trial_opened(trial, (clock_now_ns() - started_ns) / NS_PER_MS,
+                              lane_round_trip_ns(team->config.lanes[0]) / NS_PER_MS);
     }
 }
 

@@ -8,9 +8,11 @@
 #include <assert.h>
 
 enum {
-    START_MS = 50,    /* buffers fill, and nothing has arrived */
+    START_MS = 100,   /* buffers fill, and nothing has arrived */
     MEASURE_MS = 250, /* a rate is measured over so long */
     SETTLE_MS_MAX = 5000,
+    STEADY_MS_MAX = 2000, /* so long one lane's rate may grow before it is believed */
+    LOGIN_ROUND_TRIPS = 10,
     DOUBT_MS = 1000,               /* or over so long, while it could be one or the other */
     DOUBT_PERMILLE = 60,           /* of the rate before: so far apart rates are by chance */
     WORSE_PERMILLE = 15,           /* what was opened for a good reason stays, with less */
@@ -33,7 +35,7 @@ void lane_trial_begin(struct lane_trial *trial, uint32_t lanes_most, uint64_t no
     trial->look_ms = START_MS;
     trial->settle_ms = START_MS;
     if (trial->before_rate > 0)
-        trial->settle_ms = num_u32(clamp_u64(2 * trial->login_ms, START_MS, SETTLE_MS_MAX));
+        trial->settle_ms = num_u32(clamp_u64(2 * trial->line_ms, START_MS, SETTLE_MS_MAX));
 }
 
 static uint64_t trial_rate(const struct lane_trial *trial)
@@ -42,13 +44,16 @@ static uint64_t trial_rate(const struct lane_trial *trial)
 }
 
 /* A login takes some ten round trips, TCP's slow start about as many. Judged sooner, over 50 ms, a
- * lane that would have doubled the rate was taken for useless. */
-void lane_trial_opened(struct lane_trial *trial, uint64_t login_ms)
+ * lane that would have doubled the rate was taken for useless. Where a login takes long for want of
+ * processors there is nothing to wait for, while a lane that harms does so. */
+void lane_trial_opened(struct lane_trial *trial, uint64_t login_ms, uint64_t round_trip_ms)
 {
+    uint64_t line_ms = min_u64(login_ms, LOGIN_ROUND_TRIPS * round_trip_ms);
     trial->before_rate = trial_rate(trial);
     trial->lanes++;
     trial->login_ms = num_u32(min_u64(login_ms, SETTLE_MS_MAX));
-    trial->settle_ms = num_u32(clamp_u64(2 * login_ms, MEASURE_MS, SETTLE_MS_MAX));
+    trial->line_ms = num_u32(min_u64(line_ms, SETTLE_MS_MAX));
+    trial->settle_ms = num_u32(clamp_u64(2 * line_ms, MEASURE_MS, SETTLE_MS_MAX));
     trial->look_ms = MEASURE_MS;
     trial->took_ns = trial->moved_bytes = 0;
 }
@@ -127,21 +132,46 @@ static bool trial_is_settled(struct lane_trial *trial, const struct lane_sample 
     }
     trial->settle_ms -= (uint32_t)min_u64(trial->settle_ms, sample->took_ns / NS_PER_MS);
     if (trial->settle_ms == 0)
-        trial->look_ms = num_u32(clamp_u64(trial->login_ms, MEASURE_MS, SETTLE_MS_MAX / 2));
+        trial->look_ms = num_u32(clamp_u64(trial->line_ms, MEASURE_MS, SETTLE_MS_MAX / 2));
     return false;
+}
+
+/* A copy gets up to speed as well: what a second lane is compared with is measured when the rate
+ * grows no more. Measured sooner, that of one lane was a third of what it became, and a third one
+ * was opened since the second seemed to have brought the rest. */
+static bool trial_is_steady(struct lane_trial *trial, const struct lane_sample *sample)
+{
+    uint64_t before = trial_rate(trial);
+    uint64_t rate = clock_rate(sample->moved_bytes, sample->took_ns);
+    bool grows = before == 0 || rate > before + before / 1000 * DOUBT_PERMILLE;
+    trial->grown_ms += before > 0 ? num_u32(sample->took_ns / NS_PER_MS) : 0;
+    trial->steady = !grows || trial->grown_ms >= STEADY_MS_MAX;
+    if (grows)
+        trial->took_ns = trial->moved_bytes = 0;
+    return trial->steady;
+}
+
+static void trial_count(struct lane_trial *trial, const struct lane_sample *sample)
+{
+    trial->took_ns += sample->took_ns;
+    trial->moved_bytes += sample->moved_bytes;
 }
 
 enum lane_move lane_trial_next(struct lane_trial *trial, const struct lane_sample *sample)
 {
     assert(trial->lanes >= 1 && trial->lanes <= trial->lanes_most && !trial->decided);
     trial->asof_ns = sample->ended_ns;
-    if (trial->settle_ms > 0 && !trial_is_settled(trial, sample))
-        return LANE_LOOK;
-    trial->took_ns += sample->took_ns;
-    trial->moved_bytes += sample->moved_bytes;
-    if (trial->moved_bytes == 0) { /* over a long line the first bytes take their time */
-        trial->took_ns = 0;
+    bool measures = trial->before_rate > 0 || trial->steady;
+    if (trial->settle_ms > 0 && !trial_is_settled(trial, sample)) {
+        if (!measures)
+            trial_count(trial, sample);
         return LANE_LOOK;
     }
+    measures = measures || trial_is_steady(trial, sample);
+    trial_count(trial, sample);
+    if (trial->moved_bytes == 0) /* over a long line the first bytes take their time */
+        trial->took_ns = 0;
+    if (trial->moved_bytes == 0 || !measures)
+        return LANE_LOOK;
     return trial->before_rate > 0 ? trial_judge(trial, sample) : trial_one_more(trial, sample);
 }

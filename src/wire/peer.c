@@ -64,6 +64,7 @@ struct peer {
     uint64_t moved_ns, moved_bytes; /* when WIRE_SIGN_BYTES more were sent or received, and how many
                                        there were then */
     uint64_t resent;
+    uint64_t round_trip_ns;         /* of the greeting */
     struct wire_idle idle;          /* as the other side has told last */
     atomic_bool idle_wanted;        /* by another thread, ... */
     _Atomic uint64_t idle_permille; /* ... which is told this ... */
@@ -734,12 +735,14 @@ static int peer_greet(struct peer *self, struct error *err)
     uint64_t timeout_ns = self->config.hello_timeout_ns;
     struct wire_message message;
     int result = session_greet(&self->session, timeout_ns, err);
+    uint64_t said_ns = clock_now_ns();
     if (result == 0)
         result = session_say_hello(&self->session, &wish, timeout_ns, err);
     if (result == 0)
         result = peer_await_hello(self, &message, err);
     if (result < 0)
         return result;
+    self->round_trip_ns = clock_now_ns() - said_ns;
     if (!peer_hello_fits(&wish, &message.hello))
         return stream_violation(&self->session.stream, err,
                                 "its limits are not an answer to what was asked");
@@ -774,6 +777,11 @@ int peer_open(struct side **out, const struct peer_config *config, struct error 
 const struct wire_hello *peer_agreed(const struct side *side)
 {
     return &((const struct peer *)side)->agreed;
+}
+
+uint64_t peer_round_trip_ns(const struct side *side)
+{
+    return ((const struct peer *)side)->round_trip_ns;
 }
 
 void peer_look(struct side *side)

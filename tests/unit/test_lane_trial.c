@@ -36,19 +36,20 @@ static void begin_at(struct lane_trial *trial, uint64_t mb_a_second, uint64_t id
     const struct lane_sample next = sample_of(mb_a_second, idle_permille);
     lane_trial_begin(trial, LANES_MOST, 0);
     assert_int_equal(lane_trial_next(trial, &first), LANE_LOOK);
+    assert_int_equal(lane_trial_next(trial, &next), LANE_LOOK);
     assert_int_equal(lane_trial_next(trial, &next), LANE_OPEN);
-    lane_trial_opened(trial, 100);
+    lane_trial_opened(trial, 800, 1);
     assert_int_equal(lane_trial_next(trial, &first), LANE_LOOK);
 }
 
-/* Three samples of processors that are busy, at one side. */
+/* A sample of idle processors, and two of processors that are busy, at one side. */
 static struct lane_sample busy_for_a_while(struct lane_trial *trial, int side)
 {
     struct lane_sample sample = sample_of(600, 2000);
     lane_trial_begin(trial, LANES_MOST, 0);
     assert_int_equal(lane_trial_next(trial, &sample), LANE_LOOK);
     sample.idle_permille[side] = 150;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         assert_int_equal(lane_trial_next(trial, &sample), LANE_LOOK);
     return sample;
 }
@@ -109,8 +110,9 @@ static void next_of_nothing_moved_looks_again(void **state)
     for (int i = 0; i < 50; i++)
         assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
     sample = sample_of(40, 2000);
+    assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
     assert_int_equal(lane_trial_next(&trial, &sample), LANE_OPEN);
-    lane_trial_opened(&trial, 600);
+    lane_trial_opened(&trial, 600, 50);
     assert_int_equal(trial.before_rate, 40 * MB); /* what had not begun does not count */
 }
 
@@ -166,12 +168,55 @@ static void opened_of_slow_login_gives_time(void **state)
     lane_trial_begin(&trial, LANES_MOST, 0);
     assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
     assert_int_equal(lane_trial_next(&trial, &sample), LANE_OPEN);
-    lane_trial_opened(&trial, 500);
+    lane_trial_opened(&trial, 500, 50);
     for (int i = 0; i < 4; i++) { /* a second */
         assert_int_equal(trial.look_ms, 250);
         assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
     }
     assert_int_equal(trial.look_ms, 500);
+}
+
+/* Where a login takes so long because processors are busy, there is nothing to wait for. */
+static void opened_of_slow_login_over_short_line_waits_no_longer(void **state)
+{
+    (void)state;
+    struct lane_trial trial = {0};
+    begin_at(&trial, 600, 500);
+    assert_int_equal(trial.look_ms, 250);
+    const struct lane_sample worse = sample_of(500, 500);
+    assert_int_equal(lane_trial_next(&trial, &worse), LANE_CLOSE);
+}
+
+/* What grows still is no rate to compare with, ... */
+static void next_of_growing_rate_waits(void **state)
+{
+    (void)state;
+    struct lane_trial trial = {0};
+    for (uint64_t rate = 100; rate <= 600; rate += 100) {
+        const struct lane_sample sample = sample_of(rate, 2000);
+        if (rate == 100)
+            lane_trial_begin(&trial, LANES_MOST, 0);
+        assert_int_equal(lane_trial_next(&trial, &sample), LANE_LOOK);
+    }
+    const struct lane_sample steady = sample_of(610, 2000);
+    assert_int_equal(lane_trial_next(&trial, &steady), LANE_OPEN);
+    lane_trial_opened(&trial, 100, 1);
+    assert_int_equal(trial.before_rate, 605 * MB);
+}
+
+/* ... but that is not for ever. */
+static void next_of_rate_that_always_grows_opens_one(void **state)
+{
+    (void)state;
+    struct lane_trial trial = {0};
+    int looks = 0;
+    lane_trial_begin(&trial, LANES_MOST, 0);
+    for (uint64_t rate = 100;; rate += 50, looks++) {
+        const struct lane_sample sample = sample_of(rate, 2000);
+        if (lane_trial_next(&trial, &sample) == LANE_OPEN)
+            break;
+    }
+    assert_in_range(looks, 4, 8); /* two seconds */
 }
 
 /* ... and what has begun is not waited for. */
@@ -183,7 +228,7 @@ static void next_of_lane_that_is_up_to_speed_opens_another(void **state)
     lane_trial_begin(&trial, LANES_MOST, 0);
     assert_int_equal(lane_trial_next(&trial, &before), LANE_LOOK);
     assert_int_equal(lane_trial_next(&trial, &before), LANE_OPEN);
-    lane_trial_opened(&trial, 500);
+    lane_trial_opened(&trial, 500, 50);
     assert_int_equal(lane_trial_next(&trial, &before), LANE_LOOK);
     assert_int_equal(lane_trial_next(&trial, &after), LANE_OPEN);
 }
@@ -252,6 +297,7 @@ struct machine {
     const char *name;
     uint32_t rate[LANES_MOST + 1], idle[LANES_MOST + 1]; /* MB/s, permille; by lanes */
     uint32_t login_ms, login_permille; /* so long, and so much of the rate goes meanwhile */
+    uint32_t round_trip_ms, ramp_ms;   /* it begins with a third of its rate, and grows so long */
     uint32_t size_mb, files;           /* 0: one */
     uint32_t loss_permille; /* of time, against the best fixed number; at most, in the mean */
     uint32_t lanes_least, lanes_more; /* in the end, of nine copies in ten */
@@ -326,6 +372,32 @@ static const struct machine machines[] = {
         .lanes_more = 1,
     },
     {
+        .name = "both sides on two slow processors, which a login takes long of, and it harms",
+        .rate = {0, 309, 262, 220, 182},
+        .idle = {0, 800, 450, 300, 200},
+        .login_ms = 800,
+        .login_permille = 100,
+        .round_trip_ms = 5,
+        .ramp_ms = 700,
+        .size_mb = 4295,
+        .loss_permille = 20,
+        .lanes_least = 1,
+        .lanes_more = 2,
+    },
+    {
+        .name = "both sides on two slow processors, which a login takes long of, and it helps",
+        .rate = {0, 241, 278, 230, 180},
+        .idle = {0, 700, 370, 300, 200},
+        .login_ms = 800,
+        .login_permille = 100,
+        .round_trip_ms = 5,
+        .ramp_ms = 700,
+        .size_mb = 4295,
+        .loss_permille = 20,
+        .lanes_least = 2,
+        .lanes_more = 2,
+    },
+    {
         .name = "four processors",
         .rate = {0, 600, 1050, 1250, 1200},
         .idle = {0, 2400, 900, 300, 100},
@@ -352,6 +424,7 @@ static const struct machine machines[] = {
         .rate = {0, 25, 50, 75, 100},
         .idle = {0, 1900, 1800, 1700, 1600},
         .login_ms = 500,
+        .round_trip_ms = 50,
         .login_permille = 10,
         .size_mb = 4295,
         .loss_permille = 25,
@@ -363,6 +436,7 @@ static const struct machine machines[] = {
         .rate = {0, 11, 11, 11, 11},
         .idle = {0, 1900, 1900, 1900, 1900},
         .login_ms = 500,
+        .round_trip_ms = 50,
         .login_permille = 50,
         .size_mb = 1074,
         .loss_permille = 5,
@@ -426,6 +500,8 @@ static bool ride_on(struct ride *ride, uint32_t duration_ms, uint32_t permille)
         ride->noise = 0.5 * ride->noise + 0.87 * noise_of();
         ride->drift = 0.985 * ride->drift + 0.17 * noise_of();
         double factor = 1 + 0.1 * ride->noise + 0.06 * ride->drift;
+        if (ride->now_ms < machine->ramp_ms)
+            factor *= (1 + 2.0 * ride->now_ms / machine->ramp_ms) / 3;
         ride->moved_mb += machine->rate[ride->lanes] * (factor > 0.1 ? factor : 0.1) *
                           (1000 - permille) / 1000.0 * SLICE_MS / 1000.0;
         ride->now_ms += SLICE_MS;
@@ -491,7 +567,7 @@ static void ride_auto(struct ride *ride, struct lane_trial *trial)
         if (move == LANE_OPEN && !ride_add(ride))
             return;
         if (move == LANE_OPEN)
-            lane_trial_opened(trial, ride->machine->login_ms);
+            lane_trial_opened(trial, ride->machine->login_ms, ride->machine->round_trip_ms);
     }
     ride->closed += move == LANE_CLOSE;
     ride->open -= move == LANE_CLOSE;
@@ -580,6 +656,9 @@ int main(void)
         cmocka_unit_test(next_of_one_lane_allowed_rests),
         cmocka_unit_test(next_of_second_lane_judges_by_its_rate),
         cmocka_unit_test(opened_of_slow_login_gives_time),
+        cmocka_unit_test(opened_of_slow_login_over_short_line_waits_no_longer),
+        cmocka_unit_test(next_of_growing_rate_waits),
+        cmocka_unit_test(next_of_rate_that_always_grows_opens_one),
         cmocka_unit_test(next_of_lane_that_is_up_to_speed_opens_another),
         cmocka_unit_test(begin_goes_on_with_what_was_found),
         cmocka_unit_test(begin_counts_what_was_closed_no_more),

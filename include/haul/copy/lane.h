@@ -106,6 +106,9 @@ bool lane_lend(struct lane *lane, uint32_t first);
 void lane_look(struct lane *lane);
 struct peer_idle lane_far_idle(const struct lane *lane);
 
+/* peer_round_trip_ns() of its far sides, the longer one. */
+uint64_t lane_round_trip_ns(const struct lane *lane);
+
 /* Has it joined the file of that number, and not let go of it? */
 bool lane_helps(const struct lane *lane, uint32_t number);
 

@@ -31,9 +31,12 @@ struct lane_trial {
     uint32_t lanes, lanes_most;
     uint32_t look_ms;              /* of the next sample */
     uint32_t login_ms;             /* of the last lane; 0: none was opened */
+    uint32_t line_ms;              /* of that what the line alone took */
     uint32_t settle_ms;            /* so long it still gets up to speed */
     uint64_t before_rate;          /* with one lane less, bytes a second; 0: there is none */
     uint64_t took_ns, moved_bytes; /* by so many lanes, as far as they count */
+    uint32_t grown_ms;             /* so long the rate of one lane has grown, ... */
+    bool steady;                   /* ... and does no more */
     bool decided;                  /* so many lanes, nothing is to be measured ... */
     uint64_t asof_ns;              /* ... as was found then; else the last sample's end */
 };
@@ -45,7 +48,7 @@ void lane_trial_begin(struct lane_trial *trial, uint32_t lanes_most, uint64_t no
 /* What to do after a sample of look_ms. */
 enum lane_move lane_trial_next(struct lane_trial *trial, const struct lane_sample *sample);
 
-/* What LANE_OPEN asked for is done, and has taken so long. */
-void lane_trial_opened(struct lane_trial *trial, uint64_t login_ms);
+/* What LANE_OPEN asked for is done, and has taken so long. A round trip is of an idle line. */
+void lane_trial_opened(struct lane_trial *trial, uint64_t login_ms, uint64_t round_trip_ms);
 
 #endif
