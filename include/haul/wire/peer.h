@@ -47,8 +47,8 @@ int peer_open(struct side **out, const struct peer_config *config, struct error 
  * by its name. The side's. */
 const struct wire_hello *peer_agreed(const struct side *side);
 
-/* From our HELLO to its HELLO, when nothing else was on the line: what the other side does in between
- * (memory, an engine) is counted, and takes some milliseconds. */
+/* From our HELLO to its HELLO, when nothing else was on the line: what the other side does in
+ * between (memory, an engine) is counted, and takes some milliseconds. */
 uint64_t peer_round_trip_ns(const struct side *side);
 
 /* The link is of no use any more; every slot that is started says why. */
