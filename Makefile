@@ -117,6 +117,10 @@ $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(LIBRARY)
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# The memory of its runs is the simulation's own, and it knows who takes lines of the log (memory_sim.h, link_sim.h).
+$(BUILD)/tests/sim/sim_copies: private LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc \
+  -Wl,--wrap=posix_memalign,--wrap=free,--wrap=serve_notes_open,--wrap=serve_notes_close
+
 # Its links are to a server of its own (fuzz_copy.c).
 $(BUILD)/tests/fuzz/fuzz_copy: private LDFLAGS += -Wl,--wrap=link_open
 

@@ -22,6 +22,7 @@
 
 enum {
     NODES_MAX = 96,
+    NODE_FDS_FIRST = 900, /* of ours; those of the run lie before, and few machines have 1,024 */
     ENGINES_MAX = 16,
     NAME_BYTES = 64,
     SECTOR_BYTES = 512,
@@ -98,9 +99,11 @@ static struct node *node_of_fd(int fd)
     node->unsynced_count = 0;
     node->durable_bytes = 0;
     node->durable_time = (struct timespec){0};
-    node->fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+    int own = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+    node->fd = fcntl(own, F_DUPFD_CLOEXEC, NODE_FDS_FIRST);
     if (node->fd < 0)
         sim_fatal("a file cannot be watched: %s", strerror(errno));
+    close(own);
     return node;
 }
 
@@ -110,7 +113,8 @@ static void node_dirty(struct node *node, uint64_t offset, uint64_t length)
         return;
     if (node->unsynced_count == node->unsynced_capacity) {
         node->unsynced_capacity = node->unsynced_capacity * 2 + 16;
-        node->unsynced = realloc(node->unsynced, node->unsynced_capacity * sizeof(*node->unsynced));
+        node->unsynced =
+            __real_realloc(node->unsynced, node->unsynced_capacity * sizeof(*node->unsynced));
         if (!node->unsynced)
             sim_fatal("no memory");
     }
@@ -578,6 +582,22 @@ int engine_threads_open(struct engine **out, const struct engine_config *config,
     engines[number] = self;
     *out = &self->engine;
     return 0;
+}
+
+/* All descriptors but the standard ones and those of nodes. */
+static void close_fds(void)
+{
+    if (syscall(SYS_close_range, STDERR_FILENO + 1, NODE_FDS_FIRST - 1, 0) == 0) /* Linux 5.9 */
+        return;
+    for (int fd = STDERR_FILENO + 1; fd < NODE_FDS_FIRST; fd++)
+        close(fd);
+}
+
+/* The power was cut. */
+static void disk_forget(void)
+{
+    memset(engines, 0, sizeof(engines));
+    close_fds();
 }
 
 /* ---- nobody can tell what is in the cache ---- */

@@ -6,6 +6,7 @@
 #include "tasks_sim.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 enum {
     IMAGE_BYTES_MAX = 36 * 1024 * 1024,
@@ -22,8 +23,9 @@ struct image {
 static void image_open(struct image *image)
 {
     if (!image->bytes)
-        image->bytes = calloc(1, IMAGE_BYTES_MAX);
-    if (!image->bytes)
+        image->bytes = mmap(NULL, IMAGE_BYTES_MAX, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (image->bytes == MAP_FAILED)
         sim_fatal("no memory");
 }
 

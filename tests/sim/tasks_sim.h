@@ -62,6 +62,10 @@ static void sim_print_when(void)
 
 /* ---- tasks ---- */
 
+/* Of memory that outlasts the run (memory_sim.h). */
+void *__real_malloc(size_t bytes);
+void *__real_realloc(void *memory, size_t bytes);
+
 static short sim_ready(int fd, short events); /* of the engines and links */
 static uint64_t sim_next_event_ns(void);      /* after now */
 
@@ -93,7 +97,7 @@ static struct task *task_start(void *(*function)(void *), void *argument)
         task++;
     if (task == sim.tasks + TASKS_MAX)
         sim_fatal("more than %d tasks", TASKS_MAX);
-    uint8_t *stack = task->stack ? task->stack : malloc(TASK_STACK_BYTES);
+    uint8_t *stack = task->stack ? task->stack : __real_malloc(TASK_STACK_BYTES);
     *task = (struct task){.used = true, .stack = stack, .function = function, .argument = argument};
     if (!stack || getcontext(&task->context) != 0)
         sim_fatal("no memory for a task");
@@ -162,6 +166,13 @@ static bool tasks_left(void)
     return left;
 }
 
+/* Whatever they were about. */
+static void tasks_forget(void)
+{
+    for (uint32_t i = 0; i < TASKS_MAX; i++)
+        sim.tasks[i].used = false;
+}
+
 /* Run the task and all that it starts to their ends. false: the power was cut before. */
 static bool sim_run(void *(*function)(void *), void *argument)
 {
@@ -187,8 +198,7 @@ static bool sim_run(void *(*function)(void *), void *argument)
         swapcontext(&sim.scheduler, &task->context);
     }
     sim.on = false;
-    for (uint32_t i = 0; i < TASKS_MAX; i++)
-        sim.tasks[i].used = false;
+    tasks_forget();
     return true;
 }
 
