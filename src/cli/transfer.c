@@ -209,6 +209,7 @@ static bool begin_one(struct transfer *transfer)
         .unjournalled =
             transfer->operands.target_empty && !transfer->options->wish.file.journal_path,
         .target_absent = transfer->operands.target_made && transfer->options->wish.dry_run,
+        .spelled = transfer->operands.sources_count > 1,
     };
     if (transfer->units)
         units_part(transfer->units, &part);

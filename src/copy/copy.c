@@ -833,6 +833,7 @@ bool copy_begin_part(struct copy *copy, const struct copy_part *part)
                                 .part_end = part->end,
                                 .there = part->there,
                                 .unjournalled = part->unjournalled,
+                                .spelled = part->spelled,
                                 .target_absent = part->target_absent,
                                 .nearest = part->target_absent ? copy_nearest(copy) : NULL,
                             });
@@ -923,6 +924,15 @@ static const char *copy_show(struct copy *copy, enum side_role role, const struc
     return copy->shown[role] ? copy->shown[role] : path;
 }
 
+/* Its folder takes several names for one, and of several files another may have that name. */
+static int copy_refuse_spelling(const struct life *life, const char *path, struct error *err)
+{
+    return error_set_class(err, ERROR_FILE, ENOTUNIQ,
+                           "%s: is left out: its folder takes it for %s, which may be another one "
+                           "of the sources; copy it alone to replace that",
+                           path, life->error->text[0] ? life->error->text : "another name");
+}
+
 /* What holds a target that is busy after the first attempt is of our own session. */
 int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err)
 {
@@ -939,6 +949,8 @@ int copy_collect(struct copy *copy, struct receipt *receipt, struct error *err)
     copy_let_go(copy);
     if (outcome_good(&life->outcome))
         return 0;
+    if (life->result == -ENOTUNIQ)
+        return copy_refuse_spelling(life, receipt->target_path, err);
     bool busy = life->error->class == ERROR_BUSY && error_is_set(file->first);
     return error_take(err, busy ? file->first : life->error);
 }
@@ -1197,8 +1209,8 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
     const struct tour_wish *wish = &copy->wish.tour;
     if (wish->hard_links && !copy->links)
         copy->links = tour_links_open();
-    if (wish->remove_source && (wish->delete || wish->force || start->sources_count > 1) &&
-        !copy_notes_moved(copy))
+    bool notes = wish->delete || (wish->remove_source && (wish->force || start->sources_count > 1));
+    if (notes && !copy_notes_moved(copy))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with a tree");
     if (start->sources_count > 1 && !copy->shared)
         copy->shared = tour_shared_open();

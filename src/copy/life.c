@@ -192,6 +192,7 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
         job.journal_path = start->source_path ? NULL : wish->manifest_path;
     job.part_start = start->part_start;
     job.part_end = start->part_end;
+    job.spelled = start->spelled;
     life_attributes_wish(life->run, &job);
     return job;
 }
@@ -599,7 +600,8 @@ static bool life_is_left_out(struct life *life)
 static void life_wish_again(struct life *life, enum life_kind kind)
 {
     const struct job *job = &life->job;
-    const struct life_start start = {.kind = kind, .source_path = job->source_path};
+    const struct life_start start = {
+        .kind = kind, .source_path = job->source_path, .spelled = job->wish.spelled};
     life->kind = kind;
     life->job.wish = life_wish(life, &start);
 }

@@ -48,7 +48,7 @@ static void task_copy(struct tour *tour, struct tour_task *task)
     struct life_start start = task_start(tour, task, LIFE_COPY);
     start.source = &task->facts;
     start.earlier = task->earlier;
-    start.target_absent = task->attempts == 0 &&
+    start.target_absent = task->attempts == 0 && !task->spelled &&
                           (task->folder ? task->folder->fresh
                                         : tour->start.target_fresh || tour->start.target_absent);
     start.nearest = task_is_absent(tour, task) ? task_nearest(tour, task) : NULL;
@@ -77,6 +77,7 @@ static void folder_made(const struct tour *tour, struct tour_task *task)
     uint32_t mode = task->life.job.facts[SIDE_TARGET].mode;
     bool opened = !tour->dry && (mode & 0700) != 0700; /* node_make() may have done so */
     own->state = FOLDER_MADE;
+    own->folds = task->life.job.folds;
     if (tour_sends_ahead(tour))
         life_note_folder(tour->config.run, task->made == JOB_CREATED);
     bool root = !own->parent && own->name[0] == '\0';
@@ -424,7 +425,7 @@ static bool task_was_early(struct tour *tour, struct tour_task *task)
 {
     const struct life *life = &task->life;
     bool good = task->step == STEP_COPYING ? outcome_good(&life->outcome) : life->result == 0;
-    if (!task->early || task->step == STEP_YIELDING)
+    if (!task->early || task->step == STEP_YIELDING || task->step == STEP_SPELLING)
         return false;
     task->early = false;
     if (good || tour->stopped)
@@ -437,6 +438,11 @@ void task_returned(struct tour *tour, struct tour_task *task)
 {
     if (task_was_early(tour, task))
         return;
+    if (task_is_spelled_otherwise(task)) {
+        if (task_ask_spelling(tour, task))
+            task_start_now(tour, task);
+        return;
+    }
     switch (task->step) {
     case STEP_COPYING:
         task_copied(tour, task);
@@ -479,6 +485,10 @@ void task_returned(struct tour *tour, struct tour_task *task)
     case STEP_YIELDING:
         if (!task_yields(tour, task))
             task_go(tour, task);
+        break;
+    case STEP_SPELLING:
+        if (task_spelled(tour, task))
+            task_start_now(tour, task);
         break;
     case STEP_LEAVING:
         task_left(tour, task);
@@ -530,6 +540,11 @@ void task_restart(struct tour *tour, struct tour_task *task)
     case STEP_YIELDING:
         task->asked = 0;
         task_go(tour, task);
+        break;
+    case STEP_SPELLING:
+        free(task->gone);
+        task->gone = NULL;
+        task_start_now(tour, task);
         break;
     case STEP_LEAVING:
         task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);

@@ -32,6 +32,7 @@ struct tour_folder {
     } state;
     bool whole;               /* all that is in it is told */
     bool fresh;               /* there was none before */
+    bool folds;               /* it may take several names for one; MADE: else it does not */
     bool touched;             /* made or changed, or something in it; or it has to be looked at */
     bool told;                /* that it was made or changed */
     bool left;                /* the walk has left it */
@@ -95,6 +96,7 @@ enum tour_step {
     STEP_MISSED,    /* ... did it, before a link was lost? */
     STEP_FINISHING, /* a folder gets its attributes */
     STEP_YIELDING,  /* has another source this name, too, and counts? */
+    STEP_SPELLING,  /* has a source the name that the target has it by? */
     STEP_SETTLING,  /* --remove-source-files: what it is at the target becomes durable ... */
     STEP_LEAVING,   /* ... and the source goes */
     STEP_TELLING,   /* an event waits to be taken */
@@ -141,12 +143,14 @@ struct tour_task {
     bool ahead;                 /* its folder does not wait for it: folder_send_ahead() */
     struct tour_removal *removal;
     char *path, *link_text; /* owned */
-    char *gone;             /* owned: what is being removed */
+    char *gone;             /* owned: what is being removed; SPELLING: asked for */
     struct facts facts;     /* the source's */
     struct facts before;    /* the target's */
     enum job_made made;
-    bool attributes; /* all that was another one */
-    uint32_t asked;  /* of all sources, whether they bring it, too */
+    bool attributes;    /* all that was another one */
+    uint32_t asked;     /* of all sources, whether they bring it, too */
+    uint32_t spellings; /* SPELLING: the same, of the target's name for it */
+    bool spelled;       /* no source has that: what is there is this one's */
     enum tour_event_kind event;
     enum file_kind gone_kind;
     char changes[12];
@@ -350,6 +354,14 @@ bool moved_holds(const struct tour *tour, const char *path);
 bool task_claim(struct tour *tour, struct tour_task *task);
 /* Which has it, so this one stays; or that is not known, and it has failed. false: go on. */
 bool task_yields(struct tour *tour, struct tour_task *task);
+
+/* tour_spelled.c: folders that take several names for one */
+
+/* Its step has come back: it meets something that is called otherwise. */
+bool task_is_spelled_otherwise(const struct tour_task *task);
+/* Whose is that? And the next answer to it. true: its own, so it begins once more. */
+bool task_ask_spelling(struct tour *tour, struct tour_task *task);
+bool task_spelled(struct tour *tour, struct tour_task *task);
 
 /* tour_shared.c: folders that several sources bring */
 

@@ -31,7 +31,8 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->before = (struct facts){.kind = FILE_NONE};
     task->made = JOB_UNCHANGED;
     task->attributes = false;
-    task->asked = 0;
+    task->asked = task->spellings = 0;
+    task->spelled = false;
     task->attempts = 0;
     task->earlier = (struct life_earlier){.started_ns = 0};
     task->changes[0] = '\0';
@@ -98,6 +99,14 @@ void task_lost(struct tour *tour, struct tour_task *task)
 
 /* ---- operations ---- */
 
+/* What it finds at the target has to be called as it is. */
+static bool task_is_particular(const struct tour_task *task)
+{
+    const struct tour_folder *folder = task->folder;
+    bool exact = folder && folder->state == FOLDER_MADE && !folder->folds;
+    return !exact && !task->spelled && task->path[0] != '\0';
+}
+
 /* What both a call and a copy begin with. */
 struct life_start task_start(const struct tour *tour, struct tour_task *task, enum life_kind kind)
 {
@@ -108,6 +117,7 @@ struct life_start task_start(const struct tour *tour, struct tour_task *task, en
         .source_path = task->gone ? task->gone : task->path,
         .error = task->life_error,
         .target_path = task->gone ? task->gone : task->path,
+        .spelled = kind == LIFE_COPY && task_is_particular(task),
         .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
         .words = &tour->words[2 * (task - tour->tasks)],
         .names = tour->names ? &tour->names[2 * (task - tour->tasks)] : NULL,
@@ -136,6 +146,7 @@ void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, e
     job->hard_link = task->hard;
     job->wish.dry = tour->dry && op != SIDE_DESCRIBE; /* no probe, a look */
     job->wish.replace_folders = tour->wish->tour.force || tour->wish->tour.delete;
+    job->wish.spelled = (step == STEP_MAKING || step == STEP_LOOKING) && task_is_particular(task);
     task_live(tour, task, step);
 }
 

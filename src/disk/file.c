@@ -12,6 +12,7 @@
 #include "haul/disk/filesystem.h"
 #include "haul/disk/place.h"
 #include "haul/disk/snapshot.h"
+#include "haul/disk/spelling.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -695,11 +696,32 @@ static int file_check_joined(const struct file *file, const struct file_open_wis
                            file->path);
 }
 
+/* What was there has to be called so, and is not told where nothing may be. */
+static int file_check_spelling(const struct file *file, const struct file_open_wish *wish,
+                               struct error *err)
+{
+    bool told = place_may_read(wish->place), aside = file->replaces[0];
+    if (!wish->spelled || wish->join)
+        return 0;
+    int result = spelling_check(file->fd_folder, file->name, told && !aside ? err : NULL);
+    if (result == SPELLING_NOTHING) /* it is gone; a commit would see that, too */
+        return error_set_class(err, ERROR_FILE, ESTALE,
+                               "%s: was removed or replaced while it was opened; run it again",
+                               file->path);
+    if (result < 0 && aside)
+        return error_set_class(err, ERROR_BUSY, EBUSY,
+                               "%s: what is written beside another name lies there", file->path);
+    return result == 0 || told ? result
+                               : file_refused(wish->place, file->path, EEXIST, "is there", err);
+}
+
 /* The target is open and locked: may it be what it is? */
 static int file_check_target(struct file *file, const struct file_open_wish *wish,
                              struct error *err)
 {
     int result = file_check_kind(wish->place, file->path, file->facts.kind, err);
+    if (result == 0 && !file->created)
+        result = file_check_spelling(file, wish, err);
     if (result < 0)
         return result;
     if (file->facts.kind == FILE_DEVICE && !wish->write_devices)
@@ -738,8 +760,9 @@ static bool file_is_ours(const struct file *file, const struct facts *facts)
     return facts->kind == FILE_REGULAR && facts->links == 1 && owned;
 }
 
-static int file_look_aside(struct file *file, const struct place *place, struct error *err)
+static int file_look_aside(struct file *file, const struct file_open_wish *wish, struct error *err)
 {
+    const struct place *place = wish->place;
     struct stat st;
     if (fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         file_facts_from_stat(&file->replaced, &st);
@@ -747,8 +770,10 @@ static int file_look_aside(struct file *file, const struct place *place, struct 
         return file_refused(place, file->path, errno, "cannot be looked at", err);
     if (file->replaced.kind == FILE_LINK)
         return file_refused(place, file->path, place ? ELOOP : EEXIST, "is a symbolic link", err);
-    if (file->replaced.kind == FILE_NONE || file->replaced.kind == FILE_REGULAR)
+    if (file->replaced.kind == FILE_NONE)
         return 0;
+    if (file->replaced.kind == FILE_REGULAR)
+        return file_check_spelling(file, wish, err);
     if (!place_may_read(place))
         return file_refused(place, file->path, EINVAL, "", err);
     return error_set_class(err, ERROR_FILE, EINVAL,
@@ -766,7 +791,7 @@ static int file_go_aside(struct file *file, const struct file_open_wish *wish, s
     int folder = (int)(file->name - file->path);
     if (strlen(file->name) >= sizeof(file->replaces))
         return file_refused(wish->place, file->path, ENAMETOOLONG, "cannot be created", err);
-    int result = file_look_aside(file, wish->place, err);
+    int result = file_look_aside(file, wish, err);
     if (result < 0)
         return result;
     size_t room = (size_t)folder + strlen(wish->aside) + 1;
@@ -810,9 +835,25 @@ void file_inherit(const struct file *file)
     (void)fchmod(file->fd, old->mode & 01777);
 }
 
+/* Where nothing was, something that is called otherwise may be by now, and is not replaced. */
+static int file_take_new_name(const struct file *file, struct error *err)
+{
+    if (file->replaced.kind != FILE_NONE)
+        return 0;
+    if (syscall(SYS_renameat2, file->fd_folder, file->name, file->fd_folder, file->replaces,
+                RENAME_NOREPLACE) == 0)
+        return 1;
+    /* There is something; or it cannot be asked for, by this kernel or there. */
+    int result = spelling_check(file->fd_folder, file->replaces, err);
+    return result < 0 ? result : 0;
+}
+
 int file_take_name(const struct file *file, struct error *err)
 {
-    if (renameat(file->fd_folder, file->name, file->fd_folder, file->replaces) != 0)
+    int result = file_take_new_name(file, err);
+    if (result < 0)
+        return result;
+    if (result == 0 && renameat(file->fd_folder, file->name, file->fd_folder, file->replaces) != 0)
         return error_set(err, errno, "%s: cannot take the place of %s", file->path, file->replaces);
     return file_sync_folder(file, err);
 }

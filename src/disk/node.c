@@ -5,6 +5,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/text.h"
 #include "haul/disk/beside.h"
+#include "haul/disk/spelling.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -204,6 +205,10 @@ static int node_attempt(int fd_folder, const char *name, const struct node_wish 
     bool first = made->made == JOB_UNCHANGED;
     struct stat now;
     int looked = fstatat(fd_folder, name, &now, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
+    if (looked == 0 && wish->spelled)
+        looked = spelling_check(fd_folder, name, wish->spelled);
+    if (looked == SPELLING_NOTHING)
+        return 0;
     if (looked < 0 && looked != -ENOENT)
         return looked;
     if (first && looked == 0)

@@ -139,11 +139,21 @@ int small_take(struct small_taken *taken, const struct small_source *source)
 
 /* ---- a target ---- */
 
-/* Nobody else has seen it, or at least nobody else has it. */
-static void take_away(const struct small_wish *wish)
+/* It was made here. What somebody else has put under its name meanwhile stays. */
+static void take_away(const struct small_file *file, const struct small_wish *wish)
 {
-    AUTO_CLOSE int fd_folder = place_reach_folder(wish->place, wish->path, O_PATH);
-    if (fd_folder < 0 || unlinkat(fd_folder, place_name(wish->path), 0) != 0)
+    const char *name = place_name(wish->path);
+    struct stat mine, named;
+    AUTO_CLOSE int reached =
+        file->fd_folder < 0 ? place_reach_folder(wish->place, wish->path, O_PATH) : -1;
+    int fd_folder = file->fd_folder < 0 ? reached : file->fd_folder;
+    bool there = fd_folder >= 0 && fstatat(fd_folder, name, &named, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!there && fd_folder >= 0 && errno == ENOENT)
+        return;
+    if (there && fstat(file->fd, &mine) == 0 &&
+        (mine.st_ino != named.st_ino || mine.st_dev != named.st_dev))
+        return;
+    if (!there || unlinkat(fd_folder, name, 0) != 0)
         log_warning("%s: an unfinished file is left", wish->shown);
 }
 
@@ -201,6 +211,7 @@ static bool begin(struct small_file *file, const struct small_wish *wish)
 {
     *file = (struct small_file){
         .fd = -1,
+        .fd_folder = -1,
         .bytes = wish->bytes,
         .cached_bytes = wish->bytes,
         .left_bytes = NUM_UNKNOWN,
@@ -211,6 +222,13 @@ static bool begin(struct small_file *file, const struct small_wish *wish)
 static bool is_late(const struct small_wish *wish)
 {
     return wish->until_ns > 0 && clock_now_ns() >= wish->until_ns;
+}
+
+/* Whoever lets go of a new one later may not find its folder by then. */
+static int wait_late(struct small_file *file, const struct small_wish *wish)
+{
+    file->fd_folder = place_reach_folder(wish->place, wish->path, O_PATH);
+    return SMALL_LATE;
 }
 
 /* It is new, and ours. */
@@ -239,9 +257,9 @@ int small_put(struct small_file *file, const struct small_wish *wish, struct err
         result = -EAGAIN;
     bool ours = result != -EAGAIN;
     if (result == 0)
-        result = is_late(wish) ? SMALL_LATE : fill(file, wish, &facts, err);
+        result = is_late(wish) ? wait_late(file, wish) : fill(file, wish, &facts, err);
     if (result < 0 && ours)
-        take_away(wish);
+        take_away(file, wish);
     if (result < 0)
         small_close(file);
     return result;
@@ -358,24 +376,33 @@ int small_replace(struct small_file *file, const struct small_wish *wish, struct
     return result;
 }
 
+/* What somebody else has written into a new one is his. */
 void small_let_go(struct small_file *file, const struct small_wish *wish)
 {
-    if (!file->replaced)
-        take_away(wish);
+    struct stat st;
+    if (!file->replaced && (fstat(file->fd, &st) != 0 || st.st_size == 0))
+        take_away(file, wish);
     small_close(file);
 }
 
-/* Nobody else has it, but time has gone by. */
+/* Our lock is for other copies only, and time has gone by. */
 int small_go_on(struct small_file *file, const struct small_wish *wish, struct error *err)
 {
     struct facts facts;
     int result = claim(file, wish, &facts);
     if (result == 0 && (file->replaced ? !is_plain(file, &facts) : facts.size_bytes > 0))
         result = -EAGAIN;
-    if (result == 0)
-        result = file->replaced ? replace(file, wish, &facts, err) : fill(file, wish, &facts, err);
-    if (result < 0)
+    if (result < 0) {
         small_let_go(file, wish);
+        return result;
+    }
+    result = file->replaced ? replace(file, wish, &facts, err) : fill(file, wish, &facts, err);
+    if (result < 0 && !file->replaced)
+        take_away(file, wish);
+    if (result < 0)
+        small_close(file);
+    cleanup_close(&file->fd_folder);
+    file->fd_folder = -1;
     return result;
 }
 
@@ -451,5 +478,6 @@ void small_take_back(const struct small_file *file, const char *shown)
 void small_close(struct small_file *file)
 {
     cleanup_close(&file->fd);
-    file->fd = -1;
+    cleanup_close(&file->fd_folder);
+    file->fd = file->fd_folder = -1;
 }

@@ -9,6 +9,7 @@
 #include "haul/disk/details.h"
 #include "haul/disk/journal.h"
 #include "haul/disk/node.h"
+#include "haul/disk/spelling.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,8 @@ static int entry_refuse(const struct place *place, const struct facts *facts, co
 /* What the user reads; what the tour makes of a link that cannot be is its own. */
 static int entry_not_made(const char *path, const struct job *job, int result, struct error *err)
 {
+    if (error_is_set(err)) /* another one's */
+        return result;
     if (result == -ENOTEMPTY)
         return error_set_class(
             err, ERROR_FILE, ENOTEMPTY,
@@ -70,6 +73,15 @@ static void entry_end_journal(int fd_folder, const char *name, const struct node
     (void)journal_discard(fd_folder, journal, NULL);
 }
 
+/* What is in it needs no look at its spelling where names are what they are. */
+static void entry_tell_folds(const struct work *work)
+{
+    struct job *job = work->slot->job;
+    int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+    AUTO_CLOSE int fd = place_reach(work->place, job->target_path, flags);
+    job->folds = fd < 0 || spelling_folds(fd);
+}
+
 /* The root itself is there: nothing can be made of it but what it is. */
 static int entry_is_root(struct work *work, const char *path)
 {
@@ -81,6 +93,7 @@ static int entry_is_root(struct work *work, const char *path)
         return error_set(work->slot->error, errno, "%s: cannot be looked at", path);
     file_facts_from_stat(&job->facts[SIDE_TARGET], &now);
     job->made = JOB_UNCHANGED;
+    entry_tell_folds(work);
     return 0;
 }
 
@@ -96,6 +109,7 @@ static int entry_make(struct local *self, struct work *work, const char *path)
                     ? job->facts[SIDE_SOURCE].mode
                     : S_IRUSR | S_IWUSR,
         .fd_leader_folder = -1,
+        .spelled = job->wish.spelled ? work->slot->error : NULL,
     };
     int flags = O_PATH | O_DIRECTORY;
     AUTO_CLOSE int fd = place_reach_folder(work->place, job->target_path, flags);
@@ -133,10 +147,13 @@ int local_make(struct local *self, struct work *work)
     if (work->place && job->target_path[0] == '\0')
         return entry_is_root(work, path);
     result = entry_make(self, work, path);
-    if (result != -ENOTEMPTY || !job->wish.replace_folders || job->wish.dry)
-        return result;
-    result = local_remove(self, work);
-    return result != 0 ? result : entry_make(self, work, path);
+    if (result == -ENOTEMPTY && job->wish.replace_folders && !job->wish.dry) {
+        result = local_remove(self, work);
+        result = result != 0 ? result : entry_make(self, work, path);
+    }
+    if (result == 0 && job->facts[SIDE_SOURCE].kind == FILE_FOLDER)
+        entry_tell_folds(work);
+    return result;
 }
 
 /* ---- DETAIL, DRESS ---- */

@@ -9,9 +9,11 @@
 #include "haul/disk/beside.h"
 #include "haul/disk/budget.h"
 #include "haul/disk/pipe.h"
+#include "haul/disk/spelling.h"
 #include "haul/side/report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,14 +44,39 @@ void local_name_owners(const struct local *self, struct job *job)
         owners_name_both(self->owners, &job->facts[role], &job->names[role]);
 }
 
+int local_check_spelling(const struct work *work, struct error *err)
+{
+    const struct job *job = work->slot->job;
+    if (!job->wish.spelled)
+        return 0;
+    AUTO_CLOSE int fd = place_reach_folder(work->place, job->target_path, O_PATH | O_DIRECTORY);
+    return fd < 0 ? 0 : spelling_check(fd, place_name(job->target_path), err);
+}
+
+/* Others may take it away, and make it, meanwhile. */
+static int local_describe_target(const struct work *work, struct error *err)
+{
+    enum { ATTEMPTS_MAX = 16 };
+    struct job *job = work->slot->job;
+    struct facts *facts = &job->facts[SIDE_TARGET];
+    int result = SPELLING_NOTHING;
+    for (int attempt = 0; result > 0 && attempt < ATTEMPTS_MAX; attempt++) {
+        result = file_describe_in(work->place, job->target_path, facts, err);
+        if (result == 0 && facts->kind != FILE_NONE)
+            result = local_check_spelling(work, err);
+    }
+    return result <= 0 ? result : error_set(err, EBUSY, "%s", job->target_path);
+}
+
 int local_describe(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
     struct error *err = work->slot->error;
     int result = local_refuse_journal(self, job, err);
     if (result == 0)
-        result =
-            file_describe_in(work->place, job_path(self, job), &job->facts[self->side.role], err);
+        result = self->side.role == SIDE_TARGET ? local_describe_target(work, err)
+                                                : file_describe_in(work->place, job->source_path,
+                                                                   &job->facts[SIDE_SOURCE], err);
     if (result == 0 && pipe_is_kind(job->facts[self->side.role].kind))
         job->facts[self->side.role].size_bytes = job->wish.size_bytes;
     if (result == 0)
@@ -201,6 +228,7 @@ static int local_open_writing(const struct work *work, const struct job *job, st
         .place = work->place,
         .part_start = job->wish.part_start,
         .part_end = job->wish.part_end,
+        .spelled = job->wish.spelled,
     };
     return file_open_target(&work->open->file, path, &wish, err);
 }

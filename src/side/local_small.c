@@ -19,6 +19,7 @@
 #include "haul/base/num.h"
 #include "haul/disk/budget.h"
 #include "haul/disk/slab.h"
+#include "haul/disk/spelling.h"
 #include "haul/side/report.h"
 
 #include <assert.h>
@@ -95,8 +96,10 @@ static struct batch_file *batch_place(struct local *self, uint32_t job_number)
         return NULL;
     uint32_t *row = batch_row(batch, job_number);
     struct batch_file *file = &batch->files[place - 1];
-    *file = (struct batch_file){
-        .number = job_number, .next = *row, .opened = ++self->opened, .file = {.fd = -1}};
+    *file = (struct batch_file){.number = job_number,
+                                .next = *row,
+                                .opened = ++self->opened,
+                                .file = {.fd = -1, .fd_folder = -1}};
     *row = place;
     return file;
 }
@@ -251,15 +254,16 @@ static int put_settle_step(struct local *self, struct work *work)
 {
     const struct slot *slot = work->slot;
     struct small_file *file = &work->small->file;
+    struct small_wish wish = put_wish(self, work, slot->buffer, slot->length);
     struct stat seen;
+    wish.seen = &seen;
     int result =
         roots_hold(&self->roots, &slot->job->roots[SIDE_TARGET], &work->place, slot->error);
     if (result < 0) {
-        small_close(file);
+        small_let_go(file, &wish);
         return result;
     }
-    struct small_wish wish = put_wish(self, work, slot->buffer, slot->length);
-    wish.seen = &seen;
+    wish.place = work->place;
     result = work_deserted(self, work);
     if (result < 0)
         small_let_go(file, &wish);
@@ -269,6 +273,16 @@ static int put_settle_step(struct local *self, struct work *work)
         result = local_put_attributes(self, work, &seen, slot->error);
     roots_release(&self->roots, work->place);
     return put_told(work, result);
+}
+
+/* Something is there, and perhaps a journal tells more of it. */
+static int put_over(const struct work *work, const struct small_wish *wish)
+{
+    const struct slot *slot = work->slot;
+    int result = local_check_spelling(work, slot->error);
+    if (result == SPELLING_NOTHING || (result == 0 && ledger_lies(work->place, slot->job)))
+        result = -EAGAIN;
+    return result == 0 ? small_replace(&work->small->file, wish, slot->error) : result;
 }
 
 static int put_bytes(struct local *self, struct work *work, const uint8_t *data, uint32_t bytes)
@@ -287,10 +301,8 @@ static int put_bytes(struct local *self, struct work *work, const uint8_t *data,
         result = local_put_attributes(self, work, &seen, slot->error);
     else if (result == -EEXIST && slot->conditional)
         return put_refuse(slot);
-    else if (result == -EEXIST) /* and perhaps a journal tells more of it */
-        result = ledger_lies(work->place, job)
-                     ? -EAGAIN
-                     : small_replace(&work->small->file, &wish, slot->error);
+    else if (result == -EEXIST)
+        result = put_over(work, &wish);
     if (result == SMALL_LATE) {
         work->goes_on = put_settle_step;
         return WORK_LATE;

@@ -243,6 +243,9 @@ void local_tended(struct open_file *open, struct request *request);
 /* local_life.c: open, commit */
 void local_open_job(struct local *self, struct work *work);
 int local_describe(struct local *self, struct work *work); /* these two are steps */
+/* Something was found at the job's target: its folder calls it so, or its job does not mind.
+ * Else as spelling_check(). */
+int local_check_spelling(const struct work *work, struct error *err);
 /* Of a source's facts, which have just been learnt. */
 void local_name_owners(const struct local *self, struct job *job);
 int local_map(struct local *self, struct work *work);

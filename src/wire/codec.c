@@ -86,6 +86,7 @@ static const struct choice choices[] = {
     CHOICE(no_inplace, 28, 1, "--no-inplace"),
     CHOICE(read_errors, 29, 1, "--read-errors"),
     CHOICE(seals, 30, 1, "--base-manifest"),
+    CHOICE(spelled, 31, 1, "names in capitals or not"),
 };
 
 /* ---- tables of fields ---- */
@@ -265,7 +266,8 @@ static const struct field taken_fields[] = {FACTS(facts), NAMES(names), COUNTED}
 #define PUT U64(job.kept_bytes, WIRE_OFFSET_MAX)
 static const struct field put_fields[] = {PUT};
 static const struct field delivered_fields[] = {PUT, ANY64(job.seal)};
-static const struct field made_fields[] = {U8(job.made, JOB_CREATED), FACTS(facts)};
+static const struct field made_fields[] = {U8(job.made, JOB_CREATED), BOOL(job.folds),
+                                           FACTS(facts)};
 static const struct field report_fields[] = {
     U8(report.policy, POLICY_BATCH),
     U8(report.engine, ENGINE_SIM),

@@ -349,8 +349,9 @@ static void peer_again(struct peer *self, struct slot *slot)
 
 static void peer_failed(struct peer *self, struct slot *slot, const struct wire_message *reply)
 {
-    error_set_class(slot->error, reply->failure.class, (int)reply->failure.errnum, "%s: %s",
-                    link_of(self)->peer, reply->failure.words);
+    bool name = reply->failure.errnum == ENOTUNIQ; /* is all that it says: see spelling.h */
+    error_set_class(slot->error, reply->failure.class, (int)reply->failure.errnum, "%s%s%s",
+                    name ? "" : link_of(self)->peer, name ? "" : ": ", reply->failure.words);
     codec_take_reply(slot, self->side.role, reply); /* some report all the same */
     peer_finish(self, slot, -(int)reply->failure.errnum);
 }

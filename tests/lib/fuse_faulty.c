@@ -31,6 +31,8 @@
  *   --no-change-time      the time of status change is the modification time, as on FAT; both are
  *                         told as coarsely as --time-unit says
  *   --remember=SECONDS    the kernel may remember for so long what a file was, as of NFS
+ *   --fold-case           a folder has a name in one spelling only: what is asked for with letters
+ *                         of another case is found, as on FAT and in casefold folders of ext4
  *   --slow=MS             each read and write takes so many milliseconds longer
  *   --slow-read=US        each read takes so many microseconds longer, many at a time: a disk
  *   --slow-sync=US        and each fsync and fdatasync
@@ -42,12 +44,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -58,7 +63,7 @@ struct faults {
     int chmod_deny, chown_deny, utimens_deny, chmod_ignore, utimens_ignore, omit_is_zero,
         no_change_time;
     long long time_unit;
-    int remember;
+    int remember, fold_case;
     int fsync_eio, no_fallocate, no_direct, uncached, short_reads, slow_ms, slow_read_us,
         slow_sync_us;
     char *folder;
@@ -72,15 +77,81 @@ static const struct faults *faults(void)
     return fuse_get_context()->private_data;
 }
 
-/* "/a/b" below the folder's descriptor: "a/b", or "." for the top. */
-static const char *below(const char *path)
-{
-    return path[1] ? path + 1 : ".";
-}
-
 static int top(void)
 {
     return faults()->folder_fd;
+}
+
+/* ---- names ---- */
+
+/* --fold-case: whoever makes or takes away a name looks for it first. */
+static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER;
+
+static void naming_begin(void)
+{
+    if (faults()->fold_case) {
+        pthread_mutex_lock(&naming);
+    }
+}
+
+static int naming_end(int code)
+{
+    if (faults()->fold_case) {
+        pthread_mutex_unlock(&naming);
+    }
+    return code;
+}
+
+/* The last part of `path`, whose folder is spelled as it is there, becomes so, too. */
+static void spell(char *path)
+{
+    char *slash = strrchr(path, '/');
+    char *name = slash ? slash + 1 : path;
+    struct stat facts;
+    if (fstatat(top(), path, &facts, AT_SYMLINK_NOFOLLOW) == 0) {
+        return;
+    }
+    if (slash) {
+        *slash = '\0';
+    }
+    int fd = openat(top(), slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (slash) {
+        *slash = '/';
+    }
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    while (folder && (entry = readdir(folder)) != NULL) {
+        if (strcasecmp(entry->d_name, name) == 0) {
+            strcpy(name, entry->d_name);
+            break;
+        }
+    }
+    if (folder) {
+        closedir(folder);
+    }
+}
+
+/* "/a/b" below the folder's descriptor: "a/b", or "." for the top. What comes out is good until
+ * the thread asks twice more. */
+static const char *below(const char *path)
+{
+    static _Thread_local char rooms[2][PATH_MAX];
+    static _Thread_local int turn;
+    char *room = rooms[turn = 1 - turn];
+    if (!path[1]) {
+        return ".";
+    }
+    if (!faults()->fold_case || strlen(path) >= PATH_MAX) {
+        return path + 1;
+    }
+    strcpy(room, path + 1);
+    for (char *slash = strchr(room, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        spell(room);
+        *slash = '/';
+    }
+    spell(room);
+    return room;
 }
 
 static int result(int rc)
@@ -201,37 +272,43 @@ static int faulty_readdir(const char *path, void *buffer, fuse_fill_dir_t add, o
 static int faulty_mkdir(const char *path, mode_t mode)
 {
     FAIL_NOW(CHANGING);
-    return result(mkdirat(top(), below(path), mode));
+    naming_begin();
+    return naming_end(result(mkdirat(top(), below(path), mode)));
 }
 
 static int faulty_unlink(const char *path)
 {
     FAIL_NOW(CHANGING);
-    return result(unlinkat(top(), below(path), 0));
+    naming_begin();
+    return naming_end(result(unlinkat(top(), below(path), 0)));
 }
 
 static int faulty_rmdir(const char *path)
 {
     FAIL_NOW(CHANGING);
-    return result(unlinkat(top(), below(path), AT_REMOVEDIR));
+    naming_begin();
+    return naming_end(result(unlinkat(top(), below(path), AT_REMOVEDIR)));
 }
 
 static int faulty_symlink(const char *to, const char *path)
 {
     FAIL_NOW(CHANGING);
-    return result(symlinkat(to, top(), below(path)));
+    naming_begin();
+    return naming_end(result(symlinkat(to, top(), below(path))));
 }
 
 static int faulty_rename(const char *from, const char *to, unsigned flags)
 {
     FAIL_NOW(CHANGING);
-    return result(renameat2(top(), below(from), top(), below(to), flags));
+    naming_begin();
+    return naming_end(result(renameat2(top(), below(from), top(), below(to), flags)));
 }
 
 static int faulty_link(const char *from, const char *to)
 {
     FAIL_NOW(CHANGING);
-    return result(linkat(top(), below(from), top(), below(to), 0));
+    naming_begin();
+    return naming_end(result(linkat(top(), below(from), top(), below(to), 0)));
 }
 
 static int faulty_chmod(const char *path, mode_t mode, struct fuse_file_info *info)
@@ -311,7 +388,8 @@ static int faulty_open(const char *path, struct fuse_file_info *info)
 static int faulty_create(const char *path, mode_t mode, struct fuse_file_info *info)
 {
     FAIL_NOW(CHANGING);
-    return open_below(path, info, info->flags | O_CREAT, mode);
+    naming_begin();
+    return naming_end(open_below(path, info, info->flags | O_CREAT, mode));
 }
 
 static int faulty_release(const char *path, struct fuse_file_info *info)
@@ -481,6 +559,7 @@ static const struct fuse_opt options[] = {
     FAULT("--time-unit=%lld", time_unit),
     FAULT("--remember=%d", remember),
     FAULT("--no-change-time", no_change_time),
+    FAULT("--fold-case", fold_case),
     FAULT("--slow=%d", slow_ms),
     FAULT("--slow-read=%d", slow_read_us),
     FAULT("--slow-sync=%d", slow_sync_us),

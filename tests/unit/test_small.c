@@ -256,6 +256,35 @@ static void late_ones_are_held_and_go_on_or_are_let_go_of(void **state)
     }
 }
 
+/* Nor is what somebody else writes meanwhile, into it or in its place. */
+static void what_others_write_into_a_late_one_stays(void **state)
+{
+    (void)state;
+    require_told();
+    for (int i = 0; i < 4; i++) {
+        bool in_its_place = i & 1, goes_on = i & 2;
+        struct small_file file;
+        struct error err = {.class = ERROR_NONE};
+        struct small_wish wish = wish_of(data, 5000);
+        char theirs[16] = "";
+        wish.until_ns = 1;
+        assert_int_equal(small_put(&file, &wish, &err), SMALL_LATE);
+        if (in_its_place)
+            assert_int_equal(unlink(path), 0);
+        AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        assert_int_equal(write(fd, "theirs", 6), 6);
+        if (!goes_on)
+            small_let_go(&file, &wish);
+        else /* it is missed at the commit */
+            assert_int_equal(small_go_on(&file, &wish, &err), in_its_place ? 0 : -EAGAIN);
+        small_close(&file);
+        AUTO_CLOSE int again = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(read(again, theirs, sizeof(theirs)), 6);
+        assert_string_equal(theirs, "theirs");
+        unlink(path);
+    }
+}
+
 /* Over what is there; data with one byte in every `stride` another one, from `first` on. */
 static int replace(struct small_file *file, uint32_t bytes, uint32_t first, uint32_t stride)
 {
@@ -367,6 +396,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(put_makes_a_new_file_and_locks_it, folder_setup,
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(put_leaves_alone_what_is_there, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(what_others_write_into_a_late_one_stays, folder_setup,
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(late_ones_are_held_and_go_on_or_are_let_go_of, folder_setup,
                                         folder_teardown),

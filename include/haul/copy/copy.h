@@ -120,6 +120,7 @@ struct copy_part {
     bool there; /* all of them are, as somebody has proven: it is only committed. Where it looks
                    otherwise (a journal, a new target) it is compared all the same */
     bool unjournalled;  /* no journal lies beside the target */
+    bool spelled;       /* as in job.h */
     bool target_absent; /* a dry run: nor is its folder, which copy_make_folder() would have made */
 };
 

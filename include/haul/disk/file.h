@@ -146,6 +146,7 @@ struct file_open_wish {
     const char *aside; /* write under this name in the same folder, see file_take_name(); NULL */
     const struct place *place;
     uint64_t part_start, part_end; /* as in job.h: this part of it is locked, and no other */
+    bool spelled;                  /* as in job.h; not of a join */
 };
 int file_open_target(struct file *file, const char *path, const struct file_open_wish *wish,
                      struct error *err);
@@ -207,7 +208,8 @@ int file_check_in_place(const struct file *file, uint64_t size_bytes, struct err
 void file_inherit(const struct file *file);
 
 /* It takes the name that it was opened for, and the folder is synced. Whoever opens that name finds
- * either what was there or all of this. */
+ * either what was there or all of this. -ENOTUNIQ as spelling_check(): another one has come there.
+ */
 int file_take_name(const struct file *file, struct error *err);
 
 /* The medium cannot give what should be there, as an outcome of a read: EIO, or what direct I/O

@@ -80,6 +80,8 @@ struct job_wish {
     bool no_inplace; /* the target is written under another name beside it, and takes its own at
                         COMMIT */
     bool replace_folders; /* MAKE: a folder in the way of something else goes, with all in it */
+    bool spelled; /* DESCRIBE, OPEN, PUT, MAKE: what is found by target_path, and called otherwise
+                     in its folder (see spelling.h), is another one's: -ENOTUNIQ */
 };
 
 /* One side's own account of one file. It travels over the wire. */
@@ -147,6 +149,7 @@ struct job {
     bool journal_present; /* DESCRIBE of the target: a journal lies beside it, so it is not finished
                            */
     enum job_made made;   /* MAKE */
+    bool folds;           /* MAKE of a folder: it may take several names for one */
     uint64_t seal; /* COMMIT of the target: evidence_seal() of what it is from now on; 0: nothing
                       proves it, or nobody has asked */
     bool unjournalled; /* CARRY: no journal lies beside the target, as is known: does not travel */

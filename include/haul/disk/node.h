@@ -21,6 +21,8 @@ struct node_wish {
     uint32_t mode;         /* of a new one, less the umask; a folder is ours to use anyway */
     int fd_leader_folder;  /* not below 0: `name` becomes one more name of leader_name in there */
     const char *leader_name;
+    struct error *spelled; /* what is there has to be called so: else -ENOTUNIQ, and the words of
+                              spelling_check() are here. NULL: it need not */
 };
 
 struct node_made {

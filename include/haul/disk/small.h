@@ -55,7 +55,8 @@ int small_take(struct small_taken *taken, const struct small_source *source);
 
 /* One that was put, until it is closed. */
 struct small_file {
-    int fd; /* -1: none */
+    int fd;        /* -1: none */
+    int fd_folder; /* of a new one that is SMALL_LATE: that it is in; else -1 */
     uint32_t bytes;
     uint32_t cached_bytes; /* of it, old or new, that may be in the page cache until small_drop() */
     uint32_t kept_bytes;   /* of an older file: they were there already */
@@ -92,8 +93,8 @@ int small_put(struct small_file *file, const struct small_wish *wish, struct err
 int small_replace(struct small_file *file, const struct small_wish *wish, struct error *err);
 
 /* Either of them has said SMALL_LATE: it is made, or is the older one, locked, and not changed yet.
- * Write it now, whatever the time is, or let go of it, so that nothing is left of a new one. Both
- * know it by `wish`. */
+ * Write it now, whatever the time is, or let go of it, so that nothing is left of a new one but
+ * what somebody else has put there. Both know it by `wish`. */
 enum { SMALL_LATE = 1 };
 int small_go_on(struct small_file *file, const struct small_wish *wish, struct error *err);
 void small_let_go(struct small_file *file, const struct small_wish *wish);

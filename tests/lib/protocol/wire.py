@@ -53,7 +53,7 @@ CHOICES = [
     ("cache", 2), ("resume", 2), ("strict", 1), ("budget_set", 1), ("devices", 1), ("preallocate", 1), ("join", 1),
     ("owner", 2), ("group", 2), ("mode", 2), ("times", 2), ("set_id", 1), ("journal", 1), ("journal_early", 1),
     ("compare_only", 1), ("dry", 1), ("replace_folders", 1), ("xattrs", 2), ("acls", 2),
-    ("numeric_ids", 1), ("no_inplace", 1), ("read_errors", 1), ("seals", 1),
+    ("numeric_ids", 1), ("no_inplace", 1), ("read_errors", 1), ("seals", 1), ("spelled", 1),
 ]
 CHOICES_KNOWN = (1 << sum(bits for _, bits in CHOICES)) - 1
 ROOT = [("root", "u32"), ("root_path", "text")]
@@ -106,7 +106,7 @@ ANSWERED = {
     MAP: [("start", "u64"), ("end", "u64")], RECALL: [("next", "u64"), ("count", "u32"), ("digest", "digest")],
     FETCH: [("matched", "bool"), ("held", "bool"), ("count", "u32"), ("broken", "bool"), ("set", "set"), ("digest", "digest")], EXAMINE: [("count", "u32"), ("digest", "digest")],
     STORE: [], KEEP: [], ERASE: [], SYNC: [], COMMIT: [("seal", "u64")], ABANDON: [], ADJUST: [],
-    TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8"), ("facts", FACTS)], DETAIL: [("next", "u64")] + COUNTED, DRESS: [],
+    TOUR: [], WALK: [("next", "u64")] + COUNTED, MAKE: [("made", "u8"), ("folds", "bool"), ("facts", FACTS)], DETAIL: [("next", "u64")] + COUNTED, DRESS: [],
     LIST: [("next", "u64")] + COUNTED, MISSING: COUNTED, REMOVE: [], TAKE: [("facts", FACTS)] + COUNTED, PUT: [("kept", "u64")],
     CANCEL: [], BLOCKS: COUNTED, DIFFER: [("partial", "bool"), ("set", "set"), ("digest", "digest")], PRESS: [],
     NAMES_OF_LIST: [], DELIVER: [("kept", "u64"), ("seal", "u64")],

@@ -1,0 +1,170 @@
+#!/usr/bin/env bats
+# Goal: where a folder of the target takes several names of the source for one, the first one's bytes stay, the others are left
+# out with a line that has both names, and the run ends with 23: no file is written over by another one of its own run.
+load ../lib/common
+load ../lib/resume
+
+setup() {
+    scratch_open
+    far_is_here
+}
+
+# A folder that folds, as FS.
+folding() {
+    FUSE_FAULTS=(--fold-case)
+    on_fs fuse 0
+}
+
+# All that the target lists are copies of what the source calls so.
+true_copies() { # SOURCE TARGET
+    local path
+    while read -r path; do
+        if [ -L "$2/$path" ]; then
+            [ "$(readlink "$1/$path")" = "$(readlink "$2/$path")" ]
+        elif [ -f "$2/$path" ]; then
+            cmp "$1/$path" "$2/$path"
+        else
+            [ -d "$1/$path" ]
+        fi || { echo "$path is nobody's copy"; return 1; }
+    done < <(cd "$2" && find . -printf '%P\n')
+}
+
+# Each of these pairs is one name, and all but one file of each is told.
+told_pairs() { # NAME...
+    local name
+    for name in "$@"; do
+        [ "$(grep -ci "takes it for $name," "$SCRATCH/err")" -ge 1 ] || { echo "$name is not told"; show_run; return 1; }
+    done
+}
+
+pairs() { # FOLDER
+    mkdir -p "$1"
+    random_file "$1/one" 3000 1
+    random_file "$1/ONE" 3000 2
+    random_file "$1/large" 3M 3
+    random_file "$1/Large" 3M 4
+    random_file "$1/other" 100
+    random_file "$1/Many.txt" 10 5
+    random_file "$1/many.TXT" 20 6
+    random_file "$1/MANY.txt" 30 7
+    mkdir "$1/d" "$1/D"
+    random_file "$1/d/x" 1000 8
+    random_file "$1/D/x" 1000 9
+    ln -s here "$1/link"
+    ln -s there "$1/LINK"
+    random_file "$1/kind" 10
+    mkdir "$1/KIND"
+    random_file "$1/KIND/y" 10
+    # Nothing tells them apart but their bytes.
+    touch -h -d 2020-01-01 "$1"/* "$1"/*/*
+}
+
+# What came first stays in every later run, and is up to date.
+exercise_pairs() { # SOURCE TARGET PATH
+    copy -a "${far[@]}" "$1" "$2"
+    expect_status 23
+    told_pairs one large many.txt d link
+    true_copies pairs "$3"
+    expect "names" "$(find "$3" -mindepth 1 -maxdepth 1 | wc -l)" 7
+    (cd "$3" && find . -exec stat -c '%n %i %Y' {} +) >before
+    copy -a "${far[@]}" "$1" "$2"
+    expect_status 23
+    told_pairs one large many.txt d link
+    true_copies pairs "$3"
+    (cd "$3" && find . -exec stat -c '%n %i %Y' {} +) >after
+    cmp before after
+    copy -an "${far[@]}" "$1" "$2"
+    expect_status 23
+    copy -ac "${far[@]}" "$1" "$2"
+    expect_status 23
+    true_copies pairs "$3"
+    copy -aI "${far[@]}" "$1" "$2"
+    expect_status 23
+    true_copies pairs "$3"
+    copy -a --no-inplace --delete "${far[@]}" "$1" "$2"
+    expect_status 23
+    true_copies pairs "$3"
+}
+
+@test "names of a tree that are one at the target" {
+    pairs pairs
+    folding
+    exercise_pairs pairs/ "$FS/to" "$FS/to"
+}
+
+@test "the same without an older target's help, and beside their names" {
+    pairs pairs
+    folding
+    copy -a --no-inplace pairs/ "$FS/to"
+    expect_status 23
+    true_copies pairs "$FS/to"
+    copy -a --no-inplace -I pairs/ "$FS/to"
+    expect_status 23
+    true_copies pairs "$FS/to"
+}
+
+@test "the same by push and by pull" {
+    pairs pairs
+    folding
+    exercise_pairs pairs/ "h:$FS/to" "$FS/to"
+    exercise_pairs "h:$PWD/pairs/" "$FS/back" "$FS/back"
+}
+
+@test "names of a command line that are one at the target" {
+    mkdir a b
+    random_file a/name 3000 1
+    random_file b/NAME 3000 2
+    touch -d 2020-01-01 a/name b/NAME
+    folding
+    mkdir "$FS/to"
+    copy a/name b/NAME "$FS/to"
+    expect_status 23
+    expect_words 'takes it for'
+    true_copies <(:) "$FS/to" 2>/dev/null || true
+    [ "$(ls "$FS/to")" = name ] && cmp a/name "$FS/to/name" || { [ "$(ls "$FS/to")" = NAME ] && cmp b/NAME "$FS/to/NAME"; }
+    # Alone it is what the user says.
+    copied -I b/NAME "$FS/to"
+    cmp b/NAME "$FS/to/name"
+}
+
+@test "trees of a command line that are one at the target" {
+    mkdir -p a b
+    random_file a/name 3000 1
+    random_file b/NAME 3000 2
+    folding
+    copy -r a/ b/ "$FS/to"
+    expect_status 23
+    expect_words 'takes it for'
+    [ "$(find "$FS/to" -type f | wc -l)" = 1 ]
+    cmp a/name "$FS/to/NAME" || cmp b/NAME "$FS/to/NAME"
+}
+
+@test "an older spelling of a name is that name, and --delete leaves it" {
+    mkdir -p source/folder
+    random_file source/name 3000 1
+    random_file source/folder/large 3M 2
+    folding
+    mkdir -p "$FS/to/FOLDER"
+    random_file "$FS/to/NAME" 3000 3
+    random_file "$FS/to/FOLDER/Large" 3M 4
+    copied -a source/ "$FS/to"
+    cmp source/name "$FS/to/name"
+    cmp source/folder/large "$FS/to/folder/large"
+    copied -a --delete source/ "$FS/to"
+    cmp source/name "$FS/to/name"
+    cmp source/folder/large "$FS/to/folder/large"
+    copied -a --delete "${far[@]}" source/ "h:$FS/to"
+    cmp source/name "$FS/to/name"
+    cmp source/folder/large "$FS/to/folder/large"
+}
+
+@test "a rule that leaves one of them out leaves the other one its name" {
+    mkdir source
+    random_file source/name 3000 1
+    random_file source/NAME 3000 2
+    folding
+    copied -r --exclude=NAME source/ "$FS/to"
+    cmp source/name "$FS/to/name"
+    copied -r --exclude=name source/ "$FS/to"
+    cmp source/NAME "$FS/to/NAME"
+}
