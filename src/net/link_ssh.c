@@ -27,6 +27,8 @@ const char *link_ssh_version(void)
 #include "haul/base/log.h"
 #include "haul/base/num.h"
 
+#include <linux/tcp.h> /* glibc's own ends before tcpi_min_rtt */
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -38,9 +40,14 @@ const char *link_ssh_version(void)
 #include <unistd.h>
 
 enum {
-    GROW_BYTES = 1024 * 1024,     /* received before the window is opened again */
-    RECV_ROUNDS_MAX = 4096,       /* reads of the socket in one recv */
-    WORDS_TAKEN_BYTES = 64 * 1024 /* of stderr in one recv: more than the packet that it reads */
+    GROW_BYTES = 1024 * 1024,      /* received before the window is opened again */
+    RECV_ROUNDS_MAX = 4096,        /* reads of the socket in one recv */
+    WORDS_TAKEN_BYTES = 64 * 1024, /* of stderr in one recv: more than the packet that it reads */
+    /* Sent and not taken yet, at most, where the way takes no time; sshd tells of every 96 KiB. */
+    AHEAD_BYTES = 256 * 1024,
+    AHEAD_BYTES_A_US = 512, /* ... and for each microsecond there and back, as TCP sees it, ... */
+    AHEAD_BYTES_A_US_HIDDEN = 64, /* ... or as a forwarder may hide it from TCP */
+    AHEAD_PATIENCE_MS = 500,
 };
 
 #define MARK_NONE UINT64_MAX /* recv or send may get on: nobody has found otherwise */
@@ -64,9 +71,41 @@ const char *link_ssh_version(void)
 
 /* ---- the channel ---- */
 
+/* There and back, the shortest yet; NUM_UNKNOWN: this is no TCP connection, or the kernel is older
+ * than 4.6. */
+static uint64_t tcp_round_us(const struct ssh_link *ssh)
+{
+    struct tcp_info info = {.tcpi_min_rtt = UINT32_MAX};
+    socklen_t bytes = sizeof(info);
+
+    if (getsockopt(ssh->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) < 0 ||
+        info.tcpi_min_rtt == UINT32_MAX)
+        return NUM_UNKNOWN;
+    return info.tcpi_min_rtt;
+}
+
+/* sshd keeps what its command has not taken yet in a buffer that it makes larger by no more than
+ * what has come, each time with a copy of all and new pages. Up to its window of 2 MiB that is
+ * hundreds of megabytes for each connection: where a page fault takes 20 us, the far end of a push
+ * of 400 MiB took 3.5 CPU seconds, and 1.4 with this; that of 10,000 small files 5, and 1.9
+ * (measured, loaded). So no more is under way than the line needs. What follows from `answered_ns`,
+ * which the host took for an answer, is right for a line that a forwarder hides. */
+static void set_ahead(struct ssh_link *ssh, uint64_t answered_ns)
+{
+    uint64_t round_us = tcp_round_us(ssh);
+
+    ssh->ahead_bytes = UINT32_MAX;
+    if (round_us == NUM_UNKNOWN)
+        return;
+    uint64_t seen_bytes = round_us * AHEAD_BYTES_A_US;
+    uint64_t hidden_bytes = answered_ns / 1000 * AHEAD_BYTES_A_US_HIDDEN;
+    ssh->ahead_bytes = AHEAD_BYTES + max_u64(seen_bytes, hidden_bytes);
+}
+
 static int start_command(struct ssh_link *ssh, struct error *err)
 {
     const char *command = ssh->options->remote_command;
+    uint64_t begun_ns = clock_now_ns();
     char words[256];
 
     ssh->channel = ssh->api.ssh_channel_new(ssh->session);
@@ -78,6 +117,7 @@ static int start_command(struct ssh_link *ssh, struct error *err)
                                "%s: the host is silent when the session is opened", ssh->base.peer);
     if (result != SSH_OK)
         return ssh_link_lost(ssh, "session", err);
+    uint64_t opened_ns = clock_now_ns();
     result = ssh->api.ssh_channel_request_exec(ssh->channel, command);
     if (result == SSH_AGAIN)
         return error_set_class(err, ERROR_TIMEOUT, ETIMEDOUT,
@@ -88,6 +128,7 @@ static int start_command(struct ssh_link *ssh, struct error *err)
     if (result != SSH_OK)
         return error_set_class(err, ERROR_START, EACCES, "%s: %s could not be started there: %s",
                                ssh->base.peer, ssh->base.program, ssh_link_reason(ssh, words));
+    set_ahead(ssh, min_u64(opened_ns - begun_ns, clock_now_ns() - opened_ns));
     ssh->api.ssh_set_blocking(ssh->session, 0);
     ssh->recv_mark = ssh->send_mark = MARK_NONE;
     return 0;
@@ -131,10 +172,42 @@ static int flush(struct ssh_link *ssh)
     return ssh->api.ssh_blocking_flush(ssh->session, 0);
 }
 
+/* Another peer than sshd may open its window only when more has been taken than may be sent, which
+ * would be never: so where nothing is heard of it for a while it is more, as long as such a peer
+ * then opens it by as much. sshd, which may have had no processor for so long, does not. */
+static void look_ahead(struct ssh_link *ssh, uint32_t window_bytes)
+{
+    if (window_bytes > ssh->left_bytes) {
+        uint64_t opened_bytes = 2 * (uint64_t)(window_bytes - ssh->left_bytes);
+        uint64_t wanted_bytes = opened_bytes - min_u64(opened_bytes, ssh->ahead_bytes);
+        ssh->ahead_more_bytes = min_u64(ssh->ahead_more_bytes, wanted_bytes);
+        ssh->held_ns = 0;
+    } else if (ssh->held_ns > 0 && clock_now_ns() - ssh->held_ns >= AHEAD_PATIENCE_MS * NS_PER_MS) {
+        ssh->ahead_more_bytes += ssh->ahead_bytes + ssh->ahead_more_bytes;
+        ssh->held_ns = 0;
+    }
+    ssh->given_bytes = (uint32_t)max_u64(ssh->given_bytes, window_bytes);
+    ssh->left_bytes = window_bytes;
+}
+
+/* How much may be sent now. */
+static uint32_t ahead_room(struct ssh_link *ssh)
+{
+    uint32_t window_bytes = ssh->api.ssh_channel_window_size(ssh->channel);
+
+    look_ahead(ssh, window_bytes);
+    uint64_t ahead_bytes = ssh->given_bytes - window_bytes;
+    uint64_t most_bytes = ssh->ahead_bytes + ssh->ahead_more_bytes;
+    if (ahead_bytes < most_bytes)
+        return (uint32_t)min_u64(most_bytes - ahead_bytes, LINK_WRITE_BYTES);
+    if (ssh->held_ns == 0)
+        ssh->held_ns = clock_now_ns();
+    return 0;
+}
+
 static ssize_t ssh_link_send(struct link *link, const void *data, size_t length, struct error *err)
 {
     struct ssh_link *ssh = of(link);
-    uint32_t chunk = (uint32_t)min_u64(length, LINK_WRITE_BYTES);
 
     ssh->send_mark = MARK_NONE;
     /* A non-blocking write queues whatever the peer's window allows, megabytes (measured): so no
@@ -146,9 +219,11 @@ static ssize_t ssh_link_send(struct link *link, const void *data, size_t length,
     /* 0: the peer's window is closed, or keys are being exchanged. The mark is from before: the end
      * of the channel may come in this very call, and only the next one tells. */
     uint64_t mark = ssh->packets.in_packets;
-    int sent = pending ? 0 : ssh->api.ssh_channel_write(ssh->channel, data, chunk);
+    uint32_t chunk = (uint32_t)min_u64(length, pending ? 0 : ahead_room(ssh));
+    int sent = chunk == 0 ? 0 : ssh->api.ssh_channel_write(ssh->channel, data, chunk);
     if (sent < 0)
         return ssh_link_lost(ssh, "write", err);
+    ssh->left_bytes -= (uint32_t)sent;
     if (sent == 0)
         ssh->send_mark = mark;
     return sent;

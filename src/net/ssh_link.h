@@ -39,6 +39,7 @@
     X(ssh_channel_read_timeout)                                                                    \
     X(ssh_channel_request_exec)                                                                    \
     X(ssh_channel_send_eof)                                                                        \
+    X(ssh_channel_window_size)                                                                     \
     X(ssh_channel_write)                                                                           \
     X(ssh_clean_pubkey_hash)                                                                       \
     X(ssh_connect)                                                                                 \
@@ -102,6 +103,11 @@ struct ssh_link {
     uint8_t *scratch;         /* window_bytes of address space, see grow_window */
     uint32_t window_bytes;
     uint64_t grown_at_bytes; /* received when the window was opened last */
+    uint64_t ahead_bytes;    /* most that is sent and not taken by the far command; see set_ahead */
+    uint64_t ahead_more_bytes; /* ... and so many on top of it */
+    uint32_t given_bytes;      /* the most that the peer's window ever was ... */
+    uint32_t left_bytes;       /* ... and as it was left */
+    uint64_t held_ns;          /* since when there is as much; 0: there is not */
     bool eof_sent;
     struct ssh_counter_struct socket;  /* counted by libssh: bytes of the socket */
     struct ssh_counter_struct packets; /* ... and packets */
