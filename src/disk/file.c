@@ -923,6 +923,17 @@ static int file_no_space(const struct file *file, uint64_t size_bytes, struct er
                      file->path, text_size(need, size_bytes), text_size(left, free_bytes));
 }
 
+/* Certainly, as these file systems know what is free (btrfs estimates it). What fallocate(2) has
+ * taken before it failed stays with a file that was there: all that was left, for nothing. */
+static bool file_lacks_room(const struct file *file, uint64_t size_bytes)
+{
+    struct statfs fs;
+    uint64_t there_bytes = min_u64(file->facts.allocated_bytes, size_bytes);
+    bool knows = file->filesystem == EXT4_SUPER_MAGIC || file->filesystem == 0x58465342 /* xfs */;
+    return knows && file->facts.size_bytes > 0 && fstatfs(file->fd, &fs) == 0 &&
+           size_bytes - there_bytes > (uint64_t)fs.f_bfree * (uint64_t)fs.f_bsize;
+}
+
 static int file_make_room(struct file *file, uint64_t size_bytes, bool sparse, struct error *err)
 {
     if (file->facts.kind == FILE_DEVICE) {
@@ -942,7 +953,7 @@ static int file_make_room(struct file *file, uint64_t size_bytes, bool sparse, s
     if (size_bytes > 0 && !sparse) {
         /* Direct writes that grow a file run one at a time (measured): 306-332 MB/s preallocated,
          * 89 growing. */
-        int result = file_allocate(file, size_bytes);
+        int result = file_lacks_room(file, size_bytes) ? -ENOSPC : file_allocate(file, size_bytes);
         if (result == 0)
             return 0;
         bool supported = result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL;

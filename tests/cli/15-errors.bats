@@ -253,3 +253,21 @@ while not done: time.sleep(0.01)' "$file" 3>&- &
         random_file target 100K 2
     done
 }
+
+@test "a disk that is too small keeps its room, also where the target was there and had holes" {
+    local kind free
+    random_file source 320M
+    for kind in ext4 xfs; do
+        on_fs $kind 300M
+        truncate -s 320M "$FS/target"
+        free=$(stat -f -c %f "$FS")
+        copy source "$FS/target"
+        expect_status 11
+        expect_words 'needs 320 MiB, free there: [1-9]'
+        expect "blocks of the target" "$(stat -c %b "$FS/target")" 0
+        expect "free blocks" "$(stat -f -c %f "$FS")" "$free"
+        copy source "$FS/other"
+        expect_status 11
+        [ ! -e "$FS/other" ]
+    done
+}
