@@ -13,19 +13,47 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BUFFERS_APART_BYTES = 64 * 1024 /* see keep_buffers_apart */ };
+#if defined(__x86_64__) && defined(__GLIBC__)
+#include <cpuid.h>
+#include <gnu/libc-version.h>
+#endif
+
+enum {
+    BUFFERS_APART_BYTES = 64 * 1024, /* buffers of so many have pages of their own ... */
+    BUFFERS_BYTES = 256 * 1024,      /* ... and where that does not matter only these */
+    ZEN_3_AND_4 = 0x19,              /* AMD's family 19h */
+};
+
+/* With 1 to 15 bytes between source and target, modulo the page size, `rep movsb` of AMD's Zen 3
+ * and 4 copies 3.5 GB/s instead of 50, and that is glibc's memcpy before 2.39 (its bug 30994). Zen
+ * 5 does not mind (measured). */
+static bool minds_neighbours(void)
+{
+#if defined(__x86_64__) && defined(__GLIBC__)
+    unsigned int eax, ebx, ecx, edx, major = 0, minor = 0;
+    if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx) || ebx != signature_AMD_ebx ||
+        !__get_cpuid(1, &eax, &ebx, &ecx, &edx))
+        return false;
+    unsigned int family = (eax >> 8 & 0xf) + (eax >> 20 & 0xff);
+    (void)sscanf(gnu_get_libc_version(), "%u.%u", &major, &minor);
+    return family == ZEN_3_AND_4 && major == 2 && minor < 39;
+#else
+    return false;
+#endif
+}
 
 /* libssh copies each packet of 32 KiB it receives from a buffer to a string and on to a second
  * buffer. Such buffers are powers of two, so neighbours on the heap are 16 bytes more than whole
- * pages apart, and the payloads in them 6 and 12. With 1 to 15 bytes between source and target,
- * modulo the page size, `rep movsb` of AMD's Zen 3 and later copies 3.5 GB/s instead of 50, and
- * that is glibc's memcpy before 2.39 (its bug 30994): 1 CPU-s/GiB of a pull's 2.5. Buffers with
- * pages of their own are no neighbours; strings are smaller and stay on the heap. The setting is
+ * pages apart, and the payloads in them 6 and 12: where that matters, 1 CPU-s/GiB of a pull's 2.5.
+ * Buffers with pages of their own are no neighbours; strings are smaller and stay on the heap. But
+ * of many small packets libssh's buffers become smaller and larger all the time, and as mappings
+ * they lose their pages with it: 180 mremap(2) a thousand small files, and the client of a pull of
+ * these takes 1.3 times the processor (measured, where a page fault takes 20 us). The setting is
  * the process's, which allocates nothing of that size but at the start of a lane. */
-static void keep_buffers_apart(void)
+static void keep_buffers(void)
 {
 #ifdef M_MMAP_THRESHOLD
-    (void)mallopt(M_MMAP_THRESHOLD, BUFFERS_APART_BYTES);
+    (void)mallopt(M_MMAP_THRESHOLD, minds_neighbours() ? BUFFERS_APART_BYTES : BUFFERS_BYTES);
 #endif
 }
 
@@ -42,7 +70,7 @@ int ssh_api_load(struct ssh_link *ssh, struct error *err)
     if (!library_load(names, functions, COUNT_OF(functions), &ssh->api, why))
         return error_set_class(err, ERROR_START, ENOTSUP, "%s; install libssh-4, or use -e ssh",
                                why);
-    keep_buffers_apart();
+    keep_buffers();
     return 0;
 }
 
