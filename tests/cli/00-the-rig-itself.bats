@@ -85,7 +85,7 @@ load ../lib/common
 
 # It is asked until it says so. Not by its end: bash closes the pipe of a coprocess that has ended.
 hog_reports() { # REGEX
-    for _ in {1..100}; do
+    for _ in {1..2000}; do
         kill -USR1 "$pid"
         read -r line <&"${hog[0]}"
         [[ ! $line =~ $1 ]] || return 0
@@ -97,7 +97,7 @@ hog_reports() { # REGEX
 
 @test "hog notices that its pages were taken" {
     random_file hot 8M
-    coproc hog { exec "$TOOLS/hog" hot 60 3>&-; }
+    coproc hog { exec "$TOOLS/hog" hot 1000 3>&-; }
     local line pid=$hog_PID
     cleanup_fn kill_quietly "$pid"
     read -r line <&"${hog[0]}"
@@ -114,7 +114,7 @@ hog_reports() { # REGEX
 
 @test "hog that reads at random notices it, too, and has to wait for the disk" {
     random_file hot 8M
-    coproc hog { exec "$TOOLS/hog" --random hot 60 3>&-; }
+    coproc hog { exec "$TOOLS/hog" --random hot 1000 3>&-; }
     local line pid=$hog_PID
     cleanup_fn kill_quietly "$pid"
     read -r line <&"${hog[0]}"
@@ -193,16 +193,6 @@ check_tree() { # NAME
     HAUL_CHECK_LOCKS=$PWD JOBS=2 ONLY='none|bats' exec "$1/tests/lib/check" "$1/build" >"$1/out" 2>&1
 }
 
-wait_until() { # COMMAND...
-    local tries
-    for ((tries = 0; tries < 600; tries++)); do
-        "$@" && return
-        sleep 0.05
-    done
-    echo "never: $*"
-    return 1
-}
-
 @test "TERM to a check ends all that it started, wherever that went, and the tests undo what they have mounted" {
     requires root ssh-keygen
     [ -x /usr/sbin/sshd ] || skip "needs /usr/sbin/sshd"
@@ -216,7 +206,7 @@ wait_until() { # COMMAND...
     check_tree tree 3>&- &
     local check=$! pid code=0
     cleanup_fn umount -q "$PWD/tree/mnt"
-    wait_until test -e tree/begun
+    waits_until 60 test -e tree/begun
     kill -TERM $check
     wait $check || code=$?
     expect "exit code" "$code" 143

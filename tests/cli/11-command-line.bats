@@ -225,7 +225,7 @@ usage_error() {
     requires script stty
     local rate
     random_file source 12M
-    for rate in 4 1; do # on a busy machine the copy may be over before it is told
+    for rate in 4 1 0.25; do # on a busy machine the copy may be over before it is told
         rm -f target
         cat >run <<END
 stty cols 40

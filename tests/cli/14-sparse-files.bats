@@ -91,7 +91,7 @@ blocks() {
     copied small "$FS/small"
     local memory
     memory=$(receipt .memory_peak_bytes)
-    HAUL_TIMEOUT=60 copied "$FS/source" "$FS/target"
+    HAUL_TIMEOUT=150 copied "$FS/source" "$FS/target"
     expect "size" "$(stat -c %s "$FS/target")" $((2 * 1024 * 1024 * MIB))
     cmp -n 6000000 -i 1T "$FS/source" "$FS/target"
     expect_under "blocks of the target" "$(blocks "$FS/target")" $((8 * MIB / 512))

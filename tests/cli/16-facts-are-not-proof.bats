@@ -37,12 +37,7 @@ unmount_if() {
 }
 
 delete_partition() {
-    local attempt
-    for attempt in 1 2 3 4 5 6 7 8 9 10; do
-        partx --delete --nr "$2" "$1" 2>/dev/null && return 0
-        sleep 0.2 # it may be closed in a moment
-    done
-    return 1
+    waits_until 60 partx --delete --nr "$2" "$1" 2>/dev/null # it may be closed in a moment
 }
 
 # Changes the device as a user does: through the file system on it.

@@ -169,7 +169,7 @@ dressed() { # TARGET
 }
 
 large_details() { # PATH...
-    python3 - "$@" <<'EOF'
+    /usr/bin/python3 - "$@" <<'EOF'
 import os, random, struct, sys
 random.seed(5)
 users = [(2, 5, 10000 + i) for i in range(3000)]

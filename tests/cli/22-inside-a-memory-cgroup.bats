@@ -109,7 +109,7 @@ copied_on() { # FILESYSTEM LIMIT-MIB PEAK-MIB OPTIONS
 }
 
 small_tree() { # FOLDER COUNT
-    python3 - "$@" <<'EOF'
+    /usr/bin/python3 - "$@" <<'EOF'
 import os, random, sys
 folder, count = sys.argv[1], int(sys.argv[2])
 random.seed(7)

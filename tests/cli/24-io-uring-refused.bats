@@ -24,7 +24,7 @@ refused() { # DENY-OPTIONS...
 
 @test "-v says why" {
     random_file source 1M
-    run timeout 60 "$TOOLS/deny" --errno=EPERM "$HAUL" -v source target
+    run timeout $PATIENCE "$TOOLS/deny" --errno=EPERM "$HAUL" -v source target
     [ "$status" = 0 ]
     [[ $output == *io_uring* || $output == *uring* ]]
     [[ $output == *permitted* || $output == *EPERM* ]]

@@ -6,13 +6,10 @@ load ../lib/common
 setup() {
     scratch_open
     chmod 755 .
-    mkdir w
 }
 
 # A source with something of every kind, s, another with some of the same names, s2, and an older target, t.
 grow() {
-    chmod -R u+rwX w 2>/dev/null || true
-    rm -rf w
     mkdir -p w/s/{new/deep,old,same,closed,sub/a,sub/b,file/deep} w/s2/old w/t/{old,same,closed,extra/deep,link,sub}
     (
         cd w || exit 1
@@ -46,54 +43,91 @@ grow() {
 
 # What there is, its times and sizes, but for the access times.
 state() {
-    find w -printf '%p %i %s %T@ %C@ %M %U:%G\n' | sort
+    find w -printf '%p %i %s %T@ %C@ %M %U:%G\n'
 }
 
+cleared() {
+    chmod -R u+rwX "$@" 2>/dev/null || true
+    rm -rf "$@"
+}
+
+# ARGS with -n, and then without; what that was goes to files of the number.
+foretold() { # NUMBER ARGS...
+    local told=0 done=0
+    state >before.$1
+    cd w
+    "${under[@]}" timeout $PATIENCE "$HAUL" -n --itemize-changes "${@:2}" >../told.$1 2>../told.$1.err </dev/null || told=$?
+    cd ..
+    state >after.$1
+    cd w
+    "${under[@]}" timeout $PATIENCE "$HAUL" --itemize-changes "${@:2}" >../done.$1 2>../done.$1.err </dev/null || done=$?
+    cd ..
+    echo "$told $done ${*:2}" >case.$1
+}
+
+# All of those files at once: a few hundred processes take longer than all that is copied here.
+#
 # Of a file with several names the one that comes first is copied, and the others are made of it: which one that is depends on
 # what was ready first, so of them it is told that they are one.
-letters() { # FILE
-    grep -aE '^([<>ch.][fdLDS]|\*deleting)' "$1" | awk '
-        $3 == "=>" { others[$4] = others[$4] " " $2; next }
-        { line[$2] = line[$2] (line[$2] ? "\n" : "") $0 }
-        END {
-            for (first in others) {
-                count = split(first others[first], names, " ")
-                least = first
-                for (i = 1; i <= count; i++) if (names[i] < least) least = names[i]
-                for (i = 1; i <= count; i++) { print "one with " least ": " names[i]; delete line[names[i]] }
-            }
-            for (name in line) print line[name]
-        }' | sort
-}
+none_untrue() { # COUNT
+    /usr/bin/python3 - "$1" <<'END'
+import re, sys
 
-# ARGS with -n, and then without.
-foretold() { # ARGS...
-    local told=0 done=0
-    state >before
-    (cd w && "${under[@]}" timeout 100 "$HAUL" -n --itemize-changes "$@") >out.told 2>err.told || told=$?
-    state >after
-    diff before after || { echo "a dry run has changed something: $*"; return 1; }
-    (cd w && "${under[@]}" timeout 100 "$HAUL" --itemize-changes "$@") >out.done 2>err.done || done=$?
-    if [ "$told" != "$done" ] || ! diff <(letters out.told) <(letters out.done); then
-        echo "told: $told, done: $done: $*"
-        cat err.told
-        echo ---
-        cat err.done
-        return 1
-    fi
+def lines(name):
+    with open(name, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read().split("\n")
+
+def letters(name):
+    others, told = {}, {}
+    for line in filter(re.compile(r"([<>ch.][fdLDS]|\*deleting)").match, lines(name)):
+        words = line.split() + [""] * 3
+        if words[2] == "=>":
+            others.setdefault(words[3], []).append(words[1])
+        else:
+            told.setdefault(words[1], []).append(line)
+    for first, names in others.items():
+        names = sorted([first] + names)
+        for one in names:
+            told[one] = [f"one with {names[0]}: {one}"]
+    return sorted(line for all in told.values() for line in all)
+
+untrue = 0
+for number in range(1, int(sys.argv[1]) + 1):
+    told, done, words = lines(f"case.{number}")[0].split(" ", 2)
+    wrong = []
+    if sorted(lines(f"before.{number}")) != sorted(lines(f"after.{number}")):
+        wrong.append("a dry run has changed something")
+        wrong += sorted(set(lines(f"before.{number}")) ^ set(lines(f"after.{number}")))
+    first, second = letters(f"told.{number}"), letters(f"done.{number}")
+    if told != done or first != second:
+        wrong += [f"told: {told}, done: {done}"] + ["< " + line for line in first if line not in second]
+        wrong += ["> " + line for line in second if line not in first]
+        wrong += lines(f"told.{number}.err") + ["---"] + lines(f"done.{number}.err")
+    if wrong:
+        untrue += 1
+        print(f"{words}:", *wrong, sep="\n")
+print(f"{untrue} untrue of {sys.argv[1]}")
+sys.exit(untrue > 0)
+END
 }
 
 # Every one of them from the same beginning; all that are untrue are told.
 all_foretold() { # lines of ARGS on standard input
-    local line untrue=0
+    local line count=0
+    cleared w
+    grow
+    [ "$(type -t after_grow)" != function ] || after_grow
+    mv w beginning
     while IFS= read -r line; do
         [ -n "$line" ] || continue
-        grow
-        [ "$(type -t after_grow)" != function ] || after_grow
+        count=$((count + 1))
+        cp -a beginning w
         # shellcheck disable=SC2086
-        foretold "${ways[@]}" $line || untrue=$((untrue + 1))
+        foretold $count "${ways[@]}" $line
+        cleared w
     done
-    [ "$untrue" = 0 ] || { echo "$untrue untrue"; return 1; }
+    none_untrue $count
+    cleared beginning
 }
 
 options() {

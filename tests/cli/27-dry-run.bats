@@ -80,7 +80,7 @@ foretells() { # EXIT-CODE ARGS...
 
 @test "-n to a socket is refused as the run is" {
     random_file image 64K
-    python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
+    /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
     for option in -n --restart; do
         copy $option image socket
         expect_status 11

@@ -224,7 +224,7 @@ batches() {
     partial_restore
     rm "$JOURNAL"
     mkfifo "$JOURNAL"
-    HAUL_TIMEOUT=20 copy source target
+    copy source target
     [ "$status" = 0 ] || { expect_status 11; expect_clear_error; }
     rm -f "$JOURNAL"
     mkdir "$JOURNAL"
@@ -426,7 +426,7 @@ zeros_later() {
         expect "chunks in the journal" "$(journal_figure .chunks_durable "$JOURNAL")" 0
     done
     sync target
-    had=$(python3 -c 'import os
+    had=$(/usr/bin/python3 -c 'import os
 fd, at, sum = os.open("target", os.O_RDONLY), 0, 0
 try:
     while True:

@@ -78,7 +78,7 @@ setup() {
     "$TOOLS/fill" --offset=1M holes 256K
     # So long that a busy machine does not take longer for the other. The leak checker cannot run below a tracer.
     ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 strace -f -qq -o trace -e trace=flock \
-        -e inject=flock:delay_enter=6000000:when=1 "$HAUL" -q holes target 3>&- &
+        -e inject=flock:delay_enter=20000000:when=1 "$HAUL" -q holes target 3>&- &
     local pid=$!
     cleanup_fn end_quietly "$pid"
     waits_until 60 test -e target

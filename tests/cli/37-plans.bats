@@ -81,9 +81,9 @@ tree() {
     mkdir -p "tree/a/b" tree/empty "tree/new"$'\n'"line"
     random_file tree/a/b/big $((5 * MIB + 321)) 1
     random_file "tree/big"$'\n'$'\xff"\\' $((3 * MIB)) 2
-    for ((i = 0; i < 40; i++)); do
-        random_file "tree/a/f$i" $((1 + i * 997)) "$i"
-    done
+    local i files=()
+    for ((i = 0; i < 40; i++)); do files+=("tree/a/f$i" $((1 + i * 997))); done
+    random_files 0 "${files[@]}"
     random_file $'tree/new\nline/\xe9\xc2\x80\x01 ' 777 3
     : >tree/nothing
     ln -s nowhere tree/a/link

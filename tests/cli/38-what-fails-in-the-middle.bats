@@ -72,8 +72,8 @@ expect_goes_on() {
     copied source target
     expect_receipt .up_to_date true
     random_file target 2M 2
-    copied "${far[@]}" --timeout=20 --bwlimit=4M source "far:$SCRATCH/target"
+    copied "${far[@]}" --timeout=$PATIENCE --bwlimit=4M source "far:$SCRATCH/target"
     same source target
-    copied -r "${far[@]}" --timeout=20 "far:$SCRATCH/tree" copy
+    copied -r "${far[@]}" --timeout=$PATIENCE "far:$SCRATCH/tree" copy
     diff -r tree copy/tree
 }

@@ -13,16 +13,18 @@ MANY=${POWERCUT_FILES:-80}
 PAST=1000000000 # the time of every source
 
 setup() {
-    local i
+    local i files=() others=()
     requires root loop fuse rsync mkfs.ext4 mkfs.xfs mkfs.btrfs
     scratch_open
     powercut_open "$TOOLS"
     cleanup_fn powercut_close
     mkdir -p many tree/a/b tree/c
     for ((i = 0; i < MANY; i++)); do
-        random_file "many/f$i" $((1 + i * i % 50000)) "$i"
-        random_file "tree/a/g$i" $((1 + i * 37 % 9000)) "$((i + 1000))"
+        files+=("many/f$i" $((1 + i * i % 50000)))
+        others+=("tree/a/g$i" $((1 + i * 37 % 9000)))
     done
+    random_files 0 "${files[@]}"
+    random_files 1000 "${others[@]}"
     random_file tree/c/large 3M
     ln -s ../a/g1 tree/a/b/link
     ln tree/a/g1 tree/a/b/hard
@@ -36,13 +38,14 @@ setup() {
 
 # Other files of the names of some are there, longer, shorter, and equal but for a byte.
 many_older() {
-    local i
-    for ((i = 0; i < MANY; i += 2)); do
-        if ((i % 4)); then
-            random_file "$POWERCUT_MOUNT/f$i" $((1 + i * i * 7 % 50000)) "$((i + 2000))"
-        else
-            cp "many/f$i" "$POWERCUT_MOUNT" && printf '%s' "$((i % 10))" | dd of="$POWERCUT_MOUNT/f$i" conv=notrunc status=none
-        fi
+    local i files=() equal=()
+    for ((i = 0; i < MANY; i += 4)); do
+        equal+=("many/f$i")
+        files+=("$POWERCUT_MOUNT/f$((i + 2))" $((1 + (i + 2) * (i + 2) * 7 % 50000)))
+    done
+    cp "${equal[@]}" "$POWERCUT_MOUNT" && random_files 2000 "${files[@]}"
+    for ((i = 0; i < MANY; i += 4)); do
+        printf '%s' "$((i % 10))" 1<>"$POWERCUT_MOUNT/f$i"
     done
     sync -f "$POWERCUT_MOUNT" && "$TOOLS/pages" --evict "$POWERCUT_MOUNT"/f* >"$SCRATCH/evicted"
 }
@@ -55,7 +58,7 @@ many_marked() {
 
 run_marked() {
     local event
-    "${under[@]}" timeout -k 10 120 "$HAUL" --json --engine=threads --sync-every=1M --chunk-size=256K "$@" 2>"$SCRATCH/err" |
+    "${under[@]}" timeout -k 10 $PATIENCE "$HAUL" --json --engine=threads --sync-every=1M --chunk-size=256K "$@" 2>"$SCRATCH/err" |
         tee "$SCRATCH/out" | while IFS= read -r event; do
             [[ $event == *'"event":"file"'*'"durable":true'*'"target":{"path":"'* ]] || continue
             event=${event##*\"target\":\{\"path\":\"}

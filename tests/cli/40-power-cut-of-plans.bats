@@ -9,16 +9,15 @@ load ../lib/powercut
 SEED=${SEED:-1}
 
 setup() {
-    local i
+    local i files=()
     requires root loop fuse rsync mkfs.ext4 mkfs.xfs mkfs.btrfs
     scratch_open
     powercut_open "$TOOLS"
     cleanup_fn powercut_close
     mkdir -p tree/a
     random_file tree/a/large $((3 * MIB + 321)) 1
-    for ((i = 0; i < 30; i++)); do
-        random_file "tree/f$i" $((1 + i * 1777)) "$((i + 2))"
-    done
+    for ((i = 0; i < 30; i++)); do files+=("tree/f$i" $((1 + i * 1777))); done
+    random_files 2 "${files[@]}"
     ln -s f1 tree/a/link
     find tree -exec touch -h -d @1000000000 {} +
     units_seen=0 ends_seen=0

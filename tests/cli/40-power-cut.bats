@@ -36,7 +36,7 @@ record_copy() {
 
 copy_marked() {
     local event durable
-    "${under[@]}" timeout -k 10 120 "$HAUL" --json "$@" source "$TARGET" 2>"$SCRATCH/err" | tee "$SCRATCH/out" |
+    "${under[@]}" timeout -k 10 $PATIENCE "$HAUL" --json "$@" source "$TARGET" 2>"$SCRATCH/err" | tee "$SCRATCH/out" |
         while IFS= read -r event; do
             [[ $event =~ '"bytes_durable":'([0-9]+) ]] || continue
             durable=${BASH_REMATCH[1]}

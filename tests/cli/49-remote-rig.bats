@@ -20,14 +20,18 @@ setup() {
     echoed
     cmp noise echo
     # sshd closes its end a little after the client has gone.
-    for _ in $(seq 200); do [ "$(proxy_count open)" != 0 ] || break; sleep 0.05; done
+    waits_until 60 none_open
     proxy_stop
     [ "$(proxy_count connections)" = 1 ]
-    [ "$(proxy_count open)" = 0 ]
+    none_open
     [ "$(proxy_count up)" -gt 300000 ]
     expect_under "up" "$(proxy_count up)" 320000
     expect_under "down" "$(proxy_count down)" 320000
     [[ "$(proxy_count mark)" =~ ^[0-9]+\.[0-9]+$ ]]
+}
+
+none_open() {
+    [ "$(proxy_count open)" = 0 ]
 }
 
 @test "a cut is exactly there, once" {

@@ -74,12 +74,11 @@ tree_went_on() { # WAY
 
 # Each file is there or here, and in the end there, but for those that the first source has, too.
 files_moved() {
-    local i
+    local i files=()
     far_tree_ready pull
     mkdir -p "$THERE/first/many"
-    for ((i = 0; i < 10; i++)); do
-        random_file "$THERE/first/many/f$i" 3000 "1$i"
-    done
+    for ((i = 0; i < 10; i++)); do files+=("$THERE/first/many/f$i" 3000); done
+    random_files 10 "${files[@]}"
     random_file "$THERE/first/own" 3000 20
     cp -a "$from" "$SCRATCH/was"
     rm "$SCRATCH/was/many"/f?
@@ -99,11 +98,10 @@ files_moved() {
 listed_files_moved() {
     server_start
     sides pull
-    local i
+    local i files=()
     mkdir -p "$from/few" "$from/long" # more names than are looked ahead
-    for ((i = 0; i < 20; i++)); do
-        random_file "$from/few/f$i" 9000 "$i"
-    done
+    for ((i = 0; i < 20; i++)); do files+=("$from/few/f$i" 9000); done
+    random_files 0 "${files[@]}"
     random_file "$from/few/large" 1000000
     (cd "$from/long" && seq -f "%0200g" 1300 | xargs touch)
     (cd "$from" && find . -type f -printf '%P\n') >"$SCRATCH/list"

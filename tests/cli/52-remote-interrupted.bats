@@ -7,7 +7,7 @@ load ../lib/resume
 
 SIZE=$((REMOTE_MIB / 2 * MIB + 12345))
 CUTS=${REMOTE_CUTS:-20}
-COPY=(-j 1 --chunk-size=256K --sync-every=4M --timeout=20)
+COPY=(-j 1 --chunk-size=256K --sync-every=4M --timeout=$PATIENCE)
 
 # Sets source, target (as haul names them), target_file, source_file. WAY: push or pull.
 sides() {
@@ -43,7 +43,7 @@ resumed_to_the_end() {
     durable=$(durable_bytes "$target_file")
     proxy_start
     other_settings
-    copied "${again[@]}" --timeout=20 "${via[@]}" "$source" "$target"
+    copied "${again[@]}" --timeout=$PATIENCE "${via[@]}" "$source" "$target"
     uncached "$source_file" "$target_file"
     same "$source_file" "$target_file"
     nothing_left
@@ -96,7 +96,7 @@ cut_at_random() { # WAY
 # A copy that has passed a third, of which some is durable, and that gets no further for now.
 held_start() {
     proxy_start "--gate-$way=$((SIZE / 3)):2"
-    copy_start "${COPY[@]}" --timeout=120 "${via[@]}" "$source" "$target" # held up is silent
+    copy_start "${COPY[@]}" "${via[@]}" "$source" "$target"
     waits_until 60 proxy_passed $way $((SIZE / 3))
     waits_until 60 eval '[ "$(durable_bytes "$target_file")" -gt 0 ]'
 }
@@ -160,12 +160,12 @@ kill_client() { # SIGNAL
 @test "push: interrupted between the receipt and the end: the exit code is that of the receipt" {
     folders
     random_file here/file 1M
-    agent_make program="sh -c '$HAUL \"\$@\"; exec sleep 60' sh"
+    agent_make program="sh -c '$HAUL \"\$@\"; exec sleep 1000' sh"
     copy_start -e "env -u %h" --remote-path="$AGENT" here/file "anyhost:$THERE/file"
     waits_until 20 grep -q '"event":"receipt","exit":0' out
     waits_until 20 signal_is_handled "$CLIENT"
     kill_client INT
-    copy_wait 20
+    copy_wait
     kill_agent KILL
     expect_status 0
     same here/file there/file
@@ -346,7 +346,7 @@ drawn_options() { # N
             copy_start --sync-every=1M --bwlimit=24M "${options[@]}" "${via[@]}" "$from" "$to"
             sleep "0.$((3 + $(random_below 5 "t$i.$turn")))"
             kill "-$signal" "$CLIENT" 2>/dev/null || true
-            copy_wait 40
+            copy_wait
             [[ " 0 20 137 " == *" $status "* ]] || { echo "exit code $status"; show_run; false; }
             [ "$status" != 0 ] || { expect_receipt .durable true; break; }
             nothing_left
@@ -414,7 +414,7 @@ drawn_options() { # N
         waits_until 60 proxy_passed $way $((SIZE / 3))
         sleep 0.5 # now it waits for the link, and without being heard it would for ever
         kill_client INT
-        copy_wait 60
+        copy_wait
         expect_status 20
         proxy_stop
         nothing_left
@@ -425,12 +425,13 @@ drawn_options() { # N
 @test "a way that is open in one direction only does not defeat --timeout" {
     folders
     random_file here/file 4M
-    printf '#!/bin/sh\n{ dd bs=4096 count=200 status=none; exec sleep 8; } | %q --server\n' "$HAUL" >oneway
+    printf '#!/bin/sh\n{ dd bs=4096 count=200 status=none; until [ -e over ]; do sleep 0.1; done; } | %q --server\n' "$HAUL" >oneway
     chmod 755 oneway
-    HAUL_TIMEOUT=30 copy -e "$SCRATCH/oneway" --retries=0 -j 1 --chunk-size=64K --timeout=2 here/file far:"$THERE/file"
+    copy -e "$SCRATCH/oneway" --retries=0 -j 1 --chunk-size=64K --timeout=2 here/file far:"$THERE/file"
+    : >over
     expect_status 30
     expect_clear_error
-    nothing_left 20
+    nothing_left
 }
 
 # It used to end after two seconds without a receipt: the login was still being let go of.

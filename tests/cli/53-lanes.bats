@@ -66,7 +66,7 @@ in_lanes() { # WAY LANES
 # Each server's last answer waits until the others have been told, too, that nothing more comes.
 @test "lanes say goodbye at the same time" {
     server_start
-    agent_make before="sh -c '\"\$@\"; echo >>$SCRATCH/told; for i in \$(seq 200); do
+    agent_make before="sh -c '\"\$@\"; echo >>$SCRATCH/told; for i in \$(seq 3000); do
         test \$(wc -l <$SCRATCH/told) -lt 3 || exit 0; sleep 0.1; done; echo alone >>$SCRATCH/alone' sh"
     in_lanes push 3
     [ ! -e "$SCRATCH/alone" ]

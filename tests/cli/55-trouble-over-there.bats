@@ -91,7 +91,7 @@ expect_receipt_memory() {
     local after
     for after in 40 120 700; do
         agent_make before="$TOOLS/filter --flood-out=$after"
-        copy "${via[@]}" --timeout=10 here/file "$FAR:$THERE/file"
+        copy "${via[@]}" --timeout=$PATIENCE here/file "$FAR:$THERE/file"
         expect_status 12
         expect_clear_error
         nothing_left
@@ -99,7 +99,7 @@ expect_receipt_memory() {
     rm -f here/file2
     random_file there/file2 $((20 * MIB))
     agent_make before="$TOOLS/filter --flood-out=$((5 * MIB))"
-    copy "${via[@]}" --timeout=10 "$FAR:$THERE/file2" here/file2
+    copy "${via[@]}" --timeout=$PATIENCE "$FAR:$THERE/file2" here/file2
     expect_status 12
     expect_clear_error
     nothing_left

@@ -17,11 +17,11 @@ setup() {
     for lanes in 1 0; do
         rm -f there/file here/back
         began=${EPOCHREALTIME/./}
-        copied -j $lanes --timeout=20 "${via[@]}" here/file "$FAR:$THERE/file"
+        copied -j $lanes --timeout=$PATIENCE "${via[@]}" here/file "$FAR:$THERE/file"
         same here/file there/file
         note "note: push -j $lanes: $((size / (${EPOCHREALTIME/./} - began))) MB/s, $(receipt .lanes) lanes"
         began=${EPOCHREALTIME/./}
-        copied -j $lanes --timeout=20 "${via[@]}" "$FAR:$THERE/file" here/back
+        copied -j $lanes --timeout=$PATIENCE "${via[@]}" "$FAR:$THERE/file" here/back
         note "note: pull -j $lanes: $((size / (${EPOCHREALTIME/./} - began))) MB/s, $(receipt .lanes) lanes"
         uncached there/file here/back
         same here/file here/back

@@ -9,7 +9,7 @@ found() {
 
 doctor() {
     status=0
-    "${under[@]}" timeout 60 "$HAUL" doctor --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+    "${under[@]}" timeout $PATIENCE "$HAUL" doctor --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
     jq -e .v out >/dev/null
 }
 

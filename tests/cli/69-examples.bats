@@ -86,7 +86,7 @@ here_is() { # COMMAND
             continue
         fi
         world "$command"
-        (cd here && timeout 60 bash -o pipefail -c "$(here_is "$command")") >out 2>err </dev/null || {
+        (cd here && timeout $PATIENCE bash -o pipefail -c "$(here_is "$command")") >out 2>err </dev/null || {
             echo "$place: $command: exit code $?"
             tail -n 5 err
             return 1

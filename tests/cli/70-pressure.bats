@@ -15,7 +15,7 @@ narrow_cgroup() {
 # Memory that cannot be reclaimed, until 8 of the 96 MiB are left, whatever the copy has taken; and then page cache that
 # runs into the limit all the time.
 neighbour_moves_in() {
-    cgroup_exec "$folder" python3 -c 'import sys, time
+    cgroup_exec "$folder" /usr/bin/python3 -c 'import sys, time
 eaten = []
 while int(open(sys.argv[1]).read()) < 88 << 20: eaten.append(bytearray(b"1" * (1 << 18)))
 open("eaten", "w").close()

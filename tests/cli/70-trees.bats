@@ -219,9 +219,10 @@ again() { # ARGUMENT...
 
 @test "100 files of which 3 cannot be read and one vanishes: 96 are there, one line each, 23; only one vanishing is 24" {
     become_nobody
-    local i
+    local i files=()
     mkdir source
-    for ((i = 0; i < 100; i++)); do random_file source/f$i 40K; done
+    for ((i = 0; i < 100; i++)); do files+=(source/f$i 40K); done
+    random_files 1 "${files[@]}"
     chmod 600 source/f*
     chown -R 65534:65534 source .
     chmod 0 source/f{3,50,99}
@@ -241,9 +242,10 @@ again() { # ARGUMENT...
 
 # As fast as it goes, early and late; 77 has copies that are slowed down, their other sides and their links.
 @test "killed at once and soon after, and run again: equal, and nothing is left behind" {
-    local i moment
+    local i moment files=()
     tree source
-    for ((i = 0; i < 40; i++)); do random_file source/d/e/f$i $((i * 1000)); done
+    for ((i = 0; i < 40; i++)); do files+=(source/d/e/f$i $((i * 1000))); done
+    random_files 1 "${files[@]}"
     for moment in 0 0.01 0.02 0.04 0.08; do
         rm -rf target
         "$HAUL" -aH source/ target >/dev/null 2>&1 &

@@ -29,7 +29,7 @@ every_kind() ( # PATH
     ln dangling folder/hard-to-dangling
     mkfifo fifo
     ln fifo folder/hard-to-fifo
-    python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
+    /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
     mknod null c 1 3
     mknod block b 7 200
     random_file set-id 10
@@ -188,12 +188,12 @@ for depth in range(60):
     print(depth, os.readlink("link", dir_fd=at), oct(st.st_mode), os.fstat(at).st_mtime_ns if sys.argv[1] != "make" else depth * 10**9)
 END
     mkdir source
-    python3 deep.py make source >wanted
+    /usr/bin/python3 deep.py make source >wanted
     copied -a source/ here
     copied -a "${FAR[@]}" source/ "far:$PWD/pushed"
     local way
     for way in here pushed; do
-        python3 deep.py look $way >found
+        /usr/bin/python3 deep.py look $way >found
         cut -d' ' -f1-4 wanted >one
         cut -d' ' -f1-4 found >other
         diff one other

@@ -104,7 +104,7 @@ cgroup_remove() {
     attempt=0
     while ! rmdir "$1" 2>/dev/null; do
         attempt=$((attempt + 1))
-        [ $attempt -lt 100 ] || { echo "cgroup: $1 cannot be removed" >&2; return 1; }
+        [ $attempt -lt 2000 ] || { echo "cgroup: $1 cannot be removed" >&2; return 1; }
         sleep 0.05
     done
 }

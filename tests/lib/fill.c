@@ -1,7 +1,10 @@
 /* fill - write incompressible, repeatable bytes without leaving any of them in the page cache.
  *
- *   fill [--offset=N] [--seed=N] FILE SIZE     write SIZE bytes at the offset (default 0: the file
- * is made anew; an offset leaves the rest of it alone) fill --flip=OFFSET FILE invert one byte
+ *   fill [--offset=N] [--seed=N] FILE SIZE [FILE SIZE]...
+ *       writes SIZE bytes at the offset (default 0: the file is made anew; an offset leaves the
+ *       rest of it alone); each further file by the next seed
+ *   fill --flip=OFFSET FILE
+ *       inverts one byte
  *
  * Sizes take K, M, G, T (1024). The byte at an offset depends on the offset and the seed only.
  * Written with O_DIRECT where the filesystem takes it, else through the cache; at the end synced
@@ -13,9 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-enum { BLOCK = 4096, BUFFER_BYTES = 4 << 20 };
+enum { BLOCK = 4096, BUFFER_BYTES = 2 << 20 }; /* a huge page, where there are any */
 
 static bool parse_size(const char *text, uint64_t *out)
 {
@@ -83,9 +87,12 @@ static int clean(int fd)
 /* Whole blocks go through `direct` (-1: none), the rest through `buffered`. */
 static int fill(int direct, int buffered, uint64_t offset, uint64_t length, uint64_t seed)
 {
-    unsigned char *buffer = aligned_alloc(BLOCK, BUFFER_BYTES);
-    if (!buffer) {
+    static unsigned char *buffer;
+    if (!buffer && !(buffer = aligned_alloc(BUFFER_BYTES, BUFFER_BYTES))) {
         return -ENOMEM;
+    }
+    if (length > BUFFER_BYTES / 4) {
+        madvise(buffer, BUFFER_BYTES, MADV_HUGEPAGE);
     }
     int rc = 0;
     while (length > 0 && rc == 0) {
@@ -104,7 +111,6 @@ static int fill(int direct, int buffered, uint64_t offset, uint64_t length, uint
         offset += part;
         length -= part;
     }
-    free(buffer);
     return rc;
 }
 
@@ -120,14 +126,14 @@ static int flip(int fd, uint64_t offset)
 
 static int usage(void)
 {
-    fputs("usage: fill [--offset=N] [--seed=N] FILE SIZE | fill --flip=OFFSET FILE\n", stderr);
+    fputs("usage: fill [--offset=N] [--seed=N] FILE SIZE... | fill --flip=OFFSET FILE\n", stderr);
     return 2;
 }
 
 struct wish {
     uint64_t offset, seed, flip_offset, size;
     bool partly, flip;
-    const char *path;
+    int files_at;
 };
 
 static bool parse(struct wish *wish, int argc, char **argv)
@@ -146,11 +152,33 @@ static bool parse(struct wish *wish, int argc, char **argv)
             return false;
         }
     }
-    if (argc - at != (wish->flip ? 1 : 2)) {
-        return false;
+    wish->files_at = at;
+    for (; !wish->flip && at + 1 < argc; at += 2) {
+        if (!parse_size(argv[at + 1], &wish->size)) {
+            return false;
+        }
     }
-    wish->path = argv[at];
-    return wish->flip || parse_size(argv[at + 1], &wish->size);
+    return wish->flip ? argc - at == 1 : at == argc && at > wish->files_at;
+}
+
+static bool fill_file(const struct wish *wish, const char *path)
+{
+    int flags = O_RDWR | O_CLOEXEC | (wish->flip ? 0 : O_CREAT) |
+                (wish->flip || wish->partly ? 0 : O_TRUNC);
+    int buffered = open(path, flags, 0644);
+    int direct = open(path, O_WRONLY | O_DIRECT | O_CLOEXEC);
+    int rc = buffered < 0 ? -errno : 0;
+    if (rc == 0) {
+        rc = wish->flip ? flip(buffered, wish->flip_offset)
+                        : fill(direct, buffered, wish->offset, wish->size, wish->seed);
+    }
+    rc = rc == 0 ? clean(buffered) : rc;
+    if (rc != 0) {
+        fprintf(stderr, "fill: %s: %s\n", path, strerror(-rc));
+    }
+    close(direct);
+    close(buffered);
+    return rc == 0;
 }
 
 int main(int argc, char **argv)
@@ -159,18 +187,13 @@ int main(int argc, char **argv)
     if (!parse(&wish, argc, argv)) {
         return usage();
     }
-    int flags =
-        O_RDWR | O_CLOEXEC | (wish.flip ? 0 : O_CREAT) | (wish.flip || wish.partly ? 0 : O_TRUNC);
-    int buffered = open(wish.path, flags, 0644);
-    int direct = open(wish.path, O_WRONLY | O_DIRECT | O_CLOEXEC);
-    int rc = buffered < 0 ? -errno : 0;
-    if (rc == 0) {
-        rc = wish.flip ? flip(buffered, wish.flip_offset)
-                       : fill(direct, buffered, wish.offset, wish.size, wish.seed);
+    if (wish.flip) {
+        return !fill_file(&wish, argv[wish.files_at]);
     }
-    rc = rc == 0 ? clean(buffered) : rc;
-    if (rc != 0) {
-        fprintf(stderr, "fill: %s: %s\n", wish.path, strerror(-rc));
+    for (int at = wish.files_at; at < argc; at += 2, wish.seed++) {
+        if (!parse_size(argv[at + 1], &wish.size) || !fill_file(&wish, argv[at])) {
+            return 1;
+        }
     }
-    return rc != 0;
+    return 0;
 }

@@ -38,7 +38,7 @@ works() {
 # No haul was started there, nothing written, one clear error.
 refused() { # CODES WORDS [OPTIONS]
     rm -f there/file agent.pids
-    copy --contimeout=10 "${via[@]}" "${@:3}" here/file "$FAR:$THERE/file"
+    copy --contimeout=$PATIENCE "${via[@]}" "${@:3}" here/file "$FAR:$THERE/file"
     [[ " $1 " == *" $status "* ]] || { expect_status "$1"; return 1; }
     expect_clear_error
     expect_words "$2"

@@ -190,7 +190,7 @@ powercut_quiet() {
 }
 
 powercut_unclaimed() {
-    python3 -c 'import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)' "$POWERCUT_LOOP" && return 0
+    /usr/bin/python3 -c 'import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)' "$POWERCUT_LOOP" && return 0
     powercut_unmount_elsewhere
     return 1
 }

@@ -3,7 +3,8 @@
 # Sourced by bats files:
 #   load ../lib/sshd                      (or: source tests/lib/sshd.bash)
 #   sshd_start DIR [CONFIG-LINE...]       starts it; sets SSHD_PORT, SSHD_PID; the files are below. It ends with whoever has
-#                                         sourced this, whatever that dies of; words in the array sshd_under go before it
+#                                         sourced this, whatever that dies of; words in the array sshd_under go before it,
+#                                         variables in sshd_environment into its environment
 #   sshd_stop DIR                         ends it and its sessions
 #   sshd_change_host_key DIR              a new host key; takes effect with the next sshd_start
 #   sshd_user_add NAME PASSWORD           a throw-away local user (root only); sshd_user_del NAME
@@ -19,6 +20,15 @@
 # Where this is run and not sourced the process that starts it does not stay.
 sshd_ends_with_us=()
 [ "${BASH_SOURCE[0]}" = "$0" ] || sshd_ends_with_us=(setpriv --pdeathsig TERM)
+
+SSHD_TRIES=15000 # a moment each: what it waits for comes, unless something is wrong
+
+# A moment. sleep would be a process, which takes longer to begin: this is a pipe that nobody writes to.
+sshd_nap() { # DIR
+    local REPLY
+    [ -p "$1/naps" ] || mkfifo "$1/naps" || return
+    read -rt 0.02 <>"$1/naps" || :
+}
 
 # sshd writes its title over its environment, where tests/lib/check looks for what it has started: so it is in the title.
 sshd_config_file() { # DIR
@@ -40,6 +50,8 @@ sshd_config() { # DIR PORT [CONFIG-LINE...]
         [ $# -eq 0 ] || printf '%s\n' "$@"
         # OpenSSH 9.8 and later: whoever fails at logins is not let in for a while, and tests fail at many.
         ! grep -aqi persourcepenalties /usr/sbin/sshd || echo "PerSourcePenalties no"
+        # bash that sshd starts reads .bashrc, which may take a second (pyenv), unless it is told that a shell is above it.
+        ! grep -aqi setenv /usr/sbin/sshd || echo "SetEnv SHLVL=1"
         cat <<CONFIG
 Port $port
 ListenAddress 127.0.0.1
@@ -79,19 +91,20 @@ sshd_known_hosts() { # DIR PORT
 }
 
 sshd_try() { # DIR PORT: start, and wait until it listens; 1: the port is taken or it failed
-    local dir=$1 pid
+    local dir=$1 pid tries log
     : >"$dir/sshd.log"
-    setsid "${sshd_ends_with_us[@]}" "${sshd_under[@]}" /usr/sbin/sshd -D -e -f "$(sshd_config_file "$dir")" </dev/null >/dev/null 2>"$dir/sshd.log" &
+    setsid "${sshd_ends_with_us[@]}" "${sshd_under[@]}" env "${sshd_environment[@]}" /usr/sbin/sshd -D -e -f "$(sshd_config_file "$dir")" </dev/null >/dev/null 2>"$dir/sshd.log" &
     pid=$!
     echo "$pid" >"$dir/pid"
-    for _ in $(seq 1500); do
-        if grep -q 'Server listening on 127' "$dir/sshd.log"; then
-            sleep 0.02 # "Address already in use" for the other family would come now
+    for ((tries = 0; tries < SSHD_TRIES; tries++)); do
+        IFS= read -r -d '' log <"$dir/sshd.log" || :
+        if [[ $log == *'Server listening on 127'* ]]; then
+            sshd_nap "$dir" # "Address already in use" for the other family would come now
             kill -0 "$pid" 2>/dev/null || break
             return 0
         fi
         kill -0 "$pid" 2>/dev/null || break
-        sleep 0.02
+        sshd_nap "$dir"
     done
     sshd_stop "$dir"
     return 1
@@ -120,31 +133,45 @@ sshd_start() { # DIR [CONFIG-LINE...]
     return 1
 }
 
+# They are asked thousands of times, so no process is begun for it.
 sshd_descendants() { # PID: all of its descendants, children first
-    local child
-    for child in $(ps -o pid= --ppid "$1" 2>/dev/null); do
-        sshd_descendants "$child"
-        echo "$child"
+    local family=()
+    sshd_family "$1"
+    [ ${#family[@]} = 0 ] || printf '%s\n' "${family[@]}"
+}
+
+sshd_family() { # PID: adds them to family
+    local child children=()
+    { read -ra children <"/proc/$1/task/$1/children"; } 2>/dev/null || : # no line, or gone
+    for child in "${children[@]}"; do
+        sshd_family "$child"
+        family+=("$child")
     done
 }
 
 # Whether one of these runs. A zombie does not: pid 1 of a container may never reap it.
 sshd_running() { # PID...
-    ps -o stat= -p "$(printf '%s,' "$@" | sed 's/,$//')" 2>/dev/null | grep -qv '^Z'
+    local pid state
+    for pid; do
+        state=
+        { IFS= read -r state <"/proc/$pid/stat"; } 2>/dev/null || continue
+        [[ ${state##*) } == [ZX]* ]] || return 0
+    done
+    return 1
 }
 
 sshd_stop() { # DIR
-    local dir=$1 pid all
+    local dir=$1 pid all tries
     [ -e "$dir/pid" ] || return 0
     pid=$(cat "$dir/pid")
     rm -f "$dir/pid"
     all="$pid $(sshd_descendants "$pid")"
     # shellcheck disable=SC2086
     kill $all 2>/dev/null
-    for _ in $(seq 500); do
+    for ((tries = 0; tries < 500; tries++)); do
         # shellcheck disable=SC2086
         sshd_running $all || return 0
-        sleep 0.02
+        sshd_nap "$dir"
     done
     # shellcheck disable=SC2086
     kill -9 $all 2>/dev/null
@@ -172,13 +199,14 @@ sshd_user_del() { # NAME
 }
 
 sshd_agent_start() { # DIR
+    local tries
     rm -f "$1/agent.sock"
     setsid ssh-agent -D -a "$1/agent.sock" </dev/null >/dev/null 2>&1 &
     echo $! >"$1/agent.pid"
     export SSH_AUTH_SOCK=$1/agent.sock
-    for _ in $(seq 1500); do
-        [ -S "$1/agent.sock" ] && break
-        sleep 0.02
+    for ((tries = 0; tries < SSHD_TRIES; tries++)); do
+        [ ! -S "$1/agent.sock" ] || break
+        sshd_nap "$1"
     done
     ssh-add -q "$1/user_key" </dev/null 2>/dev/null
 }

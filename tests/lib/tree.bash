@@ -6,14 +6,11 @@
 #   equal_trees OPTION...    $from and $to, times of folders included; nothing is beside a name
 
 make_tree() {
-    local i root=$1
+    local i root=$1 files=()
     mkdir -p "$root/a/b/c" "$root/many" "$root/empty" "$root/closed"
-    for ((i = 0; i < 60; i++)); do
-        random_file "$root/many/f$i" $((i * 37 % 9000)) "$i"
-    done
-    for ((i = 0; i < 3; i++)); do
-        random_file "$root/a/large$i" $((2 * MIB + i * 12345)) "$i"
-    done
+    for ((i = 0; i < 60; i++)); do files+=("$root/many/f$i" $((i * 37 % 9000))); done
+    for ((i = 0; i < 3; i++)); do files+=("$root/a/large$i" $((2 * MIB + i * 12345))); done
+    random_files 0 "${files[@]}"
     random_file "$root/a/b/c/deep" 70000 7
     ln -s ../many/f1 "$root/a/link"
     ln "$root/many/f1" "$root/a/b/hard"

@@ -7,7 +7,7 @@
 #include "haul/wire/stream.h"
 
 /* Of whatever comes for certain: a busy machine is slow. */
-static const uint64_t PATIENCE_NS = 30 * NS_PER_SECOND;
+static const uint64_t PATIENCE_NS = 300 * NS_PER_SECOND;
 /* Of whom nothing comes for. */
 static const uint64_t IMPATIENCE_NS = 200 * NS_PER_MS;
 

@@ -22,7 +22,7 @@ static inline pid_t child_start(void)
     fflush(NULL);
     pid_t child = fork();
     if (child == 0)
-        alarm(60); /* a hang ends the child, not the test */
+        alarm(600); /* a hang ends the child, not the test */
     return child;
 }
 

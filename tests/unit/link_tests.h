@@ -30,7 +30,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_NS (20 * NS_PER_SECOND)
+#define PATIENCE_NS (300 * NS_PER_SECOND)
 
 /* Drops the host, and runs the words of the remote command. */
 #define RUN_HERE "sh -c 'shift; exec \"$@\"' sh"

@@ -61,7 +61,7 @@ static inline struct peer_config client_config(struct pair_link *link, enum side
                 .jobs_max = 2,
                 .chunk_bytes = CHUNK,
             },
-        .timeout_ns = 20 * NS_PER_SECOND,
+        .timeout_ns = 60 * NS_PER_SECOND,
     };
 }
 

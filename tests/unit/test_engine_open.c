@@ -252,7 +252,7 @@ static bool reap_until(struct engine *engine, uint32_t inflight)
     struct request *out[DEPTH];
     while (engine->inflight > inflight) {
         struct pollfd ready = {.fd = engine_wait_fd(engine), .events = POLLIN};
-        if (poll(&ready, 1, 20000) != 1 || engine_reap(engine, out, DEPTH, false) < 0)
+        if (poll(&ready, 1, 300000) != 1 || engine_reap(engine, out, DEPTH, false) < 0)
             return false;
     }
     return true;

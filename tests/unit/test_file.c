@@ -364,15 +364,20 @@ static void file_open_target_waits_for_a_lock_that_is_about_to_end(void **state)
     struct place *place = *state;
     const struct file_open_wish alone = {.join = false};
     struct file dead;
-    assert_int_equal(file_open_target(&dead, place->path, &alone, &place->err), 0);
-    pid_t child = fork();
-    if (child == 0) { /* has inherited the lock */
-        usleep(100 * 1000);
-        _exit(0);
+    int result = -EBUSY;
+    for (int i = 0; i < 10 && result == -EBUSY; i++) { /* the child may have its turn too late */
+        place->err.class = ERROR_NONE;
+        assert_int_equal(file_open_target(&dead, place->path, &alone, &place->err), 0);
+        pid_t child = fork();
+        if (child == 0) { /* has inherited the lock */
+            usleep(100 * 1000);
+            _exit(0);
+        }
+        file_close(&dead);
+        result = open_target(place);
+        assert_int_equal(waitpid(child, NULL, 0), child);
     }
-    file_close(&dead);
-    assert_int_equal(open_target(place), 0);
-    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(result, 0);
 }
 
 /* The first lane's server is gone, another lane still writes: no second copy comes between. */

@@ -234,17 +234,21 @@ static void lane(const struct place *place, uint32_t number)
 static void continue_waits_for_a_lock_that_is_about_to_end(void **state)
 {
     struct place *place = *state;
-    struct journal *dead = create(place, &header_usual);
-    pid_t child = fork();
-    if (child == 0) { /* has inherited the lock */
-        usleep(100 * 1000);
-        _exit(0);
+    int result = -EBUSY;
+    for (int i = 0; i < 10 && result == -EBUSY; i++) { /* the child may have its turn too late */
+        struct journal *dead = create(place, &header_usual);
+        pid_t child = fork();
+        if (child == 0) { /* has inherited the lock */
+            usleep(100 * 1000);
+            _exit(0);
+        }
+        journal_close(dead);
+        struct journal *journal = opened(&header_usual);
+        result = journal_continue(journal, place->fd, NAME, 128, NULL);
+        journal_close(journal);
+        assert_int_equal(waitpid(child, NULL, 0), child);
     }
-    journal_close(dead);
-    struct journal *journal = opened(&header_usual);
-    assert_int_equal(journal_continue(journal, place->fd, NAME, 128, NULL), 0);
-    journal_close(journal);
-    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(result, 0);
 }
 
 /* The lock on the target ends with the first lane, while the others still write to it. */

@@ -66,7 +66,7 @@ static void ssh_peer_that_does_not_read_is_sent_little(void **state)
 
     (void)state;
     for (int i = 0; i < 20 && least_bytes > 1024 * 1024; i++) {
-        struct link *link = open_plain("sleep 10");
+        struct link *link = open_plain("sleep 1000");
         uint64_t bytes = sent_in_vain(link, NS_PER_SECOND / 20);
         least_bytes = bytes < least_bytes ? bytes : least_bytes;
         link_close(link);
@@ -77,7 +77,7 @@ static void ssh_peer_that_does_not_read_is_sent_little(void **state)
 /* As one that opens its window only when half of it has been taken. */
 static void ssh_peer_that_says_nothing_for_long_is_sent_all_that_it_takes(void **state)
 {
-    struct link *link = open_plain("sleep 60");
+    struct link *link = open_plain("sleep 1000");
     uint64_t before_bytes = 0;
 
     (void)state;

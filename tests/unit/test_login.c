@@ -162,7 +162,7 @@ static int with_terminal(int (*test)(void), const struct dialogue *dialogue, siz
     for (;;) {
         struct pollfd item = {.fd = tty, .events = POLLIN};
         ssize_t got =
-            poll(&item, 1, 30000) == 1 ? read(tty, screen + length, capacity - 1 - length) : 0;
+            poll(&item, 1, 300000) == 1 ? read(tty, screen + length, capacity - 1 - length) : 0;
         if (got <= 0)
             break; /* EIO: the other side is closed */
         length += (size_t)got;

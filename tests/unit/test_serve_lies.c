@@ -391,7 +391,7 @@ static void liar_say(struct liar *liar, enum lie_word word)
     if (liar->over)
         return;
     if (word == LIE_OPENED || word == LIE_ANSWER) {
-        if (stream_recv_now(&liar->stream, &message, 10 * NS_PER_SECOND, NULL) != STREAM_MESSAGE ||
+        if (stream_recv_now(&liar->stream, &message, 300 * NS_PER_SECOND, NULL) != STREAM_MESSAGE ||
             message.type != WIRE_REPLY || message.status != WIRE_DONE)
             fail_msg("no answer to a right question");
         return;
@@ -451,7 +451,7 @@ static int lie(const enum lie_word *words, struct error *err)
     stream_init(&liar.stream, &rig->links[0]->link, WIRE_CLIENT);
     assert_int_equal(stream_greet(&liar.stream, "0.0", NS_PER_SECOND, NULL), 0);
     assert_int_equal(stream_send_now(&liar.stream, &message, NS_PER_SECOND, NULL), 0);
-    assert_int_equal(stream_recv_now(&liar.stream, &message, 10 * NS_PER_SECOND, NULL),
+    assert_int_equal(stream_recv_now(&liar.stream, &message, 300 * NS_PER_SECOND, NULL),
                      STREAM_MESSAGE);
     for (size_t i = 0; words[i] != LIE_END; i++) {
         bool followed = lie_is_said(words[i]) && lie_is_said(words[i + 1]);
@@ -462,7 +462,7 @@ static int lie(const enum lie_word *words, struct error *err)
         if (!followed)
             rig->links[1]->held = false;
     }
-    (void)link_shutdown(&rig->links[0]->link, 10 * NS_PER_SECOND, NULL);
+    (void)link_shutdown(&rig->links[0]->link, 300 * NS_PER_SECOND, NULL);
     link_close(&rig->links[0]->link);
     served_end(&rig->served);
     *err = rig->served.error;

@@ -140,9 +140,9 @@ static void greeting_succeeds_between_equals(void **state)
     stream_init(&client, &links[0]->link, WIRE_CLIENT);
     stream_init(&server, &links[1]->link, WIRE_SERVER);
     codec_encode_preamble(preamble, "0", WIRE_CLIENT);
-    assert_int_equal(link_send_all(&links[0]->link, preamble, 32, NS_PER_SECOND, NULL), 0);
-    assert_int_equal(stream_greet(&server, "0", NS_PER_SECOND, NULL), 0);
-    assert_int_equal(stream_greet(&client, "0", NS_PER_SECOND, NULL), 0);
+    assert_int_equal(link_send_all(&links[0]->link, preamble, 32, 300 * NS_PER_SECOND, NULL), 0);
+    assert_int_equal(stream_greet(&server, "0", 300 * NS_PER_SECOND, NULL), 0);
+    assert_int_equal(stream_greet(&client, "0", 300 * NS_PER_SECOND, NULL), 0);
     link_close(&links[0]->link);
     link_close(&links[1]->link);
 }
