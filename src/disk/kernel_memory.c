@@ -20,7 +20,8 @@
 
 enum {
     MEASURE_LOOKS = 256, /* these read some 50 lines of the kernel's, those one number */
-    USAGE_LOOKS = 8,
+    USAGE_LOOKS = 8,     /* where there is little room; up to so many times as seldom: */
+    USAGE_SELDOM = 8,
     PARENTS_MAX = 8,
 };
 
@@ -352,6 +353,14 @@ static void make_room(struct kernel_memory *memory, uint32_t number)
         memory->room_looks = number + MEASURE_LOOKS;
 }
 
+/* Each look is about a file of at most 256 KiB: those until the next reading fill no more than a
+ * small part of the room that is left. */
+static uint32_t usage_looks(uint64_t room_bytes_left)
+{
+    uint64_t times = 1 + room_bytes_left / (USAGE_LOOKS * room_bytes);
+    return USAGE_LOOKS * num_u32(min_u64(times, USAGE_SELDOM));
+}
+
 void kernel_memory_look(struct kernel_memory *memory)
 {
     if (!memory)
@@ -361,7 +370,11 @@ void kernel_memory_look(struct kernel_memory *memory)
         measure(memory);
     bool own = memory->due_bytes != NUM_UNKNOWN;
     uint64_t due_bytes = own ? memory->due_bytes : memory->full_bytes;
-    if (due_bytes == NUM_UNKNOWN || number % USAGE_LOOKS > 0 || usage_read(memory) < due_bytes)
+    if (due_bytes == NUM_UNKNOWN || (int32_t)(number - memory->usage_due) < 0)
+        return;
+    uint64_t usage = usage_read(memory);
+    memory->usage_due = number + usage_looks(due_bytes - min_u64(usage, due_bytes));
+    if (usage < due_bytes)
         return;
     pthread_mutex_lock(&memory->lock);
     if (own)

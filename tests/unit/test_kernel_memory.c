@@ -244,6 +244,23 @@ static void room_is_made_while_names_fill_the_cgroup(void **state)
     assert_int_equal(rooms_when(*state, 15 * MIB + 1, 2 * MIB), 0);
 }
 
+/* What is charged is asked seldom while there is much room, and found out all the same. */
+static void room_is_made_in_a_large_cgroup_that_fills(void **state)
+{
+    struct kernel_memory memory;
+    if (access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) != 0)
+        skip();
+    put_v1(*state);
+    put_number(*state, V1 "/memory.limit_in_bytes", 1024 * MIB);
+    kernel_memory_open(&memory, *state);
+    kernel_memory_look(&memory);
+    put_number(*state, V1 "/memory.usage_in_bytes", 1024 * MIB);
+    put_number(*state, V1 "/memory.kmem.usage_in_bytes", 512 * MIB);
+    look_often(&memory);
+    assert_few(kernel_memory_tell(&memory).rooms_count);
+    kernel_memory_close(&memory);
+}
+
 static void *look_in_thread(void *memory)
 {
     if (memory)
@@ -303,6 +320,7 @@ int main(void)
         TEST(own_ends_when_others_come),
         TEST(own_is_refused_without_a_cgroup_or_a_way),
         TEST(room_is_made_while_names_fill_the_cgroup),
+        TEST(room_is_made_in_a_large_cgroup_that_fills),
         TEST(a_look_takes_little_of_the_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

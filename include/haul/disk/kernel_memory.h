@@ -42,7 +42,7 @@ struct kernel_memory {
     uint64_t before_bytes, low_before_bytes;
     _Atomic uint64_t most_bytes, now_bytes, low_least_bytes; /* whole figures */
     _Atomic uint64_t measured_ns;
-    _Atomic uint32_t looks;
+    _Atomic uint32_t looks, usage_due; /* so far; from so many on its usage is read again */
     /* --own-cgroup */
     pthread_mutex_t lock;
     uint64_t limit_bytes;       /* of our cgroup; NUM_UNKNOWN: none */
