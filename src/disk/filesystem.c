@@ -78,14 +78,24 @@ bool filesystem_orders(uint64_t type, uint64_t device)
     return filesystem_tells(type) && (type != EXT4_SUPER_MAGIC || ext4_has_journal(device));
 }
 
-bool filesystem_kernel_tells(void)
+static bool kernel_is_since(uint64_t major, uint64_t minor)
 {
     struct utsname name;
     const char *at = name.release;
     if (uname(&name) != 0)
         return false;
-    uint64_t major = num_take(&at, 10);
+    uint64_t number = num_take(&at, 10);
     if (*at++ != '.')
         return false;
-    return major > 5 || (major == 5 && num_take(&at, 10) >= 8);
+    return number > major || (number == major && num_take(&at, 10) >= minor);
+}
+
+bool filesystem_kernel_tells(void)
+{
+    return kernel_is_since(5, 8);
+}
+
+bool filesystem_kernel_drops(void)
+{
+    return kernel_is_since(6, 16);
 }

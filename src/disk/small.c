@@ -15,11 +15,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* As in file.c: what is opened is perhaps no file. */
 enum { SMALL_FLAGS = O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
+/* RWF_DONTCACHE of linux/fs.h, Linux 6.14. */
+enum { WRITE_DROPPED = 0x80 };
 
 /* What direct reads are aligned to; where that is too little they are refused. */
 enum { PAST_CACHE_BYTES = 4096 };
@@ -77,22 +82,41 @@ static int read_whole(int fd, uint8_t *buffer, uint32_t size, uint32_t capacity)
     return done == size ? 0 : -EAGAIN;
 }
 
+/* A source that is open. */
+struct small_open {
+    int fd;
+    bool direct;
+};
+
+static bool go_direct(struct small_open *open, bool direct)
+{
+    if (open->direct != direct &&
+        fcntl(open->fd, F_SETFL, SMALL_FLAGS | (direct ? O_DIRECT : 0)) == 0)
+        open->direct = direct;
+    return open->direct == direct;
+}
+
+static int read_cached(struct small_open *open, uint8_t *buffer, uint32_t size, uint32_t capacity)
+{
+    return go_direct(open, false) ? read_whole(open->fd, buffer, size, capacity) : -EAGAIN;
+}
+
 /* Past the page cache, so that no page of it is charged to anybody; where that is refused, through
  * it. Direct reads want whole blocks, and say the end of the file by a short count. */
-static int read_uncached(int fd, uint8_t *buffer, uint32_t size, uint32_t capacity)
+static int read_uncached(struct small_open *open, uint8_t *buffer, uint32_t size, uint32_t capacity)
 {
     size_t room = (size_t)align_up((uint64_t)size + 1, PAST_CACHE_BYTES);
-    bool direct = room <= capacity && fcntl(fd, F_SETFL, SMALL_FLAGS | O_DIRECT) == 0;
-    if (direct && pread(fd, buffer, room, 0) == (ssize_t)size)
+    if (room <= capacity && go_direct(open, true) &&
+        pread(open->fd, buffer, room, 0) == (ssize_t)size)
         return 0;
-    if (direct && fcntl(fd, F_SETFL, SMALL_FLAGS) != 0)
-        return -EAGAIN;
-    return read_whole(fd, buffer, size, capacity);
+    return read_cached(open, buffer, size, capacity);
 }
 
 /* What others have cached stays; a part of it is more than is told apart here. */
-static int take_open(struct small_taken *taken, int fd, const struct small_source *source)
+static int take_open(struct small_taken *taken, struct small_open *open,
+                     const struct small_source *source)
 {
+    const int fd = open->fd;
     struct facts *facts = &taken->facts, after;
     uint32_t capacity = source->capacity;
     int result = look(fd, source->known, facts);
@@ -107,9 +131,9 @@ static int take_open(struct small_taken *taken, int fd, const struct small_sourc
     taken->bytes = num_u32(size);
     taken->peak_bytes = taken->after_bytes = taken->before_bytes;
     if (taken->before_bytes > 0 || size == 0) {
-        result = read_whole(fd, source->buffer, taken->bytes, capacity);
+        result = read_cached(open, source->buffer, taken->bytes, capacity);
     } else {
-        result = read_uncached(fd, source->buffer, taken->bytes, capacity);
+        result = read_uncached(open, source->buffer, taken->bytes, capacity);
         (void)residency_once(fd, size, &taken->peak_bytes);
         taken->after_bytes = taken->peak_bytes;
     }
@@ -120,6 +144,17 @@ static int take_open(struct small_taken *taken, int fd, const struct small_sourc
     if (result == 0)
         result = look(fd, source->known, &after);
     return result == 0 && evidence_compare(facts, &after) == EVIDENCE_UNCHANGED ? 0 : -EAGAIN;
+}
+
+/* As the last one was read in the end, so that this one need not be changed. *direct: how it is. */
+static int reach_source(const struct small_source *source, bool *direct)
+{
+    const int flags = O_RDONLY | SMALL_FLAGS;
+    int fd = *direct ? place_reach(source->place, source->path, flags | O_DIRECT) : -EINVAL;
+    if (fd != -EINVAL)
+        return fd;
+    *direct = false;
+    return place_reach(source->place, source->path, flags);
 }
 
 int small_take(struct small_taken *taken, const struct small_source *source)
@@ -133,8 +168,13 @@ int small_take(struct small_taken *taken, const struct small_source *source)
     if (place_restricts(place) &&
         (place_look(place, source->path, &st) < 0 || !S_ISREG(st.st_mode)))
         return -EAGAIN;
-    AUTO_CLOSE int fd = place_reach(place, source->path, O_RDONLY | SMALL_FLAGS);
-    return fd >= 0 ? take_open(taken, fd, source) : -EAGAIN;
+    struct small_open open = {.direct = !atomic_load(&source->known->buffered)};
+    AUTO_CLOSE int fd = reach_source(source, &open.direct);
+    open.fd = fd;
+    int result = fd >= 0 ? take_open(taken, &open, source) : -EAGAIN;
+    if (taken->bytes > 0 && atomic_load(&source->known->buffered) == open.direct)
+        atomic_store(&source->known->buffered, !open.direct);
+    return result;
 }
 
 /* ---- a target ---- */
@@ -177,6 +217,41 @@ static int write_range(int fd, const struct small_wish *wish, uint32_t start, ui
 static void write_back(int fd)
 {
     (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+static bool may_drop(struct small_known *known)
+{
+    uint32_t drops = atomic_load(&known->drops);
+    if (drops == SMALL_DROPS_UNKNOWN) {
+        drops = filesystem_kernel_drops() ? SMALL_DROPS_WRITES : SMALL_DROPS_NOTHING;
+        atomic_store(&known->drops, drops);
+    }
+    return drops == SMALL_DROPS_WRITES;
+}
+
+/* All of a new file in one call, which also begins to write it back, and lets the kernel drop its
+ * pages behind that: three calls less for each file. false: not all of it, or not so; what is wrong
+ * is said by whoever writes the rest as ever. */
+static bool write_dropped(int fd, const struct small_wish *wish)
+{
+    struct iovec data = {.iov_base = (void *)(uintptr_t)wish->data, .iov_len = wish->bytes};
+    if (wish->bytes == 0 || !may_drop(wish->known))
+        return false;
+    long put = syscall(SYS_pwritev2, fd, &data, 1, 0L, 0L, WRITE_DROPPED);
+    if (put < 0 && errno != EINTR && errno != ENOSPC && errno != EDQUOT && errno != EIO)
+        atomic_store(&wish->known->drops, SMALL_DROPS_NOTHING);
+    return put == (long)wish->bytes;
+}
+
+static int write_new(struct small_file *file, const struct small_wish *wish, struct error *err)
+{
+    file->dropped = write_dropped(file->fd, wish);
+    if (file->dropped)
+        return 0;
+    int result = write_range(file->fd, wish, 0, wish->bytes, err);
+    if (result == 0)
+        write_back(file->fd);
+    return result;
 }
 
 static bool is_ordered(struct small_known *known, uint64_t filesystem, uint64_t device)
@@ -236,10 +311,7 @@ static int fill(struct small_file *file, const struct small_wish *wish, const st
                 struct error *err)
 {
     evidence_settle_target(wish->source, facts);
-    int result = write_range(file->fd, wish, 0, wish->bytes, err);
-    if (result == 0)
-        write_back(file->fd);
-    return result;
+    return write_new(file, wish, err);
 }
 
 int small_put(struct small_file *file, const struct small_wish *wish, struct error *err)
@@ -456,6 +528,10 @@ int small_find(const struct small_file *file, const struct small_wish *wish, str
 
 void small_drop(struct small_file *file)
 {
+    bool gone = file->dropped && residency_once(file->fd, file->bytes, &file->left_bytes) == 0 &&
+                file->left_bytes == 0;
+    if (gone)
+        return;
     if (file->cached_bytes > 0)
         residency_drop(file->fd, 0);
     if (residency_once(file->fd, file->bytes, &file->left_bytes) < 0)

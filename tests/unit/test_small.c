@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -30,9 +31,49 @@ static uint8_t data[ROOM + 4096];
 _Alignas(4096) static uint8_t buffer[ROOM];
 static uint32_t filesystem;
 
+/* ---- a file system that opens nothing for direct I/O ---- */
+
+#ifdef SYS_fcntl64
+enum { SYS_FCNTL = SYS_fcntl64 };
+#else
+enum { SYS_FCNTL = SYS_fcntl };
+#endif
+
+static bool refuses_direct;
+static uint32_t refused_count;
+
+int open(const char *name, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    if (refuses_direct && flags & O_DIRECT) {
+        refused_count++;
+        errno = EINVAL;
+        return -1;
+    }
+    return openat(AT_FDCWD, name, flags, mode);
+}
+
+int fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+    va_start(arguments, command);
+    unsigned long argument = va_arg(arguments, unsigned long);
+    va_end(arguments);
+    if (refuses_direct && command == F_SETFL && argument & O_DIRECT) {
+        errno = EINVAL;
+        return -1;
+    }
+    return (int)syscall(SYS_FCNTL, fd, command, argument);
+}
+
 static int folder_setup(void **state)
 {
     (void)state;
+    refuses_direct = false;
+    refused_count = 0;
     strcpy(folder, "/var/tmp/haul_small_XXXXXX");
     if (!mkdtemp(folder))
         return -1;
@@ -138,6 +179,48 @@ static void take_what_is_cached_leaves_it_there(void **state)
     assert_int_equal(cached_bytes(), 12288);
 }
 
+/* Each is opened as the one before was read, and is read as it should be all the same. */
+static void take_after_others_is_as_it_is(void **state)
+{
+    static const bool cached[] = {false, true, true, false, false, true};
+    struct small_taken taken;
+    (void)state;
+    require_told();
+    known = (struct small_known){.type = 0};
+    for (size_t i = 0; i < COUNT_OF(cached); i++) {
+        make(10000, cached[i]);
+        memset(buffer, 0, sizeof(buffer));
+        assert_int_equal(take(&taken, path), 0);
+        assert_memory_equal(buffer, data, 10000);
+        assert_int_equal(taken.before_bytes, cached[i] ? 12288 : 0);
+        assert_int_equal(taken.after_bytes, cached[i] ? 12288 : 0);
+        assert_int_equal(cached_bytes(), cached[i] ? 12288 : 0);
+        if (cached[i])
+            assert_true(known.buffered);
+        else if (filesystem != BTRFS_SUPER_MAGIC) /* which may read them through the cache */
+            assert_false(known.buffered);
+    }
+}
+
+/* It is asked again for none of those that follow. */
+static void take_where_nothing_is_opened_direct(void **state)
+{
+    struct small_taken taken;
+    (void)state;
+    require_told();
+    known = (struct small_known){.type = 0};
+    for (uint32_t i = 0; i < 4; i++) {
+        make(10000, i == 2);
+        refuses_direct = true;
+        memset(buffer, 0, sizeof(buffer));
+        assert_int_equal(take(&taken, path), 0);
+        assert_memory_equal(buffer, data, 10000);
+        assert_int_equal(taken.after_bytes, i == 2 ? 12288 : 0);
+        assert_int_equal(cached_bytes(), i == 2 ? 12288 : 0);
+    }
+    assert_int_equal(refused_count, 1);
+}
+
 static void take_refuses_what_is_not_small(void **state)
 {
     struct small_taken taken;
@@ -202,6 +285,35 @@ static void put_makes_a_new_file_and_locks_it(void **state)
     assert_int_equal(file.left_bytes, 0);
     small_close(&file);
     assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), 0);
+}
+
+/* Whether the kernel drops what was written, or nobody but we. */
+static void put_is_the_same_whoever_drops_it(void **state)
+{
+    static const uint32_t sizes[] = {0, 1, 4096, 5000, ROOM};
+    struct small_file file;
+    struct error err;
+    struct stat st;
+    (void)state;
+    require_told();
+    for (size_t i = 0; i < 2 * COUNT_OF(sizes); i++) {
+        const uint32_t size = sizes[i / 2];
+        known = (struct small_known){.drops = i % 2 == 0 ? 0 : SMALL_DROPS_NOTHING};
+        assert_int_equal(put(&file, size, &err), 0);
+        if (i % 2 == 1)
+            assert_false(file.dropped);
+        else if (size > 0)
+            assert_true(file.dropped == (known.drops == SMALL_DROPS_WRITES));
+        assert_int_equal(small_settle(&file, path, &st, &err), 0);
+        small_drop(&file);
+        assert_int_equal(file.left_bytes, 0);
+        small_close(&file);
+        assert_int_equal(cached_bytes(), 0);
+        AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(pread(fd, buffer, ROOM, 0), size);
+        assert_memory_equal(buffer, data, size);
+        assert_int_equal(unlink(path), 0);
+    }
 }
 
 static void put_leaves_alone_what_is_there(void **state)
@@ -391,9 +503,15 @@ int main(void)
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(take_what_is_cached_leaves_it_there, folder_setup,
                                         folder_teardown),
+        cmocka_unit_test_setup_teardown(take_after_others_is_as_it_is, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(take_where_nothing_is_opened_direct, folder_setup,
+                                        folder_teardown),
         cmocka_unit_test_setup_teardown(take_refuses_what_is_not_small, folder_setup,
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(put_makes_a_new_file_and_locks_it, folder_setup,
+                                        folder_teardown),
+        cmocka_unit_test_setup_teardown(put_is_the_same_whoever_drops_it, folder_setup,
                                         folder_teardown),
         cmocka_unit_test_setup_teardown(put_leaves_alone_what_is_there, folder_setup,
                                         folder_teardown),

@@ -26,4 +26,9 @@ bool filesystem_orders(uint64_t type, uint64_t device);
 /* Before Linux 5.8 none does. */
 bool filesystem_kernel_tells(void);
 
+/* Does the kernel write back what was written with RWF_DONTCACHE by itself, and drop it then, where
+ * the file system takes that? Before Linux 6.16 it could drop a page that had been written again.
+ */
+bool filesystem_kernel_drops(void);
+
 #endif

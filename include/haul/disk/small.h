@@ -23,10 +23,17 @@ enum {
     SMALL_POCKET_BYTES = 16 * 1024, /* most are no larger: there are small buffers for them */
 };
 
+/* Whether the kernel writes back, and drops, what is written by itself (RWF_DONTCACHE): until a
+ * file system refuses that. */
+enum small_drops { SMALL_DROPS_UNKNOWN, SMALL_DROPS_WRITES, SMALL_DROPS_NOTHING };
+
 /* What the last file system was like, and its device's number with it, in one so that any thread
- * may use it: most files of a run are on the same. All zeros in the beginning, and the caller's. */
+ * may use it: most files of a run are on the same. And whether the last source was cached, or could
+ * not be read past the cache. All zeros in the beginning, and the caller's. */
 struct small_known {
     _Atomic uint64_t type, order;
+    atomic_bool buffered;
+    _Atomic uint32_t drops; /* enum small_drops */
 };
 
 /* ---- a source ---- */
@@ -61,6 +68,7 @@ struct small_file {
     uint32_t cached_bytes; /* of it, old or new, that may be in the page cache until small_drop() */
     uint32_t kept_bytes;   /* of an older file: they were there already */
     bool replaced;         /* there was an older file */
+    bool dropped;          /* written so that the kernel drops it once it is written back */
     uint64_t device;
     bool ordered;        /* see filesystem_orders(); else a sync has to be between data and times */
     uint64_t left_bytes; /* of it in the page cache, after small_drop(); NUM_UNKNOWN: not known */
