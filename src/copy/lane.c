@@ -247,6 +247,7 @@ void lane_close(struct lane *lane)
         return;
     side_close(lane->pump.sides[SIDE_TARGET]); /* which may be reading by the source's means */
     side_close(lane->pump.sides[SIDE_SOURCE]);
+    life_close(&lane->helper); /* that of a lost lane was not ended, nor was one that took over */
     if (lane->pool)
         lane->pool->taken[lane->part] = false;
     free(lane->digests);
@@ -269,6 +270,7 @@ int lane_join(struct lane *lane, const struct life *lead, struct error *err)
         .words = lane->helper_words,
         .error = &lane->helper_error,
     };
+    life_close(helper);
     life_help(helper, lead, lane->chunk_bytes, &room);
     pump_add(&lane->pump, helper);
     while (helper->state != LIFE_COPYING && helper->state != LIFE_PARKED)
