@@ -64,7 +64,7 @@ static bool spelled_take(struct tour *tour, struct tour_task *task)
     struct tour_moved *moved = tour->config.moved;
     AUTO_FREE char *path = task->gone;
     task->gone = NULL;
-    bool deletes = tour->wish->tour.delete &&!tour->dry;
+    bool deletes = !tour->dry && tour->wish->tour.delete;
     task->spelled = !deletes || !spelled_goes(tour, path); /* else it is looked for once more */
     if (!task->spelled || !deletes || tour_moved_add(moved, path, tour->source, &err) == 0)
         return true;

@@ -156,6 +156,7 @@ int fstatfs(int fd, struct statfs *out)
         return -1;
     memset(out, 0, sizeof(*out));
     out->f_bsize = (__typeof__(out->f_bsize))real.f_bsize;
+    out->f_bfree = real.f_bfree;
     out->f_bavail = real.f_bavail;
     if (file)
         out->f_type = (__typeof__(out->f_type))file->filesystem;
