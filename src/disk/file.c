@@ -848,9 +848,21 @@ static int file_take_new_name(const struct file *file, struct error *err)
     return result < 0 ? result : 0;
 }
 
+/* The next run is refused that name before it could go on with what is written aside. */
+static void file_leave_aside(const struct file *file)
+{
+    struct stat mine, named;
+    if (fstat(file->fd, &mine) == 0 &&
+        fstatat(file->fd_folder, file->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        mine.st_ino == named.st_ino && mine.st_dev == named.st_dev)
+        (void)unlinkat(file->fd_folder, file->name, 0);
+}
+
 int file_take_name(const struct file *file, struct error *err)
 {
     int result = file_take_new_name(file, err);
+    if (result == -ENOTUNIQ)
+        file_leave_aside(file);
     if (result < 0)
         return result;
     if (result == 0 && renameat(file->fd_folder, file->name, file->fd_folder, file->replaces) != 0)

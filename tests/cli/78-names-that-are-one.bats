@@ -92,6 +92,21 @@ exercise_pairs() { # SOURCE TARGET PATH
     exercise_pairs pairs/ "$FS/to" "$FS/to"
 }
 
+# The file is opened while the folder's making takes two seconds, and that is there before the file has been synced.
+@test "a folder gets the name that a file is written beside: the file is left out, and nothing is left of it" {
+    mkdir -p pair/KIND
+    random_file pair/kind 3M
+    folding
+    under=(strace -f -qq -o trace -e trace=fsync,fdatasync,mkdirat,renameat2
+        -e inject=mkdirat:delay_enter=2000000:when=2 -e inject=fsync,fdatasync:delay_enter=5000000:when=1)
+    copy -a --no-inplace --engine=threads pair/ "$FS/to"
+    expect_status 23
+    under=()
+    ! grep 'renameat2.* = 0' trace
+    true_copies pair "$FS/to"
+    expect "names" "$(find "$FS/to" -mindepth 1)" "$FS/to/KIND"
+}
+
 @test "the same without an older target's help, and beside their names" {
     pairs pairs
     folding

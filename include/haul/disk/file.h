@@ -208,8 +208,8 @@ int file_check_in_place(const struct file *file, uint64_t size_bytes, struct err
 void file_inherit(const struct file *file);
 
 /* It takes the name that it was opened for, and the folder is synced. Whoever opens that name finds
- * either what was there or all of this. -ENOTUNIQ as spelling_check(): another one has come there.
- */
+ * either what was there or all of this. -ENOTUNIQ as spelling_check(): another one has come there,
+ * and what was written aside is gone. */
 int file_take_name(const struct file *file, struct error *err);
 
 /* The medium cannot give what should be there, as an outcome of a read: EIO, or what direct I/O
