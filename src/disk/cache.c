@@ -97,7 +97,7 @@ static void because(struct cache *cache, const char *format, ...)
 static bool has_range_writeback(uint64_t filesystem)
 {
     return filesystem == EXT4_SUPER_MAGIC || filesystem == BTRFS_SUPER_MAGIC ||
-           filesystem == 0x58465342 /* xfs */ || filesystem == F2FS_SUPER_MAGIC;
+           filesystem == FILESYSTEM_XFS || filesystem == F2FS_SUPER_MAGIC;
 }
 
 static int open_direct(struct file *file, int access)

@@ -46,8 +46,8 @@ static const struct filesystem_rule {
     uint32_t granularity_ns; /* 0: the content moves and no time does */
     bool keeps_change;
 } rules[] = {
-    {EXT_TYPE, 1, true},           /* with small inodes: see below */
-    {0x58465342, 1, true},         /* xfs */
+    {EXT_TYPE, 1, true}, /* with small inodes: see below */
+    {FILESYSTEM_XFS, 1, true},
     {BTRFS_TYPE, 1, true},         /* btrfs */
     {0x01021994, 1, true},         /* tmpfs */
     {0x858458f6, 1, true},         /* ramfs */

@@ -941,7 +941,7 @@ static bool file_lacks_room(const struct file *file, uint64_t size_bytes)
 {
     struct statfs fs;
     uint64_t there_bytes = min_u64(file->facts.allocated_bytes, size_bytes);
-    bool knows = file->filesystem == EXT4_SUPER_MAGIC || file->filesystem == 0x58465342 /* xfs */;
+    bool knows = file->filesystem == EXT4_SUPER_MAGIC || file->filesystem == FILESYSTEM_XFS;
     return knows && file->facts.size_bytes > 0 && fstatfs(file->fd, &fs) == 0 &&
            size_bytes - there_bytes > (uint64_t)fs.f_bfree * (uint64_t)fs.f_bsize;
 }

@@ -19,7 +19,7 @@ static const struct {
     uint64_t type;
     const char *name;
 } filesystem_names[] = {
-    {EXT4_SUPER_MAGIC, "ext4"},   {0x58465342, "xfs"},
+    {EXT4_SUPER_MAGIC, "ext4"},   {FILESYSTEM_XFS, "xfs"},
     {BTRFS_SUPER_MAGIC, "btrfs"}, {OVERLAYFS_SUPER_MAGIC, "overlayfs"},
     {TMPFS_MAGIC, "tmpfs"},       {RAMFS_MAGIC, "ramfs"},
     {FUSE_SUPER_MAGIC, "FUSE"},   {NFS_SUPER_MAGIC, "NFS"},
@@ -54,7 +54,7 @@ bool filesystem_is_memory(uint64_t type)
 
 bool filesystem_tells(uint64_t type)
 {
-    return type == EXT4_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC || type == 0x58465342 /* xfs */;
+    return type == EXT4_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC || type == FILESYSTEM_XFS;
 }
 
 /* It says which thread commits the journal; "<none>" where there is none. */

@@ -23,7 +23,7 @@
 #define FS_CASEFOLD_FL 0x40000000 /* Linux 5.4 */
 #endif
 
-enum { XFS_MAGIC = 0x58465342, ZFS_MAGIC = 0x2fc12fc1, HFS_PLUS_MAGIC = 0x482b };
+enum { ZFS_MAGIC = 0x2fc12fc1, HFS_PLUS_MAGIC = 0x482b, XFS_FOLDS_ASCII = 1 << 12 };
 
 /* struct xfs_fsop_geom_v1 of the kernel, as far as its flags; no header of the C library has it. */
 struct xfs_geometry {
@@ -36,7 +36,6 @@ struct xfs_geometry {
     uint32_t more[3];
 };
 #define XFS_GEOMETRY _IOR('X', 100, struct xfs_geometry)
-enum { XFS_FOLDS_ASCII = 1 << 12 };
 
 static bool is_casefold(int fd)
 {
@@ -58,16 +57,14 @@ static int open_again(int fd_folder)
 bool spelling_folds(int fd_folder)
 {
     uint64_t type = filesystem_type(fd_folder);
-    if (type == BTRFS_SUPER_MAGIC)
-        return false;
     bool asks = type == EXT4_SUPER_MAGIC || type == F2FS_SUPER_MAGIC || type == TMPFS_MAGIC ||
-                type == RAMFS_MAGIC || type == XFS_MAGIC;
+                type == RAMFS_MAGIC || type == FILESYSTEM_XFS;
     if (!asks)
-        return true;
+        return type != BTRFS_SUPER_MAGIC;
     AUTO_CLOSE int fd = open_again(fd_folder);
     if (fd < 0)
         return true;
-    return type == XFS_MAGIC ? xfs_folds(fd) : is_casefold(fd);
+    return type == FILESYSTEM_XFS ? xfs_folds(fd) : is_casefold(fd);
 }
 
 /* With capitals for small letters, and the other way round. false: it has none. */

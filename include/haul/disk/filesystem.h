@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* linux/magic.h names the others. */
+enum { FILESYSTEM_XFS = 0x58465342 };
+
 /* Of what is open; 0: it is not told. */
 uint64_t filesystem_type(int fd);
 
