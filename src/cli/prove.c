@@ -307,7 +307,8 @@ static struct proof_side add_file(struct proof *proof, const struct letter *lett
     return one;
 }
 
-int proof_kept_out(const struct proof *proof)
+/* Was nothing left, and never too much there? 1: yes; 0: no; -1: it is not known. */
+static int proof_kept_out(const struct proof *proof)
 {
     const struct proof_side *source = &proof->sides[SIDE_SOURCE];
     const struct proof_side *target = &proof->sides[SIDE_TARGET];

@@ -112,11 +112,6 @@ static void life_tell_size(struct life *life)
     life->progress->bytes_total = unknown ? NUM_UNKNOWN : size_bytes;
 }
 
-const char *life_state_name(enum life_state state)
-{
-    return states[state].name;
-}
-
 /* ---- the beginning ---- */
 
 /* Hundreds are under way at once: what few of them need has memory of its own. */

@@ -170,6 +170,14 @@ static int base_keep(void *argument, struct error *err)
     return result < 0 ? result : replace_end(&life->digesting->replace, err);
 }
 
+static void base_lost(struct life *life, const struct error *err)
+{
+    log_error("%s", err->text);
+    replace_undo(&life->digesting->replace);
+    life->manifest_made = false;
+    life->base_lost = true;
+}
+
 bool life_base_keep(struct life *life)
 {
     ERROR_UNSET(err);
@@ -177,16 +185,8 @@ bool life_base_keep(struct life *life)
         return false;
     if (base_begin(life, BASE_KEEPING, base_keep, &err) == 0)
         return true;
-    life_base_lost(life, &err);
+    base_lost(life, &err);
     return false;
-}
-
-void life_base_lost(struct life *life, const struct error *err)
-{
-    log_error("%s", err->text);
-    replace_undo(&life->digesting->replace);
-    life->manifest_made = false;
-    life->base_lost = true;
 }
 
 bool life_base_errand_ended(struct life *life)
@@ -203,7 +203,7 @@ bool life_base_errand_ended(struct life *life)
     else if (errand == BASE_FEEDING)
         base_fed(life, result, &err);
     else if (result < 0)
-        life_base_lost(life, &err);
+        base_lost(life, &err);
     return true;
 }
 

@@ -252,7 +252,7 @@ static bool has_holes(const struct facts *source)
 }
 
 /* Zeros are left out where nothing else stands: the plan says where that is. */
-bool life_sparse(const struct life *life)
+static bool life_sparse(const struct life *life)
 {
     return life->run->wish->sparse || has_holes(&life->job.facts[SIDE_SOURCE]);
 }

@@ -32,8 +32,6 @@ const char *life_skip(const struct life *life);
 bool life_up_to_date(const struct life *life);
 /* Does it go as a whole, as a small file? NULL: yes, as far as is known so far; else why not. */
 const char *life_road(const struct life *life);
-/* Zeros are left out where nothing else stands: the plan says where that is. */
-bool life_sparse(const struct life *life);
 /* Its space is reserved: it is known, and not holes. */
 bool life_preallocates(const struct life *life);
 int life_make_plan(struct life *life, struct error *err);
@@ -92,7 +90,6 @@ int life_base_begin(struct life *life, struct error *err);
 bool life_base_keep(struct life *life);
 /* false: it was not one of these. */
 bool life_base_errand_ended(struct life *life);
-void life_base_lost(struct life *life, const struct error *err);
 void life_base_close(struct life *life);
 
 #endif

@@ -87,7 +87,7 @@ static int refuse_foreign(const struct bootstrap *bootstrap, struct error *err)
     char words[LINE_BYTES];
     const char *peer = bootstrap->link->peer;
 
-    if (strcmp(bootstrap->line, "haul<\r") == 0) /* the first words of an agent: wire.c */
+    if (strcmp(bootstrap->line, "haul<\r") == 0) /* the magic of a server, see codec.c */
         return error_set_class(err, ERROR_START, EPERM,
                                "%s: --bootstrap needs a shell there, and this login may only start "
                                "the haul that is there: leave it out",

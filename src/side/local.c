@@ -1,6 +1,5 @@
-/* local.c - a local side: hands slots to the file that does the work and gives them back. What is
- * done with chunks is in local_io.c, with whole files in local_life.c, the watch over the
- * page cache in local_cache.c. */
+/* local.c - a local side: hands slots to the file that does the work and gives them back. Which
+ * file does what stands in local_state.h. */
 #include "local_state.h"
 
 #include "haul/base/cleanup.h"

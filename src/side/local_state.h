@@ -1,7 +1,7 @@
 /* local_state.h - private to local*.c: what a local side keeps of open files and of slots at work.
  */
-#ifndef HAUL_COPY_LOCAL_H
-#define HAUL_COPY_LOCAL_H
+#ifndef HAUL_SIDE_LOCAL_STATE_H
+#define HAUL_SIDE_LOCAL_STATE_H
 
 #include "haul/disk/cache.h"
 #include "haul/disk/engine.h"
@@ -225,22 +225,22 @@ void work_look(struct local *self);
 bool work_is_ready(const struct local *self);
 uint32_t work_take_ready(struct local *self, struct slot **out, uint32_t max);
 
-/* local_io.c: chunks */
-void local_transfer(struct local *self,
-                    struct work *work); /* FETCH, EXAMINE, STORE from their beginning */
+/* local_chunk.c: chunks */
+/* FETCH, EXAMINE, STORE from their beginning. */
+void local_transfer(struct local *self, struct work *work);
 void local_erase(struct local *self, struct work *work);
 void local_compare_blocks(struct slot *slot); /* BLOCKS, DIFFER: nothing is read for them */
 /* Start what the cache of this file, and of all files, wants to be done. */
 void local_tend(struct local *self, struct open_file *open, enum cache_urgency urgency);
 void local_tend_all(struct local *self, enum cache_urgency urgency);
+/* A request of the cache's came back. */
+void local_tended(struct open_file *open, struct request *request);
 
 /* local_salvage.c: work->request has failed to read a chunk of a source; `then` follows when what
  * can be read of it is in the buffer, so many bytes as slot->count says, or with a failure */
 void local_salvage(struct local *self, struct work *work, work_then *then);
-/* A request of the cache's came back. */
-void local_tended(struct open_file *open, struct request *request);
 
-/* local_life.c: open, commit */
+/* local_file.c: open, commit */
 void local_open_job(struct local *self, struct work *work);
 int local_describe(struct local *self, struct work *work); /* these two are steps */
 /* Something was found at the job's target: its folder calls it so, or its job does not mind.
@@ -262,6 +262,9 @@ void sync_group_join(struct local *self, struct work *work, work_step *alone, wo
 bool sync_group_is_due(const struct local *self);
 void sync_group_look(struct local *self);
 void sync_group_done(struct local *self); /* a round has come back */
+/* Can syncs be shared here, and is it worth it? One of so many files and bytes took so long. */
+bool sync_group_useful(const struct local *self);
+void sync_group_took(struct local *self, uint32_t files, uint64_t bytes, uint64_t duration_ns);
 
 /* local_stream.c: pipes */
 /* A step: neither facts nor cache are needed. */
@@ -276,9 +279,6 @@ int local_stream_check(const struct local *self, struct work *work); /* COMMIT: 
 bool local_grow(struct local *self, struct work *work);
 /* COMMIT, ABANDON: its final size, then `then`. */
 void local_cut(struct local *self, struct work *work, work_then *then);
-/* Can syncs be shared here, and is it worth it? One of so many files and bytes took so long. */
-bool sync_group_useful(const struct local *self);
-void sync_group_took(struct local *self, uint32_t files, uint64_t bytes, uint64_t duration_ns);
 
 /* local_small.c: small files as a whole */
 int batch_init(struct batch *batch, uint32_t files_max);

@@ -44,7 +44,4 @@ int proof_end(struct proof *proof, bool json, uint32_t lines_max, struct error *
 /* The account, as words or an event. sum: what is known where nothing was counted. */
 void proof_print(const struct proof *proof, const struct receipt *sum, bool json);
 
-/* Was nothing left, and never too much there? 1: yes; 0: no; -1: it is not known. */
-int proof_kept_out(const struct proof *proof);
-
 #endif

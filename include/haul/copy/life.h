@@ -393,9 +393,6 @@ bool life_is_batched(const struct life *life);
 /* COPY, about to be copied: worth more than one lane. */
 bool life_wants_team(const struct life *life);
 
-/* "describing the source", ... */
-const char *life_state_name(enum life_state state);
-
 /* Frees what it holds; an ended one holds nothing. */
 void life_close(struct life *life);
 
