@@ -86,8 +86,8 @@ struct copy {
     uint32_t dials_count; /* ... and was, so often since something was made last */
     struct tour *tour;
     struct tour_links *links;    /* -H: of all tours */
-    struct tour_moved *moved;    /* --remove-source-files: of all sources, where that matters */
-    struct tour_shared *shared;  /* of all sources, where there are several */
+    struct spill *moved;         /* --remove-source-files: of all sources, where that matters */
+    struct spill *shared;        /* of all sources, where there are several */
     struct life_nearest nearest; /* -n: what would be made first; its path is owned, or NULL */
     struct progress tour_progress;
     char *shown[2];                               /* by role: paths of its last event */
@@ -295,8 +295,8 @@ static void copy_close_trees(struct copy *copy)
 {
     tour_close(copy->tour);
     tour_links_close(copy->links);
-    tour_moved_close(copy->moved);
-    tour_shared_close(copy->shared);
+    spill_close(copy->moved);
+    spill_close(copy->shared);
 }
 
 void copy_close(struct copy *copy)
@@ -1190,10 +1190,10 @@ int copy_make_folder(struct copy *copy, const char *path, bool parents, struct f
     return result < 0 ? result : copy_make_one(copy, folder, name, err);
 }
 
-static struct tour_moved *copy_notes_moved(struct copy *copy)
+static struct spill *copy_notes_moved(struct copy *copy)
 {
     if (!copy->moved)
-        copy->moved = tour_moved_open();
+        copy->moved = spill_open();
     return copy->moved;
 }
 
@@ -1213,7 +1213,7 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
     if (notes && !copy_notes_moved(copy))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with a tree");
     if (start->sources_count > 1 && !copy->shared)
-        copy->shared = tour_shared_open();
+        copy->shared = spill_open();
     const struct tour_config config = {
         .run = &copy->run,
         .chunk_bytes = copy->lanes[0]->chunk_bytes,

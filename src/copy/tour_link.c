@@ -99,7 +99,9 @@ static void link_cannot_spill(struct tour_links *links, int result)
 /* The idle ones of the next buckets, until there are few again. */
 static void link_spill(struct tour_links *links)
 {
-    int result = links->spill ? 0 : spill_open(&links->spill);
+    if (!links->spill)
+        links->spill = spill_open();
+    int result = links->spill ? 0 : -ENOMEM;
     while (result == 0 && links->idle > TOUR_LINKS_IDLE_MAX / 2) {
         struct tour_link *link = links->buckets[links->next], *next;
         links->next = (links->next + 1) % TOUR_LINKS_BUCKETS;

@@ -17,35 +17,17 @@
 /* In the place of a source's number: it is a folder on the way to such a name. */
 static const uint32_t moved_on_the_way = UINT32_MAX;
 
-struct tour_moved {
-    struct spill *spill; /* NULL: nothing was noted yet */
-};
-
-struct tour_moved *tour_moved_open(void)
-{
-    return calloc(1, sizeof(struct tour_moved));
-}
-
-void tour_moved_close(struct tour_moved *moved)
-{
-    if (moved)
-        spill_close(moved->spill);
-    free(moved);
-}
-
 void tour_key(const char *path, uint64_t key[2])
 {
     const struct digest digest = digest_of(path, strlen(path));
     memcpy(key, digest.bytes, sizeof(digest.bytes));
 }
 
-int tour_moved_add(struct tour_moved *moved, const char *path, uint32_t source, struct error *err)
+int tour_moved_add(struct spill *moved, const char *path, uint32_t source, struct error *err)
 {
     uint64_t key[2];
-    int result = moved->spill ? 0 : spill_open(&moved->spill);
     tour_key(path, key);
-    if (result == 0)
-        result = spill_put(moved->spill, key, &source, sizeof(source));
+    int result = spill_put(moved, key, &source, sizeof(source));
     return result == 0 ? 0
                        : error_set(err, -result,
                                    "%s: stays at the source: that it is at the target alone cannot "
@@ -56,12 +38,11 @@ int tour_moved_add(struct tour_moved *moved, const char *path, uint32_t source, 
 /* 1: it was noted, and what for; 0: it was not. -errno. */
 static int moved_find(const struct tour *tour, const char *path, uint32_t *source)
 {
-    const struct tour_moved *moved = tour->config.moved;
     uint64_t key[2];
-    if (!moved || !moved->spill)
+    if (!tour->config.moved)
         return 0;
     tour_key(path, key);
-    int result = spill_get(moved->spill, key, source, sizeof(*source));
+    int result = spill_get(tour->config.moved, key, source, sizeof(*source));
     return result > 0 ? 1 : result;
 }
 

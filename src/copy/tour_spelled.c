@@ -61,7 +61,7 @@ static bool spelled_goes(const struct tour *tour, const char *path)
 static bool spelled_take(struct tour *tour, struct tour_task *task)
 {
     ERROR_UNSET(err);
-    struct tour_moved *moved = tour->config.moved;
+    struct spill *moved = tour->config.moved;
     AUTO_FREE char *path = task->gone;
     task->gone = NULL;
     bool deletes = !tour->dry && tour->wish->tour.delete;

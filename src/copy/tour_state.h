@@ -6,7 +6,6 @@
 #include "haul/copy/tour.h"
 #include "haul/disk/entry.h"
 #include "haul/disk/owners.h"
-#include "haul/disk/spill.h"
 
 enum {
     TOUR_NAMES_BYTES = 16 * 1024,

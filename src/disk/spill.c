@@ -2,16 +2,14 @@
  * the oldest. */
 #include "haul/disk/spill.h"
 
+#include "haul/base/cleanup.h"
 #include "haul/base/num.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 enum {
     BUCKETS = 128 * 1024,
@@ -31,7 +29,7 @@ struct record {
 };
 
 struct spill {
-    int fd;
+    int fd; /* -1: nothing was put yet */
     uint64_t end_bytes, cached_bytes;
     uint64_t begun_bytes;    /* the write-back of what lies before was begun */
     uint64_t page_read;      /* the last one */
@@ -39,31 +37,32 @@ struct spill {
     uint8_t filter[FILTER_BITS / 8];
 };
 
-int spill_open(struct spill **out)
+struct spill *spill_open(void)
 {
-    const char *folder = getenv("TMPDIR");
     struct spill *spill = calloc(1, sizeof(*spill)); /* no page before it is used */
     if (!spill)
-        return -ENOMEM;
+        return NULL;
+    spill->fd = -1;
     spill->end_bytes = UNIT_BYTES;
+    return spill;
+}
+
+static int make_file(struct spill *spill)
+{
+    const char *folder = getenv("TMPDIR");
     if (!folder || folder[0] != '/')
         folder = "/var/tmp";
     spill->fd = open(folder, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600); /* Linux 3.11 */
-    if (spill->fd < 0) {
-        int result = -errno;
-        free(spill);
-        return result;
-    }
+    if (spill->fd < 0)
+        return -errno;
     (void)posix_fadvise(spill->fd, 0, 0, POSIX_FADV_RANDOM);
-    *out = spill;
     return 0;
 }
 
 void spill_close(struct spill *spill)
 {
-    if (!spill)
-        return;
-    close(spill->fd);
+    if (spill)
+        cleanup_close(&spill->fd);
     free(spill);
 }
 
@@ -122,6 +121,9 @@ int spill_put(struct spill *spill, const uint64_t key[2], const void *bytes, uin
     assert(length <= SPILL_BYTES_MAX);
     if (spill->end_bytes / UNIT_BYTES > UINT32_MAX)
         return -EFBIG;
+    int result = spill->fd < 0 ? make_file(spill) : 0;
+    if (result < 0)
+        return result;
     ssize_t put = pwritev(spill->fd, parts, 2, num_off(spill->end_bytes));
     if (put != (ssize_t)whole_bytes)
         return put < 0 ? -errno : -ENOSPC;
@@ -135,7 +137,8 @@ int spill_put(struct spill *spill, const uint64_t key[2], const void *bytes, uin
 /* The chain only ever goes back, so it ends. */
 int spill_get(struct spill *spill, const uint64_t key[2], void *bytes, uint32_t room)
 {
-    uint32_t at = filter_has(spill, mix(key), false) ? *head_of(spill, key) : 0;
+    bool perhaps = spill->fd >= 0 && filter_has(spill, mix(key), false);
+    uint32_t at = perhaps ? *head_of(spill, key) : 0;
     while (at > 0) {
         struct record record;
         struct iovec parts[2] = {{&record, sizeof(record)}, {bytes, room}};

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +19,8 @@ enum { MANY = 300 * 1000 };
 
 static int setup(void **state)
 {
-    struct spill *spill;
-    if (spill_open(&spill) < 0)
-        return -1;
-    *state = spill;
-    return 0;
+    *state = spill_open();
+    return *state ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -47,6 +45,18 @@ static void get_has_what_was_put_last(void **state)
     assert_int_equal(spill_get(*state, one, bytes, 8), -EMSGSIZE);
     assert_int_equal(spill_put(*state, one, NULL, 0), 0);
     assert_int_equal(spill_get(*state, one, bytes, sizeof(bytes)), 0);
+}
+
+static void put_without_a_folder_fails_and_nothing_is_there(void **state)
+{
+    const uint64_t key[2] = {1, 2};
+    char bytes[8];
+    assert_int_equal(setenv("TMPDIR", "/proc/there/is/none", true), 0);
+    assert_int_equal(spill_put(*state, key, "first", 6), -ENOENT);
+    assert_int_equal(spill_get(*state, key, bytes, sizeof(bytes)), 0);
+    assert_int_equal(unsetenv("TMPDIR"), 0);
+    assert_int_equal(spill_put(*state, key, "first", 6), 0);
+    assert_int_equal(spill_get(*state, key, bytes, sizeof(bytes)), 6);
 }
 
 static void put_a_long_one(void **state)
@@ -94,6 +104,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(get_has_what_was_put_last, setup, teardown),
+        cmocka_unit_test_setup_teardown(put_without_a_folder_fails_and_nothing_is_there, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(put_a_long_one, setup, teardown),
         cmocka_unit_test_setup_teardown(many_take_no_more_memory_than_few, setup, teardown),
     };

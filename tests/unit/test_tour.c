@@ -66,7 +66,7 @@ struct world {
     uint64_t removed_count;
     struct tour_source sources[3]; /* of the run */
     uint32_t sources_count, root;  /* 0: that of the first */
-    struct tour_moved *moved;
+    struct spill *moved;
     const char *elsewhere[NAMES_MAX]; /* the last one has these */
     uint32_t elsewhere_count;
     int elsewhere_errno;   /* it cannot say whether it has */
@@ -442,7 +442,7 @@ static void world_close(struct world *world)
 {
     tour_close(world->tour);
     tour_links_close(world->links);
-    tour_moved_close(world->moved);
+    spill_close(world->moved);
     for (uint32_t i = 0; i < world->gone_count; i++)
         free(world->gone[i]);
     for (uint32_t i = 0; i < world->lines_count; i++)
@@ -1104,7 +1104,7 @@ static void tell_of_others(struct world *world)
         world->sources[i] = (struct tour_source){i == 1 ? "ab" : "a", {i + 1, "/source"}};
     world->sources_count = 3;
     world->elsewhere[world->elsewhere_count++] = "a/both";
-    world->moved = tour_moved_open();
+    world->moved = spill_open();
     world->wish.tour.remove_source = true;
 }
 
@@ -1193,7 +1193,7 @@ static void what_was_moved_is_not_deleted(void **state)
         static const char *const there[] = {"", "old", "s1", "s2", "old2"};
         memcpy(world->there, there, sizeof(there));
         world->there_count = COUNT_OF(there);
-        world->moved = tour_moved_open();
+        world->moved = spill_open();
         world->wish.tour.delete = world->wish.tour.remove_source = true;
         world_run(world, "");
         assert_int_equal(world->gone_count, 2);

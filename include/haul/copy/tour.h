@@ -15,6 +15,7 @@
 
 #include "haul/copy/life.h"
 #include "haul/copy/pump.h"
+#include "haul/disk/spill.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -74,21 +75,11 @@ struct tour_links;
 struct tour_links *tour_links_open(void);
 void tour_links_close(struct tour_links *links);
 
-/* Names beneath the target whose sources have gone, or go, in a run: nothing else is written in
- * their place, and --delete leaves them. NULL: no memory; NULL is legal. */
-struct tour_moved;
-struct tour_moved *tour_moved_open(void);
-void tour_moved_close(struct tour_moved *moved);
-
-/* Folders that several sources bring, and that a tour of the run has told of. NULL: no memory; NULL
- * is legal. */
-struct tour_shared;
-struct tour_shared *tour_shared_open(void);
-void tour_shared_close(struct tour_shared *shared);
-
-/* This is one, of that source. Beneath its folder; with folders on the way it is a tour's to tell.
- * -errno with words: its source has to stay. */
-int tour_moved_add(struct tour_moved *moved, const char *path, uint32_t source, struct error *err);
+/* `moved` has the names beneath the target whose sources have gone, or go, in a run: nothing else
+ * is written in their place, and --delete leaves them. This is one, of that source. Beneath its
+ * folder; with folders on the way it is a tour's to tell. -errno with words: its source has to
+ * stay. */
+int tour_moved_add(struct spill *moved, const char *path, uint32_t source, struct error *err);
 
 struct tour;
 
@@ -96,13 +87,13 @@ struct tour;
 struct tour_config {
     const struct life_run *run;
     uint32_t chunk_bytes;
-    uint32_t *numbers;          /* of jobs: the next one */
-    struct tour_links *links;   /* NULL: the tour's own */
-    struct tour_moved *moved;   /* NULL: nothing leaves its source that others could come upon */
-    struct tour_shared *shared; /* NULL: there is one source */
-    uint64_t *removed_count;    /* names that --delete has taken from the target, of all tours */
-    struct progress *progress;  /* live figures of all its files */
-    const bool *redials;        /* a lost link is dialled again; NULL: it is not */
+    uint32_t *numbers;         /* of jobs: the next one */
+    struct tour_links *links;  /* NULL: the tour's own */
+    struct spill *moved;       /* NULL: nothing leaves its source that others could come upon */
+    struct spill *shared;      /* folders of several sources that were told of; NULL: one source */
+    uint64_t *removed_count;   /* names that --delete has taken from the target, of all tours */
+    struct progress *progress; /* live figures of all its files */
+    const bool *redials;       /* a lost link is dialled again; NULL: it is not */
 };
 struct tour *tour_open(const struct tour_config *config, const struct tour_start *start);
 

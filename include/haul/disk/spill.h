@@ -14,11 +14,12 @@ enum { SPILL_BYTES_MAX = 64 * 1024 };
 
 struct spill;
 
-/* In TMPDIR, or in /var/tmp: /tmp is memory on many machines. -errno: none can be made there. */
-int spill_open(struct spill **out);
+/* NULL: no memory. The file is made when it is needed: in TMPDIR, or in /var/tmp, since /tmp is
+ * memory on many machines. */
+struct spill *spill_open(void);
 
 /* From now on the key has these bytes, at most SPILL_BYTES_MAX; none: it is forgotten. What it had
- * stays in the file. -errno: it has what it had before. */
+ * stays in the file. -errno: it has what it had before; none can be made there. */
 int spill_put(struct spill *spill, const uint64_t key[2], const void *bytes, uint32_t length);
 
 /* The bytes of a key, and how many; 0: it has none. -errno; -EMSGSIZE: they are more than `room`.
