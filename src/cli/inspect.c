@@ -206,9 +206,8 @@ int inspect_journal(const struct options *options)
     struct error err = {0};
     int rc;
     if (options->operands_count != 2) {
-        rc = error_set_class(&err, ERROR_USAGE, EINVAL,
-                             "haul journal takes one FILE (to copy a file of that name, say "
-                             "./journal)");
+        rc = error_usage(&err, "haul journal takes one FILE (to copy a file of that name, say "
+                               "./journal)");
     } else {
         struct inspection inspection = {.path = options->operands[1]};
         rc = inspect(&inspection, options, &err);

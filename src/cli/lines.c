@@ -11,9 +11,8 @@ int lines_open(struct lines *lines, const char *path, bool zeros, const char *wh
     bool standard = strcmp(path, "-") == 0;
     *lines = (struct lines){.path = standard ? "standard input" : path, .zeros = zeros};
     if (standard && lines_took_input())
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "standard input was read to its end already, so it cannot be the %s",
-                               what);
+        return error_usage(
+            err, "standard input was read to its end already, so it cannot be the %s", what);
     lines->file = standard ? stdin : fopen(path, "re");
     return lines->file ? 0 : error_set(err, errno, "%s: the %s cannot be opened", path, what);
 }
@@ -54,8 +53,7 @@ int lines_next(struct lines *lines, char **line, struct error *err)
         char *text = lines->next;
         size_t length = lines->zeros ? strlen(text) : strcspn(text, "\r\n");
         if (!lines->zeros && text[length] == '\0' && text + length < lines->end)
-            return lines_wrong(
-                lines, error_set_class(err, ERROR_USAGE, EINVAL, "a zero byte: is -0 meant?"), err);
+            return lines_wrong(lines, error_usage(err, "a zero byte: is -0 meant?"), err);
         text[length] = '\0';
         lines->next = text + length + 1;
         *line = text;

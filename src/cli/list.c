@@ -16,10 +16,10 @@ static int refuse_there(const char *path, struct error *err)
     const char *file = path + length + 1;
     if (path[length] != ':' || lstat(path, &st) == 0)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "--files-from=%s: the list is read here: ssh %.*s cat %s | haul "
-                           "--files-from=- ...",
-                           path, length > 0 ? (int)length : 4, length > 0 ? path : "HOST", file);
+    return error_usage(err,
+                       "--files-from=%s: the list is read here: ssh %.*s cat %s | haul "
+                       "--files-from=- ...",
+                       path, length > 0 ? (int)length : 4, length > 0 ? path : "HOST", file);
 }
 
 static int list_lines(struct names *names, struct lines *lines, struct error *err)

@@ -21,9 +21,8 @@ static int parse_pipe(struct operands *operands, struct address *address, const 
 {
     struct stat st;
     if (strchr(operand, ':') && lstat(operand, &st) == 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "%s: a file of that name is here: write ./%s for it", operand,
-                               operand);
+        return error_usage(err, "%s: a file of that name is here: write ./%s for it", operand,
+                           operand);
     return pipes_resolve(address, operand, target, &operands->source_bytes, err);
 }
 
@@ -34,11 +33,10 @@ static int parse(struct address *address, const char *operand, struct error *err
     if (rc < 0)
         return rc;
     if (address->kind == ADDRESS_REMOTE && lstat(operand, &st) == 0)
-        return error_set_class(
-            err, ERROR_USAGE, EINVAL,
-            "%s: a file of that name is here: write ./%s for it, or ssh://%s/~/... "
-            "for the other machine",
-            operand, operand, address->host);
+        return error_usage(err,
+                           "%s: a file of that name is here: write ./%s for it, or ssh://%s/~/... "
+                           "for the other machine",
+                           operand, operand, address->host);
     return 0;
 }
 
@@ -58,9 +56,8 @@ static const char *machine(char out[SHOWN_BYTES], const struct address *address)
 static int refuse_mixed(const struct address *first, const struct address *other, struct error *err)
 {
     char a[SHOWN_BYTES], b[SHOWN_BYTES];
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "the sources must be on one machine, and these are on %s and %s",
-                           machine(a, first), machine(b, other));
+    return error_usage(err, "the sources must be on one machine, and these are on %s and %s",
+                       machine(a, first), machine(b, other));
 }
 
 /* The last part of a path and its length, without slashes behind it; all of "/" is empty. */
@@ -98,9 +95,8 @@ int operands_refuse_twins(const struct operands *operands, struct error *err)
     qsort(sorted, count, sizeof(*sorted), compare_names);
     for (uint32_t i = 1; i < count; i++)
         if (compare_names(&sorted[i - 1], &sorted[i]) == 0)
-            return error_set_class(err, ERROR_USAGE, EINVAL,
-                                   "%s and %s would get the same name in %s", sorted[i - 1],
-                                   sorted[i], operands->target.path);
+            return error_usage(err, "%s and %s would get the same name in %s", sorted[i - 1],
+                               sorted[i], operands->target.path);
     return 0;
 }
 
@@ -194,8 +190,7 @@ static int take_target(struct operands *operands, const struct options *options,
         return parse(&operands->target, word, err);
     for (uint32_t i = 0; i < operands->sources_count; i++) {
         if (strcmp(word, "-") == 0 && strcmp(options->operands[i], "-") == 0)
-            return error_set_class(err, ERROR_USAGE, EINVAL,
-                                   "-: is the source already; one of them has to be a file");
+            return error_usage(err, "-: is the source already; one of them has to be a file");
     }
     return parse_pipe(operands, &operands->target, word, true, err);
 }
@@ -209,9 +204,8 @@ static int refuse_limit(const struct options *options, struct error *err)
     if (options->operands_count < 3 || !links || word[strspn(word, "0123456789")] != '\0' ||
         lstat(word, &st) == 0)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "%s: there is no such file; scp's -l is --bwlimit here, in KiB a second",
-                           word);
+    return error_usage(
+        err, "%s: there is no such file; scp's -l is --bwlimit here, in KiB a second", word);
 }
 
 int operands_resolve(struct operands *operands, const struct options *options, struct error *err)
@@ -230,8 +224,8 @@ int operands_resolve(struct operands *operands, const struct options *options, s
     if (rc < 0)
         return rc;
     if (operands->target_is_file && operands->sources_count > 1)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "-T takes one source and one target, and there are several sources");
+        return error_usage(err,
+                           "-T takes one source and one target, and there are several sources");
     if (operands->target.kind == ADDRESS_LOCAL)
         rc = settle_here(operands, err);
     if (rc < 0)

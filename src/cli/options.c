@@ -311,8 +311,8 @@ static int store_word(uint32_t *field, const struct option_row *row, const char 
     char names[128];
     const struct option_word *word = find_word(row->words, text);
     if (!word)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: it is one of %s", row->name,
-                               text, join_words(names, sizeof(names), row->words));
+        return error_usage(err, "--%s=%s: it is one of %s", row->name, text,
+                           join_words(names, sizeof(names), row->words));
     *field = word->value;
     return 0;
 }
@@ -323,10 +323,9 @@ static int store_chunk(uint32_t *field, const struct option_row *row, const char
 {
     uint64_t bytes;
     if (!text_parse_size(text, &bytes) || bytes == 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a size", row->name, text);
+        return error_usage(err, "--%s=%s: not a size", row->name, text);
     if (bytes > CHUNK_BYTES_MAX)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: 16M is the most", row->name,
-                               text);
+        return error_usage(err, "--%s=%s: 16M is the most", row->name, text);
     uint32_t chunk = CHUNK_BYTES_MIN;
     while (chunk < bytes)
         chunk *= 2;
@@ -339,15 +338,14 @@ static int check_digest(const struct option_row *row, const char *text, struct e
     const struct option_word *word = find_word(row->words, text);
     if (word && word->value)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "--%s=%s: %s; xxh128 (xxh3-128) and auto exist", row->name, text,
-                           word ? "rsync has it, haul does not" : "no such digest");
+    return error_usage(err, "--%s=%s: %s; xxh128 (xxh3-128) and auto exist", row->name, text,
+                       word ? "rsync has it, haul does not" : "no such digest");
 }
 
 static int store_info(bool *field, const char *text, struct error *err)
 {
     if (strcmp(text, "progress2") != 0 && strcmp(text, "progress") != 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--info=%s: only progress2 exists", text);
+        return error_usage(err, "--info=%s: only progress2 exists", text);
     *field = true;
     return 0;
 }
@@ -358,8 +356,7 @@ static int store_number(uint64_t *field, const struct option_row *row, const cha
     bool rate = row->kind == OPTION_RATE;
     if (rate ? text_parse_rate(text, field) : text_parse_size(text, field))
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a %s", row->name, text,
-                           rate ? "rate" : "size");
+    return error_usage(err, "--%s=%s: not a %s", row->name, text, rate ? "rate" : "size");
 }
 
 /* rsync's timeouts are whole seconds; fractions and suffixes do no harm. */
@@ -368,8 +365,7 @@ static int store_time(uint64_t *field, const struct option_row *row, const char 
 {
     if (text_parse_duration(text, field))
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a number of seconds", row->name,
-                           text);
+    return error_usage(err, "--%s=%s: not a number of seconds", row->name, text);
 }
 
 static int store_port(uint16_t *field, const struct option_row *row, const char *text,
@@ -377,8 +373,7 @@ static int store_port(uint16_t *field, const struct option_row *row, const char 
 {
     uint64_t port;
     if (!num_parse_u64(text, &port) || port == 0 || port > UINT16_MAX)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a port, 1 to 65535",
-                               row->name, text);
+        return error_usage(err, "--%s=%s: not a port, 1 to 65535", row->name, text);
     *field = (uint16_t)port;
     return 0;
 }
@@ -388,7 +383,7 @@ static int store_count(uint32_t *field, const struct option_row *row, const char
 {
     uint64_t count;
     if (!num_parse_u64(text, &count) || count > UINT32_MAX)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not a number", row->name, text);
+        return error_usage(err, "--%s=%s: not a number", row->name, text);
     *field = (uint32_t)count;
     return 0;
 }
@@ -398,9 +393,8 @@ static int store_lanes(uint32_t *field, const struct option_row *row, const char
 {
     uint64_t lanes;
     if (!num_parse_u64(text, &lanes) || lanes > LANES_MAX)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "--%s=%s: not a number from 0 (automatic) to %d", row->name, text,
-                               LANES_MAX);
+        return error_usage(err, "--%s=%s: not a number from 0 (automatic) to %d", row->name, text,
+                           LANES_MAX);
     *field = (uint32_t)lanes;
     return 0;
 }
@@ -417,7 +411,7 @@ static int store_item(struct option_list *list, const struct option_row *row, co
                       struct error *err)
 {
     if (row->kind == OPTION_SETTING && !is_setting(text))
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--%s=%s: not KEY=VALUE", row->name, text);
+        return error_usage(err, "--%s=%s: not KEY=VALUE", row->name, text);
     list->items[list->count++] = text;
     return 0;
 }
@@ -426,8 +420,7 @@ static int store_chmod(struct mode_changes *field, const char *text, struct erro
 {
     if (mode_changes_parse(field, text))
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "--chmod=%s: not permissions such as 644 or u=rw,go=r", text);
+    return error_usage(err, "--chmod=%s: not permissions such as 644 or u=rw,go=r", text);
 }
 
 /* A value that is more than a word of argv. */
@@ -491,7 +484,7 @@ static int store(struct options *options, const struct option_row *row, const ch
     /* Most often a variable of a script that is not set: the option would count for nothing. */
     bool words = row->kind == OPTION_TEXT || row->kind == OPTION_LIST || row->kind == OPTION_FILTER;
     if (words && text[0] == '\0')
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: nothing is given for it", shown);
+        return error_usage(err, "%s: nothing is given for it", shown);
     if (row->given)
         *(bool *)((char *)options + row->given) = true;
     switch (row->kind) {
@@ -548,13 +541,11 @@ static void refuse_long(const char *name, size_t length, struct error *err)
         }
     }
     if (elsewhere)
-        error_set_class(err, ERROR_USAGE, EINVAL, "--%s: haul has no such option: %s", word,
-                        elsewhere);
+        error_usage(err, "--%s: haul has no such option: %s", word, elsewhere);
     else if (nearest)
-        error_set_class(err, ERROR_USAGE, EINVAL, "--%s: no such option; is --%s meant?", word,
-                        nearest->name);
+        error_usage(err, "--%s: no such option; is --%s meant?", word, nearest->name);
     else
-        error_set_class(err, ERROR_USAGE, EINVAL, "--%.*s: no such option", (int)length, name);
+        error_usage(err, "--%.*s: no such option", (int)length, name);
 }
 
 /* The row of a long name: exact, or the only one that begins so. NULL with words. */
@@ -571,8 +562,8 @@ static const struct option_row *find_long(const char *name, size_t length, struc
         if (!table[i].name || strncmp(table[i].name, name, length) != 0)
             continue;
         if (found) {
-            error_set_class(err, ERROR_USAGE, EINVAL, "--%.*s: could be --%s or --%s", (int)length,
-                            name, found->name, table[i].name);
+            error_usage(err, "--%.*s: could be --%s or --%s", (int)length, name, found->name,
+                        table[i].name);
             return NULL;
         }
         found = &table[i];
@@ -597,10 +588,9 @@ static const struct option_row *find_short(char letter, struct error *err)
         return row;
     const char *elsewhere = elsewhere_short(letter);
     if (elsewhere)
-        error_set_class(err, ERROR_USAGE, EINVAL, "-%c: haul has no such option: %s", letter,
-                        elsewhere);
+        error_usage(err, "-%c: haul has no such option: %s", letter, elsewhere);
     else
-        error_set_class(err, ERROR_USAGE, EINVAL, "-%c: no such option", letter);
+        error_usage(err, "-%c: no such option", letter);
     return NULL;
 }
 
@@ -620,7 +610,7 @@ static int take_value(struct arguments *arguments, const char *attached, const c
         return 0;
     }
     if (arguments->next >= arguments->count)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: a value is missing", shown);
+        return error_usage(err, "%s: a value is missing", shown);
     *text = arguments->values[arguments->next++];
     return 0;
 }
@@ -638,7 +628,7 @@ static int parse_long(struct options *options, struct arguments *arguments, cons
     snprintf(shown, sizeof(shown), "--%s", row->name);
     const char *text = NULL;
     if (!row->argument && equals)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: takes no value", shown);
+        return error_usage(err, "%s: takes no value", shown);
     if (row->argument) {
         int rc = take_value(arguments, equals ? equals + 1 : NULL, shown, &text, err);
         if (rc < 0)
@@ -713,8 +703,7 @@ static int check_dirs(const struct options *options, struct error *err)
 {
     if (!options->dirs || options->files_from || options->help || options->version > 0)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "-d: name folders in a list, for --files-from; cp's -d is -l");
+    return error_usage(err, "-d: name folders in a list, for --files-from; cp's -d is -l");
 }
 
 /* Words of haul plan, run and finish. */
@@ -726,10 +715,10 @@ static int check_units(const struct options *options, struct error *err)
         given = strcmp(options->operands[0], names[i]) != 0;
     if (!given || options->help || options->version > 0)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "%s: belongs to haul plan, run and finish; bytes of one file are "
-                           "--range=OFFSET,LENGTH",
-                           options->unit_given ? "--unit" : "--unit-size");
+    return error_usage(err,
+                       "%s: belongs to haul plan, run and finish; bytes of one file are "
+                       "--range=OFFSET,LENGTH",
+                       options->unit_given ? "--unit" : "--unit-size");
 }
 
 static const char changes_words[] =
@@ -766,10 +755,10 @@ static int check_server(const struct options *options, struct error *err)
                                                           : NULL;
     if (!options->server || !given)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "--server does what its client wishes, so %s does nothing here: it is "
-                           "an option of the client's command",
-                           given);
+    return error_usage(err,
+                       "--server does what its client wishes, so %s does nothing here: it is "
+                       "an option of the client's command",
+                       given);
 }
 
 static int check_operands(const struct options *options, struct error *err)
@@ -777,28 +766,25 @@ static int check_operands(const struct options *options, struct error *err)
     if (options->help || options->version > 0)
         return 0;
     if (options->restrict_to && !options->server)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--restrict belongs to --server");
+        return error_usage(err, "--restrict belongs to --server");
     if (options->wish.link.bootstrap && (options->wish.remote_path || options->server))
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "--bootstrap brings haul along: leave out %s",
-                               options->server ? "--server" : "--remote-path");
+        return error_usage(err, "--bootstrap brings haul along: leave out %s",
+                           options->server ? "--server" : "--remote-path");
     if (options->server && options->operands_count > 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--server takes no files: %s",
-                               options->operands[0]);
+        return error_usage(err, "--server takes no files: %s", options->operands[0]);
     if (options->server)
         return 0;
     if (options->wish.file.chown && (options->wish.file.chown[0] == '\0' ||
                                      strlen(options->wish.file.chown) >= WIRE_CHOWN_BYTES))
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--chown=%.64s: not USER:GROUP",
-                               options->wish.file.chown);
+        return error_usage(err, "--chown=%.64s: not USER:GROUP", options->wish.file.chown);
     if (options->operands_count == 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "SOURCE and TARGET are missing");
+        return error_usage(err, "SOURCE and TARGET are missing");
     if (options->operands_count == 1 && strcmp(options->operands[0], "doctor") != 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: TARGET is missing%s",
-                               options->operands[0], taken_words(options));
+        return error_usage(err, "%s: TARGET is missing%s", options->operands[0],
+                           taken_words(options));
     for (uint32_t i = 0; i < options->operands_count; i++)
         if (options->operands[i][0] == '\0')
-            return error_set_class(err, ERROR_USAGE, EINVAL, "an empty name is no file");
+            return error_usage(err, "an empty name is no file");
     return 0;
 }
 
@@ -817,9 +803,8 @@ static int check_transport(const struct options *options, struct error *err)
                                                            : NULL;
     if (!link->transport || !given || options->help || options->version > 0)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "%s: say it in the command of -e or HAUL_RSH (which is: %s)", given,
-                           link->transport);
+    return error_usage(err, "%s: say it in the command of -e or HAUL_RSH (which is: %s)", given,
+                       link->transport);
 }
 
 /* Each lists all chunks, and one is written at a time. */
@@ -827,9 +812,8 @@ static int check_manifests(const struct options *options, struct error *err)
 {
     if (!options->wish.base_path || !options->wish.manifest_path)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "--base-manifest writes a manifest, too (haul verify --manifest reads "
-                           "it): leave out --manifest");
+    return error_usage(err, "--base-manifest writes a manifest, too (haul verify --manifest reads "
+                            "it): leave out --manifest");
 }
 
 /* What is by reference was neither read nor written. */
@@ -844,10 +828,10 @@ static int check_reflink(const struct options *options, struct error *err)
                                               : NULL;
     if (wish->file.reflink != REFLINK_ALWAYS || !given)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "--reflink=always reads and writes no data, and %s wants that: leave "
-                           "out one of them, or --reflink=auto copies",
-                           given);
+    return error_usage(err,
+                       "--reflink=always reads and writes no data, and %s wants that: leave "
+                       "out one of them, or --reflink=auto copies",
+                       given);
 }
 
 /* All bytes pass here, one after the other. */
@@ -862,8 +846,7 @@ static int check_digest_file(const struct options *options, struct error *err)
     if (!wish->digest_path)
         return 0;
     if (given)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--digest-file does not go with %s",
-                               given);
+        return error_usage(err, "--digest-file does not go with %s", given);
     return whole_check(wish->digest, err);
 }
 
@@ -928,15 +911,15 @@ static int refuse_habit(const struct arguments *arguments, const char *word, str
     if (attached)
         letter = word[1];
     if ((letter == 'P' || letter == 'p') && num_parse_u64(value, &port) && port <= UINT16_MAX)
-        return error_set_class(
-            err, ERROR_USAGE, EINVAL, "-%c %s: -%c is %s here, as with rsync; a port is --port=%s",
-            letter, value, letter, letter == 'P' ? "--partial --progress" : "--perms", value);
+        return error_usage(err, "-%c %s: -%c is %s here, as with rsync; a port is --port=%s",
+                           letter, value, letter,
+                           letter == 'P' ? "--partial --progress" : "--perms", value);
     if (letter == 'c' && (strncmp(value, "aes", 3) == 0 || strncmp(value, "3des", 4) == 0 ||
                           strncmp(value, "chacha20", 8) == 0))
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "-c %s: -c is --checksum here, as with rsync; ciphers are "
-                               "--ciphers=%s",
-                               value, value);
+        return error_usage(err,
+                           "-c %s: -c is --checksum here, as with rsync; ciphers are "
+                           "--ciphers=%s",
+                           value, value);
     return 0;
 }
 

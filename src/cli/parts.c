@@ -44,7 +44,7 @@ static int parts_add(struct parts *parts, const char *before, const char *text, 
     if (!wrong && parts->count == PARTS_MAX)
         wrong = "and more than a million of them are too many for one run";
     if (wrong)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s%s: %s", before, text, wrong);
+        return error_usage(err, "%s%s: %s", before, text, wrong);
     if (is_power_of_two(parts->count) || parts->count == 0) {
         size_t room = parts->count > 0 ? 2 * (size_t)parts->count : 1;
         struct range *all = realloc(parts->all, room * sizeof(*all));
@@ -69,8 +69,7 @@ static int read_file(struct parts *parts, const char *path, bool zeros, struct e
     }
     if (result == 0 && parts->count == 0)
         result =
-            error_set_class(err, ERROR_USAGE, EINVAL,
-                            "%s: there is no range in it, so nothing is to be copied", lines.path);
+            error_usage(err, "%s: there is no range in it, so nothing is to be copied", lines.path);
     lines_close(&lines);
     return result;
 }
@@ -129,11 +128,10 @@ int parts_refuse(const struct parts *parts, const struct options *options,
     if (parts->count == 0)
         return 0;
     if (operands->sources_count != 1 || operands->trees_count > 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--range is about one file");
+        return error_usage(err, "--range is about one file");
     if (!given)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "%s is about whole files, and --range about the bytes of one", given);
+    return error_usage(err, "%s is about whole files, and --range about the bytes of one", given);
 }
 
 void parts_close(struct parts *parts)

@@ -39,11 +39,9 @@ static int resolve_zero(struct address *address, const char *operand, bool targe
 {
     const char *size = operand + sizeof(zero_prefix) - 1;
     if (target)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "%s: is a source; a target is null:", operand);
+        return error_usage(err, "%s: is a source; a target is null:", operand);
     if (!text_parse_size(size, size_bytes) || *size_bytes == 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: a size is missing: zero:SIZE",
-                               operand);
+        return error_usage(err, "%s: a size is missing: zero:SIZE", operand);
     snprintf(address->path, sizeof(address->path), "/dev/zero");
     return 0;
 }
@@ -51,8 +49,7 @@ static int resolve_zero(struct address *address, const char *operand, bool targe
 static int resolve_null(struct address *address, bool target, struct error *err)
 {
     if (!target)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "null: is a target; a source is zero:SIZE");
+        return error_usage(err, "null: is a target; a source is zero:SIZE");
     snprintf(address->path, sizeof(address->path), "/dev/null");
     return 0;
 }
@@ -70,9 +67,8 @@ static int name_file(struct address *address, int fd, const struct stat *st, con
                 named.st_ino == st->st_ino;
     if (whole && same && !(fcntl(fd, F_GETFL) & O_APPEND))
         return 0;
-    return error_set_class(
-        err, ERROR_USAGE, EINVAL,
-        "%s is a file, of which a part has gone by already; name it instead of -", what);
+    return error_usage(
+        err, "%s is a file, of which a part has gone by already; name it instead of -", what);
 }
 
 static int resolve_standard(struct address *address, bool target, struct error *err)
@@ -108,6 +104,6 @@ int pipes_resolve(struct address *address, const char *operand, bool target, uin
     if (strcmp(operand, null_word) == 0)
         return resolve_null(address, target, err);
     if (target ? is_input(operand) : is_output(operand))
-        return error_set_class(err, ERROR_USAGE, EINVAL, "%s: is the other one: write -", operand);
+        return error_usage(err, "%s: is the other one: write -", operand);
     return resolve_standard(address, target, err);
 }

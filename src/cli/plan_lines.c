@@ -566,9 +566,9 @@ int plan_lines_find(struct plan_file *plan, uint32_t number, struct error *err)
     uint64_t low = plan->units_begin, high = plan->units_end, begin;
     ssize_t length;
     if (number == 0 || number > plan->units_count)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "--unit=%u: %s has units 1 to %u; the rest is what haul finish does",
-                               number, plan->path, plan->units_count);
+        return error_usage(err,
+                           "--unit=%u: %s has units 1 to %u; the rest is what haul finish does",
+                           number, plan->path, plan->units_count);
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         length = line_behind(plan, middle, &begin, err);

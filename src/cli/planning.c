@@ -50,9 +50,7 @@ static const char *not_planned(const struct options *options)
 
 static int refuse_given(const struct options *options, const char *given, struct error *err)
 {
-    return given ? error_set_class(err, ERROR_USAGE, EINVAL, "haul %s does not go with %s",
-                                   options->operands[0], given)
-                 : 0;
+    return given ? error_usage(err, "haul %s does not go with %s", options->operands[0], given) : 0;
 }
 
 static int refuse_plan(const struct options *options, struct error *err)
@@ -61,14 +59,12 @@ static int refuse_plan(const struct options *options, struct error *err)
                         : options->wish.dry_run ? "--dry-run: a plan changes nothing"
                                                 : not_planned(options);
     if (options->operands_count != 3 || options->unit_given)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "haul plan takes one SOURCE and one TARGET");
+        return error_usage(err, "haul plan takes one SOURCE and one TARGET");
     for (uint32_t i = 1; i < options->operands_count; i++)
         if (pipes_know(options->operands[i]))
-            return error_set_class(err, ERROR_USAGE, EINVAL, "%s: has no ranges, so no units",
-                                   options->operands[i]);
+            return error_usage(err, "%s: has no ranges, so no units", options->operands[i]);
     if (options->unit_bytes > 0 && options->unit_bytes < UNIT_BYTES_MIN)
-        return error_set_class(err, ERROR_USAGE, EINVAL, "--unit-size: 1M is the least");
+        return error_usage(err, "--unit-size: 1M is the least");
     return refuse_given(options, given, err);
 }
 
@@ -260,7 +256,7 @@ int planning_run(const struct options *options)
     struct error err = {0};
     int code, result = 0;
     if (options->operands_count != 2 || !options->unit_given || options->unit_bytes > 0)
-        result = error_set_class(&err, ERROR_USAGE, EINVAL, "haul run takes a PLAN and --unit=N");
+        result = error_usage(&err, "haul run takes a PLAN and --unit=N");
     if (result == 0)
         result = planned_open(&planned, options, &err);
     if (result == 0) /* the receipt will be written there */
@@ -391,8 +387,7 @@ int planning_finish(const struct options *options)
     struct error err = {0};
     int code, result = 0;
     if (options->operands_count != 2 || options->unit_given || options->unit_bytes > 0)
-        result =
-            error_set_class(&err, ERROR_USAGE, EINVAL, "haul finish takes a PLAN, and no unit");
+        result = error_usage(&err, "haul finish takes a PLAN, and no unit");
     if (result == 0)
         result = planned_open(&planned, options, &err);
     if (result == 0)

@@ -38,9 +38,8 @@ static int refuse_terminal(struct error *err)
 {
     if (!isatty(STDIN_FILENO))
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "--server talks to another haul on standard input and output, and that "
-                           "is a terminal here");
+    return error_usage(err, "--server talks to another haul on standard input and output, and that "
+                            "is a terminal here");
 }
 
 /* With the link open: from here on nothing else can be written to the client's stream. */

@@ -409,19 +409,17 @@ static int refuse_of_several(const struct operands *operands, const struct copy_
 {
     const char *given = about_one(wish);
     if (wish->tour.names && operands->sources_count > 1)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "--files-from names what is beneath one folder, and there are %u "
-                               "sources",
-                               operands->sources_count);
+        return error_usage(err,
+                           "--files-from names what is beneath one folder, and there are %u "
+                           "sources",
+                           operands->sources_count);
     if (given && operands->trees_count > 0)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "%s: is a folder, and %s is about one file",
-                               operands->sources[operands->sources_count - 1], given);
+        return error_usage(err, "%s: is a folder, and %s is about one file",
+                           operands->sources[operands->sources_count - 1], given);
     if (!given || operands->sources_count <= 1)
         return 0;
-    return error_set_class(err, ERROR_USAGE, EINVAL,
-                           "%s is about one file, and there are %u sources: copy them one by one",
-                           given, operands->sources_count);
+    return error_usage(err, "%s is about one file, and there are %u sources: copy them one by one",
+                       given, operands->sources_count);
 }
 
 /* What several sources may not have. */
@@ -430,8 +428,7 @@ static int refuse_expanded(struct transfer *transfer, int found, struct error *e
     struct operands *operands = &transfer->operands;
     int rc = refuse_of_several(operands, &transfer->options->wish, err);
     if (rc == 0 && operands->target_is_file)
-        rc = error_set_class(err, ERROR_USAGE, EINVAL,
-                             "-T takes one source and one target, and there are several sources");
+        rc = error_usage(err, "-T takes one source and one target, and there are several sources");
     if (rc == 0)
         rc = operands_refuse_twins(operands, err);
     return rc < 0 ? rc : found;
@@ -761,19 +758,17 @@ static int refuse_there(const struct operands *operands, const struct copy_wish 
 {
     bool target_there = operands->target.kind == ADDRESS_REMOTE;
     if (operands->sources_count == 0 && target_there)
-        return error_set_class(
-            err, ERROR_USAGE, EINVAL,
-            "verify --manifest compares files of this machine so far: run it on %s",
-            operands->target.host);
+        return error_usage(err,
+                           "verify --manifest compares files of this machine so far: run it on %s",
+                           operands->target.host);
     if (wish->file.reflink == REFLINK_ALWAYS && any_remote(operands))
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "--reflink=always is for files of this machine; --reflink=auto "
-                               "copies where that cannot be");
+        return error_usage(err, "--reflink=always is for files of this machine; --reflink=auto "
+                                "copies where that cannot be");
     if (wish->digest_path && operands->source.kind == ADDRESS_REMOTE && target_there)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "--digest-file digests the bytes here, and these do not come here: "
-                               "run it on %s",
-                               operands->target.host);
+        return error_usage(err,
+                           "--digest-file digests the bytes here, and these do not come here: "
+                           "run it on %s",
+                           operands->target.host);
     return 0;
 }
 
@@ -855,10 +850,10 @@ static int refuse_read_input(const struct options *options, struct error *err)
     for (uint32_t i = 0; lines_took_input() && i + 1 < options->operands_count; i++) {
         const char *source = options->operands[i];
         if (strcmp(source, "-") == 0 || pipe_descriptor(source) == STDIN_FILENO)
-            return error_set_class(err, ERROR_USAGE, EINVAL,
-                                   "%s: standard input was read as a list, so it cannot be a "
-                                   "source, too",
-                                   source);
+            return error_usage(err,
+                               "%s: standard input was read as a list, so it cannot be a "
+                               "source, too",
+                               source);
     }
     return 0;
 }
@@ -976,8 +971,7 @@ int transfer_prove(const struct options *options)
                           : options->wish.own_cgroup ? ": leave out --own-cgroup"
                                                      : NULL;
     if (rest.operands_count < 2 || against) {
-        error_set_class(&err, ERROR_USAGE, EINVAL, "prove copies a SOURCE to a TARGET%s",
-                        against ? against : "");
+        error_usage(&err, "prove copies a SOURCE to a TARGET%s", against ? against : "");
         return receipt_refused(options->json, &err);
     }
     proof_open(&proof, wish->cache_max_set ? wish->cache_max_bytes : NUM_UNKNOWN);
@@ -993,23 +987,20 @@ int transfer_verify(const struct options *options)
     uint32_t wanted = options->wish.manifest_path ? 1 : 2;
     rest.wish.tour = (struct tour_wish){.recursive = false}; /* files only */
     if (rest.operands_count != wanted)
-        error_set_class(&err, ERROR_USAGE, EINVAL, "verify compares %s",
-                        wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
+        error_usage(&err, "verify compares %s",
+                    wanted == 1 ? "one TARGET with --manifest=FILE" : "a SOURCE with a TARGET");
     else if (options->ranges.count > 0 || options->ranges_from)
-        error_set_class(&err, ERROR_USAGE, EINVAL,
-                        "verify compares whole files: leave out --range and --ranges-from");
+        error_usage(&err, "verify compares whole files: leave out --range and --ranges-from");
     else if (choice_any(&options->wish.choice) || options->filters_count > 0 ||
              options->files_from || options->wish.base_path ||
              options->wish.file.read_errors != READ_ERRORS_STOP)
-        error_set_class(&err, ERROR_USAGE, EINVAL,
-                        "verify compares what it is given: leave out --update, --existing, "
-                        "--ignore-existing, --size-only, --max-size, --min-size, "
-                        "--read-errors, --base-manifest, --files-from and filter rules");
+        error_usage(&err, "verify compares what it is given: leave out --update, --existing, "
+                          "--ignore-existing, --size-only, --max-size, --min-size, "
+                          "--read-errors, --base-manifest, --files-from and filter rules");
     else if (options->wish.digest_path || options->wish.tour.delete ||
              options->wish.tour.remove_source || options->wish.file.reflink == REFLINK_ALWAYS)
-        error_set_class(&err, ERROR_USAGE, EINVAL,
-                        "verify writes and removes nothing: leave out --digest-file, --delete, "
-                        "--remove-source-files and --reflink=always");
+        error_usage(&err, "verify writes and removes nothing: leave out --digest-file, --delete, "
+                          "--remove-source-files and --reflink=always");
     return error_is_set(&err) ? receipt_refused(options->json, &err)
                               : transfer_run(&transfer, &rest);
 }

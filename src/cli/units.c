@@ -30,9 +30,8 @@ static int plan_start(struct units *units, bool tree, const char *from, const ch
 {
     struct plan_header *header = &units->header;
     if (units->began)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "%s: stands for several sources, and a plan is of one",
-                               header->source);
+        return error_usage(err, "%s: stands for several sources, and a plan is of one",
+                           header->source);
     header->tree = tree;
     header->from = from;
     header->to = to;
@@ -52,9 +51,8 @@ int units_plan_file(struct units *units, struct copy *copy, const struct receipt
     if (result < 0 || !is_work(receipt))
         return result;
     if (facts.kind != FILE_REGULAR && facts.kind != FILE_DEVICE)
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "%s: is no file that has ranges, and nothing to be planned",
-                               receipt->source_path);
+        return error_usage(err, "%s: is no file that has ranges, and nothing to be planned",
+                           receipt->source_path);
     return plan_lines_add_ranges(&units->writer, "", &facts, units->header.unit_bytes, err);
 }
 
@@ -154,9 +152,8 @@ int units_place(struct units *units, struct operands *operands, struct copy_wish
                 struct error *err)
 {
     if (units->task == UNITS_PLAN && lines_took_input())
-        return error_set_class(err, ERROR_USAGE, EINVAL,
-                               "standard input was read as a list, and each unit reads it again: "
-                               "put it into a file");
+        return error_usage(err, "standard input was read as a list, and each unit reads it again: "
+                                "put it into a file");
     if (units->task == UNITS_PLAN)
         return 0;
     return place_all(units, operands, wish, err);

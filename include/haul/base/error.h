@@ -60,6 +60,9 @@ int error_set(struct error *err, int errnum, const char *format, ...)
 int error_set_class(struct error *err, enum error_class class, int errnum, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
 
+/* The command line is wrong, or asks for what does not exist. */
+#define error_usage(err, ...) error_set_class(err, ERROR_USAGE, EINVAL, __VA_ARGS__)
+
 /* Put context in front of a recorded error: "CONTEXT: old text". No effect on an unset error. */
 void error_prefix(struct error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3), cold));
