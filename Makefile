@@ -136,9 +136,11 @@ $(BUILD)/tests/lib/preload/%.so: tests/lib/preload/%.c $(BUILD)/config
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(WARNINGS) -O2 -g -shared -fPIC -o $@ $<
 
+# They are begun so often that libraries to be loaded would be most of their time.
+static = $(eval static := $(shell echo 'int main(void) { return 0; }' | $(CC) -static -x c -o /dev/null - 2>/dev/null && echo -static))$(static)
 $(BUILD)/tests/lib/%: tests/lib/%.c $(BUILD)/config
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread $(static) -o $@ $<
 
 $(BUILD)/bench/%: bench/%.c $(BUILD)/config
 	@mkdir -p $(@D)

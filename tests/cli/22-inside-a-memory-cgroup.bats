@@ -100,7 +100,7 @@ copied_on() { # FILESYSTEM LIMIT-MIB PEAK-MIB OPTIONS
 @test "--own-cgroup: refused where another process is in the cgroup" {
     requires cgroup
     random_file source 1M
-    under=(in_cgroup $((64 * MIB))) # with timeout(1)
+    under=(in_cgroup $((64 * MIB))) # with tests/lib/limit
     copy --own-cgroup source target
     expect_status 1
     expect_clear_error

@@ -56,11 +56,11 @@ foretold() { # NUMBER ARGS...
     local told=0 done=0
     state >before.$1
     cd w
-    "${under[@]}" timeout $PATIENCE "$HAUL" -n --itemize-changes "${@:2}" >../told.$1 2>../told.$1.err </dev/null || told=$?
+    "${under[@]}" "$LIMIT" $PATIENCE "$HAUL" -n --itemize-changes "${@:2}" >../told.$1 2>../told.$1.err </dev/null || told=$?
     cd ..
     state >after.$1
     cd w
-    "${under[@]}" timeout $PATIENCE "$HAUL" --itemize-changes "${@:2}" >../done.$1 2>../done.$1.err </dev/null || done=$?
+    "${under[@]}" "$LIMIT" $PATIENCE "$HAUL" --itemize-changes "${@:2}" >../done.$1 2>../done.$1.err </dev/null || done=$?
     cd ..
     echo "$told $done ${*:2}" >case.$1
 }

@@ -116,8 +116,9 @@ foretells() { # EXIT-CODE ARGS...
     mkdir closed
     echo old >closed/old
     cp "$HAUL" haul
-    chmod 755 haul
-    local HAUL=$SCRATCH/haul
+    cp "$LIMIT" limit
+    chmod 755 haul limit
+    local HAUL=$SCRATCH/haul LIMIT=$SCRATCH/limit
     under=(setpriv --reuid=65534 --regid=65534 --clear-groups)
     chmod 644 source
     foretells 11 source closed/target

@@ -129,7 +129,7 @@ default_within() { # MIB push|pull
     AGENT_CGROUP=$(cgroup_make "haul-agent.$$.$RANDOM" $(($(limit_mib 64) * MIB)))
     cleanup_fn cgroup_remove "$AGENT_CGROUP"
     # shellcheck disable=SC2016
-    sshd_environment=() # as everybody's
+    sshd_environment=() sshd_options=() # as everybody's
     sshd_under=(sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$AGENT_CGROUP")
     server_start
     copied -j 1 "${via[@]}" here/file "$FAR:$THERE/file"

@@ -8,6 +8,7 @@ HAUL_ROOT=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
 HAUL_BUILD=$(cd "${HAUL_BUILD:-$HAUL_ROOT/build}" && pwd)
 HAUL=$HAUL_BUILD/haul
 TOOLS=$HAUL_BUILD/tests/lib
+LIMIT=$TOOLS/limit
 MIB=$((1024 * 1024))
 # A sanitizer's complaint must never pass for one of haul's own exit codes.
 export ASAN_OPTIONS="exitcode=99:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}" UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
@@ -18,8 +19,8 @@ unset HAUL_RSH
 . "$HAUL_ROOT/tests/lib/cgroup.sh"
 
 scratch_open() {
-    SCRATCH=$(mktemp -d "${HAUL_TEST_DIR:-/var/tmp}/haul-test.XXXXXX")
-    chmod 755 "$SCRATCH" # tests run haul as another user too
+    SCRATCH=${HAUL_TEST_DIR:-/var/tmp}/haul-test.$$.$RANDOM
+    mkdir -m 755 "$SCRATCH" || return 1 # tests run haul as another user too
     CLEANUPS=()
     under=()
     cd "$SCRATCH" || return 1
@@ -54,7 +55,9 @@ teardown() { scratch_close; }
 
 # Run this at the end of the test, whatever happens. Not inside a subshell or `run`.
 cleanup_fn() {
-    CLEANUPS+=("$(printf '%q ' "$@")")
+    local words
+    printf -v words '%q ' "$@"
+    CLEANUPS+=("$words")
 }
 
 # How long anything may take that is no test's subject: others may have the most of the machine, and it may stand still for
@@ -95,12 +98,12 @@ loop_detach() { # DEVICE
 # folder.
 become_nobody() {
     requires root setpriv
-    [ -e "$SCRATCH/haul" ] || cp "$HAUL" "$SCRATCH/haul"
-    chmod 755 "$SCRATCH/haul"
-    HAUL=$SCRATCH/haul
+    [ -e "$SCRATCH/limit" ] || { [ -e "$SCRATCH/haul" ] || cp "$HAUL" "$SCRATCH/haul" && cp "$LIMIT" "$SCRATCH/limit"; }
+    chmod 755 "$SCRATCH/haul" "$SCRATCH/limit"
+    HAUL=$SCRATCH/haul LIMIT=$SCRATCH/limit
     under=(setpriv --reuid=65534 --regid=65534 --clear-groups)
     # Programs of another kind of machine have their libraries below the tree.
-    "${under[@]}" timeout $PATIENCE "$HAUL" -V >/dev/null 2>&1 || [ $? != 126 ] || skip "needs $HAUL_BUILD where others reach it"
+    "${under[@]}" "$LIMIT" $PATIENCE "$HAUL" -V >/dev/null 2>&1 || [ $? != 126 ] || skip "needs $HAUL_BUILD where others reach it"
 }
 
 # A kernel may have no 32-bit programs: those of another kind of machine are tried, by the agent for it.
@@ -135,14 +138,14 @@ sanitized() {
 
 # A hang is a failure: status 124.
 haul() {
-    timeout -k 10 "${HAUL_TIMEOUT:-$PATIENCE}" "$HAUL" "$@"
+    "$LIMIT" "${HAUL_TIMEOUT:-$PATIENCE}" "$HAUL" "$@"
 }
 
 # haul --json: standard output in ./out, messages in ./err, exit code in $status. Put words into the array `under`
 # first (deny, in_cgroup) to run it under them.
 copy() {
     status=0
-    "${under[@]}" timeout -k 10 "${HAUL_TIMEOUT:-$PATIENCE}" "$HAUL" --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+    "${under[@]}" "$LIMIT" "${HAUL_TIMEOUT:-$PATIENCE}" "$HAUL" --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
     events "$SCRATCH/out"
 }
 
@@ -249,7 +252,7 @@ expect_clear_error() {
 }
 
 same() {
-    cmp -- "$1" "$2" || { show_run; return 1; }
+    "$TOOLS/same" "$1" "$2" || { show_run; return 1; }
 }
 
 # --- files and their pages --------------------------------------------------------------------------------------------

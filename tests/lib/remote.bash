@@ -23,6 +23,10 @@ SEED=${SEED:-1}
 # sshd's buffers grow to megabytes by 256 bytes at a time, each time in another place. What malloc gives back to the kernel
 # between comes again as new pages, which where page faults are dear is half of the processor time of all.
 sshd_environment=(MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=67108864)
+# Nor is it started anew, with all its libraries, for each login (not in sshd(8); OpenSSH 9.8 and later do so all the same),
+# and its keys are made once for all tests of a file.
+sshd_options=(-r)
+sshd_kept=${BATS_FILE_TMPDIR:+$BATS_FILE_TMPDIR/sshd}
 
 setup() {
     requires root setsid setpriv ssh ssh-keygen
@@ -37,7 +41,7 @@ remote_open() {
     AGENT=$SCRATCH/agent
     # In the environment of every process that we start, and no other: so that nothing_left can find them.
     TEST_ID=HAUL_TEST_ID=$SCRATCH
-    under=(env "$TEST_ID")
+    under=("$TOOLS/limit" 0 "$TEST_ID")
     unset SSH_AUTH_SOCK SSH_ASKPASS SSH_ASKPASS_REQUIRE DISPLAY
     agent_make
 }
@@ -106,8 +110,7 @@ agent_make() {
         [ -z "$user" ] || before="setpriv --reuid=$user --regid=$user --clear-groups $before"
         echo "exec $before ${program:-$HAUL} \"\$@\""
     } >"$AGENT.new"
-    chmod 755 "$AGENT.new"
-    mv "$AGENT.new" "$AGENT" # the old one may be running
+    install -m 755 "$AGENT.new" "$AGENT" # a new file: the old one may be running
 }
 
 # agent_within MIB: from now on agents live in a memory cgroup of that size; agent_figure failcnt|peak.
@@ -131,21 +134,23 @@ client_within() { # MIB
 
 # Another way to the same server has another port, hence another line of known_hosts and another configuration.
 server_also_at() { # HOST PORT
-    local key
-    key=$(cut -d' ' -f1,2 "$SSH/host_key.pub")
-    echo "[$1]:$2 $key" >>"$SSH/known_hosts"
+    local kind key text
+    read -r kind key _ <"$SSH/host_key.pub"
+    echo "[$1]:$2 $kind $key" >>"$SSH/known_hosts"
     server_config=$SSH/ssh_config.$2
-    sed "s/^    Port .*/    Port $2/" "$SSH/ssh_config" >"$server_config"
+    IFS= read -r -d '' text <"$SSH/ssh_config" || :
+    [[ ! $text =~ $'\n    Port '[0-9]+ ]] || text=${text/"${BASH_REMATCH[0]}"/$'\n    Port '$2}
+    printf %s "$text" >"$server_config"
     "via_$via_kind"
 }
 
 proxy_start() {
-    rm -f "$SCRATCH/proxy.port" "$SCRATCH/proxy.count"
+    [ ! -e "$SCRATCH/proxy.port" ] || rm -f "$SCRATCH/proxy.port" "$SCRATCH/proxy.count"
     "$TOOLS/cutproxy" --ready="$SCRATCH/proxy.port" --count="$SCRATCH/proxy.count" "$@" "$SSHD_PORT" 3>&- &
     PROXY_PID=$!
     cleanup_fn proxy_stop "$PROXY_PID"
     waits_until 60 test -e "$SCRATCH/proxy.port"
-    PROXY_PORT=$(cat "$SCRATCH/proxy.port")
+    read -r PROXY_PORT <"$SCRATCH/proxy.port"
     server_also_at 127.0.0.1 "$PROXY_PORT"
 }
 
@@ -237,9 +242,8 @@ no_agent() {
 
 nobody() {
     local family=()
-    ! grep -qsaz -xF "$TEST_ID" /proc/[0-9]*/environ || return 1
-    [ -z "${SSHD_PID:-}" ] || sshd_family "$SSHD_PID"
-    ! sshd_running "${family[@]}"
+    [ -z "${SSHD_PID:-}" ] || sshd_family "$SSHD_PID" # first, as no process is begun for it
+    ! sshd_running "${family[@]}" && ! grep -qsaz -xF "$TEST_ID" /proc/[0-9]*/environ
 }
 
 nothing_left() { # [SECONDS]
@@ -262,8 +266,7 @@ folders() {
 
 # Equal; and out of the cache again, so that a later copy finds cold files. Ask for `uncached` before.
 same() {
-    cmp -- "$1" "$2" || { show_run; return 1; }
-    "$TOOLS/pages" --evict "$1" "$2" >/dev/null
+    "$TOOLS/same" --evict "$1" "$2" || { show_run; return 1; }
 }
 
 # What the journal of a target names as durable; 0 without one.

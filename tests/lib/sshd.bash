@@ -4,7 +4,8 @@
 #   load ../lib/sshd                      (or: source tests/lib/sshd.bash)
 #   sshd_start DIR [CONFIG-LINE...]       starts it; sets SSHD_PORT, SSHD_PID; the files are below. It ends with whoever has
 #                                         sourced this, whatever that dies of; words in the array sshd_under go before it,
-#                                         variables in sshd_environment into its environment
+#                                         variables in sshd_environment into its environment, options in sshd_options to it;
+#                                         folder sshd_kept: what a first one made is used by all that are started with it
 #   sshd_stop DIR                         ends it and its sessions
 #   sshd_change_host_key DIR              a new host key; takes effect with the next sshd_start
 #   sshd_user_add NAME PASSWORD           a throw-away local user (root only); sshd_user_del NAME
@@ -31,28 +32,37 @@ sshd_nap() { # DIR
 }
 
 # sshd writes its title over its environment, where tests/lib/check looks for what it has started: so it is in the title.
-sshd_config_file() { # DIR
-    echo "$1/sshd_config${HAUL_CHECK:+.HAUL_CHECK=$HAUL_CHECK}"
+sshd_config_file() { # DIR: sets config_file
+    config_file=$1/sshd_config${HAUL_CHECK:+.HAUL_CHECK=$HAUL_CHECK}
 }
 
 sshd_keys() { # DIR
-    local dir=$1
-    mkdir -p "$dir" && chmod 700 "$dir" || return
+    local dir=$1 kept=${sshd_kept:-}
+    if [ -d "$dir" ]; then chmod 700 "$dir"; else mkdir -p -m 700 "$dir"; fi || return
+    [ -z "$kept" ] || [ ! -d "$kept" ] || [ -e "$dir/host_key" ] || { cp -p "$kept"/* "$dir/"; return; }
     [ -e "$dir/host_key" ] || ssh-keygen -q -t ed25519 -N '' -C host -f "$dir/host_key" || return
     [ -e "$dir/user_key" ] || ssh-keygen -q -t ed25519 -N '' -C user -f "$dir/user_key" || return
-    [ -e "$dir/authorized_keys" ] || cp "$dir/user_key.pub" "$dir/authorized_keys"
+    [ -e "$dir/authorized_keys" ] || cp "$dir/user_key.pub" "$dir/authorized_keys" || return
+    [ -e "$dir/lines" ] || sshd_lines >"$dir/lines"
+    [ -z "$kept" ] || [ -d "$kept" ] || { mkdir "$kept" && cp -p "$dir"/{host_key,user_key}{,.pub} "$dir"/{authorized_keys,lines} "$kept/"; }
+}
+
+# What not every sshd knows.
+sshd_lines() {
+    # OpenSSH 9.8 and later: whoever fails at logins is not let in for a while, and tests fail at many.
+    ! grep -aqi persourcepenalties /usr/sbin/sshd || echo "PerSourcePenalties no"
+    # bash that sshd starts reads .bashrc, which may take a second (pyenv), unless it is told that a shell is above it.
+    ! grep -aqi setenv /usr/sbin/sshd || echo "SetEnv SHLVL=1"
 }
 
 sshd_config() { # DIR PORT [CONFIG-LINE...]
-    local dir=$1 port=$2
+    local dir=$1 port=$2 lines config_file
     shift 2
+    mapfile lines <"$dir/lines"
+    sshd_config_file "$dir"
     {
         [ $# -eq 0 ] || printf '%s\n' "$@"
-        # OpenSSH 9.8 and later: whoever fails at logins is not let in for a while, and tests fail at many.
-        ! grep -aqi persourcepenalties /usr/sbin/sshd || echo "PerSourcePenalties no"
-        # bash that sshd starts reads .bashrc, which may take a second (pyenv), unless it is told that a shell is above it.
-        ! grep -aqi setenv /usr/sbin/sshd || echo "SetEnv SHLVL=1"
-        cat <<CONFIG
+        printf %s "${lines[@]}" "\
 Port $port
 ListenAddress 127.0.0.1
 ListenAddress ::1
@@ -70,30 +80,34 @@ LogLevel VERBOSE
 MaxStartups 100
 MaxSessions 100
 Subsystem sftp internal-sftp
-CONFIG
-    } >"$(sshd_config_file "$dir")"
-    cat >"$dir/ssh_config" <<CONFIG
+"
+    } >"$config_file"
+    printf %s "\
 Host *
     Port $port
     IdentityFile $dir/user_key
     IdentitiesOnly yes
     UserKnownHostsFile $dir/known_hosts
-    GlobalKnownHostsFile /dev/null
+    GlobalKnownHostsFile $dir/known_to_all
     StrictHostKeyChecking yes
-CONFIG
+" >"$dir/ssh_config"
 }
 
 # The right answer for every way in which tests name this machine.
 sshd_known_hosts() { # DIR PORT
-    local key
-    key=$(cut -d' ' -f1,2 "$1/host_key.pub")
-    printf '[%s]:%s %s\n' localhost "$2" "$key" 127.0.0.1 "$2" "$key" ::1 "$2" "$key" >"$1/known_hosts"
+    local kind key
+    read -r kind key _ <"$1/host_key.pub"
+    printf "[%s]:$2 $kind %s\\n" localhost "$key" 127.0.0.1 "$key" ::1 "$key" >"$1/known_hosts"
 }
 
 sshd_try() { # DIR PORT: start, and wait until it listens; 1: the port is taken or it failed
-    local dir=$1 pid tries log
+    local dir=$1 pid tries log config_file
     : >"$dir/sshd.log"
-    setsid "${sshd_ends_with_us[@]}" "${sshd_under[@]}" env "${sshd_environment[@]}" /usr/sbin/sshd -D -e -f "$(sshd_config_file "$dir")" </dev/null >/dev/null 2>"$dir/sshd.log" &
+    sshd_config_file "$dir"
+    {
+        [ ${#sshd_environment[@]} = 0 ] || export "${sshd_environment[@]}"
+        exec setsid "${sshd_ends_with_us[@]}" "${sshd_under[@]}" /usr/sbin/sshd "${sshd_options[@]}" -D -e -f "$config_file"
+    } </dev/null >/dev/null 2>"$dir/sshd.log" &
     pid=$!
     echo "$pid" >"$dir/pid"
     for ((tries = 0; tries < SSHD_TRIES; tries++)); do
@@ -114,17 +128,17 @@ sshd_start() { # DIR [CONFIG-LINE...]
     local dir=$1 port try
     shift
     sshd_stop "$dir"
-    mkdir -p /run/sshd 2>/dev/null # the privilege separation directory, when root
+    [ -d /run/sshd ] || mkdir -p /run/sshd 2>/dev/null # the privilege separation directory, when root
     sshd_keys "$dir" || return
-    for try in $(seq 20); do
+    for ((try = 1; try <= 20; try++)); do
         port=$((20000 + RANDOM % 12000)) # below the ephemeral ports
-        [ "$try" -gt 1 ] || [ ! -e "$dir/port" ] || port=$(cat "$dir/port")
+        [ "$try" -gt 1 ] || [ ! -e "$dir/port" ] || read -r port <"$dir/port"
         sshd_config "$dir" "$port" "$@"
         if sshd_try "$dir" "$port"; then
             echo "$port" >"$dir/port"
             [ -e "$dir/known_hosts_kept" ] || sshd_known_hosts "$dir" "$port"
             SSHD_PORT=$port
-            SSHD_PID=$(cat "$dir/pid")
+            read -r SSHD_PID <"$dir/pid"
             export SSHD_PORT SSHD_PID
             return 0
         fi
@@ -161,20 +175,18 @@ sshd_running() { # PID...
 }
 
 sshd_stop() { # DIR
-    local dir=$1 pid all tries
-    [ -e "$dir/pid" ] || return 0
-    pid=$(cat "$dir/pid")
-    rm -f "$dir/pid"
-    all="$pid $(sshd_descendants "$pid")"
-    # shellcheck disable=SC2086
-    kill $all 2>/dev/null
+    local dir=$1 pid family=() tries
+    [ -s "$dir/pid" ] || return 0
+    read -r pid <"$dir/pid"
+    : >"$dir/pid"
+    sshd_family "$pid"
+    family+=("$pid")
+    kill "${family[@]}" 2>/dev/null
     for ((tries = 0; tries < 500; tries++)); do
-        # shellcheck disable=SC2086
-        sshd_running $all || return 0
+        sshd_running "${family[@]}" || return 0
         sshd_nap "$dir"
     done
-    # shellcheck disable=SC2086
-    kill -9 $all 2>/dev/null
+    kill -9 "${family[@]}" 2>/dev/null
     return 0
 }
 
