@@ -123,6 +123,10 @@ cuts_fail() {
     cmp "$POWERCUT_DIR/one" "$POWERCUT_DIR/two"
     run cmp -s "$POWERCUT_DIR/one" "$POWERCUT_DIR/three"
     expect "other seed, other cut" "$status" 1
+    "$TOOLS/replay" build "$POWERCUT_LOG" 0 all 8 "$POWERCUT_DIR/three" # nothing of an image stays in the next one
+    cmp -n $((64 * MIB)) "$POWERCUT_DIR/three" /dev/zero
+    "$TOOLS/replay" build "$POWERCUT_LOG" $((record + 40)) half+torn 7 "$POWERCUT_DIR/three"
+    cmp "$POWERCUT_DIR/one" "$POWERCUT_DIR/three"
 }
 
 @test "a disk whose device somebody looks at is closed when he has gone" {

@@ -36,7 +36,7 @@ record_copy() {
 
 copy_marked() {
     local event durable
-    "${under[@]}" timeout -k 10 $PATIENCE "$HAUL" --json "$@" source "$TARGET" 2>"$SCRATCH/err" | tee "$SCRATCH/out" |
+    "${under[@]}" "$LIMIT" $PATIENCE "$HAUL" --json "$@" source "$TARGET" 2>"$SCRATCH/err" | tee "$SCRATCH/out" |
         while IFS= read -r event; do
             [[ $event =~ '"bytes_durable":'([0-9]+) ]] || continue
             durable=${BASH_REMATCH[1]}
@@ -50,34 +50,25 @@ copy_marked() {
 
 # --- checking, after a cut --------------------------------------------------------------------------------------------
 
-# What the journal names, as "OFFSET LENGTH DIGEST" in ./chunks. No journal: nothing. One whose creation or last batch
+# Every chunk in the journal is in the target; sets journalled_bytes. No journal: nothing is. One whose creation or last batch
 # the cut tore: what haul makes of it; reports_true and the resume judge whether that is enough.
-journal_chunks() {
-    : >"$SCRATCH/chunks"
+journal_true() {
+    journalled_bytes=0
     [ -e "$JOURNAL" ] || return 0
     "$HAUL" journal --json "$JOURNAL" >"$SCRATCH/journal" 2>"$SCRATCH/journal.err" || :
-    jq -r 'select(.event == "chunk") | "\(.offset) \(.length) \(.digest)"' "$SCRATCH/journal" >"$SCRATCH/chunks"
-}
-
-# Every chunk in the journal is in the target; sets journalled_bytes.
-journal_true() {
-    journal_chunks || { echo "not what haul journal prints: $(head -n 1 "$SCRATCH/journal")"; return 1; }
-    # A chunk may be listed twice, for one that was repaired: the later entry holds.
-    tac "$SCRATCH/chunks" | sort -n -u -s -k 1,1 >"$SCRATCH/chunks.last"
-    journalled_bytes=$(awk '{ sum += $2 } END { print sum + 0 }' "$SCRATCH/chunks.last")
-    bytes_seen=$((bytes_seen + journalled_bytes))
-    [ ! -s "$SCRATCH/chunks.last" ] ||
-        "$TOOLS/digests" "$TARGET" <"$SCRATCH/chunks.last" >/dev/null 2>"$SCRATCH/digests" || {
+    "$TOOLS/digests" --journal "$TARGET" <"$SCRATCH/journal" >"$SCRATCH/bytes" 2>"$SCRATCH/digests" || {
         echo "in the journal and not in the target: $(head -n 1 "$SCRATCH/digests")"
         return 1
     }
+    read -r journalled_bytes <"$SCRATCH/bytes"
+    bytes_seen=$((bytes_seen + journalled_bytes))
 }
 
 # What was reported durable before the cut is in the journal; or the journal is gone, because all of it is in the target.
 reports_true() {
     local durable
     durable=$(powercut_last_mark "$POWERCUT_RECORD" "durable ")
-    if [ ! -e "$JOURNAL" ] && [ -e "$TARGET" ] && cmp -s source "$TARGET"; then
+    if [ ! -e "$JOURNAL" ] && [ -e "$TARGET" ] && "$TOOLS/same" source "$TARGET" >"$SCRATCH/differ"; then
         return 0
     fi
     if [ "$POWERCUT_RECORD" -ge "$record_done" ]; then
@@ -93,7 +84,7 @@ reports_true() {
 resume_ends_equal() {
     local kept
     copied --chunk-size=256K --sync-every=4M source "$TARGET" || return 3
-    cmp source "$TARGET" || return 3
+    "$TOOLS/same" source "$TARGET" || return 3
     [ ! -e "$JOURNAL" ] || { echo "the journal is still there"; return 3; }
     [ "$journalled_bytes" = 0 ] && return 0
     kept=$(receipt .bytes_kept)

@@ -90,7 +90,7 @@ powercut_mark() {
 # The log has seen all: replayed to its end it is the disk, byte for byte.
 powercut_log_whole() {
     "$POWERCUT_TOOLS/replay" build "$POWERCUT_LOG" end all 0 "$POWERCUT_IMAGE" &&
-        cmp "$POWERCUT_IMAGE" "$POWERCUT_DIR/backing" && rm "$POWERCUT_IMAGE"
+        cmp "$POWERCUT_IMAGE" "$POWERCUT_DIR/backing"
 }
 
 powercut_mib() {
@@ -128,7 +128,7 @@ powercut_cut() {
 }
 
 powercut_uncut() {
-    powercut_unmount "$POWERCUT_MOUNT" && powercut_loop_detach && rm -f "$POWERCUT_IMAGE"
+    powercut_unmount "$POWERCUT_MOUNT" && powercut_loop_detach
 }
 
 powercut_each() {
@@ -154,14 +154,7 @@ powercut_each() {
 }
 
 powercut_last_mark() {
-    "$POWERCUT_TOOLS/replay" list "$POWERCUT_LOG" | awk -v end="$1" -v prefix="$2" '
-        $1 + 0 >= end + 0 { exit }
-        $2 == "mark" {
-            name = $0
-            sub(/^[0-9]+ mark /, "", name)
-            if (index(name, prefix) == 1) last = substr(name, length(prefix) + 1)
-        }
-        END { print last }'
+    "$POWERCUT_TOOLS/replay" last "$POWERCUT_LOG" "$1" "$2"
 }
 
 # --- undoing ----------------------------------------------------------------------------------------------------------
@@ -177,8 +170,14 @@ powercut_retry() {
     "$@"
 }
 
+powercut_mounted() {
+    local mounts
+    IFS= read -r -d '' mounts </proc/self/mounts || :
+    [[ $mounts == *" $1 "* ]]
+}
+
 powercut_unmount() {
-    ! mountpoint -q "$1" || powercut_retry umount "$1" && return 0
+    ! powercut_mounted "$1" || powercut_retry umount "$1" && return 0
     echo "powercut: who has something of $1:"
     find /proc/[0-9]*/cwd /proc/[0-9]*/root /proc/[0-9]*/fd -lname "$1*" -printf '%p %l\n' 2>/dev/null
     return 1
@@ -216,7 +215,9 @@ powercut_loop_detach() {
 }
 
 powercut_loop_ours() {
-    [[ $(losetup -n -O BACK-FILE "$POWERCUT_LOOP" 2>/dev/null) == "$POWERCUT_DIR"/* ]]
+    local file=
+    { IFS= read -r file <"/sys/block/${POWERCUT_LOOP#/dev/}/loop/backing_file"; } 2>/dev/null || :
+    [[ $file == "$POWERCUT_DIR"/* ]]
 }
 
 powercut_loop_gone() {

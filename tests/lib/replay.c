@@ -5,6 +5,8 @@
  * name replay record LOG MARK                       the number of the first record after the mark
  * MARK replay points LOG FROM TO COUNT SEED         COUNT seeded cuts: "RECORD MODE SEED" a line
  *   replay points LOG FROM TO flushes SEED       a cut right before and right after every flush
+ *   replay last LOG RECORD PREFIX                 the rest of the last mark before RECORD that
+ *                                                 begins with PREFIX; nothing: there is none
  *   replay build LOG RECORD MODE SEED IMAGE [KEEP_OFFSET]
  *
  * A cut at RECORD, a number or `end`: the records before it happened. What the last flush among
@@ -100,6 +102,9 @@ static struct log log_open(const char *path)
 {
     struct log log = {.file = fopen(path, "rbe")};
     struct blocklog_header header;
+    if (log.file != NULL)
+        setvbuf(log.file, NULL, _IONBF,
+                0); /* from one record to the next, and not what is between */
     if (log.file == NULL || fread(&header, sizeof(header), 1, log.file) != 1 ||
         header.magic != BLOCKLOG_MAGIC)
         die("%s: not a block log", path);
@@ -170,6 +175,20 @@ static uint64_t mark_find(const struct log *log, const char *wanted)
             return i + 1;
     }
     die("no mark named %s", wanted);
+}
+
+static void last_mark(const struct log *log, uint64_t end, const char *prefix)
+{
+    char name[BLOCKLOG_MARK_BYTES_MAX + 1];
+    for (uint64_t i = end < log->count ? end : log->count; i > 0; i--) {
+        if (log->entries[i - 1].record.kind != BLOCKLOG_MARK)
+            continue;
+        mark_name(log, &log->entries[i - 1], name);
+        if (strncmp(name, prefix, strlen(prefix)) == 0) {
+            puts(name + strlen(prefix));
+            return;
+        }
+    }
 }
 
 static const char *mode_random(uint64_t *random_state)
@@ -279,13 +298,36 @@ static uint64_t torn_record(const struct log *log, const struct cut *cut, uint64
     return UINT64_MAX;
 }
 
+/*
+ * Zeros, and so big. What an image of the same size has of memory it keeps, with zeros in it: new
+ * pages are what takes the time.
+ */
+static int image_empty(const struct log *log, const char *image)
+{
+    static const char zeros[1 << 16];
+    int image_fd = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    off_t end = image_fd < 0 ? -1 : lseek(image_fd, 0, SEEK_END);
+    bool emptied = end >= 0 && ((uint64_t)end == log->disk_bytes || ftruncate(image_fd, 0) == 0) &&
+                   ftruncate(image_fd, (off_t)log->disk_bytes) == 0;
+    for (off_t at = 0; emptied && (at = lseek(image_fd, at, SEEK_DATA)) >= 0;) {
+        off_t hole = lseek(image_fd, at, SEEK_HOLE);
+        for (; at < hole; at += (off_t)sizeof(zeros)) {
+            off_t rest = hole - at;
+            image_write(image_fd, zeros, rest < (off_t)sizeof(zeros) ? (size_t)rest : sizeof(zeros),
+                        (uint64_t)at);
+        }
+        at = hole;
+    }
+    if (!emptied || errno != ENXIO)
+        die("%s: %s", image, strerror(errno));
+    return image_fd;
+}
+
 static void build(const struct log *log, struct cut *cut, const char *image)
 {
     if (cut->record > log->count)
         die("the log has %" PRIu64 " records", log->count);
-    int image_fd = open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (image_fd < 0 || ftruncate(image_fd, (off_t)log->disk_bytes) != 0)
-        die("%s: %s", image, strerror(errno));
+    int image_fd = image_empty(log, image);
     uint64_t promised = promised_end(log, cut->record);
     uint64_t torn = torn_record(log, cut, promised);
     for (uint64_t i = 0; i < cut->record; i++) {
@@ -343,6 +385,9 @@ int main(int count, char **arguments)
     } else if (strcmp(verb, "record") == 0 && count == 4) {
         struct log log = log_open(arguments[2]);
         printf("%" PRIu64 "\n", mark_find(&log, arguments[3]));
+    } else if (strcmp(verb, "last") == 0 && count == 5) {
+        struct log log = log_open(arguments[2]);
+        last_mark(&log, number(arguments[3]), arguments[4]);
     } else if (strcmp(verb, "points") == 0 && count == 7) {
         struct log log = log_open(arguments[2]);
         points(&log, arguments + 3);
@@ -351,7 +396,8 @@ int main(int count, char **arguments)
         struct cut cut = cut_parse(&log, arguments + 3, count == 8);
         build(&log, &cut, arguments[6]);
     } else {
-        fputs("usage: replay list LOG | record LOG MARK | points LOG FROM TO COUNT|flushes SEED |\n"
+        fputs("usage: replay list LOG | record LOG MARK | last LOG RECORD PREFIX |\n"
+              "       points LOG FROM TO COUNT|flushes SEED |\n"
               "       build LOG RECORD MODE SEED IMAGE [KEEP_OFFSET]\n",
               stderr);
         return 2;

@@ -26,15 +26,13 @@ journal_figure() {
     "$HAUL" journal --json "$2" | jq -r "select(.event == \"journal\") | $1"
 }
 
-# A chunk may be listed twice, for one that was repaired: the later entry holds.
 journal_true() {
     "$HAUL" journal --json "$1" >"$SCRATCH/journal.json" || { echo "haul journal: $?"; return 1; }
-    jq -r 'select(.event == "chunk") | "\(.offset) \(.length) \(.digest)"' "$SCRATCH/journal.json" |
-        tac | sort -n -u -s -k 1,1 >"$SCRATCH/chunks"
-    journalled_bytes=$(awk '{ sum += $2 } END { printf "%.0f", sum }' "$SCRATCH/chunks")
-    [ ! -s "$SCRATCH/chunks" ] || "$TOOLS/digests" "$2" <"$SCRATCH/chunks" >/dev/null 2>"$SCRATCH/digests" && return
-    echo "in the journal and not in the target: $(head -n 1 "$SCRATCH/digests")"
-    return 1
+    "$TOOLS/digests" --journal "$2" <"$SCRATCH/journal.json" >"$SCRATCH/bytes" 2>"$SCRATCH/digests" || {
+        echo "in the journal and not in the target: $(head -n 1 "$SCRATCH/digests")"
+        return 1
+    }
+    read -r journalled_bytes <"$SCRATCH/bytes"
 }
 
 # Without bats' descriptor 3, for which bats would wait.
