@@ -26,8 +26,8 @@ static const struct exit_row table[] = {
     {40, ERROR_MISMATCH, "verification found other bytes"},
     {41, ERROR_CHANGED, "the source changed while it was copied"},
     {42, ERROR_CACHE, "the cache budget would have been exceeded (--strict), or was (prove)"},
-    {43, ERROR_BUSY, "another transfer is writing this target"},
-    {127, ERROR_NOT_FOUND, "there is no haul on the other side"},
+    {43, ERROR_BUSY, "another transfer is writing this target, or the device is in use"},
+    {127, ERROR_NOT_FOUND, "there is no haul on the other side; --bootstrap brings one along"},
 };
 
 int exit_code(enum error_class class)

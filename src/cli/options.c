@@ -10,6 +10,7 @@
 #include "haul/base/pack.h"
 #include "haul/base/text.h"
 #include "haul/cli/elsewhere.h"
+#include "haul/cli/exit.h"
 #include "haul/copy/lane.h"
 #include "haul/wire/wire.h"
 
@@ -209,11 +210,10 @@ static const struct option_row table[] = {
          "share the source's blocks, here: auto, always, never (the default)"),
     FLAG("write-devices", 0, wish.file.write_devices, "TARGET may be a block device"),
 
-    ARCHIVE("archive", 'a', "the same as -rlptgoD; owner and group only as root"),
     FLAG("recursive", 'r', wish.tour.recursive, "copy folders, with all that is in them"),
     FLAG("links", 'l', wish.tour.links, "copy symbolic links as what they are"),
     FLAG("devices", 0, wish.tour.devices, "make devices in a tree anew, as root"),
-    FLAG("specials", 0, wish.tour.specials, "the same of fifos and sockets"),
+    FLAG("specials", 0, wish.tour.specials, "make fifos and sockets in a tree anew"),
     NODES(NULL, 'D', true, "the same as --devices --specials"),
     FLAG("hard-links", 'H', wish.tour.hard_links, "keep hard links among what is copied"),
     FLAG("one-file-system", 'x', wish.tour.one_filesystem, "leave out what is mounted in a tree"),
@@ -223,11 +223,14 @@ static const struct option_row table[] = {
     VALUE(NUMBER, "max-delete", "N", AT(wish.tour.max_delete), AT(wish.tour.max_delete_set),
           "remove no more than N names; where more would go: exit 25"),
     FLAG("ignore-errors", 0, wish.tour.ignore_errors, "--delete also after an error of the source"),
-    FLAG("delete-excluded", 0, wish.tour.delete_excluded, "and what filter rules leave out"),
+    FLAG("delete-excluded", 0, wish.tour.delete_excluded,
+         "--delete, and what filter rules leave out"),
     FLAG("force", 0, wish.tour.force, "a folder in the way of something else goes"),
     FLAG("remove-source-files", 0, wish.tour.remove_source,
          "remove from the source each file that is durable now"),
     FLAG("mkpath", 0, wish.tour.mkpath, "make all folders on the way to TARGET"),
+
+    ARCHIVE("archive", 'a', "the same as -rlptgoD; owner and group only as root"),
     ATTRIBUTE("perms", 'p', MODE, ASKED, "keep permissions, or exit 23; also set-id bits"),
     ATTRIBUTE("times", 't', TIMES, ASKED, "keep the modification time, or exit 23"),
     ATTRIBUTE("owner", 'o', OWNER, ASKED, "keep the owner, or exit 23; but see --ssh-option"),
@@ -256,7 +259,21 @@ static const struct option_row table[] = {
     FLAG("itemize-changes", 0, itemize, "a line for each file that differs, as rsync -i"),
     FLAG("stats", 0, stats, "print the whole receipt"),
     FLAG("json", 0, json, "progress and receipt as JSON, one event a line"),
+};
 
+/* The parts of the table, by their first options, as haul(1) calls them. */
+static const struct {
+    const char *first, *title;
+} sections[] = {
+    {"help", "General"},
+    {"ignore-times", "What is compared"},
+    {"inplace", "Going on after an interruption"},
+    {"cache", "Cache, memory and speed"},
+    {"rsh", "Other machines"},
+    {"range", "The target"},
+    {"recursive", "Trees"},
+    {"archive", "Owner, group, permissions, time"},
+    {"progress", "What is printed"},
 };
 
 const struct option_row *options_table(uint32_t *rows_count)
@@ -1006,26 +1023,39 @@ void options_close(struct options *options)
 
 void options_help(FILE *out)
 {
-    fputs("usage: haul [OPTIONS] SOURCE... TARGET\n"
-          "       haul verify [OPTIONS] SOURCE TARGET\n"
-          "       haul verify --manifest=FILE TARGET\n"
-          "       haul journal [-v] FILE\n"
-          "       haul doctor [PATH|HOST:]...\n"
-          "       haul prove [OPTIONS] SOURCE... TARGET\n"
-          "       haul plan [OPTIONS] SOURCE TARGET >PLAN\n"
-          "       haul run [OPTIONS] PLAN --unit=N\n"
-          "       haul finish [OPTIONS] PLAN\n"
-          "Copies very large files without building up page cache, here and to and from other\n"
-          "machines: [user@]host:PATH, ssh://[user@]host[:port]/PATH; from and to a pipe: -.\n\n",
-          out);
-    for (size_t i = 0; i < COUNT_OF(table); i++) {
+    fputs(
+        "usage: haul [OPTIONS] SOURCE... TARGET\n"
+        "       haul verify [OPTIONS] SOURCE TARGET\n"
+        "       haul verify --manifest=FILE TARGET\n"
+        "       haul journal [-v] FILE\n"
+        "       haul doctor [PATH|HOST:]...\n"
+        "       haul prove [OPTIONS] SOURCE... TARGET\n"
+        "       haul plan [OPTIONS] SOURCE TARGET >PLAN\n"
+        "       haul run [OPTIONS] PLAN --unit=N\n"
+        "       haul finish [OPTIONS] PLAN\n\n"
+        "Copies very large files without building up page cache, here and to and from other\n"
+        "machines: [user@]host:PATH, ssh://[user@]host[:port]/PATH; from and to a pipe: -.\n\n"
+        "  haul -P disk.img /mnt/backup/          here, with progress\n"
+        "  haul -P disk.img me@store:backup/      by ssh; --bootstrap: haul need not be there\n\n"
+        "Interrupted? The same command goes on. Exit code 0: the target is on the medium, or was\n"
+        "up to date. The receipt (--stats: all of it) says what is left in the page cache.\n",
+        out);
+    for (size_t i = 0, section = 0; i < COUNT_OF(table); i++) {
         const struct option_row *row = &table[i];
         char left[48];
         const char letter[5] = {'-', row->letter, row->name ? ',' : '\0', ' ', '\0'};
+        if (section < COUNT_OF(sections) && row->name &&
+            strcmp(row->name, sections[section].first) == 0)
+            fprintf(out, "\n%s:\n", sections[section++].title);
         snprintf(left, sizeof(left), "%s%s%s%s%s", row->letter ? letter : "    ",
                  row->name ? "--" : "", row->name ? row->name : "", row->argument ? "=" : "",
                  row->argument ? row->argument : "");
         fprintf(out, "  %-26s  %s\n", left, row->help);
     }
+    fputs("\nExit codes:\n", out);
+    uint32_t codes_count;
+    const struct exit_row *codes = exit_table(&codes_count);
+    for (uint32_t i = 0; i < codes_count; i++)
+        fprintf(out, "  %3d  %s\n", codes[i].code, codes[i].text);
     fputs("\nSizes: K and KiB are 1024, KB is 1000. The whole story: man haul\n", out);
 }

@@ -522,6 +522,39 @@ static void options_help_lists_what_exists_and_nothing_else(void **state)
     }
 }
 
+/* The help's headings are those of the manual page, in its order, and its codes are there. */
+static void options_help_has_the_sections_of_the_man_page(void **state)
+{
+    (void)state;
+    AUTO_FREE char *page = read_all(fopen("man/haul.1", "r"));
+    FILE *out = tmpfile();
+    options_help(out);
+    rewind(out);
+    char line[256], heading[256];
+    uint32_t headings_count = 0;
+    const char *before = page;
+    while (fgets(line, sizeof(line), out) && strcmp(line, "Exit codes:\n") != 0) {
+        size_t length = strlen(line);
+        if (line[0] == ' ' || length < 2 || line[length - 2] != ':')
+            continue;
+        snprintf(heading, sizeof(heading), "\n.Ss %.*s\n", (int)length - 2, line);
+        before = strstr(before, heading);
+        if (!before)
+            print_error("man/haul.1 lacks, or has before another: %s", line);
+        assert_non_null(before);
+        headings_count++;
+    }
+    assert_int_equal(headings_count, 9);
+    uint32_t codes_count;
+    const struct exit_row *codes = exit_table(&codes_count);
+    for (uint32_t i = 0; i < codes_count; i++) {
+        assert_non_null(fgets(line, sizeof(line), out));
+        assert_int_equal(strtol(line, NULL, 10), codes[i].code);
+        assert_non_null(strstr(line, codes[i].text));
+    }
+    fclose(out);
+}
+
 /* In mdoc an option is ".It Fl v , Fl -verbose" or ".It Fl -memory Ns ...". tests/lib/check runs
  * every test in the project's root. */
 static void options_table_is_the_one_of_the_man_page(void **state)
@@ -606,6 +639,7 @@ int main(void)
         cmocka_unit_test(options_quiet_leaves_only_errors),
         cmocka_unit_test(options_table_has_no_name_twice),
         cmocka_unit_test(options_help_lists_what_exists_and_nothing_else),
+        cmocka_unit_test(options_help_has_the_sections_of_the_man_page),
         cmocka_unit_test(options_table_is_the_one_of_the_man_page),
         cmocka_unit_test(exit_table_covers_every_class_and_is_in_the_man_page),
         cmocka_unit_test(exit_codes_are_those_of_rsync_and_ours),
