@@ -378,6 +378,13 @@ static void print_sum(FILE *out, const struct receipt *sum, const struct receipt
     fputs(", ", out);
     print_durable(out, &worked);
     fputs("\n", out);
+    if (full && sum->source.policy != POLICY_AUTO && sum->target.policy != POLICY_AUTO) {
+        fputs("cache     source: ", out);
+        print_left(out, &sum->source);
+        fputs("; target: ", out);
+        print_left(out, &sum->target);
+        fputs("\n", out);
+    }
     if (full || sum->kernel.emptied_count > 0)
         print_kernel(out, sum);
 }

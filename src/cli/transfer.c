@@ -606,15 +606,9 @@ static void copy_all(void *argument)
 {
     struct transfer *transfer = argument;
     ERROR_UNSET(err);
-    if (open_all(transfer, &err) < 0) {
-        fail(transfer, &err);
-        return;
-    }
-    if (transfer->units && units_begin(transfer->units, transfer->copy, &err) < 0) {
-        fail(transfer, &err);
-        return;
-    }
-    if (!leaves_open(transfer, &err)) {
+    if (open_all(transfer, &err) < 0 ||
+        (transfer->units && units_begin(transfer->units, transfer->copy, &err) < 0) ||
+        !leaves_open(transfer, &err)) {
         fail(transfer, &err);
         return;
     }
@@ -732,10 +726,8 @@ static void print_end(struct transfer *transfer, int code)
     const struct options *options = transfer->options;
     struct receipt *sum = &transfer->sum;
     bool failed = transfer->tally.failed_count > 0;
-    if (!single(transfer)) {
-        if (transfer->copy)
-            name_sides(transfer);
-    }
+    if (!single(transfer) && transfer->copy)
+        name_sides(transfer);
     /* In words the failures of several have been told, and the sum is of the rest. */
     bool begun = single(transfer) && sum->outcome.kind != OUTCOME_NONE;
     if (failed && !begun && (single(transfer) || options->json))

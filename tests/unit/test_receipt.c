@@ -263,6 +263,26 @@ static void receipt_words_sum_tells_of_how_many_something_was_lost(void **state)
                              "not kept: owner of 3, permissions of 14000\n");
 }
 
+static void receipt_words_sum_tells_what_all_files_left_in_the_cache(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    receipt.files = 3;
+    receipt.source.resident_before_bytes = receipt.source.resident_after_bytes = 8 * MIB;
+    receipt.target.resident_before_bytes = MIB;
+    receipt.target.resident_after_bytes = 3 * MIB;
+    FILE *stream = fmemopen(out, sizeof(out), "w");
+    receipt_words_sum(stream, &receipt, &(struct receipt_tally){.failed_count = 0}, true);
+    fclose(stream);
+    assert_says(out, "\ncache     source: nothing left; target: 2.00 MiB left\n");
+    receipt.target.resident_after_bytes = NUM_UNKNOWN;
+    stream = fmemopen(out, sizeof(out), "w");
+    receipt_words_sum(stream, &receipt, &(struct receipt_tally){.failed_count = 0}, true);
+    fclose(stream);
+    assert_says(out, "; target: what is left is unknown\n");
+}
+
 static void receipt_words_sum_files_that_were_up_to_date_are_no_speed(void **state)
 {
     (void)state;
@@ -356,6 +376,7 @@ int main(void)
         cmocka_unit_test(receipt_words_sum_counts_failures),
         cmocka_unit_test(receipt_words_tell_what_names_cost_where_it_matters),
         cmocka_unit_test(receipt_words_sum_tells_of_how_many_something_was_lost),
+        cmocka_unit_test(receipt_words_sum_tells_what_all_files_left_in_the_cache),
         cmocka_unit_test(receipt_words_sum_files_that_were_up_to_date_are_no_speed),
         cmocka_unit_test(receipt_words_other_machine_has_its_own_figures),
         cmocka_unit_test(receipt_json_other_machine_is_named),
