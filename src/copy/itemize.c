@@ -1,6 +1,8 @@
 /* itemize.c - rsync's letters for what differs. */
 #include "haul/copy/itemize.h"
 
+#include "haul/disk/evidence.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -35,9 +37,7 @@ void itemize(char out[ITEMIZE_BYTES], const struct itemize *about)
     bool moves = about->update != '.';
     bool regular = source->kind == FILE_REGULAR;
     bool size = regular && source->size_bytes != target->size_bytes;
-    bool times =
-        wish[ATTRIBUTE_TIMES] != ATTRIBUTE_LEAVE &&
-        (source->mtime_seconds != target->mtime_seconds || source->mtime_ns != target->mtime_ns);
+    bool times = wish[ATTRIBUTE_TIMES] != ATTRIBUTE_LEAVE && !evidence_same_time(source, target);
     bool mode = wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE && source->kind != FILE_LINK &&
                 source->mode != target->mode;
     bool owner = wish[ATTRIBUTE_OWNER] != ATTRIBUTE_LEAVE && differs(about, OWNERS_USER);

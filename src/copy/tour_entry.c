@@ -9,6 +9,7 @@
 #include "haul/base/text.h"
 #include "haul/copy/choice.h"
 #include "haul/copy/itemize.h"
+#include "haul/disk/evidence.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -188,9 +189,7 @@ static bool task_differs(const struct tour *tour, const struct tour_task *task)
            (wish[ATTRIBUTE_OWNER] != ATTRIBUTE_LEAVE && source->uid != before->uid) ||
            (wish[ATTRIBUTE_GROUP] != ATTRIBUTE_LEAVE && source->gid != before->gid) ||
            (wish[ATTRIBUTE_MODE] != ATTRIBUTE_LEAVE && !link && source->mode != before->mode) ||
-           (wish[ATTRIBUTE_TIMES] != ATTRIBUTE_LEAVE &&
-            (source->mtime_seconds != before->mtime_seconds ||
-             source->mtime_ns != before->mtime_ns));
+           (wish[ATTRIBUTE_TIMES] != ATTRIBUTE_LEAVE && !evidence_same_time(source, before));
 }
 
 /* It is there. A folder gets the rest when all in it is done, another name of a file has it. */
@@ -290,18 +289,26 @@ static void task_start_now(struct tour *tour, struct tour_task *task)
         task_call(tour, task, STEP_LOOKING, SIDE_TARGET, SIDE_DESCRIBE);
 }
 
-/* Where no more links to it can be made it is copied once more, as cp does it. */
-static bool task_cannot_link(const struct tour_task *task, int result)
+/* Where no more links to it can be made it is copied once more, as cp does it. That is not what was
+ * asked for, which is told of the first one, and with -v of each. */
+static bool task_cannot_link(struct tour *tour, const struct tour_task *task, int result)
 {
-    return task->hard &&
-           (result == -EMLINK || result == -EXDEV || result == -EPERM || result == -EOPNOTSUPP);
+    if (!task->hard ||
+        (result != -EMLINK && result != -EXDEV && result != -EPERM && result != -EOPNOTSUPP))
+        return false;
+    AUTO_FREE char *shown = text_join_path(tour->start.roots[SIDE_TARGET].path, task->path);
+    log_line(tour->links->apart ? LOG_VERBOSE : LOG_ERROR,
+             "%s: hard link to %s not kept, which was asked for: %s", shown ? shown : task->path,
+             task->link->path, strerror(-result));
+    tour->links->apart = tour->outcome.lacking = true;
+    return true;
 }
 
 static void task_make_returned(struct tour *tour, struct tour_task *task)
 {
     const struct life *life = &task->life;
     bool clears = life->job.wish.replace_folders && !tour->dry;
-    if (task_cannot_link(task, life->result)) {
+    if (task_cannot_link(tour, task, life->result)) {
         task->hard = false;
         task_start_now(tour, task);
     } else if (life->result == -ENOTEMPTY && clears) {
@@ -389,7 +396,7 @@ static void task_go(struct tour *tour, struct tour_task *task)
         return;
     }
     task->early = task->folder && task->folder->state == FOLDER_COMING;
-    if (task_claim(tour, task))
+    if (!task_is_beside(tour, task) && task_claim(tour, task))
         task_start_now(tour, task);
 }
 
@@ -425,7 +432,9 @@ static bool task_was_early(struct tour *tour, struct tour_task *task)
 {
     const struct life *life = &task->life;
     bool good = task->step == STEP_COPYING ? outcome_good(&life->outcome) : life->result == 0;
-    if (!task->early || task->step == STEP_YIELDING || task->step == STEP_SPELLING)
+    bool asks =
+        task->step == STEP_YIELDING || task->step == STEP_SPELLING || task->step == STEP_OWNING;
+    if (!task->early || asks)
         return false;
     task->early = false;
     if (good || tour->stopped)
@@ -483,7 +492,8 @@ void task_returned(struct tour *tour, struct tour_task *task)
         folder_finished(tour, task);
         break;
     case STEP_YIELDING:
-        if (!task_yields(tour, task))
+    case STEP_OWNING:
+        if (task->step == STEP_OWNING ? task_owned(tour, task) : !task_yields(tour, task))
             task_go(tour, task);
         break;
     case STEP_SPELLING:
@@ -545,6 +555,11 @@ void task_restart(struct tour *tour, struct tour_task *task)
         free(task->gone);
         task->gone = NULL;
         task_start_now(tour, task);
+        break;
+    case STEP_OWNING:
+        free(task->gone);
+        task->gone = NULL;
+        task_go(tour, task);
         break;
     case STEP_LEAVING:
         task_call(tour, task, STEP_LEAVING, SIDE_SOURCE, SIDE_REMOVE);

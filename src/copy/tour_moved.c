@@ -85,6 +85,35 @@ static const struct tour_source *other_source(const struct tour *tour, struct to
     return NULL;
 }
 
+enum sources_asked task_ask_sources(struct tour *tour, struct tour_task *task, enum tour_step step)
+{
+    const struct tour_start *start = &tour->start;
+    const struct job_root *root = task->spellings == 0 ? &start->roots[SIDE_SOURCE] : NULL;
+    while (!root && task->spellings <= start->sources_count) {
+        const struct tour_source *source = &start->sources[task->spellings++ - 1];
+        bool brings = source->root.number != start->roots[SIDE_SOURCE].number &&
+                      source_brings(source, task->gone);
+        if (brings && source->root.number == 0 && strcmp(source->name, task->gone) == 0)
+            return SOURCES_NAMED;
+        root = brings && source->root.number > 0 ? &source->root : NULL;
+    }
+    if (!root)
+        return SOURCES_HAVE_IT_NOT;
+    task->spellings += task->spellings == 0;
+    task->call = (struct life_call){.bytes = NULL};
+    task_call(tour, task, step, SIDE_SOURCE, SIDE_DESCRIBE);
+    task->life.job.roots[SIDE_SOURCE] = *root;
+    return SOURCES_ASKED;
+}
+
+bool task_source_has_it(const struct tour *tour, const struct tour_task *task)
+{
+    const struct life *life = &task->life;
+    enum file_kind kind = life->result == 0 ? life->job.facts[SIDE_SOURCE].kind : FILE_NONE;
+    return kind != FILE_NONE &&
+           !rules_hide(tour->wish->tour.rules, task->gone, kind == FILE_FOLDER);
+}
+
 /* The folders on the way first: none of them may go either. */
 static int moved_note(const struct tour *tour, const struct tour_task *task, struct error *err)
 {

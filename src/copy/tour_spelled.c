@@ -72,28 +72,17 @@ static bool spelled_take(struct tour *tour, struct tour_task *task)
     return false;
 }
 
-/* The source's own root first, then the others that bring something there. */
 static bool spelled_ask(struct tour *tour, struct tour_task *task)
 {
-    const struct tour_start *start = &tour->start;
-    const struct job_root *root = task->spellings == 0 ? &start->roots[SIDE_SOURCE] : NULL;
-    while (!root && task->spellings <= start->sources_count) {
-        const struct tour_source *source = &start->sources[task->spellings++ - 1];
-        bool brings = source->root.number != start->roots[SIDE_SOURCE].number &&
-                      source_brings(source, task->gone);
-        if (brings && source->root.number == 0 && strcmp(source->name, task->gone) == 0) {
-            spelled_refuse(tour, task, "another source");
-            return false;
-        }
-        root = brings && source->root.number > 0 ? &source->root : NULL;
-    }
-    if (!root)
+    switch (task_ask_sources(tour, task, STEP_SPELLING)) {
+    case SOURCES_NAMED:
+        spelled_refuse(tour, task, "another source");
+        return false;
+    case SOURCES_HAVE_IT_NOT:
         return spelled_take(tour, task);
-    task->spellings += task->spellings == 0;
-    task->call = (struct life_call){.bytes = NULL};
-    task_call(tour, task, STEP_SPELLING, SIDE_SOURCE, SIDE_DESCRIBE);
-    task->life.job.roots[SIDE_SOURCE] = *root;
-    return false;
+    default:
+        return false;
+    }
 }
 
 bool task_is_spelled_otherwise(const struct tour_task *task)

@@ -70,6 +70,7 @@ struct tour_links {
     uint32_t next;         /* the bucket to be spilled next */
     struct spill *spill;   /* NULL: none was needed yet, or ... */
     bool spill_impossible; /* ... none can be made or filled, and that was said */
+    bool apart;            /* some are files of their own at the target, and that was said */
 };
 
 /* What the source calls a user or a group. */
@@ -96,6 +97,7 @@ enum tour_step {
     STEP_FINISHING, /* a folder gets its attributes */
     STEP_YIELDING,  /* has another source this name, too, and counts? */
     STEP_SPELLING,  /* has a source the name that the target has it by? */
+    STEP_OWNING,    /* has a source the file that haul would have this name for? */
     STEP_SETTLING,  /* --remove-source-files: what it is at the target becomes durable ... */
     STEP_LEAVING,   /* ... and the source goes */
     STEP_TELLING,   /* an event waits to be taken */
@@ -140,15 +142,16 @@ struct tour_task {
     bool early;                 /* its folder was COMING as it began ... */
     bool late;                  /* ... and it has failed so: now that has to be MADE */
     bool ahead;                 /* its folder does not wait for it: folder_send_ahead() */
+    bool alone;                 /* no source has the file that haul would have this name for */
     struct tour_removal *removal;
     char *path, *link_text; /* owned */
-    char *gone;             /* owned: what is being removed; SPELLING: asked for */
+    char *gone;             /* owned: what is being removed; SPELLING, OWNING: asked for */
     struct facts facts;     /* the source's */
     struct facts before;    /* the target's */
     enum job_made made;
     bool attributes;    /* all that was another one */
     uint32_t asked;     /* of all sources, whether they bring it, too */
-    uint32_t spellings; /* SPELLING: the same, of the target's name for it */
+    uint32_t spellings; /* SPELLING, OWNING: the same, of that name */
     bool spelled;       /* no source has that: what is there is this one's */
     enum tour_event_kind event;
     enum file_kind gone_kind;
@@ -353,6 +356,23 @@ bool moved_holds(const struct tour *tour, const char *path);
 bool task_claim(struct tour *tour, struct tour_task *task);
 /* Which has it, so this one stays; or that is not known, and it has failed. false: go on. */
 bool task_yields(struct tour *tour, struct tour_task *task);
+
+/* Have they task->gone? Its own root is asked first, then the others that bring something there. */
+enum sources_asked {
+    SOURCES_ASKED,       /* the next one is */
+    SOURCES_NAMED,       /* one is just that, on the command line */
+    SOURCES_HAVE_IT_NOT, /* all were */
+};
+enum sources_asked task_ask_sources(struct tour *tour, struct tour_task *task, enum tour_step step);
+/* The answer, where it is no failure. What rules leave out is not brought. */
+bool task_source_has_it(const struct tour *tour, const struct tour_task *task);
+
+/* tour_beside.c: names that haul gives to what it keeps beside a file */
+
+/* Is it such a name? Then it has failed, or the sources are asked for that file. */
+bool task_is_beside(struct tour *tour, struct tour_task *task);
+/* An answer. true: no source has it, so it goes on. */
+bool task_owned(struct tour *tour, struct tour_task *task);
 
 /* tour_spelled.c: folders that take several names for one */
 

@@ -25,7 +25,7 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->path = path;
     task->own = NULL;
     task->link = NULL;
-    task->leads = task->hard = task->early = task->late = task->ahead = false;
+    task->leads = task->hard = task->early = task->late = task->ahead = task->alone = false;
     task->removal = NULL;
     task->link_text = task->gone = NULL;
     task->before = (struct facts){.kind = FILE_NONE};

@@ -118,10 +118,10 @@ static bool has_prefix(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-/* As with rsync -X. */
+/* As with rsync -X. XFS shows its access control lists once more, by names of its own. */
 static bool name_is_sent(const char *name)
 {
-    return !has_prefix(name, "system.");
+    return !has_prefix(name, "system.") && !has_prefix(name, "trusted.SGI_ACL_");
 }
 
 static bool name_is_set(const struct details *wanted, const char *name)

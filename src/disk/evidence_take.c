@@ -171,6 +171,15 @@ static uint64_t change_time(const struct facts *facts)
     return seconds + facts->ctime_ns;
 }
 
+/* Inodes of 128 bytes, as ext3 makes them, have room for whole seconds only, and none for the time
+ * of birth (fs/ext4/ext4.h: EXT4_FITS_IN_INODE). 0: nobody tells. */
+static uint32_t granularity_of(const struct filesystem_rule *rule, bool born)
+{
+    if (rule && rule->type == EXT_TYPE && !born)
+        return NS_SECOND;
+    return rule ? rule->granularity_ns : 0;
+}
+
 /* What its times prove, on a file system of this type. */
 static void take_times(struct facts *facts, uint32_t type, bool born)
 {
@@ -182,12 +191,8 @@ static void take_times(struct facts *facts, uint32_t type, bool born)
         facts->ctime_seconds == facts->mtime_seconds && facts->ctime_ns == facts->mtime_ns;
     /* Some FUSE servers give the modification time for both (sshfs, exfat-fuse). */
     bool unsure = type == FUSE_TYPE && same_stamp;
-    evidence->granularity_ns = rule ? rule->granularity_ns : 0;
+    evidence->granularity_ns = granularity_of(rule, born);
     evidence->keeps_change = rule ? rule->keeps_change : !unsure;
-    /* Inodes of 128 bytes, as ext3 makes them, have room for whole seconds only, and none for the
-     * time of birth (fs/ext4/ext4.h: EXT4_FITS_IN_INODE). */
-    if (rule && rule->type == EXT_TYPE && !born)
-        evidence->granularity_ns = NS_SECOND;
     evidence->change = evidence->keeps_change ? change_time(facts) : 0;
     evidence->grade = evidence->keeps_change ? EVIDENCE_STRONG : EVIDENCE_WEAK;
     if (type == FUSE_TYPE && facts->size_bytes == 0)
@@ -361,6 +366,18 @@ void evidence_take_place(struct facts *facts, const struct stat *st)
     take_moment(&facts->evidence);
     facts->evidence.medium_device = st->st_dev;
     facts->evidence.medium_inode = st->st_ino;
+}
+
+void evidence_take_coarseness(struct facts *facts, int fd)
+{
+    uint8_t birth[EVIDENCE_BIRTH_BYTES];
+    facts->evidence.granularity_ns = 1;
+    if (facts->mtime_ns % NS_NTFS != 0)
+        return;
+    const struct filesystem_rule *rule = rule_of((uint32_t)filesystem_type(fd));
+    bool born =
+        !rule || rule->type != EXT_TYPE || facts->ctime_ns != 0 || evidence_birth(fd, birth);
+    facts->evidence.granularity_ns = granularity_of(rule, born);
 }
 
 void evidence_take_open(struct facts *facts, int fd, const struct stat *st, uint64_t filesystem)

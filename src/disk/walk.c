@@ -104,7 +104,7 @@ static int window_read(struct walk *walk)
         return listing_seek(&walk->listing, fd, top->cookie);
     top->ended = true;
     top->complete = top->complete && result == 0;
-    return result == -ENOENT ? 0 : result; /* the folder was removed: it has no names any more */
+    return result; /* -ENOENT: the folder was removed */
 }
 
 static void walk_list(struct walk *walk)

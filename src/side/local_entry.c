@@ -7,6 +7,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/disk/beside.h"
 #include "haul/disk/details.h"
+#include "haul/disk/evidence.h"
 #include "haul/disk/journal.h"
 #include "haul/disk/node.h"
 #include "haul/disk/spelling.h"
@@ -49,8 +50,8 @@ static int entry_not_made(const char *path, const struct job *job, int result, s
     return error_set(err, -result, "%s: cannot be made", path);
 }
 
-/* What was there before. Of a new folder the mode that the umask and its own folder have given it,
- * for when the source's is not wanted. */
+/* What was there before. Of a new folder, and of one in the place of something else, the mode that
+ * the umask and its own folder have given it, for when the source's is not wanted. */
 static void entry_tell(int fd_folder, struct job *job, const struct node_made *made)
 {
     struct facts *facts = &job->facts[SIDE_TARGET];
@@ -59,6 +60,8 @@ static void entry_tell(int fd_folder, struct job *job, const struct node_made *m
     job->made = made->made;
     if (made->existed)
         file_facts_from_stat(facts, &made->before);
+    if (facts->kind == job->facts[SIDE_SOURCE].kind)
+        evidence_take_coarseness(facts, fd_folder);
     else if (fstatat(fd_folder, place_name(job->target_path), &now, AT_SYMLINK_NOFOLLOW) == 0)
         facts->mode = now.st_mode & 07777 & ~(S_IRWXU & ~job->facts[SIDE_SOURCE].mode);
 }
@@ -92,6 +95,7 @@ static int entry_is_root(struct work *work, const char *path)
     if (fstat(work->place->fd, &now) != 0)
         return error_set(work->slot->error, errno, "%s: cannot be looked at", path);
     file_facts_from_stat(&job->facts[SIDE_TARGET], &now);
+    evidence_take_coarseness(&job->facts[SIDE_TARGET], work->place->fd);
     job->made = JOB_UNCHANGED;
     entry_tell_folds(work);
     return 0;

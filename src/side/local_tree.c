@@ -400,8 +400,22 @@ static int missing_sift(const struct missing *missing, struct slot *slot)
     return result;
 }
 
+/* Was it removed, though we hold it? Then all names would be missing in it. */
+static bool folder_is_dead(int fd)
+{
+    _Alignas(8) uint8_t buffer[LISTING_BYTES_MIN];
+    struct listing listing = {.buffer = buffer, .capacity = sizeof(buffer)};
+    struct listing_name found;
+    struct stat st;
+    if (fstat(fd, &st) != 0 || st.st_nlink > 0)
+        return false;
+    AUTO_CLOSE int fd_listed = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return (fd_listed < 0 ? -errno : listing_next(&listing, fd_listed, &found)) == -ENOENT;
+}
+
 /* What is in a folder that goes from the target is missing, whatever there is at the source: it may
- * be left out there. */
+ * be left out there. What is in one that has gone from the source meanwhile is the next run's to
+ * remove. */
 int local_missing(struct local *self, struct work *work)
 {
     struct slot *slot = work->slot;
@@ -414,6 +428,10 @@ int local_missing(struct local *self, struct work *work)
     AUTO_CLOSE int fd = goes ? -ENOENT : place_reach(work->place, path, O_PATH | O_DIRECTORY);
     if (fd < 0 && fd != -ENOENT)
         return tree_refused(work, path, fd, "this folder cannot be looked at");
+    if (fd >= 0 && folder_is_dead(fd)) {
+        slot->count = 0;
+        return 0;
+    }
     AUTO_FREE char *room = malloc(missing.length + 1 + ENTRY_NAME_MAX + 1);
     if (!room)
         return error_set_class(slot->error, ERROR_MEMORY, ENOMEM, "no memory for a path");

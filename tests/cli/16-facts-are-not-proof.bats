@@ -376,6 +376,29 @@ table_write() { # FILE
     expect_status 41
 }
 
+@test "whole seconds: folders, links and nodes are up to date, too, and differ by seconds" {
+    local target
+    far_is_here
+    mounted_loop 32M -I 128
+    mkdir -p source/folder/in
+    ln -s nowhere source/folder/link
+    mkfifo source/fifo
+    echo x >source/folder/file
+    find source -depth -exec touch -h -d '2001-02-03 04:05:06.789' {} +
+    for target in mounted/here "far:$SCRATCH/mounted/there"; do
+        copied "${far[@]}" -aX source/ "$target"
+        copied "${far[@]}" -aX source/ "$target"
+        expect_receipt .outcome "up to date"
+        expect "what would be done" "$(haul "${far[@]}" -aXni source/ "$target" | grep '^[.<>ch]')" ""
+    done
+    touch -h -d '2001-02-03 04:05:13.5' source/folder/in source/folder/link source/fifo
+    touch -h -d '2001-02-03 04:05:06.789' source/folder source
+    for target in mounted/here "far:$SCRATCH/mounted/there"; do
+        expect "what is done" "$(haul "${far[@]}" -aXi source/ "$target" | grep '^[.<>ch]' | sort)" \
+            $'.L..t...... folder/link -> nowhere\n.S..t...... fifo\n.d..t...... folder/in/'
+    done
+}
+
 @test "coarse times: up to date as finely as the target keeps them, and no finer" {
     local fault
     random_file source 3M

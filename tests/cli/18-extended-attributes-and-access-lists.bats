@@ -168,6 +168,25 @@ dressed() { # TARGET
     expect "what would be done" "$(haul -aAXni "$FS/tree/" "$FS/here" | grep '^[.]')" ""
 }
 
+@test "what XFS shows of its access control lists is no extended attribute" {
+    requires root setfacl getfattr mkfs.xfs
+    on_fs xfs 320M
+    mkdir -p "$FS/source/folder" other "$FS/target"
+    echo x | tee "$FS/source/file" other/file >"$FS/target/file"
+    setfacl -m u:4242:rw "$FS/source/file" "$FS/target/file"
+    setfacl -d -m u:4242:rwx "$FS/source/folder"
+    copied -aX "$FS/source/" elsewhere
+    expect "attributes" "$(getfattr -R -m - -d elsewhere 2>&1)" ""
+    copied -rX other/ "$FS/target"
+    getfacl --absolute-names -cn "$FS/target/file" | grep -q '^user:4242:rw-'
+    copied -aAX "$FS/source/" "$FS/copy"
+    copied -aAX elsewhere/ "$FS/target"
+    for target in "$FS/source/ $FS/copy" "elsewhere/ $FS/target"; do
+        # shellcheck disable=SC2086
+        expect "what would be done" "$(haul -aAXni $target | grep '^[.<>c]')" ""
+    done
+}
+
 large_details() { # PATH...
     /usr/bin/python3 - "$@" <<'EOF'
 import os, random, struct, sys

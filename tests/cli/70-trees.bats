@@ -203,6 +203,37 @@ again() { # ARGUMENT...
     done
 }
 
+# Of these files the one would be written over by what haul keeps beside the other, or removed with that.
+@test "what has the name of what haul keeps beside a file that is copied, too, is left out: one line each, 23" {
+    local option way
+    mkdir -p source/folder other
+    random_file source/file 3M
+    ln -s one source/link
+    echo mine | tee source/{.file.haul,.file.haul-new,..file.haul-new.haul,.link.haul-new} source/{.alone.haul,.hidden.haul} \
+        source/{hidden,.haul-0123456789abcdef} source/folder/{a,.a.haul-0-9} >/dev/null
+    for option in -aH --no-inplace --dry-run; do
+        for way in target "h:$SCRATCH/target"; do
+            rm -rf target
+            copy "${far[@]}" -a "$option" --exclude=/hidden source/ "$way"
+            expect_status 23
+            expect "lines, $option $way" "$(grep -c ': is left out: haul may need this name for what it keeps beside ' err)" 6
+            grep -q 'target/\.file\.haul: is left out: .* beside file$' err
+            [ "$option" != --dry-run ] || continue
+            equal source target --exclude='/.file.haul*' --exclude='/..file*' --exclude=/.link.haul-new --exclude='/folder/.a.*' \
+                --exclude='/.haul-0*' --exclude=/hidden
+            expect "what is there, $option $way" "$(cd target && echo .[a-z]* ..[a-z]* * folder/.[a-z]*)" \
+                ".alone.haul .hidden.haul ..[a-z]* file folder link folder/.[a-z]*"
+        done
+    done
+    mv source/.file.haul other
+    copy -a source/ other/ merged # the file is another source's
+    expect_status 23
+    expect_words 'merged/\.file\.haul: is left out'
+    same source/file merged/file
+    copied -a other/ apart
+    expect "alone" "$(cat apart/.file.haul)" mine
+}
+
 @test "an unreadable folder: its content stays at the target, and --delete goes no further" {
     become_nobody
     mkdir -p source/shut source/open
@@ -215,6 +246,18 @@ again() { # ARGUMENT...
     expect_status 23
     expect_words 'source/shut'
     [ -e target/shut/a ]
+}
+
+@test "a folder that is not there any more has no names, and takes none from the target" {
+    mkdir source target
+    echo x >target/file
+    cd source
+    rmdir ../source
+    copy -a --delete . ../target
+    cd ..
+    expect_status 24
+    expect_words 'cannot be listed'
+    [ -e target/file ]
 }
 
 @test "100 files of which 3 cannot be read and one vanishes: 96 are there, one line each, 23; only one vanishing is 24" {
@@ -525,6 +568,27 @@ extra() { # FOLDER
 }
 
 # Two files of the source whose names at the target are one, and an older copy of the tree by hard links.
+@test "a hard link that cannot be made at the target is a copy, which is told: 23" {
+    requires root
+    mkdir -p source/mounted target/mounted
+    random_file source/file 5000
+    ln source/file source/mounted/file
+    ln -s x source/link
+    ln source/link source/mounted/link
+    mount -t tmpfs haul-test target/mounted
+    cleanup_fn unmount "$SCRATCH/target/mounted"
+    copy -aH -n source/ target
+    expect_status 23
+    copy -aH source/ target
+    expect_status 23
+    expect "lines" "$(grep -c 'target/.*: hard link to .* not kept, which was asked for: ' err)" 1
+    rsync -acni source/ target/ | diff /dev/null -
+    copy -aHv source/ target
+    expect_status 23
+    expect "lines" "$(grep -c 'hard link to .* not kept' err)" 2
+    copied -a source/ target
+}
+
 @test "a file that has other names at the target gets one of its own, and they stay what they were" {
     local way size
     far_is_here
@@ -594,7 +658,8 @@ extra() { # FOLDER
     far_is_here
     for way in here push; do
         rm -rf source target
-        mkdir -p source/{closed,sticky,new} target/{closed,sticky}
+        mkdir -p source/{closed,sticky,new,other} target/{closed,sticky}
+        mkfifo -m 600 target/other # a folder in its place is a new one
         for name in closed sticky new; do random_file source/$name/file 3000; done
         echo old | tee target/closed/old >target/sticky/old
         chmod 2550 source/new
@@ -606,7 +671,7 @@ extra() { # FOLDER
         push) copied "${far[@]}" -a --no-perms source/ "far:$PWD/target" ;;
         esac
         diff source/closed/file target/closed/file
-        expect "modes" "$(cd target && stat -c %a closed sticky new | xargs)" "500 1577 550"
+        expect "modes" "$(cd target && stat -c %a closed sticky new other | xargs)" "500 1577 550 755"
         chmod 500 source/closed source/sticky
         copied -a source/ target
         expect "modes" "$(cd target && stat -c %a closed sticky new | xargs)" "500 500 2550"

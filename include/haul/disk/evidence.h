@@ -52,6 +52,10 @@ void evidence_take(struct facts *facts, int fd, const struct stat *st);
  * time: its identity is not found out. */
 void evidence_take_open(struct facts *facts, int fd, const struct stat *st, uint64_t filesystem);
 
+/* How finely the file system of `fd` keeps times, of anything in it, into its facts: asked only
+ * where its time looks as if it had been cut. */
+void evidence_take_coarseness(struct facts *facts, int fd);
+
 /* Only whose it is and where its bytes lie, of what is no device: from fstat alone. */
 void evidence_take_place(struct facts *facts, const struct stat *st);
 
