@@ -11,15 +11,13 @@ setup() {
 # Names that the rules below tell apart.
 tree() { # PATH
     local folder
-    for folder in "$1" "$1"/{cache,src,src/cache,src/deep/er,old}; do
-        mkdir -p "$folder"
-        touch -d '2020-01-02' "$folder"/{a.c,b.o,keep.o,'x[1]',.hidden}
+    local folders=("$1" "$1"/{cache,src,src/cache,src/deep/er,old}) files=()
+    for folder in "${folders[@]}"; do
+        files+=("$folder"/{a.c,b.o,keep.o,'x[1]',.hidden})
     done
+    mkdir -p "${folders[@]}"
+    touch -d '2020-01-02' "${files[@]}"
     ln -s a.c "$1/src/link.o"
-}
-
-names() { # FOLDER
-    (cd "$1" && find . -printf '%p %y\n' | sort)
 }
 
 # haul and rsync leave the same names with these arguments, of the same kinds, in target, which old holds before.
@@ -28,8 +26,9 @@ as_rsync() { # ARGS...
     rm -rf expected
     [ ! -e old ] || cp -a old expected
     rsync -a "$@" "${sources[@]}" expected/ >/dev/null 2>&1 || [ $? = 25 ]
+    "$TOOLS/tree" names expected >names
     for way in here push pull; do
-        rm -rf target
+        [ ! -e target ] || rm -rf target
         [ ! -e old ] || cp -a old target
         case $way in
         here) copy -a "$@" "${sources[@]}" target ;;
@@ -37,7 +36,7 @@ as_rsync() { # ARGS...
         pull) copy "${far[@]}" -a "$@" "${sources[@]/#/h:$SCRATCH/}" target ;;
         esac
         expect_status 0
-        diff <(names expected) <(names target) || { echo "$way: $*"; show_run; return 1; }
+        "$TOOLS/tree" names target names || { echo "$way: $*"; show_run; return 1; }
     done
 }
 
