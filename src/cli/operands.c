@@ -255,19 +255,17 @@ int operands_replace(struct operands *operands, uint32_t at, char **paths, uint3
                     : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
 }
 
-char *operands_target(const struct operands *operands, const char *source)
+char *operands_target(const struct operands *operands, const char *source, struct error *err)
 {
     const char *target = operands->target.path;
-    if (!operands->target_folder)
-        return strdup(target);
-    size_t length;
+    size_t length, target_length = strlen(target);
     const char *name = last_part(source, &length);
-    size_t target_length = strlen(target);
-    bool slash = target[target_length - 1] == '/';
     char *path = malloc(target_length + length + 2);
     if (!path)
-        return NULL;
-    char *end = stpcpy(stpcpy(path, target), slash ? "" : "/");
+        error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for the target's name", source);
+    if (!path || !operands->target_folder)
+        return path ? strcpy(path, target) : NULL;
+    char *end = stpcpy(stpcpy(path, target), target[target_length - 1] == '/' ? "" : "/");
     *(char *)mempcpy(end, name, length) = '\0';
     return path;
 }

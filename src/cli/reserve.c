@@ -42,7 +42,7 @@ static void ask_ahead(struct reserve *self)
     for (; self->asked_count < 2 * reserve_files(self); self->asked_count++) {
         bool target = self->asked_count % 2 == 1;
         const char *source = operands->sources[self->asked_count / 2];
-        AUTO_FREE char *path = target ? operands_target(operands, source) : NULL;
+        AUTO_FREE char *path = target ? operands_target(operands, source, NULL) : NULL;
         if (self->machines[target] == 0)
             continue;
         if (target && !path)
@@ -124,9 +124,9 @@ static bool is_within_reach(const struct reserve *self, bool target)
 static int add_file(struct reserve *self, uint32_t number, struct error *err)
 {
     const char *source = self->operands->sources[number];
-    AUTO_FREE char *target = operands_target(self->operands, source);
+    AUTO_FREE char *target = operands_target(self->operands, source, err);
     if (!target)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the command line");
+        return -ENOMEM;
     int result = 0;
     if (is_within_reach(self, false))
         result = add_path(self, RESERVATION_SOURCE, source, number, err);

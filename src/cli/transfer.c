@@ -196,10 +196,9 @@ static bool begin_one(struct transfer *transfer)
     uint32_t number = transfer->begun_count;
     const char *source = source_of(transfer, number);
     char **target_path = &transfer->target_paths[number % COPY_FILES_MAX];
-    char *path = operands_target(&transfer->operands, source);
     ERROR_UNSET(err);
+    char *path = operands_target(&transfer->operands, source, &err);
     if (!path) {
-        error_set_class(&err, ERROR_MEMORY, ENOMEM, "%s: no memory for the target's name", source);
         fail(transfer, &err);
         return false;
     }
@@ -583,16 +582,13 @@ static void leave_sources(struct transfer *transfer)
         ERROR_UNSET(err);
         uint32_t failed_before = transfer->tally.failed_count;
         const char *source = source_of(transfer, i);
-        AUTO_FREE char *target = operands_target(&transfer->operands, source);
+        AUTO_FREE char *target = operands_target(&transfer->operands, source, &err);
         if (transfer->left[i].kind == OUTCOME_NONE) /* it has failed */
             continue;
         transfer->interrupted |= atomic_load(&transfer->watch.control.stop);
         if (transfer->interrupted)
             return;
-        if (!target)
-            error_set_class(&err, ERROR_MEMORY, ENOMEM, "%s: no memory for the target's name",
-                            source);
-        else
+        if (target)
             (void)copy_leave(transfer->copy, &transfer->left[i], source, target, &err);
         if (error_is_set(&err))
             fail(transfer, &err);
@@ -817,9 +813,10 @@ static int look_at_target(struct transfer *transfer, struct error *err)
     const struct probe_wish probe = {.write_devices = wish->file.write_devices};
     if (transfer->operands.trees) /* what is there may have to be made first */
         return 0;
-    AUTO_FREE char *target = operands_target(&transfer->operands, transfer->operands.sources[0]);
+    AUTO_FREE char *target =
+        operands_target(&transfer->operands, transfer->operands.sources[0], err);
     if (!target)
-        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the target's name");
+        return -ENOMEM;
     return transfer->verify ? look_at_source(target, err) : probe_target(NULL, target, &probe, err);
 }
 

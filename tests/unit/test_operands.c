@@ -62,7 +62,7 @@ static void goes_to(bool file, const char **words, const char *target)
     struct operands operands;
     struct error err;
     assert_int_equal(resolve(&operands, &err, file, words), 0);
-    AUTO_FREE char *path = operands_target(&operands, operands.sources[0]);
+    AUTO_FREE char *path = operands_target(&operands, operands.sources[0], NULL);
     assert_string_equal(path, target);
     operands_close(&operands);
 }
@@ -181,7 +181,7 @@ static void settles_at(const char **words, enum file_kind kind, const char *targ
     struct operands operands;
     struct error err;
     assert_int_equal(settle(words, false, kind, &operands, &err), 0);
-    AUTO_FREE char *path = operands_target(&operands, operands.sources[0]);
+    AUTO_FREE char *path = operands_target(&operands, operands.sources[0], NULL);
     assert_string_equal(path, target);
     operands_close(&operands);
 }

@@ -53,8 +53,9 @@ int operands_refuse_twins(const struct operands *operands, struct error *err);
 int operands_replace(struct operands *operands, uint32_t at, char **paths, uint32_t count,
                      struct error *err);
 
-/* The target's path for a source, in memory that the caller frees; NULL: no memory. */
-char *operands_target(const struct operands *operands, const char *source);
+/* The target's path for a source, in memory that the caller frees; NULL with
+ * words: no memory. */
+char *operands_target(const struct operands *operands, const char *source, struct error *err);
 
 /* Are the sources and the target on one machine, by what was typed? */
 bool operands_one_machine(const struct operands *operands);
