@@ -812,13 +812,16 @@ static int file_go_aside(struct file *file, const struct file_open_wish *wish, s
     return 0;
 }
 
+/* As place_holds(). */
+static int file_has_name(const struct file *file, int flags)
+{
+    return place_holds(file->fd_folder, file->name, flags, file->facts.device, file->facts.inode);
+}
+
 /* It is open and locked. Whoever had the lock before may just have finished it. */
 static int file_check_aside(const struct file *file, struct error *err)
 {
-    struct stat st;
-    bool there = fstatat(file->fd_folder, file->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                 st.st_ino == file->facts.inode && st.st_dev == file->facts.device;
-    if (there && file_is_ours(file, &file->facts))
+    if (file_has_name(file, AT_SYMLINK_NOFOLLOW) == 1 && file_is_ours(file, &file->facts))
         return 0;
     return error_set_class(err, ERROR_BUSY, EBUSY,
                            "%s: another transfer to %s has just used it; run it again", file->path,
@@ -851,10 +854,7 @@ static int file_take_new_name(const struct file *file, struct error *err)
 /* The next run is refused that name before it could go on with what is written aside. */
 static void file_leave_aside(const struct file *file)
 {
-    struct stat mine, named;
-    if (fstat(file->fd, &mine) == 0 &&
-        fstatat(file->fd_folder, file->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-        mine.st_ino == named.st_ino && mine.st_dev == named.st_dev)
+    if (file_has_name(file, AT_SYMLINK_NOFOLLOW) == 1)
         (void)unlinkat(file->fd_folder, file->name, 0);
 }
 
@@ -1112,14 +1112,13 @@ int file_check_uncut(const struct file *file, uint64_t size_bytes, struct error 
 
 int file_check_in_place(const struct file *file, uint64_t size_bytes, struct error *err)
 {
-    struct stat st, named;
+    struct stat st;
     if (file->facts.kind != FILE_REGULAR)
         return 0;
     if (fstat(file->fd, &st) != 0)
         return error_set(err, errno, "%s: cannot be looked at", file->path);
-    int looked =
-        fstatat(file->fd_folder, file->name, &named, file->restricted ? AT_SYMLINK_NOFOLLOW : 0);
-    if (looked != 0 ? errno == ENOENT : named.st_ino != st.st_ino || named.st_dev != st.st_dev)
+    int there = file_has_name(file, file->restricted ? AT_SYMLINK_NOFOLLOW : 0);
+    if (there == 0 || there == -ENOENT)
         return error_set_class(err, ERROR_FILE, ESTALE,
                                "%s: was removed or replaced while it was written; run it again",
                                file->path);

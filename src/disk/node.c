@@ -5,6 +5,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/text.h"
 #include "haul/disk/beside.h"
+#include "haul/disk/place.h"
 #include "haul/disk/spelling.h"
 
 #include <assert.h>
@@ -100,10 +101,9 @@ static const struct node_row rows[] = {
 static bool leader_right(int fd_folder, const char *name, const struct stat *now,
                          const struct node_wish *wish)
 {
-    struct stat leader;
     (void)fd_folder, (void)name;
-    return fstatat(wish->fd_leader_folder, wish->leader_name, &leader, AT_SYMLINK_NOFOLLOW) == 0 &&
-           leader.st_dev == now->st_dev && leader.st_ino == now->st_ino;
+    return place_holds(wish->fd_leader_folder, wish->leader_name, AT_SYMLINK_NOFOLLOW, now->st_dev,
+                       now->st_ino) == 1;
 }
 
 static int leader_make(int fd_folder, const char *name, const struct node_wish *wish)

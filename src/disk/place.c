@@ -228,6 +228,14 @@ int place_create(const struct place *place, const char *path, int flags, mode_t 
     return fd < 0 ? -errno : fd;
 }
 
+int place_holds(int fd_folder, const char *name, int flags, uint64_t device, uint64_t inode)
+{
+    struct stat there;
+    if (fstatat(fd_folder, name, &there, flags) != 0)
+        return -errno;
+    return there.st_dev == device && there.st_ino == inode;
+}
+
 int place_look_open(const struct place *place, const char *path, struct stat *st, int *fd)
 {
     AUTO_CLOSE int opened = place_reach(place, path, O_PATH);

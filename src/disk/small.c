@@ -183,17 +183,16 @@ int small_take(struct small_taken *taken, const struct small_source *source)
 static void take_away(const struct small_file *file, const struct small_wish *wish)
 {
     const char *name = place_name(wish->path);
-    struct stat mine, named;
+    struct stat mine;
     AUTO_CLOSE int reached =
         file->fd_folder < 0 ? place_reach_folder(wish->place, wish->path, O_PATH) : -1;
     int fd_folder = file->fd_folder < 0 ? reached : file->fd_folder;
-    bool there = fd_folder >= 0 && fstatat(fd_folder, name, &named, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!there && fd_folder >= 0 && errno == ENOENT)
+    int there = fstat(file->fd, &mine) != 0 || fd_folder < 0
+                    ? -EBADF
+                    : place_holds(fd_folder, name, AT_SYMLINK_NOFOLLOW, mine.st_dev, mine.st_ino);
+    if (there == 0 || there == -ENOENT)
         return;
-    if (there && fstat(file->fd, &mine) == 0 &&
-        (mine.st_ino != named.st_ino || mine.st_dev != named.st_dev))
-        return;
-    if (!there || unlinkat(fd_folder, name, 0) != 0)
+    if (there < 0 || unlinkat(fd_folder, name, 0) != 0)
         log_warning("%s: an unfinished file is left", wish->shown);
 }
 

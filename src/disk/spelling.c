@@ -6,6 +6,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/disk/filesystem.h"
 #include "haul/disk/listing.h"
+#include "haul/disk/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -128,9 +129,7 @@ static int find_listed(int fd, const char *name, const struct stat *found,
 /* Is it what it was before that was asked? */
 static bool is_there_still(int fd_folder, const char *name, const struct stat *before)
 {
-    struct stat now;
-    return fstatat(fd_folder, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
-           now.st_ino == before->st_ino && now.st_dev == before->st_dev;
+    return place_holds(fd_folder, name, AT_SYMLINK_NOFOLLOW, before->st_dev, before->st_ino) == 1;
 }
 
 int spelling_check(int fd_folder, const char *name, struct error *err)

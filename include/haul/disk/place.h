@@ -17,6 +17,7 @@
 #include "haul/base/error.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
 struct place {
@@ -88,6 +89,10 @@ int place_create(const struct place *place, const char *path, int flags, mode_t 
 
 /* The last part of a path, behind the last slash. */
 const char *place_name(const char *path);
+
+/* Is what has that name in the folder (as fstatat(2) takes it, with its flags) this very file? 1:
+ * it is; 0: it is another one; -errno: nothing is there (-ENOENT), or nobody can tell. */
+int place_holds(int fd_folder, const char *name, int flags, uint64_t device, uint64_t inode);
 
 /* stat(2) of what is at `path`, in a tree lstat(2); nothing is opened. 0 or -errno as
  * place_reach(). */
