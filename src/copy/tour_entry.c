@@ -304,6 +304,29 @@ static bool task_cannot_link(struct tour *tour, const struct tour_task *task, in
     return true;
 }
 
+/* --remove-source-files: what is no file may be there as it is at the source, by way of a mount,
+ * and would be gone from both. */
+static bool task_is_there_itself(struct tour *tour, struct tour_task *task)
+{
+    const struct address *addresses = tour->config.run->addresses;
+    uint64_t machine = task->folder ? task->folder->facts.evidence.machine : 0;
+    bool one = address_same_machine(&addresses[SIDE_SOURCE], &addresses[SIDE_TARGET]) ||
+               (machine != 0 && machine == tour->start.target.evidence.machine);
+    ERROR_UNSET(err);
+    if (!tour->wish->tour.remove_source || task->own || !one ||
+        task->before.kind != task->facts.kind || task->before.device != task->facts.device ||
+        task->before.inode != task->facts.inode)
+        return false;
+    AUTO_FREE char *source = text_join_path(tour->start.roots[SIDE_SOURCE].path, task->path);
+    AUTO_FREE char *target = text_join_path(tour->start.roots[SIDE_TARGET].path, task->path);
+    error_set_class(&err, ERROR_FILE, EINVAL, "%s and %s are the same %s",
+                    source ? source : task->path, target ? target : task->path,
+                    task->facts.kind == FILE_LINK ? "symbolic link" : "thing");
+    task_lost(tour, task);
+    task_fail(tour, task, &err);
+    return true;
+}
+
 static void task_make_returned(struct tour *tour, struct tour_task *task)
 {
     const struct life *life = &task->life;
@@ -327,7 +350,8 @@ static void task_make_returned(struct tour *tour, struct tour_task *task)
             task->made = JOB_CHANGED;
         if (task->made != JOB_CREATED)
             task->before = life->job.facts[SIDE_TARGET];
-        task_dress(tour, task);
+        if (!task_is_there_itself(tour, task))
+            task_dress(tour, task);
     }
 }
 

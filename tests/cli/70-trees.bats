@@ -405,6 +405,25 @@ same_names() {
 }
 
 # rsync leaves what another source has under the same name, too: the first one counts, and of the other's only copy would be gone.
+@test "--remove-source-files leaves what is one thing at source and target, of every kind" {
+    local target
+    requires root
+    mkdir -p source/sub target/sub
+    ln -s nowhere target/sub/link
+    ln target/sub/link target/sub/other
+    mkfifo target/sub/fifo
+    mknod target/sub/device c 1 3
+    echo x >target/sub/file
+    mount --bind target/sub source/sub
+    cleanup_fn unmount "$SCRATCH/source/sub"
+    for target in target "h:$SCRATCH/target"; do
+        copy "${far[@]}" -aH --remove-source-files source/ "$target"
+        expect_status 23
+        expect "lines" "$(grep -c 'source/sub/.* are the same' err)" 5
+        expect "what is there" "$(cd target/sub && echo *)" "device fifo file link other"
+    done
+}
+
 @test "--remove-source-files of several sources with the same names: the first one's are moved, the others stay" {
     local way there target options
     far_is_here
