@@ -24,7 +24,7 @@ enum {
     WIRE_CHUNK_BYTES_MIN = 512, /* journals may have such chunks; haul makes none under 64 KiB */
     WIRE_BUFFER_BYTES_MIN = 64 * 1024,
     WIRE_CHUNK_BYTES_MAX = WIRE_PAYLOAD_BYTES_MAX,
-    WIRE_POCKET_BYTES = SMALL_POCKET_BYTES, /* of a control slot, for TAKE and PUT only */
+    WIRE_POCKET_BYTES = SMALL_POCKET_BYTES, /* of a control slot, for whole files only */
     WIRE_SLOTS_MAX = 1024,                  /* of one session, those without a buffer included */
     WIRE_JOBS_MAX = 960,                    /* files open at the same time */
     WIRE_LANES_MAX = 64,
