@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { OUR = 0, THEIRS = 1, REAP_STEP_MS = 5 };
+enum { OUR = 0, THEIRS = 1, REAP_STEP_US = 100, REAP_STEP_US_MAX = 5000 };
 enum { LISTEN_BYTES = 8192, LISTEN_ROUNDS = 16 }; /* a pipe holds 64 KiB (pipe(7)) */
 
 void child_init(struct child *child)
@@ -282,7 +282,7 @@ void child_listen(struct child *child, const char *name)
 
 int child_reap(struct child *child, uint64_t deadline_ns)
 {
-    struct timespec step = {.tv_nsec = REAP_STEP_MS * (long)NS_PER_MS};
+    uint64_t step_us = REAP_STEP_US;
 
     while (child->pid > 0) {
         pid_t reaped = waitpid(child->pid, &child->status, WNOHANG);
@@ -293,7 +293,9 @@ int child_reap(struct child *child, uint64_t deadline_ns)
         if (clock_now_ns() >= deadline_ns)
             return -EAGAIN;
         /* pidfd_open(2) needs Linux 5.3; we are here only for the last moments of a process. */
+        const struct timespec step = {.tv_nsec = (long)(step_us * 1000)};
         nanosleep(&step, NULL);
+        step_us = min_u64(2 * step_us, REAP_STEP_US_MAX);
     }
     return 0;
 }

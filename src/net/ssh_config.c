@@ -118,11 +118,46 @@ static void put_options(struct question *question, const struct link_options *op
         add_pair(question, "-o", options->settings[i]);
 }
 
+static bool speaks_for_itself(const struct ssh_config *config, const struct link_options *options);
+
+/* But without the lines of `key`. NULL: no memory. */
+static char *copy_text(const char *text, const char *key)
+{
+    size_t bytes = 1, key_length = strlen(key);
+    for (const char *line = text; *line; line += strlen(line) + 1)
+        bytes += strlen(line) + 1;
+    char *out = calloc(1, bytes), *end = out;
+    for (const char *line = text; out && *line; line += strlen(line) + 1) {
+        if (strncmp(line, key, key_length) != 0 || line[key_length] != ' ')
+            end = stpcpy(end, line) + 1;
+    }
+    return out;
+}
+
+/* What ssh does without any configuration. It is asked for that only where something depends on it:
+ * each question is a process. */
+static int ask_standard(struct ssh_config *config, const struct link_options *options,
+                        const char *peer)
+{
+    struct question question;
+    struct child_words unused = {.length = 0};
+    char key[ADDRESS_HOST_BYTES + ADDRESS_USER_BYTES + 36];
+
+    if (speaks_for_itself(config, options)) {
+        config->standard = copy_text(config->text, options->ciphers ? "ciphers" : "");
+        return config->standard ? 0 : -ENOMEM;
+    }
+    snprintf(key, sizeof(key), "ssh -F none -G/%s", peer);
+    begin(&question, "none");
+    add_pair(&question, "--", options->address->host);
+    int result = ask(&config->standard, &question, options->memory, key, &unused);
+    return result == -ENOENT ? -EINVAL : result;
+}
+
 static int ask_both(struct ssh_config *config, const struct link_options *options,
                     struct child_words *words)
 {
     struct question question;
-    struct child_words unused = {.length = 0};
     char port[8], peer[ADDRESS_HOST_BYTES + ADDRESS_USER_BYTES + 4], key[sizeof(peer) + 32];
 
     address_peer(peer, sizeof(peer), options->address);
@@ -133,12 +168,8 @@ static int ask_both(struct ssh_config *config, const struct link_options *option
     put_options(&question, options, port);
     add_pair(&question, "--", options->address->host);
     int result = ask(&config->text, &question, options->memory, key, words);
-    if (result < 0)
-        return result == -ENOENT ? -EINVAL : result;
-    snprintf(key, sizeof(key), "ssh -F none -G/%s", peer);
-    begin(&question, "none");
-    add_pair(&question, "--", options->address->host);
-    result = ask(&config->standard, &question, options->memory, key, &unused);
+    if (result == 0)
+        result = ask_standard(config, options, peer);
     return result == -ENOENT ? -EINVAL : result;
 }
 
@@ -485,6 +516,49 @@ static bool is_among(const char *const *keys, size_t count, const char *line, si
         if (strlen(keys[i]) == length && strncasecmp(keys[i], line, length) == 0)
             return true;
     return false;
+}
+
+/* What OpenSSH says by itself of the ciphers (since 6.7, since 10.0), and of what is in no table
+ * above. */
+static const char *const standard_lines[] = {
+    "ciphers chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,"
+    "aes128-gcm@openssh.com,aes256-gcm@openssh.com",
+    "ciphers chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,"
+    "aes128-ctr,aes192-ctr,aes256-ctr",
+    "casignaturealgorithms ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,"
+    "ecdsa-sha2-nistp521,sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nistp256@openssh.com,"
+    "rsa-sha2-512,rsa-sha2-256",
+    "connectionattempts 1",
+    "controlmaster false",
+    "controlpersist no",
+    "fingerprinthash SHA256",
+    "gssapikeyexchange no",
+    "gssapirenewalforcesrekey no",
+    "gssapitrustdns no",
+    "hostbasedauthentication no",
+    "ipqos lowdelay throughput",
+    "ipqos af21 cs1",
+    "nohostauthenticationforlocalhost no",
+    "proxyusefdpass no",
+    "securitykeyprovider internal",
+    "verifyhostkeydns false",
+};
+
+/* No key would be told as unknown, and the ciphers are ssh's own, or were given with the command:
+ * of nothing else anybody asks whether it was chosen. */
+static bool speaks_for_itself(const struct ssh_config *config, const struct link_options *options)
+{
+    for (const char *line = config->text; *line; line += strlen(line) + 1) {
+        size_t length = strcspn(line, " ");
+        bool ciphers = strncmp(line, "ciphers ", 8) == 0;
+        bool standard = (ciphers && options->ciphers) ||
+                        (!ciphers && is_among(known_keys, COUNT_OF(known_keys), line, length));
+        for (size_t i = 0; i < COUNT_OF(standard_lines) && !standard; i++)
+            standard = strcmp(line, standard_lines[i]) == 0;
+        if (!standard)
+            return false;
+    }
+    return true;
 }
 
 /* Not what ssh does without any configuration. */

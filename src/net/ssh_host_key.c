@@ -21,12 +21,14 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 enum {
     TOLD_BYTES = 256 * 1024, /* about a name, by one file: a thousand lines */
     ANSWERS_MAX = 16,        /* to one question, until one is right */
-    NAME_BYTES = ADDRESS_HOST_BYTES + 16
+    NAME_BYTES = ADDRESS_HOST_BYTES + 16,
+    QUESTION_BYTES = NAME_BYTES + ADDRESS_PATH_BYTES + 192,
 };
 
 /* In ssh's order of weight: a key that is known is right, whatever other lines say of the host,
@@ -135,19 +137,47 @@ struct told {
     char fingerprint[128];
 };
 
+/* /dev/null, say. */
+static bool is_empty(const struct stat *st)
+{
+    bool null = S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+
+    return null || (S_ISREG(st->st_mode) && st->st_size == 0);
+}
+
+/* What was told of a name stands as long as the file is the same. */
+static void put_question(char out[QUESTION_BYTES], const char *name, const char *path,
+                         const struct stat *st)
+{
+    snprintf(out, QUESTION_BYTES, "ssh-keygen/%s/%ju/%ju/%jd/%jd.%09ld/%jd.%09ld/%s", name,
+             (uintmax_t)st->st_dev, (uintmax_t)st->st_ino, (intmax_t)st->st_size,
+             (intmax_t)st->st_mtim.tv_sec, (long)st->st_mtim.tv_nsec, (intmax_t)st->st_ctim.tv_sec,
+             (long)st->st_ctim.tv_nsec, path);
+}
+
 /* -ENOENT: there is no ssh-keygen; other errors: not all was told. A file that is not there, or
- * that does not know the name, has nothing to tell. The caller frees told->text in any case. */
-static int ask_keygen(struct told *told, const char *name, const char *path)
+ * that does not know the name, has nothing to tell. The caller frees told->text in any case. Each
+ * question is a process, so none is put twice. */
+static int ask_keygen(const struct ssh_link *ssh, struct told *told, const char *name,
+                      const char *path)
 {
     const char *argv[] = {"ssh-keygen", "-lF", name, "-f", path, NULL};
     struct child_words words = {.length = 0};
+    char question[QUESTION_BYTES];
+    struct stat st;
 
     *told = (struct told){.text = calloc(1, TOLD_BYTES)};
     told->rest = told->text;
     if (!told->text)
         return -ENOMEM;
-    int status =
-        access(path, R_OK) == 0 ? child_ask(argv, NULL, told->text, TOLD_BYTES, &words) : 0;
+    if (access(path, R_OK) != 0 || stat(path, &st) != 0 || is_empty(&st))
+        return 0;
+    put_question(question, name, path, &st);
+    if (ask_memory_get(ssh->options->memory, question, told->text, TOLD_BYTES))
+        return 0;
+    int status = child_ask(argv, NULL, told->text, TOLD_BYTES, &words);
+    if (status >= 0 && S_ISREG(st.st_mode))
+        ask_memory_put(ssh->options->memory, question, told->text);
     return status < 0 ? status : 0;
 }
 
@@ -231,7 +261,7 @@ void ssh_host_key_sort(const struct ssh_link *ssh, const char *algorithms, char 
     name_host(ssh, name);
     while (next_file(ssh, &files)) {
         struct told told;
-        if (ask_keygen(&told, name, files.path) == 0)
+        if (ask_keygen(ssh, &told, name, files.path) == 0)
             while (next_told(&told) && used + sizeof(told.type) + 2 < sizeof(types))
                 if (told.mark[0] == '\0' && !is_known(types, told.type))
                     used += (size_t)sprintf(types + used, "%s ", told.type);
@@ -312,7 +342,7 @@ static int judge_name(const struct ssh_link *ssh, struct host_key *host, const c
 
     while (result == 0 && next_file(ssh, &files)) {
         struct told told;
-        result = ask_keygen(&told, name, files.path);
+        result = ask_keygen(ssh, &told, name, files.path);
         while (result == 0 && next_told(&told)) {
             host->authority |= strcmp(told.mark, "CA") == 0;
             weigh(host, judge_told(&told, host), files.path, told.line);

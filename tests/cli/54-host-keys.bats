@@ -46,6 +46,17 @@ load ../lib/login
     expect_status 10
 }
 
+# Each question is a process, which may take as long as the rest of a login.
+@test "ssh-keygen is asked once about a host, and nothing about a file that is empty" {
+    server_start
+    mkdir own
+    printf '#!/bin/sh\necho "$*" >>%q\nexec %q "$@"\n' "$PWD/asked" "$(command -v ssh-keygen)" >own/ssh-keygen
+    chmod +x own/ssh-keygen
+    PATH=$PWD/own:$PATH works
+    [ "$(grep -c . asked)" = 1 ]
+    grep -qF "$SSH/known_hosts" asked
+}
+
 # The server that records: sshd logs every method that is tried. With the right key it sees the password (so the test can
 # see), with a changed or unknown key it sees no login at all, and nobody was asked.
 @test "a password is never sent, nor asked for, before the host key is accepted" {

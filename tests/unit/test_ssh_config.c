@@ -206,6 +206,52 @@ static void ask_keeps_away_from_another_ssh(void **state)
     setenv("PATH", before, 1);
 }
 
+/* An ssh that answers so, and counts the questions. */
+static uint32_t questions_of(const char *answer, const char *ciphers, bool unknown)
+{
+    AUTO_FREE char *before = strdup(getenv("PATH"));
+    char path[4096], here[2048], keys[256], line[16];
+    struct address address = {.kind = ADDRESS_REMOTE, .host = "far"};
+    const struct link_options options = {.address = &address, .ciphers = ciphers};
+    struct ssh_config config;
+    struct error err = {.class = ERROR_NONE};
+    uint32_t count = 0;
+    FILE *file = fopen("ssh", "w");
+
+    fprintf(file,
+            "#!/bin/sh\ncase $1 in -V) echo OpenSSH_9.9 >&2 ;; *) echo called >>called\n"
+            "case $* in *' none '*) answer='host far' ;; *) answer='host far\n%s' ;; esac\n"
+            "printf \"$answer\\n\" ;; esac\n",
+            answer);
+    fclose(file);
+    assert_int_equal(chmod("ssh", 0755), 0);
+    (void)unlink("called");
+    snprintf(path, sizeof(path), "%s:%s", getcwd(here, sizeof(here)), before);
+    setenv("PATH", path, 1);
+    assert_int_equal(ssh_config_ask(&config, &options, &err), 0);
+    setenv("PATH", before, 1);
+    assert_int_equal(ssh_config_unknown(&config, keys, sizeof(keys)), unknown);
+    const char *chosen = ssh_config_chosen(&config, "ciphers");
+    assert_true(strstr(answer, "chosen") ? chosen && strstr(chosen, "chosen") : !chosen);
+    ssh_config_close(&config);
+    file = fopen("called", "r");
+    while (fgets(line, sizeof(line), file))
+        count++;
+    fclose(file);
+    return count;
+}
+
+/* Each question is a process. */
+static void ask_asks_once_where_the_rest_is_known(void **state)
+{
+    (void)state;
+    assert_int_equal(questions_of("port 7\\ncontrolmaster false", NULL, false), 1);
+    assert_int_equal(questions_of("port 7\\nciphers chosen", "chosen", false), 1);
+    assert_int_equal(questions_of("ciphers chosen", NULL, false), 2);
+    assert_int_equal(questions_of("controlmaster auto", NULL, true), 2);
+    assert_int_equal(questions_of("keyoftomorrow no", NULL, true), 2);
+}
+
 /* The tests work in a folder of their own. */
 static int enter(void **state)
 {
@@ -235,6 +281,7 @@ int main(void)
         cmocka_unit_test(ask_knows_what_is_asked_for_and_not_honoured),
         cmocka_unit_test(ask_gives_the_words_of_ssh_about_a_wrong_configuration),
         cmocka_unit_test(ask_keeps_away_from_another_ssh),
+        cmocka_unit_test(ask_asks_once_where_the_rest_is_known),
     };
 
     return cmocka_run_group_tests(tests, enter, leave);

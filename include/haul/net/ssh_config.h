@@ -18,7 +18,8 @@
 struct ssh_config {
     const char *host;  /* as it was given; the caller's */
     char *text;        /* for this host; lines are separated by NUL, two of them end it */
-    char *standard;    /* the same without any configuration; NULL: ssh was not asked */
+    char *standard;    /* the same without any configuration, or this one, where that is all the
+                          same; NULL: ssh was not asked */
     char warning[512]; /* what ssh said, its first line; "" */
 };
 
@@ -43,7 +44,8 @@ void ssh_config_close(struct ssh_config *config); /* also one that is all zero *
 const char *ssh_config_get(const struct ssh_config *config, const char *key);
 const char *ssh_config_next(const char *key, const char *value);
 
-/* The same where it is not what ssh does without any configuration; else NULL. */
+/* The same where it is not what ssh does without any configuration; else NULL. Of "ciphers" only:
+ * nobody asks that of others. */
 const char *ssh_config_chosen(const struct ssh_config *config, const char *key);
 
 /* Whether the key is there and says "none". */
