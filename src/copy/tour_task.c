@@ -36,7 +36,6 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->attempts = 0;
     task->earlier = (struct life_earlier){.started_ns = 0};
     task->changes[0] = '\0';
-    error_clear(task->error);
     task->call = (struct life_call){.bytes = NULL};
     if (folder)
         folder->pending++;

@@ -18,7 +18,7 @@ static struct local *local_of(struct side *side)
 
 static struct open_file *local_find(struct local *self, const struct job *job)
 {
-    for (uint32_t i = 0; self->opens_count > 0 && i < self->config.jobs_max; i++) {
+    for (uint32_t i = 0; self->opens_count > 0 && i < self->opens_end; i++) {
         if (self->opens[i].used && self->opens[i].job_number == job->number)
             return &self->opens[i];
     }
@@ -53,7 +53,7 @@ void local_desert(struct side *side)
 {
     struct local *self = local_of(side);
     atomic_store(&self->deserted, true);
-    for (uint32_t i = 0; i < self->config.jobs_max; i++) {
+    for (uint32_t i = 0; i < self->opens_end; i++) {
         if (self->opens[i].used && self->opens[i].stream.used)
             local_stream_cancel(self, &self->opens[i]);
     }
@@ -239,8 +239,8 @@ static void local_close(struct side *side)
 {
     struct local *self = local_of(side);
     engine_close(self->engine); /* drains: the kernel may own buffers */
-    for (uint32_t i = 0; self->opens && i < self->config.jobs_max; i++) {
-        if (!self->opens[i].used) /* perhaps never: no page of it is touched now */
+    for (uint32_t i = 0; self->opens && i < self->opens_end; i++) {
+        if (!self->opens[i].used)
             continue;
         ledger_close(&self->opens[i].ledger);
         cache_close(&self->opens[i].cache);

@@ -38,7 +38,7 @@ void local_tend(struct local *self, struct open_file *open, enum cache_urgency u
 void local_tend_all(struct local *self, enum cache_urgency urgency)
 {
     uint32_t left = self->opens_count;
-    for (uint32_t i = 0; left > 0 && i < self->config.jobs_max; i++) {
+    for (uint32_t i = 0; left > 0 && i < self->opens_end; i++) {
         struct open_file *open = &self->opens[i];
         left -= open->used;
         if (open->used && !open->opening && !cache_idle(&open->cache))

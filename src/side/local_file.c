@@ -97,6 +97,7 @@ static struct open_file *local_place(struct local *self, const struct job *job)
         if (open->used)
             continue;
         self->opens_count++;
+        self->opens_end = (uint32_t)max_u64(self->opens_end, i + 1);
         memset(open, 0, offsetof(struct open_file, ledger.path));
         open->owner = OWNER_CACHE;
         open->opened = ++self->opened;

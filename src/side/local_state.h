@@ -180,7 +180,8 @@ struct local {
     struct small_known known;               /* calls ask it */
     struct attributes_told *told, own_told; /* the run's, or our own */
     uint64_t opened;                        /* files, so far */
-    struct open_file *opens;                /* config.jobs_max */
+    struct open_file *opens;                /* config.jobs_max, a page each ... */
+    uint32_t opens_end;                     /* ... of which those behind this were never used */
     uint32_t opens_count;                   /* in use */
     struct work *works;                     /* config.slots_count */
     struct queue ready;                     /* slots that are done, to be handed back */

@@ -40,8 +40,9 @@ static const char *const op_names[] = {
 void side_start(struct side *side, struct slot *slot, enum side_op op)
 {
     slot->op = op;
+    if (slot->result < 0) /* else nothing was said: of hundreds of slots each has a page for that */
+        error_clear(slot->error);
     slot->result = 0;
-    error_clear(slot->error);
     slot->matched = false;
     slot->count = 0;
     slot->partial &= op == SIDE_STORE; /* else it is what DIFFER has said of another chunk */

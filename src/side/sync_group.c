@@ -35,10 +35,7 @@ void sync_group_init(struct sync_group *group)
 
 bool sync_group_may(const struct local *self, const struct open_file *open)
 {
-    uint32_t open_count = 0;
-    for (uint32_t i = 0; i < self->config.jobs_max && open_count < 2; i++)
-        open_count += self->opens[i].used;
-    return open_count > 1 && !self->group.useless && !open->syncs_alone &&
+    return self->opens_count > 1 && !self->group.useless && !open->syncs_alone &&
            open->file.facts.kind == FILE_REGULAR && filesystem_tells(open->file.filesystem);
 }
 
@@ -143,7 +140,7 @@ void sync_group_done(struct local *self)
     group->riding = (struct queue){NULL, NULL};
     group->refused = false;
     group->since_ns = clock_now_ns();
-    for (uint32_t i = 0; result < 0 && i < self->config.jobs_max; i++)
+    for (uint32_t i = 0; result < 0 && i < self->opens_end; i++)
         self->opens[i].syncs_alone = true;
     while ((request = queue_take(&riding))) {
         struct work *work = work_of_owner(request->owner);

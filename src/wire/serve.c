@@ -359,7 +359,7 @@ static void serve_free(struct serve *self)
     slab_close(&self->slab);
     session_close(&self->session);
     kernel_memory_close(&self->kernel);
-    for (uint32_t i = 0; self->jobs && i < self->jobs_count; i++)
+    for (uint32_t i = 0; self->jobs && i < self->jobs_end; i++)
         free(self->jobs[i].texts);
     free(self->slots);
     free(self->errors);

@@ -611,6 +611,8 @@ static void slot_take(struct slot *slot, const struct wire_message *request, str
 {
     uint32_t capacity = slot->capacity;
     uint8_t *buffer = slot->buffer, *digests = slot->digests;
+    if (slot->result < 0) /* as in side_start() */
+        error_clear(slot->error);
     codec_slot(slot, &request->slot);
     slot->pockets = NULL;
     slot->digests = digests;
@@ -619,7 +621,6 @@ static void slot_take(struct slot *slot, const struct wire_message *request, str
     slot->capacity = capacity;
     slot->op = request->op;
     slot->job = job;
-    error_clear(slot->error);
 }
 
 const char *serve_request(struct serve *self, const struct wire_message *request)
