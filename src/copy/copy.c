@@ -502,7 +502,7 @@ static bool copy_admit(struct copy *copy)
     bool moved = false, full[2] = {false, false};
     for (uint32_t i = 0; i < LANES_MAX; i++) {
         if ((i == 0 || !copy->team) && copy->lanes[i])
-            load.small_count += copy->lanes[i]->pump.away_count;
+            load.small_count += pump_small_count(&copy->lanes[i]->pump);
         for (struct life *life = copy_lane_lives(copy, i); life; life = life->next) {
             if (life->admitted && life->state != LIFE_WAITING)
                 copy_load_add(&load, life, life->admitted_bytes);

@@ -621,6 +621,34 @@ static void pump_bring_back(struct pump *pump, struct life *life)
     list_put(&pump->lives, life);
 }
 
+/* Of these hundreds wait for one of some dozens of buffers: in a row of their own, so that nobody
+ * looks at all of them again and again. */
+static bool pump_lines_up(const struct life *life)
+{
+    return life->want == LIFE_WANTS_WHOLE && !pump_has_buffers(life) && life_fits_pocket(life);
+}
+
+static void pump_line_up(struct pump *pump, struct life *life)
+{
+    list_take(&pump->lives, life);
+    list_put(&pump->row, life);
+    pump->row_count++;
+}
+
+/* The first one first. */
+static void pump_serve_row(struct pump *pump)
+{
+    struct life *life;
+    while ((life = pump->row.first) && pump_lend(pump, life)) {
+        list_take(&pump->row, life);
+        list_put(&pump->lives, life);
+        pump->row_count--;
+        pump_step(pump, life, life->buffers[0]);
+        if (life_is_away(life))
+            pump_send_away(pump, life);
+    }
+}
+
 static void pump_steps(struct pump *pump)
 {
     bool lending = true;
@@ -628,6 +656,10 @@ static void pump_steps(struct pump *pump)
     for (struct life *life = pump->lives.first; life; life = next) {
         struct slot *slot = NULL;
         next = life->next;
+        if (pump_lines_up(life)) {
+            pump_line_up(pump, life);
+            continue;
+        }
         if (life->want == LIFE_WANTS_STEP)
             slot = pump_control(pump);
         else if (pump_needs_buffers(life) &&
@@ -638,6 +670,7 @@ static void pump_steps(struct pump *pump)
         if (life_is_away(life))
             pump_send_away(pump, life);
     }
+    pump_serve_row(pump);
 }
 
 static void pump_stepped(struct pump *pump, struct slot *slot)
@@ -665,6 +698,8 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
 static void pump_press(struct pump *pump)
 {
     const struct life *one = pump->away_count == pump->batched_count ? pump->away.first : NULL;
+    if (pump->row.first)
+        one = NULL;
     for (const struct life *life = pump->lives.first; life && one; life = life->next) {
         if (life->state != LIFE_WAITING)
             one = NULL;
@@ -810,7 +845,7 @@ void pump_remove(struct pump *pump, struct life *life)
 
 bool pump_is_empty(const struct pump *pump)
 {
-    return !pump->lives.first && !pump->away.first && pump->busy_count == 0;
+    return !pump->lives.first && !pump->row.first && !pump->away.first && pump->busy_count == 0;
 }
 
 /* A hole at its end. false: not all of it yet. */
@@ -881,7 +916,7 @@ static uint64_t pump_wait_ns(const struct pump *pump)
         wait_ns = min_u64(wait_ns, held_ns);
     /* Another lane has the last chunks, or an errand is run; no descriptor tells when it is done.
      */
-    if (pump->busy_count == 0 && pump->lives.first)
+    if (pump->busy_count == 0 && (pump->lives.first || pump->row.first))
         wait_ns = min_u64(wait_ns, PUMP_IDLE_MS * NS_PER_MS);
     return wait_ns;
 }

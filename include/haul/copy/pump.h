@@ -50,6 +50,8 @@ struct pump {
     struct life_list lives;      /* in order of arrival */
     struct life_list away;       /* not among these: life_is_away(), which are most of many */
     uint32_t away_count;
+    struct life_list row; /* nor these: small ones that wait for a small buffer, in their order */
+    uint32_t row_count;
     uint32_t batched_count; /* of these: life_is_batched() */
     uint32_t busy_count;    /* slots that are with a side */
     bool pressed;           /* the target was told that nothing else comes behind its small files */
@@ -66,6 +68,12 @@ void pump_remove(struct pump *pump, struct life *life);
 
 /* No file is in it, and nothing of one is with a side. */
 bool pump_is_empty(const struct pump *pump);
+
+/* Small files that are under way and not among its lives. */
+static inline uint32_t pump_small_count(const struct pump *pump)
+{
+    return pump->away_count + pump->row_count;
+}
 
 /* All that can be done now; does not wait. Both sides are served, however idle they are. false:
  * nothing has happened, it is time to wait. */
