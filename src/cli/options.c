@@ -222,7 +222,7 @@ static const struct option_row table[] = {
     FLAG("delete-during", 0, wish.tour.delete, "the same as --delete"),
     VALUE(NUMBER, "max-delete", "N", AT(wish.tour.max_delete), AT(wish.tour.max_delete_set),
           "remove no more than N names; where more would go: exit 25"),
-    FLAG("ignore-errors", 0, wish.tour.ignore_errors, "--delete also after an error of the source"),
+    FLAG("ignore-errors", 0, wish.tour.ignore_errors, "--delete also after an error"),
     FLAG("delete-excluded", 0, wish.tour.delete_excluded,
          "--delete, and what filter rules leave out"),
     FLAG("force", 0, wish.tour.force, "a folder in the way of something else goes"),
