@@ -18,7 +18,8 @@ static bool folder_may_remove(struct tour *tour)
     if (tour->wish->tour.ignore_errors)
         return true;
     if (tour->broken && !tour->broken_told)
-        log_warning("something has failed: nothing (more) is deleted (--ignore-errors: all the same)");
+        log_warning(
+            "something has failed: nothing (more) is deleted (--ignore-errors: all the same)");
     tour->broken_told = tour->broken;
     return !tour->broken;
 }
