@@ -7,6 +7,7 @@
 #include "haul/base/hash.h"
 #include "haul/base/num.h"
 #include "haul/base/text.h"
+#include "haul/disk/unfinished.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -118,10 +119,12 @@ static bool has_prefix(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-/* As with rsync -X. XFS shows its access control lists once more, by names of its own. */
+/* As with rsync -X. XFS shows its access control lists once more, by names of its own; and what
+ * says that a target is unfinished is not the file's. */
 static bool name_is_sent(const char *name)
 {
-    return !has_prefix(name, "system.") && !has_prefix(name, "trusted.SGI_ACL_");
+    return !has_prefix(name, "system.") && !has_prefix(name, "trusted.SGI_ACL_") &&
+           strcmp(name, UNFINISHED_NAME) != 0;
 }
 
 static bool name_is_set(const struct details *wanted, const char *name)

@@ -9,6 +9,7 @@
 #include "haul/disk/budget.h"
 #include "haul/disk/pipe.h"
 #include "haul/disk/place.h"
+#include "haul/disk/unfinished.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* From this size on the time that a copy takes is long enough for two syncs more. */
+#define SIGNLESS_BYTES    ((uint64_t)32 * 1024 * 1024)
 #define STAMP_PATIENCE_NS ((uint64_t)20000000) /* two ticks of the slowest kernel's clock */
 
 /* Each part has its own. */
@@ -416,16 +419,42 @@ int ledger_join(struct ledger *ledger, const struct place *place, const struct j
     return result;
 }
 
+/* Whoever is killed before the first checkpoint leaves what may have the size of the source, and a
+ * later time: a run that goes by these alone must not take it for finished. What was there before
+ * is at once what it was no more, and its blocks reach the medium in any order: there the sign has
+ * to be first. What is new has neither size nor data on the medium before that. What is written
+ * beside its name is no target yet, and nobody goes by the facts of parts.
+ *
+ * true: there is to be a journal before the first byte is written. Where there can be no sign, it
+ * says the same; of what is new, and soon written, that would cost more than the copy. */
+static bool ledger_is_early(const struct ledger *ledger, const struct job *job)
+{
+    uint64_t size_bytes = job->facts[SIDE_SOURCE].size_bytes;
+    bool exposed = !ledger->file->replaces[0] && job->wish.part_end == 0;
+    bool early = ledger->marks || (size_bytes > 0 && job->wish.journal_early);
+    bool lasting = !job->target_fresh && !early;
+    bool regular = ledger->file->facts.kind == FILE_REGULAR;
+    if (size_bytes == 0 || !exposed)
+        return early;
+    if (regular && unfinished_set(ledger->file->fd, lasting) == 0)
+        return early;
+    return early || !job->target_fresh || size_bytes >= SIGNLESS_BYTES;
+}
+
 /* A journal of our own, in place of whatever lies there. */
 static int ledger_begin(struct ledger *ledger, struct job *job, bool found, struct error *err)
 {
     const struct journal_header header = ledger_header(ledger, job);
+    /* Nothing is done to the target of a run that is refused. */
+    int result = found ? journal_check_replaceable(ledger->fd_folder, ledger->path, err) : 0;
+    bool early = result == 0 && ledger_is_early(ledger, job);
     if (job->wish.resume == RESUME_RESTART)
         job->journal = JOURNAL_ABSENT;
-    int result = found ? ledger_discard(ledger, job, err) : 0;
+    if (result == 0 && found)
+        result = ledger_discard(ledger, job, err);
     if (result == 0)
         result = journal_open(&ledger->journal, &header, err);
-    if (result == 0 && (ledger->marks || (job->wish.journal_early && header.size_bytes > 0))) {
+    if (result == 0 && early) {
         ledger_create(ledger);
         result = ledger_make(ledger, err);
         ledger_made(ledger);

@@ -9,6 +9,7 @@
 #include "haul/disk/filesystem.h"
 #include "haul/disk/place.h"
 #include "haul/disk/residency.h"
+#include "haul/disk/unfinished.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -422,8 +423,13 @@ static int replace(struct small_file *file, const struct small_wish *wish,
                    const struct facts *facts, struct error *err)
 {
     file->cached_bytes = (uint32_t)max_u64(wish->bytes, facts->size_bytes);
+    /* Who is killed in between leaves that; without it the ordinary way has a journal. */
+    if (unfinished_set(file->fd, false) < 0)
+        return -EAGAIN;
     evidence_settle_target(wish->source, facts);
     int result = write_over(file, wish, facts->size_bytes, err);
+    if (result == 0)
+        result = unfinished_clear(file->fd, wish->shown, err);
     write_back(file->fd);
     return result;
 }

@@ -10,6 +10,7 @@
 #include "haul/disk/budget.h"
 #include "haul/disk/pipe.h"
 #include "haul/disk/spelling.h"
+#include "haul/disk/unfinished.h"
 #include "haul/side/report.h"
 
 #include <errno.h>
@@ -68,6 +69,14 @@ static int local_describe_target(const struct work *work, struct error *err)
     return result <= 0 ? result : error_set(err, EBUSY, "%s", job->target_path);
 }
 
+/* For whoever goes by its facts. */
+static bool local_is_unfinished(const struct work *work)
+{
+    const struct job *job = work->slot->job;
+    return job->wish.journal_early && job->facts[SIDE_TARGET].kind == FILE_REGULAR &&
+           unfinished_lies(work->place, job->target_path);
+}
+
 int local_describe(struct local *self, struct work *work)
 {
     struct job *job = work->slot->job;
@@ -84,7 +93,7 @@ int local_describe(struct local *self, struct work *work)
     if (result == 0 && self->side.role == SIDE_TARGET && job->wish.chown)
         result = owners_parse(job->wish.chown, &(struct facts){0}, (bool[2]){false}, err);
     if (result == 0 && self->side.role == SIDE_TARGET)
-        job->journal_present = ledger_lies(work->place, job);
+        job->journal_present = ledger_lies(work->place, job) || local_is_unfinished(work);
     if (result == 0 && job->wish.dry)
         result = local_probe(self, work->place, job, err);
     return result;
@@ -396,11 +405,21 @@ static int local_committed(const struct work *work, int result)
     return result;
 }
 
+/* Also what an earlier run has left on it. A part does not finish it; and whose mode is set may not
+ * be changed any more. */
+static int local_finish(const struct file *file, struct error *err)
+{
+    bool whole = file->facts.kind == FILE_REGULAR && !file->replaces[0] && !file->shared;
+    return whole ? unfinished_clear(file->fd, file->path, err) : 0;
+}
+
 /* From here on the target is what the source was. */
 static int local_set_metadata(struct local *self, struct work *work)
 {
     struct error *err = work->slot->error;
     int result = file_check_in_place(&work->open->file, work->open->size_bytes, err);
+    if (result == 0)
+        result = local_finish(&work->open->file, err);
     if (result == 0)
         file_inherit(&work->open->file);
     if (result == 0 && !work->open->file.shared) /* whoever writes the last part does not know it */

@@ -58,6 +58,87 @@ taken() { # ARGS...
     done
 }
 
+# A copy without these options, killed in the middle of its writes and before its first checkpoint.
+killed_within() { # STRACE-WORDS... -- OPTIONS...
+    local words=()
+    while [ "$1" != -- ]; do words+=("$1") && shift; done
+    under=(env ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -qq -o "$SCRATCH/trace" -e trace=pwrite64,fsetxattr
+        -e inject=pwrite64:signal=KILL:when=5 "${words[@]}")
+    copy --engine=sync --chunk-size=256K "${@:2}" large target
+    expect_status 137
+    under=()
+    ! cmp -s large target
+}
+
+old_target() {
+    random_files 7 target 2M
+    touch -d '2019-01-02' target
+}
+
+@test "what a copy without these options had begun when it was killed is no such target, either" {
+    requires strace
+    local option old
+    random_file large 2M
+    touch -d '2020-01-02' large
+    for old in true old_target; do
+        for option in --update --ignore-existing --size-only; do
+            rm -f target
+            $old
+            killed_within --
+            [ ! -e .target.haul ]
+            copied "$option" large target
+            same large target
+            copied "$option" large target # it is finished, and nothing is left that says something else
+            expect_receipt .bytes_copied 0
+        done
+    done
+    ! command -v getfattr >/dev/null || [ -z "$(getfattr -d target)" ]
+}
+
+@test "what may only be read is finished, too" {
+    requires getfattr
+    become_nobody
+    mkdir -m 777 open
+    random_file large 2M
+    chmod 444 large
+    copied large open/target
+    random_files 7 open/old 2M
+    chown 65534 open/old
+    copied large open/old
+    copied --no-perms large open/plain
+    expect "attributes" "$(getfattr -d open/*)" ""
+}
+
+@test "where there can be no sign on an old target a journal says that it is unfinished" {
+    requires strace
+    random_file large 2M
+    touch -d '2020-01-02' large
+    old_target
+    killed_within -e inject=fsetxattr:error=EOPNOTSUPP --
+    [ -e .target.haul ]
+    copied --size-only large target
+    same large target
+}
+
+@test "of a push and a pull that were killed as early the other side tells, too" {
+    local from to
+    random_file large 2M
+    touch -d '2020-01-02' large
+    far_is_here
+    for from in large "h:$SCRATCH/large"; do
+        to=target
+        [ "$from" != large ] || to=h:$SCRATCH/target
+        old_target
+        begin "${far[@]}" -j1 --sync-every=0 --chunk-size=256K --bwlimit=128K "$from" "$to"
+        waits_until 10 cmp -s -n 4096 large target
+        kill -KILL "$running"
+        finished
+        [ "$status" = 137 ] && ! cmp -s large target
+        copied "${far[@]}" --size-only "$from" "$to"
+        same large target
+    done
+}
+
 @test "--existing makes nothing new, --ignore-existing leaves what is there" {
     skipped "no such target" --existing
     skipped "no such target" --ignore-non-existing

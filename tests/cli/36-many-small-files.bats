@@ -184,6 +184,33 @@ without_disk() {
     diff -r many made # an empty one has all of its content as soon as it has its size
 }
 
+@test "nor by its size or age, where the run that was killed did not go by these" {
+    local i wish files=() names=()
+    for ((i = 1; i < 9; i++)); do files+=(made/f$i 150000) names+=(many/f$i); done
+    random_files 2000 "${files[@]}"
+    for ((i = 1; i < 9; i++)); do files[2 * i - 2]=many/f$i; done
+    random_files 3000 "${files[@]}"
+    touch -d 2020-01-01 many/f?
+    cp -r made older
+    for wish in --size-only --update --ignore-existing; do
+        cp older/* made
+        touch -d 2019-01-01 made/*
+        sync -f made
+        cold made/*
+        under=(env ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -qq -o "$SCRATCH/trace"
+            -e trace=pwrite64 -e inject=pwrite64:signal=KILL:when=3)
+        copy --engine=threads "${names[@]}" made
+        expect_status 137
+        unset under
+        for i in made/*; do # what nobody has begun stays
+            cmp -s "$i" "older/${i#*/}" && rm "$i"
+        done
+        [ -n "$(ls made)" ]
+        copied "$wish" "${names[@]}" made
+        for i in made/*; do cmp "$i" "many/${i#*/}"; done
+    done
+}
+
 @test "what is left out is left out of small files, too, here and there" {
     local where wish
     for where in made "h:$SCRATCH/made"; do
