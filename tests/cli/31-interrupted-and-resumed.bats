@@ -184,7 +184,8 @@ setup() {
 # Reads of the old part and writes of the new one, in the order in which they began.
 traced_resume() { # OPTIONS...
     local log=$SCRATCH/log
-    awk '{ print $1 }' chunks >listed
+    jq 'select(.event == "chunk") | .offset' journal.json | sort -nu >listed
+    [ -s listed ]
     under=("$TOOLS/iotrace" "$log" "$SCRATCH/source,$SCRATCH/target")
     copied "$@" source target
     under=()

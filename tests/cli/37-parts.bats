@@ -148,7 +148,7 @@ same_bytes() { # OFFSET LENGTH
         kill -KILL "$running"
         finished
         journal_true "$JOURNAL" target
-        grep -q "^1000000 48576 " "$SCRATCH/chunks"
+        jq -e -n 'any(inputs; .event == "chunk" and .offset == 1000000 and .length == 48576)' "$SCRATCH/journal.json"
         copied --range=1000000,4000000 "${words[@]}"
         expect_receipt .resumed true
         expect_receipt .bytes_kept "$journalled_bytes"
