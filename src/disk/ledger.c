@@ -423,20 +423,22 @@ int ledger_join(struct ledger *ledger, const struct place *place, const struct j
  * later time: a run that goes by these alone must not take it for finished. What was there before
  * is at once what it was no more, and its blocks reach the medium in any order: there the sign has
  * to be first. What is new has neither size nor data on the medium before that. What is written
- * beside its name is no target yet, and nobody goes by the facts of parts.
+ * beside its name is no target yet, and nobody goes by the facts of parts or of devices.
  *
  * true: there is to be a journal before the first byte is written. Where there can be no sign, it
  * says the same; of what is new, and soon written, that would cost more than the copy. */
-static bool ledger_is_early(const struct ledger *ledger, const struct job *job)
+static bool ledger_is_early(struct ledger *ledger, const struct job *job)
 {
     uint64_t size_bytes = job->facts[SIDE_SOURCE].size_bytes;
-    bool exposed = !ledger->file->replaces[0] && job->wish.part_end == 0;
+    bool regular = ledger->file->facts.kind == FILE_REGULAR;
+    bool exposed = regular && !ledger->file->replaces[0] && job->wish.part_end == 0;
     bool early = ledger->marks || (size_bytes > 0 && job->wish.journal_early);
     bool lasting = !job->target_fresh && !early;
-    bool regular = ledger->file->facts.kind == FILE_REGULAR;
     if (size_bytes == 0 || !exposed)
         return early;
-    if (regular && unfinished_set(ledger->file->fd, lasting) == 0)
+    int found = unfinished_set(ledger->file->fd, lasting);
+    ledger->signed_now = found == 0;
+    if (found >= 0)
         return early;
     return early || !job->target_fresh || size_bytes >= SIGNLESS_BYTES;
 }
@@ -663,6 +665,8 @@ void ledger_undo(struct ledger *ledger, const struct job *job)
     bool begun = ledger->journal && journal_fd(ledger->journal) >= 0 && !job->wish.join;
     if (begun && job->journal != JOURNAL_FITS)
         (void)journal_remove(ledger->fd_folder, ledger->path, &ignored);
+    if (ledger->signed_now)
+        unfinished_undo(ledger->file->fd, &ledger->file->facts);
 }
 
 void ledger_close(struct ledger *ledger)

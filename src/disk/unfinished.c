@@ -3,6 +3,7 @@
 
 #include "haul/base/cleanup.h"
 #include "haul/base/text.h"
+#include "haul/disk/file.h"
 #include "haul/disk/place.h"
 
 #include <errno.h>
@@ -15,8 +16,25 @@
  * killed before its first byte is another. */
 int unfinished_set(int fd, bool lasting)
 {
-    bool timed = futimens(fd, NULL) == 0 && fsetxattr(fd, UNFINISHED_NAME, "", 0, 0) == 0;
-    return timed && (!lasting || fsync(fd) == 0) ? 0 : -errno;
+    int found = 0;
+    if (futimens(fd, NULL) != 0)
+        return -errno;
+    if (fsetxattr(fd, UNFINISHED_NAME, "", 0, XATTR_CREATE) != 0) {
+        if (errno != EEXIST)
+            return -errno;
+        found = 1;
+    }
+    return !lasting || fsync(fd) == 0 ? found : -errno;
+}
+
+void unfinished_undo(int fd, const struct facts *facts)
+{
+    const struct timespec times[2] = {
+        {.tv_nsec = UTIME_OMIT},
+        {.tv_sec = (time_t)facts->mtime_seconds, .tv_nsec = (long)facts->mtime_ns},
+    };
+    if (fremovexattr(fd, UNFINISHED_NAME) == 0)
+        (void)futimens(fd, times);
 }
 
 int unfinished_clear(int fd, const char *shown, struct error *err)

@@ -193,6 +193,7 @@ static int local_empty(struct open_file *open, struct job *job, struct error *er
 {
     int result = file_set_size(&open->file, 0, err);
     open->file.facts.size_bytes = open->file.facts.allocated_bytes = 0;
+    open->ledger.signed_now = false;
     job->old_bytes = 0;
     return result;
 }

@@ -158,10 +158,18 @@ foretells() { # EXIT-CODE ARGS...
 }
 
 @test "-n where there is no room" {
+    requires getfattr setfattr
     on_fs ext4 8M
     random_file "$SCRATCH/large" $((16 * MIB))
     foretells 11 large "$FS/target"
     expect_words 'make room'
+    random_file "$FS/old" $MIB
+    touch -d '2019-01-02' "$FS/old"
+    setfattr -n user.own -v mine "$FS/old"
+    foretells 11 large "$FS/old" # and nothing of the old one has changed
+    expect "time" "$(stat -c %Y "$FS/old")" "$(date -d '2019-01-02' +%s)"
+    expect "attributes" "$(getfattr --only-values -d "$FS/old")" mine
+    rm "$FS/old"
     truncate -s 1G "$SCRATCH/sparse"
     foretells 0 sparse "$FS/sparse"
     rm "$FS/sparse"

@@ -12,14 +12,18 @@
 
 #include <stdbool.h>
 
+struct facts;
 struct place;
 
 #define UNFINISHED_NAME "user.haul.unfinished"
 
 /* Of an open file, which from now on has no time that a source can have, either. lasting: it is on
- * the medium before this returns. -errno, without words: there are no such attributes here, or no
- * room for one. */
+ * the medium before this returns. 1: it was there already; -errno, without words: there are no such
+ * attributes here, or no room for one. */
 int unfinished_set(int fd, bool lasting);
+
+/* After a 0 of unfinished_set(): the file is as it was, and has the time again that it had. */
+void unfinished_undo(int fd, const struct facts *facts);
 
 /* It is finished now, or as good as: what is still to come is no data. 0 also where nothing was
  * set; else -errno with words. */
