@@ -437,7 +437,8 @@ void life_interrupt(struct life *life)
     char shown[LIFE_SHOWN_BYTES];
     bool copying = life->state == LIFE_COPYING;
     bool between = life->want != LIFE_WANTS_NOTHING &&
-                   (life->state == LIFE_LISTING || life->state == LIFE_DIGESTING);
+                   (life->state == LIFE_LISTING || life->state == LIFE_DIGESTING ||
+                    life->state == LIFE_TAKING || life->state == LIFE_CARRYING);
     if (life->result != 0 || !(copying || between || life->state == LIFE_WAITING))
         return;
     error_set_class(&cause, ERROR_INTERRUPTED, EINTR, "%s: interrupted",

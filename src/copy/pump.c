@@ -635,14 +635,19 @@ static void pump_line_up(struct pump *pump, struct life *life)
     pump->row_count++;
 }
 
+static void pump_leave_row(struct pump *pump, struct life *life)
+{
+    list_take(&pump->row, life);
+    list_put(&pump->lives, life);
+    pump->row_count--;
+}
+
 /* The first one first. */
 static void pump_serve_row(struct pump *pump)
 {
     struct life *life;
     while ((life = pump->row.first) && pump_lend(pump, life)) {
-        list_take(&pump->row, life);
-        list_put(&pump->lives, life);
-        pump->row_count--;
+        pump_leave_row(pump, life);
         pump_step(pump, life, life->buffers[0]);
         if (life_is_away(life))
             pump_send_away(pump, life);
@@ -888,11 +893,19 @@ static bool pump_look(struct pump *pump)
     return moved;
 }
 
+/* Also those that wait for a buffer: it may be long until one has its turn. */
+static void pump_interrupt(struct pump *pump)
+{
+    while (pump->row.first)
+        pump_leave_row(pump, pump->row.first);
+    for (struct life *life = pump->lives.first; life; life = life->next)
+        life_interrupt(life);
+}
+
 bool pump_turn(struct pump *pump)
 {
-    struct life *first = pump->lives.first;
-    for (struct life *life = first; pump->control->stop && life; life = life->next)
-        life_interrupt(life);
+    if (pump->control->stop)
+        pump_interrupt(pump);
     pump_share(pump);
     pump_steps(pump);
     pump_fill(pump);

@@ -2,6 +2,7 @@
 # Goal: many small files go as a whole and share their syncs; each is what it was, durable when it is reported, and nothing
 # of it stays in the page cache. What is unusual about one of them goes the ordinary way, beside the others.
 load ../lib/common
+load ../lib/resume
 
 MANY=120
 
@@ -226,6 +227,28 @@ without_disk() {
             expect "$wish, $where" "$(cd made && echo *)" "$(echo $(sort expected <(echo f50)))"
         done
     done
+}
+
+@test "interrupted, those that wait for their turn do not begin any more: here, pushed and pulled" {
+    local way from to there names
+    for way in here push pull; do
+        from='' to=made there=()
+        [ "$way" = here ] || there=("${far[@]}" -j1)
+        [ "$way" != push ] || to=h:$SCRATCH/made
+        [ "$way" != pull ] || from=h:$SCRATCH/
+        names=(many/f*)
+        rm -rf made && mkdir made
+        begin --bwlimit=64K "${there[@]}" "${names[@]/#/$from}" "$to" # over two minutes for all of them
+        waits_until "$PATIENCE" has_files
+        kill -TERM "$running"
+        finished
+        expect_status 20
+        [ "$(find made -name 'f*' | wc -l)" -lt "$MANY" ] || { echo "$way: all of them"; return 1; }
+    done
+}
+
+has_files() {
+    [ -n "$(ls made)" ]
 }
 
 @test "pushed and pulled they go as a whole, too" {
