@@ -308,10 +308,8 @@ static bool task_cannot_link(struct tour *tour, const struct tour_task *task, in
  * and would be gone from both. */
 static bool task_is_there_itself(struct tour *tour, struct tour_task *task)
 {
-    const struct address *addresses = tour->config.run->addresses;
-    uint64_t machine = task->folder ? task->folder->facts.evidence.machine : 0;
-    bool one = address_same_machine(&addresses[SIDE_SOURCE], &addresses[SIDE_TARGET]) ||
-               (machine != 0 && machine == tour->start.target.evidence.machine);
+    static const struct facts nobodys = {.kind = FILE_NONE};
+    bool one = folder_is_at_target(tour, task->folder ? &task->folder->facts : &nobodys);
     ERROR_UNSET(err);
     if (!tour->wish->tour.remove_source || task->own || !one ||
         task->before.kind != task->facts.kind || task->before.device != task->facts.device ||

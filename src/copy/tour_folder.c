@@ -39,16 +39,20 @@ bool folder_keeps_mode(const struct tour *tour)
     return tour->wish->attributes[ATTRIBUTE_MODE] == ATTRIBUTE_LEAVE && !tour->dry;
 }
 
+bool folder_is_at_target(const struct tour *tour, const struct facts *facts)
+{
+    const struct address *addresses = tour->config.run->addresses;
+    uint64_t machine = facts->evidence.machine;
+    return address_same_machine(&addresses[SIDE_SOURCE], &addresses[SIDE_TARGET]) ||
+           (machine != 0 && machine == tour->start.target.evidence.machine);
+}
+
 /* It is never copied into itself, whatever the names say. */
 static bool folder_is_target(const struct tour *tour, const struct facts *facts)
 {
     const struct facts *target = &tour->start.target;
-    const struct address *addresses = tour->config.run->addresses;
-    uint64_t machine = facts->evidence.machine;
-    bool one = address_same_machine(&addresses[SIDE_SOURCE], &addresses[SIDE_TARGET]) ||
-               (machine != 0 && machine == target->evidence.machine);
-    return target->kind == FILE_FOLDER && one && facts->device == target->device &&
-           facts->inode == target->inode;
+    return target->kind == FILE_FOLDER && folder_is_at_target(tour, facts) &&
+           facts->device == target->device && facts->inode == target->inode;
 }
 
 struct tour_folder *folder_enter(struct tour *tour, const struct entry *entry)

@@ -261,6 +261,9 @@ static inline bool tour_sends_ahead(const struct tour *tour)
 
 /* tour_folder.c: folders, as a list of what is in them */
 
+/* Is a folder of the source, by its facts, on the target's machine? Then one device and inode are
+ * one thing. */
+bool folder_is_at_target(const struct tour *tour, const struct facts *facts);
 /* The path of `name` in a folder, to be freed; NULL: no memory. */
 char *folder_path(const struct tour_folder *folder, const char *name);
 /* Without -p: folders are open for us until all in them is done, and have their own mode again

@@ -238,7 +238,7 @@ without_disk() {
         [ "$way" != pull ] || from=h:$SCRATCH/
         names=(many/f*)
         rm -rf made && mkdir made
-        begin --bwlimit=64K "${there[@]}" "${names[@]/#/$from}" "$to" # over two minutes for all of them
+        begin --bwlimit=64K "${there[@]}" "${names[@]/#/$from}" "$to" # over a minute for all of them
         waits_until "$PATIENCE" has_files
         kill -TERM "$running"
         finished

@@ -22,7 +22,8 @@ struct place;
  * attributes here, or no room for one. */
 int unfinished_set(int fd, bool lasting);
 
-/* After a 0 of unfinished_set(): the file is as it was, and has the time again that it had. */
+/* Takes back what unfinished_set() did with 0, of a file in which nothing else has changed: it has
+ * the time again that it had. */
 void unfinished_undo(int fd, const struct facts *facts);
 
 /* It is finished now, or as good as: what is still to come is no data. 0 also where nothing was
