@@ -488,3 +488,10 @@ char *text_join_path(const char *folder, const char *name)
     memcpy(path + folder_length + slash, name, name_length + 1);
     return path;
 }
+
+bool text_path_holds(const char *folder, const char *path)
+{
+    size_t length = strlen(folder);
+    return length == 0 ||
+           (strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/'));
+}

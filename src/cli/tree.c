@@ -149,10 +149,22 @@ static int source_place(struct tour_source *source, const struct operands *opera
                : error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", operand);
 }
 
+/* --delete would find it among what no source has. NULL: it is not in the target's folder. */
+static char *source_inside(const char *operand, const char *target)
+{
+    AUTO_FREE char *real = realpath(operand, NULL), *folder = realpath(target, NULL);
+    size_t length = folder ? strlen(folder) : 0;
+    if (!real || !folder || strncmp(real, folder, length) != 0)
+        return NULL;
+    length -= length > 0 && folder[length - 1] == '/'; /* the root of all */
+    return real[length] == '/' && real[length + 1] != '\0' ? strdup(real + length + 1) : NULL;
+}
+
 int trees_open(struct trees *trees, struct copy *copy, const struct operands *operands,
                const struct copy_wish *wish, struct error *err)
 {
     uint32_t count = operands->sources_count;
+    bool here = operands->source.kind == ADDRESS_LOCAL && operands->target.kind == ADDRESS_LOCAL;
     int result = 0;
     *trees = (struct trees){.copy = copy, .operands = operands, .wish = wish, .count = count};
     trees->sources = calloc(count, sizeof(*trees->sources));
@@ -162,6 +174,8 @@ int trees_open(struct trees *trees, struct copy *copy, const struct operands *op
         if (i >= count - operands->trees_count)
             trees->sources[i].root.number = copy_root_number(copy);
         result = source_place(&trees->sources[i], operands, i, wish->tour.names, err);
+        if (here && wish->tour.delete)
+            trees->sources[i].inside = source_inside(operands->sources[i], operands->target.path);
     }
     return result;
 }
@@ -171,6 +185,7 @@ void trees_close(struct trees *trees)
     for (uint32_t i = 0; trees->sources && i < trees->count; i++) {
         free((char *)trees->sources[i].name);
         free((char *)trees->sources[i].root.path);
+        free((char *)trees->sources[i].inside);
     }
     free(trees->sources);
 }

@@ -54,13 +54,6 @@ bool moved_holds(const struct tour *tour, const char *path)
 
 /* ---- what is brought ---- */
 
-bool source_brings(const struct tour_source *source, const char *path)
-{
-    size_t length = strlen(source->name);
-    return length == 0 || (strncmp(path, source->name, length) == 0 &&
-                           (path[length] == '\0' || path[length] == '/'));
-}
-
 void moved_begin(struct tour *tour)
 {
     const struct tour_start *start = &tour->start;
@@ -68,8 +61,8 @@ void moved_begin(struct tour *tour)
            start->sources[tour->source].root.number != start->roots[SIDE_SOURCE].number)
         tour->source++;
     for (uint32_t i = 0; i < start->sources_count; i++)
-        tour->shares |= i != tour->source &&
-                        (start->path[0] == '\0' || source_brings(&start->sources[i], start->path));
+        tour->shares |= i != tour->source && (start->path[0] == '\0' ||
+                                              text_path_holds(start->sources[i].name, start->path));
 }
 
 /* The next of the other trees that may bring this name; NULL: no more does. */
@@ -79,7 +72,7 @@ static const struct tour_source *other_source(const struct tour *tour, struct to
     while (tour->shares && !task->own && task->asked < start->sources_count) {
         const struct tour_source *source = &start->sources[task->asked++];
         if (source->root.number != 0 && source->root.number != start->roots[SIDE_SOURCE].number &&
-            source_brings(source, task->path))
+            text_path_holds(source->name, task->path))
             return source;
     }
     return NULL;
@@ -92,7 +85,7 @@ enum sources_asked task_ask_sources(struct tour *tour, struct tour_task *task, e
     while (!root && task->spellings <= start->sources_count) {
         const struct tour_source *source = &start->sources[task->spellings++ - 1];
         bool brings = source->root.number != start->roots[SIDE_SOURCE].number &&
-                      source_brings(source, task->gone);
+                      text_path_holds(source->name, task->gone);
         if (brings && source->root.number == 0 && strcmp(source->name, task->gone) == 0)
             return SOURCES_NAMED;
         root = brings && source->root.number > 0 ? &source->root : NULL;

@@ -79,7 +79,7 @@ static const struct job_root *folder_other_source(const struct tour *tour,
         bool own = source->root.number == start->roots[SIDE_SOURCE].number;
         if (own && before)
             return NULL;
-        if (source_brings(source, folder) && !own && source->root.number > 0)
+        if (text_path_holds(source->name, folder) && !own && source->root.number > 0)
             return &source->root;
     }
     return NULL;
@@ -349,6 +349,27 @@ static bool folder_has_moved(const struct tour *tour, struct tour_removal *remov
     return true;
 }
 
+/* A source has its own names, and not the one it goes by: what is on the way to it stays, and so
+ * does what is in it. */
+static bool folder_has_source(struct tour *tour, struct tour_removal *removal, const char *name)
+{
+    for (uint32_t i = 0; i < tour->start.sources_count; i++) {
+        const char *inside = tour->start.sources[i].inside;
+        AUTO_FREE char *path = inside ? text_join_path(removal->folder, name) : NULL;
+        if (!inside || (path && !text_path_holds(path, inside) && !text_path_holds(inside, path)))
+            continue;
+        AUTO_FREE char *shown =
+            text_join_path(tour->start.roots[SIDE_TARGET].path, path ? path : name);
+        if (!removal->now.again) /* else it was told */
+            log_error("%s: not deleted, as a source is there (--exclude it, or copy elsewhere)",
+                      shown ? shown : name);
+        removal->now.kept++;
+        removal->now.keeps = true;
+        return tour->outcome.lacking = true;
+    }
+    return false;
+}
+
 static bool folder_goes_by_names(const struct tour *tour, const struct entry *entry)
 {
     const struct tour_wish *wish = &tour->wish->tour;
@@ -369,7 +390,8 @@ void folder_remove_next(struct tour *tour, struct tour_task *task)
     do
         result = entry_unpack(&removal->in, &entry, &err);
     while (result > 0 &&
-           (folder_has_moved(tour, removal, entry.name) || folder_holds_back(tour, removal)));
+           (folder_has_moved(tour, removal, entry.name) ||
+            folder_has_source(tour, removal, entry.name) || folder_holds_back(tour, removal)));
     if (result < 0) {
         task_fail(tour, task, &err);
         return;

@@ -351,8 +351,6 @@ void folder_told(struct tour *tour, struct tour_task *task);
 
 /* Which source it is, and whether it shares names with others. */
 void moved_begin(struct tour *tour);
-/* May it bring this path beneath the target? */
-bool source_brings(const struct tour_source *source, const char *path);
 /* What is there may be the only copy, or be on the way to one. */
 bool moved_holds(const struct tour *tour, const char *path);
 /* May it begin? If not, it has failed, or another source is asked for its name. */

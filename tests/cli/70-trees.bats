@@ -186,6 +186,21 @@ again() { # ARGUMENT...
     done
 }
 
+@test "--delete leaves a source that is in the target, what leads to it and what is in it, and says so; a rule that protects it is enough" {
+    tree target/on/the/way
+    mkdir -p target/surplus target/on/the/more
+    cp -a target/on/the/way expected
+    "$HAUL" -rn --delete target/on/the/way/ target >out 2>&1 && return 1 || expect "exit code" $? 23
+    "$HAUL" -aH --delete target/on/the/way/ target >out 2>&1 && return 1 || expect "exit code" $? 23
+    expect "said" "$(grep -c "target/on: not deleted, as a source is there" out)" 1
+    [ ! -e target/surplus ] && [ -e target/on/the/more ]
+    equal expected target/on/the/way
+    equal expected target --exclude=/on
+    copied -aH --delete --exclude=/on target/on/the/way/ target
+    copied -aH --delete target/on/the/way/ elsewhere
+    equal expected elsewhere
+}
+
 @test "--delete: a journal goes with what it is of; a file of the source that only has such a name stays" {
     local way
     mkdir source

@@ -1102,7 +1102,10 @@ static void links_go_from_the_source_after_a_sync(void **state)
 static void tell_of_others(struct world *world)
 {
     for (uint32_t i = 0; i < 3; i++)
-        world->sources[i] = (struct tour_source){i == 1 ? "ab" : "a", {i + 1, "/source"}};
+        world->sources[i] = (struct tour_source){
+            .name = i == 1 ? "ab" : "a",
+            .root = {i + 1, "/source"},
+        };
     world->sources_count = 3;
     world->elsewhere[world->elsewhere_count++] = "a/both";
     world->moved = spill_open();

@@ -69,4 +69,7 @@ bool text_split_path(const char *path, char **folder, char **name);
  * freed; NULL: no memory. */
 char *text_join_path(const char *folder, const char *name);
 
+/* Is this path the folder's, or one beneath it? By its letters; "" is above all. */
+bool text_path_holds(const char *folder, const char *path);
+
 #endif
