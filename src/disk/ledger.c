@@ -419,24 +419,28 @@ int ledger_join(struct ledger *ledger, const struct place *place, const struct j
     return result;
 }
 
+/* What is written beside its name is no target yet, and nobody goes by the facts of parts or of
+ * devices. */
+static bool ledger_is_exposed(const struct ledger *ledger, const struct job *job)
+{
+    return ledger->file->facts.kind == FILE_REGULAR && !ledger->file->replaces[0] &&
+           job->wish.part_end == 0;
+}
+
 /* Whoever is killed before the first checkpoint leaves what may have the size of the source, and a
  * later time: a run that goes by these alone must not take it for finished. What was there before
  * is at once what it was no more, and its blocks reach the medium in any order: there the sign has
- * to be first. What is new has neither size nor data on the medium before that. What is written
- * beside its name is no target yet, and nobody goes by the facts of parts or of devices.
+ * to be first. What is new has neither size nor data on the medium before that.
  *
  * true: there is to be a journal before the first byte is written. Where there can be no sign, it
  * says the same; of what is new, and soon written, that would cost more than the copy. */
 static bool ledger_is_early(struct ledger *ledger, const struct job *job)
 {
     uint64_t size_bytes = job->facts[SIDE_SOURCE].size_bytes;
-    bool regular = ledger->file->facts.kind == FILE_REGULAR;
-    bool exposed = regular && !ledger->file->replaces[0] && job->wish.part_end == 0;
     bool early = ledger->marks || (size_bytes > 0 && job->wish.journal_early);
-    bool lasting = !job->target_fresh && !early;
-    if (size_bytes == 0 || !exposed)
+    if (size_bytes == 0 || !ledger_is_exposed(ledger, job))
         return early;
-    int found = unfinished_set(ledger->file->fd, lasting);
+    int found = unfinished_set(ledger->file->fd, !job->target_fresh && !early);
     ledger->signed_now = found == 0;
     if (found >= 0)
         return early;
@@ -486,6 +490,9 @@ int ledger_find(struct ledger *ledger, const struct place *place, struct job *jo
     struct journal_reader *reader = NULL;
     ERROR_UNSET(why);
     job->journal = JOURNAL_ABSENT;
+    /* What may not be read was emptied when it was opened. */
+    if (!place_may_read(place) && ledger_is_exposed(ledger, job))
+        (void)unfinished_set(ledger->file->fd, false);
     if (!ledger_wanted(place, job))
         return 0;
     int result = ledger_refuse(ledger, job, err);

@@ -139,6 +139,25 @@ old_target() {
     done
 }
 
+@test "and of a push to where haul may only write, which keeps no journal" {
+    requires strace
+    local option
+    random_file large 2M
+    touch -d '2020-01-02' large
+    mkdir open
+    far_is_here
+    for option in --update --ignore-existing --size-only; do
+        random_files 7 open/target 2M
+        export ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS"
+        copy -e "strace -f -qq -o $SCRATCH/trace -e trace=pwrite64 -e inject=pwrite64:signal=KILL:when=2 $SCRATCH/here" --retries=0 \
+            --remote-path="$HAUL --server --restrict=$SCRATCH/open,wo" -j1 --engine=sync --chunk-size=256K large h:target
+        [ "$status" != 0 ] && grep -q 'killed by SIGKILL' trace
+        expect "size" "$(stat -c %s open/target)" "$(stat -c %s large)"
+        copied "$option" large open/target
+        same large open/target
+    done
+}
+
 @test "--existing makes nothing new, --ignore-existing leaves what is there" {
     skipped "no such target" --existing
     skipped "no such target" --ignore-non-existing
