@@ -17,6 +17,14 @@
 
 /* ---- open and close ---- */
 
+/* The first whole page of it; NULL of NULL. */
+static struct tour_task *tasks_of(void *memory)
+{
+    uintptr_t first = (uintptr_t)memory;
+    uint32_t behind = first ? (uint32_t)(-first % TOUR_PAGE_BYTES) : 0;
+    return (struct tour_task *)(void *)((uint8_t *)memory + behind);
+}
+
 struct tour *tour_open(const struct tour_config *config, const struct tour_start *start)
 {
     struct tour *tour = calloc(1, sizeof(*tour));
@@ -31,29 +39,19 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     tour->blocked_end = &tour->blocked;
     tour->told_end = &tour->told;
     const size_t most = tour->tasks_most = tour_is_far(tour) ? TOUR_TASKS_MAX : TOUR_TASKS_HERE;
-    tour->tasks = calloc(most, sizeof(*tour->tasks));
-    tour->errors = calloc(2 * most, sizeof(*tour->errors));
-    tour->words = calloc(2 * most, sizeof(*tour->words));
-    if (tour_maps_owners(tour))
-        tour->names = calloc(2 * most, sizeof(*tour->names));
+    tour->tasks_memory = calloc(1, most * sizeof(*tour->tasks) + TOUR_PAGE_BYTES - 1);
+    tour->tasks = tasks_of(tour->tasks_memory);
     for (int i = 0; i < 2; i++)
         tour->bytes[i] = malloc(TOUR_BYTES);
     if (!config->links)
         tour->own_links = tour_links_open();
     tour->links = config->links ? config->links : tour->own_links;
-    if ((tour_maps_owners(tour) && !tour->names) || !tour->tasks || !tour->errors || !tour->words ||
-        !tour->bytes[0] || !tour->bytes[1] || !tour->links) {
+    if (!tour->tasks || !tour->bytes[0] || !tour->bytes[1] || !tour->links) {
         tour_close(tour);
         return NULL;
     }
     links_begin(tour->links);
     moved_begin(tour);
-    for (uint32_t i = tour->tasks_most; i-- > 0;) {
-        tour->tasks[i].error = &tour->errors[2 * i];
-        tour->tasks[i].life_error = &tour->errors[2 * i + 1];
-        tour->tasks[i].next = tour->free;
-        tour->free = &tour->tasks[i];
-    }
     return tour;
 }
 
@@ -61,7 +59,7 @@ void tour_close(struct tour *tour)
 {
     if (!tour)
         return;
-    for (uint32_t i = 0; tour->tasks && i < tour->tasks_most; i++) {
+    for (uint32_t i = 0; i < tour->tasks_used; i++) {
         struct tour_task *task = &tour->tasks[i];
         if (task->step == STEP_FREE)
             continue;
@@ -78,10 +76,7 @@ void tour_close(struct tour *tour)
     }
     tour_links_close(tour->own_links);
     owner_close_all(tour);
-    free(tour->tasks);
-    free(tour->errors);
-    free(tour->words);
-    free(tour->names);
+    free(tour->tasks_memory);
     free(tour->bytes[0]);
     free(tour->bytes[1]);
     free(tour);
@@ -98,7 +93,7 @@ static void tour_measure(struct tour *tour)
         return;
     tour->measured_ns = now_ns;
     progress_add(&sum, &tour->counted);
-    for (uint32_t i = 0; i < tour->tasks_most; i++) {
+    for (uint32_t i = 0; i < tour->tasks_used; i++) {
         if (tour->tasks[i].step == STEP_COPYING)
             progress_add(&sum, &tour->tasks[i].life.counters);
     }
@@ -534,7 +529,7 @@ bool tour_event(struct tour *tour, struct tour_event *event)
         .made = task->made,
         .changes = task->event == TOUR_FILE ? task->life.changes : task->changes,
         .life = task->event == TOUR_FILE ? &task->life : NULL,
-        .error = task->event == TOUR_FAILED ? task->error
+        .error = task->event == TOUR_FAILED ? &task->error
                  : task->event == TOUR_FILE ? task->life.error
                                             : NULL,
     };

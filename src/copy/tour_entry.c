@@ -236,7 +236,7 @@ static void task_make(struct tour *tour, struct tour_task *task)
         task->made = JOB_CREATED;
         life_begin(&task->life, tour->config.run,
                    &(struct life_start){
-                       .kind = LIFE_CALL, .call = &task->call, .error = task->life_error});
+                       .kind = LIFE_CALL, .call = &task->call, .error = &task->life_error});
         task_made(tour, task);
         return;
     }

@@ -418,7 +418,7 @@ void folder_removed(struct tour *tour, struct tour_task *task)
         --*tour->config.removed_count;
         now->kept += !tour->dry; /* as all are */
         now->keeps = true;
-        *task->error = *task->life.error;
+        task->error = *task->life.error;
         task_tell(tour, task, TOUR_FAILED, STEP_REMOVING);
         return;
     }

@@ -47,7 +47,7 @@ static void spelled_refuse(struct tour *tour, struct tour_task *task, const char
 static bool spelled_goes(const struct tour *tour, const char *path)
 {
     size_t length = strlen(path);
-    for (uint32_t i = 0; i < tour->tasks_most; i++) {
+    for (uint32_t i = 0; i < tour->tasks_used; i++) {
         const struct tour_task *task = &tour->tasks[i];
         bool removes = task->step == STEP_REMOVING || (task->removal && task->removal->depth > 0);
         if (removes && task->gone && strncmp(task->gone, path, length) == 0 &&

@@ -129,9 +129,12 @@ struct tour_removal {
     uint8_t bytes[TOUR_NAMES_BYTES];
 };
 
-/* What is done about one name, an operation after another. */
+/* What is done about one name, an operation after another. There are hundreds of them, and what
+ * comes back for one finds its memory cold: so all that is touched while nothing goes wrong lies in
+ * one page. What its errors say comes behind that. */
+enum { TOUR_PAGE_BYTES = 4096 };
 struct tour_task {
-    struct life life; /* first: what is under way for it */
+    _Alignas(TOUR_PAGE_BYTES) struct life life; /* first: what is under way for it */
     struct life_call call;
     enum tour_step step;
     enum tour_step after;       /* TELLING: what follows; FREE: nothing */
@@ -157,10 +160,13 @@ struct tour_task {
     enum file_kind gone_kind;
     char changes[12];
     uint32_t attempts; /* of this step, before a link was lost; or at a target that is held */
-    struct life_earlier earlier;      /* in them */
-    struct error *error, *life_error; /* the latter of its life */
+    struct life_earlier earlier; /* in them */
     struct tour_task *next;
+    struct side_words words[2];  /* of its life */
+    struct owner_names names[2]; /* the same, where names count */
+    struct error life_error, error;
 };
+_Static_assert(offsetof(struct tour_task, life_error.text) < TOUR_PAGE_BYTES, "more than a page");
 
 enum tour_state {
     TOUR_BEGINNING,
@@ -219,11 +225,9 @@ struct tour {
     bool in_hand;               /* there is one */
     struct tour_folder *folder; /* that we are in; NULL: none */
 
-    struct tour_task *tasks; /* tasks_most */
-    uint32_t tasks_most;
-    struct error *errors;      /* of theirs, two each; no page before a failure */
-    struct side_words *words;  /* the same of small ones */
-    struct owner_names *names; /* the same; NULL: numbers count */
+    struct tour_task *tasks; /* tasks_most, of which the first tasks_used were ever begun */
+    uint32_t tasks_most, tasks_used;
+    void *tasks_memory;
     struct tour_task *free;
     struct tour_task *blocked, **blocked_end;
     struct tour_task *told, **told_end; /* events, in order */

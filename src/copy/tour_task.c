@@ -15,11 +15,15 @@ struct tour_task *task_of(struct life *life)
 
 struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const char *name)
 {
-    struct tour_task *task = tour->free;
+    bool first = !tour->free && tour->tasks_used < tour->tasks_most;
+    struct tour_task *task = first ? &tour->tasks[tour->tasks_used] : tour->free;
     char *path = task ? folder_path(folder, name) : NULL;
     if (!path)
         return NULL;
-    tour->free = task->next;
+    if (first)
+        tour->tasks_used++;
+    else
+        tour->free = task->next;
     tour->tasks_count++;
     task->folder = folder;
     task->path = path;
@@ -83,7 +87,7 @@ void task_tell(struct tour *tour, struct tour_task *task, enum tour_event_kind e
 void task_fail(struct tour *tour, struct tour_task *task, const struct error *err)
 {
     tour->broken |= err->class != ERROR_VANISHED;
-    *task->error = *err;
+    task->error = *err;
     task_tell(tour, task, TOUR_FAILED, STEP_FREE);
 }
 
@@ -114,12 +118,12 @@ struct life_start task_start(const struct tour *tour, struct tour_task *task, en
         .number = (*tour->config.numbers)++,
         .chunk_bytes = tour->config.chunk_bytes,
         .source_path = task->gone ? task->gone : task->path,
-        .error = task->life_error,
+        .error = &task->life_error,
         .target_path = task->gone ? task->gone : task->path,
         .spelled = kind == LIFE_COPY && task_is_particular(task),
         .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
-        .words = &tour->words[2 * (task - tour->tasks)],
-        .names = tour->names ? &tour->names[2 * (task - tour->tasks)] : NULL,
+        .words = task->words,
+        .names = tour_maps_owners(tour) ? task->names : NULL,
     };
 }
 
