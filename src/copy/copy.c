@@ -1062,6 +1062,7 @@ struct copy_left copy_leaves(const struct copy *copy)
         .source = job->facts[SIDE_SOURCE],
         .target_device = job->facts[SIDE_TARGET].device,
         .kind = last->life.outcome.kind,
+        .believed = last->life.outcome.believed,
     };
 }
 
@@ -1092,7 +1093,7 @@ int copy_leave(struct copy *copy, const struct copy_left *left, const char *sour
     AUTO_FREE char *folder = NULL;
     AUTO_FREE char *name = NULL;
     struct life_call remove = {.role = SIDE_SOURCE, .op = SIDE_REMOVE};
-    if (left->kind == OUTCOME_SKIPPED)
+    if (left->kind == OUTCOME_SKIPPED || left->believed)
         return 0;
     if (left->source.kind != FILE_REGULAR || left->kind == OUTCOME_HANDED_OVER) {
         log_note("%s: stays: --remove-source-files is for files that are durable as files",

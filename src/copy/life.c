@@ -557,9 +557,14 @@ static void life_adjust(struct life *life)
         life_end(life);
 }
 
-static void life_is_up_to_date(struct life *life, const char *proof)
+static void life_is_up_to_date(struct life *life, const struct outcome *outcome)
 {
-    life->outcome = outcome_up_to_date(proof);
+    char shown[LIFE_SHOWN_BYTES];
+    life->outcome = *outcome;
+    if (outcome->believed && life->run->wish->tour.remove_source)
+        log_note("%s: stays: that its content is at the target is not known, only the size was "
+                 "compared (--size-only)",
+                 life_shown(life, SIDE_SOURCE, shown));
     life->progress->bytes_kept = life->progress->bytes_total;
     life_itemize(life);
     life->job.wish.dry = life->run->wish->dry_run;
@@ -643,8 +648,9 @@ static void life_weighed(struct life *life)
     life_tell_size(life);
     life_attributes_want(life);
     life->job.wish.no_inplace = !equal;
+    const struct outcome there = outcome_up_to_date("content");
     if (equal && !again)
-        life_is_up_to_date(life, "content");
+        life_is_up_to_date(life, &there);
     else
         life_enter(life, LIFE_WAITING);
 }
@@ -658,8 +664,9 @@ static void life_described(struct life *life)
     if (life_is_left_out(life) || life_failed(life, life_fit_part(life, life->error), life->error))
         return;
     life_tell_size(life);
-    if (life_up_to_date(life)) {
-        life_is_up_to_date(life, "size and modification time");
+    const struct outcome there = life_up_to_date(life);
+    if (there.kind == OUTCOME_UP_TO_DATE) {
+        life_is_up_to_date(life, &there);
         return;
     }
     life_itemize(life);

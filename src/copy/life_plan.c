@@ -163,29 +163,33 @@ static bool same_size(const struct facts *a, const struct facts *b)
     return a->kind == FILE_REGULAR && b->kind == FILE_REGULAR && a->size_bytes == b->size_bytes;
 }
 
-bool life_up_to_date(const struct life *life)
+struct outcome life_up_to_date(const struct life *life)
 {
+    const struct outcome none = {.kind = OUTCOME_NONE};
     const struct job *job = &life->job;
+    const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
     const struct copy_wish *wish = life->run->wish;
     const char *why = NULL;
     char shown[LIFE_SHOWN_BYTES];
     if (life_pipes(life, SIDE_SOURCE) || life_pipes(life, SIDE_TARGET))
-        return false;
+        return none;
     if (wish->checksum || job->journal_present || wish->file.resume == RESUME_RESTART)
-        return false;
+        return none;
     /* They want it to be read. */
     if (wish->verify || wish->manifest_path || wish->digest_path || wish->base_absent)
-        return false;
-    if (wish->choice.size_only && same_size(&job->facts[SIDE_SOURCE], &job->facts[SIDE_TARGET]))
-        return true;
-    if (wish->ignore_times)
-        return false;
-    enum evidence_grade grade = evidence_up_to_date(
-        &job->facts[SIDE_SOURCE], &job->facts[SIDE_TARGET], wish->modify_window_ns, &why);
+        return none;
+    bool sized = wish->choice.size_only && same_size(source, target);
+    enum evidence_grade grade =
+        wish->ignore_times ? EVIDENCE_NONE
+                           : evidence_up_to_date(source, target, wish->modify_window_ns, &why);
+    if (grade == EVIDENCE_STRONG)
+        return outcome_up_to_date("size and modification time");
+    if (sized)
+        return outcome_believed("the size alone, by --size-only");
     if (grade == EVIDENCE_WEAK)
         log_note("%s: size and time are those of the source, and prove nothing: %s; comparing",
                  life_shown(life, SIDE_TARGET, shown), why);
-    return grade == EVIDENCE_STRONG;
+    return none;
 }
 
 /* What is asked of the run that only the ordinary steps do. */

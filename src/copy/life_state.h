@@ -29,7 +29,8 @@ int life_refuse(const struct life *life, struct error *err);
 int life_fit_part(struct life *life, struct error *err);
 /* Why an option leaves it out, a constant; NULL: none does. */
 const char *life_skip(const struct life *life);
-bool life_up_to_date(const struct life *life);
+/* UP_TO_DATE; NONE: it is not, or they want it to be read. */
+struct outcome life_up_to_date(const struct life *life);
 /* Does it go as a whole, as a small file? NULL: yes, as far as is known so far; else why not. */
 const char *life_road(const struct life *life);
 /* Its space is reserved: it is known, and not holes. */

@@ -363,7 +363,7 @@ static enum tour_step task_leaves(const struct tour *tour, const struct life *li
         return STEP_FREE;
     if (life->outcome.kind == OUTCOME_DURABLE || life->outcome.kind == OUTCOME_DRY)
         return STEP_LEAVING;
-    if (life->outcome.kind != OUTCOME_UP_TO_DATE)
+    if (life->outcome.kind != OUTCOME_UP_TO_DATE || life->outcome.believed)
         return STEP_FREE;
     if (life->job.facts[SIDE_TARGET].device == tour->start.target.device)
         return tour->dry ? STEP_LEAVING : STEP_SETTLING;

@@ -41,6 +41,13 @@ struct outcome outcome_up_to_date(const char *evidence)
     return (struct outcome){.kind = OUTCOME_UP_TO_DATE, .evidence = evidence};
 }
 
+struct outcome outcome_believed(const char *why)
+{
+    struct outcome outcome = outcome_up_to_date(why);
+    outcome.believed = true;
+    return outcome;
+}
+
 struct outcome outcome_skipped(const char *why)
 {
     assert(why && *why);

@@ -198,6 +198,12 @@ old_target() {
     expect_receipt .up_to_date true
     cmp target before
     [ "$(stat -c %Y target)" = "$(stat -c %Y before)" ]
+    mkdir tree made && cp -p source tree/ && cp -p before made/source
+    copied --size-only --remove-source-files source target # what has only its size there is not there
+    grep -q 'source: stays: .*only the size was compared' err
+    copied --size-only --remove-source-files -r tree/ made
+    grep -q 'source: stays: .*only the size was compared' err
+    same source tree/source
     truncate -s 69999 target
     taken --size-only
 }

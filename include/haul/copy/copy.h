@@ -138,6 +138,7 @@ struct copy_left {
     struct facts source;
     uint64_t target_device;
     enum outcome_kind kind;
+    bool believed;
 };
 struct copy_left copy_leaves(const struct copy *copy);
 

@@ -26,6 +26,7 @@ struct outcome {
     enum outcome_kind kind;
     enum error_class class; /* FAILED, DRY */
     const char *evidence;   /* UP_TO_DATE, SKIPPED: in words for the receipt, a constant */
+    bool believed; /* UP_TO_DATE: an option has it so, and nothing proves that the content is there */
     bool lacking; /* the data are safe, but something that was asked for could not be kept */
 };
 
@@ -45,6 +46,9 @@ struct outcome outcome_handed_over(const struct outcome_proof *proof, struct err
 
 /* UP_TO_DATE. evidence: what proves it. */
 struct outcome outcome_up_to_date(const char *evidence);
+
+/* The same, `believed`. why: what the option goes by. */
+struct outcome outcome_believed(const char *why);
 
 /* SKIPPED. why: what the option says, in words that follow "skipped, ". */
 struct outcome outcome_skipped(const char *why);
