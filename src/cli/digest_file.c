@@ -59,6 +59,9 @@ int digest_file_write(const char *path, const char *digest, const char *name, st
 {
     AUTO_FREE char *text = NULL;
     size_t length;
+    int result = digest_file_check(path, err); /* it may have come meanwhile */
+    if (result < 0)
+        return result;
     FILE *out = open_memstream(&text, &length);
     if (out)
         print_line(out, digest, name);

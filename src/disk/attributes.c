@@ -21,11 +21,6 @@
 enum {
     SET_ID_BITS = S_ISUID | S_ISGID,
     GROUPS_MAX = 65536,
-    /* statx(2) as the kernel lays it out: not every C library has it. */
-    STATX_BYTES = 256,
-    STATX_ATTRIBUTES_AT = 0x08,
-    STATX_IMMUTABLE = 0x10,
-    STATX_APPEND = 0x20,
     SYS_FCHMODAT2 = 452, /* glibc 2.39 */
 };
 
@@ -267,15 +262,10 @@ static bool asked_for(enum attribute attribute, const struct attributes *wanted)
 /* A read-only mount, or what chattr(1) has fixed: no call changes anything there. */
 static int fixed(int fd)
 {
-    _Alignas(8) uint8_t raw[STATX_BYTES] = {0};
     struct statvfs fs;
-    uint64_t attributes;
     if (fstatvfs(fd, &fs) == 0 && fs.f_flag & ST_RDONLY)
         return EROFS;
-    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, raw) != 0)
-        return 0;
-    memcpy(&attributes, raw + STATX_ATTRIBUTES_AT, sizeof(attributes));
-    return attributes & (STATX_IMMUTABLE | STATX_APPEND) ? EPERM : 0;
+    return file_marks(fd, "") & (FILE_MARK_IMMUTABLE | FILE_MARK_APPEND) ? EPERM : 0;
 }
 
 /* Would the call be refused? 0, or its error. */

@@ -33,7 +33,12 @@
 /* statx(2) as the kernel lays it out. glibc 2.36 and older headers lack the direct-I/O fields
  * (Linux 6.1), so they are read at their fixed offsets: include/uapi/linux/stat.h,
  * stx_dio_mem_align at 0x98. */
-enum { STATX_BYTES = 256, STATX_DIO_MEMORY_AT = 0x98, STATX_DIO_OFFSET_AT = 0x9c };
+enum {
+    STATX_BYTES = 256,
+    STATX_ATTRIBUTES_AT = 0x08,
+    STATX_DIO_MEMORY_AT = 0x98,
+    STATX_DIO_OFFSET_AT = 0x9c,
+};
 enum { STATX_WANT_DIOALIGN = 0x2000, STATX_WANT_BASIC = 0x7ff, STATX_ASK_THE_SERVER = 0x2000 };
 
 void file_init(struct file *file)
@@ -149,6 +154,33 @@ static int file_stat(int fd, struct stat *st)
     _Alignas(8) uint8_t raw[STATX_BYTES];
     (void)syscall(SYS_statx, fd, "", AT_EMPTY_PATH | STATX_ASK_THE_SERVER, STATX_WANT_BASIC, raw);
     return fstat(fd, st) == 0 ? 0 : -errno;
+}
+
+uint64_t file_marks(int fd, const char *name)
+{
+    _Alignas(8) uint8_t raw[STATX_BYTES] = {0};
+    uint64_t marks;
+    if (syscall(SYS_statx, fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, 0, raw) != 0)
+        return 0;
+    memcpy(&marks, raw + STATX_ATTRIBUTES_AT, sizeof(marks));
+    return marks;
+}
+
+/* As the kernel's may_delete() (fs/namei.c), but for what only the attempt tells. */
+int file_replaceable(int fd_folder, const char *name)
+{
+    struct stat folder, old;
+    uint64_t marks = file_marks(fd_folder, name);
+    if (marks & FILE_MARK_MOUNTED)
+        return -EBUSY;
+    if ((marks & (FILE_MARK_IMMUTABLE | FILE_MARK_APPEND)) ||
+        file_marks(fd_folder, "") & FILE_MARK_APPEND)
+        return -EPERM;
+    bool others = geteuid() != 0 && fstat(fd_folder, &folder) == 0 && folder.st_mode & S_ISVTX &&
+                  folder.st_uid != geteuid() &&
+                  fstatat(fd_folder, name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+                  old.st_uid != geteuid();
+    return others ? -EPERM : 0;
 }
 
 /* What stands in the way of facts, as file_refused(); their size may. */
@@ -772,8 +804,11 @@ static int file_look_aside(struct file *file, const struct file_open_wish *wish,
         return file_refused(place, file->path, place ? ELOOP : EEXIST, "is a symbolic link", err);
     if (file->replaced.kind == FILE_NONE)
         return 0;
-    if (file->replaced.kind == FILE_REGULAR)
-        return file_check_spelling(file, wish, err);
+    if (file->replaced.kind == FILE_REGULAR) {
+        int result = file_replaceable(file->fd_folder, file->name);
+        return result < 0 ? file_refused(place, file->path, -result, "cannot be replaced", err)
+                          : file_check_spelling(file, wish, err);
+    }
     if (!place_may_read(place))
         return file_refused(place, file->path, EINVAL, "", err);
     return error_set_class(err, ERROR_FILE, EINVAL,

@@ -16,12 +16,8 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-/* statx(2) as the kernel lays it out, as in file.c: not every C library has it. */
-enum { STATX_BYTES = 256, STATX_ATTRIBUTES_AT = 0x08, STATX_APPEND = 0x20 };
 
 /* One target while it is looked at. */
 struct probe {
@@ -47,11 +43,19 @@ static int folder_writable(int fd, const char *path, struct error *err)
     return error_set(err, errno, "%s: cannot be created", path);
 }
 
+static int folder_replaces(int fd, const struct probe *probe, struct error *err)
+{
+    int result = folder_writable(fd, probe->path, err);
+    if (result == 0 && (result = file_replaceable(fd, place_name(probe->reached))) < 0)
+        error_set(err, -result, "%s: cannot be replaced", probe->path);
+    return result;
+}
+
 int probe_folder(const struct place *place, const char *path, struct error *err)
 {
     const struct probe probe = {.place = place, .path = path, .reached = path};
     AUTO_CLOSE int fd = reach_folder(&probe, err);
-    return fd < 0 ? fd : folder_writable(fd, path, err);
+    return fd < 0 ? fd : folder_replaces(fd, &probe, err);
 }
 
 /* A limit of this process, setrlimit(2). */
@@ -129,23 +133,13 @@ static int check_kind(const struct probe *probe, struct error *err)
                                       : "neither a regular file nor a block device");
 }
 
-static bool append_only(int fd)
-{
-    _Alignas(8) uint8_t raw[STATX_BYTES] = {0};
-    uint64_t attributes;
-    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0, raw) != 0)
-        return false;
-    memcpy(&attributes, raw + STATX_ATTRIBUTES_AT, sizeof(attributes));
-    return attributes & STATX_APPEND;
-}
-
 /* By the descriptor: of this very file, whatever its name is now. */
 static int check_writable(const struct probe *probe, int fd, struct error *err)
 {
     char link[TEXT_NUMBER_BYTES];
     if (faccessat(AT_FDCWD, text_fd_link(link, fd), W_OK, 0) != 0 && errno != ENOENT)
         return error_set(err, errno, "%s: cannot be opened for writing", probe->path);
-    if (append_only(fd))
+    if (file_marks(fd, "") & FILE_MARK_APPEND)
         return error_set(err, EPERM, "%s: cannot be opened for writing", probe->path);
     return 0;
 }
@@ -189,7 +183,7 @@ static int probe_old(const struct probe *probe, struct error *err)
         return error_set(err, ENXIO, "%s: nobody reads it", probe->path);
     if (result < 0 || (!S_ISREG(probe->st.st_mode) && !S_ISBLK(probe->st.st_mode)))
         return result; /* a pipe is opened when it is written to */
-    if (probe->wish->aside && (result = folder_writable(probe->fd_folder, probe->path, err)) == 0)
+    if (probe->wish->aside && (result = folder_replaces(probe->fd_folder, probe, err)) == 0)
         return check_room(probe, 0, err);
     if (result < 0)
         return result;

@@ -145,6 +145,37 @@ nothing_but() { # NAMES, sorted
     nothing_but file
 }
 
+@test "what cannot be replaced is refused before the first byte, and -n says so: mounted, fixed, another's in a sticky folder" {
+    local what mode
+    requires root unshare setpriv chattr
+    mkdir folder && chmod 1777 folder
+    chmod 755 . && random_file new 1M && chmod 644 new
+    for what in mounted fixed growing others; do
+        echo old >folder/file && echo below >below
+        for mode in -n -q; do
+            case $what in
+            mounted) under=("$HAUL_ROOT/tests/lib/own_mounts" "mount --bind below folder/file") ;;
+            fixed) chattr +i folder/file || skip "needs chattr" ;;
+            growing) chattr +a folder ;;
+            others) under=(setpriv --reuid=1234 --clear-groups) && chown 4321 folder folder/file ;;
+            esac
+            copy "$mode" --no-inplace new folder/file
+            chattr -i folder/file && chattr -a folder && under=()
+            expect_status 11
+            expect_clear_error
+            expect_words 'folder/file: cannot be replaced'
+            nothing_but file
+            expect "$what" "$(cat folder/file below | xargs)" "old below"
+        done
+    done
+    printf '%064d  x\n' 0 >sums
+    under=("$HAUL_ROOT/tests/lib/own_mounts" "touch sums && mount --bind sums sums")
+    copy --digest-file=sums new folder/new
+    expect_status 11
+    expect_words 'sums: cannot be replaced'
+    nothing_but file
+}
+
 @test "what is no regular file is refused" {
     random_file new 1M
     mkfifo fifo

@@ -188,6 +188,16 @@ int file_set_size(const struct file *file, uint64_t size_bytes, struct error *er
  * -errno. */
 int file_reopen(const struct file *file, int flags);
 
+/* What chattr(1) or mount(8) has made of it, of FILE_MARK_*; 0 also where nobody tells. Of the name
+ * in that folder, or of the descriptor itself (""). */
+enum { FILE_MARK_IMMUTABLE = 0x10, FILE_MARK_APPEND = 0x20, FILE_MARK_MOUNTED = 0x2000 };
+uint64_t file_marks(int fd, const char *name);
+
+/* Could another file take that name from the one that has it, in a folder that may be written? 0,
+ * -EBUSY: something is mounted there, -EPERM: it or the folder is fixed or may only grow, or both
+ * are others' and the folder is sticky. */
+int file_replaceable(int fd_folder, const char *name);
+
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);
 

@@ -26,7 +26,7 @@ struct outcome {
     enum outcome_kind kind;
     enum error_class class; /* FAILED, DRY */
     const char *evidence;   /* UP_TO_DATE, SKIPPED: in words for the receipt, a constant */
-    bool believed; /* UP_TO_DATE: an option has it so, and nothing proves that the content is there */
+    bool believed;          /* UP_TO_DATE: an option has it so, and nothing proves the content */
     bool lacking; /* the data are safe, but something that was asked for could not be kept */
 };
 
