@@ -16,17 +16,25 @@ enum { LINE_BYTES = 4 * 9216 };
 enum { JSON_BYTES = 6 * ERROR_TEXT_BYTES };
 /* A line with some of these texts. */
 enum { STDOUT_BYTES = 4 * JSON_BYTES };
+enum { STAND_IN = O_RDWR | O_NOFOLLOW | O_APPEND };
 
-/* What stands in for a closed standard input can be told from one that somebody has given. */
+/* What stands in for one that was closed can be told from one that somebody has given: nothing can
+ * be read, and of standard output flags are kept that together have no meaning there. */
 int output_guard(void)
 {
     static char buffer[STDOUT_BYTES];
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        int flags = fd == STDIN_FILENO ? O_PATH : O_RDWR;
+        int flags = fd == STDIN_FILENO ? O_PATH : STAND_IN;
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags) != fd)
             return -EBADF;
     }
     return setvbuf(stdout, buffer, _IOLBF, sizeof(buffer)) ? -EBADF : 0;
+}
+
+bool output_stands_in(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags & O_PATH || (flags & STAND_IN) == STAND_IN;
 }
 
 int output_give_away(struct error *err)

@@ -78,7 +78,7 @@ static int resolve_standard(struct address *address, bool target, struct error *
     const char *what = target ? "standard output" : "standard input";
     if (fstat(fd, &st) != 0)
         return error_set(err, errno, "%s", what);
-    if (!target && fcntl(fd, F_GETFL) & O_PATH) /* see output_guard() */
+    if (output_stands_in(fd))
         return error_set_class(err, ERROR_FILE, EBADF, "%s is closed", what);
     if (S_ISDIR(st.st_mode))
         return error_set_class(err, ERROR_FILE, EISDIR, "%s is a folder", what);

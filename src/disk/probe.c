@@ -5,6 +5,7 @@
 #include "haul/base/num.h"
 #include "haul/base/text.h"
 #include "haul/disk/device.h"
+#include "haul/disk/pipe.h"
 #include "haul/disk/place.h"
 
 #include <errno.h>
@@ -179,7 +180,8 @@ static int probe_regular(const struct probe *probe, struct error *err)
 static int probe_old(const struct probe *probe, struct error *err)
 {
     int result = check_kind(probe, err);
-    if (result == 0 && S_ISSOCK(probe->st.st_mode)) /* whoever listens there speaks otherwise */
+    bool given = pipe_descriptor(probe->path) >= 0;
+    if (result == 0 && S_ISSOCK(probe->st.st_mode) && !given) /* whoever listens speaks otherwise */
         return error_set(err, ENXIO, "%s: nobody reads it", probe->path);
     if (result < 0 || (!S_ISREG(probe->st.st_mode) && !S_ISBLK(probe->st.st_mode)))
         return result; /* a pipe is opened when it is written to */

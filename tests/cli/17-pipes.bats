@@ -154,6 +154,17 @@ expect_exit() { # CODE PID
     "$HAUL" source - >target3 2>said
     same source target3
     grep -q durable said
+    far_is_here
+    for words in source h:"$SCRATCH/source" "-n source"; do # a socket cannot be opened anew
+        /usr/bin/python3 -c 'import socket, subprocess, sys
+ours, theirs = socket.socketpair()
+haul = subprocess.Popen(sys.argv[1:], stdout=theirs)
+theirs.close()
+sys.stdout.buffer.write(ours.makefile("rb").read())
+sys.exit(haul.wait())' "$HAUL" "${far[@]}" -q $words - >target4
+        [[ $words == -n* ]] || same source target4
+    done
+    rm target4
     { head -c 10 >/dev/null; run "$HAUL" - target4; } <source
     [ "$status" = 1 ] && [[ "$output" == *"name it instead of -"* ]]
     echo old >target4
@@ -170,6 +181,13 @@ expect_exit() { # CODE PID
     copy - a <&-
     expect_status 11
     grep -q "standard input is closed" err
+    random_file a 100K
+    for words in "a -" "-q a /dev/stdout" "--json a -" "-n a -"; do # what nobody can have taken is not handed over
+        run bash -c '"$0" $1 >&-' "$HAUL" "$words"
+        expect "code of $words" "$status" 11
+        [[ "$output" == *"standard output is closed"* ]]
+    done
+    rm a
     [ -z "$(ls -A | grep -vE '^(folder|out|err)$')" ]
     umask 022
     copied - new < <(echo x)

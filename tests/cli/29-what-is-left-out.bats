@@ -151,7 +151,8 @@ old_target() {
         export ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS"
         copy -e "strace -f -qq -o $SCRATCH/trace -e trace=pwrite64 -e inject=pwrite64:signal=KILL:when=2 $SCRATCH/here" --retries=0 \
             --remote-path="$HAUL --server --restrict=$SCRATCH/open,wo" -j1 --engine=sync --chunk-size=256K large h:target
-        [ "$status" != 0 ] && grep -q 'killed by SIGKILL' trace
+        [ "$status" != 0 ]
+        grep -q 'killed by SIGKILL' trace
         expect "size" "$(stat -c %s open/target)" "$(stat -c %s large)"
         copied "$option" large open/target
         same large open/target

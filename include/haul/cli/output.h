@@ -16,6 +16,9 @@
  */
 int output_guard(void);
 
+/* Was this descriptor, 0 or 1, closed by the caller? Its data go nowhere, or come from nowhere. */
+bool output_stands_in(int fd);
+
 /* Standard output is data from now on: its descriptor, under another number, which this process
  * alone has. Whatever is printed goes to standard error. -errno with words. */
 int output_give_away(struct error *err);
