@@ -69,7 +69,7 @@ ORDERED    := $(filter-out $(ORDERED),$(OBJECTS)) $(ORDERED)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 SIM_TESTS  := $(patsubst tests/sim/%.c,$(BUILD)/tests/sim/%,$(sort $(wildcard tests/sim/sim_*.c)))
 TOOLS      := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(sort $(wildcard tests/lib/*.c))) \
-              $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%.so,$(sort $(wildcard tests/lib/preload/*.c)))
+              $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%.so,$(sort $(wildcard tests/lib/preload/*.c tests/lib/bash/*.c)))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCHES    := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*.c)))
 
@@ -131,8 +131,8 @@ $(BUILD)/tests/lib/fuse_%: tests/lib/fuse_%.c $(BUILD)/config
 	$(call say,CC)$(CC) $(filter-out -D_TIME_BITS=64,$(ALL_CPPFLAGS)) -std=gnu11 $(WARNINGS) -MMD -MP -O2 -g -pthread $(shell pkg-config --cflags fuse3 2>/dev/null) -o $@ $< \
 	  $(shell pkg-config --libs fuse3 2>/dev/null)
 
-# What is preloaded is of the program's kind of machine.
-$(BUILD)/tests/lib/preload/%.so: tests/lib/preload/%.c $(BUILD)/config
+# What is preloaded is of the program's kind of machine; where that is not bash's it does without what it loads.
+$(BUILD)/tests/lib/%.so: tests/lib/%.c $(BUILD)/config
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -std=gnu11 $(WARNINGS) -O2 -g -shared -fPIC -o $@ $<
 

@@ -2,6 +2,88 @@
 # Goal: the tools that the other files rely on do see what they are meant to see. Nothing here runs haul.
 load ../lib/common
 
+scene() {
+    rm -rf scene
+    mkdir -p scene/{folder,full/sub/deep}
+    cd scene
+    echo text >file
+    echo a >full/a
+    echo b >full/sub/deep/b
+    mkfifo fifo full/fifo
+    ln -s "$PWD/full" link
+    ln -s nowhere full/dangling
+    touch -d 2020-01-01 file
+}
+
+# The end of all words on standard output, and all that is there then.
+after() { # COMMAND
+    scene
+    status=0
+    eval "$1" </dev/null 2>messages || status=$?
+    sed -E 's/^[^ ]*: line [0-9]+: //; s/environment: //' messages
+    rm -f messages
+    find . -printf '%p %y %m %s %l %n\n' | sort
+    echo "status $status"
+}
+
+@test "what bash has of mkdir, rm, ln, touch and chmod does what the programs do" {
+    [ "$(type -t mkdir)" = builtin ] || skip "needs a bash that loads builtins"
+    local command count=0
+    while IFS= read -r command; do
+        (after "$command") >loaded
+        (enable -n mkdir rm ln touch chmod && after "$command") >programs
+        diff programs loaded || { echo "of: $command"; return 1; }
+        count=$((count + 1))
+    done <<'END'
+mkdir a && mkdir a/b c
+mkdir a a b
+mkdir -p a/b/c d//e/ ./f folder
+mkdir -m 700 a && mkdir -p -m 755 a b && mkdir -p -m 700 c/d/e
+(umask 077 && mkdir -m 755 a && mkdir -p b/c && touch d)
+mkdir -p file; mkdir -p file/a; mkdir missing/a b; mkdir --nonsense c; mkdir
+rm file fifo && rm -f missing
+rm missing file
+rm folder; rm -f full; rm -r folder; rm
+rm -rf folder missing full file
+rm -rf link && rm -rf link/ . .. ''
+rm -rf link/
+rm -r full/sub
+ln -s a b && ln file other && ln link another
+ln -s a file; ln missing a; ln folder a; ln file; ln -s a link
+ln -s a b c folder
+touch new file; touch folder missing/a other; touch -d 2001-01-01 file; touch fifo
+chmod 600 file && chmod 4711 file
+chmod 2755 folder; chmod 755 folder
+chmod 700 file missing fifo; chmod u+x file; chmod 8 file; chmod 600; chmod -R 700 full
+END
+    expect "commands" "$count" 20
+}
+
+@test "spawn: status, time, environment and streams of a program are what they would be without" {
+    [ "$(type -t spawn)" = builtin ] || skip "needs a bash that loads builtins"
+    ends() { # STATUS COMMAND...
+        status=0
+        "${@:2}" 2>messages || status=$?
+        expect "status of ${*:2}" "$status" "$1"
+    }
+    ends 0 spawn true
+    ends 7 spawn sh -c 'exit 7'
+    ends 127 spawn missing
+    ends 137 spawn sh -c 'kill -9 $$'
+    ends 124 spawn "$LIMIT" 1 sleep 1000
+    ends 124 spawn "$LIMIT" 0 A=1 "$LIMIT" 1 sh -c 'sleep 1000 & wait'
+    expect "environment" "$(A=0 B=0 spawn "$LIMIT" 0 A=1 C=2 "$LIMIT" 9 A=3 env | grep '^[ABC]=' | sort | xargs)" "A=3 B=0 C=2"
+    spawn cat <<<text >copied
+    expect "copied" "$(<copied)" text
+    # bash hears of its own children all the same.
+    (exit 3) 3>&- &
+    local child=$!
+    spawn "$LIMIT" 9 sleep 0.2
+    status=0
+    wait "$child" || status=$?
+    expect "status of a child" "$status" 3
+}
+
 @test "fill leaves nothing in the cache, pages counts what cat brought in, and evicts it" {
     random_file file 8M
     uncached file

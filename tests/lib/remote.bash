@@ -266,7 +266,7 @@ folders() {
 
 # Equal; and out of the cache again, so that a later copy finds cold files. Ask for `uncached` before.
 same() {
-    "$TOOLS/same" --evict "$1" "$2" || { show_run; return 1; }
+    spawn "$TOOLS/same" --evict "$1" "$2" || { show_run; return 1; }
 }
 
 # What the journal of a target names as durable; 0 without one.
