@@ -3,6 +3,7 @@
 
 #include "haul/base/text.h"
 #include "haul/cli/output.h"
+#include "haul/disk/pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +14,15 @@
 
 static const char zero_prefix[] = "zero:", null_word[] = "null:";
 
+/* By any of their names in /dev and /proc. */
 static bool is_input(const char *operand)
 {
-    return strcmp(operand, "/dev/stdin") == 0;
+    return pipe_descriptor(operand) == STDIN_FILENO;
 }
 
 static bool is_output(const char *operand)
 {
-    return strcmp(operand, "/dev/stdout") == 0;
+    return pipe_descriptor(operand) == STDOUT_FILENO;
 }
 
 static bool is_zero(const char *operand)

@@ -154,6 +154,7 @@ expect_exit() { # CODE PID
     "$HAUL" source - >target3 2>said
     same source target3
     grep -q durable said
+    "$HAUL" source /proc/self/fd/1 | cmp - source # nothing else is said there, by whatever name
     far_is_here
     for words in source h:"$SCRATCH/source" "-n source"; do # a socket cannot be opened anew
         /usr/bin/python3 -c 'import socket, subprocess, sys
@@ -181,8 +182,10 @@ sys.exit(haul.wait())' "$HAUL" "${far[@]}" -q $words - >target4
     copy - a <&-
     expect_status 11
     grep -q "standard input is closed" err
+    copy /dev/fd/0 a <&-
+    expect_status 11
     random_file a 100K
-    for words in "a -" "-q a /dev/stdout" "--json a -" "-n a -"; do # what nobody can have taken is not handed over
+    for words in "a -" "-q a /dev/stdout" "a /dev/fd/1" "--json a -" "-n a -"; do # what nobody can have taken is not handed over
         run bash -c '"$0" $1 >&-' "$HAUL" "$words"
         expect "code of $words" "$status" 11
         [[ "$output" == *"standard output is closed"* ]]
