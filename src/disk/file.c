@@ -183,6 +183,20 @@ int file_replaceable(int fd_folder, const char *name)
     return others ? -EPERM : 0;
 }
 
+int file_check_nodes(int fd_folder, const struct stat *there, const char *path, struct error *err)
+{
+    struct stat nodes, root, folder;
+    bool among = stat("/dev", &nodes) == 0 && fstat(fd_folder, &folder) == 0 &&
+                 folder.st_dev == nodes.st_dev && !(folder.st_mode & S_IWOTH) &&
+                 (!there || there->st_dev == nodes.st_dev) && stat("/", &root) == 0 &&
+                 root.st_dev != nodes.st_dev;
+    return among ? error_set_class(err, ERROR_FILE, ENODEV,
+                                   "%s: there is no such device, and what is written to a file in "
+                                   "/dev is in memory only",
+                                   path)
+                 : 0;
+}
+
 /* What stands in the way of facts, as file_refused(); their size may. */
 static int file_not_described(const struct place *place, const char *path, int result,
                               const struct facts *facts, struct error *err)
@@ -563,11 +577,13 @@ static int file_open_writable(struct file *file, const struct file_open_wish *wi
     if (!place_restricts(place) && !wish->join && looked == 0 && S_ISBLK(st.st_mode))
         return wish->write_devices ? file_open_device(file, st.st_rdev, err)
                                    : file_refuse_device(file, err);
-    if (looked == 0 && !S_ISLNK(st.st_mode)) {
-        int result = file_check_before(place, looked, &st, file->path, err);
-        if (result < 0)
-            return result;
-    }
+    int result = 0;
+    if (!(place && place->tree) && (looked != 0 || S_ISREG(st.st_mode)))
+        result = file_check_nodes(file->fd_folder, looked == 0 ? &st : NULL, file->path, err);
+    if (result == 0 && looked == 0 && !S_ISLNK(st.st_mode))
+        result = file_check_before(place, looked, &st, file->path, err);
+    if (result < 0)
+        return result;
     file->fd = file_open_existing(file, place_may_read(place));
     if (file->fd < 0 && errno == ENOENT)
         return file_create(file, wish, err);

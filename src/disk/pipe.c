@@ -66,13 +66,15 @@ static int open_anew(const char *path, int access)
     return fd >= 0 ? fd : -errnum;
 }
 
-/* A fifo without a reader is ENXIO. */
+/* A fifo without a reader is ENXIO, and so is what no program of this kind can open. */
 static int open_for_reader(const char *path)
 {
+    struct stat st;
     int fd;
     for (int waited_ms = 0;; waited_ms += READER_LOOK_MS) {
         fd = open_anew(path, O_WRONLY);
-        if (fd != -ENXIO || waited_ms >= READER_WAIT_MS)
+        bool fifo = stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+        if (fd != -ENXIO || !fifo || waited_ms >= READER_WAIT_MS)
             return fd;
         (void)poll(NULL, 0, READER_LOOK_MS);
     }

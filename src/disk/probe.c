@@ -206,7 +206,12 @@ static int probe_any(struct probe *probe, struct error *err)
         return error_set_class(
             err, ERROR_FILE, EACCES, "%s: is a symbolic link, which haul %s", probe->path,
             place->tree ? "does not follow inside of a tree" : "is not allowed to follow there");
-    int looked = place_look(place, probe->reached, &probe->st);
+    int looked = place_look(place, probe->reached, &probe->st), result = 0;
+    if (!(place && place->tree) && (looked == -ENOENT || S_ISREG(probe->st.st_mode)))
+        result =
+            file_check_nodes(probe->fd_folder, looked == 0 ? &probe->st : NULL, probe->path, err);
+    if (result < 0)
+        return result;
     if (looked == -ENOENT)
         return probe_new(probe, err);
     if (looked < 0)

@@ -170,6 +170,25 @@ load ../lib/common
     expect "bytes on the device" "$(tr -d '\0' <"$device" | wc -c)" 0
 }
 
+@test "a device that is not there does not become a file in memory, nor does one that was made so before" {
+    local way
+    requires root
+    [ "$(stat -c %d /dev)" != "$(stat -c %d /)" ] || skip "/dev is no file system of its own"
+    random_file source 1M
+    for way in -n --write-devices; do
+        copy "$way" source "/dev/haul-test.$$"
+        expect_status 11
+        expect_clear_error
+        expect_words "/dev/haul-test.$$: there is no such device"
+        [ ! -e "/dev/haul-test.$$" ]
+    done
+    : >"/dev/haul-test.$$"
+    cleanup_fn rm -f "/dev/haul-test.$$"
+    copy --write-devices source "/dev/haul-test.$$"
+    expect_status 11
+    [ ! -s "/dev/haul-test.$$" ]
+}
+
 @test "nothing else is left beside the target" {
     mkdir folder
     random_file source 1M

@@ -193,6 +193,12 @@ int file_reopen(const struct file *file, int flags);
 enum { FILE_MARK_IMMUTABLE = 0x10, FILE_MARK_APPEND = 0x20, FILE_MARK_MOUNTED = 0x2000 };
 uint64_t file_marks(int fd, const char *name);
 
+/* The file system of /dev holds nodes, and is memory: who writes to a file there means a device
+ * that is not there, as a stick that was not put in. -ENODEV with words. What everybody may write
+ * to, as /dev/shm may be, is for files, and so is what a link leads to (/dev/stdout). there: the
+ * regular file that is there, NULL: nothing is. */
+int file_check_nodes(int fd_folder, const struct stat *there, const char *path, struct error *err);
+
 /* Could another file take that name from the one that has it, in a folder that may be written? 0,
  * -EBUSY: something is mounted there, -EPERM: it or the folder is fixed or may only grow, or both
  * are others' and the folder is sticky. */
