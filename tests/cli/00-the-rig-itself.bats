@@ -292,7 +292,7 @@ check_tree() { # NAME
     kill -TERM $check
     wait $check || code=$?
     expect "exit code" "$code" 143
-    ! mountpoint -q tree/mnt
+    ! mountpoint -q tree/mnt || return 1
     while read -r pid; do
         ps -o stat=,args= -p "$pid" | grep -v '^Z' && return 1 # a zombie may never be reaped in a container
     done <tree/pids

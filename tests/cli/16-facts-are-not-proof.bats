@@ -638,7 +638,7 @@ when("over")' "$FS/source" 3>&- &
     copied --append source target
     same source target
     expect_receipt .bytes_kept "$journalled_bytes"
-    ! grep -q 'comparing' err
+    not grep -q 'comparing' err
 }
 
 # --- the same from another machine ------------------------------------------------------------------------------------

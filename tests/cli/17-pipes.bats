@@ -85,7 +85,8 @@ digest() {
     exec 9>&-
     [ -e .target.haul ]
     run "$HAUL" journal .target.haul
-    [ "$status" = 0 ] && [[ "$output" == *"0 chunks"* ]]
+    [ "$status" = 0 ]
+    [[ "$output" == *"0 chunks"* ]]
     copied - target < <(echo later)
     expect "content" "$(cat target)" later
     [ ! -e .target.haul ]
@@ -167,7 +168,8 @@ sys.exit(haul.wait())' "$HAUL" "${far[@]}" -q $words - >target4
     done
     rm target4
     { head -c 10 >/dev/null; run "$HAUL" - target4; } <source
-    [ "$status" = 1 ] && [[ "$output" == *"name it instead of -"* ]]
+    [ "$status" = 1 ]
+    [[ "$output" == *"name it instead of -"* ]]
     echo old >target4
     run bash -c '"$0" source - >>target4' "$HAUL"
     [ "$status" = 1 ] && [ "$(cat target4)" = old ]

@@ -48,7 +48,7 @@ reader_is_left_alone() { # POLICY FILE
         with_reader "$2" --cache="$1" --strict
         expect_receipt .source.policy "$1"
         expect_receipt .target.policy "$1"
-        ! grep -q 'leaves data' err
+        not grep -q 'leaves data' err
         kept_by_reader "$2"
         [ "$(receipt .$2.resident_after_bytes)" -le "$(receipt .$2.resident_before_bytes)" ]
         same source target
@@ -63,7 +63,7 @@ reader_is_left_alone() { # POLICY FILE
 @test "a reader on the far side of a push and of a pull" {
     far_is_here
     HAUL_RSH=$SCRATCH/here with_reader source --cache=direct
-    ! grep -q 'leaves data' err
+    not grep -q 'leaves data' err
     kept_by_reader source
 }
 
@@ -84,7 +84,7 @@ reader_is_left_alone() { # POLICY FILE
     expect_receipt .source.resident_peak_bytes null
     expect_receipt .source.resident_after_bytes null
     expect_receipt .target.resident_after_bytes 0
-    ! grep -q 'leaves data' err
+    not grep -q 'leaves data' err
 }
 
 @test "journal and manifest leave nothing in the cache; those that others have cached stay" {

@@ -38,7 +38,8 @@ taken() { # ARGS...
     touch -d '2021-01-02' target
     skipped "newer" --update
     run haul -u source target
-    [ "$status" = 0 ] && [[ $output == "source: skipped, the target is newer (--update)" ]]
+    [ "$status" = 0 ]
+    [[ $output == "source: skipped, the target is newer (--update)" ]]
     touch -d '2019-01-02' target
     taken -u
     taken -u
@@ -53,7 +54,8 @@ taken() { # ARGS...
         waits_until 10 test -e .target.haul
         kill -KILL "$running"
         finished
-        [ "$status" = 137 ] && ! cmp -s source target
+        [ "$status" = 137 ]
+        not cmp -s source target
         taken "$option"
     done
 }
@@ -67,7 +69,7 @@ killed_within() { # STRACE-WORDS... -- OPTIONS...
     copy --engine=sync --chunk-size=256K "${@:2}" large target
     expect_status 137
     under=()
-    ! cmp -s large target
+    not cmp -s large target
 }
 
 old_target() {
@@ -133,7 +135,8 @@ old_target() {
         waits_until 10 cmp -s -n 4096 large target
         kill -KILL "$running"
         finished
-        [ "$status" = 137 ] && ! cmp -s large target
+        [ "$status" = 137 ]
+        not cmp -s large target
         copied "${far[@]}" --size-only "$from" "$to"
         same large target
     done
@@ -227,7 +230,8 @@ old_target() {
 @test "verify compares what it is given" {
     cp -p source target
     run haul verify --update source target
-    [ "$status" = 1 ] && [[ $output == *"leave out"* ]]
+    [ "$status" = 1 ]
+    [[ $output == *"leave out"* ]]
     local option
     for option in --digest-file=sums --remove-source-files --delete --reflink=always; do
         run haul verify "$option" source target

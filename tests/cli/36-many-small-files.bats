@@ -105,7 +105,8 @@ without_disk() {
     copy --engine=threads many/f1 many/f2 made
     expect_status 23
     expect_words 'made/f1: make room and run it again to go on: No space left'
-    [ ! -e made/f1 ] && [ ! -e made/f2 ]
+    [ ! -e made/f1 ]
+    [ ! -e made/f2 ]
     unset under
     copied many/* made
     are_equal made
@@ -292,7 +293,8 @@ lost_are_named() { # SOURCES
     strace -f -qq -e inject=syncfs:error=EIO:when=1 -e inject=fsync:error=EIO:when=5 -o /dev/null \
         "$HAUL" --json "$@" made >"$SCRATCH/out" 2>"$SCRATCH/err" && return 1
     grep '"event":"file".*"durable":false' "$SCRATCH/out" | sed 's/.*"target":{"path":"\([^"]*\)".*/\1/' >lost
-    [ -s lost ] && [ "$(wc -l <lost)" -lt $((MANY / 5)) ]
+    [ -s lost ]
+    [ "$(wc -l <lost)" -lt $((MANY / 5)) ]
     while read -r path; do
         grep -q "^haul: $path: sync to the disk" "$SCRATCH/err"
         [ "$(stat -c %y "$path")" != "$(stat -c %y "many/${path##*/}")" ] # it does not look finished

@@ -108,7 +108,8 @@ tree() {
         in_parallel $(seq "$units")
         expect "bytes of the units" "$(jq -s 'map(.bytes_copied) | add' plan.*.receipt)" \
             "$(find tree -type f -size +0 -not -path tree/a/b/f1 -printf '%s\n' | awk '{ sum += $1 } END { print sum }')"
-        [ -e two/gone ] && [ ! -e two/empty ]
+        [ -e two/gone ]
+        [ ! -e two/empty ]
         copied finish plan
         expect_receipt .bytes_copied 0
         nothing_left
@@ -167,7 +168,8 @@ tree() {
     source_of $((4 * MIB))
     planned --unit-size=1M source target
     copied run -n plan --unit=2
-    [ ! -e target ] && [ ! -e plan.2.receipt ]
+    [ ! -e target ]
+    [ ! -e plan.2.receipt ]
     in_parallel 1 3 4
     copy finish plan
     expect_status 23
@@ -344,7 +346,8 @@ tree() {
         refuses 1 finish plan "$words"
         expect_words 'those of haul plan count'
     done
-    [ ! -e plan.1.receipt ] && [ ! -e plan.receipt ]
+    [ ! -e plan.1.receipt ]
+    [ ! -e plan.receipt ]
     planned --unit-size=1535K source target # which is no more than that
     expect "most bytes of a unit" "$(head -n 1 plan | jq .unit_bytes)" $MIB
     haul plan -a --files-from=- . target <<<source >plan 2>err && false

@@ -182,7 +182,8 @@ expect_spared() { # N
     copy run plan --unit=2
     expect_status 23
     expect "left out" "$(left_out)" "1196032 4096 "
-    [ -e plan.1.receipt ] && [ ! -e plan.2.receipt ]
+    [ -e plan.1.receipt ]
+    [ ! -e plan.2.receipt ]
     copy finish plan
     expect_status 23
     expect_words '1 of 2 units is not done: 2;'

@@ -194,7 +194,8 @@ based() { # BYTES|read WAY...
     mkdir elsewhere
     ln -s elsewhere/real base
     copied "${options[@]}" source target
-    [ -L base ] && [ -s elsewhere/real ]
+    [ -L base ]
+    [ -s elsewhere/real ]
     based $((4 * MIB)) -I source target
     [ -L base ]
     for words in "--manifest=m" "--range=0,64K" "--reflink=always"; do

@@ -264,7 +264,7 @@ second_source_changed() {
     RETRIES=0 && via=("${via[@]/--retries=1000/--retries=0}")
     copy "${via[@]}" "$HERE/file" "$FAR:$THERE/file"
     [[ " 10 12 30 " == *" $status "* ]] || { show_run; return 1; }
-    ! grep -q 'dialled again' "$SCRATCH/err"
+    not grep -q 'dialled again' "$SCRATCH/err"
     proxy_stop
 
     # Nobody answers any more: it is said how often that was tried.
@@ -311,7 +311,7 @@ second_source_changed() {
     copy_wait
     [ "$status" = 10 ] || { show_run; return 1; }
     grep -q 'refused' "$SCRATCH/err" || { show_run; return 1; }
-    ! grep -q '2 of' "$SCRATCH/err"
+    not grep -q '2 of' "$SCRATCH/err"
 }
 
 # Whatever of that login has passed by then: see 54-login. A host that says that it is over is another matter.

@@ -75,7 +75,7 @@ in_lanes() { # WAY LANES
 @test "MaxStartups 2: eight lanes all the same" {
     server_start "MaxStartups 2"
     in_lanes push 8
-    ! grep -qi 'drop connection\|past MaxStartups' "$SSH/sshd.log"
+    not grep -qi 'drop connection\|past MaxStartups' "$SSH/sshd.log"
 }
 
 @test "the automatic number is between 1 and 4" {

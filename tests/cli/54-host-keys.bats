@@ -9,7 +9,7 @@ load ../lib/login
     via+=(-o BatchMode=yes)
     refused 10 "SHA256:"
     grep -qF "$(ssh-keygen -lf "$SSH/host_key.pub" | cut -d' ' -f2)" err
-    ! server_saw publickey
+    not server_saw publickey
 }
 
 @test "an unknown host key, accepted at the terminal, is remembered" {
@@ -30,14 +30,14 @@ load ../lib/login
     server_stop
     server_start "LogLevel DEBUG2"
     refused 10 "known_hosts:[0-9]+|line [0-9]+"
-    ! server_saw publickey
+    not server_saw publickey
 }
 
 @test "hashed known_hosts are read" {
     server_start
     ssh-keygen -q -H -f "$SSH/known_hosts"
     rm -f "$SSH/known_hosts.old"
-    ! grep -q 127.0.0.1 "$SSH/known_hosts"
+    not grep -q 127.0.0.1 "$SSH/known_hosts"
     works
     sshd_change_host_key "$SSH"
     server_stop
@@ -70,11 +70,11 @@ load ../lib/login
     : >asked
     server_start "LogLevel DEBUG2" "PasswordAuthentication yes" "PubkeyAuthentication no"
     refused 10 "known_hosts|host key"
-    ! grep -q userauth-request "$SSH/sshd.log"
+    not grep -q userauth-request "$SSH/sshd.log"
     [ ! -s asked ]
     : >"$SSH/known_hosts"
     refused 10 "SHA256"
-    ! grep -q userauth-request "$SSH/sshd.log"
+    not grep -q userauth-request "$SSH/sshd.log"
     [ ! -s asked ]
 }
 

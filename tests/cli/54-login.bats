@@ -28,7 +28,7 @@ user_make() {
     rm -f there/file "$SCRATCH/agent.pids"
     askpass_make "wrong password"
     refused 10 "password|denied|login|authent"
-    ! grep -q "wrong password" out err
+    not grep -q "wrong password" out err
 }
 
 @test "a password is asked once for all lanes, and is in no process's arguments or environment" {
@@ -39,8 +39,8 @@ user_make() {
     proxy_start --gate-up=$((256 * 1024)):4 # for now
     copy_start -j 3 --chunk-size=256K "${via[@]}" here/file "$FAR:$THERE/file"
     waits_until 20 proxy_passed up $((3 * 256 * 1024))
-    ! tr '\0' '\n' <"/proc/$CLIENT/environ" | grep -q "right password"
-    ! tr '\0' '\n' <"/proc/$CLIENT/cmdline" | grep -q "right password"
+    not grep -qa "right password" "/proc/$CLIENT/environ"
+    not grep -qa "right password" "/proc/$CLIENT/cmdline"
     kill -HUP "$PROXY_PID"
     copy_wait
     expect_status 0

@@ -143,22 +143,22 @@ agent_with() { # N
     client_config "StrictHostKeyChecking accept-new" "HashKnownHosts yes"
     works
     grep -q '^|1|' "$SSH/known_hosts"
-    ! grep -q 127 "$SSH/known_hosts"
+    not grep -q 127 "$SSH/known_hosts"
     client_config "StrictHostKeyChecking yes"
     works
     # No file of it is left; others may be at work there now.
-    ! grep -rqsF "$(cut -d' ' -f2 "$SSH/host_key.pub")" /tmp/haul-known-*
+    ! grep -rqsF "$(cut -d' ' -f2 "$SSH/host_key.pub")" /tmp/haul-known-* || return 1
 
     askpass_make wrong
     : >"$SSH/sshd.log"
     client_config "PreferredAuthentications password" "NumberOfPasswordPrompts 2"
     refused 10 "tried password"
     expect "questions" "$(wc -l <asked)" 2
-    ! server_saw publickey
+    not server_saw publickey
     : >asked
     client_config "PubkeyAuthentication no" "BatchMode yes"
     refused 10 "login as root refused"
-    ! server_saw publickey
+    not server_saw publickey
     [ ! -s asked ]
     client_config "PasswordAuthentication no" "PubkeyAuthentication no" "KbdInteractiveAuthentication no"
     refused 10 "tried nothing"
@@ -199,9 +199,9 @@ agent_with() { # N
     works -j2
     expect "lines" "$(grep -c 'Authorised users only' err)" 1
     grep -q 'red' err
-    ! grep -q $'\033' err
+    not grep -q $'\033' err
     works -q
-    ! grep -q Authorised err
+    not grep -q Authorised err
 }
 
 @test "without an ssh libssh reads the configuration, a warning says so, and host keys are judged all the same" {

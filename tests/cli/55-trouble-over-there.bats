@@ -57,7 +57,7 @@ fails() {
 @test "something else that talks, with escape sequences: escaped" {
     agent_make program="printf '\\033[31mred\\033[0m\\n\\377\\000' #"
     fails "12" '\\033|\\x1b|\\e'
-    ! grep -q $'\033' err
+    not grep -q $'\033' err
 }
 
 @test "an echo of what we say: 12" {

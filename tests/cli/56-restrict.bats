@@ -29,7 +29,7 @@ intact() {
     expect "what is outside" "$(ls -A outside)" secret
     local file
     for file in here/*; do
-        ! cmp -s "$file" secret.before
+        not cmp -s "$file" secret.before
     done
 }
 

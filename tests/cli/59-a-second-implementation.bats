@@ -68,11 +68,13 @@ chunks_of() { # FILE CHUNK-BYTES
     : >empty
     for file in source holes empty; do
         by_other push "$file" pushed
-        [ "$status" = 0 ] && [[ "${lines[-1]}" == committed* ]]
+        [ "$status" = 0 ]
+        [[ "${lines[-1]}" == committed* ]]
         same "$file" pushed
         expect "modification time" "$(stat -c %y pushed)" "$(stat -c %y "$file")"
         by_other pull "$file" pulled
-        [ "$status" = 0 ] && [[ "${lines[-1]}" == committed* ]]
+        [ "$status" = 0 ]
+        [[ "${lines[-1]}" == committed* ]]
         same "$file" pulled
     done
     [ -z "$(ls -A | grep haul)" ]

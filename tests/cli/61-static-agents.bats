@@ -22,7 +22,7 @@ runner() { # MACHINE
     for agent in "${agents[@]}"; do
         expect_under "bytes of $agent" "$(stat -c %s "$agent")" $((2 * MIB + 1))
         readelf -lS "$agent" >headers
-        ! grep -qE 'INTERP|DYNAMIC|\.symtab|\.debug' headers
+        not grep -qE 'INTERP|DYNAMIC|\.symtab|\.debug' headers
         copied --chunk-size=16M "$agent" copy
         expect "digest of $agent" "$(grep " ${agent##*/}\$" "$HAUL_BUILD/haul-agents.sums")" "$(receipt .digest)  ${agent##*/}"
     done
@@ -38,7 +38,7 @@ runner() { # MACHINE
         ran="$ran ${agent##*-}"
         "${run_by[@]}" "$agent" -V >version
         grep -q "uring" version
-        ! grep -q "built without io_uring\|no zstd" version
+        not grep -q "built without io_uring\|no zstd" version
         grep -q "no libssh" version
         "${run_by[@]}" "$agent" --json file copy >out
         "$HAUL" --json -I file reference >out.reference

@@ -58,7 +58,7 @@ refused() { # [CODE] WORDS
     ln -s "$HAUL" bin/haul
     rm bin/chmod # so that none could be brought
     copied -v "${via[@]}" here/file "there:$THERE/file"
-    ! grep -q "was brought there" err
+    not grep -q "was brought there" err
     same here/file there/file
     ln -s "$(command -v chmod)" bin/
     rm there/file bin/haul

@@ -70,7 +70,7 @@ again() { # ARGUMENT...
     expect_receipt .bytes_copied 0
     expect_receipt .outcome "up to date"
     [ "$(wc -l <out)" -lt 40 ]
-    ! grep -q '"event":"made"' out
+    not grep -q '"event":"made"' out
 }
 
 @test "a tree is copied as rsync would, and a second run does nothing" {
@@ -193,7 +193,8 @@ again() { # ARGUMENT...
     "$HAUL" -rn --delete target/on/the/way/ target >out 2>&1 && return 1 || expect "exit code" $? 23
     "$HAUL" -aH --delete target/on/the/way/ target >out 2>&1 && return 1 || expect "exit code" $? 23
     expect "said" "$(grep -c "target/on: not deleted, as a source is there" out)" 1
-    [ ! -e target/surplus ] && [ -e target/on/the/more ]
+    [ ! -e target/surplus ]
+    [ -e target/on/the/more ]
     equal expected target/on/the/way
     equal expected target --exclude=/on
     copied -aH --delete --exclude=/on target/on/the/way/ target
@@ -355,7 +356,9 @@ again() { # ARGUMENT...
     copied -r source/ target
     expect_words 'source/dangling: skipped, it is a symbolic link'
     expect_words 'source/fifo: skipped, it is a fifo'
-    [ ! -L target/dangling ] && [ ! -e target/fifo ] && [ -d target/empty ]
+    [ ! -L target/dangling ]
+    [ ! -e target/fifo ]
+    [ -d target/empty ]
     same source/d/large target/d/large
 }
 
@@ -544,7 +547,8 @@ same_names() {
     copy --remove-source-files link target/link
     expect_status 41
     expect_words 'link: has changed since it was copied, and was not removed'
-    [ -e stays ] && [ -L link ]
+    [ -e stays ]
+    [ -L link ]
     copied --remove-source-files stays null:
     grep -q 'stays: stays' err
     [ -e stays ]

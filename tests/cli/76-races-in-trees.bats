@@ -195,7 +195,7 @@ old_kernel() {
     same_trees S jail/T
     mkdir back
     race jail/T/sub ../../outside jail/T "${via[@]}" -a --delete "$FAR:T/" back/
-    ! grep -rqs SECRET back
+    not grep -rqs SECRET back
 }
 
 # --- the operator's own path ------------------------------------------------------------------------------------------

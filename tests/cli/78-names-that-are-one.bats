@@ -102,7 +102,7 @@ exercise_pairs() { # SOURCE TARGET PATH
     copy -a --no-inplace --engine=threads pair/ "$FS/to"
     expect_status 23
     under=()
-    ! grep 'renameat2.* = 0' trace
+    not grep 'renameat2.* = 0' trace
     true_copies pair "$FS/to"
     expect "names" "$(find "$FS/to" -mindepth 1)" "$FS/to/KIND"
 }
