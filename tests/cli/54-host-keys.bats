@@ -50,7 +50,7 @@ load ../lib/login
 @test "ssh-keygen is asked once about a host, and nothing about a file that is empty" {
     server_start
     mkdir own
-    printf '#!/bin/sh\necho "$*" >>%q\nexec %q "$@"\n' "$PWD/asked" "$(command -v ssh-keygen)" >own/ssh-keygen
+    printf '#!/bin/sh\necho "$*" >>%q\nexec %q "$@"\n' "$PWD/asked" "$(type -P ssh-keygen)" >own/ssh-keygen
     chmod +x own/ssh-keygen
     PATH=$PWD/own:$PATH works
     [ "$(grep -c . asked)" = 1 ]

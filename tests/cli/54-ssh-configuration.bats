@@ -207,7 +207,7 @@ agent_with() { # N
 @test "without an ssh libssh reads the configuration, a warning says so, and host keys are judged all the same" {
     server_start
     mkdir bin
-    ln -s "$(command -v timeout)" bin/timeout
+    ln -s "$(type -P timeout)" bin/timeout
     under+=("PATH=$PWD/bin")
     works
     expect_words "there is no ssh to ask"

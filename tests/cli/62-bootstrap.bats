@@ -49,7 +49,7 @@ refused() { # [CODE] WORDS
     for shell in dash bash busybox mksh yash; do
         command -v $shell >/dev/null || continue
         rm -f bin/sh there/file here/back
-        ln -s "$(command -v $shell)" bin/sh
+        ln -s "$(type -P $shell)" bin/sh
         works
     done
 }
@@ -60,7 +60,7 @@ refused() { # [CODE] WORDS
     copied -v "${via[@]}" here/file "there:$THERE/file"
     not grep -q "was brought there" err
     same here/file there/file
-    ln -s "$(command -v chmod)" bin/
+    ln -s "$(type -P chmod)" bin/
     rm there/file bin/haul
     far_program haul "echo haul 0.0.9; touch $SCRATCH/ran"
     works
@@ -102,7 +102,7 @@ haul_copy() {
 
 @test "an agent that was tampered with on the way, or over there, does not run" {
     # Behind the cat that stores it: the only one that reads a pipe.
-    far_cat "/bin/cat; printf X | $(command -v dd) of=\$(echo $SCRATCH/tmp/haul-agent.*/haul) bs=1 seek=4000 conv=notrunc"
+    far_cat "/bin/cat; printf X | $(type -P dd) of=\$(echo $SCRATCH/tmp/haul-agent.*/haul) bs=1 seek=4000 conv=notrunc"
     refused "what is there is not what was sent: it was not started"
 }
 
@@ -178,7 +178,7 @@ far_cat() { # LINE
 # --- however it ends ------------------------------------------------------------------------------------------------------
 
 @test "the client is killed while its agent is on the way: nothing stays there" {
-    far_cat ": >$SCRATCH/reached; while [ ! -e $SCRATCH/go ]; do $(command -v sleep) 0.05; done; exec /bin/cat"
+    far_cat ": >$SCRATCH/reached; while [ ! -e $SCRATCH/go ]; do $(type -P sleep) 0.05; done; exec /bin/cat"
     copy_start "${via[@]}" here/file "there:$THERE/file"
     waits_until 10 test -e reached
     [ -n "$(ls -A tmp)" ]

@@ -12,7 +12,7 @@ setup() {
     agents_before=$(agents_there)
     mkdir bin tmp
     for program in sh cat chmod mkdir rm uname; do
-        ln -s "$(command -v $program)" bin/
+        ln -s "$(type -P $program)" bin/
     done
     far_make
     random_file here/file $((3 * MIB + 5))
@@ -61,9 +61,9 @@ far_emulates() { # MACHINE
     printf '%s' ":haul:M::\\x7fELF${header[0]}\\x01\\x01$zeros\\x02\\x00${header[1]}\\x00:" \
         "$ones\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:$HAUL_QEMU/qemu-$1-static:F" >binfmt
     printf '#!/bin/sh\n%q -t binfmt_misc x /proc/sys/fs/binfmt_misc && cat %q >/proc/sys/fs/binfmt_misc/register && exec "$@"\n' \
-        "$(command -v mount)" "$SCRATCH/binfmt" >emulated
+        "$(type -P mount)" "$SCRATCH/binfmt" >emulated
     chmod 755 emulated
-    sed -i "s|^exec |exec $(command -v unshare) -U -r -m $SCRATCH/emulated |" far
+    sed -i "s|^exec |exec $(type -P unshare) -U -r -m $SCRATCH/emulated |" far
 }
 
 agents_there() {
