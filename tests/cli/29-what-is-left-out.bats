@@ -48,9 +48,10 @@ taken() { # ARGS...
 
 @test "what was killed is neither a newer target nor one that exists or has the size" {
     local option
+    random_file source 512K # of eight chunks, each of which is four seconds of this rate
     for option in --update --ignore-existing --size-only; do
         rm -f target .target.haul
-        begin "$option" --sync-every=0 --bwlimit=16K source target
+        begin "$option" --sync-every=0 --chunk-size=64K --bwlimit=16K source target
         waits_until 10 test -e .target.haul
         kill -KILL "$running"
         finished
@@ -131,7 +132,7 @@ old_target() {
         to=target
         [ "$from" != large ] || to=h:$SCRATCH/target
         old_target
-        begin "${far[@]}" -j1 --sync-every=0 --chunk-size=256K --bwlimit=128K "$from" "$to"
+        begin "${far[@]}" -j1 --sync-every=0 --chunk-size=64K --bwlimit=128K "$from" "$to"
         waits_until 10 cmp -s -n 4096 large target
         kill -KILL "$running"
         finished
