@@ -117,10 +117,14 @@ static uint64_t resident_before_write(const struct cache *cache, struct cache_tr
 }
 
 /* The little that is there may come from the transfer of the chunk before, if that is under way or
- * suspected. */
+ * suspected: all of it lies right behind that one, and does not fill this one. */
 static bool may_be_spilled(struct cache *cache, const struct cache_transfer *transfer)
 {
-    uint64_t start = transfer->offset;
+    uint64_t start = transfer->offset, page_bytes = cache->residency.page_bytes;
+    uint64_t there_bytes = cache_direct_resident(cache, start, transfer->length);
+    if (there_bytes >= align_down(transfer->length, page_bytes) ||
+        spill(cache, start, true) != there_bytes)
+        return false;
     for (const struct queue_link *item = cache->transfers.first; item; item = item->next) {
         const struct cache_transfer *other = (const struct cache_transfer *)item;
         if (other->direct && other->offset + other->length == start)
