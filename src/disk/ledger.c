@@ -432,19 +432,22 @@ static bool ledger_is_exposed(const struct ledger *ledger, const struct job *job
  * is at once what it was no more, and its blocks reach the medium in any order: there the sign has
  * to be first. What is new has neither size nor data on the medium before that.
  *
- * true: there is to be a journal before the first byte is written. Where there can be no sign, it
+ * *early: there is to be a journal before the first byte is written. Where there can be no sign, it
  * says the same; of what is new, and soon written, that would cost more than the copy. */
-static bool ledger_is_early(struct ledger *ledger, const struct job *job)
+static int ledger_sign(struct ledger *ledger, const struct job *job, bool *early, struct error *err)
 {
     uint64_t size_bytes = job->facts[SIDE_SOURCE].size_bytes;
-    bool early = ledger->marks || (size_bytes > 0 && job->wish.journal_early);
+    *early = ledger->marks || (size_bytes > 0 && job->wish.journal_early);
     if (size_bytes == 0 || !ledger_is_exposed(ledger, job))
-        return early;
-    int found = unfinished_set(ledger->file->fd, !job->target_fresh && !early);
+        return 0;
+    int found = unfinished_set(ledger->file->fd, !job->target_fresh && !*early);
     ledger->signed_now = found == 0;
-    if (found >= 0)
-        return early;
-    return early || !job->target_fresh || size_bytes >= SIGNLESS_BYTES;
+    ledger->unsignable = found == -EIO; /* a journal would be no better */
+    if (ledger->unsignable)
+        return error_set(err, EIO, "%s: sync to the disk", ledger->file->path);
+    if (found < 0)
+        *early |= !job->target_fresh || size_bytes >= SIGNLESS_BYTES;
+    return 0;
 }
 
 /* A journal of our own, in place of whatever lies there. */
@@ -453,7 +456,9 @@ static int ledger_begin(struct ledger *ledger, struct job *job, bool found, stru
     const struct journal_header header = ledger_header(ledger, job);
     /* Nothing is done to the target of a run that is refused. */
     int result = found ? journal_check_replaceable(ledger->fd_folder, ledger->path, err) : 0;
-    bool early = result == 0 && ledger_is_early(ledger, job);
+    bool early = false;
+    if (result == 0)
+        result = ledger_sign(ledger, job, &early, err);
     if (job->wish.resume == RESUME_RESTART)
         job->journal = JOURNAL_ABSENT;
     if (result == 0 && found)
@@ -517,7 +522,7 @@ int ledger_find(struct ledger *ledger, const struct place *place, struct job *jo
     else
         result = ledger_begin(ledger, job, found != -ENOENT, err);
     ledger->needed = job->journal == JOURNAL_FITS || job->wish.journal_early;
-    if (result < 0)
+    if (result < 0 && !ledger->unsignable)
         ledger_explain(ledger, job, err);
     journal_reader_close(reader);
     return result;

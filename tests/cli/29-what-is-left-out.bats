@@ -123,6 +123,21 @@ old_target() {
     same large target
 }
 
+@test "a disk that fails when the sign is synced has failed, and nothing is written" {
+    requires strace
+    random_file large 2M
+    old_target
+    cp -p target before
+    under=(env ASAN_OPTIONS="detect_leaks=0:$ASAN_OPTIONS" strace -f -qq -o "$SCRATCH/trace" -e trace=fsync -e inject=fsync:error=EIO:when=1)
+    copy --engine=sync large target
+    under=()
+    expect_status 11
+    expect_clear_error
+    expect_words "target: sync to the disk: Input/output error$"
+    same before target
+    copied large target
+}
+
 @test "of a push and a pull that were killed as early the other side tells, too" {
     local from to
     random_file large 2M

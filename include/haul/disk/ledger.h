@@ -18,6 +18,7 @@ struct ledger {
     bool due;                /* the next ledger_make() is to make the journal's file */
     bool refused;            /* it could not: ledger_made() lets go of the journal */
     bool signed_now;         /* the target has got its sign, see unfinished.h, and is as it was */
+    bool unsignable;         /* the disk has failed when it got it */
     bool marks;              /* it lists nothing, and says of the target that it is not finished */
     bool needed;             /* what it lists is asked for in the end, or other lanes append, too */
     /* What it lists, by this run or those before, may be wrong: no stamp of ours may say that
