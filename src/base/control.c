@@ -5,16 +5,16 @@
 #include "haul/base/clock.h"
 #include "haul/base/num.h"
 
-void control_spend(struct control *control, uint32_t length)
+void control_spend(struct control *control, int64_t bytes)
 {
-    if (control->bandwidth_bytes == 0)
+    if (control->bandwidth_bytes == 0 || bytes == 0)
         return;
-    uint64_t cost_ns =
-        (uint64_t)((double)length / (double)control->bandwidth_bytes * (double)NS_PER_SECOND);
+    int64_t cost_ns =
+        (int64_t)((double)bytes / (double)control->bandwidth_bytes * (double)NS_PER_SECOND);
     uint64_t earliest_ns = clock_now_ns() - NS_PER_SECOND / 10;
     uint64_t before_ns = control->allowed_ns;
     while (!atomic_compare_exchange_weak(&control->allowed_ns, &before_ns,
-                                         max_u64(before_ns, earliest_ns) + cost_ns))
+                                         max_u64(before_ns, earliest_ns) + (uint64_t)cost_ns))
         ;
 }
 

@@ -846,6 +846,13 @@ bool life_fits_pocket(const struct life *life)
     return !life->unfit && is_row(life->run->sources_fit);
 }
 
+uint32_t life_guess_bytes(const struct life *life)
+{
+    uint64_t size_bytes = life->job.facts[SIDE_SOURCE].size_bytes;
+    return life->described[SIDE_SOURCE] ? (uint32_t)min_u64(size_bytes, UINT32_MAX)
+                                        : SMALL_POCKET_BYTES;
+}
+
 bool life_is_away(const struct life *life)
 {
     bool moves = life->state == LIFE_TAKING || life->state == LIFE_PUTTING ||

@@ -311,6 +311,8 @@ static void pump_examined(struct pump *pump, struct slot *slot)
     } else if (audited && slot->job->wish.compare_only) { /* by a manifest: there is no source */
         plan_differs(life_of(slot)->plan, &slot->item, &slot->item.expected);
         pump_free(pump, slot);
+    } else if (control_wait_ns(pump->control) > 0) {
+        slot->state = SLOT_HOLDING;
     } else {
         slot->sparing =
             slot->blocks && whole && !slot->matched; /* else it has no digests of them */
@@ -334,9 +336,9 @@ static bool pump_has_earlier(const struct pump *pump, const struct slot *slot)
 {
     for (uint32_t i = 0; i < pump->slots_count; i++) {
         const struct slot *other = &pump->slots[i];
-        bool coming = other->state == SLOT_EXAMINING || other->state == SLOT_FETCHING ||
-                      other->state == SLOT_ASKING || other->state == SLOT_DIFFERING ||
-                      other->state == SLOT_ORDERING;
+        bool coming = other->state == SLOT_EXAMINING || other->state == SLOT_HOLDING ||
+                      other->state == SLOT_FETCHING || other->state == SLOT_ASKING ||
+                      other->state == SLOT_DIFFERING || other->state == SLOT_ORDERING;
         if (coming && other->job == slot->job && other->item.chunk < slot->item.chunk)
             return true;
     }
@@ -367,22 +369,32 @@ static void pump_hand_on(struct pump *pump, struct slot *slot)
         pump_start(pump, slot, SLOT_STORING, SIDE_STORE);
 }
 
+/* It is with no side. true: it goes on, or not at all. */
+static bool pump_go_on(struct pump *pump, struct slot *slot)
+{
+    if (life_of(slot)->result < 0) {
+        plan_returned(life_of(slot)->plan, &slot->item);
+        pump_free(pump, slot);
+        return true;
+    }
+    if (slot->state == SLOT_HOLDING) {
+        pump_examined(pump, slot);
+        return slot->state != SLOT_HOLDING;
+    }
+    if (pump_has_earlier(pump, slot))
+        return false;
+    pump_hand_on(pump, slot);
+    return true;
+}
+
 /* Those whose turn has come, or will never. true: there was one, or zeros were digested. */
 static bool pump_order(struct pump *pump)
 {
     bool moved = false;
     for (uint32_t i = 0; i < pump->slots_count; i++) {
         struct slot *slot = &pump->slots[i];
-        if (slot->state != SLOT_ORDERING)
-            continue;
-        if (life_of(slot)->result < 0) {
-            plan_returned(life_of(slot)->plan, &slot->item);
-            pump_free(pump, slot);
-            moved = true;
-        } else if (!pump_has_earlier(pump, slot)) {
-            pump_hand_on(pump, slot);
-            moved = true;
-        }
+        if (slot->state == SLOT_ORDERING || slot->state == SLOT_HOLDING)
+            moved |= pump_go_on(pump, slot);
     }
     return moved;
 }
@@ -485,6 +497,7 @@ static void pump_advance(struct pump *pump, struct slot *slot)
         pump_free(pump, slot);
         break;
     case SLOT_FREE:
+    case SLOT_HOLDING:
     case SLOT_ORDERING:
     case SLOT_PRESSING:
     case SLOT_STEPPING:
@@ -554,6 +567,12 @@ static struct slot *pump_pocket(struct pump *pump, const struct life *life)
     return NULL;
 }
 
+/* The bytes of a small file, all in one. */
+static bool pump_takes(enum side_op op)
+{
+    return op == SIDE_TAKE || op == SIDE_CARRY;
+}
+
 /* Two slots with buffers for the files that need them, one for a call or a small file, the first
  * one first, so that no two of them wait for each other; who has them goes on. false: they have to
  * be waited for. */
@@ -561,7 +580,7 @@ static bool pump_lend(struct pump *pump, struct life *life)
 {
     int count = pump_buffers_count(life);
     bool fits = life->want == LIFE_WANTS_WHOLE && life_fits_pocket(life);
-    if ((life->op == SIDE_TAKE || life->op == SIDE_CARRY) && control_wait_ns(pump->control) > 0)
+    if (pump_takes(life->op) && control_wait_ns(pump->control) > 0)
         return false;
     if (count == 2)
         pump_claim(life);
@@ -592,6 +611,10 @@ static bool pump_commits(enum side_op op)
 static void pump_step(struct pump *pump, struct life *life, struct slot *slot)
 {
     life_prepare(life, slot);
+    if (pump_takes(life->op)) {
+        life->spent_bytes = life_guess_bytes(life);
+        control_spend(pump->control, life->spent_bytes);
+    }
     if (life->op == SIDE_SYNC)
         pump_sync_begun(life);
     if (pump_commits(life->op))
@@ -682,8 +705,9 @@ static void pump_stepped(struct pump *pump, struct slot *slot)
 {
     struct life *life = life_of(slot);
     bool lost = pump->sides[life->role]->broken;
-    if ((slot->op == SIDE_TAKE || slot->op == SIDE_CARRY) && slot->result == 0)
-        control_spend(pump->control, slot->count);
+    if (pump_takes(slot->op))
+        control_spend(pump->control,
+                      (int64_t)(slot->result == 0 ? slot->count : 0) - (int64_t)life->spent_bytes);
     if (slot->op == SIDE_SYNC)
         pump_sync_ended(life, slot->result == 0);
     pump_free(pump, slot);
@@ -773,8 +797,8 @@ static void pump_lose(struct pump *pump, enum side_role role, int result)
     for (uint32_t i = 0; i < pump->slots_count + pump->control_count; i++) {
         struct slot *slot = &pump->slots[i];
         bool there = slot->state != SLOT_FREE && slot->state != SLOT_LENT &&
-                     slot->state != SLOT_ORDERING && slot->state != SLOT_LOST &&
-                     pump_role(slot) == role;
+                     slot->state != SLOT_ORDERING && slot->state != SLOT_HOLDING &&
+                     slot->state != SLOT_LOST && pump_role(slot) == role;
         if (!there)
             continue;
         slot->result = result;
@@ -908,6 +932,7 @@ bool pump_turn(struct pump *pump)
         pump_interrupt(pump);
     pump_share(pump);
     pump_steps(pump);
+    bool ordered = pump_order(pump); /* what --bwlimit has held comes before what is new */
     pump_fill(pump);
     for (struct life *life = pump->lives.first; life; life = life->next) {
         pump_checkpoint(pump, life);
@@ -915,7 +940,6 @@ bool pump_turn(struct pump *pump)
     }
     int count = pump_reap(pump, SIDE_SOURCE, false);
     int more = pump_reap(pump, SIDE_TARGET, false);
-    bool ordered = pump_order(pump);
     bool moved = pump_look(pump) || count != 0 || more != 0 || ordered;
     if (!moved)
         pump_press(pump);

@@ -230,8 +230,8 @@ without_disk() {
     done
 }
 
-@test "interrupted, those that wait for their turn do not begin any more: here, pushed and pulled" {
-    local way from to there names
+@test "under --bwlimit they have their turns, and none begins any more after a signal: here, pushed and pulled" {
+    local way from to there names begun_us milliseconds bytes
     for way in here push pull; do
         from='' to=made there=()
         [ "$way" = here ] || there=("${far[@]}" -j1)
@@ -239,12 +239,16 @@ without_disk() {
         [ "$way" != pull ] || from=h:$SCRATCH/
         names=(many/f*)
         rm -rf made && mkdir made
+        begun_us=${EPOCHREALTIME/[.,]/}
         begin --bwlimit=64K "${there[@]}" "${names[@]/#/$from}" "$to" # over a minute for all of them
         waits_until "$PATIENCE" has_files
         kill -TERM "$running"
         finished
         expect_status 20
         [ "$(find made -name 'f*' | wc -l)" -lt "$MANY" ] || { echo "$way: all of them"; return 1; }
+        milliseconds=$(((${EPOCHREALTIME/[.,]/} - begun_us) / 1000))
+        bytes=$(find made -name 'f*' -printf '%s+')0
+        expect_under "$way: bytes in $milliseconds ms" $((bytes)) $((64 * (milliseconds + 100) * 1024 / 1000 + 2 * 150000))
     done
 }
 

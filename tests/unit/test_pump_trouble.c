@@ -307,6 +307,28 @@ static void pump_run_bandwidth_limited_is_complete(void **state)
     world_completes(world);
 }
 
+/* No chunk is fetched before the one that came before it has had its time. */
+static bool holds_nothing_over_rate(const struct world *world, const struct slot *slot)
+{
+    if (slot->op == SIDE_FETCH)
+        assert_true(control_wait_ns(&world->control) <= NS_PER_SECOND / 40);
+    return false;
+}
+
+/* All are examined at once, and could be fetched at once. */
+static void pump_run_bandwidth_limits_what_was_examined(void **state)
+{
+    struct world *world = *state;
+    world_fill(world, 16, 8);
+    for (uint64_t i = 0; i < 16; i++)
+        world_old(world, i, 2);
+    world_plan(world, (struct plan_config){.compare_bytes = 12 * CHUNK});
+    world->control.bandwidth_bytes = 40 * CHUNK;
+    world->source.holds = holds_nothing_over_rate;
+    world_completes(world);
+    assert_int_equal(world->source.ops[SIDE_FETCH], 16);
+}
+
 static void pump_run_bandwidth_limited_can_be_stopped(void **state)
 {
     struct world *world = *state;
@@ -378,6 +400,7 @@ int main(void)
         IN_WORLD(pump_run_checkpoint_zero_is_never),
         IN_WORLD(pump_run_checkpoint_by_time),
         IN_WORLD(pump_run_bandwidth_limited_is_complete),
+        IN_WORLD(pump_run_bandwidth_limits_what_was_examined),
         IN_WORLD(pump_run_bandwidth_limited_can_be_stopped),
         IN_WORLD(pump_run_source_breaks_the_target_is_drained),
         IN_WORLD(pump_run_target_breaks_the_source_is_drained),

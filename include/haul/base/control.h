@@ -27,9 +27,9 @@ struct control {
     _Atomic(const char *) pressure; /* why it was last done, a constant; NULL: it was not */
 };
 
-/* So many bytes are about to be fetched. A token bucket that never saves up more than a tenth of a
- * second. */
-void control_spend(struct control *control, uint32_t length);
+/* So many bytes are about to be fetched; fewer than none: of those that were about to be, so many
+ * were not. A token bucket that never saves up more than a tenth of a second. */
+void control_spend(struct control *control, int64_t bytes);
 
 /* How long nothing more may be fetched; 0: go on. */
 uint64_t control_wait_ns(const struct control *control);

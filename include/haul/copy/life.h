@@ -229,7 +229,8 @@ struct life {
     struct life *next, *before;
     uint32_t slots_count; /* in flight for it */
     bool plan_ended;
-    bool away, batched; /* in that list of the pump's; and so counted */
+    bool away, batched;   /* in that list of the pump's; and so counted */
+    uint32_t spent_bytes; /* the pump's: a small file's share of --bwlimit, until it is taken */
     struct slot *buffers[2];
     struct life_sync sync;
 
@@ -383,6 +384,9 @@ bool life_ended(const struct life *life);
 
 /* It is small, and no larger than SMALL_POCKET_BYTES, as is known or guessed. */
 bool life_fits_pocket(const struct life *life);
+
+/* So many bytes will be taken of it, as far as is known before that. */
+uint32_t life_guess_bytes(const struct life *life);
 
 /* It is small, and a step of it is under way: there is nothing to be done before that is over. */
 bool life_is_away(const struct life *life);

@@ -10,6 +10,7 @@
  *                  [AUDIT] EXAMINING -right-> FREE (kept), -wrong-> FETCHING -> STORING (repaired)
  *                  [VERIFY] VERIFYING, [MAP] MAPPING, [RECALL] RECALLING, [ERASE] ERASING -> FREE
  *
+ * What is to be FETCHED behind EXAMINING waits, HOLDING, where --bwlimit lets nothing through.
  * Where the bytes of all of the file are digested, a chunk that is about to be STORED or KEPT
  * waits, ORDERING, until those before it have been.
  *

@@ -89,6 +89,7 @@ enum slot_state {
     SLOT_MAPPING,    /* the source looks for the next data */
     SLOT_RECALLING,  /* the target reads its journal */
     SLOT_EXAMINING,  /* the target digests what it has */
+    SLOT_HOLDING,    /* no side has it; --bwlimit lets nothing be fetched now */
     SLOT_FETCHING,   /* the source reads and digests */
     SLOT_ASKING,     /* the target tells the digests of the chunk's blocks */
     SLOT_DIFFERING,  /* the source gives those blocks that are others */
