@@ -21,6 +21,7 @@ enum { SEEDS_WORKERS_MAX = 4, SEEDS_FAILURES_MAX = 20 };
 struct seeds {
     const char *program; /* to be called again with a seed that failed */
     uint64_t count;      /* unless SEEDS says otherwise */
+    uint64_t found[8];   /* beyond these: seeds that have found a fault; 0 ends them */
     unsigned watchdog_seconds;
     void (*begin)(uint32_t worker); /* before its first seed */
     void (*run)(uint64_t seed);     /* ends the process where something is wrong */
@@ -140,6 +141,8 @@ static int seeds_run_all(void)
     uint32_t failed =
         seeds_run_workers(first, first + count,
                           (uint32_t)clamp_u64((uint64_t)processors_count, 1, SEEDS_WORKERS_MAX));
+    for (uint32_t i = 0; i < 8 && seeds_settings->found[i] && !getenv("FIRST"); i++)
+        failed += seeds_run_workers(seeds_settings->found[i], seeds_settings->found[i] + 1, 1);
     bool enough = seeds_settings->reach_everything() || count < seeds_settings->count;
     if (!enough)
         printf("these seeds do not reach everything\n");
