@@ -68,7 +68,8 @@ foretold() { # NUMBER ARGS...
 # All of those files at once: a few hundred processes take longer than all that is copied here.
 #
 # Of a file with several names the one that comes first is copied, and the others are made of it: which one that is depends on
-# what was ready first, so of them it is told that they are one.
+# what was ready first, so of them it is told that they are one. Names that were one at the target already stay so when one of
+# them comes first, and are made again when another does: they are told as the first of them.
 none_untrue() { # COUNT
     /usr/bin/python3 - "$1" <<'END'
 import re, sys
@@ -77,7 +78,14 @@ def lines(name):
     with open(name, encoding="utf-8", errors="surrogateescape") as file:
         return file.read().split("\n")
 
-def letters(name):
+# By each name in t the first of those that are one file there.
+def were_one(name):
+    at, firsts = {}, {}
+    for words in sorted(line.split() for line in lines(name) if line.startswith("w/t/")):
+        firsts[words[0][4:]] = at.setdefault(words[1], words[0][4:])
+    return firsts
+
+def letters(name, firsts):
     others, told = {}, {}
     for line in filter(re.compile(r"([<>ch.][fdLDS]|\*deleting)").match, lines(name)):
         words = line.split() + [""] * 3
@@ -86,7 +94,9 @@ def letters(name):
         else:
             told.setdefault(words[1], []).append(line)
     for first, names in others.items():
-        names = sorted([first] + names)
+        for one in [first] + names:
+            told.pop(one, None)
+        names = sorted({firsts.get(one, one) for one in [first] + names})
         for one in names:
             told[one] = [f"one with {names[0]}: {one}"]
     return sorted(line for all in told.values() for line in all)
@@ -98,7 +108,8 @@ for number in range(1, int(sys.argv[1]) + 1):
     if sorted(lines(f"before.{number}")) != sorted(lines(f"after.{number}")):
         wrong.append("a dry run has changed something")
         wrong += sorted(set(lines(f"before.{number}")) ^ set(lines(f"after.{number}")))
-    first, second = letters(f"told.{number}"), letters(f"done.{number}")
+    firsts = were_one(f"before.{number}")
+    first, second = (letters(f"{when}.{number}", firsts) for when in ("told", "done"))
     if told != done or first != second:
         wrong += [f"told: {told}, done: {done}"] + ["< " + line for line in first if line not in second]
         wrong += ["> " + line for line in second if line not in first]
