@@ -25,12 +25,14 @@ enum { LARGE_BYTES = 32 * 1024 };
 struct command {
     const char *name;
     int (*run)(const struct options *options);
+    bool prints; /* what it is for goes to standard output, and nowhere else */
 };
 
 static const struct command commands[] = {
-    {"doctor", doctor_command},  {"finish", planning_finish}, {"journal", inspect_journal},
-    {"plan", planning_plan},     {"prove", transfer_prove},   {"run", planning_run},
-    {"verify", transfer_verify}, {NULL, transfer_command},
+    {"doctor", doctor_command, true},   {"finish", planning_finish, false},
+    {"journal", inspect_journal, true}, {"plan", planning_plan, true},
+    {"prove", transfer_prove, false},   {"run", planning_run, false},
+    {"verify", transfer_verify, false}, {NULL, transfer_command, false},
 };
 
 /* "haul verfy a b" would say that verfy is not there, which is true and no help. */
@@ -50,6 +52,10 @@ static int run_named(const struct options *options)
         command++;
     if (!command->name)
         hint_command(options->operands[0]);
+    if (command->prints && output_stands_in(STDOUT_FILENO)) {
+        log_error("standard output is closed, and it is all that haul %s is for", command->name);
+        return exit_code(ERROR_FILE);
+    }
     return command->run(options);
 }
 

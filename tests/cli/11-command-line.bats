@@ -182,6 +182,17 @@ usage_error() {
     [ "$status" = 0 ]
 }
 
+@test "what is only there to be printed is not done into a standard output that was closed" {
+    random_file source 10K
+    haul --manifest=list source target
+    local words
+    for words in "plan source other" "journal list" "doctor ."; do
+        run sh -c '"$0" $1 >&-' "$HAUL" "$words"
+        [ "$status" = 11 ]
+        [[ "$output" == *"standard output is closed"*"haul ${words%% *}"* ]]
+    done
+}
+
 @test "a wrong command line ends with a receipt, too, where JSON was wanted" {
     random_file source 10K
     local words
