@@ -81,16 +81,26 @@ int link_wait_fd(struct link *link, unsigned int wanted, short *events)
     return link->ops->wait_fd(link, wanted, events);
 }
 
+/* How long until send is to be called anyway. */
+static uint64_t send_wait_ns(const struct link *link, unsigned int wanted)
+{
+    if (!(wanted & LINK_SEND) || link->send_at_ns == 0)
+        return UINT64_MAX;
+    uint64_t now_ns = clock_now_ns();
+    return link->send_at_ns - min_u64(link->send_at_ns, now_ns);
+}
+
 int link_wait(struct link *link, unsigned int wanted, uint64_t timeout_ns, struct error *err)
 {
     struct pollfd item = {.fd = -1};
-    int timeout_ms = (int)min_u64(div_ceil(timeout_ns, NS_PER_MS), INT32_MAX);
+    uint64_t send_ns = send_wait_ns(link, wanted);
+    int timeout_ms = (int)min_u64(div_ceil(min_u64(timeout_ns, send_ns), NS_PER_MS), INT32_MAX);
 
     item.fd = link_wait_fd(link, wanted, &item.events);
     if (item.fd < 0)
         return 0;
     int ready = poll(&item, 1, timeout_ms);
-    if (ready > 0)
+    if (ready > 0 || (ready == 0 && send_ns <= timeout_ns))
         return 0;
     if (ready < 0 && errno == EINTR)
         return -EINTR;

@@ -190,7 +190,8 @@ static void look_ahead(struct ssh_link *ssh, uint32_t window_bytes)
     ssh->left_bytes = window_bytes;
 }
 
-/* How much may be sent now. */
+/* How much may be sent now. 0: not before the peer has taken more, or has been silent for a while.
+ */
 static uint32_t ahead_room(struct ssh_link *ssh)
 {
     uint32_t window_bytes = ssh->api.ssh_channel_window_size(ssh->channel);
@@ -205,27 +206,49 @@ static uint32_t ahead_room(struct ssh_link *ssh)
     return 0;
 }
 
+/* The same, where what has come is looked at before nothing is sent: libssh reads it when it is
+ * given something to write, and it is not. Asked for the exit status it reads whatever there is, as
+ * long as there is no status. Behind that nothing is held, so that writes meet the end. */
+static uint32_t send_room(struct ssh_link *ssh)
+{
+    uint32_t room_bytes = ahead_room(ssh);
+
+    if (room_bytes > 0)
+        return room_bytes;
+    if (ssh->api.ssh_channel_get_exit_status(ssh->channel) >= 0)
+        return LINK_WRITE_BYTES;
+    return ahead_room(ssh);
+}
+
 static ssize_t ssh_link_send(struct link *link, const void *data, size_t length, struct error *err)
 {
     struct ssh_link *ssh = of(link);
 
     ssh->send_mark = MARK_NONE;
+    link->send_at_ns = 0;
     /* A non-blocking write queues whatever the peer's window allows, megabytes (measured): so no
      * new one before the last has left. */
     if (flush(ssh) == SSH_ERROR)
         return ssh_link_lost(ssh, "write", err);
+    if (ssh->api.ssh_get_status(ssh->session) & SSH_WRITE_PENDING) {
+        ssh->send_mark = ssh->packets.in_packets;
+        return 0;
+    }
 
-    bool pending = ssh->api.ssh_get_status(ssh->session) & SSH_WRITE_PENDING;
-    /* 0: the peer's window is closed, or keys are being exchanged. The mark is from before: the end
-     * of the channel may come in this very call, and only the next one tells. */
+    uint32_t room_bytes = send_room(ssh);
+    /* 0: too much is ahead, the peer's window is closed, or keys are being exchanged. The mark is
+     * from before: the end of the channel may come in this very call, and only the next one tells.
+     * If it came earlier a write of nothing tells, too. */
     uint64_t mark = ssh->packets.in_packets;
-    uint32_t chunk = (uint32_t)min_u64(length, pending ? 0 : ahead_room(ssh));
-    int sent = chunk == 0 ? 0 : ssh->api.ssh_channel_write(ssh->channel, data, chunk);
+    int sent =
+        ssh->api.ssh_channel_write(ssh->channel, data, (uint32_t)min_u64(length, room_bytes));
     if (sent < 0)
         return ssh_link_lost(ssh, "write", err);
     ssh->left_bytes -= (uint32_t)sent;
-    if (sent == 0)
+    if (sent == 0) {
         ssh->send_mark = mark;
+        link->send_at_ns = ssh->held_ns > 0 ? ssh->held_ns + AHEAD_PATIENCE_MS * NS_PER_MS : 0;
+    }
     return sent;
 }
 

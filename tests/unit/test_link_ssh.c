@@ -1,6 +1,8 @@
 /* test_link_ssh.c - links over libssh to a real sshd, and through proxies. */
 #include "link_tests.h"
 
+#include "../../src/net/ssh_link.h"
+
 /* ---- libssh ---- */
 
 static void ssh_echo_returns_every_byte(void **state)
@@ -77,16 +79,89 @@ static void ssh_peer_that_does_not_read_is_sent_little(void **state)
 /* As one that opens its window only when half of it has been taken. */
 static void ssh_peer_that_says_nothing_for_long_is_sent_all_that_it_takes(void **state)
 {
+    static uint8_t data[2 * 1024 * 1024];
     struct link *link = open_plain("sleep 1000");
-    uint64_t before_bytes = 0;
+    struct error err = {.class = ERROR_NONE};
 
     (void)state;
-    for (int i = 0; i < 100 && before_bytes < 2 * 1024 * 1024; i++)
-        before_bytes = sent_in_vain(link, NS_PER_SECOND * 3 / 5);
-    assert_true(before_bytes >= 2 * 1024 * 1024);
-    assert_true(before_bytes <= 4 * 1024 * 1024); /* ... and the pipe behind it */
+    if (link_send_all(link, data, sizeof(data), PATIENCE_NS, &err) != 0)
+        fail_msg("%llu bytes sent: %s", (unsigned long long)link->sent_bytes, err.text);
+    assert_true(sent_in_vain(link, NS_PER_SECOND * 3 / 5) <= 4 * 1024 * 1024); /* its pipe, too */
     link_close(link);
 }
+
+/* The command waits for go_on(). *fd is the socket. */
+static struct link *open_paused(const char *command, int *fd)
+{
+    struct address address;
+    struct error err = {.class = ERROR_NONE};
+    char remote[256], byte;
+    short events;
+
+    assert_int_equal(run("mkfifo %s", in("go")), 0);
+    snprintf(remote, sizeof(remote), "read go <%s; %s", in("go"), command);
+    struct link_options options = ssh_options(&address, remote);
+    options.ciphers = "aes128-gcm@openssh.com";
+    struct link *link = open_ssh(&options);
+    if (link_recv(link, &byte, 1, &err) != 0)
+        fail_msg("recv: %s", err.text);
+    *fd = link_wait_fd(link, LINK_RECV, &events);
+    return link;
+}
+
+/* Until so many bytes have come and nobody has read them. */
+static void go_on(int fd, int come_bytes)
+{
+    assert_int_equal(run("echo go >%s && rm %s", in("go"), in("go")), 0);
+    for (int bytes = 0; bytes < come_bytes; poll(NULL, 0, 10))
+        assert_int_equal(ioctl(fd, FIONREAD, &bytes), 0);
+}
+
+/* Nobody receives here. */
+static void ssh_send_that_is_held_reads_what_has_come(void **state)
+{
+    static uint8_t data[LINK_WRITE_BYTES];
+    int fd;
+    struct link *link = open_paused("echo word; exec sleep 1000", &fd);
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    ssize_t sent;
+
+    (void)state;
+    do
+        sent = link_send(link, data, sizeof(data), NULL);
+    while (sent > 0);
+    assert_int_equal(sent, 0);
+    go_on(fd, 1);
+    /* More than once: it may come in pieces. */
+    for (int i = 0; i < 100 && poll(&item, 1, 0) == 1; i++)
+        assert_true(link_send(link, data, 1, NULL) >= 0);
+    assert_int_equal(poll(&item, 1, 0), 0);
+    assert_int_equal(link_wait(link, LINK_RECV, 0, NULL), 0);
+    link_close(link);
+}
+
+#if WITH_SSH
+/* The same send reads the end that sends as much as may be ahead; it is not to be waited for. */
+static void ssh_send_that_is_held_meets_the_end(void **state)
+{
+    static uint8_t data[LINK_WRITE_BYTES];
+    struct error err = {.class = ERROR_NONE};
+    int fd;
+    struct link *link = open_paused("exit 3", &fd);
+    ssize_t sent;
+
+    (void)state;
+    ((struct ssh_link *)link)->ahead_bytes = sizeof(data);
+    go_on(fd, 3 * (4 + 16 + 16)); /* an end of file, an exit status and a close, at least */
+    do
+        sent = link_send(link, data, sizeof(data), NULL);
+    while (sent > 0);
+    assert_int_equal(sent, -ECONNRESET);
+    assert_int_equal(link_shutdown(link, PATIENCE_NS, &err), -ECHILD);
+    assert_non_null(strstr(err.text, "status 3"));
+    link_close(link);
+}
+#endif
 
 /* What malloc has of the system; libssh's buffers do not shrink. A sanitizer's own malloc says 0.
  */
@@ -333,6 +408,10 @@ int main(void)
         cmocka_unit_test(ssh_shutdown_loses_nothing),
         cmocka_unit_test(ssh_peer_that_does_not_read_is_sent_little),
         cmocka_unit_test(ssh_peer_that_says_nothing_for_long_is_sent_all_that_it_takes),
+        cmocka_unit_test(ssh_send_that_is_held_reads_what_has_come),
+#if WITH_SSH
+        cmocka_unit_test(ssh_send_that_is_held_meets_the_end),
+#endif
         cmocka_unit_test(ssh_flood_on_stderr_is_bounded),
         cmocka_unit_test(ssh_no_haul_there_is_not_found),
         cmocka_unit_test(ssh_lost_connection_is_a_socket_error),

@@ -103,6 +103,7 @@ struct link {
     uint64_t sent_bytes;     /* taken by send */
     uint64_t received_bytes; /* given by recv */
     bool ended;              /* recv has given LINK_EOF */
+    uint64_t send_at_ns;     /* then send may get on without anything to poll for; 0: it may not */
     const char *cipher;      /* of what is sent; NULL: not told */
     bool brought;            /* what runs there is a shell or an agent that it was given */
 };
@@ -135,8 +136,8 @@ ssize_t link_recv(struct link *link, void *buffer, size_t capacity, struct error
  * -1: do not wait, recv has something now. Ask anew before every poll. */
 int link_wait_fd(struct link *link, unsigned int wanted, short *events);
 
-/* Wait until link_wait_fd's condition holds. 0; -ETIMEDOUT (ERROR_TIMEOUT); -EINTR after a signal
- * (err unset). timeout_ns 0: only look. */
+/* Wait until link_wait_fd's condition holds, or it is send_at_ns. 0; -ETIMEDOUT (ERROR_TIMEOUT);
+ * -EINTR after a signal (err unset). timeout_ns 0: only look. */
 int link_wait(struct link *link, unsigned int wanted, uint64_t timeout_ns, struct error *err);
 
 /* For the implementations: have fd in the epoll set exactly when wanted. Taken out, and not merely
