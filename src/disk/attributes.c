@@ -142,15 +142,12 @@ static bool time_kept(int64_t seen_ns, int64_t wanted_ns)
 
 static bool times_right(int fd, const struct stat *now, const struct attributes *attributes)
 {
-    const struct facts *wanted = &attributes->facts;
+    const struct facts seen = {.mtime_seconds = now->st_mtim.tv_sec,
+                               .mtime_ns = (uint32_t)now->st_mtim.tv_nsec};
+    int64_t seen_ns, wanted_ns;
     (void)fd;
-    int64_t apart_seconds = (int64_t)now->st_mtim.tv_sec - wanted->mtime_seconds;
-    if (apart_seconds < -2 || apart_seconds > 2)
-        return false;
-    /* Both counted from an even second that is near. */
-    int64_t wanted_ns = (wanted->mtime_seconds & 1) * 1000000000 + wanted->mtime_ns;
-    int64_t seen_ns = ((wanted->mtime_seconds & 1) + apart_seconds) * 1000000000;
-    return time_kept(seen_ns + now->st_mtim.tv_nsec, wanted_ns);
+    return evidence_near_times(&attributes->facts, &seen, &wanted_ns, &seen_ns) &&
+           time_kept(seen_ns, wanted_ns);
 }
 
 static bool times_exact(const struct stat *now, const struct facts *wanted)

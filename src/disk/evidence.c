@@ -21,7 +21,8 @@ enum { EVIDENCE_COARSE_NS = 100 * 1000 * 1000 }; /* coarser than any kernel's cl
 #define SEAL_SEED     UINT64_C(0x6861756c2d73656c) /* "haul-sel" */
 #define COUNT(array)  (sizeof(array) / sizeof((array)[0]))
 
-/* Beyond the years 1678 to 2262 all times are one. */
+/* For what is before or behind: beyond the years 1678 to 2262 all times are one. Whether two
+ * are equal is asked of both their numbers. */
 static int64_t time_ns(int64_t seconds, uint32_t ns)
 {
     int64_t value;
@@ -132,10 +133,23 @@ void evidence_settle_target(const struct facts *source, const struct facts *targ
                              EVIDENCE_PATIENCE_NS);
 }
 
+bool evidence_near_times(const struct facts *a, const struct facts *b, int64_t *a_ns, int64_t *b_ns)
+{
+    int64_t apart, odd = a->mtime_seconds & 1;
+    if (__builtin_sub_overflow(b->mtime_seconds, a->mtime_seconds, &apart) || apart < -2 ||
+        apart > 2)
+        return false;
+    *a_ns = odd * (int64_t)NS_PER_SECOND + a->mtime_ns;
+    *b_ns = (odd + apart) * (int64_t)NS_PER_SECOND + b->mtime_ns;
+    return true;
+}
+
 bool evidence_same_time(const struct facts *source, const struct facts *target)
 {
-    int64_t wanted_ns = modified_ns(source), found_ns = modified_ns(target);
+    int64_t wanted_ns, found_ns;
     uint32_t known_ns = target->evidence.granularity_ns;
+    if (!evidence_near_times(source, target, &wanted_ns, &found_ns))
+        return false;
     for (size_t i = 0; known_ns == 0 && i < COUNT(granularities_ns); i++) {
         if (found_ns % (int64_t)granularities_ns[i] == 0 &&
             evidence_floor(wanted_ns, granularities_ns[i]) == found_ns)
@@ -158,7 +172,8 @@ static bool near_time(const struct facts *source, const struct facts *target, ui
  * source's, and is finished behind it: evidence_settle_target(). */
 static bool time_is_of_write(const struct facts *facts)
 {
-    return facts->evidence.keeps_change && modified_ns(facts) == changed_ns(facts);
+    return facts->evidence.keeps_change && facts->mtime_seconds == facts->ctime_seconds &&
+           facts->mtime_ns == facts->ctime_ns;
 }
 
 /* Was the target finished when the source had already been changed for the last time? A clock's
@@ -168,7 +183,8 @@ static bool finished_behind(const struct facts *source, const struct facts *targ
     int64_t last_ns = changed_ns(source);
     uint32_t granule_ns = coarseness(source, last_ns);
     int64_t behind_ns = next_granule(last_ns, granule_ns >= EVIDENCE_COARSE_NS ? granule_ns : 1);
-    return changed_ns(target) >= shifted(behind_ns, clock_difference_ns(source, target));
+    return behind_ns < INT64_MAX &&
+           changed_ns(target) >= shifted(behind_ns, clock_difference_ns(source, target));
 }
 
 enum evidence_grade evidence_up_to_date(const struct facts *source, const struct facts *target,
@@ -209,7 +225,8 @@ enum evidence_change evidence_compare(const struct facts *then, const struct fac
     if (then->kind != now->kind || then->size_bytes != now->size_bytes ||
         both_differ(a->identity, b->identity))
         return EVIDENCE_CHANGED;
-    if (!device && (then->inode != now->inode || modified_ns(then) != modified_ns(now)))
+    if (!device && (then->inode != now->inode || then->mtime_seconds != now->mtime_seconds ||
+                    then->mtime_ns != now->mtime_ns))
         return EVIDENCE_CHANGED;
     if (both_differ(a->change, b->change))
         return device ? EVIDENCE_CHANGED : EVIDENCE_TOUCHED;

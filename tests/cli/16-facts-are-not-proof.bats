@@ -488,6 +488,13 @@ table_write() { # FILE
     kept_all
     copied renamed target
     expect_receipt .up_to_date true
+    # Years that nanoseconds since 1970 do not reach are years, too.
+    touch -d 2300-01-01 renamed
+    copied renamed target
+    "$TOOLS/fill" --flip=3000000 target
+    touch -d 2400-01-01 target
+    copied renamed target
+    same renamed target
 }
 
 # Two files that were written within one tick of the clock have one time, and nothing else in common.

@@ -204,6 +204,34 @@ static void floor_of_times_before_1970_and_at_the_ends(void **state)
     assert_int_equal(evidence_floor(INT64_MIN, 1000000000), INT64_MIN);
 }
 
+/* ns since 1970 end in 2262 and begin in 1677; file systems keep years far beyond both. */
+static void times_of_far_years_are_told_apart(void **state)
+{
+    (void)state;
+    static const int64_t far[] = {INT64_MIN, -10000000000, 10000000000, 15032385535, INT64_MAX - 3};
+    for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
+        struct facts source = some_facts(), target = finished_facts();
+        source.mtime_seconds = target.mtime_seconds = far[i];
+        assert_int_equal(up_to_date(&source, &target), EVIDENCE_STRONG);
+        assert_int_equal(evidence_compare(&source, &target), EVIDENCE_UNCHANGED);
+        target.mtime_ns++;
+        assert_int_equal(up_to_date(&source, &target), EVIDENCE_NONE);
+        target.mtime_ns--;
+        target.mtime_seconds += 3;
+        assert_int_equal(up_to_date(&source, &target), EVIDENCE_NONE);
+        assert_int_equal(evidence_compare(&source, &target), EVIDENCE_CHANGED);
+        target.mtime_seconds = far[i] & ~INT64_C(1); /* as FAT keeps it */
+        target.mtime_ns = 0;
+        target.evidence.granularity_ns = 0;
+        assert_int_equal(up_to_date(&source, &target), EVIDENCE_STRONG);
+    }
+    struct facts source = some_facts(), target = finished_facts();
+    source.ctime_seconds = target.ctime_seconds = 10000000000; /* which was first, nobody counts */
+    assert_int_equal(up_to_date(&source, &target), EVIDENCE_WEAK);
+    target.ctime_seconds = target.mtime_seconds = source.mtime_seconds = 10000000001;
+    assert_int_equal(up_to_date(&source, &target), EVIDENCE_WEAK);
+}
+
 static void compare_tells_writes_from_touches(void **state)
 {
     (void)state;
@@ -397,6 +425,7 @@ int main(void)
         cmocka_unit_test(up_to_date_compares_as_coarse_as_the_target_keeps_times),
         cmocka_unit_test(up_to_date_within_a_window_of_whole_seconds),
         cmocka_unit_test(floor_of_times_before_1970_and_at_the_ends),
+        cmocka_unit_test(times_of_far_years_are_told_apart),
         cmocka_unit_test(compare_tells_writes_from_touches),
         cmocka_unit_test(compare_devices_by_their_counters_not_their_nodes),
         cmocka_unit_test(seal_only_of_what_is_recognised_and_shows_changes),

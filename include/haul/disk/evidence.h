@@ -79,6 +79,12 @@ enum evidence_grade evidence_up_to_date(const struct facts *source, const struct
 /* Has the target the source's modification time, as finely as it keeps one? */
 bool evidence_same_time(const struct facts *source, const struct facts *target);
 
+/* Both modification times in ns from an even second that they are near: in any year, and whole
+ * there in each unit that file systems keep times in. false: they are more than two seconds apart.
+ */
+bool evidence_near_times(const struct facts *a, const struct facts *b, int64_t *a_ns,
+                         int64_t *b_ns);
+
 /* The same object, looked at twice: while it was copied, or by two lanes. */
 enum evidence_change {
     EVIDENCE_UNCHANGED, /* nothing was written to it in between */
