@@ -212,6 +212,8 @@ static const char *road_of_wishes(const struct copy_wish *wish)
         return "how it is kept out of the cache was wished";
     if (file->journal_path || file->resume != RESUME_AUTO)
         return "its journal was wished";
+    if (file->size_bytes > 0)
+        return "a size was promised, which only a pipe may have";
     if (file->reflink == REFLINK_ALWAYS)
         return "it is to be had by reference";
     return wish->sparse ? "holes are to be made" : NULL;

@@ -147,6 +147,13 @@ expect_exit() { # CODE PID
     copy /dev/zero target
     expect_status 1
     expect_words '--size=SIZE says how much'
+    mkdir tree # small files, which go as a whole, have a size of their own just so
+    : >tree/a
+    : >tree/b
+    copy -r --size=1 tree sized
+    expect_status 23
+    expect_words 'tree/a: has a size of its own'
+    [ ! -e sized/tree/b ]
     copied zero:64M null:
     copy - target2 <source # the file itself, and so it can be gone on with
     expect_status 0
