@@ -146,18 +146,6 @@ static void print_status(const struct watching *state)
             state->known ? progress_line(line, &state->view, &state->meter, 0) : "opening");
 }
 
-static void request_stop(struct watching *state)
-{
-    if (state->stopping)
-        quit(state);
-    state->stopping = true;
-    state->stopping_ns = clock_now_ns();
-    atomic_store(&state->watch->control.stop, true);
-    if (atomic_load(&state->watch->progress) && state->watch->style != WATCH_SERVER)
-        log_note("stopping%s (once more stops at once)",
-                 state->watch->writes ? ": what is written is being made durable" : "");
-}
-
 /* What is known here: the copy's thread is left where it is, and prints nothing any more. */
 static void print_receipt(const struct watching *state, const char *why)
 {
@@ -173,6 +161,29 @@ static void print_receipt(const struct watching *state, const char *why)
     fflush(stdout);
 }
 
+static void end_opening(const struct watching *state)
+{
+    static const char why[] = "interrupted while connecting";
+    log_error("%s", why);
+    signals_release(EXIT_CODE_INTERRUPTED); /* whoever should read the receipt may not */
+    print_receipt(state, why);
+    quit(state);
+}
+
+static void request_stop(struct watching *state)
+{
+    if (state->stopping && state->watch->asks && !atomic_load(&state->watch->progress))
+        end_opening(state); /* the first one had nothing to say */
+    if (state->stopping)
+        quit(state);
+    state->stopping = true;
+    state->stopping_ns = clock_now_ns();
+    atomic_store(&state->watch->control.stop, true);
+    if (atomic_load(&state->watch->progress) && state->watch->style != WATCH_SERVER)
+        log_note("stopping%s (once more stops at once)",
+                 state->watch->writes ? ": what is written is being made durable" : "");
+}
+
 /* Nothing is written yet while both sides are being opened, so there is nothing to wait for. */
 static void wake_opener(const struct watching *state)
 {
@@ -180,12 +191,8 @@ static void wake_opener(const struct watching *state)
     bool opening = !atomic_load(&watch->progress) || atomic_load(&watch->control.dialling);
     if (!state->stopping || !watch->asks || !opening)
         return;
-    if (clock_now_ns() - state->stopping_ns >= OPENING_NS_MAX) {
-        log_error("interrupted while connecting");
-        signals_release(EXIT_CODE_INTERRUPTED); /* whoever should read the receipt may not */
-        print_receipt(state, "interrupted while connecting");
-        quit(state);
-    }
+    if (clock_now_ns() - state->stopping_ns >= OPENING_NS_MAX)
+        end_opening(state);
     signals_wake(state->thread);
 }
 

@@ -445,14 +445,16 @@ drawn_options() { # N
     random_file source 64K
     : >held
     cleanup_fn rm -f "$SCRATCH/held"
-    for way in "source deaf:$SCRATCH/target" "near:$SCRATCH/source deaf:$SCRATCH/target"; do
+    for way in "source deaf:$SCRATCH/target" "near:$SCRATCH/source deaf:$SCRATCH/target" "at once"; do
         rm -f called
         # shellcheck disable=SC2086
-        begin -e "$SCRATCH/transport" --remote-path="$HAUL" --retries=0 $way
+        begin -e "$SCRATCH/transport" --remote-path="$HAUL" --retries=0 ${way/at once/source deaf:target}
         waits_until 60 test -e called
         kill -TERM "$running"
+        [ "$way" != "at once" ] || kill -INT "$running"
         finished
         expect_status 20
+        expect_words 'interrupted while connecting'
         expect_receipt .exit 20
         expect_receipt .durable false
     done
