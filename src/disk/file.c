@@ -183,6 +183,12 @@ int file_replaceable(int fd_folder, const char *name)
     return others ? -EPERM : 0;
 }
 
+const char *file_why_kept(enum file_kind old)
+{
+    return old == FILE_NONE ? "its folder may only grow, and nothing is renamed in it"
+                            : "cannot be replaced";
+}
+
 int file_check_nodes(int fd_folder, const struct stat *there, const char *path, struct error *err)
 {
     struct stat nodes, root, folder;
@@ -818,12 +824,12 @@ static int file_look_aside(struct file *file, const struct file_open_wish *wish,
         return file_refused(place, file->path, errno, "cannot be looked at", err);
     if (file->replaced.kind == FILE_LINK)
         return file_refused(place, file->path, place ? ELOOP : EEXIST, "is a symbolic link", err);
-    if (file->replaced.kind == FILE_NONE)
-        return 0;
-    if (file->replaced.kind == FILE_REGULAR) {
+    if (file->replaced.kind == FILE_NONE || file->replaced.kind == FILE_REGULAR) {
         int result = file_replaceable(file->fd_folder, file->name);
-        return result < 0 ? file_refused(place, file->path, -result, "cannot be replaced", err)
-                          : file_check_spelling(file, wish, err);
+        if (result < 0)
+            return file_refused(place, file->path, -result, file_why_kept(file->replaced.kind),
+                                err);
+        return file->replaced.kind == FILE_NONE ? 0 : file_check_spelling(file, wish, err);
     }
     if (!place_may_read(place))
         return file_refused(place, file->path, EINVAL, "", err);

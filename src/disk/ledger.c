@@ -367,10 +367,14 @@ bool ledger_on_disk(const struct ledger *ledger)
 static void ledger_create(struct ledger *ledger)
 {
     ERROR_UNSET(why);
-    if (journal_create(ledger->journal, ledger->fd_folder, ledger->path, &why) < 0)
+    int result = 0;
+    bool beside = ledger->fd_folder == ledger->file->fd_folder;
+    if (beside && file_marks(ledger->fd_folder, "") & FILE_MARK_APPEND) /* it would stay there */
+        result = error_set(&why, EPERM, "%s: its folder may only grow", ledger->path);
+    if (result < 0 || journal_create(ledger->journal, ledger->fd_folder, ledger->path, &why) < 0)
         ledger_give_up(ledger, &why);
     else
-        ledger->named |= ledger->fd_folder == ledger->file->fd_folder;
+        ledger->named |= beside;
 }
 
 static bool ledger_lacks_journal(const struct ledger *ledger)

@@ -44,11 +44,11 @@ static int folder_writable(int fd, const char *path, struct error *err)
     return error_set(err, errno, "%s: cannot be created", path);
 }
 
-static int folder_replaces(int fd, const struct probe *probe, struct error *err)
+static int folder_replaces(int fd, const struct probe *probe, enum file_kind old, struct error *err)
 {
     int result = folder_writable(fd, probe->path, err);
     if (result == 0 && (result = file_replaceable(fd, place_name(probe->reached))) < 0)
-        error_set(err, -result, "%s: cannot be replaced", probe->path);
+        error_set(err, -result, "%s: %s", probe->path, file_why_kept(old));
     return result;
 }
 
@@ -56,7 +56,7 @@ int probe_folder(const struct place *place, const char *path, struct error *err)
 {
     const struct probe probe = {.place = place, .path = path, .reached = path};
     AUTO_CLOSE int fd = reach_folder(&probe, err);
-    return fd < 0 ? fd : folder_replaces(fd, &probe, err);
+    return fd < 0 ? fd : folder_replaces(fd, &probe, FILE_REGULAR, err);
 }
 
 /* A limit of this process, setrlimit(2). */
@@ -109,7 +109,8 @@ static int probe_new(const struct probe *probe, struct error *err)
                                "%s: is a symbolic link to a file that is not there; remove the "
                                "link, or make the file",
                                probe->path);
-    int result = folder_writable(probe->fd_folder, probe->path, err);
+    int result = probe->wish->aside ? folder_replaces(probe->fd_folder, probe, FILE_NONE, err)
+                                    : folder_writable(probe->fd_folder, probe->path, err);
     if (result == 0)
         result = check_inodes(probe, err);
     return result < 0 ? result : check_room(probe, 0, err);
@@ -185,7 +186,8 @@ static int probe_old(const struct probe *probe, struct error *err)
         return error_set(err, ENXIO, "%s: nobody reads it", probe->path);
     if (result < 0 || (!S_ISREG(probe->st.st_mode) && !S_ISBLK(probe->st.st_mode)))
         return result; /* a pipe is opened when it is written to */
-    if (probe->wish->aside && (result = folder_replaces(probe->fd_folder, probe, err)) == 0)
+    if (probe->wish->aside &&
+        (result = folder_replaces(probe->fd_folder, probe, FILE_REGULAR, err)) == 0)
         return check_room(probe, 0, err);
     if (result < 0)
         return result;

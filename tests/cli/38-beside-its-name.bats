@@ -168,6 +168,18 @@ nothing_but() { # NAMES, sorted
             expect "$what" "$(cat folder/file below | xargs)" "old below"
         done
     done
+    rm folder/file && chattr +a folder
+    cleanup_fn chattr -a "$SCRATCH/folder"
+    for mode in -n -q; do
+        copy "$mode" --no-inplace new folder/file
+        expect_status 11
+        expect_clear_error
+        expect_words 'folder/file: its folder may only grow'
+    done
+    copy --sync-every=64K --chunk-size=64K -u new folder/file # nor is there a journal that would stay
+    chattr -a folder
+    expect_status 0
+    nothing_but file
     printf '%064d  x\n' 0 >sums
     under=("$HAUL_ROOT/tests/lib/own_mounts" "touch sums && mount --bind sums sums")
     copy --digest-file=sums new folder/new

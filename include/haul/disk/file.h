@@ -199,10 +199,14 @@ uint64_t file_marks(int fd, const char *name);
  * regular file that is there, NULL: nothing is. */
 int file_check_nodes(int fd_folder, const struct stat *there, const char *path, struct error *err);
 
-/* Could another file take that name from the one that has it, in a folder that may be written? 0,
+/* Could another file take that name, from the one that has it or none, in a folder that may be
+ * written? 0,
  * -EBUSY: something is mounted there, -EPERM: it or the folder is fixed or may only grow, or both
  * are others' and the folder is sticky. */
 int file_replaceable(int fd_folder, const char *name);
+
+/* In words, behind the path, of what is or is not there. */
+const char *file_why_kept(enum file_kind old);
 
 /* The facts now. */
 int file_facts(const struct file *file, struct facts *facts, struct error *err);
