@@ -261,9 +261,9 @@ class Wire:
 
     def greet(self):
         self.write(MAGIC[self.us] + struct.pack("<HHI", VERSION, 0, 0) + b"python".ljust(16, b"\0"))
+        self.sent = 0  # before the answer, which may come after a PING of ours
         preamble = self.read(32)
         self.arrived -= 32
-        self.sent = 0
         if preamble[:8] != MAGIC[self.them]:
             raise Violation(f"no haul there: {preamble[:8]!r}")
         version = struct.unpack_from("<H", preamble, 8)[0]
