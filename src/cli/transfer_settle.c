@@ -3,6 +3,7 @@
 #include "transfer_state.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/base/num.h"
 #include "haul/base/text.h"
 #include "haul/cli/lines.h"
 #include "haul/cli/list.h"
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Each is a file about one copy; the next copy would take its place. NULL: there is none. */
@@ -138,6 +140,16 @@ static bool there_are_many(const struct operands *operands)
     return many;
 }
 
+/* One file of this machine: 16 MiB of slots for it would be zeroed, and most of them not used. It
+ * may grow meanwhile, and is copied with these. 0: not known. */
+static uint64_t bytes_most(const struct operands *operands)
+{
+    struct stat st;
+    bool known = operands->sources_count == 1 && !transfer_any_remote(operands) &&
+                 stat(operands->sources[0], &st) == 0 && S_ISREG(st.st_mode);
+    return known ? max_u64(1, (uint64_t)st.st_size) : 0;
+}
+
 /* Only the machine of a source knows that it is a folder. */
 static int find_trees_there(struct transfer *transfer, struct copy *copy, struct error *err)
 {
@@ -157,6 +169,7 @@ int transfer_open(struct transfer *transfer, struct error *err)
     struct copy_wish wish = transfer->options->wish;
     wish.many = there_are_many(operands);
     wish.alone = !wish.many && transfer->parts.count <= 1 && !transfer->units;
+    wish.bytes_most = wish.alone ? bytes_most(operands) : 0;
     int rc = copy_open(&copy, &wish, source, &operands->target, &transfer->watch.control, err);
     if (rc < 0)
         return rc;

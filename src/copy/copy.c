@@ -134,6 +134,7 @@ static struct budget_wish copy_memory_wish(const struct copy *copy, uint32_t lan
         .memory_bytes = copy->wish.memory_bytes,
         .chunk_bytes = copy->wish.chunk_bytes,
         .size_bytes = NUM_UNKNOWN,
+        .bytes_most = copy->wish.bytes_most,
         .lanes = lanes,
         .reserved_bytes = copy_reserved_bytes(copy, lanes),
         .windows = copy->wish.file.cache == POLICY_WINDOW,

@@ -304,6 +304,13 @@ static void windows_choose(struct budget *budget, const struct allowance *allowa
         needed <= less(most, process_bytes_least + reserved_bytes + budget->memory_bytes);
 }
 
+/* On whole huge pages: a part of one is touched page by page, and more of them are faster. */
+static uint64_t slots_of(uint64_t bytes, uint32_t chunk)
+{
+    const uint64_t huge_bytes = 2 * MIB;
+    return div_ceil(bytes, max_u64(chunk, huge_bytes)) * max_u64(1, huge_bytes / chunk);
+}
+
 /* How many slots of one size: within the limit, no more than help, the same for each lane. */
 static uint32_t slots_choose(uint64_t limit_bytes, uint32_t chunk, const struct budget_wish *wish,
                              uint32_t lanes)
@@ -312,6 +319,8 @@ static uint32_t slots_choose(uint64_t limit_bytes, uint32_t chunk, const struct 
     uint64_t slots = min_u64(limit_bytes / chunk, max_u64(SLOTS_MAX, needed));
     if (wish->memory_bytes == 0)
         slots = min_u64(slots, max_u64(max_u64(4, needed), slots_bytes_enough / chunk));
+    if (wish->bytes_most > 0)
+        slots = min_u64(slots, max_u64(slots_of(wish->bytes_most, chunk), needed));
     return num_u32(slots - slots % lanes);
 }
 

@@ -87,7 +87,7 @@ blocks() {
     on_fs xfs 1G # ext4 with 4 KiB blocks ends at 16 TiB as well; xfs keeps a large hole in no metadata at all
     truncate -s 2T "$FS/source"
     "$TOOLS/fill" --offset=1T "$FS/source" 5M
-    random_file small 10M
+    random_file small 20M
     copied small "$FS/small"
     local memory
     memory=$(receipt .memory_peak_bytes)

@@ -142,7 +142,10 @@ EOF
 }
 
 @test "resident memory does not depend on the size of the file" {
-    random_file small 10M
+    random_file tiny 3M
+    copied tiny target0
+    [ "$(receipt .memory_budget_bytes)" = $((4 * MIB)) ]
+    random_file small 20M # what has less than 16 MiB has fewer slots
     random_file large $SIZE
     copied small target1
     local memory

@@ -220,6 +220,32 @@ static void decide_large_file_grows_chunk(void **state)
     assert_slots(decided(&facts, &wish), 2, 8 * MIB, 8 * MIB); /* a chunk lies in one window */
 }
 
+static void decide_few_bytes_need_few_slots(void **state)
+{
+    (void)state;
+    struct budget_facts facts = machine_facts(NUM_UNKNOWN, 0);
+    struct budget_wish wish = any_wish();
+    wish.bytes_most = 1;
+    assert_slots(decided(&facts, &wish), 2, MIB, 8 * MIB);
+    wish.bytes_most = 2 * MIB;
+    assert_slots(decided(&facts, &wish), 2, MIB, 8 * MIB);
+    wish.bytes_most++;
+    assert_slots(decided(&facts, &wish), 4, MIB, 8 * MIB);
+    wish.memory_bytes = 64 * MIB;
+    assert_slots(decided(&facts, &wish), 4, MIB, 8 * MIB);
+    wish.chunk_bytes = 4 * MIB;
+    wish.bytes_most = 9 * MIB;
+    assert_slots(decided(&facts, &wish), 3, 4 * MIB, 8 * MIB);
+    wish.chunk_bytes = 0;
+    wish.bytes_most = 100 * GIB;
+    assert_slots(decided(&facts, &wish), 16, MIB, 8 * MIB);
+    wish.memory_bytes = 0;
+    assert_slots(decided(&facts, &wish), 16, MIB, 8 * MIB);
+    wish.lanes = 3; /* each has two */
+    wish.bytes_most = MIB;
+    assert_slots(decided(&facts, &wish), 6, MIB, 8 * MIB);
+}
+
 static void decide_lanes_share_slots_evenly(void **state)
 {
     (void)state;
@@ -357,6 +383,7 @@ int main(void)
         cmocka_unit_test(decide_reserved_is_taken_off),
         cmocka_unit_test(decide_chunk_wish_is_kept),
         cmocka_unit_test(decide_large_file_grows_chunk),
+        cmocka_unit_test(decide_few_bytes_need_few_slots),
         cmocka_unit_test(decide_lanes_share_slots_evenly),
         cmocka_unit_test(decide_too_little_says_how_much),
         cmocka_unit_test(decide_chunks_at_most),

@@ -70,6 +70,7 @@ struct copy_wish {
     bool no_preallocate;       /* --no-preallocate */
     bool many;                 /* there are several files: small ones go as a whole */
     bool alone;                /* there is one file, in one part */
+    uint64_t bytes_most;       /* of all files, where both sides are here; 0: not known */
     const char *manifest_path; /* --manifest; NULL: none */
     const char *base_path;     /* --base-manifest; NULL: none */
     bool base_absent;          /* and it is not there yet */

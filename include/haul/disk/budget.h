@@ -49,6 +49,8 @@ struct budget_wish {
                                   chunk_bytes 0. 0: not given */
     uint64_t size_bytes; /* of the largest file, or NUM_UNKNOWN: chunks grow so that there are at
                             most CHUNKS_MAX */
+    uint64_t bytes_most; /* of all that is copied, 0: not known: no more slots than it has chunks,
+                            but for two a lane and the rest of a huge page */
     uint32_t lanes;      /* the slots are divided among them; 0 is 1. Over 8 lanes get 2 each */
     uint64_t reserved_bytes; /* for SSH and the like, taken off first */
     bool windows; /* the policy `window` is asked for: the slots leave half of the room to them */
