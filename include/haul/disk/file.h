@@ -200,9 +200,8 @@ uint64_t file_marks(int fd, const char *name);
 int file_check_nodes(int fd_folder, const struct stat *there, const char *path, struct error *err);
 
 /* Could another file take that name, from the one that has it or none, in a folder that may be
- * written? 0,
- * -EBUSY: something is mounted there, -EPERM: it or the folder is fixed or may only grow, or both
- * are others' and the folder is sticky. */
+ * written? 0, -EBUSY: something is mounted there, -EPERM: it or the folder is fixed or may only
+ * grow, or both are others' and the folder is sticky. */
 int file_replaceable(int fd_folder, const char *name);
 
 /* In words, behind the path, of what is or is not there. */
