@@ -541,9 +541,12 @@ static void check_cache(const struct run *run)
             run->life.job.reports[role].resident_before_bytes == 0 &&
             run->life.job.reports[role].policy == POLICY_DIRECT)
             sim_fatal("%s: direct I/O that lies was not caught", name);
-        for (uint64_t i = 0; getenv("SEED") && i < SIM_PAGES_MAX; i++)
-            if ((file->pages[i] & (PAGE_CACHED | PAGE_OTHERS)) == PAGE_CACHED)
-                sim_trace("%s: page %llu is left", name, (unsigned long long)i);
+        for (uint64_t i = 0; getenv("SEED") && i < SIM_PAGES_MAX; i++) {
+            enum sim_page page = file->pages[i] & (PAGE_CACHED | PAGE_OTHERS);
+            if (page == PAGE_CACHED || page == PAGE_OTHERS)
+                sim_trace("%s: page %llu %s", name, (unsigned long long)i,
+                          page == PAGE_CACHED ? "is left" : "of others was dropped");
+        }
         if (!plain && left > unclear && !world.drop_failed)
             sim_fatal("%s: %llu pages are left in the cache", name, (unsigned long long)left);
         uint64_t lost = sim_pages_in(file, PAGE_OTHERS, PAGE_CACHED);
