@@ -76,11 +76,14 @@ static uint64_t spill(const struct cache *cache, uint64_t edge, bool forwards)
     return 0;
 }
 
-/* Found out to be ours: with what direct I/O that lies has brought in around it. */
+/* Found out to be ours: with what direct I/O that lies has brought in around it, but not where
+ * others had pages of what was moved beside it. */
 static void own(struct cache *cache, uint64_t start, uint64_t end)
 {
-    start -= spill(cache, start, false);
-    end += spill(cache, end, true);
+    if (start > 0 && !ranges_hold(&cache->met, start - 1, start))
+        start -= spill(cache, start, false);
+    if (!ranges_hold(&cache->met, end, end + 1))
+        end += spill(cache, end, true);
     (void)ranges_add(&cache->ours, start, end);
 }
 
@@ -122,6 +125,8 @@ static bool may_be_spilled(struct cache *cache, const struct cache_transfer *tra
 {
     uint64_t start = transfer->offset, page_bytes = cache->residency.page_bytes;
     uint64_t there_bytes = cache_direct_resident(cache, start, transfer->length);
+    if (start > 0 && ranges_hold(&cache->met, start - 1, start)) /* they may go on here */
+        return false;
     if (there_bytes >= align_down(transfer->length, page_bytes) ||
         spill(cache, start, true) != there_bytes)
         return false;
@@ -152,6 +157,8 @@ void cache_direct_before(struct cache *cache, struct cache_transfer *transfer)
     transfer->absent =
         transfer->before_bytes == 0 ||
         (transfer->before_bytes <= CACHE_SPILL_BYTES_MAX && may_be_spilled(cache, transfer));
+    if (!transfer->absent)
+        ranges_add_blurred(&cache->met, transfer->offset, end);
 }
 
 static bool others_within(const struct cache *cache, uint64_t start, uint64_t end)

@@ -883,7 +883,8 @@ int main(int count, char **args)
     const struct seeds seeds = {
         .program = args[0],
         .count = SEEDS_DEFAULT,
-        .found = {40377, 41604, 41587}, /* EIO of a sign's fsync; others' pages behind a chunk */
+        .found = {40377, 41604, 41587, /* EIO of a sign's fsync; others' pages behind a chunk ... */
+                  1000027, 1002487, 1013167}, /* ... and in a chunk beside one of ours */
         .watchdog_seconds = 60,
         .begin = worker_begin,
         .run = run_seed,

@@ -173,6 +173,8 @@ struct cache {
     struct cache_account account;
     struct ranges ours; /* in the cache by us without a window: a tail, what direct I/O has left,
                            what drops of a window have missed */
+    struct ranges met;  /* moved directly, and others had pages there; some more where there is no
+                           room for each */
     struct queue transfers; /* under way */
     /* Linux tells of a lost page once, to whoever waits for it first. So a data sync proves nothing
      * until the write-backs have been heard that were under way beside it: those of the epoch that
