@@ -616,9 +616,8 @@ static void life_leave_names(struct life *life)
 {
     const struct job *job = &life->job;
     const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
-    bool same = source->size_bytes == target->size_bytes &&
-                source->mtime_seconds == target->mtime_seconds &&
-                source->mtime_ns == target->mtime_ns && !job->journal_present;
+    bool same = source->size_bytes == target->size_bytes && facts_same_mtime(source, target) &&
+                !job->journal_present;
     bool shared = job->roots[SIDE_TARGET].number > 0 && target->kind == FILE_REGULAR &&
                   target->links > 1 && job->wish.part_end == 0 && !life->there;
     if (!shared)

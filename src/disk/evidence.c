@@ -172,8 +172,7 @@ static bool near_time(const struct facts *source, const struct facts *target, ui
  * source's, and is finished behind it: evidence_settle_target(). */
 static bool time_is_of_write(const struct facts *facts)
 {
-    return facts->evidence.keeps_change && facts->mtime_seconds == facts->ctime_seconds &&
-           facts->mtime_ns == facts->ctime_ns;
+    return facts->evidence.keeps_change && facts_mtime_is_ctime(facts);
 }
 
 /* Was the target finished when the source had already been changed for the last time? A clock's
@@ -225,8 +224,7 @@ enum evidence_change evidence_compare(const struct facts *then, const struct fac
     if (then->kind != now->kind || then->size_bytes != now->size_bytes ||
         both_differ(a->identity, b->identity))
         return EVIDENCE_CHANGED;
-    if (!device && (then->inode != now->inode || then->mtime_seconds != now->mtime_seconds ||
-                    then->mtime_ns != now->mtime_ns))
+    if (!device && (then->inode != now->inode || !facts_same_mtime(then, now)))
         return EVIDENCE_CHANGED;
     if (both_differ(a->change, b->change))
         return device ? EVIDENCE_CHANGED : EVIDENCE_TOUCHED;

@@ -187,8 +187,7 @@ static void take_times(struct facts *facts, uint32_t type, bool born)
     const struct filesystem_rule *rule = rule_of(type);
     if (rule && rule->granularity_ns == 0)
         return;
-    bool same_stamp =
-        facts->ctime_seconds == facts->mtime_seconds && facts->ctime_ns == facts->mtime_ns;
+    bool same_stamp = facts_mtime_is_ctime(facts);
     /* Some FUSE servers give the modification time for both (sshfs, exfat-fuse). */
     bool unsure = type == FUSE_TYPE && same_stamp;
     evidence->granularity_ns = granularity_of(rule, born);

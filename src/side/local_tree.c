@@ -459,8 +459,8 @@ static bool remove_same(const struct facts *then, const struct facts *now)
 {
     bool touched = then->ctime_seconds != now->ctime_seconds || then->ctime_ns != now->ctime_ns;
     return then->kind == now->kind && then->device == now->device && then->inode == now->inode &&
-           then->size_bytes == now->size_bytes && then->mtime_seconds == now->mtime_seconds &&
-           then->mtime_ns == now->mtime_ns && !(touched && then->links == 1);
+           then->size_bytes == now->size_bytes && facts_same_mtime(then, now) &&
+           !(touched && then->links == 1);
 }
 
 /* --remove-source-files: only what was committed, and nothing that is another one by now. */

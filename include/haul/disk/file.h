@@ -47,6 +47,18 @@ struct facts {
     struct evidence evidence; /* what all this proves */
 };
 
+/* The very same modification time, in any year: both numbers, since ns in 64 bits end in 2262. */
+static inline bool facts_same_mtime(const struct facts *a, const struct facts *b)
+{
+    return a->mtime_seconds == b->mtime_seconds && a->mtime_ns == b->mtime_ns;
+}
+
+/* Written last, or it has but one of the two times: that of its status is the same. */
+static inline bool facts_mtime_is_ctime(const struct facts *facts)
+{
+    return facts->mtime_seconds == facts->ctime_seconds && facts->mtime_ns == facts->ctime_ns;
+}
+
 enum { FILE_NAME_BYTES = 256 }; /* with its NUL */
 
 /* An open file. fd is buffered; fd_direct is the same file with O_DIRECT, or -1. */
