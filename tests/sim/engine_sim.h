@@ -4,6 +4,7 @@
 #ifndef HAUL_TESTS_SIM_ENGINE_H
 #define HAUL_TESTS_SIM_ENGINE_H
 
+#include "../../src/side/local_state.h"
 #include "world_sim.h"
 
 #include "haul/base/hash.h"
@@ -250,6 +251,17 @@ static int sim_planned(struct sim_engine *sim, const struct request *request, bo
     return 0;
 }
 
+/* A source is read again; where no hole can be made zeros are written, and whether those are there
+ * and durable is compared. */
+static bool sim_heals(const struct sim_engine *sim, const struct request *request, int errnum)
+{
+    if (sim->file->role == SIDE_SOURCE)
+        return request->kind == REQUEST_READ && file_is_unreadable(-errnum);
+    const enum owner *owner = (const enum owner *)request->owner;
+    return request->kind == REQUEST_CALL && errnum == EINVAL && *owner == OWNER_WORK &&
+           work_of_owner(request->owner)->slot->op == SIDE_ERASE;
+}
+
 /* A failure that must be reported; but dropping pages is only ever tried. */
 static int sim_failed(const struct sim_engine *sim, const struct request *request, int errnum)
 {
@@ -264,8 +276,7 @@ static int sim_failed(const struct sim_engine *sim, const struct request *reques
         sim_add_cause(&(struct sim_cause){
             .class = ERROR_FILE,
             .errnum = errnum,
-            .heals = sim->file->role == SIDE_SOURCE && request->kind == REQUEST_READ &&
-                     file_is_unreadable(-errnum),
+            .heals = sim_heals(sim, request, errnum),
         });
     return -errnum;
 }

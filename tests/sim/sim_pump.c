@@ -884,7 +884,8 @@ int main(int count, char **args)
         .program = args[0],
         .count = SEEDS_DEFAULT,
         .found = {40377, 41604, 41587, /* EIO of a sign's fsync; others' pages behind a chunk ... */
-                  1000027, 1002487, 1013167}, /* ... and in a chunk beside one of ours */
+                  1000027, 1002487, 1013167, /* ... and in a chunk beside one of ours */
+                  1011521},                  /* none of haul: no hole can be made, and zeros are */
         .watchdog_seconds = 60,
         .begin = worker_begin,
         .run = run_seed,

@@ -69,7 +69,7 @@ struct sim_file {
 struct sim_cause {
     enum error_class class;
     int errnum;
-    bool heals; /* a source is read again: it may have passed by then */
+    bool heals; /* something else is tried then, and may succeed */
 };
 
 struct sim_engine;
