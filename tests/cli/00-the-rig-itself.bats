@@ -262,10 +262,48 @@ number_of() { # errno of a system call, by number, under deny
 
 # --- the runner -------------------------------------------------------------------------------------------------------
 
+# Where bats says nothing of a test, and all that follows is a count that is wrong, scenarios says that it has failed.
+@test "scenarios says of a bats file what bats says" {
+    requires bats
+    # shellcheck disable=SC2016
+    printf '%s\n' 'fails() {' '    [ "$1" = 2 ]' '}' 'last_fails() { false; true; }' 'setup() { [ "$BATS_TEST_DESCRIPTION" != "in setup" ]; }' \
+        'teardown() { [ -z "${bad:-}" ]; }' >helper.bash
+    # shellcheck disable=SC2016
+    bodies=(':' 'fails 2; fails 1; fails 2' '[[ 1 = 2 ]]; :' '((0)); :' 'skip' 'skip "for a reason"' 'exit 0' '[ 1 = 2 ] && true; :'
+        '[ 1 = 2 ] && true' '(fails 1); true' 'bad=1' 'while read -r x; do fails 1; done < <(echo a); true' ': "${nothing:?}"'
+        'no-such-program-anywhere' 'eval if' '! fails 1; if fails 1; then false; fi; fails 1 || last_fails' 'return 3' 'set +e; false'
+        'run sh -c "echo a; echo; echo b >&2; exit 3"; [ "$status" = 3 ] && [ "${lines[1]}" = b ] && [ "$output" = "a"$'"'\\n\\nb'"' ]'
+        'f() { false; echo on; }; run f; [ "$output" = on ]; run fails 1; [ "$status" = 1 ]; fails 1; :' '[ -d "$BATS_FILE_TMPDIR" ]'
+        '[ "${left:-0}" = 0 ]; left=1' '[ "${left:-0}" = 0 ]; echo "# seen" >&3' 'x=$(exit 4); true' 'local x=$(exit 4); true')
+    { echo 'load helper'; for body in "${bodies[@]}"; do printf '@test "%s" {\n    %s\n}\n' "${body//[^a-z ]/}" "$body"; done
+        printf '@test "in setup" { true; }\n'; } >a.bats
+    bats --tap a.bats | grep -E '^(ok|not ok|1\.\.|# seen)' >bats.out || true
+    code=0
+    "$HAUL_ROOT/tests/lib/scenarios" a.bats >all.out || code=$?
+    expect "exit code" $code 1
+    grep -E '^(ok|not ok|1\.\.|# seen)' all.out >scenarios.out
+    diff bats.out scenarios.out
+    expect "tests" "$(grep -c ok bats.out)" $((${#bodies[@]} + 1))
+    expect "failed" "$(grep -c '^not ok' bats.out)" 16
+    grep -A 3 '^not ok 2 ' all.out | grep -qF '# fails, helper.bash line 2: [ "$1" = 2 ]'
+    grep -A 3 '^not ok 2 ' all.out | grep -qF '# the test, a.bats line 6: fails 2; fails 1; fails 2'
+    printf '%s\n' '@test "killed" {' '    kill -9 "$BASHPID"' '}' '@test "replaced" {' '    exec true' '}' '@test "fine" { :; }' >b.bats
+    "$HAUL_ROOT/tests/lib/scenarios" b.bats >out 2>err || code=$?
+    expect "what it says" "$(grep -v '^#' out)" $'1..3\nnot ok 1 killed\nnot ok 2 replaced\nok 3 fine'
+    "$HAUL_ROOT/tests/lib/scenarios" -f fine b.bats >out
+    expect "what it says of those of a name" "$(cat out)" $'1..1\nok 1 fine'
+    for line in 'setup_file() { :; }' '@test missing quotes {' '# bats test_tags=a' 'load nothing' ''; do
+        printf '%s\n' "$line" >c.bats
+        [ -z "$line" ] || printf '@test "a" { :; }\n' >>c.bats
+        not "$HAUL_ROOT/tests/lib/scenarios" c.bats >out 2>err
+        not grep '^ok' out
+    done
+}
+
 # A tree with the runner and one bats file of a test that does BODY; `check_tree NAME &` runs it.
 tree_make() { # NAME BODY [LINE]
     mkdir -p "$1/tests/lib" "$1/tests/check" "$1/tests/cli" "$1/build"
-    cp "$HAUL_ROOT/tests/lib/check" "$1/tests/lib/"
+    cp "$HAUL_ROOT"/tests/lib/{check,scenarios} "$1/tests/lib/"
     printf '#!/bin/sh\necho nothing to see\n' >"$1/tests/check/none"
     chmod +x "$1/tests/check/none"
     printf '%s\n' "${3:-# Beside others.}" 'teardown() { umount mnt || :; }' '@test "one" {' "cd '$PWD/$1'" "$2" '}' >"$1/tests/cli/one.bats"
