@@ -45,18 +45,35 @@ static void local_new_mode(const struct stat *now, struct attributes *wanted)
     wanted->wish[ATTRIBUTE_MODE] = ATTRIBUTE_DEFAULT;
 }
 
+/* What is written aside gets those of an older one before all of its own: a change of the owner
+ * takes capabilities away, and one of the mode is one of its list. */
+static void local_inherit(struct open_file *open)
+{
+    if (!open->inherited)
+        file_inherit(&open->file);
+    open->inherited = true;
+}
+
+/* That older one's mode is its own by now. */
+static bool local_is_new(const struct open_file *open)
+{
+    return (open->file.created || open->ledger.began_fresh) &&
+           open->file.replaced.kind != FILE_REGULAR;
+}
+
 int local_set_attributes(const struct local *self, struct open_file *open, const struct job *job,
                          struct error *err)
 {
     struct attributes wanted = local_wanted(self, job);
     struct attributes_outcome outcome = {.changed = 0};
     struct stat now;
+    local_inherit(open);
     wanted.facts.kind = FILE_REGULAR; /* whatever the source is; a device keeps its own */
     wanted.seen = &now;
     int result = fstat(open->file.fd, &now) == 0
                      ? 0
                      : error_set(err, errno, "%s: cannot be looked at", open->file.path);
-    if (result == 0 && (open->file.created || open->ledger.began_fresh))
+    if (result == 0 && local_is_new(open))
         local_new_mode(&now, &wanted);
     if (result == 0)
         result = attributes_apply(open->file.fd, open->file.path, &wanted, false, &outcome, err);
@@ -220,6 +237,7 @@ static int local_dress_open(const struct local *self, struct work *work,
     struct open_file *open = work->open;
     struct attributes wanted = local_wanted(self, work->slot->job);
     struct attributes_outcome outcome;
+    local_inherit(open);
     wanted.facts.kind = FILE_REGULAR;
     wanted.details = details;
     wanted.wish[ATTRIBUTE_MODE] = wanted.wish[ATTRIBUTE_TIMES] = ATTRIBUTE_LEAVE;

@@ -421,8 +421,6 @@ static int local_set_metadata(struct local *self, struct work *work)
     int result = file_check_in_place(&work->open->file, work->open->size_bytes, err);
     if (result == 0)
         result = local_finish(&work->open->file, err);
-    if (result == 0)
-        file_inherit(&work->open->file);
     if (result == 0 && !work->open->file.shared) /* whoever writes the last part does not know it */
         result = local_set_attributes(self, work->open, work->slot->job, err);
     return local_committed(work, result);

@@ -42,6 +42,7 @@ struct open_file {
     uint64_t stored_bytes; /* the end of the last chunk of it */
     struct local_stream stream;
     bool reading;          /* never written: a source, or a target that is only compared */
+    bool inherited;        /* it has what an older one gives, see file_inherit() */
     bool syncs_alone;      /* a sync with others has told of a loss that may be its own */
     uint64_t opened;       /* this one was opened after those with a lower number */
     uint32_t barren_count; /* chunks, the last ones in a row, of which nothing could be read */

@@ -18,6 +18,7 @@ nothing_but() { # NAMES, sorted
     local way source=$SCRATCH/new target=$SCRATCH/folder/file
     random_file new 5M
     random_file old 3M 2
+    chmod 0611 new
     for way in "new folder/file" "${far[*]} new far:$target" "${far[*]} far:$source folder/file" "--restrict"; do
         rm -rf folder
         mkdir folder
@@ -54,6 +55,54 @@ nothing_but() { # NAMES, sorted
         cp -p old other/sub/file
         ln -f other/sub/file generation
         rm other/small
+    done
+}
+
+@test "--no-perms: of a file of a tree that has other names the new one has the old one's permissions, too" {
+    local way size
+    for size in 3K 5M; do
+        for way in "tree/ other" "${far[*]} tree/ far:$SCRATCH/other" "${far[*]} far:$SCRATCH/tree/ other"; do
+            rm -rf tree other
+            mkdir tree other
+            random_file tree/file $size 1
+            random_file other/file 4K 2
+            ln other/file other/name
+            cp other/file old
+            chmod 0711 tree/file
+            chmod 0664 other/file
+            # shellcheck disable=SC2086
+            copied -a --no-perms $way
+            same tree/file other/file
+            same old other/name
+            expect "permissions" "$(stat -c '%a' other/file other/name | tr '\n' ' ')" "664 664 "
+        done
+    done
+}
+
+# What an older one gives comes before all of the new one's own: a change of the owner takes capabilities away, and one of the
+# mode is one of the list.
+@test "capabilities and access control lists come with what is written beside an older one" {
+    local way list size
+    requires root setfattr setfacl
+    for size in 3K 5M; do
+        random_file new $size
+        chmod 0640 new
+        setfacl -m u:4242:rwx,m::rx new
+        list=$(getfacl -cn new)
+        setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 new
+        for way in "new folder/file" "${far[*]} new far:$SCRATCH/folder/file" "${far[*]} far:$SCRATCH/new folder/file"; do
+            rm -rf folder
+            mkdir folder
+            random_file folder/file 4K 2
+            chmod 0604 folder/file
+            chown 1234 folder/file
+            # shellcheck disable=SC2086
+            copied -a -A -X --no-perms --no-owner --no-inplace $way
+            same new folder/file
+            expect "owner" "$(stat -c %u folder/file)" 1234
+            expect "list" "$(getfacl -cn folder/file)" "$list"
+            getfattr -e hex -n security.capability folder/file | grep -qi =0x0100000200200000000000000000000000000000
+        done
     done
 }
 
