@@ -94,7 +94,6 @@ static int look_at_machine(const struct options *options, struct error *err)
     struct budget budget;
     const struct budget_wish wish = {.memory_bytes = options->wish.memory_bytes,
                                      .chunk_bytes = options->wish.chunk_bytes,
-                                     .size_bytes = NUM_UNKNOWN,
                                      .lanes = 1};
     char text[512], limit[TEXT_NUMBER_BYTES], usage[TEXT_NUMBER_BYTES], size[TEXT_NUMBER_BYTES];
     tell_begin(options->json, "machine", "this machine");

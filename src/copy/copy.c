@@ -133,7 +133,6 @@ static struct budget_wish copy_memory_wish(const struct copy *copy, uint32_t lan
     return (struct budget_wish){
         .memory_bytes = copy->wish.memory_bytes,
         .chunk_bytes = copy->wish.chunk_bytes,
-        .size_bytes = NUM_UNKNOWN,
         .bytes_most = copy->wish.bytes_most,
         .lanes = lanes,
         .reserved_bytes = copy_reserved_bytes(copy, lanes),

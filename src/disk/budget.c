@@ -263,7 +263,7 @@ static struct allowance allowance_of(const struct budget_facts *facts,
     return allowance;
 }
 
-/* The chunk: as wished, or as the budget allows; then as large as the file needs. */
+/* The chunk: as wished, or as the budget allows. */
 static uint32_t chunk_choose(uint64_t limit_bytes, const struct budget_wish *wish,
                              uint32_t slots_wanted)
 {
@@ -279,9 +279,6 @@ static uint32_t chunk_choose(uint64_t limit_bytes, const struct budget_wish *wis
         while (chunk > CHUNK_BYTES_MIN && limit_bytes / chunk < slots_wanted)
             chunk /= 4;
     }
-    while (wish->size_bytes != NUM_UNKNOWN && chunk < CHUNK_BYTES_MAX &&
-           div_ceil(wish->size_bytes, chunk) > CHUNKS_MAX)
-        chunk *= 2;
     return chunk;
 }
 

@@ -43,7 +43,6 @@ static int serve_memory(struct serve *self, const struct wire_hello *hello, stru
         /* The lesser one; 0 is no limit, and one less than that the largest number. */
         .memory_bytes = min_u64(self->config->memory_bytes - 1, hello->memory_bytes - 1) + 1,
         .chunk_bytes_most = hello->chunk_bytes,
-        .size_bytes = NUM_UNKNOWN,
         .reserved_bytes = serve_reserved_bytes(hello),
     };
     budget_read(&facts, &self->kernel.cgroup);

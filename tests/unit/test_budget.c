@@ -15,7 +15,7 @@ static struct budget_facts machine_facts(uint64_t limit, uint64_t usage)
 
 static struct budget_wish any_wish(void)
 {
-    return (struct budget_wish){.size_bytes = 4 * GIB, .lanes = 1};
+    return (struct budget_wish){.lanes = 1};
 }
 
 static struct budget decided(const struct budget_facts *facts, const struct budget_wish *wish)
@@ -45,10 +45,6 @@ static void decide_large_machine_uses_16_mib(void **state)
     struct budget budget = decided(&facts, &wish);
     assert_slots(budget, 16, MIB, 8 * MIB);
     assert_int_equal(budget.limit_bytes, 64 * MIB);
-    wish.size_bytes = 2048 * GIB; /* the same memory for any file */
-    assert_slots(decided(&facts, &wish), 16, MIB, 8 * MIB);
-    wish.size_bytes = NUM_UNKNOWN;
-    assert_slots(decided(&facts, &wish), 16, MIB, 8 * MIB);
 }
 
 static void decide_small_cgroups_leave_room_for_windows(void **state)
@@ -195,29 +191,6 @@ static void decide_chunk_wish_is_kept(void **state)
     assert_slots(decided(&facts, &wish), 4, CHUNK_BYTES_MAX, 8 * MIB);
     wish.memory_bytes = 32 * MIB;
     assert_slots(decided(&facts, &wish), 2, CHUNK_BYTES_MAX, 8 * MIB);
-}
-
-static void decide_large_file_grows_chunk(void **state)
-{
-    (void)state;
-    struct budget_facts facts = machine_facts(NUM_UNKNOWN, 0);
-    struct budget_wish wish = any_wish();
-    wish.size_bytes = 4096 * GIB;
-    assert_slots(decided(&facts, &wish), 16, MIB, 8 * MIB);
-    wish.size_bytes++;
-    assert_slots(decided(&facts, &wish), 8, 2 * MIB, 8 * MIB);
-    wish.size_bytes = 64 * 1024 * GIB;
-    assert_slots(decided(&facts, &wish), 4, CHUNK_BYTES_MAX, 8 * MIB);
-    wish.size_bytes = NUM_OFFSET_MAX;
-    assert_slots(decided(&facts, &wish), 4, CHUNK_BYTES_MAX, 8 * MIB);
-    wish.size_bytes = 512 * GIB;
-    wish.chunk_bytes = CHUNK_BYTES_MIN;
-    assert_slots(decided(&facts, &wish), 16, 2 * CHUNK_BYTES_MIN, 8 * MIB);
-    /* Little memory stretches to two of the slots that the file needs. */
-    facts = machine_facts(32 * MIB, 0);
-    wish = any_wish();
-    wish.size_bytes = 32 * 1024 * GIB;
-    assert_slots(decided(&facts, &wish), 2, 8 * MIB, 8 * MIB); /* a chunk lies in one window */
 }
 
 static void decide_few_bytes_need_few_slots(void **state)
@@ -382,7 +355,6 @@ int main(void)
         cmocka_unit_test(decide_memory_wish_caps_slots),
         cmocka_unit_test(decide_reserved_is_taken_off),
         cmocka_unit_test(decide_chunk_wish_is_kept),
-        cmocka_unit_test(decide_large_file_grows_chunk),
         cmocka_unit_test(decide_few_bytes_need_few_slots),
         cmocka_unit_test(decide_lanes_share_slots_evenly),
         cmocka_unit_test(decide_too_little_says_how_much),

@@ -47,8 +47,6 @@ struct budget_wish {
     uint32_t chunk_bytes;  /* 0: automatic; otherwise a power of two, 64 KiB to 16 MiB */
     uint32_t chunk_bytes_most; /* the same, and less where 4 slots of it are too much; with
                                   chunk_bytes 0. 0: not given */
-    uint64_t size_bytes; /* of the largest file, or NUM_UNKNOWN: chunks grow so that there are at
-                            most CHUNKS_MAX */
     uint64_t bytes_most; /* of all that is copied, 0: not known: no more slots than it has chunks,
                             but for two a lane and the rest of a huge page */
     uint32_t lanes;      /* the slots are divided among them; 0 is 1. Over 8 lanes get 2 each */
@@ -61,12 +59,11 @@ enum {
     CHUNK_BYTES_DEFAULT = 1024 * 1024,
     CHUNK_BYTES_MAX = 16 * 1024 * 1024
 };
-enum { CHUNKS_MAX = 4 * 1024 * 1024, SLOTS_MAX = 16 };
+enum { SLOTS_MAX = 16 };
 
 /* Pure arithmetic. 0, or -ENOMEM (class ERROR_MEMORY) when not even two slots a lane fit, of the
- * smallest size, of the wished one, or of the one that the file's size demands: says how much
- * there is and how much is needed. budget is then unchanged. A wished chunk that is too small for
- * size_bytes grows as well; above CHUNKS_MAX * CHUNK_BYTES_MAX (64 TiB) it is CHUNK_BYTES_MAX. */
+ * smallest size, or of the wished one: says how much there is and how much is needed. budget is
+ * then unchanged. */
 int budget_decide(struct budget *budget, const struct budget_facts *facts,
                   const struct budget_wish *wish, struct error *err);
 
