@@ -503,7 +503,7 @@ static bool ride_on(struct ride *ride, uint32_t duration_ms, uint32_t permille)
         if (ride->now_ms < machine->ramp_ms)
             factor *= (1 + 2.0 * ride->now_ms / machine->ramp_ms) / 3;
         ride->moved_mb += machine->rate[ride->lanes] * (factor > 0.1 ? factor : 0.1) *
-                          (1000 - permille) / 1000.0 * SLICE_MS / 1000.0;
+                          (1000 - permille) / 1000.0 * (double)SLICE_MS / 1000.0;
         ride->now_ms += SLICE_MS;
         if (ride->moved_mb >= machine->size_mb)
             return false;
