@@ -582,10 +582,11 @@ static void exit_table_covers_every_class_and_is_in_the_man_page(void **state)
 {
     (void)state;
     AUTO_FREE char *page = read_all(fopen("man/haul.1", "r"));
-    for (int class = ERROR_NONE; class <= ERROR_PARTIAL; class ++)
-        assert_true(exit_code((enum error_class) class) > 0);
     uint32_t count;
     const struct exit_row *rows = exit_table(&count);
+    assert_int_equal(count, ERROR_CLASSES_COUNT);
+    for (int class = ERROR_NONE; class < ERROR_CLASSES_COUNT; class ++)
+        assert_true(exit_code((enum error_class) class) > 0);
     for (uint32_t i = 0; i < count; i++) {
         char item[160];
         snprintf(item, sizeof(item), ".It %d\n%s", rows[i].code, rows[i].text);

@@ -33,6 +33,7 @@ enum error_class {
     ERROR_TIMEOUT,     /* the peer was silent for too long */
     ERROR_PARTIAL,     /* parts of the source could not be read, and were left out as was wished */
     ERROR_HELD_BACK,   /* --max-delete has left names that would have gone */
+    ERROR_CLASSES_COUNT
 };
 
 enum { ERROR_TEXT_BYTES = 4608 }; /* the longest path (4096) and a sentence around it */
