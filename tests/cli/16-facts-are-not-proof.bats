@@ -284,7 +284,7 @@ table_write() { # FILE
     cleanup_fn end_quietly "$slow"
     until [ -e slow ]; do
         kill -0 "$slow"
-        sleep 0.01
+        nap 0.01
     done
     copied "$LOOP" quick
     blockdev --flushbufs "$LOOP"

@@ -130,12 +130,12 @@ setup() {
     # One chunk is written; what is in flight behind it takes seconds.
     until [ -e "$FUSE_BACKING/target" ] && [ "$(stat -c %b "$FUSE_BACKING/target")" -gt 0 ]; do
         kill -0 "$running"
-        sleep 0.01
+        nap 0.01
     done
     kill -INT "$running"
     until grep -q 'once more' begun.err; do
         kill -0 "$running"
-        sleep 0.01
+        nap 0.01
     done
     kill -TERM "$running"
     finished

@@ -152,7 +152,7 @@ completed() { # KEPT OPTIONS...
     begin "${SLICE[@]}" --restart --bwlimit=3M source target
     until [ -e "$JOURNAL" ] && [ "$(journal_figure .session "$JOURNAL" 2>/dev/null)" != "$session" ]; do
         kill -0 "$running"
-        sleep 0.01
+        nap 0.01
     done
     wait_for_journal $((3 * MIB)) KILL
     finished

@@ -243,7 +243,7 @@ setup() {
         until JOURNAL=$(find . -name '.*haul*' -type f -print0 | tr -d '\0'; printf x) && JOURNAL=${JOURNAL%x} &&
             [ -n "$JOURNAL" ]; do
             kill -0 "$running"
-            sleep 0.01
+            nap 0.01
         done
         wait_for_journal $((4 * MIB)) INT
         finished

@@ -18,13 +18,18 @@ retried() {
     via=("${via[@]/--retries=0/--retries=$RETRIES}")
 }
 
+bytes_passed() { # BYTES: have so many passed, both ways?
+    local figure up
+    proxy_figure up && up=$figure && proxy_figure down && [ $((up + figure)) -ge "$1" ]
+}
+
 # Cut CUTS times, each when some more has passed, then left alone.
 cut_while_copying() {
     local i before
     for ((i = 0; i < CUTS; i++)); do
         before=$(($(proxy_count up) + $(proxy_count down) + 20000 + $(random_below 1500000 "cut$i")))
-        while ! process_ended "$CLIENT" && [ $(($(proxy_count up) + $(proxy_count down))) -lt $before ]; do
-            sleep 0.02
+        until process_ended "$CLIENT" || bytes_passed $before; do
+            nap 0.02
         done
         process_ended "$CLIENT" && break
         kill -USR1 "$PROXY_PID"
@@ -143,7 +148,7 @@ HELD=(--gate-up=0:99:1:2000000 --gate-down=0:99:1:2000000)
 
 # lost_after COMMAND...: a copy has passed some, the command runs, and then the link is lost.
 lost_after() {
-    waits_until 60 eval '[ $(($(proxy_count up) + $(proxy_count down))) -gt 1000000 ]'
+    waits_until 60 bytes_passed 1000001
     "$@"
     proxy_lose 2>/dev/null || : # it may be gone
 }

@@ -402,6 +402,7 @@ again() { # ARGUMENT...
     local inside=${FS##*/}
     mkdir -p "source/$inside"
     printf one >one && printf other >"source/$inside/other"
+    touch -d 2020-01-01 one "source/$inside/other" # not in the moment in which the target is written
     cp -p one source/one && cp -p "source/$inside/other" "$FS/"
     copied -r --remove-source-files source/ "$SCRATCH"
     expect "left" "$(find source -type f)" "source/$inside/other"

@@ -124,7 +124,7 @@ requires() {
     local what
     for what in "$@"; do
         case $what in
-        root) [ "$(id -u)" = 0 ] || skip "needs root" ;;
+        root) [ "$EUID" = 0 ] || skip "needs root" ;;
         loop) [ -e /dev/loop-control ] && losetup --find >/dev/null 2>&1 || skip "needs loop devices" ;;
         fuse) [ -c /dev/fuse ] || skip "needs /dev/fuse" ;;
         unshare) unshare -m true 2>/dev/null || skip "needs a mount namespace (in a chroot whose / is no mount there is none)" ;;
@@ -259,9 +259,11 @@ expect_words() {
 
 # An error is for a person: at most three lines, with the program's name or the path, and no trace of a crash.
 expect_clear_error() {
-    local lines
-    lines=$(wc -l <"$SCRATCH/err")
-    [ "$lines" -ge 1 ] && [ "$lines" -le 3 ] && ! grep -qiE 'assert|sanitizer|segfault|core dumped' "$SCRATCH/err" && return
+    local lines count
+    mapfile lines <"$SCRATCH/err"
+    count=${#lines[@]}
+    [ "$count" = 0 ] || [[ ${lines[-1]} == *$'\n' ]] || count=$((count - 1))
+    [ "$count" -ge 1 ] && [ "$count" -le 3 ] && [[ ! ${lines[*],,} =~ assert|sanitizer|segfault|core\ dumped ]] && return
     echo "not a clear error of one to three lines:"
     cat "$SCRATCH/err"
     return 1

@@ -101,6 +101,7 @@ agent_make() {
         chmod 755 "$SCRATCH/haul"
         program=${program:-$SCRATCH/haul}
     fi
+    rm -f "$AGENT" # a new file: the old one may be running
     {
         echo '#!/bin/sh'
         printf 'export %q ASAN_OPTIONS=%q UBSAN_OPTIONS=%q\n' "$TEST_ID" "$ASAN_OPTIONS" "$UBSAN_OPTIONS"
@@ -109,8 +110,8 @@ agent_make() {
         printf 'echo $$ >>%q\n' "$SCRATCH/agent.pids"
         [ -z "$user" ] || before="setpriv --reuid=$user --regid=$user --clear-groups $before"
         echo "exec $before ${program:-$HAUL} \"\$@\""
-    } >"$AGENT.new"
-    install -m 755 "$AGENT.new" "$AGENT" # a new file: the old one may be running
+    } >"$AGENT"
+    chmod 755 "$AGENT"
 }
 
 # agent_within MIB: from now on agents live in a memory cgroup of that size; agent_figure failcnt|peak.
@@ -273,12 +274,15 @@ same() {
 durable_bytes() { # TARGET
     local journal=${1%/*}/.${1##*/}.haul
     [ -e "$journal" ] || { echo 0; return; }
-    "$HAUL" journal --json "$journal" 2>/dev/null | head -n 1 | jq '.bytes_durable // 0'
+    local line
+    mapfile -n 1 line < <("$HAUL" journal --json "$journal" 2>/dev/null)
+    [ ${#line[@]} = 0 ] || if [[ ${line[0]} =~ ,\"bytes_durable\":([0-9]+), ]]; then echo "${BASH_REMATCH[1]}"; else echo 0; fi
 }
 
 # A repeatable number below LIMIT; the N-th of this test.
 random_below() { # LIMIT N
     local hash
-    hash=$(printf '%s %s %s' "$SEED" "$BATS_TEST_DESCRIPTION" "$2" | sha256sum | cut -c 1-12)
-    echo $((0x$hash % $1))
+    printf '%s %s %s' "$SEED" "$BATS_TEST_DESCRIPTION" "$2" >"$BATS_FILE_TMPDIR/$BASHPID"
+    hash=$(sha256sum "$BATS_FILE_TMPDIR/$BASHPID")
+    echo $((0x${hash:0:12} % $1))
 }

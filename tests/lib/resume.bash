@@ -22,13 +22,20 @@ journal_of() {
     esac
 }
 
+# One that is a plain value is found without jq, which takes longer to begin.
 journal_figure() {
-    "$HAUL" journal --json "$2" | jq -r "select(.event == \"journal\") | $1"
+    local lines
+    mapfile lines < <("$HAUL" journal --json "$2")
+    if [[ $1 =~ ^\.[a-z_]+$ && ${lines[0]:-} =~ ^\{\"v\":1,\"event\":\"journal\",(.*,)?\"${1#.}\":(\"([^\"\\]*)\"|[a-z0-9]+)[,}] ]]; then
+        if [[ ${BASH_REMATCH[2]} == \"* ]]; then echo "${BASH_REMATCH[3]}"; else echo "${BASH_REMATCH[2]}"; fi
+    else
+        printf %s "${lines[@]}" | jq -r "select(.event == \"journal\") | $1"
+    fi
 }
 
 journal_true() {
-    "$HAUL" journal --json "$1" >"$SCRATCH/journal.json" || { echo "haul journal: $?"; return 1; }
-    "$TOOLS/digests" --journal "$2" <"$SCRATCH/journal.json" >"$SCRATCH/bytes" 2>"$SCRATCH/digests" || {
+    spawn "$HAUL" journal --json "$1" >"$SCRATCH/journal.json" || { echo "haul journal: $?"; return 1; }
+    spawn "$TOOLS/digests" --journal "$2" <"$SCRATCH/journal.json" >"$SCRATCH/bytes" 2>"$SCRATCH/digests" || {
         echo "in the journal and not in the target: $(head -n 1 "$SCRATCH/digests")"
         return 1
     }
@@ -56,14 +63,14 @@ finished() {
 
 # A signal that came later, from here, could find the copy over on a busy machine.
 wait_for_journal() { # BYTES [SIGNAL]
-    "$TOOLS/journalled" "$JOURNAL" "$1" "$running" "$(kill -l "${2:-0}")" && return
+    spawn "$TOOLS/journalled" "$JOURNAL" "$1" "$running" "$(kill -l "${2:-0}")" && return
     echo "over before it had $1 bytes in the journal"
     show_run
     return 1
 }
 
 wait_for_data() { # FILE BYTES [SIGNAL]
-    "$TOOLS/journalled" --data "$1" "$2" "$running" "$(kill -l "${3:-0}")" && return
+    spawn "$TOOLS/journalled" --data "$1" "$2" "$running" "$(kill -l "${3:-0}")" && return
     echo "over before $1 had $2 bytes"
     show_run
     return 1
@@ -101,6 +108,6 @@ partial_save() {
 }
 
 partial_restore() {
-    cat target.saved >target
+    dd if=target.saved of=target bs=1M status=none
     cp journal.saved "$JOURNAL"
 }
