@@ -61,6 +61,15 @@ int units_plan_tree(struct units *units, const char *from, const char *to, struc
     return plan_start(units, true, from, to, err);
 }
 
+/* Ranges are written in place. What has other names at the target of a tree is not, so that those
+ * stay what they were, and goes as a whole. */
+static bool goes_in_ranges(const struct units *units, const struct job *job)
+{
+    const struct facts *target = &job->facts[SIDE_TARGET];
+    bool shared = units->header.tree && target->kind == FILE_REGULAR && target->links > 1;
+    return job->facts[SIDE_SOURCE].size_bytes > units->header.unit_bytes && !shared;
+}
+
 int units_plan_event(struct units *units, const struct tour_event *event,
                      const struct receipt *receipt, struct error *err)
 {
@@ -68,7 +77,7 @@ int units_plan_event(struct units *units, const struct tour_event *event,
     if (event->kind != TOUR_FILE || !is_work(receipt) || !units->began)
         return 0;
     const struct facts *facts = &event->life->job.facts[SIDE_SOURCE];
-    return facts->size_bytes > unit_bytes
+    return goes_in_ranges(units, &event->life->job)
                ? plan_lines_add_ranges(&units->writer, event->path, facts, unit_bytes, err)
                : plan_lines_add_file(&units->writer, event->path, facts->size_bytes, unit_bytes,
                                      err);
@@ -117,6 +126,7 @@ static int settle_here(struct operands *operands, struct error *err)
 static void wish_of_unit(struct units *units, struct copy_wish *wish)
 {
     struct tour_wish *tour = &wish->tour;
+    tour->force |= tour->delete; /* a folder in the way goes now */
     tour->delete = tour->delete_excluded = tour->one_filesystem = false;
     tour->names = units->plan->unit.names;
     if (units->plan->unit.kind == UNIT_FILES) {

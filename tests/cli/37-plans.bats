@@ -119,6 +119,27 @@ tree() {
     done
 }
 
+@test "what has other names at the target leaves them what they were, and a folder in the way goes, as in one copy" {
+    mkdir -p tree two
+    random_file tree/large 3M 1
+    random_file tree/small 3K 2
+    random_file old 2M 3
+    for one in here push pull; do
+        rm -rf two plan*
+        mkdir -p two/small/full
+        cp old two/large
+        ln two/large two/name
+        way "$one" tree/ two/
+        planned -a --delete --exclude=/name --unit-size=1M "${words[@]}"
+        run_all
+        same old two/name
+        copied finish plan
+        nothing_left
+        same old two/name
+        diff -r -x name tree two
+    done
+}
+
 @test "without a slash behind its name, into a folder that is not there, and what has come since" {
     tree
     planned -a tree new/
