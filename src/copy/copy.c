@@ -640,13 +640,15 @@ static bool copy_pause(struct copy *copy, uint32_t seconds)
     return !copy->control->stop;
 }
 
-/* A login that was refused will be again, and nobody is asked twice. */
+/* A login that was refused will be again, and nobody is asked twice. What was started there before,
+ * and ends now, may be back soon: a container that begins anew. */
 static bool copy_may_succeed(const struct error *err)
 {
     bool refused = err->errnum == EACCES || err->errnum == EPERM || err->errnum == ENOTTY ||
                    err->errnum == ECANCELED;
+    bool ended = err->class == ERROR_START && err->errnum == ECHILD;
     return (err->class == ERROR_SOCKET || err->class == ERROR_CONNECT ||
-            err->class == ERROR_TIMEOUT) &&
+            err->class == ERROR_TIMEOUT || ended) &&
            !refused;
 }
 

@@ -319,6 +319,24 @@ second_source_changed() {
     not grep -q '2 of' "$SCRATCH/err"
 }
 
+# As of a container that begins anew: the command that leads there is refused, or haul ended, before it has said anything. The first
+# one is cut after 800 bytes of about 1,070.
+@test "a command that ends at once when a link is dialled again is not given up" {
+    local number
+    random_file source $((8 * MIB)) 1
+    # shellcheck disable=SC2016
+    printf '%s\n' '#!/bin/sh' 'shift' "echo >>'$SCRATCH/dials'" "case \$(wc -l <'$SCRATCH/dials') in" '1) sh -c "$*" | dd bs=1 count=800 2>/dev/null ;;' \
+        '2) kill -KILL $$ ;;' '3) exit 1 ;;' '*) exec sh -c "$*" ;;' 'esac' >there
+    chmod +x there
+    copied -e "$SCRATCH/there" --remote-path="$HAUL" -j1 --retries=5 source "h:$SCRATCH/target"
+    same source target
+    expect_words 'ended by signal 9'
+    expect_words 'ended with status 1'
+    expect "dials" "$(wc -l <dials)" 4
+    number=$(grep -c 'dialled again' err)
+    expect "what is told of them" "$number" 3
+}
+
 # Whatever of that login has passed by then: see 54-login. A host that says that it is over is another matter.
 @test "a link that is lost once more in the next login is dialled again, by libssh and by ssh" {
     local kind at places="1800 1900"
