@@ -326,8 +326,8 @@ static void life_end(struct life *life)
     life_count_earlier(life);
     life->outcome = outcome_settle(life->outcome, life->result, life->error);
     /* Of the lane that has committed. */
-    life->outcome.lacking =
-        life->undressed || life->base_lost || life->job.reports[SIDE_TARGET].attributes_asked != 0;
+    life->outcome.lacking = life->undressed || life->base_lost || life->unlisted ||
+                            life->job.reports[SIDE_TARGET].attributes_asked != 0;
     life->duration_ns = clock_now_ns() - life->started_ns;
     bool good = outcome_good(&life->outcome);
     if (life->kind == LIFE_COMPARE || life->outcome.kind == OUTCOME_DURABLE ||
@@ -523,13 +523,24 @@ static void life_describe(struct life *life)
         life_described(life);
 }
 
+/* What was to be said of its bytes is not said, and FILE is missing, or that of another run. */
+static bool life_leaves_unwritten(const char *path)
+{
+    if (path)
+        log_error("%s: is not written, as what it was asked about is skipped", path);
+    return path != NULL;
+}
+
 static bool life_is_skipped(struct life *life)
 {
     const char *skip = life_skip(life);
     if (!skip)
         return false;
+    bool digest = life_leaves_unwritten(life->run->wish->digest_path);
+    bool manifest = life_leaves_unwritten(life->run->wish->manifest_path);
     life->progress->bytes_total = 0; /* it is no part of the run */
     life->outcome = outcome_skipped(skip);
+    life->unlisted = digest || manifest;
     life_end(life);
     return true;
 }

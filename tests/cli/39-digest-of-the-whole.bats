@@ -43,6 +43,28 @@ lists() { # TARGET
     [ -z "$(ls -A | grep haul)" ]
 }
 
+# What lies there is of another run, and whoever reads it has to hear that.
+@test "a source that is skipped: the file is not written, which is said, and ends with 23" {
+    local option way
+    random_file other 3M 2
+    touch -d 2020-01-01 source
+    for option in --digest-file --manifest; do
+        for way in "source target" "-n source target" "${far[*]} source far:$SCRATCH/target" "${far[*]} far:$SCRATCH/source target"; do
+            rm -f target sums
+            copied $option=sums other target
+            cp sums before
+            # shellcheck disable=SC2086
+            copy -u $option=sums $way
+            expect_status 23
+            expect_receipt .outcome skipped
+            expect_receipt .exit 23
+            expect_words 'sums: is not written, as what it was asked about is skipped'
+            cmp before sums
+            same other target
+        done
+    done
+}
+
 @test "xxh128, a pipe, an empty file, one hole, a name that has to be escaped" {
     local name=$'a\\b\nc'
     copied --digest-file=sums --digest=xxh128 source target

@@ -277,6 +277,7 @@ struct life {
         uint8_t changed, lost, asked; /* as in the side's report: of the pieces so far */
     } dressed;
     bool undressed; /* details were asked for, and are not what they should be */
+    bool unlisted;  /* it is skipped, and so is a list of its bytes that was asked for */
 
     /* What came of it. */
     bool lost;                /* `result`: its side's link was lost, and another may be made */
