@@ -14,6 +14,13 @@ setup() {
     random_file noise 300000
 }
 
+# Of this name, so that the numbers are these.
+@test "random numbers" {
+    local number drawn=()
+    for ((number = 0; number < 8; number++)); do drawn+=("$(SEED=1 random_below 1000 $number)"); done
+    expect "numbers" "${drawn[*]}" "499 692 626 313 142 786 170 292"
+}
+
 @test "sshd, by the proxy: bytes are counted, and all pass" {
     server_start
     proxy_start --mark-up=200000

@@ -281,8 +281,7 @@ durable_bytes() { # TARGET
 
 # A repeatable number below LIMIT; the N-th of this test.
 random_below() { # LIMIT N
-    local hash
-    printf '%s %s %s' "$SEED" "$BATS_TEST_DESCRIPTION" "$2" >"$BATS_FILE_TMPDIR/$BASHPID"
-    hash=$(sha256sum "$BATS_FILE_TMPDIR/$BASHPID")
-    echo $((0x${hash:0:12} % $1))
+    local hash file=$BATS_FILE_TMPDIR/$BASHPID
+    printf '%s %s %s' "$SEED" "$BATS_TEST_DESCRIPTION" "$2" >"$file"
+    hash=$(sha256sum "$file") && echo $((0x${hash:0:12} % $1))
 }
