@@ -26,12 +26,12 @@ after() { # COMMAND
     echo "status $status"
 }
 
-@test "what bash has of mkdir, rm, ln, touch, chmod, mkfifo, cmp and grep does what the programs do" {
+@test "what bash has of mkdir, rm, ln, touch, chmod and mkfifo does what the programs do" {
     [ "$(type -t mkdir)" = builtin ] || skip "needs a bash that loads builtins"
     local command count=0
     while IFS= read -r command; do
         (after "$command") >loaded
-        (enable -n mkdir rm ln touch chmod mkfifo cmp grep && after "$command") >programs
+        (enable -n mkdir rm ln touch chmod mkfifo && after "$command") >programs
         diff programs loaded || { echo "of: $command"; return 1; }
         count=$((count + 1))
     done <<'END'
@@ -56,18 +56,8 @@ chmod 600 file && chmod 4711 file
 chmod 2755 folder; chmod 755 folder
 chmod 700 file missing fifo; chmod u+x file; chmod 8 file; chmod 600; chmod -R 700 full
 mkfifo a b; mkfifo a c; mkfifo; mkfifo -m 600 d; mkfifo missing/a
-cmp file file; cp file new; cmp file new && cmp -s file new; cmp file full/a; echo $?; cmp -s file full/a; echo $?
-cmp file missing; cmp -s file missing; echo $?; cmp folder file; cmp file; : >a; : >b; cmp a b; cmp a file; cmp -s file a; echo $?
-head -c 200000 /dev/zero >a; cp a b; cmp a b; echo 1 >>b; cmp a b; cmp -s a b; echo $?; cmp -s b a; echo $?
-head -c 131072 /dev/zero >a; cp a b; echo 1 >>b; cmp a b; echo tExt >z; cmp file z; cmp -s file z; echo $?
-for f in file full/a missing folder fifo/a; do grep -q tex "$f"; echo $?; grep -qs -e '^t.x.$' "$f"; echo $?; grep -qiE 'TE(X|Y)T' "$f"; echo $?; done
-printf 'a\0bc\0' >z; grep -qsaz -xF bc z; echo $?; grep -qszxF b z missing; echo $?; grep -qszF b missing z; echo $?; grep -q b z; echo $?
-grep -q 'te\|x' file full/a; echo $?; grep -qE '(' file; echo $?; grep -qE 't{1' file; echo $?; grep -qE '{' file; grep -q a folder file; echo $?
-grep -qx text file; echo $?; grep -qxF tex file; echo $?; grep -qxF texts file; echo $?; grep -qxF text file; echo $?; grep -q '' file; echo $?; grep -qv text file; echo $?
-printf 'x\303\244y\nno\377end' >u; for p in x.y 'no.end' end$ '\bend' 'o[^e]e' 'X\w'; do grep -q "$p" u; echo $?; grep -qi "$p" u; echo $?; done
-grep -q; grep -qe; grep -qE; grep text file; grep -c text file; echo text | grep -q text; echo $?; echo text | grep -q text - missing; echo $?
 END
-    expect "commands" "$count" 31
+    expect "commands" "$count" 21
 }
 
 @test "spawn: status, time, environment and streams of a program are what they would be without" {

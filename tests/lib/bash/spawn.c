@@ -7,15 +7,13 @@
  *
  * is COMMAND, waited for. What limit(1) would do it does itself: see tests/lib/limit.c. mkdir, rm,
  * ln, touch, chmod and mkfifo are done here, too, as far as they are simple and nothing fails: the
- * program does the rest, beginning with the name that failed, and says what is wrong.
- * cmp and grep -q of small files are answered here where the program would say nothing. The other
+ * program does the rest, beginning with the name that failed, and says what is wrong. The other
  * names are those of programs that no test has in the background, where there is a shell around a
  * builtin.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <regex.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -60,8 +58,6 @@ enum {
     STATUS_MISSING = 127,
     STATUS_SIGNAL = 128
 };
-
-enum { SMALL_BYTES = 65536 }; /* of files that are looked at here */
 
 static const char limit_tail[] = "/limit";
 
@@ -403,197 +399,7 @@ static size_t do_mkfifo(char **words, size_t count, size_t *operand)
     return first;
 }
 
-/* Nobody waits for a reader of it, who would be met by a look. */
-static int open_regular(const char *path, struct stat *st)
-{
-    return stat(path, st) == 0 && S_ISREG(st->st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-}
-
-/* What a whole file holds, where it has not more than that; its own is freed with the next. */
-static const char *content(int fd, size_t most_bytes, size_t *length)
-{
-    static char *bytes;
-    static size_t space;
-    ssize_t got = 1;
-
-    for (*length = 0; got > 0; *length += (size_t)got) {
-        if (*length == space) {
-            char *more = realloc(bytes, space + SMALL_BYTES);
-            if (!more)
-                return NULL;
-            bytes = more;
-            space += SMALL_BYTES;
-        }
-        got = read(fd, bytes + *length, space - *length);
-        if (got > 0 && *length + (size_t)got > most_bytes)
-            errno = EFBIG, got = -1;
-        if (got < 0)
-            return NULL;
-    }
-    return bytes;
-}
-
-/* --- what answers ----------------------------------------------------------------------------- */
-
-/* The exit code that the program of that name would have, which would say nothing; else -1: it is
- * asked. */
-typedef int do_answer(char **words, size_t count);
-
-/* Only that files are equal, and with -s that they are not. */
-static int do_cmp(char **words, size_t count)
-{
-    static char a[SMALL_BYTES], b[SMALL_BYTES];
-    struct stat sa, sb;
-    size_t first = count > 1 && strcmp(words[1], "-s") == 0 ? 2 : 1;
-    int status = -1;
-
-    if (count - first != 2 || words[first][0] == '-' || words[first + 1][0] == '-')
-        return -1;
-    int fa = open_regular(words[first], &sa), fb = open_regular(words[first + 1], &sb);
-    if (fa >= 0 && fb >= 0 && sa.st_size > 0) {
-        ssize_t got;
-        while ((got = read(fa, a, sizeof(a))) > 0 && read(fb, b, sizeof(b)) == got &&
-               memcmp(a, b, (size_t)got) == 0) {
-        }
-        if (got == 0 && read(fb, b, sizeof(b)) == 0)
-            status = 0;
-        else if (got > 0 && first == 2)
-            status = 1;
-    }
-    if (fa >= 0)
-        close(fa);
-    if (fb >= 0)
-        close(fb);
-    return status;
-}
-
-struct search {
-    bool zeros, fixed, whole, silent; /* -z -F -x -s */
-    int flags;                        /* of regcomp() */
-    const char *pattern;
-    regex_t regex;
-};
-
-/* -q and what a script usually says with it; the files begin at the place returned, or 0. */
-static size_t search_words(char **words, size_t count, struct search *search)
-{
-    bool quiet = false;
-    size_t first = 1;
-
-    for (; first < count && words[first][0] == '-' && !search->pattern; first++) {
-        const char *letter = words[first] + 1;
-        for (; *letter && *letter != 'e'; letter++)
-            switch (*letter) {
-            case 'q':
-                quiet = true;
-                break;
-            case 's':
-                search->silent = true;
-                break;
-            case 'a':
-                break;
-            case 'z':
-                search->zeros = true;
-                break;
-            case 'F':
-                search->fixed = true;
-                break;
-            case 'x':
-                search->whole = true;
-                break;
-            case 'i':
-                search->flags |= REG_ICASE;
-                break;
-            case 'E':
-                search->flags |= REG_EXTENDED;
-                break;
-            default:
-                return 0;
-            }
-        if (*letter && !letter[1] && first + 1 < count)
-            search->pattern = words[++first];
-        else if (*letter || letter == words[first] + 1)
-            return 0;
-    }
-    if (!search->pattern && first < count)
-        search->pattern = words[first++];
-    bool known = search->fixed ? !(search->flags & REG_ICASE) : !search->zeros && !search->whole;
-    return quiet && known && search->pattern && *search->pattern && !strchr(search->pattern, '\n')
-               ? first
-               : 0;
-}
-
-static bool line_found(const struct search *search, const char *line, size_t length)
-{
-    size_t wanted = strlen(search->pattern);
-    regmatch_t range = {0, (regoff_t)length};
-
-    if (!search->fixed)
-        return regexec(&search->regex, line, 1, &range, REG_STARTEND) == 0;
-    return search->whole ? length == wanted && memcmp(line, search->pattern, length) == 0
-                         : memmem(line, length, search->pattern, wanted) != NULL;
-}
-
-/* 0: found, 1: not, 2: not read, -1: the program is to look. */
-static int found_in(const struct search *search, const char *path)
-{
-    size_t length = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return search->silent ? 2 : -1;
-    const char *bytes = content(fd, SMALL_BYTES, &length);
-    int error = bytes ? 0 : errno;
-    close(fd);
-    if (!bytes)
-        return error == ESRCH && search->silent ? 2 : -1;
-    if (!search->zeros && memchr(bytes, '\0', length))
-        return -1;
-    for (const char *end = bytes + length; bytes < end;) {
-        const char *stop = memchr(bytes, search->zeros ? '\0' : '\n', (size_t)(end - bytes));
-        stop = stop ? stop : end;
-        if (line_found(search, bytes, (size_t)(stop - bytes)))
-            return 0;
-        bytes = stop + 1;
-    }
-    return 1;
-}
-
-static int do_grep(char **words, size_t count)
-{
-    struct search search = {.flags = REG_NOSUB};
-    size_t first = search_words(words, count, &search);
-    int status = first && first < count ? 1 : -1;
-
-    if (status < 0 || (!search.fixed && regcomp(&search.regex, search.pattern, search.flags) != 0))
-        return -1;
-    for (; first < count && status > 0; first++) {
-        int found = strcmp(words[first], "-") != 0 ? found_in(&search, words[first]) : -1;
-        status = found > 0 && found < status ? status : found;
-    }
-    if (!search.fixed)
-        regfree(&search.regex);
-    return status;
-}
-
 /* --- names ------------------------------------------------------------------------------------ */
-
-static int answered(const char *name, do_answer *work, struct words *list)
-{
-    size_t count;
-    char **words = list_words(list, 1, &count);
-    struct start start = {.words = words};
-
-    if (!words) {
-        fprintf(stderr, "%s: no memory\n", name);
-        return STATUS_CANNOT;
-    }
-    words[0] = (char *)name;
-    int status = work(words, count);
-    if (status < 0)
-        status = run(&start);
-    free(words);
-    return status;
-}
 
 /* The program gets the options and what is not done. */
 static int named(const char *name, do_words *work, struct words *list)
@@ -619,12 +425,10 @@ static int named(const char *name, do_words *work, struct words *list)
 
 static char *const no_doc[] = {NULL};
 
-#define NAME(name, work)   NAMED(name, named, work)
-#define ANSWER(name, work) NAMED(name, answered, work)
-#define NAMED(name, how, work)                                                                     \
+#define NAME(name, work)                                                                           \
     static int name##_run(struct words *list)                                                      \
     {                                                                                              \
-        return how(#name, work, list);                                                             \
+        return named(#name, work, list);                                                           \
     }                                                                                              \
     struct builtin name##_struct = {#name, name##_run, BUILTIN_ENABLED, no_doc, #name, NULL}
 
@@ -643,11 +447,11 @@ NAME(touch, do_touch);
 NAME(chmod, do_chmod);
 NAME(cp, NULL);
 NAME(mv, NULL);
-ANSWER(cmp, do_cmp);
+NAME(cmp, NULL);
 NAME(chown, NULL);
 NAME(truncate, NULL);
 NAME(dd, NULL);
-ANSWER(grep, do_grep);
+NAME(grep, NULL);
 NAME(sync, NULL);
 NAME(mount, NULL);
 NAME(umount, NULL);
