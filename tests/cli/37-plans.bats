@@ -226,7 +226,9 @@ tree() {
         journal_true "$JOURNAL" target
         copied run plan --unit=$i
         expect_receipt .resumed true
-        expect_receipt .bytes_kept "$journalled_bytes"
+        # What was in flight at the kill may be there, too, and is compared.
+        [ "$(receipt .bytes_kept)" -ge "$journalled_bytes" ]
+        expect "bytes" $(($(receipt .bytes_kept) + $(receipt .bytes_copied))) $((4 * MIB))
         [ -e "plan.$i.receipt" ]
     done
     copied finish plan

@@ -26,10 +26,13 @@ proof() {
     jq -r "select(.event == \"proof\") | $1" <(grep '^{' "$SCRATCH/out")
 }
 
-# Beside `haul prove` in the background: the name of its instance, which is that of the process that counts.
+# Beside `haul prove` in the background: its instance, which has the name of the process that counts. Other tests have some, too.
 instance() {
-    local tracing=/proc/$1/root/sys/kernel/tracing/instances
-    counter=$(cd "$tracing" 2>/dev/null && ls -d haul-* 2>/dev/null) && COUNTED=$tracing/$counter && counter=${counter#haul-}
+    for COUNTED in "/proc/$1/root/sys/kernel/tracing/instances"/haul-*; do
+        counter=${COUNTED##*/haul-}
+        ! grep -qsx "PPid:[[:blank:]]*$1" "/proc/$counter/status" || return 0
+    done
+    return 1
 }
 
 # A slow copy, under its own tracefs: $copy is haul.
