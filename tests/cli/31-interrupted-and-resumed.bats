@@ -35,16 +35,16 @@ resumed_well() { # OPTIONS...
     [ ! -e "$JOURNAL" ]
 }
 
-# interrupted_at PERCENT SIGNAL: a moment too late is no failure of haul, so it has a few attempts, each at half of the speed. Near
-# the end it goes slowly, from a first interruption a little before.
+# interrupted_at PERCENT SIGNAL: a moment too late is no failure of haul, so it has a few attempts. Near the end it goes
+# slowly, from a first interruption a little before.
 interrupted_at() {
     local attempt rate step
     for attempt in 1 2 3 4 5; do
         rm -f target "$JOURNAL"
-        rate=$((SIZE_MIB >> attempt)) step=("${STEP[@]}")
+        rate=$((SIZE_MIB / 2)) step=("${STEP[@]}")
         if [ "$1" -gt 90 ]; then
             interrupt $((BYTES / 100 * 90)) INT "${step[@]}" --bwlimit=${rate}M source target || continue
-            rate=$((SIZE_MIB / 8 >> attempt)) step=(--sync-every=$((BYTES / 256)))
+            rate=$((SIZE_MIB / 16)) step=(--sync-every=$((BYTES / 256)))
         fi
         if interrupt $((BYTES / 100 * $1)) "$2" "${step[@]}" --bwlimit=${rate}M source target && [ "$status" = 20 ]; then
             break
