@@ -61,13 +61,11 @@ int units_plan_tree(struct units *units, const char *from, const char *to, struc
     return plan_start(units, true, from, to, err);
 }
 
-/* Ranges are written in place. What has other names at the target of a tree is not, so that those
- * stay what they were, and goes as a whole. */
-static bool goes_in_ranges(const struct units *units, const struct job *job)
+/* Ranges are written in place; what shares its names is not, and goes as a whole. */
+static bool goes_in_ranges(const struct units *units, const struct life *life)
 {
-    const struct facts *target = &job->facts[SIDE_TARGET];
-    bool shared = units->header.tree && target->kind == FILE_REGULAR && target->links > 1;
-    return job->facts[SIDE_SOURCE].size_bytes > units->header.unit_bytes && !shared;
+    return life->job.facts[SIDE_SOURCE].size_bytes > units->header.unit_bytes &&
+           !life_shares_names(life);
 }
 
 int units_plan_event(struct units *units, const struct tour_event *event,
@@ -77,7 +75,7 @@ int units_plan_event(struct units *units, const struct tour_event *event,
     if (event->kind != TOUR_FILE || !is_work(receipt) || !units->began)
         return 0;
     const struct facts *facts = &event->life->job.facts[SIDE_SOURCE];
-    return goes_in_ranges(units, &event->life->job)
+    return goes_in_ranges(units, event->life)
                ? plan_lines_add_ranges(&units->writer, event->path, facts, unit_bytes, err)
                : plan_lines_add_file(&units->writer, event->path, facts->size_bytes, unit_bytes,
                                      err);

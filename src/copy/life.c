@@ -618,6 +618,14 @@ static void life_wish_again(struct life *life, enum life_kind kind)
     life->job.wish = life_wish(life, &start);
 }
 
+bool life_shares_names(const struct life *life)
+{
+    const struct job *job = &life->job;
+    const struct facts *target = &job->facts[SIDE_TARGET];
+    return job->roots[SIDE_TARGET].number > 0 && target->kind == FILE_REGULAR &&
+           target->links > 1 && job->wish.part_end == 0 && !life->there;
+}
+
 /* In a tree a file that has other names at the target leaves them what they are, as with rsync and
  * cp: another source may have one of them, or an older copy of the tree. So it is written beside
  * its name. But what has the source's size and time may be equal, and is shared with them still
@@ -629,9 +637,7 @@ static void life_leave_names(struct life *life)
     const struct facts *source = &job->facts[SIDE_SOURCE], *target = &job->facts[SIDE_TARGET];
     bool same = source->size_bytes == target->size_bytes && facts_same_mtime(source, target) &&
                 !job->journal_present;
-    bool shared = job->roots[SIDE_TARGET].number > 0 && target->kind == FILE_REGULAR &&
-                  target->links > 1 && job->wish.part_end == 0 && !life->there;
-    if (!shared)
+    if (!life_shares_names(life))
         return;
     life->small = false;
     life->job.wish.no_inplace = !same;

@@ -380,6 +380,10 @@ static inline bool life_pipes(const struct life *life, enum side_role role)
     return life->piped[role];
 }
 
+/* A file of a tree whose older target has other names, which are to stay what they are: it is not
+ * written in place. */
+bool life_shares_names(const struct life *life);
+
 /* DONE or FAILED. */
 bool life_ended(const struct life *life);
 
