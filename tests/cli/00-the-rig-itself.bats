@@ -261,6 +261,21 @@ number_of() { # errno of a system call, by number, under deny
     expect_under "cached bytes of the image" "$(pages --bytes "$FS.img")" $MIB
 }
 
+@test "what is unmounted has been written, although another mount namespace had it, too" {
+    requires unshare nsenter lsns
+    random_file content 1M
+    on_fs ext4 64M
+    unshare -m sh -c 'touch there && exec sleep 1000' 3>&- &
+    cleanup_fn kill $!
+    waits_until 10 test -e there
+    cp content "$FS/file"
+    unmounted "$FS" "$LOOP"
+    cp "$FS.img" image
+    mount "$LOOP" "$FS"
+    debugfs -R "cat /file" image 2>/dev/null | cmp - content
+    e2fsck -fn image
+}
+
 # --- the runner -------------------------------------------------------------------------------------------------------
 
 # Where bats says nothing of a test, and all that follows is a count that is wrong, scenarios says that it has failed.

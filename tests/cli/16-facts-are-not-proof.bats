@@ -44,7 +44,7 @@ delete_partition() {
 change_by_mount() { # FILE
     mount "$LOOP" mounted
     head -c 1M /dev/urandom >"mounted/$1"
-    umount mounted
+    unmounted mounted "$LOOP"
     sync "$LOOP"
 }
 
@@ -261,7 +261,7 @@ table_write() { # FILE
     mount -o remount,ro mounted
     copy --write-devices source "$LOOP"
     expect_status 43
-    umount mounted
+    unmounted mounted "$LOOP"
     e2fsck -fn "$LOOP" >fsck
     mkswap "$LOOP" >/dev/null
     if swapon "$LOOP" 2>/dev/null; then

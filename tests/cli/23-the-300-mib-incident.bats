@@ -79,7 +79,7 @@ setup() {
     mkdir "$FS/many"
     "$TOOLS/fill" all 18M
     (cd "$FS/many" && split -b 9000 -a 4 "$SCRATCH/all")
-    umount "$FS" # names, too, are read in the cgroup
+    unmounted "$FS" "$LOOP" # names, too, are read in the cgroup
     mount "$LOOP" "$FS"
     cgroup_limit "$folder" $((60 * MIB))
     under=(cgroup_exec "$folder")

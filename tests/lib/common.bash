@@ -393,6 +393,32 @@ unmount() {
     return 1
 }
 
+# The filesystem goes on writing until a moment after its last mount has gone, and another test's mount namespace may have
+# one: only then does the device hold what was written.
+unmounted() { # FOLDER DEVICE
+    umount "$1"
+    waits_until 60 unclaimed "$2" "${SCRATCH##*/}"
+}
+
+unclaimed() { # DEVICE NAME-OF-A-FOLDER-ABOVE-ITS-MOUNTS
+    /usr/bin/python3 -c 'import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)' "$1" 2>/dev/null && return 0
+    unmount_elsewhere "$2"
+    return 1
+}
+
+# A mount namespace that somebody has made meanwhile (a container, a chroot for an hour) has copies of our mounts, at their
+# places and wherever else it has bound these.
+unmount_elsewhere() { # NAME
+    local pid
+    for pid in $(lsns -n -t mnt -o PID); do
+        # shellcheck disable=SC2016
+        [ "/proc/$pid/ns/mnt" -ef /proc/self/ns/mnt ] || nsenter -m -t "$pid" sh -c '
+            for at in $(cut -d" " -f2 /proc/self/mounts | tac); do
+                case $at in */"$1"/*) umount -l "$at" ;; esac
+            done' sh "$1"
+    done
+}
+
 # --- memory cgroups ---------------------------------------------------------------------------------------------------
 
 # in_cgroup BYTES CMD...: runs it in a cgroup of its own; afterwards cgroup_figure failcnt|peak tells.

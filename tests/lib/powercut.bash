@@ -1,4 +1,4 @@
-# powercut.bash - record what a command makes a disk do, then cut the power anywhere in that. Source it.
+# powercut.bash - record what a command makes a disk do, then cut the power anywhere in that. Source it, after common.bash.
 #
 #   powercut_open TOOLS                  TOOLS: the folder of fuse_blocklog and replay
 #   powercut_record FS MIB COMMAND...    a new disk, mkfs, mount, COMMAND between the marks "start" and "end", unmount.
@@ -183,28 +183,8 @@ powercut_unmount() {
     return 1
 }
 
-# The filesystem goes on writing until a moment after its last mount has gone: until then it claims the device.
 powercut_quiet() {
-    powercut_retry powercut_unclaimed
-}
-
-powercut_unclaimed() {
-    /usr/bin/python3 -c 'import os, sys; os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL)' "$POWERCUT_LOOP" && return 0
-    powercut_unmount_elsewhere
-    return 1
-}
-
-# A mount namespace that somebody has made meanwhile (a container, a chroot for an hour) has copies of our mounts, at their
-# places and wherever else it has bound these.
-powercut_unmount_elsewhere() {
-    local pid
-    for pid in $(lsns -n -t mnt -o PID); do
-        # shellcheck disable=SC2016
-        [ "/proc/$pid/ns/mnt" -ef /proc/self/ns/mnt ] || nsenter -m -t "$pid" sh -c '
-            for at in $(cut -d" " -f2 /proc/self/mounts | tac); do
-                case $at in */"$1"/*) umount -l "$at" ;; esac
-            done' sh "${POWERCUT_DIR##*/}"
-    done
+    powercut_retry unclaimed "$POWERCUT_LOOP" "${POWERCUT_DIR##*/}"
 }
 
 # Whoever looks at the device keeps it for as long, although losetup has said that it is detached; and when it is gone,
@@ -223,7 +203,7 @@ powercut_loop_ours() {
 powercut_loop_gone() {
     ! powercut_loop_ours || losetup --detach "$POWERCUT_LOOP" || return 1
     powercut_loop_ours || return 0
-    powercut_unmount_elsewhere
+    unmount_elsewhere "${POWERCUT_DIR##*/}"
     return 1
 }
 
