@@ -88,6 +88,7 @@ struct copy {
     struct tour_links *links;    /* -H: of all tours */
     struct spill *moved;         /* --remove-source-files: of all sources, where that matters */
     struct spill *shared;        /* of all sources, where there are several */
+    struct spill *spelled;       /* of all tours */
     struct life_nearest nearest; /* -n: what would be made first; its path is owned, or NULL */
     struct progress tour_progress;
     char *shown[2];                               /* by role: paths of its last event */
@@ -297,6 +298,7 @@ static void copy_close_trees(struct copy *copy)
     tour_links_close(copy->links);
     spill_close(copy->moved);
     spill_close(copy->shared);
+    spill_close(copy->spelled);
 }
 
 void copy_close(struct copy *copy)
@@ -308,7 +310,7 @@ void copy_close(struct copy *copy)
     while (copy->files_count > 0)
         copy_let_go(copy);
     /* Else their code is not in memory, either. */
-    if (copy->tour || copy->links || copy->moved || copy->shared)
+    if (copy->tour || copy->links || copy->moved || copy->shared || copy->spelled)
         copy_close_trees(copy);
     free(copy->shown[SIDE_SOURCE]);
     free(copy->shown[SIDE_TARGET]);
@@ -1213,7 +1215,9 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
     if (wish->hard_links && !copy->links)
         copy->links = tour_links_open();
     bool notes = wish->delete || (wish->remove_source && (wish->force || start->sources_count > 1));
-    if (notes && !copy_notes_moved(copy))
+    if (!copy->spelled)
+        copy->spelled = spill_open();
+    if (!copy->spelled || (notes && !copy_notes_moved(copy)))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory to begin with a tree");
     if (start->sources_count > 1 && !copy->shared)
         copy->shared = spill_open();
@@ -1224,6 +1228,7 @@ int copy_tour(struct copy *copy, const struct tour_start *start, struct error *e
         .links = copy->links,
         .moved = copy->moved,
         .shared = copy->shared,
+        .spelled = copy->spelled,
         .removed_count = &copy->removed_count,
         .progress = &copy->tour_progress,
         .redials = &copy->redials,

@@ -1,6 +1,7 @@
 /* tour_spelled.c - a name of the source meets something at the target that is called otherwise
  * there, in a folder that takes both names for one. If a source has that other name, too, it is
- * another one's, and stays; else it is an older spelling of this one, and has its place. */
+ * another one's, and stays; else it is an older spelling of this one, and has its place: of the
+ * first one that comes, in all tours of a run, which is noted in a temporary file. */
 #include "tour_state.h"
 
 #include "haul/base/cleanup.h"
@@ -24,7 +25,7 @@ static void spelled_fail(struct tour *tour, struct tour_task *task, const struct
     task_fail(tour, task, err);
 }
 
-/* It is there, for both of them. */
+/* It is there, for both of them. `whose` completes the sentence. */
 static void spelled_refuse(struct tour *tour, struct tour_task *task, const char *whose)
 {
     ERROR_UNSET(err);
@@ -33,7 +34,7 @@ static void spelled_refuse(struct tour *tour, struct tour_task *task, const char
     listed = listed ? listed + 1 : task->gone;
     if (listed)
         error_set_class(&err, ERROR_FILE, ENOTUNIQ,
-                        "%s: is left out: its folder takes it for %s, which %s has, too",
+                        "%s: is left out: its folder takes it for %s, which %s",
                         shown ? shown : task->path, listed, whose);
     else
         error_set_class(&err, ERROR_FILE, ENOTUNIQ,
@@ -57,11 +58,37 @@ static bool spelled_goes(const struct tour *tour, const char *path)
     return false;
 }
 
+/* 1: it is this one's from now on, or was before; 0: another one's, which came first. -errno with
+ * words. */
+static int spelled_claim(const struct tour *tour, const struct tour_task *task, struct error *err)
+{
+    uint64_t key[2], own[2], first[2];
+    tour_key(task->gone, key);
+    tour_key(task->path, own);
+    int result = spill_get(tour->config.spelled, key, first, sizeof(first));
+    if (result > 0)
+        return memcmp(first, own, sizeof(own)) == 0;
+    if (result == 0)
+        result = spill_put(tour->config.spelled, key, own, sizeof(own));
+    return result == 0 ? 1
+                       : error_set(err, -result,
+                                   "%s: is left out: that its folder takes it for %s cannot be "
+                                   "noted in a temporary file (TMPDIR, or /var/tmp)",
+                                   task->path, task->gone);
+}
+
 /* No source has it: it is this one's, and --delete leaves it. */
 static bool spelled_take(struct tour *tour, struct tour_task *task)
 {
     ERROR_UNSET(err);
     struct spill *moved = tour->config.moved;
+    int claimed = spelled_claim(tour, task, &err);
+    if (claimed == 0)
+        spelled_refuse(tour, task, "another name of the source has got");
+    else if (claimed < 0)
+        spelled_fail(tour, task, &err);
+    if (claimed <= 0)
+        return false;
     AUTO_FREE char *path = task->gone;
     task->gone = NULL;
     bool deletes = !tour->dry && tour->wish->tour.delete;
@@ -76,7 +103,7 @@ static bool spelled_ask(struct tour *tour, struct tour_task *task)
 {
     switch (task_ask_sources(tour, task, STEP_SPELLING)) {
     case SOURCES_NAMED:
-        spelled_refuse(tour, task, "another source");
+        spelled_refuse(tour, task, "another source has, too");
         return false;
     case SOURCES_HAVE_IT_NOT:
         return spelled_take(tour, task);
@@ -117,6 +144,6 @@ bool task_spelled(struct tour *tour, struct tour_task *task)
              rules_hide(tour->wish->tour.rules, task->gone, found->kind == FILE_FOLDER))
         return spelled_ask(tour, task);
     else
-        spelled_refuse(tour, task, own ? "the source" : "another source");
+        spelled_refuse(tour, task, own ? "the source has, too" : "another source has, too");
     return false;
 }

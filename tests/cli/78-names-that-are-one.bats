@@ -173,6 +173,60 @@ exercise_pairs() { # SOURCE TARGET PATH
     cmp source/folder/large "$FS/to/folder/large"
 }
 
+# As many as there are names in the source have its place in turn, each written over by the next.
+@test "an older spelling that no source has is the first one's that comes, and no second one's" {
+    mkdir -p source/folder source/Folder
+    random_file source/Name.txt 3000 1
+    random_file source/name.TXT 3000 2
+    random_file source/Large 3M 3
+    random_file source/LARGE 3M 4
+    random_file source/folder/x 1000 5
+    random_file source/Folder/x 1000 6
+    ln -s here source/Link
+    ln -s there source/LINK
+    touch -h -d 2020-01-01 source/* source/*/*
+    folding
+    mkdir -p "$FS/to/FOLDER"
+    random_file "$FS/to/NAME.txt" 3000 7
+    random_file "$FS/to/large" 3M 8
+    ln -s gone "$FS/to/link"
+    local -
+    set -- source/ "$FS/to" source/ "h:$FS/to"
+    while [ $# -gt 0 ]; do
+        copy -a "${far[@]}" "$1" "$2"
+        expect_status 23
+        told_pairs NAME.txt FOLDER large link
+        one_of_each
+        copy -an "${far[@]}" "$1" "$2"
+        expect_status 23
+        told_pairs NAME.txt FOLDER large link
+        touch -h -d 2021-01-01 "$FS/to"/*
+        shift 2
+    done
+}
+
+one_of_each() { # each name at the target is one of the two that the source has
+    cmp source/Name.txt "$FS/to/NAME.txt" || cmp source/name.TXT "$FS/to/NAME.txt" || return 1
+    cmp source/Large "$FS/to/large" || cmp source/LARGE "$FS/to/large" || return 1
+    cmp source/Folder/x "$FS/to/folder/x" || cmp source/folder/x "$FS/to/folder/x" || return 1
+    [ "$(readlink "$FS/to/link")" = here ] || [ "$(readlink "$FS/to/link")" = there ]
+}
+
+@test "of several trees, too, one counts for an older spelling that none of them has" {
+    mkdir -p a b
+    random_file a/name 3000 1
+    random_file b/Name 3000 2
+    folding
+    mkdir "$FS/to"
+    random_file "$FS/to/NAME" 3000 3
+    ln a/name first
+    ln b/Name second
+    copy -r --remove-source-files a/ b/ "$FS/to"
+    expect_status 23
+    told_pairs NAME
+    if [ -e a/name ]; then cmp second "$FS/to/NAME"; else [ -e b/Name ] && cmp first "$FS/to/NAME"; fi
+}
+
 @test "a rule that leaves one of them out leaves the other one its name" {
     mkdir source
     random_file source/name 3000 1

@@ -93,6 +93,7 @@ struct tour_config {
     struct tour_links *links;  /* NULL: the tour's own */
     struct spill *moved;       /* NULL: nothing leaves its source that others could come upon */
     struct spill *shared;      /* folders of several sources that were told of; NULL: one source */
+    struct spill *spelled;     /* what older spellings were taken for, of all tours */
     uint64_t *removed_count;   /* names that --delete has taken from the target, of all tours */
     struct progress *progress; /* live figures of all its files */
     const bool *redials;       /* a lost link is dialled again; NULL: it is not */
