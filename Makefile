@@ -57,7 +57,7 @@ LIBRARY    := $(BUILD)/libhaul.a
 # In the program what most runs need comes first, then what only remote ones do, then what few need: where a page is needed
 # the kernel maps the 64 KiB around, and they count as memory.
 SELDOM     := base/blocks base/glob base/library base/names base/pack base/rules_text base/text_columns base/whole cli/digest_file cli/doctor cli/inspect \
-              cli/elsewhere cli/list cli/plan% cli/prove cli/server cli/units cli/version copy/expand copy/lane_trial copy/life_digest copy/tour% disk/descent disk/details \
+              cli/elsewhere cli/list cli/plan% cli/prove cli/server cli/units cli/version copy/expand copy/lane_trial copy/life_digest copy/tour% disk/beneath disk/descent disk/details \
               disk/device disk/engine_sync disk/engine_threads disk/entry disk/insertions disk/listing disk/node disk/probe \
               disk/removal disk/replace disk/small disk/snapshot disk/spill disk/tracing disk/walk% side/local_entry side/local_probe \
               side/local_salvage side/local_stream

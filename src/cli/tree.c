@@ -8,6 +8,7 @@
 #include "haul/cli/output.h"
 #include "haul/cli/receipt.h"
 #include "haul/cli/watch.h"
+#include "haul/disk/beneath.h"
 #include "haul/disk/place.h"
 
 #include <errno.h>
@@ -149,22 +150,50 @@ static int source_place(struct tour_source *source, const struct operands *opera
                : error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for its name", operand);
 }
 
-/* --delete would find it among what no source has. NULL: it is not in the target's folder. */
-static char *source_inside(const char *operand, const char *target)
+static bool is_one(const struct facts *a, const struct facts *b)
 {
-    AUTO_FREE char *real = realpath(operand, NULL), *folder = realpath(target, NULL);
-    size_t length = folder ? strlen(folder) : 0;
-    if (!real || !folder || strncmp(real, folder, length) != 0)
-        return NULL;
-    length -= length > 0 && folder[length - 1] == '/'; /* the root of all */
-    return real[length] == '/' && real[length + 1] != '\0' ? strdup(real + length + 1) : NULL;
+    return a->evidence.machine != 0 && a->evidence.machine == b->evidence.machine &&
+           a->device == b->device && a->inode == b->inode;
+}
+
+/* Can a source be looked at here, and does its name here lead to it? Other hosts may be this
+ * machine, too. */
+static bool source_is_here(const struct trees *trees, const char *path, const struct facts *target)
+{
+    struct facts here, there;
+    ERROR_UNSET(ignored);
+    if (target->kind != FILE_FOLDER || file_describe(path, &here, &ignored) < 0 ||
+        here.kind == FILE_NONE || target->evidence.machine != here.evidence.machine)
+        return false;
+    return trees->operands->source.kind == ADDRESS_LOCAL ||
+           (copy_describe(trees->copy, false, path, &there, &ignored) == 0 &&
+            is_one(&here, &there));
+}
+
+/* --delete would find it among what no source has: where it lies in the target's folder, if it does
+ * so. */
+static int source_inside(const struct trees *trees, uint32_t at, struct error *err)
+{
+    const struct operands *operands = trees->operands;
+    const char *path = operands->sources[at], *folder = operands->target.path;
+    struct facts target = operands->target_facts;
+    char ***inside = &trees->sources[at].inside;
+    int result = 0;
+    ERROR_UNSET(ignored);
+    if (operands->target.kind == ADDRESS_LOCAL)
+        (void)file_describe(folder, &target, &ignored);
+    if (operands->source.kind == ADDRESS_REMOTE && operands_one_machine(operands))
+        result = beneath_by_name(path, folder, inside);
+    if (result == 0 && !*inside && source_is_here(trees, path, &target))
+        result = beneath_find(path, !trees->wish->tour.one_filesystem, target.device, target.inode,
+                              inside);
+    return result == 0 ? 0 : error_set_class(err, ERROR_MEMORY, -result, "no memory for names");
 }
 
 int trees_open(struct trees *trees, struct copy *copy, const struct operands *operands,
                const struct copy_wish *wish, struct error *err)
 {
     uint32_t count = operands->sources_count;
-    bool here = operands->source.kind == ADDRESS_LOCAL && operands->target.kind == ADDRESS_LOCAL;
     int result = 0;
     *trees = (struct trees){.copy = copy, .operands = operands, .wish = wish, .count = count};
     trees->sources = calloc(count, sizeof(*trees->sources));
@@ -174,8 +203,8 @@ int trees_open(struct trees *trees, struct copy *copy, const struct operands *op
         if (i >= count - operands->trees_count)
             trees->sources[i].root.number = copy_root_number(copy);
         result = source_place(&trees->sources[i], operands, i, wish->tour.names, err);
-        if (here && wish->tour.delete)
-            trees->sources[i].inside = source_inside(operands->sources[i], operands->target.path);
+        if (result == 0 && wish->tour.delete)
+            result = source_inside(trees, i, err);
     }
     return result;
 }
@@ -185,7 +214,7 @@ void trees_close(struct trees *trees)
     for (uint32_t i = 0; trees->sources && i < trees->count; i++) {
         free((char *)trees->sources[i].name);
         free((char *)trees->sources[i].root.path);
-        free((char *)trees->sources[i].inside);
+        beneath_free(trees->sources[i].inside);
     }
     free(trees->sources);
 }

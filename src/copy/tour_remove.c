@@ -349,14 +349,23 @@ static bool folder_has_moved(const struct tour *tour, struct tour_removal *remov
     return true;
 }
 
+/* Does a source lie there, or on the way that leads there? Without memory for the path: perhaps. */
+static bool source_lies(const struct tour_source *source, const char *path)
+{
+    for (char **inside = source->inside; inside && *inside; inside++)
+        if (!path || text_path_holds(path, *inside) || text_path_holds(*inside, path))
+            return true;
+    return false;
+}
+
 /* A source has its own names, and not the one it goes by: what is on the way to it stays, and so
  * does what is in it. */
 static bool folder_has_source(struct tour *tour, struct tour_removal *removal, const char *name)
 {
     for (uint32_t i = 0; i < tour->start.sources_count; i++) {
-        const char *inside = tour->start.sources[i].inside;
-        AUTO_FREE char *path = inside ? text_join_path(removal->folder, name) : NULL;
-        if (!inside || (path && !text_path_holds(path, inside) && !text_path_holds(inside, path)))
+        const struct tour_source *source = &tour->start.sources[i];
+        AUTO_FREE char *path = source->inside ? text_join_path(removal->folder, name) : NULL;
+        if (!source_lies(source, path))
             continue;
         AUTO_FREE char *shown =
             text_join_path(tour->start.roots[SIDE_TARGET].path, path ? path : name);

@@ -2,6 +2,7 @@
 #include "haul/disk/cgroup.h"
 
 #include "haul/base/proc.h"
+#include "haul/disk/mountinfo.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -42,62 +43,13 @@ static int own_path(struct proc_lines *lines, const char *root, uint32_t version
     return -ENOENT;
 }
 
-/* Undo mountinfo's \ooo (space, tab, newline, backslash), in place. */
-static void unescape(char *text)
+/* Does the line mount the hierarchy that has the memory controller? */
+static bool mount_parse(char *line, uint32_t version, struct mountinfo *mount)
 {
-    char *out = text;
-    for (const char *in = text; *in;) {
-        bool octal = in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] >= '0' &&
-                     in[2] <= '7' && in[3] >= '0' && in[3] <= '7';
-        if (octal) {
-            *out++ = (char)((in[1] - '0') * 64 + (in[2] - '0') * 8 + (in[3] - '0'));
-            in += 4;
-        } else {
-            *out++ = *in++;
-        }
-    }
-    *out = '\0';
-}
-
-/* What of a mountinfo line matters (proc_pid_mountinfo(5)). */
-struct mount {
-    char *root; /* the part of the hierarchy that is mounted */
-    char *point;
-};
-
-/* What is before the next space; NULL: nothing is left. */
-static char *field_next(char **rest)
-{
-    char *field = *rest, *space = field ? strchr(field, ' ') : NULL;
-    if (space)
-        *space = '\0';
-    *rest = space ? space + 1 : NULL;
-    return field;
-}
-
-/* Take a line apart; true when it mounts the hierarchy that has the memory controller. */
-static bool mount_parse(char *line, uint32_t version, struct mount *mount)
-{
-    enum { FIELD_ROOT = 3, FIELD_POINT = 4, FIELDS_MAX = 64 };
-    mount->root = mount->point = NULL;
-    char *field = field_next(&line);
-    for (uint32_t i = 0; field && i < FIELDS_MAX && strcmp(field, "-") != 0; i++) {
-        if (i == FIELD_ROOT)
-            mount->root = field;
-        if (i == FIELD_POINT)
-            mount->point = field;
-        field = field_next(&line);
-    }
-    char *type = field_next(&line);
-    (void)field_next(&line); /* the device */
-    char *options = field_next(&line);
-    if (!mount->point || !type || strcmp(type, version == 1 ? "cgroup" : "cgroup2") != 0)
-        return false;
-    if (version == 1 && (!options || !list_has(options, "memory")))
-        return false;
-    unescape(mount->root);
-    unescape(mount->point);
-    return mount->root[0] == '/' && mount->point[0] == '/';
+    return mountinfo_take(line, mount) &&
+           strcmp(mount->type, version == 1 ? "cgroup" : "cgroup2") == 0 &&
+           (version != 1 || list_has(mount->options, "memory")) && mount->root[0] == '/' &&
+           mount->point[0] == '/';
 }
 
 /* How many "/.." `path` begins with: what lies outside our cgroup namespace is shown that way
@@ -143,7 +95,7 @@ static int find_version(struct cgroup *cgroup, uint32_t version)
     cgroup->version = version;
     cgroup->own = false;
     for (char *line = proc_lines_next(&lines); line; line = proc_lines_next(&lines)) {
-        struct mount mount;
+        struct mountinfo mount;
         bool own;
         if (!mount_parse(line, version, &mount))
             continue;

@@ -3,6 +3,7 @@
 #include "haul/disk/device.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/disk/mountinfo.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -43,51 +44,29 @@ static bool related(dev_t a, dev_t b)
     return a == b || disk_of(a) == b || disk_of(b) == a;
 }
 
-/* Names in /proc/self/mountinfo have blanks and the like as \040; in place. */
-static void unescape(char *text)
-{
-    char *out = text;
-    for (const char *at = text; *at;) {
-        unsigned code;
-        if (at[0] == '\\' && sscanf(at + 1, "%3o", &code) == 1 && strlen(at) >= 4) {
-            *out++ = (char)code;
-            at += 4;
-        } else {
-            *out++ = *at++;
-        }
-    }
-    *out = '\0';
-}
-
-/* One line of mountinfo: numbers, device, root, mount point, ... " - " type, what was mounted. By
- * the latter for file systems with device numbers of their own (btrfs). */
-static bool line_mounts(char *line, dev_t device, char mount_point[4096])
+/* By what was mounted for file systems with device numbers of their own (btrfs). */
+static bool line_mounts(const struct mountinfo *mount, dev_t device)
 {
     unsigned major_number, minor_number;
-    char source[4096];
     struct stat st;
-    if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major_number, &minor_number, mount_point) != 3)
+    if (sscanf(mount->device, "%u:%u", &major_number, &minor_number) != 2)
         return false;
-    unescape(mount_point);
     if (major_number != 0)
         return related(makedev(major_number, minor_number), device);
-    const char *rest = strstr(line, " - ");
-    if (!rest || sscanf(rest, " - %*s %4095s", source) != 1 || source[0] != '/')
-        return false;
-    unescape(source);
-    return stat(source, &st) == 0 && S_ISBLK(st.st_mode) && related(st.st_rdev, device);
+    return mount->source[0] == '/' && stat(mount->source, &st) == 0 && S_ISBLK(st.st_mode) &&
+           related(st.st_rdev, device);
 }
 
 static bool is_mounted(dev_t device, char *out, size_t capacity)
 {
     AUTO_FREE char *line = NULL;
     size_t room = 0;
-    char mount_point[4096];
+    struct mountinfo mount;
     FILE *file __attribute__((cleanup(close_file))) = fopen("/proc/self/mountinfo", "re");
     while (file && getline(&line, &room, file) > 0) {
-        if (!line_mounts(line, device, mount_point))
+        if (!mountinfo_take(line, &mount) || !line_mounts(&mount, device))
             continue;
-        snprintf(out, capacity, "mounted on %s", mount_point);
+        snprintf(out, capacity, "mounted on %s", mount.point);
         return true;
     }
     return false;
@@ -101,7 +80,7 @@ static bool is_swap(dev_t device, char *out, size_t capacity)
     FILE *file __attribute__((cleanup(close_file))) = fopen("/proc/swaps", "re");
     while (file && getline(&line, &room, file) > 0) {
         line[strcspn(line, " \t")] = '\0';
-        unescape(line);
+        mountinfo_unescape(line);
         if (line[0] != '/' || stat(line, &st) != 0 || !S_ISBLK(st.st_mode) ||
             !related(st.st_rdev, device))
             continue;

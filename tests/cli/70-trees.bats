@@ -202,6 +202,55 @@ again() { # ARGUMENT...
     equal expected elsewhere
 }
 
+# Their names do not tell that these are one: a folder that is mounted twice, as a volume and a part of it in containers are.
+@test "--delete leaves a source that is in the target by another mount, and what is mounted in a source from there" {
+    requires root
+    mkdir -p target/on/the/way target/gone part whole source/within
+    random_files 1 target/on/the/way/a 3000 target/on/the/way/b 3M target/gone/d 3000 source/e 3000
+    cp -a target/on/the/way expected
+    cp -a target/gone gone
+    mount --bind target/gone source/within
+    cleanup_fn umount "$PWD/source/within"
+    copy -a --delete --exclude=/on source/ target
+    expect_status 23
+    expect_words "target/gone: not deleted, as a source is there"
+    equal gone target/gone
+    equal gone target/within
+    copied -ax --delete source/ target --exclude=/on
+    [ ! -e target/gone ]
+    mount --bind target/on/the/way part
+    cleanup_fn umount "$PWD/part"
+    mount --bind target whole
+    cleanup_fn umount "$PWD/whole"
+    set -- part/ target whole/on/the/way/ target target/on/the/way/ whole part/ whole
+    while [ $# -gt 0 ]; do
+        mkdir target/surplus
+        copy -a --delete "$1" "$2"
+        expect_status 23
+        expect_words "$2/on: not deleted, as a source is there"
+        [ ! -e target/surplus ]
+        equal expected target/on/the/way
+        shift 2
+    done
+}
+
+@test "--delete leaves a source that is in the target by way of another host, which is this one" {
+    mkdir -p target/on/the/way
+    random_files 1 target/on/the/way/a 3000 target/on/the/way/b 3M
+    cp -a target/on/the/way expected
+    local from to
+    for from in target/on/the/way/ "h:$PWD/target/on/the/way/"; do
+        for to in target "h:$PWD/target"; do
+            mkdir target/surplus
+            copy "${far[@]}" -a --delete "$from" "$to"
+            expect_words "target/on: not deleted, as a source is there"
+            expect_status 23
+            [ ! -e target/surplus ]
+            equal expected target/on/the/way
+        done
+    done
+}
+
 @test "--delete: a journal goes with what it is of; a file of the source that only has such a name stays" {
     local way
     mkdir source
@@ -258,7 +307,7 @@ again() { # ARGUMENT...
     copied -a source/ target
     chmod 0 source/shut
     rm source/open/b
-    copy -a --delete source/ target
+    copy -a --delete --exclude=/on source/ target
     expect_status 23
     expect_words 'source/shut'
     [ -e target/shut/a ]

@@ -27,7 +27,7 @@ enum { TOUR_TASKS_HERE = 320, TOUR_TASKS_MAX = 896, TOUR_BYTES = 256 * 1024 };
 struct tour_source {
     const char *name; /* beneath both; "": its content is meant. A tree is a folder, or is not */
     struct job_root root; /* number 0: it is no tree */
-    const char *inside;   /* where it lies itself beneath the target's root; NULL: it does not, or
+    char **inside;        /* where it lies itself beneath the target's root; NULL: it does not, or
                              nothing is deleted */
 };
 
