@@ -170,8 +170,8 @@ static bool source_is_here(const struct trees *trees, const char *path, const st
             is_one(&here, &there));
 }
 
-/* --delete would find it among what no source has: where it lies in the target's folder, if it does
- * so. */
+/* --delete would find it among what no source has, and --force in the way of something: where it
+ * lies in the target's folder, if it does so. */
 static int source_inside(const struct trees *trees, uint32_t at, struct error *err)
 {
     const struct operands *operands = trees->operands;
@@ -203,7 +203,7 @@ int trees_open(struct trees *trees, struct copy *copy, const struct operands *op
         if (i >= count - operands->trees_count)
             trees->sources[i].root.number = copy_root_number(copy);
         result = source_place(&trees->sources[i], operands, i, wish->tour.names, err);
-        if (result == 0 && wish->tour.delete)
+        if (result == 0 && (wish->tour.delete || wish->tour.force))
             result = source_inside(trees, i, err);
     }
     return result;

@@ -171,7 +171,7 @@ static struct job_wish life_wish(const struct life *life, const struct life_star
     job.session = life->run->session;
     job.journal = !compare;
     job.compare_only = compare;
-    job.replace_folders = wish->tour.force || wish->tour.delete;
+    job.replace_folders = (wish->tour.force || wish->tour.delete) && !start->keeps_folder;
     /* What is unfinished may not be taken for a target that is newer, or there, or has the size. */
     bool telling = wish->choice.update || wish->choice.ignore_existing || wish->choice.size_only;
     /* Nor what is finished but for what could not be read, be it shorter than one chunk. */

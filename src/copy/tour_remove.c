@@ -358,25 +358,30 @@ static bool source_lies(const struct tour_source *source, const char *path)
     return false;
 }
 
+bool tour_has_source(const struct tour *tour, const char *path)
+{
+    for (uint32_t i = 0; i < tour->start.sources_count; i++)
+        if (source_lies(&tour->start.sources[i], path))
+            return true;
+    return false;
+}
+
 /* A source has its own names, and not the one it goes by: what is on the way to it stays, and so
  * does what is in it. */
 static bool folder_has_source(struct tour *tour, struct tour_removal *removal, const char *name)
 {
-    for (uint32_t i = 0; i < tour->start.sources_count; i++) {
-        const struct tour_source *source = &tour->start.sources[i];
-        AUTO_FREE char *path = source->inside ? text_join_path(removal->folder, name) : NULL;
-        if (!source_lies(source, path))
-            continue;
-        AUTO_FREE char *shown =
-            text_join_path(tour->start.roots[SIDE_TARGET].path, path ? path : name);
-        if (!removal->now.again) /* else it was told */
-            log_error("%s: not deleted, as a source is there (--exclude it, or copy elsewhere)",
-                      shown ? shown : name);
-        removal->now.kept++;
-        removal->now.keeps = true;
-        return tour->outcome.lacking = true;
-    }
-    return false;
+    if (!tour_has_source(tour, NULL))
+        return false;
+    AUTO_FREE char *path = text_join_path(removal->folder, name);
+    if (!tour_has_source(tour, path))
+        return false;
+    AUTO_FREE char *shown = text_join_path(tour->start.roots[SIDE_TARGET].path, path ? path : name);
+    if (!removal->now.again) /* else it was told */
+        log_error("%s: not deleted, as a source is there (--exclude it, or copy elsewhere)",
+                  shown ? shown : name);
+    removal->now.kept++;
+    removal->now.keeps = true;
+    return tour->outcome.lacking = true;
 }
 
 static bool folder_goes_by_names(const struct tour *tour, const struct entry *entry)

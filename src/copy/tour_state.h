@@ -348,6 +348,8 @@ void folder_missed(struct tour *tour, struct tour_task *task);
 void folder_removed(struct tour *tour, struct tour_task *task);
 void folder_looked_after(struct tour *tour, struct tour_task *task);
 void folder_remove_next(struct tour *tour, struct tour_task *task);
+/* Does a source lie at a path of the target, in it, or on the way to it? NULL: anywhere there. */
+bool tour_has_source(const struct tour *tour, const char *path);
 /* The event of one was taken. */
 void folder_told(struct tour *tour, struct tour_task *task);
 

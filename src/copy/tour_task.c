@@ -121,6 +121,7 @@ struct life_start task_start(const struct tour *tour, struct tour_task *task, en
         .error = &task->life_error,
         .target_path = task->gone ? task->gone : task->path,
         .spelled = kind == LIFE_COPY && task_is_particular(task),
+        .keeps_folder = tour_has_source(tour, task->path),
         .roots = {tour->start.roots[SIDE_SOURCE], tour->start.roots[SIDE_TARGET]},
         .words = task->words,
         .names = tour_maps_owners(tour) ? task->names : NULL,
@@ -148,7 +149,6 @@ void task_call(struct tour *tour, struct tour_task *task, enum tour_step step, e
     job->link_text = task->hard ? task->link->path : task->link_text;
     job->hard_link = task->hard;
     job->wish.dry = tour->dry && op != SIDE_DESCRIBE; /* no probe, a look */
-    job->wish.replace_folders = tour->wish->tour.force || tour->wish->tour.delete;
     job->wish.spelled = (step == STEP_MAKING || step == STEP_LOOKING) && task_is_particular(task);
     task_live(tour, task, step);
 }

@@ -42,7 +42,7 @@ static int entry_not_made(const char *path, const struct job *job, int result, s
         return error_set_class(
             err, ERROR_FILE, ENOTEMPTY,
             "%s: a folder that is not empty is in its place (--force or --delete "
-            "removes it)",
+            "removes it where no source is in it)",
             path);
     if (job->hard_link)
         return error_set(err, -result, "%s: cannot become another name of %s", path,

@@ -202,6 +202,22 @@ again() { # ARGUMENT...
     equal expected elsewhere
 }
 
+@test "--delete and --force leave a folder in the way of a file in which a source is" {
+    local how
+    mkdir -p target/on/d
+    random_files 1 target/on/on 3000 target/on/d/large 3M
+    cp -a target/on expected
+    for how in --delete --force --delete --force; do
+        copy -an $how target/on/ target
+        expect_status 23
+        copy -a $how target/on/ target
+        expect_status 23
+        expect_words "target/on: a folder that is not empty is in its place"
+        equal expected target/on
+        equal expected/d target/d
+    done
+}
+
 # Their names do not tell that these are one: a folder that is mounted twice, as a volume and a part of it in containers are.
 @test "--delete leaves a source that is in the target by another mount, and what is mounted in a source from there" {
     requires root

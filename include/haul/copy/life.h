@@ -314,6 +314,7 @@ struct life_start {
     uint64_t part_start, part_end; /* COPY: of these bytes only; part_end 0: of all */
     bool there, unjournalled;      /* COPY: they are; no journal lies there; see copy.h */
     bool spelled;                  /* COPY: as in job.h */
+    bool keeps_folder;             /* one in its way stays: a source is there */
     struct error *error;           /* where its words go */
     struct job_root roots[2];      /* by role */
     struct owner_names *names;     /* room for job->names; NULL: by numbers */
