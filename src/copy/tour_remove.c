@@ -349,23 +349,6 @@ static bool folder_has_moved(const struct tour *tour, struct tour_removal *remov
     return true;
 }
 
-/* Does a source lie there, or on the way that leads there? Without memory for the path: perhaps. */
-static bool source_lies(const struct tour_source *source, const char *path)
-{
-    for (char **inside = source->inside; inside && *inside; inside++)
-        if (!path || text_path_holds(path, *inside) || text_path_holds(*inside, path))
-            return true;
-    return false;
-}
-
-bool tour_has_source(const struct tour *tour, const char *path)
-{
-    for (uint32_t i = 0; i < tour->start.sources_count; i++)
-        if (source_lies(&tour->start.sources[i], path))
-            return true;
-    return false;
-}
-
 /* A source has its own names, and not the one it goes by: what is on the way to it stays, and so
  * does what is in it. */
 static bool folder_has_source(struct tour *tour, struct tour_removal *removal, const char *name)

@@ -314,6 +314,8 @@ struct tour_task *task_of(struct life *life);
 /* A free one, for what is called `name` in `folder`; NULL: none is free, or no memory. */
 struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const char *name);
 void task_end(struct tour *tour, struct tour_task *task);
+/* Does a source lie at a path of the target, in it, or on the way to it? NULL: anywhere there. */
+bool tour_has_source(const struct tour *tour, const char *path);
 /* What a life of it begins with; it has begun. */
 struct life_start task_start(const struct tour *tour, struct tour_task *task, enum life_kind kind);
 void task_live(struct tour *tour, struct tour_task *task, enum tour_step step);
@@ -348,8 +350,6 @@ void folder_missed(struct tour *tour, struct tour_task *task);
 void folder_removed(struct tour *tour, struct tour_task *task);
 void folder_looked_after(struct tour *tour, struct tour_task *task);
 void folder_remove_next(struct tour *tour, struct tour_task *task);
-/* Does a source lie at a path of the target, in it, or on the way to it? NULL: anywhere there. */
-bool tour_has_source(const struct tour *tour, const char *path);
 /* The event of one was taken. */
 void folder_told(struct tour *tour, struct tour_task *task);
 

@@ -3,6 +3,7 @@
 #include "tour_state.h"
 
 #include "haul/base/num.h"
+#include "haul/base/text.h"
 
 #include <stdlib.h>
 
@@ -108,6 +109,23 @@ static bool task_is_particular(const struct tour_task *task)
     const struct tour_folder *folder = task->folder;
     bool exact = folder && folder->state == FOLDER_MADE && !folder->folds;
     return !exact && !task->spelled && task->path[0] != '\0';
+}
+
+/* Does a source lie there, or on the way that leads there? Without memory for the path: perhaps. */
+static bool source_lies(const struct tour_source *source, const char *path)
+{
+    for (char **inside = source->inside; inside && *inside; inside++)
+        if (!path || text_path_holds(path, *inside) || text_path_holds(*inside, path))
+            return true;
+    return false;
+}
+
+bool tour_has_source(const struct tour *tour, const char *path)
+{
+    for (uint32_t i = 0; i < tour->start.sources_count; i++)
+        if (source_lies(&tour->start.sources[i], path))
+            return true;
+    return false;
 }
 
 /* What both a call and a copy begin with. */
