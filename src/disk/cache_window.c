@@ -12,6 +12,7 @@
 #include "haul/base/cleanup.h"
 #include "haul/base/num.h"
 #include "haul/disk/cache.h"
+#include "haul/disk/filesystem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -265,7 +266,8 @@ static void look_ahead(struct cache *cache, uint64_t number)
  * window with pages of others, what has come in since it was seen from afar may be ours: a page
  * that somebody's read-ahead has marked starts read-ahead again when we come by, whatever
  * POSIX_FADV_RANDOM says (mm/filemap.c, filemap_readahead), and that marks a further page. There,
- * what was seen from afar counts. */
+ * what was seen from afar counts; and where the file system itself reads more than it was asked
+ * for. */
 static void window_note_others(struct cache *cache, struct cache_window *window)
 {
     uint64_t number = window->number;
@@ -274,7 +276,9 @@ static void window_note_others(struct cache *cache, struct cache_window *window)
     if (!window->before.known)
         return;
     bool marked = window->before.pages_count > 0 && !is_exact(cache);
-    if (ahead && number > 0 && cache->chain_number == number - 1) /* never when exact */
+    bool chained =
+        cache->chain_number == number - 1 || filesystem_overreads(cache->file->filesystem);
+    if (ahead && number > 0 && chained) /* never when exact */
         window->before = *ahead;
     else if (is_filled(cache, ahead, &window->before))
         overtaken(cache, window);
@@ -539,6 +543,20 @@ static void window_put_off(struct cache *cache, const struct cache_window *windo
     }
 }
 
+/* It has no transfers any more. A late one may have brought in what lies behind it, where the next
+ * window was emptied already, or even the file has ended: at most a block of squashfs. */
+static void note_overread(struct cache *cache, uint64_t number)
+{
+    uint64_t start = (number + 1) * cache->window_bytes, bytes = 0;
+    uint64_t end = start + min_u64(cache->window_bytes, MIB);
+    bool nobodys = start >= cache->size_bytes || emptied_find(cache, number + 1);
+    if (!filesystem_overreads(cache->file->filesystem) || !nobodys ||
+        residency_measure(&cache->residency, cache->file->fd, start, end - start, &bytes) != 0)
+        return;
+    if (bytes > 0 && !ranges_add(&cache->ours, start, end))
+        cache->account.left_bytes += bytes;
+}
+
 /* Dropped: look what is there still. A drop misses a folio that somebody else looks at in that
  * moment (measured: one 2 MiB window in 500 when a checkpoint's fdatasync walked over it). These
  * pages, and only these, are dropped again: at once, then when other windows have been closed. */
@@ -562,6 +580,7 @@ static void window_dropped(struct cache *cache, struct cache_window *window)
             cache->account.others_bytes += missed_count * cache->residency.page_bytes;
         else if (now.known && now.pages_count == 0)
             emptied_add(cache, window->number);
+        note_overread(cache, window->number);
         window_close(cache, window);
     } else if (may_linger(cache, window)) {
         uint32_t missed_bytes = missed_count * (uint32_t)cache->residency.page_bytes;

@@ -52,6 +52,11 @@ bool filesystem_is_memory(uint64_t type)
     return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
 }
 
+bool filesystem_overreads(uint64_t type)
+{
+    return type == SQUASHFS_MAGIC;
+}
+
 bool filesystem_tells(uint64_t type)
 {
     return type == EXT4_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC || type == FILESYSTEM_XFS;
