@@ -2,6 +2,7 @@
 #include "haul/cli/digest_file.h"
 
 #include "haul/base/cleanup.h"
+#include "haul/cli/output.h"
 #include "haul/disk/probe.h"
 #include "haul/disk/replace.h"
 
@@ -65,7 +66,7 @@ int digest_file_write(const char *path, const char *digest, const char *name, st
     FILE *out = open_memstream(&text, &length);
     if (out)
         print_line(out, digest, name);
-    if (!out || fclose(out) != 0)
+    if (!out || !output_memory_close(out, &text))
         return error_set_class(err, ERROR_MEMORY, ENOMEM, "%s: no memory for it", path);
     return replace_file(path, text, length, err);
 }

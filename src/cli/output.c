@@ -125,6 +125,12 @@ void output_json_seconds(FILE *out, const char *key, uint64_t duration_ns)
                 duration_ns % NS_PER_SECOND / 1000);
 }
 
+bool output_memory_close(FILE *out, char *const *text)
+{
+    bool good = !ferror(out);
+    return fclose(out) == 0 && good && *text;
+}
+
 int output_flush(struct error *err)
 {
     errno = 0;

@@ -82,7 +82,7 @@ static FILE *line_begin(struct plan_writer *writer)
 static int line_end(struct plan_writer *writer, struct digest *seal, struct error *err)
 {
     size_t length;
-    bool good = writer->line && fclose(writer->line) == 0;
+    bool good = writer->line && output_memory_close(writer->line, &writer->text);
     writer->line = NULL;
     AUTO_FREE char *whole = good ? seal_line(writer->text, writer->length, seal, &length) : NULL;
     if (!whole)
@@ -662,7 +662,7 @@ int plan_lines_receipt_write(const char *plan_path, const struct unit_receipt *r
     output_json_number(line, "nanoseconds", receipt->duration_ns);
     if (receipt->target.kind != FILE_NONE)
         put_facts(line, &receipt->target);
-    if (fclose(line) != 0)
+    if (!output_memory_close(line, &text))
         return no_memory(err);
     AUTO_FREE char *whole = seal_line(text, length, &seal, &length);
     return whole ? replace_file(path, whole, length, err) : no_memory(err);

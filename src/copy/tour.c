@@ -39,8 +39,9 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     tour->blocked_end = &tour->blocked;
     tour->told_end = &tour->told;
     const size_t most = tour->tasks_most = tour_is_far(tour) ? TOUR_TASKS_MAX : TOUR_TASKS_HERE;
-    tour->tasks_memory = calloc(1, most * sizeof(*tour->tasks) + TOUR_PAGE_BYTES - 1);
+    tour->tasks_memory = calloc(1, (most + 1) * sizeof(*tour->tasks) + TOUR_PAGE_BYTES - 1);
     tour->tasks = tasks_of(tour->tasks_memory);
+    tour->own = tour->tasks + most;
     for (int i = 0; i < 2; i++)
         tour->bytes[i] = malloc(TOUR_BYTES);
     if (!config->links)
@@ -55,19 +56,22 @@ struct tour *tour_open(const struct tour_config *config, const struct tour_start
     return tour;
 }
 
+static void task_close(struct tour_task *task)
+{
+    if (task->step == STEP_FREE)
+        return;
+    life_close(&task->life);
+    free(task->path);
+    free(task->link_text);
+    free(task->gone);
+}
+
 void tour_close(struct tour *tour)
 {
     if (!tour)
         return;
-    for (uint32_t i = 0; i < tour->tasks_used; i++) {
-        struct tour_task *task = &tour->tasks[i];
-        if (task->step == STEP_FREE)
-            continue;
-        life_close(&task->life);
-        free(task->path);
-        free(task->link_text);
-        free(task->gone);
-    }
+    for (uint32_t i = 0; i < tour->tasks_used; i++)
+        task_close(&tour->tasks[i]);
     while (tour->folder) { /* others are left only where a run was broken off */
         struct tour_folder *folder = tour->folder;
         tour->folder = folder->parent;
@@ -150,15 +154,6 @@ static int tour_pack_wish(const struct tour *tour, uint8_t *bytes, uint32_t *len
     *length = (uint32_t)out.length;
     return out.failed ? error_set_class(err, ERROR_USAGE, E2BIG, "too many rules for one message")
                       : 0;
-}
-
-/* Something that is about no name of its own: through a task, as an event. */
-static void tour_fail(struct tour *tour, const struct error *err)
-{
-    struct tour_task *task = task_new(tour, NULL, tour->start.path);
-    tour->broken = true;
-    if (task)
-        task_fail(tour, task, err);
 }
 
 static void tour_begin(struct tour *tour)
@@ -294,14 +289,14 @@ static bool tour_take_entry(struct tour *tour)
                                  "a walk leaves a folder that it was not in");
     if (result > 0)
         result = task_of_entry(tour, &entry);
-    if (result == -ENOMEM)
-        error_set_class(&err, ERROR_MEMORY, ENOMEM, "no memory for a name");
-    else if (result < 0 && !error_is_set(&err))
+    if (result < 0 && !error_is_set(&err))
         error_set(&err, -result, "what is known of hard links cannot be read back");
-    if (result < 0) {
+    if (result < 0)
         tour_cut(tour);
+    if (result == -ENOMEM)
+        tour_fail_memory(tour);
+    else if (result < 0)
         tour_fail(tour, &err);
-    }
     return true;
 }
 
@@ -522,7 +517,9 @@ bool tour_event(struct tour *tour, struct tour_event *event)
     tour->telling = task;
     *event = (struct tour_event){
         .kind = task->event,
-        .path = task->gone ? task->gone : task->path,
+        .path = task->gone   ? task->gone
+                : task->path ? task->path
+                             : tour->start.path,
         .file_kind = task->gone ? task->gone_kind : task->facts.kind,
         .link_text = task->hard ? task->link->path : task->link_text,
         .hard_link = task->hard,

@@ -32,14 +32,17 @@ static const struct life_nearest *task_nearest(const struct tour *tour,
 }
 
 /* What takes the place of something else is not asked about: that would be met. */
-static void folder_note_nearest(const struct tour *tour, const struct tour_task *task)
+static void folder_note_nearest(struct tour *tour, const struct tour_task *task)
 {
     struct tour_folder *own = task->own;
     own->nearest = task_nearest(tour, task);
     if (!tour->dry || own->nearest || task->made != JOB_CREATED || task_is_absent(tour, task))
         return;
     own->first = (struct life_nearest){tour->start.roots[SIDE_TARGET], strdup(task->path)};
-    own->nearest = own->first.path ? &own->first : NULL;
+    if (own->first.path)
+        own->nearest = &own->first;
+    else
+        tour_fail_memory(tour);
 }
 
 /* ---- files ---- */
@@ -72,7 +75,7 @@ static const uint8_t folder_silent =
     ATTRIBUTE_BIT(ATTRIBUTE_OWNER) | ATTRIBUTE_BIT(ATTRIBUTE_GROUP) |
     ATTRIBUTE_BIT(ATTRIBUTE_XATTRS) | ATTRIBUTE_BIT(ATTRIBUTE_ACLS);
 
-static void folder_made(const struct tour *tour, struct tour_task *task)
+static void folder_made(struct tour *tour, struct tour_task *task)
 {
     struct tour_folder *own = task->own;
     uint32_t mode = task->life.job.facts[SIDE_TARGET].mode;
@@ -103,10 +106,15 @@ void folder_finish_due(struct tour *tour)
 {
     while (tour->due) {
         struct tour_folder *folder = tour->due;
-        struct tour_task *task = task_new(tour, folder->parent, folder->name);
-        if (!task)
+        if (!task_is_free(tour))
             return;
         tour->due = folder->next;
+        struct tour_task *task = task_new(tour, folder->parent, folder->name);
+        if (!task) {
+            tour_fail_memory(tour);
+            folder_release(tour, folder);
+            continue;
+        }
         task->own = folder;
         task->facts = folder->facts;
         task_adjust(tour, task, STEP_FINISHING);
@@ -161,6 +169,19 @@ static void task_touch(struct tour *tour, const struct tour_task *task)
         task->folder->touched = true;
 }
 
+/* The other names of the file become links to this one. */
+static void task_is_linked_to(struct tour *tour, struct tour_task *task, bool anew)
+{
+    if (!task->leads)
+        return;
+    task->link->path = strdup(task->path);
+    task->link->state = task->link->path ? LINK_THERE : LINK_NOWHERE;
+    task->link->anew = anew;
+    tour->unblock = true;
+    if (!task->link->path)
+        tour_fail_memory(tour);
+}
+
 static void task_made(struct tour *tour, struct tour_task *task)
 {
     if (task->made != JOB_UNCHANGED) {
@@ -169,11 +190,8 @@ static void task_made(struct tour *tour, struct tour_task *task)
     }
     if (task->own)
         folder_made(tour, task);
-    if (task->leads && (task->link->path = strdup(task->path)))
-        task->link->state = LINK_THERE;
-    if (task->leads)
-        task->link->anew = tour->dry && task->made == JOB_CHANGED && !task->attributes;
-    tour->unblock |= task->own || task->leads;
+    task_is_linked_to(tour, task, tour->dry && task->made == JOB_CHANGED && !task->attributes);
+    tour->unblock |= task->own != NULL;
     bool leaves = tour->wish->tour.remove_source && !task->own;
     enum tour_step leaving = tour->dry ? STEP_LEAVING : STEP_SETTLING;
     task_tell(tour, task, TOUR_MADE, task->own ? STEP_LISTING : leaves ? leaving : STEP_FREE);
@@ -391,13 +409,11 @@ static void task_copied(struct tour *tour, struct tour_task *task)
     bool good = outcome_good(&life->outcome);
     bool skipped = life->outcome.kind == OUTCOME_SKIPPED;
     tour->broken |= !good && life->error->class != ERROR_VANISHED;
-    if (!good || skipped) {
+    if (!good || skipped)
         task_lost(tour, task);
-    } else if (task->leads && (task->link->path = strdup(task->path))) {
-        task->link->state = LINK_THERE;
-        task->link->anew = life->outcome.kind == OUTCOME_DRY && life->job.wish.no_inplace;
-        tour->unblock = true;
-    }
+    else
+        task_is_linked_to(tour, task,
+                          life->outcome.kind == OUTCOME_DRY && life->job.wish.no_inplace);
     if (life->outcome.kind != OUTCOME_UP_TO_DATE && !skipped)
         task_touch(tour, task);
     if (tour_has_told(tour, life)) {
@@ -686,29 +702,37 @@ static void task_chmod(const struct tour *tour, struct facts *facts)
                                          facts->kind == FILE_FOLDER);
 }
 
-static int task_of_found(struct tour *tour, const struct entry *entry)
+/* All of it that takes memory. Error codes as of task_of_entry(). */
+static int task_fill(struct tour *tour, struct tour_task *task, const struct entry *entry)
 {
     const struct facts *facts = &entry->facts;
-    struct tour_folder *own = entry->type == ENTRY_ENTER ? folder_enter(tour, entry) : NULL;
-    struct tour_folder *folder = own ? own->parent : tour->folder;
-    struct tour_task *task = task_new(tour, folder, entry->name);
-    if (!task || (entry->type == ENTRY_ENTER && !own))
-        return -ENOMEM;
-    task->own = own;
+    bool linked = facts->links > 1 || tour->wish->tour.remove_source; /* others may have gone */
     task->facts = *facts;
     task_chmod(tour, &task->facts);
-    if (own)
-        own->facts = task->facts;
     task->link_text = entry->text ? strdup(entry->text) : NULL;
     if (entry->text && !task->link_text)
         return -ENOMEM;
-    bool linked = facts->links > 1 || tour->wish->tour.remove_source; /* others may have gone */
-    int result = 0;
-    if (!own && tour->wish->tour.hard_links && linked)
-        result = link_see(tour->links, facts, &task->link);
-    if (result < 0)
+    if (entry->type == ENTRY_ENTER) {
+        task->own = folder_enter(tour, entry);
+        if (!task->own)
+            return -ENOMEM;
+        task->own->facts = task->facts;
+        return 0;
+    }
+    return tour->wish->tour.hard_links && linked ? link_see(tour->links, facts, &task->link) : 0;
+}
+
+static int task_of_found(struct tour *tour, const struct entry *entry)
+{
+    struct tour_task *task = task_new(tour, tour->folder, entry->name);
+    if (!task)
+        return -ENOMEM;
+    int result = task_fill(tour, task, entry);
+    if (result < 0) {
+        task_end(tour, task);
         return result;
-    if (own && own->state == FOLDER_LOST)
+    }
+    if (task->own && task->own->state == FOLDER_LOST)
         task_refuse_itself(tour, task);
     else
         task_block(tour, task);

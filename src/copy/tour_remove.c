@@ -337,12 +337,22 @@ void folder_missed(struct tour *tour, struct tour_task *task)
     folder_remove_next(tour, task);
 }
 
-/* --remove-source-files: it is missing because it was moved here, or something in it. */
-static bool folder_has_moved(const struct tour *tour, struct tour_removal *removal,
-                             const char *name)
+/* Of a name in the folder; NULL: there is no memory, which is told, and it stays. */
+static char *folder_path_of(struct tour *tour, const struct tour_removal *removal, const char *name)
 {
-    AUTO_FREE char *path = tour->config.moved ? text_join_path(removal->folder, name) : NULL;
-    if (!tour->config.moved || (path && !moved_holds(tour, path)))
+    char *path = text_join_path(removal->folder, name);
+    if (!path)
+        tour_fail_memory(tour);
+    return path;
+}
+
+/* --remove-source-files: it is missing because it was moved here, or something in it. */
+static bool folder_has_moved(struct tour *tour, struct tour_removal *removal, const char *name)
+{
+    if (!tour->config.moved)
+        return false;
+    AUTO_FREE char *path = folder_path_of(tour, removal, name);
+    if (path && !moved_holds(tour, path))
         return false;
     removal->now.kept++;
     removal->now.keeps = true;
@@ -355,13 +365,14 @@ static bool folder_has_source(struct tour *tour, struct tour_removal *removal, c
 {
     if (!tour_has_source(tour, NULL))
         return false;
-    AUTO_FREE char *path = text_join_path(removal->folder, name);
-    if (!tour_has_source(tour, path))
+    AUTO_FREE char *path = folder_path_of(tour, removal, name);
+    if (path && !tour_has_source(tour, path))
         return false;
-    AUTO_FREE char *shown = text_join_path(tour->start.roots[SIDE_TARGET].path, path ? path : name);
-    if (!removal->now.again) /* else it was told */
+    if (path && !removal->now.again) { /* else it was told */
+        AUTO_FREE char *shown = text_join_path(tour->start.roots[SIDE_TARGET].path, path);
         log_error("%s: not deleted, as a source is there (--exclude it, or copy elsewhere)",
                   shown ? shown : name);
+    }
     removal->now.kept++;
     removal->now.keeps = true;
     return tour->outcome.lacking = true;

@@ -228,6 +228,7 @@ struct tour {
     struct tour_task *tasks; /* tasks_most, of which the first tasks_used were ever begun */
     uint32_t tasks_most, tasks_used;
     void *tasks_memory;
+    struct tour_task *own; /* of no name: always there, so that a failure can be told */
     struct tour_task *free;
     struct tour_task *blocked, **blocked_end;
     struct tour_task *told, **told_end; /* events, in order */
@@ -311,6 +312,7 @@ void owner_close_all(struct tour *tour);
 /* tour_task.c: one name, its place and its operations */
 
 struct tour_task *task_of(struct life *life);
+bool task_is_free(const struct tour *tour);
 /* A free one, for what is called `name` in `folder`; NULL: none is free, or no memory. */
 struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const char *name);
 void task_end(struct tour *tour, struct tour_task *task);
@@ -328,6 +330,9 @@ void task_adjust(struct tour *tour, struct tour_task *task, enum tour_step step)
 /* Its event waits; then it goes on, or is free. */
 void task_tell(struct tour *tour, struct tour_task *task, enum tour_event_kind event,
                enum tour_step after);
+/* Something that is about no name of its own, as an event: the first of them. */
+void tour_fail(struct tour *tour, const struct error *err);
+void tour_fail_memory(struct tour *tour);
 /* Whoever waits for its being there, or for its name, need not. */
 void task_lost(struct tour *tour, struct tour_task *task);
 /* A failure becomes its event. */

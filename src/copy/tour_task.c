@@ -14,20 +14,17 @@ struct tour_task *task_of(struct life *life)
 
 /* ---- begin and end ---- */
 
-struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const char *name)
+bool task_is_free(const struct tour *tour)
 {
-    bool first = !tour->free && tour->tasks_used < tour->tasks_most;
-    struct tour_task *task = first ? &tour->tasks[tour->tasks_used] : tour->free;
-    char *path = task ? folder_path(folder, name) : NULL;
-    if (!path)
-        return NULL;
-    if (first)
-        tour->tasks_used++;
-    else
-        tour->free = task->next;
+    return tour->free || tour->tasks_used < tour->tasks_most;
+}
+
+/* It is nothing yet, and has no name. */
+static void task_take(struct tour *tour, struct tour_task *task, struct tour_folder *folder)
+{
     tour->tasks_count++;
     task->folder = folder;
-    task->path = path;
+    task->path = NULL;
     task->own = NULL;
     task->link = NULL;
     task->leads = task->hard = task->early = task->late = task->ahead = task->alone = false;
@@ -44,6 +41,21 @@ struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const 
     task->call = (struct life_call){.bytes = NULL};
     if (folder)
         folder->pending++;
+}
+
+struct tour_task *task_new(struct tour *tour, struct tour_folder *folder, const char *name)
+{
+    bool first = !tour->free && tour->tasks_used < tour->tasks_most;
+    struct tour_task *task = first ? &tour->tasks[tour->tasks_used] : tour->free;
+    char *path = task ? folder_path(folder, name) : NULL;
+    if (!path)
+        return NULL;
+    if (first)
+        tour->tasks_used++;
+    else
+        tour->free = task->next;
+    task_take(tour, task, folder);
+    task->path = path;
     return task;
 }
 
@@ -62,8 +74,10 @@ void task_end(struct tour *tour, struct tour_task *task)
     free(task->link_text);
     free(task->gone);
     task->step = STEP_FREE;
-    task->next = tour->free;
-    tour->free = task;
+    if (task != tour->own) {
+        task->next = tour->free;
+        tour->free = task;
+    }
     tour->tasks_count--;
     folder_catch_up(folder, task);
     if (own)
@@ -90,6 +104,22 @@ void task_fail(struct tour *tour, struct tour_task *task, const struct error *er
     tour->broken |= err->class != ERROR_VANISHED;
     task->error = *err;
     task_tell(tour, task, TOUR_FAILED, STEP_FREE);
+}
+
+void tour_fail(struct tour *tour, const struct error *err)
+{
+    tour->broken = true;
+    if (tour->own->step != STEP_FREE)
+        return; /* the run has failed, and why is about to be told */
+    task_take(tour, tour->own, NULL);
+    task_fail(tour, tour->own, err);
+}
+
+void tour_fail_memory(struct tour *tour)
+{
+    ERROR_UNSET(err);
+    error_set_class(&err, ERROR_MEMORY, ENOMEM, "no memory for a name");
+    tour_fail(tour, &err);
 }
 
 void task_lost(struct tour *tour, struct tour_task *task)

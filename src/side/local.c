@@ -275,17 +275,39 @@ static int local_check_role(const struct local_config *config, struct error *err
     return 0;
 }
 
+static bool local_take_memory(struct local *self)
+{
+    const struct local_config *config = &self->config;
+    self->opens = calloc(config->jobs_max, sizeof(*self->opens));
+    self->works = calloc(config->slots_count, sizeof(*self->works)); /* of OWNER_WORK */
+    self->owners = owners_open();
+    return self->opens && self->works && self->owners &&
+           batch_init(&self->batch, config->small_max) == 0 &&
+           (!config->source || config->small_max == 0 || carries_init(&self->carries) == 0);
+}
+
+/* Unless one was given. */
+static int local_open_engine(struct local *self, struct error *err)
+{
+    struct engine_config engine = self->config.engine;
+    if (self->engine)
+        return 0;
+    /* One request a slot, one a window of all files, one sweep a file, two syncs of many. */
+    engine.depth = self->config.slots_count + CACHE_POOL_WINDOWS + self->config.jobs_max + 2;
+    return engine_open(&self->engine, &engine, err);
+}
+
 int local_open(struct side **out, const struct local_config *config, struct error *err)
 {
     int result = local_check_role(config, err);
     if (result < 0)
         return result;
     struct local *self = calloc(1, sizeof(*self));
-    result = -ENOMEM;
     if (!self)
-        goto fail;
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the local side");
     self->side = (struct side){.ops = &local_ops, .role = config->role};
     self->config = *config;
+    self->engine = config->given;
     self->told = config->told ? config->told : &self->own_told;
     roots_init(&self->roots, config->place);
     local_tours_init(&self->tours);
@@ -295,29 +317,14 @@ int local_open(struct side **out, const struct local_config *config, struct erro
     self->pool.windows_count = config->windows_count;
     self->pool.windows_do_not_fit = config->windows_do_not_fit;
     self->pool.in_flight_bytes = config->in_flight_bytes;
-    self->engine = config->given;
-    self->opens = calloc(config->jobs_max, sizeof(*self->opens));
-    self->works = calloc(config->slots_count, sizeof(*self->works)); /* of OWNER_WORK */
-    self->owners = owners_open();
-    if (!self->opens || !self->works || !self->owners ||
-        batch_init(&self->batch, config->small_max) < 0 ||
-        (config->source && config->small_max > 0 && carries_init(&self->carries) < 0))
-        goto fail;
     sync_group_init(&self->group);
-    if (!self->engine) {
-        /* One request a slot, one a window of all files, one sweep a file, two syncs of many. */
-        struct engine_config engine = config->engine;
-        engine.depth = config->slots_count + CACHE_POOL_WINDOWS + config->jobs_max + 2;
-        result = engine_open(&self->engine, &engine, err);
-        if (result < 0)
-            goto fail;
+    result = local_take_memory(self)
+                 ? local_open_engine(self, err)
+                 : error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the local side");
+    if (result < 0) {
+        local_close(&self->side);
+        return result;
     }
     *out = &self->side;
     return 0;
-fail:
-    if (self)
-        local_close(&self->side);
-    else
-        error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for the local side");
-    return result;
 }

@@ -216,13 +216,11 @@ static int serve_send(struct serve *self, struct serve_notes *notes, struct erro
 
 static int serve_message(struct serve *self, const struct wire_message *message, struct error *err)
 {
-    const char *wrong = NULL;
-    if (message->type == WIRE_REQUEST)
-        wrong = serve_request(self, message);
+    int result = message->type == WIRE_REQUEST ? serve_request(self, message, err) : 0;
     self->bye = message->type == WIRE_BYE;
     if (self->round_ns == UINT64_MAX) /* the first answer to our hello */
         self->round_ns = clock_now_ns() - self->hello_ns;
-    return wrong ? stream_violation(&self->session.stream, err, "%s", wrong) : 0;
+    return result;
 }
 
 /* At most as many messages as there are slots, then the side has its turn again. */

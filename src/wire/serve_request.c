@@ -623,20 +623,21 @@ static void slot_take(struct slot *slot, const struct wire_message *request, str
     slot->job = job;
 }
 
-const char *serve_request(struct serve *self, const struct wire_message *request)
+int serve_request(struct serve *self, const struct wire_message *request, struct error *err)
 {
+    const struct stream *stream = &self->session.stream;
     struct serve_slot *slot = request->tag < self->slots_total ? &self->slots[request->tag] : NULL;
     if (!slot || slot->step != SERVE_IDLE)
-        return "a slot that is not there, or not free";
+        return stream_violation(stream, err, "a slot that is not there, or not free");
     struct serve_job *job = job_find(self, request->job.number);
     const char *wrong = check(self, slot, job, request);
     if (!wrong && request->op == SIDE_COMMIT)
         wrong = job_commit(job, &request->job);
     if (wrong)
-        return wrong;
+        return stream_violation(stream, err, "%s", wrong);
     slot->job = serve_job_for(self, job, request);
     if (!slot->job)
-        return "more than there is memory for";
+        return error_set_class(err, ERROR_MEMORY, ENOMEM, "no memory for a request");
     slot->op = request->op;
     slot_take(&slot->slot, request, &slot->job->job);
     if (codec_op_is_whole(slot->op) && !slot->slot.buffer)
@@ -648,11 +649,12 @@ const char *serve_request(struct serve *self, const struct wire_message *request
     slot->damaged = false;
     if (request->payload_bytes > 0) {
         slot->step = SERVE_RECEIVING;
-        return session_receive(&self->session, &slot->slot, request->payload_bytes);
+        wrong = session_receive(&self->session, &slot->slot, request->payload_bytes);
+        return wrong ? stream_violation(stream, err, "%s", wrong) : 0;
     }
     if (!serve_refuse_open(self, slot))
         serve_start(self, slot);
-    return NULL;
+    return 0;
 }
 
 void serve_payload(struct serve *self, struct slot *slot, bool damaged)

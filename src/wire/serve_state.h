@@ -110,9 +110,8 @@ static inline struct serve_slot *serve_slot_of(struct slot *slot)
 
 /* serve_request.c: what a client asks, checked and started; and the replies. */
 
-/* A request came; and its payload, if it has one. NULL, or what the protocol does not allow about
- * it. */
-const char *serve_request(struct serve *self, const struct wire_message *request);
+/* A request came; and its payload, if it has one. ERROR_PROTOCOL: what is not allowed about it. */
+int serve_request(struct serve *self, const struct wire_message *request, struct error *err);
 void serve_payload(struct serve *self, struct slot *slot, bool damaged);
 /* Collect what the end has done. 0 or the side's own failure. */
 int serve_reap(struct serve *self, bool wait, struct error *err);

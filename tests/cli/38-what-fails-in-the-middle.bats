@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Goal: a target that fails in the middle of a copy (quota, read-only, stale, a lost page) is said in one line, nothing is called
-# durable that is not, and the same command goes on when it works again. A wall clock that jumps changes nothing.
+# durable that is not, and the same command goes on when it works again. A wall clock that jumps changes nothing. Memory that is
+# refused is said, wherever it is asked for.
 load ../lib/common
 load ../lib/resume
 
@@ -76,4 +77,72 @@ expect_goes_on() {
     same source target
     copied -r "${far[@]}" --timeout=$PATIENCE "far:$SCRATCH/tree" copy
     diff -r tree copy/tree
+}
+
+# A tree of all that takes memory of its own.
+tree_that_asks() {
+    mkdir -p tree/folder/below
+    random_file tree/large 1200K 1
+    random_file tree/folder/small 900 2
+    random_file tree/folder/below/named 900 3
+    random_file tree/replaced 2000 4
+    ln tree/folder/small tree/hard
+    ln -s folder/small tree/link
+    ln tree/link tree/hard-link
+    mkfifo tree/fifo
+    mkdir -p older/gone/below older/link
+    random_file older/replaced 2000 5
+    random_file older/gone/file 10 6
+}
+
+# Every STEPth piece of memory that the run asks for is refused in its turn: then it has failed, and says why, or all is there;
+# and it ends.
+pieces_refused() { # STEP WORD-OF-THE-PROCESS CHECK COMMAND...
+    local piece step=$1 word=$2 check=$3 refused=0 failed=0
+    [ -z "${STRESS:-}" ] || step=1
+    for ((piece = 1 + RANDOM % step; ; piece += step)); do
+        rm -rf refused target plan*
+        cp -a older target
+        under=(env LD_PRELOAD="$TOOLS/preload/no_memory.so" NO_MEMORY_AT=$piece NO_MEMORY_OF="$word" NO_MEMORY_SAID="$SCRATCH/refused")
+        "${@:4}"
+        under=()
+        [ -e refused ] || break
+        refused=$((refused + 1))
+        if [ "$status" = 0 ]; then
+            "$check" || { echo "piece $piece"; return 1; }
+            continue
+        fi
+        failed=$((failed + 1))
+        [[ $status =~ ^(5|11|22|23)$ ]] && grep -q '^haul: ' err && ! grep -q 'without a reason' err || { echo "piece $piece"; expect_status "5, 11, 22 or 23"; }
+    done
+    echo "$word: $refused refused, $failed runs have failed"
+    expect_status 0
+    "$check"
+    [ "$refused" -gt 5 ] && [ "$failed" -gt 0 ]
+}
+
+tree_is_there() {
+    expect "differences" "$(rsync -aHn --checksum --delete --itemize-changes tree/ target)" ""
+}
+
+planned() {
+    status=0
+    spawn "${under[@]}" "$LIMIT" "$PATIENCE" "$HAUL" plan -aH tree/ target >plan 2>err || status=$?
+}
+
+plan_is_good() {
+    haul run -q plan --unit=1
+    haul finish -q plan
+    diff -r -x fifo -x gone tree target
+}
+
+@test "memory is refused, one piece after the other: said, or all is there, and never a wait without an end" {
+    ! sanitized || skip "what is preloaded comes before the sanitizer"
+    requires rsync
+    tree_that_asks
+    far_is_here
+    pieces_refused 5 --json tree_is_there copy -aH --delete tree/ target
+    pieces_refused 13 --json tree_is_there copy -aH --delete "${far[@]}" tree/ "far:$SCRATCH/target"
+    pieces_refused 7 --server tree_is_there copy -aH --delete "${far[@]}" tree/ "far:$SCRATCH/target"
+    pieces_refused 7 plan plan_is_good planned
 }

@@ -43,6 +43,10 @@ void output_json_bool(FILE *out, const char *key, bool value);
 /* Seconds with six decimals: nothing depends on the locale. */
 void output_json_seconds(FILE *out, const char *key, uint64_t duration_ns);
 
+/* Ends what was printed into memory by open_memstream(3), whose closing may fail and say nothing.
+ * false: there was no memory for all of it. */
+bool output_memory_close(FILE *out, char *const *text);
+
 /* Flush standard output and say whether everything that was ever written to it arrived: a report
  * that nobody got is an error. 0, or -errno with words. */
 int output_flush(struct error *err);
