@@ -543,18 +543,23 @@ static void window_put_off(struct cache *cache, const struct cache_window *windo
     }
 }
 
-/* It has no transfers any more. A late one may have brought in what lies behind it, where the next
- * window was emptied already, or even the file has ended: at most a block of squashfs. */
+/* It has no transfers any more. A late one may have brought in what lies beside it, where the other
+ * window was emptied already, or even the file has ended: at most a block of squashfs, or what a
+ * cluster of EROFS has before it. */
 static void note_overread(struct cache *cache, uint64_t number)
 {
-    uint64_t start = (number + 1) * cache->window_bytes, bytes = 0;
-    uint64_t end = start + min_u64(cache->window_bytes, MIB);
-    bool nobodys = start >= cache->size_bytes || emptied_find(cache, number + 1);
-    if (!filesystem_overreads(cache->file->filesystem) || !nobodys ||
-        residency_measure(&cache->residency, cache->file->fd, start, end - start, &bytes) != 0)
-        return;
-    if (bytes > 0 && !ranges_add(&cache->ours, start, end))
-        cache->account.left_bytes += bytes;
+    uint64_t start = number * cache->window_bytes, end = start + cache->window_bytes;
+    uint64_t most = min_u64(cache->window_bytes, MIB);
+    const uint64_t beside[2] = {start - min_u64(start, most), end};
+    const bool nobodys[2] = {number > 0 && emptied_find(cache, number - 1),
+                             end >= cache->size_bytes || emptied_find(cache, number + 1)};
+    for (int i = 0; i < 2 && filesystem_overreads(cache->file->filesystem); i++) {
+        uint64_t bytes = 0;
+        if (nobodys[i] &&
+            residency_measure(&cache->residency, cache->file->fd, beside[i], most, &bytes) == 0 &&
+            bytes > 0 && !ranges_add(&cache->ours, beside[i], beside[i] + most))
+            cache->account.left_bytes += bytes;
+    }
 }
 
 /* Dropped: look what is there still. A drop misses a folio that somebody else looks at in that

@@ -54,7 +54,7 @@ bool filesystem_is_memory(uint64_t type)
 
 bool filesystem_overreads(uint64_t type)
 {
-    return type == SQUASHFS_MAGIC;
+    return type == SQUASHFS_MAGIC || type == EROFS_SUPER_MAGIC_V1;
 }
 
 bool filesystem_tells(uint64_t type)

@@ -18,7 +18,8 @@ const char *filesystem_name(uint64_t type, char *out, uint32_t capacity);
 bool filesystem_is_memory(uint64_t type);
 
 /* Does a read of it bring in pages behind what was read, whatever POSIX_FADV_RANDOM says? squashfs
- * unpacks whole blocks, and one more (fs/squashfs/file.c, squashfs_readahead: Linux 6.0). */
+ * unpacks whole blocks, and one more (fs/squashfs/file.c, squashfs_readahead: Linux 6.0), and EROFS
+ * whole clusters. */
 bool filesystem_overreads(uint64_t type);
 
 /* Does syncfs(2) say what was lost? Overlayfs, FUSE and network file systems do not tell of what
