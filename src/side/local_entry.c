@@ -169,7 +169,7 @@ static int entry_reach(const struct work *work, int *opened)
     bool follow = !work->place && job->facts[SIDE_SOURCE].kind != FILE_LINK;
     *opened = -1;
     if (work->open)
-        return work->open->file.fd;
+        return file_itself(&work->open->file);
     *opened = place_reach(work->place, job->source_path, O_PATH | (follow ? 0 : O_NOFOLLOW));
     return *opened;
 }

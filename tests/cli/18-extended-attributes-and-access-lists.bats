@@ -203,3 +203,21 @@ for path in sys.argv[1:]:
         os.setxattr(path, "system.posix_acl_default", acl)
 EOF
 }
+
+# Its content is read at once, into memory: the rest is the file's all the same. FUSE tells no size of empty files either.
+@test "of a file that tells no size: a cgroup's" {
+    requires root cgroup
+    local folder file copy
+    folder=$(cgroup_make "haul-test.$$.$RANDOM" $((64 * MIB)))
+    cleanup_fn cgroup_remove "$folder"
+    file=$(find "$folder" -maxdepth 1 -type f -name 'memory.*' -perm 644 | sort | head -n 1)
+    setfattr -n trusted.of -v "a cgroup" "$file"
+    far_is_here
+    copied -X "$file" one
+    copied -X "${far[@]}" "$file" "far:$SCRATCH/two"
+    copied -aX "$file" three
+    for copy in one two three; do
+        expect "its attribute in $copy" "$(getfattr --only-values -n trusted.of "$copy")" "a cgroup"
+        cmp "$file" "$copy"
+    done
+}
