@@ -55,6 +55,7 @@ struct uring {
     struct engine_pool *pool; /* for calls; opened for the first one. NULL: none, or no threads */
     bool pool_refused;
     uint32_t calls; /* in the pool */
+    int failed;     /* -errno: nothing is given back any more */
     bool watching;  /* an entry waits for the pool's eventfd */
     struct part watch;
     struct part *free;
@@ -306,9 +307,8 @@ static int flush_patiently(struct uring *uring, bool wait)
     return passing && uring->flushes_failed <= ENGINE_ATTEMPTS_MAX ? 0 : status;
 }
 
-static int uring_reap(struct engine *engine, struct request **out, uint32_t max, bool wait)
+static int reap_some(struct uring *uring, struct request **out, uint32_t max, bool wait)
 {
-    struct uring *uring = (struct uring *)engine;
     uint32_t seen;
     int status = flush_patiently(uring, false);
     if (status < 0)
@@ -330,6 +330,20 @@ static int uring_reap(struct engine *engine, struct request **out, uint32_t max,
         if (count > 0 || seen == 0) /* a signal: the caller wants to look at its flags */
             return (int)count;
     }
+}
+
+/* Who hears of a failure may free what the calls use: so they end first. */
+static int uring_reap(struct engine *engine, struct request **out, uint32_t max, bool wait)
+{
+    struct uring *uring = (struct uring *)engine;
+    int count = uring->failed < 0 ? uring->failed : reap_some(uring, out, max, wait);
+    if (count < 0 && uring->failed == 0) {
+        uring->failed = count;
+        engine_pool_close(uring->pool);
+        uring->pool = NULL;
+        uring->calls = 0;
+    }
+    return count;
 }
 
 static int uring_wait_fd(struct engine *engine)

@@ -400,6 +400,41 @@ static void engine_close_calls_in_flight_are_finished(void **state)
         assert_int_equal(errands[i].runs, 1);
 }
 
+static void *write_later(void *pipe_fd)
+{
+    const struct timespec moment = {.tv_nsec = 100 * 1000 * 1000};
+    nanosleep(&moment, NULL);
+    assert_int_equal(write(*(int *)pipe_fd, "x", 1), 1);
+    return NULL;
+}
+
+/* Whoever has heard of it frees what the call uses. */
+static void engine_reap_that_fails_calls_in_flight_are_finished(void **state)
+{
+    struct fixture *fixture = *state;
+    int pipe_fds[2], ring_fd = engine_wait_fd(fixture->engine), kept_fd;
+    pthread_t writer;
+    if (fixture->variant->kind != ENGINE_URING)
+        return; /* no other reap fails */
+    assert_int_equal(pipe(pipe_fds), 0);
+    struct errand slow = {.pipe_fd = pipe_fds[0]};
+    struct request *out[2], call = call_of(&slow);
+    struct request write_request =
+        transfer(REQUEST_WRITE, fixture->fd, 0, slab_buffer(&fixture->slab, 0), BLOCK);
+    kept_fd = dup(ring_fd);
+    assert_int_equal(dup2(pipe_fds[0], ring_fd), ring_fd);
+    assert_int_equal(engine_submit(fixture->engine, &call), 0);
+    assert_int_equal(engine_submit(fixture->engine, &write_request), 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_later, &pipe_fds[1]), 0);
+    assert_true(engine_reap(fixture->engine, out, 2, false) < 0);
+    assert_int_equal(slow.runs, 1);
+    pthread_join(writer, NULL);
+    assert_int_equal(dup2(kept_fd, ring_fd), ring_fd);
+    close(kept_fd);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
 /* As many threads as there can be. */
 static struct engine *open_wide(const struct fixture *fixture)
 {
@@ -660,6 +695,7 @@ static int run_each(struct variant *variant)
         EACH(engine_call_that_waits_holds_nobody_up),
         EACH(engine_call_as_many_as_the_depth_all_run),
         EACH(engine_close_calls_in_flight_are_finished),
+        EACH(engine_reap_that_fails_calls_in_flight_are_finished),
         EACH(engine_call_that_all_but_one_thread_could_not_take_runs),
         EACH(engine_call_done_before_all_threads_wait_is_told),
         EACH(engine_close_at_once_calls_are_finished),
