@@ -111,3 +111,16 @@ partial_restore() {
     dd if=target.saved of=target bs=1M status=none
     cp journal.saved "$JOURNAL"
 }
+
+# What was in flight at a kill may be there besides what the journal lists; of a target that had bytes before it is compared, and
+# then kept: all of it, and no more. there_bytes: so much of a range of ./target is ./source's, by chunks of 256 KiB.
+count_there() { # FROM TO
+    local at end
+    there_bytes=0
+    for ((at = $1; at < $2; at = end)); do
+        end=$(((at / 262144 + 1) * 262144))
+        [ $end -le "$2" ] || end=$2
+        ! cmp -s -i $at -n $((end - at)) source target || there_bytes=$((there_bytes + end - at))
+    done
+    [ "$there_bytes" -ge "$journalled_bytes" ]
+}
