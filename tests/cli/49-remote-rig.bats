@@ -158,11 +158,17 @@ none_open() {
     "${near[@]}" ssh -F "$server_config" "$FAR" cat <noise | cmp - noise
 }
 
+# Before that it is what it was forked from.
+sleeps() { # PID
+    [ "$(tr '\0' ' ' <"/proc/$1/cmdline")" = "sleep 100 " ]
+}
+
 @test "what is left behind is seen, on either side" {
     server_start
     nothing_left
     env "$TEST_ID" sleep 100 3>&- &
     local left=$!
+    waits_until 10 sleeps $left
     run nothing_left 0
     [ "$status" = 1 ]
     [[ "$output" == *"sleep 100"* ]]
