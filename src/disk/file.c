@@ -43,7 +43,7 @@ enum { STATX_WANT_DIOALIGN = 0x2000, STATX_WANT_BASIC = 0x7ff, STATX_ASK_THE_SER
 
 void file_init(struct file *file)
 {
-    *file = (struct file){.fd = -1, .fd_direct = -1, .fd_named = -1, .fd_folder = -1};
+    *file = (struct file){.fd = -1, .fd_direct = -1, .fd_folder = -1};
 }
 
 enum file_kind file_kind_of(mode_t mode)
@@ -256,7 +256,7 @@ void file_recognise(const char *path, struct facts *facts)
 int file_facts(const struct file *file, struct facts *facts, struct error *err)
 {
     struct stat st;
-    if (file_is_snapshot(file)) { /* what was read at once cannot change */
+    if (file->snapshot) { /* what was read at once cannot change */
         *facts = file->facts;
         return 0;
     }
@@ -400,6 +400,7 @@ static int file_snapshot(struct file *file, struct error *err)
         return fd;
     file->fd_named = file->fd;
     file->fd = fd;
+    file->snapshot = true;
     file->facts.size_bytes = file->facts.allocated_bytes = size_bytes;
     file->filesystem = TMPFS_MAGIC;
     file->dio_known = false;
@@ -1055,7 +1056,7 @@ static int file_share(const struct file *file, const struct file *source)
 int file_clone(struct file *file, const struct file *source, struct error *err)
 {
     int result;
-    bool files = file->facts.kind == FILE_REGULAR && source && !file_is_snapshot(source) &&
+    bool files = file->facts.kind == FILE_REGULAR && source && !source->snapshot &&
                  source->facts.kind == FILE_REGULAR;
     if (!files)
         return error_set_class(err, ERROR_FILE, EINVAL,
@@ -1121,7 +1122,7 @@ int file_reopen(const struct file *file, int flags)
  * that moment would send us SIGIO: SIGURG is ignored. */
 bool file_is_written_unseen(const struct file *file)
 {
-    if (file->facts.kind != FILE_REGULAR || file_is_snapshot(file) ||
+    if (file->facts.kind != FILE_REGULAR || file->snapshot ||
         !filesystem_is_memory(file->filesystem))
         return false;
     (void)fcntl(file->fd, F_SETSIG, SIGURG);
@@ -1250,7 +1251,7 @@ void file_close(struct file *file)
         close(file->fd_direct);
     if (file->fd >= 0)
         close(file->fd);
-    if (file->fd_named >= 0)
+    if (file->snapshot)
         close(file->fd_named);
     if (file->fd_folder >= 0)
         close(file->fd_folder);

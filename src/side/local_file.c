@@ -375,7 +375,7 @@ static int local_check_source(const struct open_file *open, bool compare_only, s
     if (result < 0)
         return result;
     enum evidence_change change = evidence_compare(&open->file.facts, &now);
-    if (change == EVIDENCE_UNSEEN && !file_is_snapshot(&open->file))
+    if (change == EVIDENCE_UNSEEN && !open->file.snapshot)
         log_note("%s: whether it changed while it was copied cannot be told: nobody counts the "
                  "writes to it",
                  open->file.path);

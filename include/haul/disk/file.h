@@ -65,7 +65,7 @@ enum { FILE_NAME_BYTES = 256 }; /* with its NUL */
 struct file {
     int fd;
     int fd_direct;
-    int fd_named;        /* where fd is a copy in memory (snapshot.h): the file itself; else -1 */
+    int fd_named;        /* of a snapshot: the file itself */
     int fd_folder;       /* targets: the folder, to sync it; else -1 */
     char *path;          /* owned; for messages */
     const char *reached; /* the part of it that its place was asked for */
@@ -79,6 +79,7 @@ struct file {
                                        its own */
     struct facts replaced;          /* what was there when it was opened */
     bool exclusive;  /* a device that nobody else has claimed, or may as long as this is open */
+    bool snapshot;   /* fd is a copy in memory, see snapshot.h: facts stay as they are */
     bool restricted; /* to a place or a tree: its path is not used again */
     bool shared;     /* only a part of it is ours: others write other parts, and it may be larger */
     struct copy_up_left copy_up; /* by this open */
@@ -94,16 +95,10 @@ struct file {
 /* All fields to "nothing is open". */
 void file_init(struct file *file);
 
-/* Is fd a copy in memory? Then facts stay as they are. */
-static inline bool file_is_snapshot(const struct file *file)
-{
-    return file->fd_named >= 0;
-}
-
 /* What has its extended attributes and lists. */
 static inline int file_itself(const struct file *file)
 {
-    return file_is_snapshot(file) ? file->fd_named : file->fd;
+    return file->snapshot ? file->fd_named : file->fd;
 }
 
 /* FILE_OTHER: none that has a name here. */
