@@ -48,6 +48,15 @@ int exit_of_outcome(const struct outcome *outcome)
     return outcome->lacking ? EXIT_CODE_PARTIAL : EXIT_CODE_DONE;
 }
 
+const char *exit_text(int code)
+{
+    for (size_t i = 0; i < COUNT_OF(table); i++)
+        if (table[i].code == code)
+            return table[i].text;
+    assert(false && "an exit code that is in no row");
+    return "failed";
+}
+
 const struct exit_row *exit_table(uint32_t *rows_count)
 {
     *rows_count = COUNT_OF(table);

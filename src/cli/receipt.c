@@ -487,6 +487,9 @@ static void json_counts(FILE *out, const struct receipt *receipt)
 void receipt_json(FILE *out, const struct receipt *receipt, const char *event, int exit_code,
                   const char *error)
 {
+    /* As of a signal that came between two names: none of them has failed. */
+    if (exit_code != EXIT_CODE_DONE && !error)
+        error = exit_text(exit_code);
     flockfile(out); /* the other thread may print its events */
     fprintf(out, "{\"v\":1,\"event\":\"%s\",\"exit\":%d", event, exit_code);
     output_json_string(out, "error", error);

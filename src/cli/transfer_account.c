@@ -185,6 +185,8 @@ void transfer_print_end(struct transfer *transfer, int code)
     bool begun = transfer_is_single(transfer) && sum->outcome.kind != OUTCOME_NONE;
     if (failed && !begun && (transfer_is_single(transfer) || options->json))
         sum->outcome = transfer->outcome;
+    if (transfer->interrupted && !error_is_set(&transfer->err)) /* between two names */
+        log_error("%s", exit_text(code));
     print_resume(transfer, code);
     if (options->json)
         receipt_json(stdout, sum, "receipt", code, error_words(&sum->outcome, &transfer->err));

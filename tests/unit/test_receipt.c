@@ -1,6 +1,7 @@
 /* test_receipt.c - the receipt in words and as JSON: exact, and honest about what is not known. */
 #include "haul/base/clock.h"
 #include "haul/base/num.h"
+#include "haul/cli/exit.h"
 #include "haul/cli/receipt.h"
 
 #include <setjmp.h>
@@ -58,13 +59,19 @@ static const char *words(char out[TEXT_BYTES], const struct receipt *receipt, bo
     return out;
 }
 
-static const char *json(char out[TEXT_BYTES], const struct receipt *receipt, const char *error)
+static const char *json_exit(char out[TEXT_BYTES], const struct receipt *receipt, int exit_code,
+                             const char *error)
 {
     FILE *stream = fmemopen(out, TEXT_BYTES, "w");
     assert_non_null(stream);
-    receipt_json(stream, receipt, "receipt", error ? 11 : 0, error);
+    receipt_json(stream, receipt, "receipt", exit_code, error);
     fclose(stream);
     return out;
+}
+
+static const char *json(char out[TEXT_BYTES], const struct receipt *receipt, const char *error)
+{
+    return json_exit(out, receipt, error ? 11 : 0, error);
 }
 
 static void assert_says(const char *text, const char *part)
@@ -72,6 +79,25 @@ static void assert_says(const char *text, const char *part)
     if (!strstr(text, part))
         print_error("'%s' is not in:\n%s", part, text);
     assert_non_null(strstr(text, part));
+}
+
+/* As of a tree, when a signal came after its last name: nothing of it has failed. */
+static void receipt_json_fails_with_words_always(void **state)
+{
+    (void)state;
+    char out[TEXT_BYTES];
+    struct receipt receipt = good();
+    uint32_t rows_count;
+    const struct exit_row *rows = exit_table(&rows_count);
+    for (uint32_t i = 0; i < rows_count; i++) {
+        char error[256];
+        (void)json_exit(out, &receipt, rows[i].code, NULL);
+        snprintf(error, sizeof(error),
+                 rows[i].code == 0 ? "\"error\":null,\"outcome\"" : "\"error\":\"%s\",\"outcome\"",
+                 rows[i].text);
+        assert_says(out, error);
+    }
+    assert_says(json_exit(out, &receipt, 20, "interrupted"), "\"error\":\"interrupted\",");
 }
 
 static void receipt_words_good_copy_is_two_lines(void **state)
@@ -364,6 +390,7 @@ static void receipt_json_other_machine_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(receipt_json_fails_with_words_always),
         cmocka_unit_test(receipt_words_good_copy_is_two_lines),
         cmocka_unit_test(receipt_words_full_says_everything),
         cmocka_unit_test(receipt_words_leftover_fallback_and_engine_are_always_said),

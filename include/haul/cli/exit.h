@@ -28,6 +28,9 @@ int exit_code(enum error_class class);
 /* The code for a copy that has ended so: 0 only for what outcome_good() calls a success. */
 int exit_of_outcome(const struct outcome *outcome);
 
+/* What a code means, as the man page says it; never NULL: codes come from here. */
+const char *exit_text(int code);
+
 /* All codes, for the manual page and --help. */
 const struct exit_row *exit_table(uint32_t *rows_count);
 

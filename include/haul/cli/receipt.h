@@ -35,7 +35,8 @@ void receipt_words_sum(FILE *out, const struct receipt *sum, const struct receip
                        bool full);
 
 /* One line, as haul(1) describes it. event: "receipt" (the last line) or "file" (one of
- * several). error NULL: none. */
+ * several). error NULL: none; of a failure it is then what the code means, so that no line fails
+ * without words. */
 void receipt_json(FILE *out, const struct receipt *receipt, const char *event, int exit_code,
                   const char *error);
 
