@@ -206,7 +206,7 @@ nothing_but() { # NAMES, sorted
             mounted) under=("$HAUL_ROOT/tests/lib/own_mounts" "mount --bind below folder/file") ;;
             fixed) chattr +i folder/file || skip "needs chattr" ;;
             growing) chattr +a folder ;;
-            others) under=(setpriv --reuid=1234 --clear-groups) && chown 4321 folder folder/file ;;
+            others) become_nobody && chown 4321 folder folder/file ;;
             esac
             copy "$mode" --no-inplace new folder/file
             chattr -i folder/file && chattr -a folder && under=()
