@@ -84,7 +84,8 @@ static int top(void)
 
 /* ---- names ---- */
 
-/* --fold-case: whoever makes or takes away a name looks for it first. */
+/* --fold-case: a name is looked for before something is done with it, and nobody else makes it or
+ * takes it away meanwhile. */
 static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER;
 
 static void naming_begin(void)
@@ -230,8 +231,9 @@ static struct timespec kept_time(struct timespec time)
 static int faulty_getattr(const char *path, struct stat *facts, struct fuse_file_info *info)
 {
     FAIL_NOW(READING);
-    int code = result(info ? fstat((int)info->fh, facts)
-                           : fstatat(top(), below(path), facts, AT_SYMLINK_NOFOLLOW));
+    naming_begin();
+    int code = naming_end(result(info ? fstat((int)info->fh, facts)
+                                      : fstatat(top(), below(path), facts, AT_SYMLINK_NOFOLLOW)));
     if (code == 0 && faults()->no_change_time) {
         facts->st_mtim = facts->st_ctim = kept_time(facts->st_mtim);
     }
@@ -240,12 +242,12 @@ static int faulty_getattr(const char *path, struct stat *facts, struct fuse_file
 
 static int faulty_readlink(const char *path, char *out, size_t capacity)
 {
+    naming_begin();
     ssize_t length = readlinkat(top(), below(path), out, capacity - 1);
-    if (length < 0) {
-        return -errno;
+    if (length >= 0) {
+        out[length] = '\0';
     }
-    out[length] = '\0';
-    return 0;
+    return naming_end(length < 0 ? -errno : 0);
 }
 
 static int faulty_readdir(const char *path, void *buffer, fuse_fill_dir_t add, off_t offset,
@@ -255,10 +257,12 @@ static int faulty_readdir(const char *path, void *buffer, fuse_fill_dir_t add, o
     (void)info;
     (void)flags;
     FAIL_NOW(READING);
+    naming_begin();
     int fd = openat(top(), below(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    int code = naming_end(folder ? 0 : -errno);
     if (!folder) {
-        return -errno;
+        return code;
     }
     const struct dirent *entry;
     while ((entry = readdir(folder)) != NULL) {
@@ -320,7 +324,9 @@ static int faulty_chmod(const char *path, mode_t mode, struct fuse_file_info *in
     if (faults()->chmod_ignore) {
         return 0;
     }
-    return result(info ? fchmod((int)info->fh, mode) : fchmodat(top(), below(path), mode, 0));
+    naming_begin();
+    return naming_end(
+        result(info ? fchmod((int)info->fh, mode) : fchmodat(top(), below(path), mode, 0)));
 }
 
 static int faulty_chown(const char *path, uid_t user, gid_t group, struct fuse_file_info *info)
@@ -329,8 +335,10 @@ static int faulty_chown(const char *path, uid_t user, gid_t group, struct fuse_f
     if (faults()->chown_deny) {
         return -EPERM;
     }
-    return result(info ? fchown((int)info->fh, user, group)
-                       : fchownat(top(), below(path), user, group, AT_SYMLINK_NOFOLLOW));
+    naming_begin();
+    return naming_end(result(info
+                                 ? fchown((int)info->fh, user, group)
+                                 : fchownat(top(), below(path), user, group, AT_SYMLINK_NOFOLLOW)));
 }
 
 static int faulty_utimens(const char *path, const struct timespec wanted[2],
@@ -344,8 +352,9 @@ static int faulty_utimens(const char *path, const struct timespec wanted[2],
     if (faults()->utimens_ignore) {
         return 0;
     }
-    return result(info ? futimens((int)info->fh, times)
-                       : utimensat(top(), below(path), times, AT_SYMLINK_NOFOLLOW));
+    naming_begin();
+    return naming_end(result(info ? futimens((int)info->fh, times)
+                                  : utimensat(top(), below(path), times, AT_SYMLINK_NOFOLLOW)));
 }
 
 static int faulty_truncate(const char *path, off_t size, struct fuse_file_info *info)
@@ -354,8 +363,9 @@ static int faulty_truncate(const char *path, off_t size, struct fuse_file_info *
     if (info) {
         return result(ftruncate((int)info->fh, size));
     }
+    naming_begin();
     int fd = openat(top(), below(path), O_WRONLY | O_CLOEXEC);
-    int rc = fd < 0 ? -errno : result(ftruncate(fd, size));
+    int rc = naming_end(fd < 0 ? -errno : result(ftruncate(fd, size)));
     if (fd >= 0) {
         close(fd);
     }
@@ -382,7 +392,8 @@ static int open_below(const char *path, struct fuse_file_info *info, int flags, 
 
 static int faulty_open(const char *path, struct fuse_file_info *info)
 {
-    return open_below(path, info, info->flags, 0);
+    naming_begin();
+    return naming_end(open_below(path, info, info->flags, 0));
 }
 
 static int faulty_create(const char *path, mode_t mode, struct fuse_file_info *info)
