@@ -204,7 +204,7 @@ agents-here: build
 # All of them, the others run by qemu-user, which is fetched like their compilers.
 check-agents: deps-test
 	@+$(PARALLEL) tests-build agent
-	@HAUL_BUILD=$(BUILD) HAUL_QEMU=$$(src/fetch $$(dpkg --print-architecture) $(BUILD)/fetch qemu-user-static)/usr/bin \
+	@HAUL_BUILD=$(BUILD) HAUL_QEMU=$$(tests/lib/emulator $(BUILD) always) \
 	  bats tests/cli/61-*.bats tests/cli/62-*.bats tests/agents/*.bats
 
 # haul on a 32-bit kernel with little memory, in qemu, which is fetched, and so is the kernel. 77: it cannot be, as was said.
