@@ -29,13 +29,11 @@ true_copies() { # SOURCE TARGET
     done < <(cd "$2" && find . -printf '%P\n')
 }
 
-# Each of these pairs is one name, and all but one file of each is told: with both names; or as one that went away meanwhile, where
-# the first one had been made, was let go of (another folder, no time left) and came again.
+# Each of these pairs is one name, and all but one file of each is told.
 told_pairs() { # NAME...
     local name
     for name in "$@"; do
-        grep -qiE "takes it for $name,|/$name: (was removed or replaced|cannot be looked at: No such file)" "$SCRATCH/err" ||
-            { echo "$name is not told"; show_run; return 1; }
+        [ "$(grep -ci "takes it for $name," "$SCRATCH/err")" -ge 1 ] || { echo "$name is not told"; show_run; return 1; }
     done
 }
 
@@ -64,6 +62,9 @@ pairs() { # FOLDER
 # What came first stays in every later run, and is up to date.
 exercise_pairs() { # SOURCE TARGET PATH
     copy -a "${far[@]}" "$1" "$2"
+    # The first of two may be made, let go of (another folder, no time left) and come again: whoever has opened it in between is
+    # told that it went away, and to run it again.
+    ! grep -qE ': (was removed or replaced|cannot be looked at: No such file)' "$SCRATCH/err" || copy -a "${far[@]}" "$1" "$2"
     expect_status 23
     told_pairs one large many.txt d link
     true_copies pairs "$3"
@@ -233,6 +234,7 @@ one_of_each() { # each name at the target is one of the two that the source has
     mkdir source
     random_file source/name 3000 1
     random_file source/NAME 3000 2
+    touch -d 2020-01-01 source/name # made in the same tick they would be equal by size and time, which is enough for "up to date"
     folding
     copied -r --exclude=NAME source/ "$FS/to"
     cmp source/name "$FS/to/name"
